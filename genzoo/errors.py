@@ -1,0 +1,15 @@
+"""The one error that is the user's to put right; the command line prints its sentence and no traceback."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used. Says what it was, what was expected, and the nearest valid choice."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """A hint for a mistyped ``word``: "Did you mean 'digits'?", or else the whole list of ``choices``."""
+    choices = list(choices)
+    close = get_close_matches(word.lower(), choices, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else f"Choose one of: {', '.join(choices)}."
