@@ -1,0 +1,112 @@
+"""What a data set states about itself, and how its batches are served."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from genzoo import grid
+
+
+class Split(Dataset):
+    """Events ``x`` (n, *event_shape) and what is known about them, ``c``: labels (n,), vectors (n, width), or None.
+
+    A small set is a pair of tensors: a whole batch is one indexing operation (``__getitems__``), so no worker processes
+    are needed, and Lightning may still put its distributed sampler in front of it.
+    """
+
+    def __init__(self, x: Tensor, c: Tensor | None = None):
+        if c is not None and len(c) != len(x):
+            raise ValueError(f"{len(x)} events but {len(c)} conditions: expected one condition per event.")
+        self.x, self.c = x, c
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, i) -> tuple[Tensor, Tensor | None]:
+        return self.x[i], None if self.c is None else self.c[i]
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor | None]:
+        return self[torch.as_tensor(indices, device=self.x.device)]
+
+    def to(self, device) -> "Split":
+        return Split(self.x.to(device), None if self.c is None else self.c.to(device))
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set with its three splits and a statement of what its numbers mean.
+
+    ``levels`` is the number of values a feature can take (0: real-valued); values of discrete data are the bin centres
+    of `genzoo.grid`. ``condition`` is the width of ``c``: the number of classes for labels, the vector's length
+    otherwise. ``log_density`` (x -> nats per event), where given, is the truth that models are compared with, and
+    ``entropy`` is minus its mean: ``report(-entropy)`` is the figure of a perfect model.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    levels: int = 0
+    classes: tuple[str, ...] = ()
+    condition: int = 0
+    features: tuple[str, ...] = ()
+    log_density: Callable[[Tensor], Tensor] | None = None
+    entropy: float | None = None
+    about: str = ""
+    source: str = ""
+    shift: Tensor | None = field(default=None, repr=False)
+    scale: Tensor | None = field(default=None, repr=False)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return tuple(self.train.x.shape[1:])
+
+    @property
+    def dims(self) -> int:
+        return math.prod(self.event_shape)
+
+    @property
+    def unit(self) -> str:
+        """The unit that a likelihood on this data is reported in."""
+        return "bits/dim" if self.levels else "nats"
+
+    def report(self, log_prob: Tensor) -> Tensor:
+        """A model's log-density (nats per event, in the units of ``train.x``) in this data set's reporting unit.
+
+        Discrete data: bits/dim. Real-valued data: negative log-density in nats per event *of the raw data*, so the
+        Jacobian of the standardisation (``scale``) is put back here, once.
+        """
+        if self.levels:
+            return grid.bits_per_dim(log_prob, self.dims, self.levels)
+        volume = 0.0 if self.scale is None else self.scale.log().sum().item()
+        return volume - log_prob
+
+
+class Data(L.LightningDataModule):
+    """Serves a `DataSet` to Lightning's Trainer. Every batch is ``(x, c)``; ``c`` is None for unconditional data."""
+
+    def __init__(self, dataset: DataSet, batch_size: int = 64):
+        super().__init__()
+        self.dataset, self.batch_size = dataset, batch_size
+
+    def _loader(self, split: Split, train: bool = False) -> DataLoader:
+        size = min(self.batch_size, len(split)) if train else 500
+        return DataLoader(split, size, shuffle=train, drop_last=train, collate_fn=_as_is)
+
+    def train_dataloader(self) -> DataLoader:
+        return self._loader(self.dataset.train, train=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(self.dataset.validation)
+
+    def test_dataloader(self) -> DataLoader:
+        return self._loader(self.dataset.test)
+
+
+def _as_is(batch):
+    return batch

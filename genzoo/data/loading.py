@@ -1,0 +1,67 @@
+"""From a name or a path to a `DataSet`."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+from genzoo.data import biscuits, digits, folder, images, landmass, moons, yours
+from genzoo.data.dataset import Data, DataSet, Split
+from genzoo.data.names import NAMES
+from genzoo.errors import InputError, nearest
+
+__all__ = ["Data", "DataSet", "Split", "load"]
+
+MADE_HERE: dict[str, Callable[..., DataSet]] = {
+    "landmass": landmass.landmass,
+    "moons": moons.moons,
+    "biscuits": biscuits.biscuits,
+    "digits": digits.digits,
+}
+DOWNLOADED: dict[str, Callable[..., DataSet]] = {
+    "mnist": images.mnist,
+    "fashion-mnist": images.fashion_mnist,
+    "cifar10": images.cifar10,
+}
+
+
+def load(name: str, root: str | Path = "data", **options) -> DataSet:
+    """A data set by its name (see `genzoo.data.names`), or from the path of a ``.npz`` file or a folder of images.
+
+    Args:
+        name: a registered name, which wins over a path; write ``./digits`` for a folder that is called digits.
+        root: the folder that downloaded data sets live in.
+        options: passed on to the data set's own function, such as ``size`` for a folder of images.
+
+    Raises:
+        InputError: the name, the path, an option or the data itself cannot be used; the message says what to do.
+    """
+    if name in MADE_HERE:
+        make, arguments = MADE_HERE[name], ()
+    elif name in DOWNLOADED:
+        make, arguments = DOWNLOADED[name], (root,)
+    else:
+        make, arguments = _reader(name), (name,)
+    _check_options(name, make, options, given=len(arguments))
+    return make(*arguments, **options)
+
+
+def _reader(name: str) -> Callable[..., DataSet]:
+    """The function that reads the user's own data at the path ``name``."""
+    path = Path(name)
+    if path.is_dir():
+        return folder.from_folder
+    if path.suffix == ".npz":
+        return yours.from_npz
+    if path.is_file():
+        raise InputError(f"Cannot read {name}: expected a .npz file with an array x, or a folder of images.")
+    if len(path.parts) > 1:
+        raise InputError(f"There is no file or folder {name}: expected a .npz file or a folder of images.")
+    raise InputError(f"There is no data set, file or folder called {name!r}. {nearest(name, NAMES)}")
+
+
+def _check_options(name: str, make: Callable, options: dict, given: int) -> None:
+    valid = list(inspect.signature(make).parameters)[given:]
+    for option in options:
+        if option not in valid:
+            hint = nearest(option, valid) if valid else "It takes no options."
+            raise InputError(f"Data set {name!r} has no option {option!r}. {hint}")

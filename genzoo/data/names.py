@@ -1,0 +1,13 @@
+"""The names of the data sets, each with one line about it. Imports nothing, so that ``genzoo list`` is instant."""
+
+NAMES = {
+    "landmass": "points uniform over the world's land: the lecture's Hello World, true density known",
+    "moons": "two interleaved half circles of points, two classes",
+    "biscuits": "16x16 grey biscuit tins described by height and width, true density known",
+    "digits": "8x8 handwritten digits in 17 grey levels (scikit-learn, no download)",
+    "mnist": "28x28 handwritten digits in 256 grey levels (11 MB download)",
+    "fashion-mnist": "28x28 pieces of clothing in 256 grey levels (30 MB download)",
+    "cifar10": "32x32 colour photographs of ten kinds of things (170 MB download)",
+}
+
+YOURS = "path to a .npz file with an array x, or to a folder of images"
