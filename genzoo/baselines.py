@@ -1,8 +1,8 @@
 """Three models that take no training loop, so that every number of the zoo has something to beat.
 
-They are fitted in closed form and are therefore plain classes, not Lightning modules, but they speak the zoo's language:
-`log_prob` is in nats per event, `likelihood` says what it claims, samples are ``(n, *event_shape)`` and lie on the grid of
-the data. A condition is accepted and ignored.
+They are fitted in closed form and are therefore plain classes, not Lightning modules, but they speak the zoo's
+language: `log_prob` is in nats per event, `likelihood` says what it claims, samples are ``(n, *event_shape)`` and lie
+on the grid of the data. A condition is accepted and ignored.
 """
 
 import math
@@ -39,6 +39,10 @@ class Baseline(ABC):
     @abstractmethod
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Log-density of each event, (n,), nats per event; for discrete data log(P(x) / bin volume)."""
+
+    def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
+        """As `GenerativeModel.bound`: `log_prob` has no randomness here, so ``k`` draws buy nothing."""
+        return self.log_prob(x, c)
 
     @abstractmethod
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
@@ -83,9 +87,7 @@ class IndependentPixels(Baseline):
         self.event_shape = tuple(x.shape[1:])
         counts = _count(x, self.levels)
         if validation is not None:
-            self.alpha = max(
-                STRENGTHS, key=lambda alpha: self._smooth(counts, alpha).log_prob(validation).mean().item()
-            )
+            self.alpha = max(STRENGTHS, key=lambda a: self._smooth(counts, a).log_prob(validation).mean().item())
         return self._smooth(counts, self.alpha)
 
     def _smooth(self, counts: Tensor, alpha: float) -> "IndependentPixels":
@@ -106,7 +108,7 @@ class IndependentPixels(Baseline):
 class Gaussian(Baseline):
     """A Gaussian with full covariance, shrunk towards its diagonal by ``shrinkage`` in [0, 1].
 
-    For discrete data it is a model of the dequantised data, x + u, and `log_prob` is the bound E_u[log p(x + u)]. With u
+    For discrete data it models the dequantised data, x + u, and `log_prob` is the bound E_u[log p(x + u)]. With u
     uniform over a bin of width w that needs no draws: noise adds w²/12 to every variance, and the expectation of the
     quadratic form grows by the trace of the precision times w²/12.
     """
@@ -123,7 +125,8 @@ class Gaussian(Baseline):
     def fit(self, x: Tensor, validation: Tensor | None = None) -> "Gaussian":
         self.event_shape = tuple(x.shape[1:])
         flat = x.flatten(1).double()  # in single precision a nearly singular covariance would not factorise
-        mean, covariance = flat.mean(0), torch.cov(flat.T, correction=0)
+        mean = flat.mean(0)
+        covariance = (flat - mean).T @ (flat - mean) / len(x)
         covariance.diagonal().add_(self.noise)
         _require_spread(covariance.diagonal())
         if validation is not None:

@@ -1,0 +1,47 @@
+"""genzoo: six families of generative models behind one interface, compared honestly.
+
+    >>> import genzoo
+    >>> data = genzoo.data.load("digits")
+    >>> model = genzoo.VAE(data.event_shape, levels=data.levels)
+    >>> model.sample(3).shape
+    torch.Size([3, 1, 8, 8])
+
+Public names load on first use, so that ``import genzoo`` and ``genzoo --help`` cost nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from genzoo import data, evaluation
+    from genzoo.families import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Energy, Flow
+    from genzoo.model import GenerativeModel, Likelihood
+    from genzoo.store import load, save
+    from genzoo.training import fit
+
+_HOME = {
+    "genzoo.families": ("FAMILIES", "Autoregressive", "Flow", "VAE", "Energy", "Diffusion", "GAN"),
+    "genzoo.model": ("GenerativeModel", "Likelihood"),
+    "genzoo.store": ("load", "save"),
+    "genzoo.training": ("fit",),
+}
+
+__all__ = [
+    "FAMILIES", "GAN", "VAE", "Autoregressive", "Diffusion", "Energy", "Flow", "GenerativeModel", "Likelihood",
+    "data", "evaluation", "fit", "load", "save",
+]  # fmt: skip
+
+
+def __getattr__(name: str):
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    if name in ("data", "evaluation"):
+        return import_module(f"genzoo.{name}")
+    raise AttributeError(f"module 'genzoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,144 @@
+r"""Variational autoencoder: a latent variable explains the data, and a second network guesses it.
+
+.. math::
+
+    \log p(x \mid c) \ge \text{ELBO} = E_{q(z \mid x, c)}\big[\log p(x \mid z, c) + \log p(z \mid c) - \log q(z \mid x, c)\big]
+
+The gap is KL(q || p(z | x)): a bound, tight only where the guess is perfect. With k guesses the importance-weighted bound
+
+.. math::
+
+    \log p(x) \ge E \log \frac1k \sum_{j=1}^k \frac{p(x \mid z_j)\, p(z_j)}{q(z_j \mid x)}
+
+is never looser and rises to the truth with k. The prior p(z | c) is any model of the zoo over the latent: a Gaussian by
+default, a flow, a diffusion (which is then *latent diffusion*), an autoregressive model, ... The claim of the whole is the
+weaker of "bound" and the prior's own.
+
+References: Kingma & Welling 2014, *Auto-encoding variational Bayes* (eq. 3); Burda et al. 2016, *Importance weighted
+autoencoders* (eq. 8); Bowman et al. 2016 (KL warm-up); Rombach et al. 2022, *Latent diffusion*.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal
+
+from genzoo.distributions import diagonal_normal, feature_mixture
+from genzoo.model import GenerativeModel, Likelihood, importance_weighted
+from genzoo.nets import Condition, Decoder, Encoder
+
+
+class VAE(GenerativeModel):
+    """Encoder q(z | x, c), decoder p(x | z, c), prior p(z | c).
+
+    Args:
+        event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
+        latent_shape: shape of z.
+        prior: any `GenerativeModel` over events of ``latent_shape``; None is a standard Gaussian. A prior whose likelihood
+            is EXACT or BOUND trains jointly through the ELBO; fit the others on ``encode``d data afterwards and assign them.
+        width, depth, dropout: of encoder and decoder.
+        components: mixture components of each feature's likelihood given z.
+        warmup: share of training over which the KL term's weight rises to one; it keeps the latent from being ignored.
+    """
+
+    def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3,
+                 latent_shape: tuple[int, ...] = (16,), prior: GenerativeModel | None = None, width: int = 64, depth: int = 1,
+                 dropout: float = 0.0, components: int = 3, warmup: float = 0.1):  # fmt: skip
+        super().__init__(event_shape, condition, levels, lr)
+        if prior is not None and prior.event_shape != tuple(latent_shape):
+            raise ValueError(f"The prior models events of shape {prior.event_shape}, but latent_shape is {tuple(latent_shape)}.")
+        self.latent_shape, self.prior = tuple(latent_shape), prior
+        self.width, self.depth, self.dropout, self.components, self.warmup = width, depth, dropout, components, warmup
+        latents = math.prod(latent_shape)
+        self.embed = Condition(condition, width)
+        self.encoder = Encoder(self.event_shape, 2 * latents, width, width, depth, dropout)
+        self.decoder = Decoder(latents, self.event_shape, 3 * components, width, width, depth, dropout)
+
+    @property
+    def likelihood(self) -> Likelihood:  # type: ignore[override]
+        """A bound, or as weak as the prior's own claim."""
+        return max(Likelihood.BOUND, self.prior.likelihood) if self.prior else Likelihood.BOUND
+
+    # ----------------------------------------------------------------------------------------------------- the parts
+
+    def q(self, x: Tensor, c: Tensor | None = None) -> Independent:
+        """The guess q(z | x, c): a diagonal Gaussian over ``(n, *latent_shape)``."""
+        return diagonal_normal(self.encoder(x, self.embed(c, len(x))), self.latent_shape)
+
+    def p(self, z: Tensor, c: Tensor | None = None) -> Distribution:
+        """The decoder's likelihood p(x | z, c), a true likelihood of the data's levels, over ``(n, *event_shape)``."""
+        raw = self.decoder(z.flatten(1), self.embed(c, len(z))).movedim(1, -1)
+        return Independent(feature_mixture(raw, self.levels), len(self.event_shape), validate_args=False)
+
+    def log_prior(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """log p(z | c), ``(n,)`` nats."""
+        if self.prior is None:
+            return Normal(0.0, 1.0).log_prob(z).flatten(1).sum(1)
+        return self.prior.log_prob(z, c if self.prior.condition else None)
+
+    # ---------------------------------------------------------------------------------------------------- likelihood
+
+    def terms(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """One draw z ~ q(z | x): log p(x | z) and log p(z) - log q(z | x), each ``(n,)`` nats; their sum is the ELBO's."""
+        q = self.q(x, c)
+        z = q.rsample()
+        return self.p(z, c).log_prob(x), self.log_prior(z, c) - q.log_prob(z)
+
+    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """ELBO with one draw of z for each row: ``(n,)``, nats per event."""
+        log_likelihood, minus_kl = self.terms(x, c)
+        return log_likelihood + minus_kl
+
+    def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
+        """Importance-weighted bound with k draws (Burda et al. 2016, eq. 8); the ELBO for k = 1. ``(n,)`` nats."""
+        return importance_weighted(self, x, c, k)
+
+    def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        log_likelihood, minus_kl = self.terms(x, c)
+        return -(log_likelihood + self.kl_weight * minus_kl)
+
+    @property
+    def kl_weight(self) -> float:
+        """Weight of the KL term: rises from 0 to 1 over the first ``warmup`` of training, 1 for ever after."""
+        if not self._trainer or not self.training or not self.warmup:
+            return 1.0
+        return min(1.0, self.trainer.global_step / (self.warmup * float(self.trainer.estimated_stepping_batches)))
+
+    # ------------------------------------------------------------------------------------------ samples and the latent
+
+    @torch.no_grad()
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        """``(n, *event_shape)``: z from the prior, then x from the decoder's likelihood."""
+        if self.prior is None:
+            z = torch.randn(n, *self.latent_shape, device=self.embed.null.device)
+        else:
+            z = self.prior.sample(n, c if self.prior.condition else None)
+        return self.p(z, c).sample()
+
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Mean of q(z | x, c), ``(n, *latent_shape)``."""
+        return self.q(x, c).mean
+
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Mean of p(x | z, c), ``(n, *event_shape)``: smooth in z, and not held to the data's levels."""
+        return self.p(z, c).mean
+
+    # ---------------------------------------------------------------------------------------------- posterior collapse
+
+    @torch.no_grad()
+    def active_units(self, x: Tensor, c: Tensor | None = None, threshold: float = 1e-2) -> int:
+        """Latent dimensions the data moves: those whose posterior mean varies by more than ``threshold`` (Burda et al. 2016)."""
+        return int((self.encode(x, c).flatten(1).var(0) > threshold).sum())
+
+    def validation_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
+        super().validation_step(batch, batch_idx)
+        x, c = self.prepare(batch)
+        if len(x) > 1:
+            self.log("active_units", float(self.active_units(x, c)), prog_bar=True, batch_size=len(x))
+
+    def on_fit_end(self) -> None:
+        active = self.trainer.callback_metrics.get("active_units")
+        if active is not None and active == 0:
+            self.print("Posterior collapse: no latent dimension carries information about the data, so the decoder alone models "
+                       "it. Try a longer warmup, a smaller decoder (width, depth) or less dropout.")  # fmt: skip

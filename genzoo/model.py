@@ -1,0 +1,183 @@
+"""The one interface: a generative model is a conditional distribution p(x | c) over tensors of one ``event_shape``.
+
+It can always `sample`. It states, by its `likelihood`, what its `log_prob` claims. A family that can write log p(x | c), or
+a bound on it, contains no training code at all: the loss is -log p, and everything about training is written here, once.
+A family that cannot overrides `loss` (energy) or `training_step` (GAN): that is what you do instead.
+"""
+
+import inspect
+import math
+from abc import ABC, abstractmethod
+from enum import IntEnum
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from genzoo import grid
+
+
+class Likelihood(IntEnum):
+    """What `GenerativeModel.log_prob` claims about log p(x | c).
+
+    The claim of a whole is the weakest, that is the ``max``, of the claims of its parts.
+    """
+
+    EXACT = 0
+    BOUND = 1
+    ESTIMATE = 2
+    NONE = 3
+
+    @property
+    def symbol(self) -> str:
+        """What is printed in front of bits/dim: ``=`` exact, ``≤`` at most this, ``≈`` an estimate, ``—`` no claim."""
+        return "=≤≈—"[self]
+
+
+class GenerativeModel(L.LightningModule, ABC):
+    """A conditional distribution p(x | c) over real tensors of shape ``event_shape``.
+
+    Args:
+        event_shape: shape of one event: ``(2,)`` for points, ``(c, h, w)`` for images; any shape is modelled.
+        condition: width of the condition ``c``: number of classes, or length of a vector; 0 for an unconditional model.
+        levels: number of values a feature takes (digits 17, 8-bit images 256), on the grid of `genzoo.grid`;
+            0 for real-valued data. With ``levels``, `log_prob` is a statement about the *discrete* data (its pmf divided
+            by the bin volume), and samples lie on the grid.
+        lr: peak learning rate (linear warm-up, then cosine decay to zero).
+
+    A condition is None, integer labels ``(n,)`` (-1: not given) or vectors ``(n, condition)`` (a row of NaN: not given).
+    In training a tenth of the conditions is dropped, so every conditional model also samples unconditionally.
+
+    The constructor's signature is the configuration: every argument is kept, unmodified, as an attribute of its name.
+    """
+
+    likelihood: Likelihood = Likelihood.EXACT
+    latent_shape: tuple[int, ...] | None = None
+    drop_condition = 0.1
+    weight_decay = 1e-2
+
+    def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3):
+        super().__init__()
+        if not event_shape or any(int(d) < 1 for d in event_shape):
+            raise ValueError(f"event_shape must be a non-empty tuple of positive sizes, got {event_shape!r}.")
+        if condition < 0 or levels < 0 or levels == 1:
+            raise ValueError(f"condition must be >= 0 and levels 0 or >= 2, got {condition=}, {levels=}.")
+        self.event_shape = tuple(int(d) for d in event_shape)
+        self.condition, self.levels, self.lr = condition, levels, lr
+
+    # ---------------------------------------------------------------------------------------------- the distribution
+
+    @abstractmethod
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        """Draw ``n`` events, one per row of ``c`` if given; always of shape ``(n, *event_shape)``."""
+
+    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Log-density of each event, summed over its dimensions: ``(n,)``, nats per event; see `likelihood`."""
+        raise NotImplementedError(f"{type(self).__name__} states no likelihood: it has samples, but no log p(x).")
+
+    def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
+        """The best statement about log p(x | c) that ``k`` draws of `log_prob`'s own randomness buy, ``(n,)`` nats.
+
+        The mean of k draws is valid for every bound and is the default. Families whose draws are importance weights
+        override it with the tighter log-mean-exp (Burda et al. 2016); an exact density ignores k.
+        """
+        if self.likelihood == Likelihood.EXACT:
+            return self.log_prob(x, c)
+        return torch.stack([self.log_prob(x, c) for _ in range(k)]).mean(0)
+
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Latent ``(n, *latent_shape)`` that represents ``x``, for families that have one."""
+        raise NotImplementedError(f"{type(self).__name__} has no encoder: it keeps no latent that represents x.")
+
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Event ``(n, *event_shape)`` that latent ``z`` stands for, for families that have one."""
+        raise NotImplementedError(f"{type(self).__name__} has no decoder: it does not generate from a latent.")
+
+    # -------------------------------------------------------------------------------------------------- the training
+
+    def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Training loss of each event, ``(n,)``; the negative log-likelihood where there is one."""
+        return -self.log_prob(x, c)
+
+    def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> Tensor | None:
+        x, c = self.prepare(batch)
+        loss = self.loss(x, forget(c, self.drop_condition)).mean()
+        self.log("train_loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
+        if self.likelihood == Likelihood.NONE:
+            return
+        x, c = self.prepare(batch)
+        nats = -self.bound(x, c, k=4).mean()
+        self.log("val_nats", nats, prog_bar=True, batch_size=len(x))
+
+    def prepare(self, batch: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
+        """The batch as this model reads it: an unconditional model ignores conditions; a wrong shape is an error."""
+        x, c = batch
+        if tuple(x.shape[1:]) != self.event_shape:
+            raise ValueError(f"This {type(self).__name__} models events of shape {self.event_shape}, "
+                             f"but the data has events of shape {tuple(x.shape[1:])}.")  # fmt: skip
+        return x, c if self.condition else None
+
+    def configure_optimizers(self):
+        return self.optimiser(self.parameters())
+
+    def optimiser(self, parameters, lr: float | None = None, betas: tuple[float, float] = (0.9, 0.99)) -> dict[str, Any]:
+        """AdamW with linear warm-up over 2 % of the run and cosine decay to zero: the zoo's one schedule."""
+        adam = torch.optim.AdamW(parameters, lr or self.lr, betas, weight_decay=self.weight_decay)
+        steps = self.trainer.estimated_stepping_batches if self._trainer else 1
+        schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: warmup_cosine(step, int(steps)))
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    # ----------------------------------------------------------------------------------------------- the bookkeeping
+
+    def config(self) -> dict[str, Any]:
+        """``{"family": ..., "arguments": ...}`` in plain values, nested models included: enough to rebuild the model."""
+        names = list(inspect.signature(type(self)).parameters)
+        values = {name: getattr(self, name) for name in names}
+        arguments = {k: v.config() if isinstance(v, GenerativeModel) else _plain(v) for k, v in values.items()}
+        return {"family": type(self).__name__, "arguments": arguments}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["genzoo"] = self.config()
+
+    @property
+    def dims(self) -> int:
+        """Number of features of one event."""
+        return math.prod(self.event_shape)
+
+    def on_grid(self, x: Tensor) -> Tensor:
+        """The nearest event of discrete data; real-valued data passes unchanged."""
+        return grid.quantise(x, self.levels)
+
+
+def importance_weighted(model: GenerativeModel, x: Tensor, c: Tensor | None, k: int) -> Tensor:
+    """log (1/k) sum_j exp(draw_j) of k draws of ``model.log_prob``, ``(n,)`` nats: for draws that are log importance weights.
+
+    Never looser than one draw and rising to the truth with k (Burda et al. 2016, eq. 8). Valid for a VAE's z and for
+    dequantisation noise; *not* for a diffusion bound, whose draws over time are terms of a sum and no importance weights.
+    """
+    draws = torch.stack([model.log_prob(x, c) for _ in range(k)])
+    return torch.logsumexp(draws, 0) - math.log(k)
+
+
+def forget(c: Tensor | None, share: float) -> Tensor | None:
+    """Mark a random ``share`` of the conditions as not given: label -1, or a row of NaN."""
+    if c is None:
+        return None
+    drop = torch.rand(len(c), device=c.device) < share
+    return c.masked_fill(drop, -1) if c.dim() == 1 else c.masked_fill(drop[:, None], math.nan)
+
+
+def warmup_cosine(step: int, steps: int) -> float:
+    """Learning-rate factor: linear warm-up over the first 2 % of ``steps``, then half a cosine down to zero."""
+    warmup = max(1, steps // 50)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
