@@ -1,0 +1,164 @@
+r"""Energy-based model: say how *un*likely each event is, and let a Markov chain find the likely ones.
+
+.. math::
+
+    p(x \mid c) = \frac{e^{-E(x, c)}}{Z(c)}, \qquad Z(c) = \int e^{-E(x, c)}\, dx, \qquad
+    E(x, c) = f(x, c) + \tfrac{1}{2 s^2} \|x\|^2
+
+f is any network; the quadratic keeps Z finite. Z itself is out of reach, but the gradient of the log-likelihood needs only
+samples from the model:
+
+.. math::
+
+    -\nabla_\theta E_{data}[\log p] = E_{data}[\nabla_\theta E(x^+)] - E_{p}[\nabla_\theta E(x^-)]
+
+The samples x- come from Langevin dynamics, a random walk downhill, :math:`x' = x - \tfrac{h^2}{2} \nabla E(x) + h \xi`. Its
+chains are never started afresh: they live in a *replay buffer*, take a few steps for each update of the network, and so keep
+up with a slowly changing model (persistent contrastive divergence). The buffer is part of the model and of its checkpoint.
+
+References: Tieleman 2008, *Persistent contrastive divergence*; Du & Mordatch 2019, *Implicit generation and modeling with
+energy-based models* (buffer, energy regulariser); Nijkamp et al. 2020, *On the anatomy of MCMC-based maximum likelihood
+learning* (what goes wrong, and data smoothing).
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from genzoo import grid
+from genzoo.errors import TrainingError
+from genzoo.model import GenerativeModel, Likelihood
+from genzoo.nets import Condition, Encoder, as_vectors
+
+
+class Energy(GenerativeModel):
+    """Unnormalised log-density by a network; trained and sampled by Langevin chains kept in a replay buffer.
+
+    Args:
+        event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
+        width, depth: of the `genzoo.nets.Encoder` f(x, c) -> scalar.
+        spread: s, standard deviation of the Gaussian that the network's energy is added to.
+        noise: standard deviation of Gaussian noise added to training data (beside dequantisation); smooths the landscape
+            so that chains can walk in it.
+        step: h, the Langevin step; steps: Langevin moves of each chain at each update.
+        buffer: number of persistent chains; refresh: share of the chains restarted from noise at each update.
+        regularise: weight of the squared energies, which keeps them in scale.
+        sample_steps: Langevin moves from the buffer to a sample.
+    """
+
+    likelihood = Likelihood.ESTIMATE
+    monitor = None  # the contrastive loss says nothing about the likelihood
+
+    def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3, width: int = 64,
+                 depth: int = 1, spread: float = 1.0, noise: float = 0.05, step: float = 0.05, steps: int = 20,
+                 buffer: int = 1024, refresh: float = 0.01, regularise: float = 1e-3, sample_steps: int = 200):  # fmt: skip
+        super().__init__(event_shape, condition, levels, lr)
+        self.width, self.depth, self.spread, self.noise = width, depth, spread, noise
+        self.step, self.steps, self.sample_steps = step, steps, sample_steps
+        self.buffer, self.refresh, self.regularise = buffer, refresh, regularise
+        self.embed = Condition(condition, width)
+        self.network = Encoder(self.event_shape, 1, width, width, depth)
+        self.register_buffer("chains", self.fresh(buffer))
+        self.register_buffer("chain_conditions", torch.full((buffer, condition), torch.nan))
+        self.register_buffer("gap", torch.zeros(()))  # running mean of E(x+) - E(x-), watched by the guard
+        self.register_buffer("log_z", torch.full((), torch.nan))
+
+    # -------------------------------------------------------------------------------------------------------- energy
+
+    def energy(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """E(x, c) = f(x, c) + |x|^2 / 2 s^2, ``(n,)``; low where events are likely."""
+        confinement = x.square().flatten(1).sum(1) / (2 * self.spread**2)
+        return self.network(x, self.embed(c, len(x))).squeeze(1) + confinement
+
+    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """-E(x, c) - log Z, ``(n,)`` nats, once log Z has been estimated; discrete data is dequantised by one draw.
+
+        Raises:
+            NotImplementedError: log Z has not been estimated, so there is no density yet.
+        """
+        if self.log_z.isnan():
+            raise NotImplementedError("This Energy model is unnormalised: log Z has not been estimated, so log p(x) is not known.")
+        return -self.energy(grid.dequantise(x, self.levels), c) - self.log_z
+
+    # ------------------------------------------------------------------------------------------------------ training
+
+    def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """E(x+) - E(x-), whose gradient is that of -log p, plus a pull of both energies towards zero: ``(n,)``."""
+        positive = grid.dequantise(x, self.levels)
+        positive = positive + self.noise * torch.randn_like(x)
+        negative, negative_c = self.persist(len(x), c)
+        e_positive, e_negative = self.energy(positive, c), self.energy(negative, negative_c)
+        self.guard((e_positive - e_negative).mean().detach())
+        return e_positive - e_negative + self.regularise * (e_positive.square() + e_negative.square())
+
+    @torch.no_grad()
+    def persist(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Take n chains from the buffer, restart a few with the conditions of the batch, walk, put them back."""
+        rows = torch.randperm(self.buffer, device=self.chains.device)[:n]
+        if n > self.buffer:
+            rows = torch.randint(self.buffer, (n,), device=self.chains.device)
+        x, chain_c = self.chains[rows], self.chain_conditions[rows]
+        restart = torch.rand(n, device=x.device) < self.refresh
+        x[restart] = self.fresh(int(restart.sum())).to(x)
+        if self.condition and c is not None:
+            # a condition that was never given (NaN) would stay so for ever: those chains take the batch's as well
+            renew = restart | (chain_c.isnan().any(1) & (torch.rand(n, device=x.device) < 0.1))
+            chain_c[renew] = as_vectors(c, self.condition)[renew].to(chain_c)
+        given = chain_c if self.condition else None
+        x = langevin(lambda y: self.energy(y, given), x, self.step, self.steps)
+        self.chains[rows], self.chain_conditions[rows] = x, chain_c
+        return x, given
+
+    def guard(self, gap: Tensor) -> None:
+        """Stop a run that has diverged: chains and data have drifted to energies that no longer have to do with each other."""
+        self.gap.lerp_(gap.float(), 0.05)
+        if not torch.isfinite(self.gap) or self.gap.abs() > 20 + 2 * self.dims:
+            raise TrainingError(
+                f"The energy model diverged: the energies of data and of Langevin samples differ by {gap.item():.3g} nats. "
+                f"Try a smaller lr (now {self.lr:g}) or step (now {self.step:g}), more steps (now {self.steps}), "
+                f"more noise (now {self.noise:g}) or a larger regularise (now {self.regularise:g})."
+            )
+
+    # ------------------------------------------------------------------------------------------------------ sampling
+
+    def fresh(self, n: int) -> Tensor:
+        """Starting points of new chains: the Gaussian the energy is built on, ``(n, *event_shape)``."""
+        return self.spread * torch.randn(n, *self.event_shape)
+
+    @torch.no_grad()
+    def sample(self, n: int, c: Tensor | None = None, steps: int | None = None) -> Tensor:
+        """``(n, *event_shape)``: chains of the buffer whose condition is nearest to ``c``, moved on by ``steps``."""
+        start, given = self.nearest_chains(n, c)
+        return self.on_grid(langevin(lambda y: self.energy(y, given), start, self.step, steps or self.sample_steps))
+
+    def nearest_chains(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """n random chains; with conditions, each drawn from those whose own condition is nearest to the one asked for."""
+        if c is None or not self.condition:
+            self.embed(c, n)  # a condition for an unconditional model is an error
+            repeats = -(-n // self.buffer)
+            rows = torch.randperm(self.buffer, device=self.chains.device).repeat(repeats)[:n]
+            return self.chains[rows], None
+        wanted = as_vectors(c, self.condition).to(self.chains)
+        distance = torch.cdist(wanted.nan_to_num(), self.chain_conditions.nan_to_num(nan=1e3))
+        rows = (distance + 1e-3 * torch.rand_like(distance)).argmin(1)
+        return self.chains[rows], wanted
+
+
+def langevin(energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: int) -> Tensor:
+    """``steps`` moves x' = x - step^2/2 grad E(x) + step * noise of the unadjusted Langevin algorithm, at temperature one.
+
+    Args:
+        energy: maps ``(n, ...)`` to energies ``(n,)``.
+        x: where the chains start, ``(n, ...)``; not changed.
+
+    Returns:
+        where they end, ``(n, ...)``. Works under ``no_grad`` and under inference mode, which it leaves for its own gradients.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        x = x.detach().clone()
+        for _ in range(steps):
+            x.requires_grad_(True)
+            (gradient,) = torch.autograd.grad(energy(x).sum(), x)
+            x = x.detach() - 0.5 * step**2 * gradient + step * torch.randn_like(x)
+    return x
