@@ -1,0 +1,32 @@
+"""Every test runs on one thread, draws no picture on a screen, and has a random state of its own."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two workers on two cores must not fight for them
+os.environ["MPLBACKEND"] = "Agg"
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+
+# A shared machine is slow now and then, and a failure must come again when the test is run again.
+settings.register_profile("genzoo", deadline=None, derandomize=True, database=None)
+settings.load_profile("genzoo")
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """The same numbers whichever tests ran before, and none of them left behind."""
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        random.seed(0)
+        np.random.seed(0)
+        torch.manual_seed(0)
+        yield
+    random.setstate(python)
+    np.random.set_state(numpy)
