@@ -28,11 +28,13 @@ def biscuits(train: int = 10_000, validation: int = 1_000, test: int = 2_000, se
     tins = _tins()[torch.randint(len(_tins()), (train + validation + test,), generator=generator)]
     height, width = tins.unbind(1)
     x, c = photograph(height, width, generator), describe(height, width)
+    sizes = (train, validation, test)
+    parts = [Split(*part) for part in zip(x.split(sizes), c.split(sizes), strict=True)]
     return DataSet(
         "biscuits",
-        train=Split(x[:train], c[:train]),
-        validation=Split(x[train:-test], c[train:-test]),
-        test=Split(x[-test:], c[-test:]),
+        train=parts[0],
+        validation=parts[1],
+        test=parts[2],
         levels=LEVELS,
         condition=2,
         features=("height", "width"),
@@ -52,7 +54,7 @@ def describe(height: Tensor, width: Tensor) -> Tensor:
 def draw(height: Tensor, width: Tensor, detail: int = 8) -> Tensor:
     """Clean tins, one for each height (n,) and width (n,) in pixels: brightness in [0, 1], (n, 1, 16, 16).
 
-    A cylinder seen slightly from above, lit from the left, with an overhanging lid. Each pixel is the mean of
+    A cylinder seen slightly from above, lit from the left, with a lid. Each pixel is the mean of
     ``detail`` x ``detail`` points, which makes the edges smooth and lets a size be any number, not only a whole one.
     """
     place = (torch.arange(SIDE * detail) + 0.5) / detail
@@ -122,9 +124,9 @@ def _tins() -> Tensor:
 
 @cache
 def _clean_levels() -> Tensor:
-    """Every tin without noise, in grey levels from 0 to 15, not rounded: (72, 1, 16, 16)."""
+    """Every tin without noise, in grey levels from 0 to 15, not rounded: (72, 1, 16, 16) float64."""
     height, width = _tins().unbind(1)
-    return draw(height, width) * (LEVELS - 1)
+    return draw(height, width).double() * (LEVELS - 1)
 
 
 @cache
@@ -134,7 +136,7 @@ def _log_pmf() -> Tensor:
     This is the discretised logistic of Salimans et al. 2017 (PixelCNN++), eq. 2. A difference of two values near one
     would lose the upper tail, so it is taken on the side of the clean level where both are small.
     """
-    clean = _clean_levels().double().flatten(1).unsqueeze(2)
+    clean = _clean_levels().flatten(1).unsqueeze(2)
     edges = torch.arange(1, LEVELS, dtype=torch.float64) - 0.5
     edges = torch.cat([edges.new_tensor([-math.inf]), edges, edges.new_tensor([math.inf])])
     z = (edges - clean) / NOISE

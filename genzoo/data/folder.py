@@ -19,6 +19,8 @@ def from_folder(path: str | Path, size: int | None = None, seed: int = 0) -> Dat
     Images that lie in sub-folders are labelled by them. A tenth is held out for validation and a tenth for test, drawn
     by ``seed``. ``size`` crops every image to its central square and resizes that to ``size`` x ``size`` pixels.
     """
+    if size is not None and size < 1:
+        raise InputError(f"size is {size}: expected a number of pixels, 1 or more.")
     files, labels, classes = _find(Path(path))
     pictures = [_read(file, size) for file in files]
     _check_one_size(files, pictures)

@@ -21,11 +21,12 @@ MAP_AREA = 4 * math.pi  # 2π of longitude times 2 of sine of latitude: also the
 def landmass(train: int = 50_000, validation: int = 5_000, test: int = 10_000, seed: int = 0) -> DataSet:
     """Points uniform over land: events (2,), real-valued; the true log-density (nats) comes with them."""
     points = _darts(train + validation + test, torch.Generator().manual_seed(seed))
+    parts = points.split((train, validation, test))
     return DataSet(
         "landmass",
-        train=Split(points[:train]),
-        validation=Split(points[train:-test]),
-        test=Split(points[-test:]),
+        train=Split(parts[0]),
+        validation=Split(parts[1]),
+        test=Split(parts[2]),
         features=("longitude", "sin latitude"),
         log_density=log_density,
         entropy=math.log(land_area()),

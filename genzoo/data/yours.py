@@ -104,7 +104,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(f"There is no file {path}: expected a .npz file with an array x.")
     try:
-        with np.load(path, allow_pickle=False) as file:  # pickles can run code
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:  # pickles can run code
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"Cannot read {path}: expected a .npz file of plain arrays, from np.savez.") from error
