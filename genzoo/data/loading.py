@@ -24,7 +24,7 @@ DOWNLOADED: dict[str, Callable[..., DataSet]] = {
 }
 
 
-def load(name: str, root: str | Path = "data", **options) -> DataSet:
+def load(name: str | Path, root: str | Path = "data", **options) -> DataSet:
     """A data set by its name (see `genzoo.data.names`), or from the path of a ``.npz`` file or a folder of images.
 
     Args:
@@ -35,6 +35,7 @@ def load(name: str, root: str | Path = "data", **options) -> DataSet:
     Raises:
         InputError: the name, the path, an option or the data itself cannot be used; the message says what to do.
     """
+    name = str(name)
     if name in MADE_HERE:
         make, arguments = MADE_HERE[name], ()
     elif name in DOWNLOADED:
@@ -48,7 +49,7 @@ def load(name: str, root: str | Path = "data", **options) -> DataSet:
 def _reader(name: str) -> Callable[..., DataSet]:
     """The function that reads the user's own data at the path ``name``."""
     path = Path(name)
-    if path.is_dir():
+    if name and path.is_dir():
         return folder.from_folder
     if path.suffix == ".npz":
         return yours.from_npz

@@ -55,7 +55,8 @@ def hold_out(path: str | Path, events: dict, conditions: dict, seed: int) -> dic
     x, c = parts["train"]
     if missing and len(x) < 10:
         raise InputError(f"{path} has {len(x)} events: expected at least 10, to hold some out for validation and test.")
-    order = np.random.default_rng(seed).permutation(len(x)) if missing else np.arange(len(x))
+    draw = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(x), generator=draw).numpy() if missing else np.arange(len(x))
     *held, rest = np.split(order, [len(x) // 10 * (i + 1) for i in range(len(missing))])
     for split, chosen in zip([*missing, "train"], [*held, rest], strict=True):
         parts[split] = x[chosen], None if c is None else c[chosen]
@@ -115,19 +116,28 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     for name in arrays:
         if name not in ARRAYS:
             raise InputError(f"{path} has an array {name!r} that means nothing here. {nearest(name, ARRAYS)}")
+        if name[:2] in ("y_", "c_") and f"x{name[1:]}" not in arrays:
+            raise InputError(f"{path} has an array {name!r} but no array {'x' + name[1:]!r} that it would describe.")
     return arrays
 
 
 def _events(path: str | Path, arrays: dict, split: str) -> np.ndarray:
-    x, name = arrays[f"x_{split}"], f"x_{split} in {path}".replace("_train", "")
+    x, name = arrays[f"x_{split}"], f"{f'x_{split}'.removesuffix('_train')} in {path}"
     if x.dtype.kind not in "buif":
         raise InputError(f"{name} has type {x.dtype}: expected bytes, integers or floats.")
     if x.ndim not in (2, 3, 4) or not x.size:
         raise InputError(f"{name} has shape {x.shape}: expected (n, d), (n, h, w) or (n, c, h, w), not empty.")
-    wrong = np.argwhere(~np.isfinite(x))
+    wrong = np.argwhere(~_usable(x))
     if len(wrong):
-        raise InputError(f"{name} has {len(wrong)} values that are NaN or infinite, the first at {_place(wrong[0])}.")
+        raise InputError(
+            f"{name} has {len(wrong)} values that are NaN, infinite or huge, the first at {_place(wrong[0])}."
+        )
     return channels_first(x.astype(x.dtype.newbyteorder("="), copy=False))  # torch reads only the machine's own order
+
+
+def _usable(x: np.ndarray) -> np.ndarray:
+    """Where values are numbers (NaN is less than nothing) whose square single precision still holds."""
+    return np.abs(x) < np.float64(1e18)
 
 
 def channels_first(x: np.ndarray) -> np.ndarray:
@@ -152,7 +162,7 @@ def _conditions(path: str | Path, arrays: dict, split: str, n: int) -> np.ndarra
             )
         return y.reshape(n).astype(np.int64)  # (n, 1) is as good as (n,)
     if c is not None:
-        if c.dtype.kind not in "buif" or c.ndim != 2 or len(c) != n or not np.isfinite(c).all():
+        if c.dtype.kind not in "buif" or c.ndim != 2 or len(c) != n or not c.size or not _usable(c).all():
             raise InputError(
                 f"c for {split} in {path} is {c.dtype} of shape {c.shape}: expected finite vectors, ({n}, width)."
             )
