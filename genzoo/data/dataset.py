@@ -88,15 +88,20 @@ class DataSet:
 
 
 class Data(L.LightningDataModule):
-    """Serves a `DataSet` to Lightning's Trainer. Every batch is ``(x, c)``; ``c`` is None for unconditional data."""
+    """Serves a `DataSet` to Lightning's Trainer. Every batch is ``(x, c)``; ``c`` is None for unconditional data.
 
-    def __init__(self, dataset: DataSet, batch_size: int = 64):
+    ``augment`` is the share of training images that are shifted by up to one pixel each way, afresh in every epoch.
+    """
+
+    def __init__(self, dataset: DataSet, batch_size: int = 64, augment: float = 0.0):
         super().__init__()
-        self.dataset, self.batch_size = dataset, batch_size
+        self.dataset, self.batch_size, self.augment = dataset, batch_size, augment
+        self.background = dataset.train.x.min().item() if augment else 0.0
 
     def _loader(self, split: Split, train: bool = False) -> DataLoader:
         size = min(self.batch_size, len(split)) if train else 500
-        return DataLoader(split, size, shuffle=train, drop_last=train, collate_fn=_as_is)
+        augmented = train and self.augment and split.x.dim() == 4
+        return DataLoader(split, size, shuffle=train, drop_last=train, collate_fn=self._shifted if augmented else _as_is)
 
     def train_dataloader(self) -> DataLoader:
         return self._loader(self.dataset.train, train=True)
@@ -107,6 +112,22 @@ class Data(L.LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self._loader(self.dataset.test)
 
+    def _shifted(self, batch):
+        return shift(batch[0], self.augment, self.background), batch[1]
+
 
 def _as_is(batch):
     return batch
+
+
+def shift(x: Tensor, share: float, background: float) -> Tensor:
+    """Shift a random ``share`` of the images (n, c, h, w) by up to a pixel each way; ``background`` comes in at the edge."""
+    n, channels, height, width = x.shape
+    padded = torch.nn.functional.pad(x, (1, 1, 1, 1), value=background)
+    moved = (torch.rand(n, 1, device=x.device) < share).long()
+    down, right = (1 + moved * torch.randint(-1, 2, (n, 2), device=x.device)).unbind(1)
+    event = torch.arange(n, device=x.device).view(n, 1, 1, 1)
+    channel = torch.arange(channels, device=x.device).view(1, channels, 1, 1)
+    row = (torch.arange(height, device=x.device) + down[:, None]).view(n, 1, height, 1)
+    column = (torch.arange(width, device=x.device) + right[:, None]).view(n, 1, 1, width)
+    return padded[event, channel, row, column]

@@ -1,0 +1,205 @@
+"""A model on disk is one folder, in the Hub's layout: weights, configuration, card. Nothing in it is ever executed.
+
+    model.safetensors    the weights and persistent buffers
+    config.json          the family's name and its constructor's arguments, nested models included
+    README.md            the model card: what it is, what it was trained on, how to load it
+"""
+
+import inspect
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from genzoo import __version__, families
+from genzoo.errors import InputError, nearest
+from genzoo.model import GenerativeModel
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+
+Families = Sequence[type[GenerativeModel]]
+
+
+def save(model: GenerativeModel, folder: str | Path, card: Mapping[str, Any] | None = None) -> Path:
+    """Write ``model`` to ``folder`` (made if need be) and return it; other files there stay.
+
+    Args:
+        card: facts for the model card beside what the model knows itself, such as ``{"data": "digits", "seed": 0}``.
+
+    Every file is written whole or not at all, weights first, so that an interruption leaves no broken model behind.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    config = {"genzoo": __version__, **model.config()}
+    with whole(folder / WEIGHTS) as path:
+        save_file(weights, path, metadata={"format": "pt"})
+    with whole(folder / CARD) as path:
+        path.write_text(_card(model, card or {}), encoding="utf-8")
+    with whole(folder / CONFIG) as path:
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def load(path: str | Path, families: Families | None = None) -> GenerativeModel:
+    """Rebuild a model, nested ones included, from what is on disk alone, ready to use (in evaluation mode, on the CPU).
+
+    Args:
+        path: a folder written by `save`, a run's folder that holds one, or a Lightning checkpoint (``.ckpt``).
+        families: the classes that may be built; `genzoo.FAMILIES` by default.
+
+    Raises:
+        InputError: a file is missing, empty or corrupt, or names a family or an argument that does not exist, or its weights
+            do not fit.
+    """
+    path = Path(path)
+    config, weights = _read_checkpoint(path) if path.suffix == ".ckpt" else _read_folder(path)
+    model = build(config, families, path)
+    _fill(model, weights, path)
+    return model.eval()
+
+
+def build(config: Any, families: Families | None = None, path: str | Path = "this configuration") -> GenerativeModel:
+    """A new, untrained model from ``{"family": ..., "arguments": {...}}``, whose values may be such mappings again.
+
+    Raises:
+        InputError: unknown family or argument, or a value the family refuses.
+    """
+    if not isinstance(config, Mapping) or not isinstance(config.get("arguments"), Mapping) or "family" not in config:
+        raise InputError(f"Cannot build a model from {path}: expected a mapping with the keys family and arguments.")
+    family = named(str(config["family"]), families)
+    parameters = inspect.signature(family).parameters
+    arguments = {}
+    for name, value in config["arguments"].items():
+        if name not in parameters:
+            raise InputError(f"{family.__name__} has no argument {name!r} (in {path}). {nearest(name, parameters)}")
+        arguments[name] = build(value, families, path) if isinstance(value, Mapping) else _typed(value, parameters[name])
+    try:
+        return family(**arguments)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"{family.__name__} cannot be built from {path}: {error}") from error
+
+
+def named(name: str, among: Families | None = None) -> type[GenerativeModel]:
+    """The family called ``name``, in whatever case it is written; raises `InputError` with the nearest one."""
+    known = {family.__name__.lower(): family for family in (among or families.FAMILIES)}
+    if name.lower() not in known:
+        raise InputError(f"There is no family {name!r}. {nearest(name, known)}")
+    return known[name.lower()]
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the block ends well, and vanishes when it does not."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+        draft = Path(folder) / path.name
+        yield draft
+        os.replace(draft, path)
+
+
+# ------------------------------------------------------------------------------------------------------------ reading
+
+
+def _read_folder(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
+    """Configuration and weights of a model's folder, or of a run's folder that holds one."""
+    if not path.is_dir():
+        raise InputError(f"There is no folder {path}: expected a saved model or a run of genzoo train or compare.")
+    if (path / "model" / CONFIG).is_file():
+        path = path / "model"
+    elif (path / "config.yaml").is_file() and not (path / CONFIG).is_file():
+        raise InputError(f"The run in {path} is not finished: run the same train or compare command again to resume it.")
+    for name in (CONFIG, WEIGHTS):
+        if not (path / name).is_file():
+            raise InputError(f"{path} holds no {name}: expected a saved model or a run of genzoo train or compare.")
+    try:
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path / CONFIG} is {_state(path / CONFIG)}: expected JSON ({error}).") from error
+    try:
+        return config, load_file(path / WEIGHTS)
+    except (SafetensorError, ValueError) as error:
+        raise InputError(f"{path / WEIGHTS} is {_state(path / WEIGHTS)}: expected safetensors ({error}).") from error
+
+
+def _read_checkpoint(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
+    """Configuration and (averaged) weights of a Lightning checkpoint of a genzoo model."""
+    if not path.is_file():
+        raise InputError(f"There is no file {path}: expected a Lightning checkpoint of a genzoo model.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        return checkpoint["genzoo"], checkpoint["state_dict"]
+    except Exception as error:  # torch.load fails in a dozen ways, and each means the same to the user
+        raise InputError(f"{path} is {_state(path)}: expected a Lightning checkpoint of a genzoo model.") from error
+
+
+def _fill(model: GenerativeModel, weights: dict[str, torch.Tensor], path: Path) -> None:
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1:2] or [str(error)]
+        raise InputError(
+            f"The weights in {path} do not fit the {type(model).__name__} it describes: {first[0].strip()}"
+        ) from error
+
+
+def _state(path: Path) -> str:
+    return "corrupt" if path.stat().st_size else "empty"
+
+
+def _typed(value: Any, parameter: inspect.Parameter) -> Any:
+    """JSON knows no tuples: a list becomes one where the constructor says so."""
+    wants_tuple = isinstance(parameter.default, tuple) or "tuple" in str(parameter.annotation)
+    return tuple(value) if isinstance(value, list) and wants_tuple else value
+
+
+# --------------------------------------------------------------------------------------------------------------- card
+
+
+def _card(model: GenerativeModel, facts: Mapping[str, Any]) -> str:
+    """The model card: YAML front matter for the Hub, a table of facts, and how to load the model."""
+    name, claim = type(model).__name__, model.likelihood
+    about = {
+        "family": name,
+        "events": f"{model.event_shape}, {f'{model.levels} levels' if model.levels else 'real-valued'}",
+        "condition": f"width {model.condition}" if model.condition else "none",
+        "likelihood": f"{claim.name.lower()} ({claim.symbol})",
+        "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
+        **facts,
+    }
+    rows = "\n".join(f"| {key} | {value} |" for key, value in about.items())
+    summary = (inspect.getdoc(type(model)) or "").split("\n")[0]
+    return f"""---
+library_name: genzoo
+tags: [generative-model, {name.lower()}]
+---
+
+# {name}{f" of {facts['data']}" if "data" in facts else ""}
+
+{summary}
+
+| | |
+|---|---|
+{rows}
+
+```python
+import genzoo
+
+model = genzoo.load("path/to/this/folder")
+x = model.sample(16)
+```
+
+Written by genzoo {__version__}.
+"""
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder, if it is there."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -1,0 +1,337 @@
+"""Training, the same for every family: Lightning's loop, averaged weights, the best epoch by validation, exact resumption.
+
+An "epoch" here is a round of at most ``check_every`` steps, after which the averaged weights are validated and everything that
+the future depends on is written to ``last.ckpt``: weights, optimiser, schedule, averages, patience, random state. An
+interrupted run that is started again therefore ends with the same weights, bit for bit, as one that was not.
+"""
+
+import csv
+import logging
+import math
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+
+from genzoo import store
+from genzoo.data.dataset import Data, DataSet
+from genzoo.errors import InputError, TrainingError
+from genzoo.model import GenerativeModel, Likelihood
+
+Report = Callable[[int, int, str], None]  # (steps done, steps in all, a few words such as "loss 1.23")
+
+SMALL = 2**30  # bytes; a data set below lives on the training device
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came out of `fit`.
+
+    ``seconds`` are of this call (a resumed run adds the earlier calls' itself); ``best_step`` and ``validation`` (nats per
+    event) belong to the weights that ``model`` holds, and are None where nothing was there to choose by.
+    """
+
+    model: GenerativeModel
+    seconds: float
+    steps: int
+    best_step: int | None
+    validation: float | None
+    stopped_early: bool
+
+
+def fit(
+    model: GenerativeModel,
+    data: DataSet,
+    folder: str | Path | None = None,
+    *,
+    steps: int = 1000,
+    batch_size: int = 64,
+    seed: int = 0,
+    ema: float = 0.995,
+    patience: int = 10,
+    check_every: int = 100,
+    augment: float = 0.0,
+    progress: Report | None = None,
+    **trainer_options: Any,
+) -> Fitted:
+    """Train ``model`` on ``data`` in place, and leave it with its best averaged weights, in evaluation mode.
+
+    Args:
+        folder: where checkpoints and ``log.csv`` go; a run that was interrupted there is resumed. None keeps nothing.
+        steps: batches to train on, rounded up to whole rounds.
+        batch_size: events in a batch.
+        seed: of everything random in training (initial weights are the caller's).
+        ema: decay of the running average of the weights, per step.
+        patience: rounds without a better validation figure before training stops.
+        check_every: steps of a round, to the nearest whole passes over the data where it is small.
+        augment: share of training images that are shifted by up to one pixel each way.
+        progress: called with (steps done, steps in all, a few words) a few times a second.
+        trainer_options: for `lightning.Trainer`, such as ``accelerator``, ``devices`` and ``strategy``.
+
+    Raises:
+        InputError: model and data do not fit each other, or ``folder`` holds another model's checkpoint.
+        TrainingError: the loss is no longer finite. The last good checkpoint stays in ``folder``.
+    """
+    _check(model, data, steps, batch_size, check_every)
+    if folder is None:
+        with tempfile.TemporaryDirectory() as scratch:
+            return fit(
+                model, data, scratch, steps=steps, batch_size=batch_size, seed=seed, ema=ema, patience=patience,
+                check_every=check_every, augment=augment, progress=progress, **trainer_options,
+            )  # fmt: skip
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    monitor = model.monitor if model.likelihood != Likelihood.NONE else None
+    rounds = Rounds.plan(len(data.train), batch_size, steps, check_every)
+    best, last = _checkpoints(folder, monitor, rounds)
+    stopping = EarlyStopping(monitor, patience=patience, check_finite=False) if monitor else None
+    guards = [Guard(), RandomState(), EMAWeightAveraging(decay=ema, use_buffers=False)]
+    if progress is not None:
+        guards.append(Progress(progress, rounds.steps))
+    started = time.perf_counter()
+    with quiet():
+        L.seed_everything(seed, verbose=False)
+        trainer = L.Trainer(
+            max_epochs=rounds.epochs,
+            limit_train_batches=rounds.batches,
+            check_val_every_n_epoch=rounds.every,
+            logger=CSVLogger(folder, name="log"),
+            callbacks=[c for c in (*guards, stopping, best, last) if c is not None],
+            **_options(model, trainer_options),
+        )
+        batches = Data(_on_device(data, trainer), batch_size, augment=augment)
+        _run(trainer, model, batches, _resumable(model, folder / "last.ckpt"))
+    steps_done = trainer.fit_loop.epoch_loop.batch_progress.total.completed
+    checkpoint = torch.load(folder / ("best.ckpt" if best else "last.ckpt"), map_location="cpu", weights_only=True)
+    model.load_state_dict(checkpoint["state_dict"])
+    gather_log(folder)
+    return Fitted(
+        model=model.eval(),
+        seconds=time.perf_counter() - started,
+        steps=steps_done,
+        best_step=(checkpoint["epoch"] + 1) * rounds.batches if best else None,
+        validation=float(best.best_model_score) if best and best.best_model_score is not None else None,
+        stopped_early=steps_done < rounds.steps,
+    )
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How ``steps`` become Lightning's epochs: ``batches`` in each, a validation ``every`` so many, ``epochs`` in all."""
+
+    batches: int
+    every: int
+    epochs: int
+
+    @classmethod
+    def plan(cls, events: int, batch_size: int, steps: int, check_every: int) -> "Rounds":
+        """Large data: an epoch is ``check_every`` batches. Small data: a pass over it, and a round is a few of those."""
+        batches = min(max(1, events // batch_size), check_every)
+        epochs = math.ceil(steps / batches)
+        every = min(max(1, round(check_every / batches)), epochs)
+        return cls(batches, every, math.ceil(epochs / every) * every)
+
+    @property
+    def steps(self) -> int:
+        return self.batches * self.epochs
+
+
+def _check(model: GenerativeModel, data: DataSet, steps: int, batch_size: int, check_every: int) -> None:
+    for name, value in {"steps": steps, "batch_size": batch_size, "check_every": check_every}.items():
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, got {value}.")
+    check_fit(model, data)
+
+
+def check_fit(model: GenerativeModel, data: DataSet) -> None:
+    """Raise `InputError` unless ``model`` can model the events and the conditions of ``data``."""
+    name = type(model).__name__
+    if model.event_shape != data.event_shape:
+        raise InputError(f"This {name} models events of shape {model.event_shape}, but {data.name} has {data.event_shape}.")
+    if model.levels != data.levels:
+        raise InputError(f"This {name} models {model.levels} levels, but {data.name} has {data.levels} (0: real-valued).")
+    if model.condition and model.condition != data.condition:
+        raise InputError(
+            f"This {name} takes conditions of width {model.condition}, but those of {data.name} have {data.condition}."
+        )
+
+
+def _checkpoints(folder: Path, monitor: str | None, rounds: Rounds) -> tuple[ModelCheckpoint | None, ModelCheckpoint]:
+    """Best by ``monitor``, and the last; in this order, so that the last knows the best of its own round."""
+    common: dict[str, Any] = {
+        "dirpath": folder,
+        "every_n_epochs": rounds.every,
+        "enable_version_counter": False,
+        "save_on_train_epoch_end": False,
+    }
+    best = ModelCheckpoint(filename="best", monitor=monitor, **common) if monitor else None
+    return best, ModelCheckpoint(filename="last", **common)
+
+
+def _options(model: GenerativeModel, given: dict[str, Any]) -> dict[str, Any]:
+    """Options of the Trainer: one device of the best kind, quiet, and whatever the caller wants otherwise."""
+    ours: dict[str, Any] = {
+        "accelerator": "auto",
+        "devices": 1,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "log_every_n_steps": 10,
+    }
+    if model.automatic_optimization:  # Lightning refuses to clip for a model that steps its optimisers by hand
+        ours["gradient_clip_val"] = 5.0
+    return ours | given
+
+
+def _on_device(data: DataSet, trainer: L.Trainer) -> DataSet:
+    """A small data set moves to the training device once, instead of batch by batch."""
+    device = trainer.strategy.root_device
+    if device.type == "cpu" or data.train.x.nbytes > SMALL:
+        return data
+    return replace(data, train=data.train.to(device), validation=data.validation.to(device), test=data.test.to(device))
+
+
+def _resumable(model: GenerativeModel, path: Path) -> Path | None:
+    """The checkpoint to go on from, if there is one, and if it is this model's."""
+    if not path.is_file():
+        return None
+    try:
+        config = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["genzoo"]
+    except Exception as error:
+        raise InputError(f"{path} is corrupt, so this run cannot be resumed: delete it to start afresh.") from error
+    if config != model.config():
+        raise InputError(f"{path} belongs to another {config['family']}: choose another folder, or delete it to start afresh.")
+    return path
+
+
+def _run(trainer: L.Trainer, model: GenerativeModel, batches: Data, resume: Path | None) -> None:
+    """Lightning ends the whole program on Ctrl-C; here it stays an exception, and the checkpoints stay."""
+    model.train()
+    try:
+        trainer.fit(model, batches, ckpt_path=resume, weights_only=True)
+    except SystemExit as stop:
+        raise KeyboardInterrupt from stop
+
+
+# ---------------------------------------------------------------------------------------------------------- callbacks
+
+
+class Guard(L.Callback):
+    """Stops a run whose logged figures are no longer finite, before they reach a checkpoint."""
+
+    EVERY = 10
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        if batch_idx % self.EVERY == 0:
+            self.check(trainer, pl_module)
+
+    def on_validation_end(self, trainer, pl_module) -> None:
+        self.check(trainer, pl_module)
+
+    @staticmethod
+    def check(trainer: L.Trainer, model: L.LightningModule) -> None:
+        for name, value in trainer.callback_metrics.items():
+            if not value.isfinite().all():
+                raise TrainingError(
+                    f"{type(model).__name__} diverged: {name} is {value.item()} after {trainer.global_step} steps. "
+                    f"Try a smaller lr (now {model.lr:g}), a larger batch_size, or another seed; "
+                    "the last good checkpoint is kept."
+                )
+
+
+class RandomState(L.Callback):
+    """Puts torch's random state into the checkpoint, and back when the next epoch begins: resumed runs are exact."""
+
+    def __init__(self):
+        self.pending: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        return self.pending or {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.pending = state_dict
+
+    def on_train_epoch_start(self, trainer, pl_module) -> None:
+        if self.pending is not None:
+            torch.set_rng_state(self.pending["cpu"].cpu())
+            if self.pending["cuda"]:
+                torch.cuda.set_rng_state_all([state.cpu() for state in self.pending["cuda"]])
+            self.pending = None
+
+
+class Progress(L.Callback):
+    """Tells a function, at most five times a second, how far training is and what the last figures were."""
+
+    def __init__(self, report: Report, steps: int, interval: float = 0.2):
+        self.report, self.steps, self.interval, self.told = report, steps, interval, 0.0
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        if time.monotonic() - self.told > self.interval:
+            self.tell(trainer)
+
+    def on_train_end(self, trainer, pl_module) -> None:
+        self.tell(trainer)
+
+    def tell(self, trainer: L.Trainer) -> None:
+        self.told = time.monotonic()
+        figures = {"loss": "train_loss", "val": "val_nats"}
+        metrics = trainer.callback_metrics
+        text = "  ".join(f"{short} {metrics[name].item():.2f}" for short, name in figures.items() if name in metrics)
+        self.report(trainer.fit_loop.epoch_loop.batch_progress.total.completed, self.steps, text)
+
+
+# ---------------------------------------------------------------------------------------------------------- the rest
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's tips and its notes about hardware out of the way; errors and other warnings still show."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for note in CHATTER:
+                warnings.filterwarnings("ignore", note)
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+CHATTER = (
+    ".*does not have many workers",
+    ".*is smaller than the logging interval",
+    ".*Checkpoint directory .* exists and is not empty",
+    ".*GPU available but not used",
+    ".*Experiment logs directory",
+    ".*LeafSpec",
+    ".*isinstance.treespec",
+)
+
+
+def gather_log(folder: Path) -> None:
+    """Join the logs of a run and of its resumptions, ``log/version_*/metrics.csv``, into one ``log.csv``."""
+    rows: list[dict[str, str]] = []
+    for path in sorted(folder.glob("log/version_*/metrics.csv"), key=lambda p: int(p.parent.name.split("_")[1])):
+        with path.open(newline="") as file:
+            part = list(csv.DictReader(file))
+        if part:  # what a resumed run repeats, the interrupted one had logged but not yet saved
+            rows = [row for row in rows if int(row["step"]) < int(part[0]["step"])] + part
+    columns = list(dict.fromkeys(["epoch", "step", *(name for row in rows for name in row)]))
+    with store.whole(folder / "log.csv") as path, path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    store.remove(folder / "log")
