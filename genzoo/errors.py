@@ -13,3 +13,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     choices = list(choices)
     close = get_close_matches(word.lower(), choices, n=1, cutoff=0.5)
     return f"Did you mean {close[0]!r}?" if close else f"Choose one of: {', '.join(choices)}."
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on (it diverged, say). Says what happened and what to try; the last good checkpoint is kept."""

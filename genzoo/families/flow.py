@@ -92,7 +92,9 @@ class Flow(GenerativeModel):
         mask = (torch.arange(shape[0]) + parity) % 2
 
         def network(inputs: int, outputs: int) -> nn.Module:
-            return Field((inputs, *shape[1:]), self.width, self.width, self.depth, self.dropout, inputs, outputs)
+            net = Field((inputs, *shape[1:]), self.width, self.width, self.depth, self.dropout, inputs, outputs)
+            net.hidden_features = self.width  # nflows scales the raw heights and widths of the splines down by its root
+            return net
 
         return nf.PiecewiseRationalQuadraticCouplingTransform(
             mask, network, num_bins=self.bins, tails="linear", tail_bound=TAIL, min_derivative=1e-2
