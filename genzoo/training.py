@@ -36,8 +36,8 @@ SMALL = 2**30  # bytes; a data set below lives on the training device
 class Fitted:
     """What came out of `fit`.
 
-    ``seconds`` are of this call (a resumed run adds the earlier calls' itself); ``best_step`` and ``validation`` (nats per
-    event) belong to the weights that ``model`` holds, and are None where nothing was there to choose by.
+    ``seconds`` include those of earlier, interrupted calls; ``best_step`` and ``validation`` (nats per event) belong to the
+    weights that ``model`` holds, and are None where nothing was there to choose by.
     """
 
     model: GenerativeModel
@@ -94,10 +94,10 @@ def fit(
     rounds = Rounds.plan(len(data.train), batch_size, steps, check_every)
     best, last = _checkpoints(folder, monitor, rounds)
     stopping = EarlyStopping(monitor, patience=patience, check_finite=False) if monitor else None
-    guards = [Guard(), RandomState(), EMAWeightAveraging(decay=ema, use_buffers=False)]
+    clock = Clock()
+    guards = [clock, Guard(), RandomState(), EMAWeightAveraging(decay=ema, use_buffers=False)]
     if progress is not None:
         guards.append(Progress(progress, rounds.steps))
-    started = time.perf_counter()
     with quiet():
         L.seed_everything(seed, verbose=False)
         trainer = L.Trainer(
@@ -116,7 +116,7 @@ def fit(
     gather_log(folder)
     return Fitted(
         model=model.eval(),
-        seconds=time.perf_counter() - started,
+        seconds=clock.seconds,
         steps=steps_done,
         best_step=(checkpoint["epoch"] + 1) * rounds.batches if best else None,
         validation=float(best.best_model_score) if best and best.best_model_score is not None else None,
@@ -135,7 +135,7 @@ class Rounds:
     @classmethod
     def plan(cls, events: int, batch_size: int, steps: int, check_every: int) -> "Rounds":
         """Large data: an epoch is ``check_every`` batches. Small data: a pass over it, and a round is a few of those."""
-        batches = min(max(1, events // batch_size), check_every)
+        batches = min(max(1, events // batch_size), check_every, steps)
         epochs = math.ceil(steps / batches)
         every = min(max(1, round(check_every / batches)), epochs)
         return cls(batches, every, math.ceil(epochs / every) * every)
@@ -154,11 +154,12 @@ def _check(model: GenerativeModel, data: DataSet, steps: int, batch_size: int, c
 
 def check_fit(model: GenerativeModel, data: DataSet) -> None:
     """Raise `InputError` unless ``model`` can model the events and the conditions of ``data``."""
-    name = type(model).__name__
-    if model.event_shape != data.event_shape:
-        raise InputError(f"This {name} models events of shape {model.event_shape}, but {data.name} has {data.event_shape}.")
+    name, shape = type(model).__name__, data.event_shape
+    if model.event_shape != shape:
+        raise InputError(f"This {name} models events of shape {model.event_shape}, but {data.name} has {shape}.")
     if model.levels != data.levels:
-        raise InputError(f"This {name} models {model.levels} levels, but {data.name} has {data.levels} (0: real-valued).")
+        levels = f"{model.levels} levels, but {data.name} has {data.levels} (0: real-valued)"
+        raise InputError(f"This {name} models {levels}.")
     if model.condition and model.condition != data.condition:
         raise InputError(
             f"This {name} takes conditions of width {model.condition}, but those of {data.name} have {data.condition}."
@@ -209,7 +210,8 @@ def _resumable(model: GenerativeModel, path: Path) -> Path | None:
     except Exception as error:
         raise InputError(f"{path} is corrupt, so this run cannot be resumed: delete it to start afresh.") from error
     if config != model.config():
-        raise InputError(f"{path} belongs to another {config['family']}: choose another folder, or delete it to start afresh.")
+        other = f"another {config['family']}" if config["family"] == type(model).__name__ else f"a {config['family']}"
+        raise InputError(f"{path} belongs to {other}: choose another folder, or delete it to start afresh.")
     return path
 
 
@@ -223,6 +225,23 @@ def _run(trainer: L.Trainer, model: GenerativeModel, batches: Data, resume: Path
 
 
 # ---------------------------------------------------------------------------------------------------------- callbacks
+
+
+class Clock(L.Callback):
+    """Seconds of training, those before an interruption included."""
+
+    def __init__(self):
+        self.earlier, self.started = 0.0, time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return self.earlier + time.perf_counter() - self.started
+
+    def state_dict(self) -> dict[str, float]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        self.earlier = state_dict["seconds"]
 
 
 class Guard(L.Callback):

@@ -1,0 +1,64 @@
+"""The command line: parse, call the library, print. Nothing heavy is imported before a verb that needs it has said so."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+
+from genzoo.errors import InputError, TrainingError, nearest
+
+# verb -> (module with a function of that name, one line about it)
+VERBS = {
+    "compare": ("genzoo.cli.compare", "train several families on the same data and set them side by side"),
+    "train": ("genzoo.cli.train", "train one family, with options typed from its constructor"),
+    "sample": ("genzoo.cli.use", "draw samples from a trained model"),
+    "evaluate": ("genzoo.cli.use", "measure the likelihood and the cost of a trained model"),
+    "list": ("genzoo.cli.about", "the families and the data sets there are"),
+    "info": ("genzoo.cli.about", "a family's equations, options and references"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 a run failed, 2 the input cannot be used, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except InputError as error:
+        return _complain(str(error), 2)
+    except TrainingError as error:
+        return _complain(str(error), 1)
+    except BrokenPipeError:  # `genzoo list | head`
+        with suppress(OSError):
+            sys.stdout.close()
+        return 0
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        return _complain(f"cannot read or write{where}: {error.strerror or error}.", 2)
+    except KeyboardInterrupt:
+        again = " Run the same command again to go on where it stopped." if arguments[:1] in (["train"], ["compare"]) else ""
+        return _complain(f"interrupted.{again}", 130)
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        from genzoo.cli.help import overview
+
+        overview({verb: line for verb, (_, line) in VERBS.items()})
+        return 0
+    if arguments[0] == "--version":
+        from genzoo import __version__
+
+        print(f"genzoo {__version__}")
+        return 0
+    verb, *rest = arguments
+    if verb not in VERBS:
+        raise InputError(f"There is no verb {verb!r}. {nearest(verb, VERBS)}")
+    try:
+        return getattr(import_module(VERBS[verb][0]), verb if verb != "list" else "list_")(rest)
+    except SystemExit as stop:  # how argparse ends after --help
+        return int(stop.code or 0)
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"genzoo: {sentence}", file=sys.stderr)
+    return code

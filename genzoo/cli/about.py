@@ -1,0 +1,70 @@
+"""``genzoo list`` and ``genzoo info``: what there is."""
+
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+
+from rich.padding import Padding
+from rich.table import Table
+
+from genzoo.cli.help import Parser, console, family_names
+from genzoo.data.names import NAMES, YOURS
+
+
+def list_(arguments: Sequence[str]) -> int:
+    """The families with the claim their likelihood makes, and the data sets."""
+    Parser("list", "Lists the families, each with the claim that its likelihood makes, and the data sets.").parse(arguments)
+    out = console()
+    with out.status("Looking at the families"):
+        from genzoo import families
+
+        rows = [_family_row(family) for family in families.FAMILIES]
+    table = Table("family", "on levels", "on reals", "", box=None, header_style="help.heading", padding=(0, 2))
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+    out.print("\n  likelihood:  = exact   ≤ bound   ≈ estimate   — none\n", style="dim")
+    table = Table("data", "", box=None, header_style="help.heading", padding=(0, 2))
+    for name, line in NAMES.items():
+        table.add_row(f"[help.option]{name}[/]", line)
+    table.add_row("[help.option]your own[/]", YOURS)
+    out.print(table)
+    return 0
+
+
+def _family_row(family) -> tuple[str, str, str, str]:
+    """The claim depends on the data: dequantisation weakens a flow's from exact to a bound."""
+    claims = [family((2,), levels=levels).likelihood.symbol for levels in (2, 0)]
+    about = (inspect.getdoc(sys.modules[family.__module__]) or "").split("\n")[0]
+    return f"[help.option]{family.__name__.lower()}[/]", *claims, about.partition(": ")[2]
+
+
+def info(arguments: Sequence[str]) -> int:
+    """A family's equations, constructor and references, from its own file."""
+    parser = Parser("info", "Shows a family's equations, its constructor's arguments and its references.")
+    parser.add_argument("family", type=str, help=", ".join(family_names()))
+    name = parser.parse(arguments).family
+    out = console()
+    with out.status(f"Opening {name}"):
+        from genzoo.store import named
+
+        family = named(name)
+    out.print(f"[bold]genzoo.{family.__name__}[/]\n")
+    out.print(Padding(_readable(inspect.getdoc(sys.modules[family.__module__]) or ""), (0, 2)), markup=False)
+    out.print("\n[help.heading]Arguments[/]")
+    table = Table("name", "type", "default", box=None, header_style="dim", padding=(0, 2))
+    for parameter in inspect.signature(family).parameters.values():
+        default = "(from the data)" if parameter.default is parameter.empty else repr(parameter.default)
+        table.add_row(f"[help.option]{parameter.name}[/]", inspect.formatannotation(parameter.annotation), default)
+    out.print(table)
+    out.print()
+    out.print(Padding(inspect.getdoc(family) or "", (0, 2)), markup=False)
+    return 0
+
+
+def _readable(text: str) -> str:
+    """reStructuredText without its marks: equations stay in LaTeX, indented."""
+    text = re.sub(r"\n\.\. math::\n", "\n", text)
+    text = re.sub(r":math:`([^`]*)`", r"\1", text)
+    return re.sub(r"\n{3,}", "\n\n", text).replace("``", "")

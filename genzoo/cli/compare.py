@@ -1,0 +1,150 @@
+"""``genzoo compare``: several families and seeds on the same data, in parallel, to one table, one picture and one page."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names
+from genzoo.errors import InputError, nearest
+from genzoo.pool import Outcome, cores, run_all
+
+if TYPE_CHECKING:
+    from genzoo.runs import Plan
+
+
+def compare(arguments: Sequence[str]) -> int:
+    """Train, evaluate, print the table; write scorecard.json, samples.png and report.html. 1 if a run failed."""
+    options = _options(arguments)
+    families, out = options.families, Path(options.out or f"runs/{Path(options.data).stem}-{options.budget}")
+    screen = console()
+    screen.print(f"Comparing {', '.join(families)} on {options.data} ({options.budget} budget), into {out}.")
+    with screen.status("Loading torch, lightning and the data"):
+        from genzoo import runs
+        from genzoo.data import load as load_data
+
+        data = load_data(options.data)
+        plans = [
+            runs.plan(family, options.data, seed, options.budget, options.conditional, options.recipe)
+            for family in families
+            for seed in options.seeds
+        ]
+        out.mkdir(parents=True, exist_ok=True)
+        done = sum(runs.finished(plan, out / plan.name) is not None for plan in plans)
+    if done:
+        screen.print(f"{done} of {len(plans)} runs were finished before and are reused.")
+    outcomes = _train(plans, out, options.jobs or cores(), screen)
+    failures = {plan.name: o.failure for plan, o in zip(plans, outcomes, strict=True) if o.failure}
+    rows = [outcome.row for outcome in outcomes if outcome.row]
+    if rows:
+        with screen.status("Making table, picture and report"):
+            rows_and_baselines = _write(rows, plans, out, data, failures, _command(arguments))
+        _print(rows_and_baselines, out, screen)
+    for name, sentence in failures.items():
+        screen.print(f"[bold red]{name} failed:[/] {sentence}", markup=True)
+    return 1 if failures else 0
+
+
+def _options(arguments: Sequence[str]) -> Any:
+    names = family_names()
+    parser = Parser("compare", "Trains families on the same data and sets them side by side. Run again, it goes on or reuses.")
+    add_data(parser)
+    parser.add_argument("--families", type=str, nargs="+", default=names, help=f"some of {' '.join(names)}")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run of each family for each")
+    add_choice_of_recipe(parser)
+    parser.add_argument("--jobs", type=int, default=0, help="runs at a time; 0: as many as there are cores")
+    parser.add_argument("--out", type=str | None, default=None, help="folder; runs/DATA-BUDGET by default")
+    options = parser.parse(arguments)
+    options.families = list(dict.fromkeys(family.lower() for family in options.families))
+    options.seeds = list(dict.fromkeys(options.seeds))
+    for family in options.families:
+        if family not in names:
+            raise InputError(f"There is no family {family!r}. {nearest(family, names)}")
+    if options.jobs < 0:
+        raise InputError(f"--jobs must be 0 or more, got {options.jobs}.")
+    return options
+
+
+def _train(plans: Sequence["Plan"], out: Path, jobs: int, screen: Console) -> list[Outcome]:
+    with bars(screen) as progress:
+        tasks = [progress.add_task(plan.name, total=None, start=False, text="waiting") for plan in plans]
+
+        def watch(i: int, done: int, total: int, text: str) -> None:
+            progress.start_task(tasks[i])
+            progress.update(tasks[i], completed=done, total=total, text=text)
+
+        return run_all(plans, out, jobs, watch)
+
+
+def bars(screen: Console) -> Progress:
+    """One bar for each run: steps, time so far and left, loss."""
+    return Progress(
+        TextColumn("{task.description:<20}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+        console=screen,
+    )
+
+
+def _write(
+    rows: list[dict], plans: Sequence["Plan"], out: Path, data: Any, failures: dict[str, str], command: str
+) -> list[dict]:
+    """scorecard.json, baselines.json, samples.png, report.html; returns all rows."""
+    from genzoo.evaluation import pictures, scorecard
+    from genzoo.evaluation.report import report
+
+    baselines = scorecard.baseline_rows(data)
+    scorecard.write(rows, out / "scorecard.json")
+    scorecard.write(baselines, out / "baselines.json")
+    pictures.picture(out / "samples.png", _samples(plans, out, data))
+    report(
+        out / "report.html",
+        rows + baselines,
+        title=f"Generative models of {data.name}, side by side",
+        about=f"{data.about.capitalize()}. Source: {data.source}." if data.about else "",
+        command=command,
+        picture=out / "samples.png",
+        logs={plan.name: out / plan.name / "log.csv" for plan in plans},
+        failures=failures,
+    )
+    return rows + baselines
+
+
+def _samples(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
+    """Real data, then the samples of each family's first finished seed."""
+    import numpy as np
+
+    samples = {"Real data": data.test.x[:2000].numpy()}
+    for plan in plans:
+        path = out / plan.name / "samples.npz"
+        if plan.family not in samples and path.is_file():
+            with np.load(path) as file:
+                samples[plan.family] = file["x"]
+    return samples
+
+
+def _print(rows: list[dict], out: Path, screen: Console) -> None:
+    from genzoo.evaluation.scorecard import HEADERS, about_spread, legend, summarise
+
+    summaries = summarise(rows)
+    table = Table(HEADERS[0], box=None, header_style="dim", padding=(0, 2))
+    for header in (summaries[0].unit, *HEADERS[2:]):
+        table.add_column(header, justify="right")
+    for i, summary in enumerate(summaries):
+        last_of_kind = i + 1 == len(summaries) or summaries[i + 1].kind != summary.kind
+        table.add_row(*summary.cells, style="dim" if summary.baseline else "", end_section=last_of_kind)
+    screen.print(table)
+    for line in [*legend(summaries), f"{about_spread(summaries)}; dim: closed-form baselines"]:
+        screen.print(f"  {line}", style="dim")
+    screen.print(f"\nWrote {out}/scorecard.json, samples.png and report.html.")
+
+
+def _command(arguments: Sequence[str]) -> str:
+    return " ".join(["genzoo", "compare", *map(shlex.quote, arguments)])

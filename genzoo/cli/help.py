@@ -1,0 +1,96 @@
+"""What every verb shares: a parser whose errors are sentences, help in colour, and the names of the families."""
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+from rich.highlighter import RegexHighlighter
+from rich.table import Table
+from rich.theme import Theme
+
+from genzoo.errors import InputError, nearest
+
+THEME = Theme({"help.option": "bold cyan", "help.metavar": "green", "help.heading": "bold yellow", "help.default": "dim"})
+
+
+class HelpHighlighter(RegexHighlighter):
+    base_style = "help."
+    highlights = [  # noqa: RUF012 (rich's own way)
+        r"(?P<option>(?<![\w-])--?[a-zA-Z][\w.-]*)",
+        r"(?P<heading>^\w[\w ]*:)",
+        r"(?P<default>\((?:type|required|default)[^)]*\)?\)?)",
+    ]
+
+
+class Parser(ArgumentParser):
+    """jsonargparse's parser; what is wrong becomes an `InputError` of one sentence with the nearest option."""
+
+    def __init__(self, verb: str, description: str):
+        super().__init__(prog=f"genzoo {verb}", description=description)
+
+    def parse(self, arguments: Sequence[str], defaults: bool = True) -> Namespace:
+        """Options may be written with dashes or underscores; without ``defaults``, only what was given is returned."""
+        return self.parse_args([_underscored(argument) for argument in arguments], defaults=defaults)
+
+    def print_help(self, file=None) -> None:
+        console().print(HelpHighlighter()(self.format_help()))
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise InputError(self._sentence(message)) from ex
+
+    def _sentence(self, message: str) -> str:
+        options = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+        if unknown := re.search(r"[Uu]nrecognized arguments:.*?(--[\w.-]+)", message):
+            return f"{self.prog} has no option {unknown[1]}. {nearest(unknown[1], options)}"
+        if wrong := re.search(r'"(.+?)":\s*(.*)', message, re.DOTALL):
+            expected = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", " ".join(wrong[2].split()))
+            return f"{self.prog}: {wrong[1]}: {expected}"
+        return f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)."
+
+
+def _underscored(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value if name.startswith("--") else argument
+
+
+def console() -> Console:
+    return Console(theme=THEME, highlight=False)
+
+
+def overview(verbs: Mapping[str, str]) -> None:
+    """``genzoo --help``."""
+    out = console()
+    out.print("[bold]genzoo[/]: six families of generative models behind one interface, compared honestly.\n")
+    out.print("[help.heading]usage:[/] genzoo VERB [OPTIONS]        genzoo VERB --help\n")
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for verb, line in verbs.items():
+        table.add_row(f"[help.option]{verb}[/]", line)
+    out.print(table)
+    out.print("\n[help.heading]begin with:[/] genzoo compare --data digits")
+
+
+def family_names() -> list[str]:
+    """The registered families in lower case, read from the source of ``FAMILIES`` so that no model is imported for a help."""
+    tree = ast.parse((Path(__file__).parent.parent / "families" / "__init__.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "FAMILIES" and isinstance(node.value, ast.Tuple):
+            return [element.id.lower() for element in node.value.elts if isinstance(element, ast.Name)]
+    return []
+
+
+def add_data(parser: ArgumentParser, default: Any = "digits") -> None:
+    from genzoo.data.names import NAMES, YOURS
+
+    parser.add_argument("--data", type=str, default=default, help=f"one of {', '.join(NAMES)}, or a {YOURS}")
+
+
+def add_choice_of_recipe(parser: ArgumentParser) -> None:
+    from genzoo.recipes import BUDGETS
+
+    parser.add_argument("--budget", type=str, default="quick", help=f"which recipe: {' or '.join(BUDGETS)}")
+    parser.add_argument("--recipe", type=str | None, default=None, help="a YAML file of your own instead")
+    parser.add_argument("--conditional", action="store_true", help="give the models the data's labels or conditions")

@@ -1,0 +1,105 @@
+"""``genzoo train FAMILY``: one run, with the options of the family's constructor and of `genzoo.fit`."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names
+from genzoo.errors import InputError, nearest
+
+OWN = ("family", "data", "budget", "recipe", "conditional", "seed", "out")
+
+
+def train(arguments: Sequence[str]) -> int:
+    """Train one model, evaluate it, and say where it is."""
+    family = next((a for a in arguments if not a.startswith("-")), None)
+    if family is not None:
+        _known(family)
+        console().print(f"Training {family.lower()}: loading torch and lightning …")
+    parser, sections = _parser(family)
+    given = parser.parse(arguments, defaults=False).as_flat()
+    chosen = {name: getattr(given, name, None) for name in OWN}
+    overrides = _overrides(vars(given), sections)
+    from genzoo import runs
+
+    plan = runs.plan(
+        family=chosen["family"],
+        data=chosen["data"] or "digits",
+        seed=chosen["seed"] or 0,
+        budget=chosen["budget"] or "quick",
+        conditional=bool(chosen["conditional"]),
+        recipe=chosen["recipe"],
+        **overrides,
+    )
+    out = Path(chosen["out"] or Path("runs") / f"{Path(plan.data).stem}-{plan.name}")
+    reused = runs.finished(plan, out) is not None
+    row = _with_bar(plan.name, lambda report: runs.execute(plan, out, report))
+    _say(row, out, reused)
+    return 0
+
+
+def _known(family: str) -> None:
+    if family.lower() not in family_names():
+        raise InputError(f"There is no family {family!r}. {nearest(family, family_names())}")
+
+
+def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
+    """The parser, and for its sections "model" and "train" which option sets which argument.
+
+    Without a family there is nothing to type the options from, and nothing heavy to import.
+    """
+    parser = Parser("train", "Trains one family. Give a family to see its own options: genzoo train vae --help")
+    parser.add_argument("family", type=str, help=", ".join(family_names()))
+    add_data(parser)
+    add_choice_of_recipe(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of weights, batches and everything else random")
+    parser.add_argument("--out", type=str | None, default=None, help="folder of the run; runs/DATA-FAMILY-seedSEED by default")
+    if family is None:
+        return parser, {}
+    from genzoo.runs import FROM_DATA, NOT_SETTINGS
+    from genzoo.store import named
+    from genzoo.training import fit
+
+    made = named(family)
+    training = [name for name in inspect.signature(fit).parameters if name not in NOT_SETTINGS]
+    model = [name for name in inspect.signature(made).parameters if name not in FROM_DATA]
+    clashing = {name for name in model if name in training}  # --steps trains; --model.steps are the sampler's
+    nested = {name for name in model if name == "prior"}
+    parser.add_function_arguments(fit, as_group=True, skip={*NOT_SETTINGS})
+    parser.add_class_arguments(made, as_group=True, skip={*FROM_DATA, *clashing, *nested})
+    if clashing:
+        parser.add_class_arguments(made, "model", as_group=True, skip={*FROM_DATA, *model} - clashing)
+    if nested:
+        parser.add_argument("--prior", type=str | None, default=None, help="a family to model the latent with")
+    options = {(f"model.{name}" if name in clashing else name): name for name in model}
+    return parser, {"model": options, "train": {name: name for name in training}}
+
+
+def _overrides(given: dict[str, Any], sections: dict[str, dict[str, str]]) -> dict[str, dict[str, Any]]:
+    """What was given on the command line, by section, under the arguments' own names."""
+    chosen = {s: {name: given[option] for option, name in options.items() if option in given} for s, options in sections.items()}
+    if prior := chosen.get("model", {}).get("prior"):
+        _known(prior)
+        chosen["model"]["prior"] = {"family": prior.lower(), "arguments": {}}
+    return chosen
+
+
+def _with_bar(name: str, work: Callable[[Callable[[int, int, str], None]], Any]) -> Any:
+    from genzoo.cli.compare import bars
+
+    with bars(console()) as progress:
+        task = progress.add_task(name, total=None, text="")
+        return work(lambda done, total, text: progress.update(task, completed=done, total=total, text=text))
+
+
+def _say(row: dict[str, Any], out: Path, reused: bool) -> None:
+    from genzoo.evaluation.scorecard import summarise
+
+    (summary,) = summarise([row])
+    print_ = console().print
+    if reused:
+        print_(f"This run was finished before; it is in {out}.")
+    unit = summary.unit if summary.value is not None else "(no likelihood)"
+    print_(f"[bold]{row['family']}[/] on {row['data']}: test {summary.figure} {unit}, trained for {row['train_seconds']:.0f} s.")
+    print_(f"Run in {out}; next: genzoo sample {out}")

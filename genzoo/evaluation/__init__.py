@@ -1,0 +1,34 @@
+"""What a model is worth: its likelihood and the kind of claim that is, its cost, and a scorecard that mixes no kinds.
+
+Names are imported on first use, so that reading a scorecard draws no pictures.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from genzoo.evaluation.cost import parameters, samples_per_second
+    from genzoo.evaluation.likelihood import Measured, evaluate
+    from genzoo.evaluation.pictures import picture
+    from genzoo.evaluation.report import report
+    from genzoo.evaluation.scorecard import markdown, read, summarise, write
+
+_HOME = {
+    "cost": ("parameters", "samples_per_second"),
+    "likelihood": ("Measured", "evaluate"),
+    "pictures": ("picture",),
+    "report": ("report",),
+    "scorecard": ("markdown", "read", "summarise", "write"),
+}
+
+__all__ = [
+    "Measured", "evaluate", "markdown", "parameters", "picture", "read", "report", "samples_per_second", "summarise", "write",
+]  # fmt: skip
+
+
+def __getattr__(name: str):
+    for module, names in _HOME.items():
+        if name == module or name in names:  # `report` is a module and a function: the function is what is meant
+            home = import_module(f"genzoo.evaluation.{module}")
+            return getattr(home, name) if name in names else home
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,109 @@
+"""Samples side by side with real data: one labelled row of images, or one panel of points, for each model."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from genzoo.store import whole
+
+PIXELS = 48  # least side of a small image in the picture, so that pixels stay crisp
+INK, PAPER = "#1b2a41", "white"
+
+
+def picture(path: str | Path, samples: Mapping[str, np.ndarray], columns: int = 20) -> None:
+    """Write a PNG of ``samples``, label -> events ``(n, *event_shape)``; the first entry, the real data, sets the scale."""
+    from matplotlib.figure import Figure  # a second to import; not through pyplot, which wants a display
+
+    samples = {label: np.asarray(events, dtype=float) for label, events in samples.items()}
+    shape = next(iter(samples.values())).shape[1:]
+    figure = Figure(facecolor=PAPER)
+    if shape == (2,):
+        _points(figure, samples)
+    else:
+        _rows(figure, samples, columns)
+    with whole(Path(path)) as draft:
+        figure.savefig(draft, dpi=100, facecolor=PAPER)
+
+
+def grid(path: str | Path, events: np.ndarray, limits: tuple[float, float] | None = None) -> None:
+    """Write a PNG of one model's samples ``(n, *event_shape)``: a square of images, or a scatter plot of points.
+
+    ``limits`` are the values of black and white; the least and the greatest value there is by default.
+    """
+    if events.shape[1:] == (2,):
+        return picture(path, {"samples": events})
+    from matplotlib.image import imsave
+
+    low, high = limits or (events.min(), events.max())
+    columns = math.ceil(math.sqrt(len(events)))
+    scaled = (events - low) / max(high - low, 1e-9)
+    strips = [_strip(scaled[i : i + columns], columns) for i in range(0, len(events), columns)]
+    gap = np.ones((4, strips[0].shape[1], 3))
+    with whole(Path(path)) as draft:
+        imsave(draft, np.concatenate([part for strip in strips for part in (strip, gap)][:-1]))
+    return None
+
+
+def _points(figure, samples: Mapping[str, np.ndarray]) -> None:
+    across = min(4, len(samples))
+    down = math.ceil(len(samples) / across)
+    figure.set_size_inches(3 * across, 3 * down)
+    axes = figure.subplots(down, across, squeeze=False).flatten()
+    low, high = _limits(next(iter(samples.values())))
+    for axis, (label, events) in zip(axes, samples.items(), strict=False):
+        axis.scatter(events[:, 0], events[:, 1], s=2, alpha=0.4, linewidths=0, color=INK)
+        axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], title=label)
+        axis.spines[:].set_color("#cccccc")
+    for axis in axes[len(samples) :]:
+        axis.axis("off")
+    figure.tight_layout()
+
+
+def _rows(figure, samples: Mapping[str, np.ndarray], columns: int) -> None:
+    columns = min(columns, max(len(events) for events in samples.values()))
+    low, high = (f(next(iter(samples.values()))) for f in (np.min, np.max))
+    strips = {label: _strip((events[:columns] - low) / max(high - low, 1e-9), columns) for label, events in samples.items()}
+    height, width = next(iter(strips.values())).shape[:2]
+    left, gap = 150, 10
+    total = (height + gap) * len(strips) + gap
+    figure.set_size_inches((left + width + gap) / 100, total / 100)
+    for i, (label, strip) in enumerate(strips.items()):
+        bottom = total - (height + gap) * (i + 1)
+        axis = figure.add_axes((left / (left + width + gap), bottom / total, width / (left + width + gap), height / total))
+        axis.imshow(strip, interpolation="nearest", aspect="auto")
+        axis.axis("off")
+        figure.text(
+            (left - 12) / (left + width + gap), (bottom + height / 2) / total, label, ha="right", va="center", fontsize=12,
+            color=INK, weight="bold" if i == 0 else "normal",
+        )  # fmt: skip
+
+
+def _strip(events: np.ndarray, columns: int) -> np.ndarray:
+    """Events with values in [0, 1] side by side as one RGB image, each pixel a square."""
+    images = [_enlarge(_as_image(event)) for event in events]
+    blank = np.ones_like(images[0])
+    images += [blank] * (columns - len(images))
+    gap = np.ones((images[0].shape[0], 4, 3))
+    return np.concatenate([part for image in images for part in (image, gap)][:-1], 1)
+
+
+def _as_image(event: np.ndarray) -> np.ndarray:
+    """(c, h, w), or any other event as one column of squares, to (h, w, 3)."""
+    if event.ndim != 3:
+        side = math.ceil(math.sqrt(event.size))
+        event = np.concatenate([event.flatten(), np.ones(side * side - event.size)]).reshape(1, side, side)
+    channels = event[[0, 1, 2]] if len(event) == 3 else event[:1].repeat(3, 0)
+    return channels.transpose(1, 2, 0).clip(0, 1)
+
+
+def _enlarge(image: np.ndarray) -> np.ndarray:
+    factor = max(1, math.ceil(PIXELS / max(image.shape[:2])))
+    return image.repeat(factor, 0).repeat(factor, 1)
+
+
+def _limits(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    low, high = points.min(0), points.max(0)
+    margin = 0.1 * (high - low)
+    return low - margin, high + margin

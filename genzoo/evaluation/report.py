@@ -1,0 +1,110 @@
+"""One page that shows a comparison: table, picture, loss curves, and how to get the same again. It needs no other file."""
+
+import base64
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genzoo.evaluation.scorecard import HEADERS, Row, about_spread, legend, summarise
+from genzoo.store import whole
+
+WIDTH, HEIGHT = 300, 120  # of a loss curve, in SVG units
+
+
+def report(
+    path: str | Path,
+    rows: Sequence[Row],
+    *,
+    title: str,
+    command: str,
+    picture: str | Path | None = None,
+    logs: Mapping[str, str | Path] | None = None,
+    failures: Mapping[str, str] | None = None,
+    about: str = "",
+) -> None:
+    """Write a self-contained HTML page.
+
+    Args:
+        rows: of the scorecard, baselines included.
+        command: what produces this page.
+        picture: a PNG of samples, embedded.
+        logs: name of a run -> its ``log.csv``.
+        failures: name of a run that failed -> a sentence.
+        about: one sentence about the data.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader("genzoo.evaluation", "."), autoescape=select_autoescape(default=True), undefined=StrictUndefined
+    )
+    summaries = summarise(rows)
+    page = environment.get_template("report.html.jinja").render(
+        title=title,
+        about=about,
+        command=command,
+        headers=(HEADERS[0], summaries[0].unit if summaries else "", *HEADERS[2:]),
+        summaries=summaries,
+        legend=legend(summaries),
+        spread=about_spread(summaries),
+        picture=base64.b64encode(Path(picture).read_bytes()).decode() if picture else "",
+        curves=[_curve(name, Path(log)) for name, log in (logs or {}).items() if Path(log).is_file()],
+        failures=failures or {},
+        width=WIDTH,
+        height=HEIGHT,
+        provenance=_provenance([row for row in rows if not row.get("baseline")]),
+    )
+    with whole(Path(path)) as draft:
+        draft.write_text(page, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A run's losses as SVG polylines, with the values and steps at the ends of the axes."""
+
+    name: str
+    training: str
+    validation: str
+    least: str
+    most: str
+    steps: int
+
+
+def _curve(name: str, log: Path) -> Curve:
+    training, validation = _series(log, "train_loss"), _series(log, "val_nats")
+    values = sorted(value for _, value in training + validation) or [0.0]
+    low, high = values[0], values[int(0.98 * (len(values) - 1))]  # the first steps would squash the rest
+    steps = max((step for step, _ in training + validation), default=1)
+    return Curve(
+        name,
+        _polyline(training, steps, low, high),
+        _polyline(validation, steps, low, high),
+        f"{low:.3g}",
+        f"{high:.3g}",
+        steps + 1,
+    )
+
+
+def _series(log: Path, column: str) -> list[tuple[int, float]]:
+    with log.open(newline="", encoding="utf-8") as file:
+        return [(int(row["step"]), float(row[column])) for row in csv.DictReader(file) if row.get(column)]
+
+
+def _polyline(series: list[tuple[int, float]], steps: int, low: float, high: float) -> str:
+    thin = series[:: max(1, len(series) // WIDTH)]
+    span = high - low or 1.0
+    points = ((WIDTH * step / max(1, steps), HEIGHT * (1 - (min(value, high) - low) / span)) for step, value in thin)
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def _provenance(rows: Sequence[Row]) -> dict[str, Any]:
+    """Versions, machine and commit, as of the first row; all rows of one comparison have the same unless it was resumed."""
+    first = rows[0] if rows else {}
+    machine = first.get("machine") or {}
+    return {
+        "versions": ", ".join(f"{name} {value}" for name, value in (first.get("versions") or {}).items()),
+        "machine": ", ".join(f"{value} {name}" if name != "cpu" else str(value) for name, value in machine.items()),
+        "commit": first.get("commit") or "not in a checkout",
+        "seeds": ", ".join(map(str, sorted({row["seed"] for row in rows}))),
+    }

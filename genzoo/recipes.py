@@ -1,0 +1,65 @@
+"""Recipes: what to train with, for each data set, budget and family. YAML files, so that a choice needs no code.
+
+``experiments/recipes/<data>-<budget>.yaml`` maps a family to ``{model: {...}, train: {...}, evaluate: {...}}``: arguments of its
+constructor, of `genzoo.fit` and of `genzoo.evaluation.evaluate`. ``default-<budget>.yaml`` serves data without a file of its own.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from genzoo.errors import InputError, nearest
+
+BUDGETS = ("quick", "full")
+SECTIONS = ("model", "train", "evaluate")
+
+Recipe = dict[str, dict[str, Any]]
+
+
+def find(data: str, budget: str, family: str, file: str | Path | None = None) -> Recipe:
+    """The recipe of ``family``, each section present: from ``file``, else of that data set, else the default one.
+
+    Raises:
+        InputError: unknown budget, or a file that is missing or is not a recipe.
+    """
+    if budget not in BUDGETS:
+        raise InputError(f"There is no budget {budget!r}. {nearest(budget, BUDGETS)}")
+    candidates = [Path(file)] if file else [folder() / f"{name}-{budget}.yaml" for name in (data, "default")]
+    for path in candidates:
+        families = read(path) if file or path.is_file() else {}
+        if family.lower() in families:
+            return families[family.lower()]
+    return {section: {} for section in SECTIONS}
+
+
+def folder() -> Path:
+    """Where the recipes that come with genzoo are: inside an installed package, beside it in a checkout."""
+    installed = Path(__file__).parent / "_recipes"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "experiments" / "recipes"
+
+
+def read(path: str | Path) -> dict[str, Recipe]:
+    """All recipes of a file, by family in lower case; raises `InputError` where it is not what a recipe file should be."""
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"Cannot read the recipe {path}: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"The recipe {path} is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, Mapping):
+        raise InputError(f"The recipe {path} is empty or no mapping: expected one entry for each family.")
+    return {str(family).lower(): _recipe(family, given, path) for family, given in content.items()}
+
+
+def _recipe(family: str, given: Any, path: Path) -> Recipe:
+    if not isinstance(given, Mapping):
+        raise InputError(f"In the recipe {path}, {family} should map to {', '.join(SECTIONS)}.")
+    for section, content in given.items():
+        if section not in SECTIONS:
+            raise InputError(f"In the recipe {path}, {family} has no section {section!r}. {nearest(section, SECTIONS)}")
+        if not isinstance(content, Mapping):
+            raise InputError(f"In the recipe {path}, {family}: {section} should be a mapping, such as {{width: 64}}.")
+    return {section: dict(given.get(section, {})) for section in SECTIONS}

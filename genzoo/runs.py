@@ -1,0 +1,290 @@
+"""One run: a family, a data set and a seed become a folder with a trained model, its figures and everything that led to them.
+
+    config.yaml    the plan, every argument resolved        model/         see `genzoo.store`
+    run.json       versions, machine, commit, start         samples.npz    samples of the model
+    log.csv        the loss as it went                      row.json       the row of the scorecard; there: the run is finished
+"""
+
+import inspect
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+
+from genzoo import __version__, recipes
+from genzoo.data import DataSet
+from genzoo.data import load as load_data
+from genzoo.errors import InputError, nearest
+from genzoo.evaluation.cost import parameters, samples_per_second
+from genzoo.evaluation.likelihood import evaluate
+from genzoo.evaluation.scorecard import Row, figures
+from genzoo.model import GenerativeModel
+from genzoo.store import build, load, named, remove, save, whole
+from genzoo.training import Report, fit
+
+FROM_DATA = ("event_shape", "condition", "levels")  # arguments that the data set decides
+NOT_SETTINGS = ("model", "data", "folder", "seed", "progress", "trainer_options")  # of `fit`: not the recipe's business
+PACKAGES = ("torch", "lightning", "nflows", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do, in plain values with nothing left to defaults; equal plans give equal runs."""
+
+    family: str
+    data: str
+    seed: int
+    budget: str
+    conditional: bool
+    model: dict[str, Any]
+    train: dict[str, Any]
+    evaluate: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.family.lower()}-seed{self.seed}"
+
+
+def plan(
+    family: str,
+    data: str,
+    seed: int = 0,
+    budget: str = "quick",
+    conditional: bool = False,
+    recipe: str | Path | None = None,
+    model: Mapping[str, Any] | None = None,
+    train: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Resolve a plan: what is given in ``model`` and ``train`` goes before the recipe, and that before the defaults.
+
+    Raises:
+        InputError: unknown family, budget or argument, with the nearest valid choice.
+    """
+    made = named(family)
+    found = recipes.find(data, budget, made.__name__, recipe)
+    return Plan(
+        family=made.__name__,
+        data=data,
+        seed=seed,
+        budget=budget,
+        conditional=conditional,
+        model=_resolve(made, found["model"] | dict(model or {}), FROM_DATA, f"{made.__name__} has no argument"),
+        train=_resolve(fit, found["train"] | dict(train or {}), NOT_SETTINGS, "Training has no setting"),
+        evaluate=_resolve(evaluate, found["evaluate"], ("model", "data", "split", "seed"), "Evaluation has no setting"),
+    )
+
+
+def _resolve(function: Any, given: Mapping[str, Any], without: tuple[str, ...], complaint: str) -> dict[str, Any]:
+    """The defaults of a signature, overridden by what is given, in the plain values of YAML."""
+    known = {n: p.default for n, p in inspect.signature(function).parameters.items() if n not in without}
+    for name in given:
+        if name not in known:
+            raise InputError(f"{complaint} {name!r}. {nearest(name, known)}")
+    return {name: _plain(given.get(name, default)) for name, default in known.items()}
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+# ---------------------------------------------------------------------------------------------------------- execution
+
+
+def finished(wanted: Plan, folder: Path) -> Row | None:
+    """The row of a finished run of this very plan, or None if it has yet to be run or resumed.
+
+    Raises:
+        InputError: the folder holds a run of another plan.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file():
+        return None
+    try:
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        changes = _changes(before, asdict(wanted))
+        if changes:
+            raise InputError(f"{folder} holds a run with {changes}: choose another folder with --out, or delete that run.")
+        row = folder / "row.json"
+        return json.loads(row.read_text(encoding="utf-8")) if row.is_file() else None
+    except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"The run in {folder} is corrupt ({error}): delete it, or choose another folder with --out.") from error
+
+
+def _changes(before: Any, now: dict[str, Any], prefix: str = "") -> str:
+    """ "width 32 instead of 64, ...": what a stored plan has that differs from this one."""
+    if not isinstance(before, dict):
+        return "an unreadable config.yaml"
+    found = []
+    for key in [*now, *(k for k in before if k not in now)]:
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += [text] if (text := _changes(old, new, f"{key}.")) else []
+        elif old != new:
+            found.append(f"{prefix}{key} {old} instead of {new}")
+    return ", ".join(found)
+
+
+def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> Row:
+    """Carry a plan out in ``folder`` and return its row: reuse a finished run, resume an interrupted one, else start.
+
+    Raises:
+        InputError: the folder holds a run of another plan, or plan and data do not fit.
+        TrainingError: training diverged.
+    """
+    folder = Path(folder)
+    if (row := finished(wanted, folder)) is not None:
+        return row
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "run.json").is_file():
+        _write_json(folder / "run.json", {"started": datetime.now(UTC).isoformat(timespec="seconds"), **circumstances()})
+    with whole(folder / "config.yaml") as path:
+        path.write_text(yaml.safe_dump(asdict(wanted), sort_keys=False), encoding="utf-8")
+    data = load_data(wanted.data)
+    model = new_model(wanted, data)
+    fitted = fit(model, data, folder, seed=wanted.seed, progress=report, **wanted.train)
+    if report is not None:
+        report(fitted.steps, fitted.steps, "evaluating")
+    row = {
+        "family": wanted.family,
+        "data": data.name,
+        "seed": wanted.seed,
+        "budget": wanted.budget,
+        "conditional": wanted.conditional,
+        "parameters": parameters(model),
+        "train_seconds": round(fitted.seconds, 2),
+        "steps": fitted.steps,
+        "best_step": fitted.best_step,
+        "validation_nats": fitted.validation,
+        **measure(model, data, **wanted.evaluate),
+        **circumstances(),
+    }
+    save(model, folder / "model", _card(row))
+    np.savez_compressed(folder / "samples.npz", x=draw(model, data).numpy())
+    _write_json(folder / "row.json", row)
+    for leftover in ("best.ckpt", "last.ckpt"):
+        remove(folder / leftover)
+    return row
+
+
+def new_model(wanted: Plan, data: DataSet) -> GenerativeModel:
+    """The untrained model of a plan, its initial weights drawn from the plan's seed."""
+    if wanted.conditional and not data.condition:
+        raise InputError(f"{wanted.data} has no labels or conditions, so no conditional model of it can be trained.")
+    L.seed_everything(wanted.seed, verbose=False)
+    arguments = {
+        **_with_prior(wanted),
+        "event_shape": list(data.event_shape),
+        "condition": data.condition if wanted.conditional else 0,
+        "levels": data.levels,
+    }
+    return build({"family": wanted.family, "arguments": arguments}, path="this plan")
+
+
+def _with_prior(wanted: Plan) -> dict[str, Any]:
+    """A prior named in a recipe, {family: flow, arguments: {...}}, models events of the latent's shape."""
+    arguments = dict(wanted.model)
+    if isinstance(prior := arguments.get("prior"), Mapping):
+        inner = {"event_shape": arguments["latent_shape"], **prior.get("arguments", {})}
+        arguments["prior"] = {**prior, "arguments": inner}
+    return arguments
+
+
+def measure(model: GenerativeModel, data: DataSet, split: str = "test", **settings: Any) -> Row:
+    """The entries of a row that are measured on a trained model: likelihood and cost."""
+    measured = evaluate(model, data, split, **settings)
+    return {
+        **figures(measured, data),
+        "samples_per_second": round(samples_per_second(model), 2),
+        "evaluations_per_sample": getattr(model, "evaluations_per_sample", None),
+        "evaluation": {name: value for name, value in measured.details.items() if name != "seconds"},
+    }
+
+
+def draw(model: GenerativeModel, data: DataSet, n: int | None = None, seed: int = 0) -> Tensor:
+    """``n`` samples for the eye, on the CPU; of a conditional model, the classes in turn or the test set's conditions."""
+    n = n or (2000 if data.event_shape == (2,) else 100)
+    c = None
+    if model.condition:
+        c = torch.arange(n) % model.condition if data.classes else data.test.c
+        c = c[torch.arange(n) % len(c)] if c is not None else None
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(seed)
+        return model.sample(n, c).cpu()
+
+
+def load_run(path: str | Path) -> tuple[GenerativeModel, dict[str, Any]]:
+    """A trained model and its plan, from a run's folder; from a bare model's folder the plan is empty.
+
+    Raises:
+        InputError: nothing there, not finished, or corrupt.
+    """
+    path = Path(path)
+    model = load(path)
+    config = path / "config.yaml"
+    return model, yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else {}
+
+
+# -------------------------------------------------------------------------------------------------------- provenance
+
+
+def circumstances() -> dict[str, Any]:
+    """Under what a run takes place: versions, machine, threads and, in a checkout, the commit."""
+    return {"versions": versions(), "machine": machine(), "commit": commit()}
+
+
+def versions() -> dict[str, str]:
+    found = {"genzoo": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    cpus = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    about = {"cpu": cpus[0] if cpus else platform.processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    return about | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
+
+
+def commit() -> str | None:
+    """The commit of the checkout that genzoo is imported from, "-dirty" if it has changes; None if it is no checkout."""
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with whole(path) as draft:
+        draft.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _card(row: Row) -> dict[str, Any]:
+    """What the model card says about a run."""
+    figure = row["bits_per_dim"] or row["nats"]
+    facts = {name: row[name] for name in ("data", "seed", "steps", "train_seconds")}
+    if figure["value"] is not None:
+        facts[f"test {row['unit']}"] = f"{figure['value']:.4f} ± {figure['stderr']:.4f} ({figure['kind']})"
+    return facts
