@@ -1,0 +1,72 @@
+"""The README keeps its word: its table is what the record says, its snippet runs, its commands are whole."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from genzoo.evaluation import scorecard
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def render():
+    """`experiments/render_readme.py`, which is a script and no part of the package."""
+    spec = importlib.util.spec_from_file_location("render_readme", ROOT / "experiments" / "render_readme.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_blocks_are_what_the_records_say(render):
+    assert render.BLOCK.search(README), "README has no block for a record"
+    assert render.render(README) == README, "run python experiments/render_readme.py"
+
+
+def test_a_block_is_rewritten_from_its_record(render, tmp_path):
+    figure = {"value": 1.5, "kind": "bound", "stderr": 0.01}
+    row = {"family": "Flow", "data": "digits", "seed": 0, "parameters": 5, "bits_per_dim": figure}
+    text = "before\n<!-- table:mine -->\nold\n<!-- /table:mine -->\nafter\n"
+    assert "(no record yet)" in render.render(text, tmp_path)
+    scorecard.write([row], tmp_path / "mine.json")
+    once = render.render(text, tmp_path)
+    assert "≤ 1.500" in once and "old" not in once and once.startswith("before\n") and once.endswith("after\n")
+    assert render.render(once, tmp_path) == once
+    assert "mine.png" not in once
+    (tmp_path / "mine.png").touch()
+    assert "(experiments/records/mine.png)" in render.render(text, tmp_path)
+
+
+def test_two_commands_of_one_line_each():
+    compare, test = (block.strip() for block in blocks("bash"))
+    for command in (compare, test):
+        assert "\n" not in command
+        assert shlex.split(command)[:4] == ["python3", "-m", "venv", ".venv"]
+    assert compare.endswith(".venv/bin/genzoo compare")
+    assert test.endswith(".venv/bin/pytest")
+
+
+def test_the_snippet_runs(tmp_path, monkeypatch, capsys):
+    (snippet,) = blocks("python")
+    assert len([line for line in snippet.splitlines() if line.strip()]) <= 10
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(snippet.replace("steps=500", "steps=20"), names)
+    assert capsys.readouterr().out.startswith("≤ ")
+    assert names["threes"].shape == (16, 1, 8, 8)
+    assert names["model"].config()["family"] == "VAE"
+
+
+def test_its_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if "://" not in target:
+            assert (ROOT / target).exists(), target
