@@ -72,7 +72,7 @@ class Block(nn.Module):
 
     def __init__(self, image: bool, width_in: int, width: int, embedding: int, dropout: float = 0.0, norm: bool = True):
         super().__init__()
-        self.norm = nn.GroupNorm(math.gcd(8, width_in), width_in) if norm else nn.Identity()
+        self.norm = nn.GroupNorm(groups(width_in), width_in) if norm else nn.Identity()
         self.first, self.second = layer(image, width_in, width), layer(image, width, width)
         self.film = nn.Linear(embedding, 2 * width)
         self.dropout = nn.Dropout(dropout)
@@ -90,6 +90,11 @@ class Block(nn.Module):
 def layer(image: bool, width_in: int, width_out: int, kernel: int = 3) -> nn.Conv2d | nn.Linear:
     """A convolution that keeps the size for images, a linear map for vectors."""
     return nn.Conv2d(width_in, width_out, kernel, padding=kernel // 2) if image else nn.Linear(width_in, width_out)
+
+
+def groups(width: int) -> int:
+    """At most 8 groups of at least 4 channels for a GroupNorm: on a vector, a group of one channel would be set to zero."""
+    return next((g for g in (8, 4, 2) if width % g == 0 and width >= 4 * g), 1)
 
 
 def is_image(shape: tuple[int, ...]) -> bool:
@@ -170,7 +175,7 @@ class Field(nn.Module):
         self.stem = layer(self.image, inputs or own, width)
         self.down = nn.ModuleList(self.stage(width, width, embedding, depth, dropout) for _ in self.sizes)
         self.up = nn.ModuleList(self.stage(2 * width, width, embedding, depth, dropout) for _ in self.sizes)
-        self.norm = nn.GroupNorm(math.gcd(8, width), width)
+        self.norm = nn.GroupNorm(groups(width), width)
         self.head = layer(self.image, width, outputs or own)
         nn.init.zeros_(self.head.weight)
 
