@@ -87,8 +87,9 @@ class Energy(GenerativeModel):
         """E(x+) - E(x-), whose gradient is that of -log p, plus a pull of both energies towards zero: ``(n,)``."""
         positive = grid.dequantise(x, self.levels)
         positive = positive + self.noise * torch.randn_like(x)
+        e_positive = self.energy(positive, c)
         negative, negative_c = self.persist(len(x), c)
-        e_positive, e_negative = self.energy(positive, c), self.energy(negative, negative_c)
+        e_negative = self.energy(negative, negative_c)
         self.guard((e_positive - e_negative).mean().detach())
         return e_positive - e_negative + self.regularise * (e_positive.square() + e_negative.square())
 
@@ -134,8 +135,8 @@ class Energy(GenerativeModel):
 
     def nearest_chains(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """n random chains; with conditions, each drawn from those whose own condition is nearest to the one asked for."""
-        if c is None or not self.condition:
-            self.embed(c, n)  # a condition for an unconditional model is an error
+        self.embed(c, n)  # raises where the condition is not one for this model and n events
+        if c is None:
             repeats = -(-n // self.buffer)
             rows = torch.randperm(self.buffer, device=self.chains.device).repeat(repeats)[:n]
             return self.chains[rows], None
