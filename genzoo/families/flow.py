@@ -76,14 +76,14 @@ class Flow(GenerativeModel):
         if not scales:
             chain = [nf.ReshapeTransform(self.event_shape, (self.dims,))] if len(self.event_shape) > 1 else []
             for i in range(self.couplings):
-                chain += [nf.LULinear(self.dims, identity_init=True), self.coupling((self.dims,), i)]
+                chain += [LinearMap(self.dims, identity_init=True), self.coupling((self.dims,), i)]
             return nf.CompositeTransform(chain)
         pyramid, shape = nf.MultiscaleCompositeTransform(scales), self.event_shape
         for _ in range(scales):
             shape = (4 * shape[0], shape[1] // 2, shape[2] // 2)
             steps: list[nn.Module] = [nf.SqueezeTransform()]
             for i in range(self.couplings):
-                steps += [nf.ActNorm(shape[0]), nf.OneByOneConvolution(shape[0]), self.coupling(shape, i)]
+                steps += [nf.ActNorm(shape[0]), ChannelMap(shape[0]), self.coupling(shape, i)]
             shape = pyramid.add_transform(nf.CompositeTransform(steps), shape)
         return pyramid
 
@@ -132,6 +132,24 @@ class Flow(GenerativeModel):
         """x = f^-1(z; c), ``(n, *event_shape)``, in float64: the root inside a spline's inverse needs the digits."""
         double = copy.deepcopy(self.transform).double()
         return double.inverse(z.double(), self.embed(c, len(z)).double())[0].to(z.dtype)
+
+
+class Solved:
+    """Inverse of nflows' LU maps by `torch.linalg`; theirs calls a function that PyTorch is about to remove."""
+
+    def inverse_no_cache(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        lower, upper = self._create_lower_upper()  # type: ignore[attr-defined]
+        y = torch.linalg.solve_triangular(lower, (y - self.bias).T, upper=False, unitriangular=True)  # type: ignore[attr-defined]
+        x = torch.linalg.solve_triangular(upper, y, upper=True).T
+        return x, -self.logabsdet() * x.new_ones(len(x))  # type: ignore[attr-defined]
+
+
+class LinearMap(Solved, nf.LULinear):
+    """Invertible matrix on vectors."""
+
+
+class ChannelMap(Solved, nf.OneByOneConvolution):
+    """Invertible matrix on the channels of each pixel (Kingma & Dhariwal 2018)."""
 
 
 def inside(x: Tensor) -> Tensor:
