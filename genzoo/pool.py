@@ -7,11 +7,14 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from genzoo.runs import Plan
@@ -27,7 +30,14 @@ class Outcome:
     failure: str | None = None
 
 
-Watch = Callable[[int, int, int, str], None]  # (index of the run, steps done, steps in all, a few words)
+class Watcher(Protocol):
+    """Is told what happens to the runs, by their index."""
+
+    def progress(self, i: int, done: int, total: int, text: str) -> None: ...
+
+    def note(self, i: int, text: str) -> None: ...
+
+    def outcome(self, i: int, outcome: Outcome) -> None: ...
 
 
 def cores() -> int:
@@ -35,7 +45,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_all(plans: Sequence["Plan"], out: Path, jobs: int, watch: Watch) -> list[Outcome]:
+def run_all(plans: Sequence["Plan"], out: Path, jobs: int, watcher: Watcher) -> list[Outcome]:
     """Carry out all plans, ``jobs`` at a time, each in its folder ``out/<plan.name>``; outcomes in the order of plans.
 
     On KeyboardInterrupt the processes are ended at once (their checkpoints are whole) and the exception goes on.
@@ -58,11 +68,16 @@ def run_all(plans: Sequence["Plan"], out: Path, jobs: int, watch: Watch) -> list
                 running[receiver] = (i, process)
             for connection in wait(list(running), timeout=1.0):
                 i, process = running[connection]  # type: ignore[index]
-                outcome = _receive(connection, i, watch)  # type: ignore[arg-type]
-                if outcome is not None:
-                    outcomes[i] = outcome
+                message = _receive(connection)  # type: ignore[arg-type]
+                if isinstance(message, Outcome):
+                    outcomes[i] = message
+                    watcher.outcome(i, message)
                     del running[connection]  # type: ignore[arg-type]
                     process.join()
+                elif isinstance(message, str):
+                    watcher.note(i, message)
+                else:
+                    watcher.progress(i, *message)
     finally:
         for _, process in running.values():
             process.kill()
@@ -70,16 +85,14 @@ def run_all(plans: Sequence["Plan"], out: Path, jobs: int, watch: Watch) -> list
     return [outcomes[i] for i in range(len(plans))]
 
 
-def _receive(connection: Connection, i: int, watch: Watch) -> Outcome | None:
-    """Hand a message on; the last message, or the end of the line, is the outcome."""
+def _receive(connection: Connection) -> Outcome | str | tuple[int, int, str]:
+    """The next message: progress, a line of text, or the outcome, which is also what the end of the line means."""
     try:
-        message = connection.recv()
+        return connection.recv()
     except (EOFError, OSError):
-        return Outcome(failure="its process was ended from outside, perhaps for lack of memory; run again to resume it.")
-    if isinstance(message, Outcome):
-        return message
-    watch(i, *message)
-    return None
+        return Outcome(
+            failure="its process was ended from outside, perhaps for lack of memory; run again to resume it."
+        )
 
 
 def _work(plan: "Plan", folder: Path, threads: int, sender: Connection) -> None:
@@ -92,25 +105,39 @@ def _work(plan: "Plan", folder: Path, threads: int, sender: Connection) -> None:
 
     torch.set_num_threads(threads)
     try:
-        outcome = Outcome(row=execute(plan, folder, lambda *progress: sender.send(progress)))
+        with redirect_stdout(Lines(sender)):  # type: ignore[type-var]
+            outcome = Outcome(row=execute(plan, folder, lambda *progress: sender.send(progress)))
     except (InputError, TrainingError) as error:
         outcome = Outcome(failure=str(error))
     except OSError as error:
-        outcome = Outcome(failure=f"cannot write {folder}: {error.strerror or error}.")
+        outcome = Outcome(failure=f"cannot read or write {error.filename or folder}: {error.strerror or error}.")
     except Exception as error:  # a bug in one family must not cost the others their results
-        import traceback
-
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         first = (str(error).splitlines() or [""])[0]
         outcome = Outcome(failure=f"{type(error).__name__}: {first} (see {folder / 'error.txt'})")
     sender.send(outcome)
 
 
+class Lines:
+    """A stream that sends each line printed to it, so that it does not run across the parent's progress bars."""
+
+    def __init__(self, sender: Connection):
+        self.sender = sender
+
+    def write(self, text: str) -> int:
+        for line in filter(str.strip, text.splitlines()):
+            self.sender.send(line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
 def _place(family: str) -> int:
     return LONGEST_FIRST.index(family.lower()) if family.lower() in LONGEST_FIRST else -1
 
 
-def _context() -> multiprocessing.context.BaseContext:
+def _context() -> BaseContext:
     """Fresh processes; on Linux forked from one server that has imported the heavy modules once, before any thread."""
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")

@@ -1,7 +1,8 @@
 """Recipes: what to train with, for each data set, budget and family. YAML files, so that a choice needs no code.
 
-``experiments/recipes/<data>-<budget>.yaml`` maps a family to ``{model: {...}, train: {...}, evaluate: {...}}``: arguments of its
-constructor, of `genzoo.fit` and of `genzoo.evaluation.evaluate`. ``default-<budget>.yaml`` serves data without a file of its own.
+``experiments/recipes/<data>-<budget>.yaml`` maps a family to ``{model: {...}, train: {...}, evaluate: {...}}``: the
+arguments of its constructor, of `genzoo.fit` and of `genzoo.evaluation.evaluate`. ``default-<budget>.yaml`` serves data
+without a file of its own.
 """
 
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ def folder() -> Path:
 
 
 def read(path: str | Path) -> dict[str, Recipe]:
-    """All recipes of a file, by family in lower case; raises `InputError` where it is not what a recipe file should be."""
+    """All recipes of a file, by family in lower case; raises `InputError` where it is no recipe file."""
     path = Path(path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

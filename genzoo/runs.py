@@ -1,8 +1,10 @@
-"""One run: a family, a data set and a seed become a folder with a trained model, its figures and everything that led to them.
+"""One run: a family, a data set and a seed become a folder with a trained model, its figures, and what led to them.
+
+The folder of a run::
 
     config.yaml    the plan, every argument resolved        model/         see `genzoo.store`
     run.json       versions, machine, commit, start         samples.npz    samples of the model
-    log.csv        the loss as it went                      row.json       the row of the scorecard; there: the run is finished
+    log.csv        the loss as it went                      row.json       its row of the scorecard, written last
 """
 
 import inspect
@@ -115,11 +117,15 @@ def finished(wanted: Plan, folder: Path) -> Row | None:
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
         changes = _changes(before, asdict(wanted))
         if changes:
-            raise InputError(f"{folder} holds a run with {changes}: choose another folder with --out, or delete that run.")
+            raise InputError(
+                f"{folder} holds a run with {changes}: choose another folder with --out, or delete that run."
+            )
         row = folder / "row.json"
         return json.loads(row.read_text(encoding="utf-8")) if row.is_file() else None
     except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The run in {folder} is corrupt ({error}): delete it, or choose another folder with --out.") from error
+        raise InputError(
+            f"The run in {folder} is corrupt ({error}): delete it, or choose another folder with --out."
+        ) from error
 
 
 def _changes(before: Any, now: dict[str, Any], prefix: str = "") -> str:
@@ -146,13 +152,15 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
     folder = Path(folder)
     if (row := finished(wanted, folder)) is not None:
         return row
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "run.json").is_file():
-        _write_json(folder / "run.json", {"started": datetime.now(UTC).isoformat(timespec="seconds"), **circumstances()})
-    with whole(folder / "config.yaml") as path:
-        path.write_text(yaml.safe_dump(asdict(wanted), sort_keys=False), encoding="utf-8")
     data = load_data(wanted.data)
     model = new_model(wanted, data)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "run.json").is_file():
+        _write_json(
+            folder / "run.json", {"started": datetime.now(UTC).isoformat(timespec="seconds"), **circumstances()}
+        )
+    with whole(folder / "config.yaml") as path:
+        path.write_text(yaml.safe_dump(asdict(wanted), sort_keys=False), encoding="utf-8")
     fitted = fit(model, data, folder, seed=wanted.seed, progress=report, **wanted.train)
     if report is not None:
         report(fitted.steps, fitted.steps, "evaluating")
@@ -213,7 +221,7 @@ def measure(model: GenerativeModel, data: DataSet, split: str = "test", **settin
 
 
 def draw(model: GenerativeModel, data: DataSet, n: int | None = None, seed: int = 0) -> Tensor:
-    """``n`` samples for the eye, on the CPU; of a conditional model, the classes in turn or the test set's conditions."""
+    """``n`` samples for the eye, on the CPU; of a conditional model, its classes in turn or test conditions."""
     n = n or (2000 if data.event_shape == (2,) else 100)
     c = None
     if model.condition:
@@ -256,12 +264,16 @@ def versions() -> dict[str, str]:
 
 def machine() -> dict[str, Any]:
     cpus = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
-    about = {"cpu": cpus[0] if cpus else platform.processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    about = {
+        "cpu": cpus[0] if cpus else platform.processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
     return about | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
 
 
 def commit() -> str | None:
-    """The commit of the checkout that genzoo is imported from, "-dirty" if it has changes; None if it is no checkout."""
+    """The commit of the checkout that genzoo is imported from, "-dirty" if changed; None if it is no checkout."""
     try:
         command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()

@@ -1,5 +1,7 @@
 """A model on disk is one folder, in the Hub's layout: weights, configuration, card. Nothing in it is ever executed.
 
+The folder::
+
     model.safetensors    the weights and persistent buffers
     config.json          the family's name and its constructor's arguments, nested models included
     README.md            the model card: what it is, what it was trained on, how to load it
@@ -57,8 +59,8 @@ def load(path: str | Path, families: Families | None = None) -> GenerativeModel:
         families: the classes that may be built; `genzoo.FAMILIES` by default.
 
     Raises:
-        InputError: a file is missing, empty or corrupt, or names a family or an argument that does not exist, or its weights
-            do not fit.
+        InputError: a file is missing, empty or corrupt, names a family or an argument that does not exist, or holds
+            weights that do not fit.
     """
     path = Path(path)
     config, weights = _read_checkpoint(path) if path.suffix == ".ckpt" else _read_folder(path)
@@ -81,7 +83,9 @@ def build(config: Any, families: Families | None = None, path: str | Path = "thi
     for name, value in config["arguments"].items():
         if name not in parameters:
             raise InputError(f"{family.__name__} has no argument {name!r} (in {path}). {nearest(name, parameters)}")
-        arguments[name] = build(value, families, path) if isinstance(value, Mapping) else _typed(value, parameters[name])
+        arguments[name] = (
+            build(value, families, path) if isinstance(value, Mapping) else _typed(value, parameters[name])
+        )
     try:
         return family(**arguments)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -115,7 +119,12 @@ def _read_folder(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     if (path / "model" / CONFIG).is_file():
         path = path / "model"
     elif (path / "config.yaml").is_file() and not (path / CONFIG).is_file():
-        raise InputError(f"The run in {path} is not finished: run the same train or compare command again to resume it.")
+        raise InputError(
+            f"The run in {path} is not finished: run the same train or compare command again to resume it."
+        )
+    runs = sorted(child.parent.name for child in path.glob("*/config.yaml"))
+    if runs and not (path / CONFIG).is_file():
+        raise InputError(f"{path} holds several runs: name one of them, such as {path / runs[0]}.")
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
             raise InputError(f"{path} holds no {name}: expected a saved model or a run of genzoo train or compare.")

@@ -1,17 +1,18 @@
-"""Training, the same for every family: Lightning's loop, averaged weights, the best epoch by validation, exact resumption.
+"""Training, the same for every family: Lightning's loop, averaged weights, the best by validation, exact resumption.
 
-An "epoch" here is a round of at most ``check_every`` steps, after which the averaged weights are validated and everything that
-the future depends on is written to ``last.ckpt``: weights, optimiser, schedule, averages, patience, random state. An
-interrupted run that is started again therefore ends with the same weights, bit for bit, as one that was not.
+Training goes in rounds of about ``check_every`` steps. After each, the averaged weights are validated, and everything
+that the future depends on is written to ``last.ckpt``: weights, optimiser, schedule, averages, patience, random state.
+An interrupted run that is started again therefore ends with the same weights, bit for bit, as one that was not.
 """
 
 import csv
 import logging
 import math
+import signal
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,8 +37,8 @@ SMALL = 2**30  # bytes; a data set below lives on the training device
 class Fitted:
     """What came out of `fit`.
 
-    ``seconds`` include those of earlier, interrupted calls; ``best_step`` and ``validation`` (nats per event) belong to the
-    weights that ``model`` holds, and are None where nothing was there to choose by.
+    ``seconds`` include those of earlier, interrupted calls; ``best_step`` and ``validation`` (nats per event) belong to
+    the weights that ``model`` holds, and are None where nothing was there to choose by.
     """
 
     model: GenerativeModel
@@ -81,7 +82,9 @@ def fit(
         InputError: model and data do not fit each other, or ``folder`` holds another model's checkpoint.
         TrainingError: the loss is no longer finite. The last good checkpoint stays in ``folder``.
     """
-    _check(model, data, steps, batch_size, check_every)
+    counts = {"steps": steps, "batch_size": batch_size, "patience": patience, "check_every": check_every}
+    _check_settings(counts, {"ema": ema, "augment": augment})
+    check_fit(model, data)
     if folder is None:
         with tempfile.TemporaryDirectory() as scratch:
             return fit(
@@ -90,10 +93,14 @@ def fit(
             )  # fmt: skip
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    monitor = model.monitor if model.likelihood != Likelihood.NONE else None
+    monitor = model.monitor if model.likelihood != Likelihood.NONE and len(data.validation) else None
     rounds = Rounds.plan(len(data.train), batch_size, steps, check_every)
     best, last = _checkpoints(folder, monitor, rounds)
-    stopping = EarlyStopping(monitor, patience=patience, check_finite=False) if monitor else None
+    stopping = (
+        EarlyStopping(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False)
+        if monitor
+        else None
+    )
     clock = Clock()
     guards = [clock, Guard(), RandomState(), EMAWeightAveraging(decay=ema, use_buffers=False)]
     if progress is not None:
@@ -126,7 +133,7 @@ def fit(
 
 @dataclass(frozen=True)
 class Rounds:
-    """How ``steps`` become Lightning's epochs: ``batches`` in each, a validation ``every`` so many, ``epochs`` in all."""
+    """How ``steps`` become Lightning's epochs: ``batches`` in each, a round is ``every`` of them, ``epochs`` in all."""
 
     batches: int
     every: int
@@ -134,7 +141,7 @@ class Rounds:
 
     @classmethod
     def plan(cls, events: int, batch_size: int, steps: int, check_every: int) -> "Rounds":
-        """Large data: an epoch is ``check_every`` batches. Small data: a pass over it, and a round is a few of those."""
+        """Large data: an epoch is ``check_every`` batches. Small data: it is a pass, and a round is a few of those."""
         batches = min(max(1, events // batch_size), check_every, steps)
         epochs = math.ceil(steps / batches)
         every = min(max(1, round(check_every / batches)), epochs)
@@ -145,11 +152,13 @@ class Rounds:
         return self.batches * self.epochs
 
 
-def _check(model: GenerativeModel, data: DataSet, steps: int, batch_size: int, check_every: int) -> None:
-    for name, value in {"steps": steps, "batch_size": batch_size, "check_every": check_every}.items():
+def _check_settings(counts: Mapping[str, int], shares: Mapping[str, float]) -> None:
+    for name, value in counts.items():
         if value < 1:
             raise InputError(f"{name} must be at least 1, got {value}.")
-    check_fit(model, data)
+    for name, value in shares.items():
+        if not 0 <= value <= 1:
+            raise InputError(f"{name} must be between 0 and 1, got {value}.")
 
 
 def check_fit(model: GenerativeModel, data: DataSet) -> None:
@@ -218,9 +227,11 @@ def _resumable(model: GenerativeModel, path: Path) -> Path | None:
 def _run(trainer: L.Trainer, model: GenerativeModel, batches: Data, resume: Path | None) -> None:
     """Lightning ends the whole program on Ctrl-C; here it stays an exception, and the checkpoints stay."""
     model.train()
+    on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(model, batches, ckpt_path=resume, weights_only=True)
     except SystemExit as stop:
+        signal.signal(signal.SIGINT, on_interrupt)  # Lightning leaves it switched off
         raise KeyboardInterrupt from stop
 
 

@@ -1,6 +1,8 @@
-"""The command line: parse, call the library, print. Nothing heavy is imported before a verb that needs it has said so."""
+"""The command line: parse, call the library, print. A verb says what it does before it imports anything heavy."""
 
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -21,6 +23,8 @@ VERBS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 a run failed, 2 the input cannot be used, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _run(arguments)
     except InputError as error:
@@ -35,7 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f" {error.filename}" if error.filename else ""
         return _complain(f"cannot read or write{where}: {error.strerror or error}.", 2)
     except KeyboardInterrupt:
-        again = " Run the same command again to go on where it stopped." if arguments[:1] in (["train"], ["compare"]) else ""
+        again = (
+            " Run the same command again to go on where it stopped."
+            if arguments[:1] in (["train"], ["compare"])
+            else ""
+        )
         return _complain(f"interrupted.{again}", 130)
 
 
@@ -57,6 +65,11 @@ def _run(arguments: list[str]) -> int:
         return getattr(import_module(VERBS[verb][0]), verb if verb != "list" else "list_")(rest)
     except SystemExit as stop:  # how argparse ends after --help
         return int(stop.code or 0)
+
+
+def _interrupt(*_: object) -> None:
+    """A polite end from outside is treated like Ctrl-C, so that no worker is left behind."""
+    raise KeyboardInterrupt
 
 
 def _complain(sentence: str, code: int) -> int:

@@ -14,7 +14,9 @@ from genzoo.data.names import NAMES, YOURS
 
 def list_(arguments: Sequence[str]) -> int:
     """The families with the claim their likelihood makes, and the data sets."""
-    Parser("list", "Lists the families, each with the claim that its likelihood makes, and the data sets.").parse(arguments)
+    Parser("list", "Lists the families, each with the claim that its likelihood makes, and the data sets.").parse(
+        arguments
+    )
     out = console()
     with out.status("Looking at the families"):
         from genzoo import families
@@ -56,11 +58,18 @@ def info(arguments: Sequence[str]) -> int:
     table = Table("name", "type", "default", box=None, header_style="dim", padding=(0, 2))
     for parameter in inspect.signature(family).parameters.values():
         default = "(from the data)" if parameter.default is parameter.empty else repr(parameter.default)
-        table.add_row(f"[help.option]{parameter.name}[/]", inspect.formatannotation(parameter.annotation), default)
+        table.add_row(f"[help.option]{parameter.name}[/]", _type(parameter.annotation), default)
     out.print(table)
     out.print()
     out.print(Padding(inspect.getdoc(family) or "", (0, 2)), markup=False)
     return 0
+
+
+def _type(annotation) -> str:
+    text = (
+        annotation.__name__ if inspect.isclass(annotation) and not hasattr(annotation, "__args__") else str(annotation)
+    )
+    return text.replace("genzoo.model.", "")
 
 
 def _readable(text: str) -> str:

@@ -1,10 +1,11 @@
-"""``genzoo compare``: several families and seeds on the same data, in parallel, to one table, one picture and one page."""
+"""``genzoo compare``: several families and seeds on the same data, to one table, one picture and one page."""
 
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -51,7 +52,9 @@ def compare(arguments: Sequence[str]) -> int:
 
 def _options(arguments: Sequence[str]) -> Any:
     names = family_names()
-    parser = Parser("compare", "Trains families on the same data and sets them side by side. Run again, it goes on or reuses.")
+    parser = Parser(
+        "compare", "Trains families on the same data and sets them side by side. Run again, it goes on or reuses."
+    )
     add_data(parser)
     parser.add_argument("--families", type=str, nargs="+", default=names, help=f"some of {' '.join(names)}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run of each family for each")
@@ -71,13 +74,32 @@ def _options(arguments: Sequence[str]) -> Any:
 
 def _train(plans: Sequence["Plan"], out: Path, jobs: int, screen: Console) -> list[Outcome]:
     with bars(screen) as progress:
-        tasks = [progress.add_task(plan.name, total=None, start=False, text="waiting") for plan in plans]
+        return run_all(plans, out, jobs, Bars(progress, [plan.name for plan in plans]))
 
-        def watch(i: int, done: int, total: int, text: str) -> None:
-            progress.start_task(tasks[i])
-            progress.update(tasks[i], completed=done, total=total, text=text)
 
-        return run_all(plans, out, jobs, watch)
+class Bars:
+    """Shows what happens to the runs: a bar for each, and their remarks above the bars."""
+
+    def __init__(self, progress: Progress, names: Sequence[str]):
+        self.bars, self.names = progress, names
+        self.tasks = [progress.add_task(name, total=None, start=False, text="waiting") for name in names]
+
+    def progress(self, i: int, done: int, total: int, text: str) -> None:
+        self.bars.start_task(self.tasks[i])
+        self.bars.update(self.tasks[i], completed=done, total=total, text=text)
+
+    def note(self, i: int, text: str) -> None:
+        self.bars.console.print(f"{self.names[i]}: {text}", markup=False)
+
+    def outcome(self, i: int, outcome: Outcome) -> None:
+        if outcome.row is None:
+            self.bars.update(self.tasks[i], text="[red]failed[/]")
+            return
+        from genzoo.evaluation.scorecard import summarise
+
+        (summary,) = summarise([outcome.row])
+        steps = outcome.row["steps"]
+        self.bars.update(self.tasks[i], completed=steps, total=steps, text=f"[bold]{summary.figure}[/]")
 
 
 def bars(screen: Console) -> Progress:
@@ -131,17 +153,18 @@ def _samples(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
 
 
 def _print(rows: list[dict], out: Path, screen: Console) -> None:
-    from genzoo.evaluation.scorecard import HEADERS, about_spread, legend, summarise
+    from genzoo.evaluation.scorecard import EVALS, HEADERS, about_spread, legend, summarise
 
     summaries = summarise(rows)
-    table = Table(HEADERS[0], box=None, header_style="dim", padding=(0, 2))
+    table = Table(box=SIMPLE, header_style="dim", padding=(0, 1), show_edge=False)
+    table.add_column(HEADERS[0], no_wrap=True)
     for header in (summaries[0].unit, *HEADERS[2:]):
-        table.add_column(header, justify="right")
+        table.add_column(header, justify="right", no_wrap=True)
     for i, summary in enumerate(summaries):
         last_of_kind = i + 1 == len(summaries) or summaries[i + 1].kind != summary.kind
         table.add_row(*summary.cells, style="dim" if summary.baseline else "", end_section=last_of_kind)
     screen.print(table)
-    for line in [*legend(summaries), f"{about_spread(summaries)}; dim: closed-form baselines"]:
+    for line in [*legend(summaries), f"{about_spread(summaries)}; {EVALS}; dim: closed-form baselines"]:
         screen.print(f"  {line}", style="dim")
     screen.print(f"\nWrote {out}/scorecard.json, samples.png and report.html.")
 

@@ -14,7 +14,9 @@ from rich.theme import Theme
 
 from genzoo.errors import InputError, nearest
 
-THEME = Theme({"help.option": "bold cyan", "help.metavar": "green", "help.heading": "bold yellow", "help.default": "dim"})
+THEME = Theme(
+    {"help.option": "bold cyan", "help.metavar": "green", "help.heading": "bold yellow", "help.default": "dim"}
+)
 
 
 class HelpHighlighter(RegexHighlighter):
@@ -74,12 +76,11 @@ def overview(verbs: Mapping[str, str]) -> None:
 
 
 def family_names() -> list[str]:
-    """The registered families in lower case, read from the source of ``FAMILIES`` so that no model is imported for a help."""
+    """The registered families in lower case, read from the source of ``FAMILIES`` so that help imports no model."""
     tree = ast.parse((Path(__file__).parent.parent / "families" / "__init__.py").read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "FAMILIES" and isinstance(node.value, ast.Tuple):
-            return [element.id.lower() for element in node.value.elts if isinstance(element, ast.Name)]
-    return []
+    registry = next(n for n in tree.body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "FAMILIES")
+    assert isinstance(registry.value, ast.Tuple)
+    return [ast.unparse(element).lower() for element in registry.value.elts]
 
 
 def add_data(parser: ArgumentParser, default: Any = "digits") -> None:

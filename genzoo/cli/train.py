@@ -8,7 +8,7 @@ from typing import Any
 from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names
 from genzoo.errors import InputError, nearest
 
-OWN = ("family", "data", "budget", "recipe", "conditional", "seed", "out")
+PLANNED = ("family", "data", "budget", "recipe", "conditional", "seed")  # the options that `runs.plan` takes
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -19,20 +19,14 @@ def train(arguments: Sequence[str]) -> int:
         console().print(f"Training {family.lower()}: loading torch and lightning …")
     parser, sections = _parser(family)
     given = parser.parse(arguments, defaults=False).as_flat()
-    chosen = {name: getattr(given, name, None) for name in OWN}
     overrides = _overrides(vars(given), sections)
     from genzoo import runs
 
     plan = runs.plan(
-        family=chosen["family"],
-        data=chosen["data"] or "digits",
-        seed=chosen["seed"] or 0,
-        budget=chosen["budget"] or "quick",
-        conditional=bool(chosen["conditional"]),
-        recipe=chosen["recipe"],
+        **{"data": "digits"} | {name: value for name, value in vars(given).items() if name in PLANNED},
         **overrides,
     )
-    out = Path(chosen["out"] or Path("runs") / f"{Path(plan.data).stem}-{plan.name}")
+    out = Path(getattr(given, "out", None) or Path("runs") / f"{Path(plan.data).stem}-{plan.name}")
     reused = runs.finished(plan, out) is not None
     row = _with_bar(plan.name, lambda report: runs.execute(plan, out, report))
     _say(row, out, reused)
@@ -54,7 +48,9 @@ def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
     add_data(parser)
     add_choice_of_recipe(parser)
     parser.add_argument("--seed", type=int, default=0, help="of weights, batches and everything else random")
-    parser.add_argument("--out", type=str | None, default=None, help="folder of the run; runs/DATA-FAMILY-seedSEED by default")
+    parser.add_argument(
+        "--out", type=str | None, default=None, help="folder of the run; runs/DATA-FAMILY-seedSEED by default"
+    )
     if family is None:
         return parser, {}
     from genzoo.runs import FROM_DATA, NOT_SETTINGS
@@ -67,18 +63,22 @@ def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
     clashing = {name for name in model if name in training}  # --steps trains; --model.steps are the sampler's
     nested = {name for name in model if name == "prior"}
     parser.add_function_arguments(fit, as_group=True, skip={*NOT_SETTINGS})
-    parser.add_class_arguments(made, as_group=True, skip={*FROM_DATA, *clashing, *nested})
+    skip: set[str | int] = {*FROM_DATA, *clashing, *nested}
+    parser.add_class_arguments(made, as_group=True, skip=skip)
     if clashing:
-        parser.add_class_arguments(made, "model", as_group=True, skip={*FROM_DATA, *model} - clashing)
+        parser.add_class_arguments(made, "model", as_group=True, skip={*FROM_DATA, *(set(model) - clashing)})
     if nested:
         parser.add_argument("--prior", type=str | None, default=None, help="a family to model the latent with")
     options = {(f"model.{name}" if name in clashing else name): name for name in model}
     return parser, {"model": options, "train": {name: name for name in training}}
 
 
-def _overrides(given: dict[str, Any], sections: dict[str, dict[str, str]]) -> dict[str, dict[str, Any]]:
+def _overrides(given: dict[str, Any], sections: dict[str, dict[str, str]]) -> dict[str, Any]:
     """What was given on the command line, by section, under the arguments' own names."""
-    chosen = {s: {name: given[option] for option, name in options.items() if option in given} for s, options in sections.items()}
+    chosen = {
+        s: {name: given[option] for option, name in options.items() if option in given}
+        for s, options in sections.items()
+    }
     if prior := chosen.get("model", {}).get("prior"):
         _known(prior)
         chosen["model"]["prior"] = {"family": prior.lower(), "arguments": {}}
@@ -101,5 +101,6 @@ def _say(row: dict[str, Any], out: Path, reused: bool) -> None:
     if reused:
         print_(f"This run was finished before; it is in {out}.")
     unit = summary.unit if summary.value is not None else "(no likelihood)"
-    print_(f"[bold]{row['family']}[/] on {row['data']}: test {summary.figure} {unit}, trained for {row['train_seconds']:.0f} s.")
+    trained = f"trained for {row['train_seconds']:.0f} s"
+    print_(f"[bold]{row['family']}[/] on {row['data']}: test {summary.figure} {unit}, {trained}.")
     print_(f"Run in {out}; next: genzoo sample {out}")

@@ -14,7 +14,9 @@ def sample(arguments: Sequence[str]) -> int:
     parser = Parser("sample", "Draws samples from a run's folder, or from the folder of a saved model.")
     parser.add_argument("run", type=str, help="folder of a run or of a saved model")
     parser.add_argument("--n", type=int, default=64, help="how many")
-    parser.add_argument("--label", type=int | None, default=None, help="class to draw, of a model trained with --conditional")
+    parser.add_argument(
+        "--label", type=int | None, default=None, help="class to draw, of a model trained with --conditional"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=str, default="samples.png", help="a .png for a picture, a .npz for the numbers")
     options = parser.parse(arguments)
@@ -64,7 +66,9 @@ def _labels(model, label: int | None, n: int):
 
 def evaluate(arguments: Sequence[str]) -> int:
     """Likelihood and cost of a run."""
-    parser = Parser("evaluate", "Measures the likelihood of held-out data under a trained model, and what a sample costs.")
+    parser = Parser(
+        "evaluate", "Measures the likelihood of held-out data under a trained model, and what a sample costs."
+    )
     parser.add_argument("run", type=str, help="folder of a run or of a saved model")
     add_data(parser, default=None)
     parser.add_argument("--split", type=str, default="test", help=", ".join(SPLITS))

@@ -22,7 +22,8 @@ _HOME = {
 }
 
 __all__ = [
-    "Measured", "evaluate", "markdown", "parameters", "picture", "read", "report", "samples_per_second", "summarise", "write",
+    "Measured", "evaluate", "markdown", "parameters", "picture", "read", "report", "samples_per_second", "summarise",
+    "write",
 ]  # fmt: skip
 
 

@@ -82,4 +82,8 @@ def _bounds(model: HasLikelihood, events: Split, k: int, batch: int) -> Tensor:
 
 def device_of(model: object) -> torch.device:
     """Where a model's parameters are; a baseline has none and works on the CPU."""
-    return next((p.device for p in model.parameters()), torch.device("cpu")) if isinstance(model, torch.nn.Module) else torch.device("cpu")
+    return (
+        next((p.device for p in model.parameters()), torch.device("cpu"))
+        if isinstance(model, torch.nn.Module)
+        else torch.device("cpu")
+    )

@@ -13,7 +13,7 @@ INK, PAPER = "#1b2a41", "white"
 
 
 def picture(path: str | Path, samples: Mapping[str, np.ndarray], columns: int = 20) -> None:
-    """Write a PNG of ``samples``, label -> events ``(n, *event_shape)``; the first entry, the real data, sets the scale."""
+    """Write a PNG of ``samples``, label -> events ``(n, *event_shape)``; the first entry, real data, sets the scale."""
     from matplotlib.figure import Figure  # a second to import; not through pyplot, which wants a display
 
     samples = {label: np.asarray(events, dtype=float) for label, events in samples.items()}
@@ -64,20 +64,20 @@ def _points(figure, samples: Mapping[str, np.ndarray]) -> None:
 def _rows(figure, samples: Mapping[str, np.ndarray], columns: int) -> None:
     columns = min(columns, max(len(events) for events in samples.values()))
     low, high = (f(next(iter(samples.values()))) for f in (np.min, np.max))
-    strips = {label: _strip((events[:columns] - low) / max(high - low, 1e-9), columns) for label, events in samples.items()}
+    strips = {
+        label: _strip((events[:columns] - low) / max(high - low, 1e-9), columns) for label, events in samples.items()
+    }
     height, width = next(iter(strips.values())).shape[:2]
-    left, gap = 150, 10
-    total = (height + gap) * len(strips) + gap
-    figure.set_size_inches((left + width + gap) / 100, total / 100)
+    left, gap = 150, 10  # pixels: of the labels, and between rows
+    across, total = left + width + gap, (height + gap) * len(strips) + gap
+    figure.set_size_inches(across / 100, total / 100)
     for i, (label, strip) in enumerate(strips.items()):
         bottom = total - (height + gap) * (i + 1)
-        axis = figure.add_axes((left / (left + width + gap), bottom / total, width / (left + width + gap), height / total))
+        axis = figure.add_axes((left / across, bottom / total, width / across, height / total))
         axis.imshow(strip, interpolation="nearest", aspect="auto")
         axis.axis("off")
-        figure.text(
-            (left - 12) / (left + width + gap), (bottom + height / 2) / total, label, ha="right", va="center", fontsize=12,
-            color=INK, weight="bold" if i == 0 else "normal",
-        )  # fmt: skip
+        place, weight = ((left - 12) / across, (bottom + height / 2) / total), "normal" if i else "bold"
+        figure.text(*place, label, ha="right", va="center", fontsize=12, color=INK, weight=weight)
 
 
 def _strip(events: np.ndarray, columns: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""One page that shows a comparison: table, picture, loss curves, and how to get the same again. It needs no other file."""
+"""One page that shows a comparison: table, picture, loss curves, how to get the same again. It needs no other file."""
 
 import base64
 import csv
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genzoo.evaluation.scorecard import HEADERS, Row, about_spread, legend, summarise
+from genzoo.evaluation.scorecard import EVALS, HEADERS, Row, about_spread, legend, summarise
 from genzoo.store import whole
 
 WIDTH, HEIGHT = 300, 120  # of a loss curve, in SVG units
@@ -37,7 +37,9 @@ def report(
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
-        loader=PackageLoader("genzoo.evaluation", "."), autoescape=select_autoescape(default=True), undefined=StrictUndefined
+        loader=PackageLoader("genzoo.evaluation", "."),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
     )
     summaries = summarise(rows)
     page = environment.get_template("report.html.jinja").render(
@@ -47,7 +49,7 @@ def report(
         headers=(HEADERS[0], summaries[0].unit if summaries else "", *HEADERS[2:]),
         summaries=summaries,
         legend=legend(summaries),
-        spread=about_spread(summaries),
+        spread=f"{about_spread(summaries)}; {EVALS}",
         picture=base64.b64encode(Path(picture).read_bytes()).decode() if picture else "",
         curves=[_curve(name, Path(log)) for name, log in (logs or {}).items() if Path(log).is_file()],
         failures=failures or {},
@@ -99,7 +101,7 @@ def _polyline(series: list[tuple[int, float]], steps: int, low: float, high: flo
 
 
 def _provenance(rows: Sequence[Row]) -> dict[str, Any]:
-    """Versions, machine and commit, as of the first row; all rows of one comparison have the same unless it was resumed."""
+    """Versions, machine and commit, as of the first row; those of the others differ only if it was resumed."""
     first = rows[0] if rows else {}
     machine = first.get("machine") or {}
     return {

@@ -1,4 +1,4 @@
-"""The scorecard: a list of rows, one for each run, and the table made of it, which never ranks unlike kinds as if they were one.
+"""The scorecard: rows, one for each run, and the table made of them, which never ranks unlike kinds as one.
 
 A row is a plain mapping, open to more columns; these are always there::
 
@@ -34,7 +34,8 @@ MEANING = {
     Likelihood.NONE: "no likelihood: the model has samples only",
 }
 LEGEND = "Less is better, but only among figures of one kind: unlike kinds are not ranked together."
-HEADERS = ("model", "", "± ", "parameters", "training", "samples/s", "evaluations/sample")
+HEADERS = ("model", "", "±", "params", "training", "samples/s", "evals")  # the second is the unit
+EVALS = "evals: network evaluations for one sample"
 
 
 # --------------------------------------------------------------------------------------------------------------- rows
@@ -178,7 +179,12 @@ def markdown(rows: Iterable[Row]) -> str:
     for summary in summaries:
         name = f"*{summary.family}*" if summary.baseline else f"**{summary.family}**"
         lines.append(_line((name, *summary.cells[1:])))
-    return "\n".join(lines) + "\n\n" + "; ".join(legend(summaries)[:-1]) + f"; {about_spread(summaries)}. {LEGEND}\n"
+    return (
+        "\n".join(lines)
+        + "\n\n"
+        + "; ".join(legend(summaries)[:-1])
+        + f"; {about_spread(summaries)}; {EVALS}. {LEGEND}\n"
+    )
 
 
 def _line(cells: Iterable[str]) -> str:
@@ -208,5 +214,3 @@ def _significant(value: float | None) -> str:
         return ""
     digits = 10 ** max(0, len(str(int(value))) - 2)
     return f"{round(value / digits) * digits:,}" if value >= 10 else f"{value:.2g}"
-
-
