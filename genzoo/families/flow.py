@@ -18,7 +18,6 @@ nflows, whose conventions end in this file.
 """
 
 import copy
-import math
 
 import torch
 from nflows import transforms as nf
@@ -74,7 +73,7 @@ class Flow(GenerativeModel):
         """Real events to latents ``(n, D)``: multi-scale on images with an even side, a chain of couplings on the rest."""
         scales = squeezes(self.event_shape)
         if not scales:
-            chain = [nf.ReshapeTransform(self.event_shape, (self.dims,))] if len(self.event_shape) > 1 else []
+            chain: list[nn.Module] = [Flatten(self.event_shape)]
             for i in range(self.couplings):
                 chain += [LinearMap(self.dims, identity_init=True), self.coupling((self.dims,), i)]
             return nf.CompositeTransform(chain)
@@ -132,6 +131,20 @@ class Flow(GenerativeModel):
         """x = f^-1(z; c), ``(n, *event_shape)``, in float64: the root inside a spline's inverse needs the digits."""
         double = copy.deepcopy(self.transform).double()
         return double.inverse(z.double(), self.embed(c, len(z)).double())[0].to(z.dtype)
+
+
+class Flatten(nf.Transform):
+    """Events of any shape as vectors, and back."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return inputs.flatten(1), inputs.new_zeros(len(inputs))
+
+    def inverse(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return inputs.view(-1, *self.shape), inputs.new_zeros(len(inputs))
 
 
 class Solved:
