@@ -101,7 +101,7 @@ def assert_sentence(error: BaseException) -> None:
     assert str(error).endswith("."), f"not a sentence: {error}"
 
 
-# ------------------------------------------------------------------------------------------------------------- the checks
+# ----------------------------------------------------------------------------------------------------------- the checks
 
 
 def check_samples(case: Case, folder: Path) -> None:
@@ -138,7 +138,7 @@ def check_log_prob(case: Case, folder: Path) -> None:
 
 
 def check_gradients(case: Case, folder: Path) -> None:
-    """Within three steps (a head that starts at zero hides what is behind it at the first) every parameter is reached."""
+    """Every parameter is reached within three steps (a head that starts at zero hides what is behind it at first)."""
     model, x, c = case.model().train(), case.x(), case.c()
     if c is not None:
         c = case.not_given(c, 0)
@@ -290,7 +290,7 @@ def test_contract(case: Case, check: Callable, tmp_path: Path) -> None:
     check(case, tmp_path)
 
 
-# --------------------------------------------------------------------------------------------------------------- resuming
+# ------------------------------------------------------------------------------------------------------------- resuming
 
 
 def check_resume(case: Case, folder: Path) -> None:
@@ -334,7 +334,7 @@ def test_a_resumed_run_ends_with_the_weights_of_a_straight_one(family, tmp_path)
     check_resume(Case(family, (1, 8, 8), "labels"), tmp_path)
 
 
-# -------------------------------------------------------------------------------------------------------- a seventh family
+# ----------------------------------------------------------------------------------------------------- a seventh family
 
 
 class Gaussian(GenerativeModel):
@@ -346,7 +346,9 @@ class Gaussian(GenerativeModel):
         self.log_scale = nn.Parameter(torch.zeros(self.event_shape))
 
     def distribution(self, n: int, c: Tensor | None) -> Independent:
-        return Independent(Normal(self.mean(c, n).view(n, *self.event_shape), self.log_scale.exp()), len(self.event_shape))
+        return Independent(
+            Normal(self.mean(c, n).view(n, *self.event_shape), self.log_scale.exp()), len(self.event_shape)
+        )
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.distribution(len(x), c).log_prob(x)

@@ -1,0 +1,193 @@
+"""Mathematics of the autoregressive family: densities that integrate to one, triangular Jacobians, cached sampling."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genzoo import Autoregressive, grid
+from genzoo.distributions import DiscretisedLogisticMixture, feature_mixture
+from genzoo.families.autoregressive import reading_orders
+
+TINY = {"width": 8, "depth": 2, "kernel": 3, "components": 2}
+
+
+def rough(*args, strength: float = 0.3, **kwargs) -> Autoregressive:
+    """In float64, with random parameters that leave nothing near where it was initialised."""
+    model = Autoregressive(*args, **TINY | kwargs).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(strength * torch.randn_like(parameter))
+    return model
+
+
+def all_events(shape: tuple[int, ...], levels: int) -> torch.Tensor:
+    """Every event of a small discrete world, ``(levels ** D, *shape)``."""
+    rows = torch.tensor(list(itertools.product(range(levels), repeat=math.prod(shape))))
+    return grid.to_grid(rows, levels).double().view(-1, *shape)
+
+
+# ------------------------------------------------------------------------------------------------------------ densities
+
+
+@pytest.mark.parametrize("orders", [1, 2])
+@pytest.mark.parametrize("condition", [0, 3])
+def test_density_on_the_plane_integrates_to_one(orders, condition):
+    model = rough((2,), condition=condition, orders=orders)
+    with torch.no_grad():
+        model.head.bias.view(3, -1)[2].add_(1.5)  # no component so narrow that the grid would miss it
+        side = torch.linspace(-16, 16, 401, dtype=torch.float64)
+        x = torch.cartesian_prod(side, side)
+        for label in range(condition or 1):
+            c = torch.full((len(x),), label) if condition else None
+            mass = torch.cat([model.log_prob(*part).exp() for part in chunks(x, c)]).sum() * (side[1] - side[0]) ** 2
+            assert mass.item() == pytest.approx(1, abs=2e-3)
+
+
+def chunks(x, c, size=100_000):
+    return [(x[i : i + size], None if c is None else c[i : i + size]) for i in range(0, len(x), size)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "levels", "orders"),
+    [
+        ((1, 2, 2), 3, 1),
+        ((1, 2, 2), 3, 8),
+        ((3, 1, 2), 2, 1),
+        ((3, 1, 2), 2, 4),
+        ((2, 2, 1), 3, 2),
+        ((5,), 3, 2),
+        ((2, 2), 4, 1),
+    ],
+)
+@pytest.mark.parametrize("condition", [0, 2])
+def test_probabilities_of_all_events_sum_to_one(shape, levels, orders, condition):
+    model = rough(shape, condition=condition, levels=levels, orders=orders)
+    x = all_events(shape, levels)
+    volume = model.dims * math.log(grid.bin_width(levels))
+    for label in range(condition or 1):
+        c = torch.full((len(x),), label) if condition else None
+        total = torch.logsumexp(model.log_prob(x, c) + volume, 0)
+        assert total.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_mixture_of_orders_averages_joint_densities():
+    model = rough((1, 3, 3), levels=5, orders=8)
+    x = grid.quantise(torch.rand(4, 1, 3, 3).double() * 2 - 1, 5)
+    each = [model.log_prob_in_order(x, None, torch.full((4,), r)).exp() for r in range(8)]
+    torch.testing.assert_close(model.log_prob(x).exp(), torch.stack(each).mean(0))
+    assert torch.stack(each).std(0).min() > 0  # the orders do disagree
+
+
+# ------------------------------------------------------------------------------------------------------------ causality
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 5), (3, 3, 4), (2, 5, 3), (6,), (2, 3)])
+def test_each_conditional_sees_only_what_is_read_before_it(shape):
+    """The Jacobian of the conditionals' parameters in the features is strictly lower-triangular, and not trivially."""
+    model = rough(shape, condition=2)
+    c, r = torch.tensor([1]), torch.tensor([0])
+
+    def parameters(features):
+        mixture = model.conditionals(features[None], c, r)
+        normal = mixture.component_distribution
+        return torch.cat([mixture.mixture_distribution.logits, normal.loc, normal.scale], -1)[0]
+
+    features = torch.randn(model.dims, dtype=torch.float64)
+    sees = torch.autograd.functional.jacobian(parameters, features).abs().sum(1) > 0
+    assert not sees.triu().any()
+    assert sees.diagonal(-1).float().mean() >= 0.5  # the neighbour before it is seen (but where a row begins)
+    if len(shape) < 3:
+        assert torch.equal(sees, torch.ones_like(sees).tril(-1))
+
+
+def test_a_pixel_sees_the_colours_before_its_own_and_all_of_its_neighbours():
+    model = rough((3, 4, 4))
+    features = torch.randn(1, model.dims, dtype=torch.float64, requires_grad=True)
+    for colour in range(3):
+        i = (2 * 4 + 2) * 3 + colour  # pixel (2, 2)
+        loc = model.conditionals(features, None, torch.zeros(1, dtype=torch.long)).component_distribution.loc
+        (gradient,) = torch.autograd.grad(loc[0, i].sum(), features)
+        sees = gradient[0].view(4, 4, 3).abs() > 0
+        assert sees[2, 2].tolist() == [k < colour for k in range(3)]
+        assert sees[1, 1:].all()
+        assert sees[2, 1].all()
+
+
+@pytest.mark.parametrize(("shape", "most"), [((1, 3, 3), 8), ((3, 2, 2), 8), ((2, 3, 4), 4), ((5,), 2), ((2, 3), 2)])
+def test_reading_orders_are_different_permutations(shape, most):
+    orders = reading_orders(shape, most)
+    assert torch.equal(orders.sort(1).values, torch.arange(math.prod(shape)).expand(most, -1))
+    assert len(orders.unique(dim=0)) == most
+    if len(shape) == 3:  # the channels of a pixel are read one after the other
+        pixels = orders.view(most, -1, shape[0]) % (shape[1] * shape[2])
+        assert (pixels == pixels[:, :, :1]).all()
+    with pytest.raises(ValueError, match=f"1 to {most}"):
+        reading_orders(shape, most + 1)
+
+
+# ------------------------------------------------------------------------------------------------------------- sampling
+
+
+@pytest.mark.parametrize("levels", [0, 5])
+@pytest.mark.parametrize("shape", [(2,), (7,), (70,), (2, 3), (1, 4, 4), (1, 5, 3), (3, 4, 3)])
+def test_cached_sampling_equals_the_naive_loop(shape, levels):
+    model = rough(shape, condition=3, levels=levels, orders=2, strength=0.1)
+    draws = []
+    for cached in (True, False):
+        torch.manual_seed(1)
+        draws.append(model.sample(3, torch.tensor([0, 2, -1]), cached=cached))
+    torch.testing.assert_close(*draws)
+
+
+def test_samples_follow_the_stated_probabilities():
+    model = rough((1, 1, 2), levels=3, orders=2)
+    with torch.no_grad():
+        model.head.bias.view(3, -1)[2].add_(2)
+    n, x = 20_000, all_events((1, 1, 2), 3)
+    levels = grid.to_level(model.sample(n), 3).flatten(1)
+    seen = torch.bincount(levels[:, 0] * 3 + levels[:, 1], minlength=9) / n
+    expected = (model.log_prob(x) + 2 * math.log(2 / 3)).exp().detach()
+    error = (expected * (1 - expected) / n).sqrt()
+    assert ((seen - expected).abs() < 5 * error + 1e-4).all()
+
+
+# --------------------------------------------------------------------------------------------- the features' likelihood
+
+finite = st.floats(-6, 6, allow_nan=False)
+component = st.tuples(finite, st.floats(-3, 3), st.floats(-12, 6))
+
+
+@given(st.lists(component, min_size=1, max_size=4), st.integers(2, 256))
+def test_the_discretised_mixture_sums_to_one(components, levels):
+    logits, loc, log_scale = torch.tensor(components, dtype=torch.float64).T
+    mixture = DiscretisedLogisticMixture(logits, loc, log_scale, levels)
+    values = (2 * torch.arange(levels).double() + 1) / levels - 1
+    log_pmf = mixture.log_prob(values) + math.log(grid.bin_width(levels))
+    assert not log_pmf.isnan().any()
+    assert torch.logsumexp(log_pmf, 0).item() == pytest.approx(0, abs=1e-5)
+
+
+@given(
+    st.lists(st.tuples(finite, st.floats(-30, 30), st.floats(-30, 30)), min_size=1, max_size=4),
+    st.sampled_from([0, 2, 17, 256]),
+)
+def test_raw_parameters_of_any_size_give_finite_gradients(raw, levels):
+    raw = torch.tensor(raw).T.flatten().requires_grad_()
+    values = grid.to_grid(torch.arange(levels), levels) if levels else torch.linspace(-1, 1, 5)
+    log_prob = feature_mixture(raw.expand(len(values), -1), levels).log_prob(values)
+    assert log_prob.isfinite().all()
+    (gradient,) = torch.autograd.grad(log_prob.sum(), raw)
+    assert gradient.isfinite().all()
+
+
+def test_the_discretised_mixture_samples_what_it_says():
+    logits, loc, log_scale = torch.tensor([[0.0, 1.0, -1.0], [-0.9, 0.2, 0.8], [-2.0, -1.0, -4.0]])
+    mixture = DiscretisedLogisticMixture(logits, loc, log_scale, 9)
+    n = 50_000
+    seen = torch.bincount(grid.to_level(mixture.sample((n,)), 9), minlength=9) / n
+    expected = (mixture.log_prob(grid.to_grid(torch.arange(9), 9)) + math.log(2 / 9)).exp()
+    assert ((seen - expected).abs() < 5 * (expected * (1 - expected) / n).sqrt()).all()

@@ -1,0 +1,167 @@
+"""Mathematics of the flow: mass one, autograd's log-determinants, an inverse that inverts, a bound that is one."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+import genzoo
+from genzoo import Flow, Likelihood, grid
+from genzoo.families.flow import TAIL, squeezes
+
+TINY = {"width": 8, "couplings": 2, "bins": 4}
+
+
+def rough(*args, strength: float = 0.2, **kwargs) -> Flow:
+    """In float64, with random parameters, and ActNorm initialised as by a first batch of training."""
+    model = Flow(*args, **TINY | kwargs).double()
+    with torch.no_grad():
+        model.train().log_prob(0.5 * torch.randn(16, *model.event_shape).double().clamp(-1, 1))
+        for parameter in model.parameters():
+            parameter.add_(strength * torch.randn_like(parameter))
+    return model.eval()
+
+
+@pytest.mark.parametrize("condition", [0, 3])
+def test_density_on_the_plane_integrates_to_one(condition):
+    model = rough((2,), condition=condition)
+    side = torch.linspace(-9, 9, 361, dtype=torch.float64)
+    x = torch.cartesian_prod(side, side)
+    masses = []
+    for label in range(-1, condition):
+        c = torch.full((len(x),), label) if condition else None
+        with torch.no_grad():
+            density = model.log_prob(x, c).exp()
+        assert (density.sum() * (side[1] - side[0]) ** 2).item() == pytest.approx(1, abs=5e-3)
+        masses.append(density)
+    assert condition == 0 or not torch.allclose(masses[1], masses[2])
+
+
+def test_dequantised_density_has_all_its_mass_in_the_box():
+    model = rough((2,), levels=4)
+    cell = 2 / 500
+    side = torch.linspace(-1 + cell / 2, 1 - cell / 2, 500, dtype=torch.float64)
+    with torch.no_grad():
+        mass = model.log_density(torch.cartesian_prod(side, side)).exp().sum() * cell**2
+    assert mass.item() == pytest.approx(1, abs=1e-2)
+
+
+@pytest.mark.parametrize("levels", [0, 5])
+@pytest.mark.parametrize("shape", [(2,), (5,), (2, 3), (1, 4, 4), (2, 2, 4), (1, 3, 5)])
+def test_log_determinant_equals_that_of_autograd(shape, levels):
+    model = rough(shape, levels=levels, condition=2)
+    event = 0.6 * torch.randn(shape, dtype=torch.float64)
+    event = event.clamp(-0.99, 0.99) if levels else event
+    c = torch.tensor([1])
+    jacobian = torch.autograd.functional.jacobian(lambda x: model.encode(x[None], c)[0], event)
+    expected = torch.linalg.slogdet(jacobian.view(model.dims, model.dims)).logabsdet
+    z, log_determinant = model.transform(event[None], model.embed(c, 1))
+    torch.testing.assert_close(log_determinant[0], expected)
+    normal = -0.5 * (z.square().sum() + model.dims * math.log(2 * math.pi))
+    torch.testing.assert_close(model.log_density(event[None], c)[0], normal + expected)
+
+
+@pytest.fixture(scope="module")
+def flows():
+    torch.manual_seed(0)
+    return {shape: rough(shape) for shape in [(3,), (1, 4, 4), (1, 3, 3), (2, 2)]}
+
+
+@given(st.data())
+def test_decode_inverts_encode_inside_and_outside_the_splines(flows, data):
+    shape, model = data.draw(st.sampled_from(list(flows.items())))
+    values = st.floats(-4 * TAIL, 4 * TAIL, allow_nan=False, width=32)
+    x = torch.as_tensor(data.draw(arrays.arrays("float64", (2, *shape), elements=values)))
+    with torch.no_grad():
+        torch.testing.assert_close(model.decode(model.encode(x)), x, rtol=1e-6, atol=1e-6)
+        z = x.flatten(1)
+        torch.testing.assert_close(model.encode(model.decode(z)), z, rtol=1e-6, atol=1e-6)
+
+
+def test_decode_inverts_encode_inside_the_box_of_discrete_data():
+    model = rough((1, 4, 4), levels=17)
+    x = grid.quantise(torch.rand(8, 1, 4, 4, dtype=torch.float64) * 2 - 1, 17)
+    torch.testing.assert_close(model.decode(model.encode(x)), x, rtol=1e-6, atol=1e-6)
+
+
+def test_far_latents_still_decode_to_finite_events():
+    for shape, levels in [((2,), 0), ((1, 4, 4), 17), ((5,), 3)]:
+        x = rough(shape, levels=levels).float().decode(40 * torch.randn(64, math.prod(shape)))
+        assert x.isfinite().all()
+        assert levels == 0 or x.abs().max() <= 1
+
+
+# -------------------------------------------------------------------------------------------------------- discrete data
+
+
+def test_importance_weights_tighten_the_bound_to_the_truth_and_no_further():
+    """A world of nine events: P of each is the density's integral over its cell, which quadrature gives."""
+    model, levels, fine = rough((2,), levels=3), 3, 60
+    side = torch.linspace(-1 + 1 / fine / levels, 1 - 1 / fine / levels, fine * levels, dtype=torch.float64)
+    with torch.no_grad():
+        density = model.log_density(torch.cartesian_prod(side, side)).exp().view(levels, fine, levels, fine)
+        truth = density.mean((1, 3)).log().flatten()  # log of the mean density of each cell
+        cells = torch.tensor(list(itertools.product(range(levels), repeat=2)))
+        x = grid.to_grid(cells, levels).double()
+        bounds = {k: model.bound(x.repeat(8192 // k, 1), k=k).view(-1, 9) for k in (1, 8, 64, 256)}
+    means = {k: draws.mean(0) for k, draws in bounds.items()}
+    error = {k: draws.std(0) / math.sqrt(len(draws)) for k, draws in bounds.items()}
+    for less, more in itertools.pairwise(means):
+        assert (means[more] > means[less] - 4 * (error[less] + error[more])).all()
+        assert means[more].mean() > means[less].mean()
+        assert (means[more] < truth + 4 * error[more] + 0.01).all()
+    torch.testing.assert_close(means[256], truth, atol=0.05, rtol=0)
+    volume = (2 / levels) ** 2
+    assert truth.exp().sum().item() * volume == pytest.approx(1, abs=0.02)
+    assert means[256].exp().sum().item() * volume < 1.03
+    assert means[1].exp().sum().item() * volume < means[256].exp().sum().item() * volume
+
+
+def test_an_exact_density_ignores_k_and_a_bound_says_that_it_is_one():
+    exact, discrete = rough((3,)), rough((3,), levels=4)
+    x = torch.randn(2, 3, dtype=torch.float64)
+    torch.testing.assert_close(exact.bound(x, k=7), exact.log_prob(x))
+    assert (exact.likelihood, discrete.likelihood) == (Likelihood.EXACT, Likelihood.BOUND)
+
+
+# ----------------------------------------------------------------------------------------------------------- the pieces
+
+
+@pytest.mark.parametrize(
+    ("shape", "count"), [((2,), 0), ((1, 8, 8), 2), ((3, 28, 28), 2), ((1, 6, 6), 1), ((1, 5, 8), 0), ((1, 16, 2), 1)]
+)
+def test_images_are_squeezed_while_both_sides_are_even(shape, count):
+    assert squeezes(shape) == count
+
+
+def test_one_feature_is_refused():
+    with pytest.raises(ValueError, match="at least two features"):
+        Flow((1,))
+
+
+def test_a_flow_can_expand_as_well_as_contract():
+    """The trap of a coupling whose scale is at most one: it could not reach data that is wider than the latent."""
+    for scale in (0.1, 3.0):
+        x = scale * torch.randn(512, 2)
+        model = Flow((2,), **TINY | {"couplings": 4})
+        optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+        for _ in range(60):
+            optimiser.zero_grad()
+            model.loss(x).mean().backward()
+            optimiser.step()
+        entropy = math.log(2 * math.pi * math.e) + 2 * math.log(scale)
+        assert model.eval().loss(x).mean().item() < entropy + 0.2
+
+
+@pytest.mark.slow
+def test_a_flow_fits_the_two_moons():
+    data = genzoo.data.load("moons")
+    model = Flow((2,), lr=3e-3, couplings=4, width=32)
+    fitted = genzoo.fit(model, data, steps=250, batch_size=128, accelerator="cpu")
+    assert fitted.validation is not None
+    with torch.no_grad():
+        assert data.report(model.log_prob(data.test.x)).mean().item() < 1.3
