@@ -141,7 +141,7 @@ class Diffusion(GenerativeModel):
     def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0, solver: str | None = None,
                steps: int | None = None) -> Tensor:  # fmt: skip
         """``(n, *event_shape)`` from noise; ``guidance``, ``solver`` and ``steps`` default to the model's own."""
-        z = torch.randn(n, *self.event_shape, device=self.embed.null.device)
+        z = torch.randn(n, *self.event_shape, device=self.embed.null.device, dtype=self.embed.null.dtype)
         return self.solve(z, c, guidance, solver, steps)
 
     def solve(self, z: Tensor, c: Tensor | None, guidance: float, solver: str | None, steps: int | None) -> Tensor:

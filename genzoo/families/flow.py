@@ -119,7 +119,7 @@ class Flow(GenerativeModel):
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
         """``(n, *event_shape)``: Gaussian noise through the inverse."""
-        z = torch.randn(n, self.dims, device=self.embed.null.device)
+        z = torch.randn(n, self.dims, device=self.embed.null.device, dtype=self.embed.null.dtype)
         return self.on_grid(self.decode(z, c))
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:

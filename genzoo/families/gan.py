@@ -123,7 +123,8 @@ class GAN(GenerativeModel):
     # ------------------------------------------------------------------------------------------------------ sampling
 
     def noise(self, n: int) -> Tensor:
-        return torch.randn(n, *self.latent_shape, device=self.generator.embed.null.device)
+        null = self.generator.embed.null
+        return torch.randn(n, *self.latent_shape, device=null.device, dtype=null.dtype)
 
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:

@@ -111,7 +111,8 @@ class VAE(GenerativeModel):
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
         """``(n, *event_shape)``: z from the prior, then x from the decoder's likelihood."""
         if self.prior is None:
-            z = torch.randn(n, *self.latent_shape, device=self.embed.null.device)
+            null = self.embed.null
+            z = torch.randn(n, *self.latent_shape, device=null.device, dtype=null.dtype)
         else:
             z = self.prior.sample(n, c if self.prior.condition else None)
         return self.p(z, c).sample()
