@@ -173,6 +173,7 @@ class Field(nn.Module):
         self.shape = None if outputs else shape
         self.sizes = pyramid(shape) if self.image else [(1, 1)] * 2
         self.stem = layer(self.image, inputs or own, width)
+        self.position = nn.Parameter(0.1 * torch.randn(1, width, *self.sizes[0])) if self.image else 0.0
         self.down = nn.ModuleList(self.stage(width, width, embedding, depth, dropout) for _ in self.sizes)
         self.up = nn.ModuleList(self.stage(2 * width, width, embedding, depth, dropout) for _ in self.sizes)
         self.norm = nn.GroupNorm(groups(width), width)
@@ -184,7 +185,7 @@ class Field(nn.Module):
         return nn.ModuleList(Block(self.image, w, width, embedding, dropout) for w in widths)
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
-        h = self.stem(x if self.image else x.flatten(1))
+        h = self.stem(x if self.image else x.flatten(1)) + self.position
         skips = []
         for size, blocks in zip(self.sizes, self.down, strict=True):
             h = F.avg_pool2d(h, 2, ceil_mode=True) if self.image and h.shape[2:] != size else h

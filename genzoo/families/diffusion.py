@@ -19,6 +19,13 @@ the variational bound is a weighted squared error, integrated over log-SNR:
 
 Any schedule gives the same bound (it is an integral over :math:`\lambda`); the schedule only decides where training looks.
 
+Data on a grid of few levels is known to lie on it. There the network may give the log-odds of each feature's levels *as its
+surroundings suggest them*, and Bayes' rule adds what the feature's own noisy value says (``prediction="levels"``):
+
+.. math::
+
+    \hat x_i = \sum_k \ell_k \, \operatorname{softmax}_k\!\big(f_{ik}(z, \lambda) - (z_i - \alpha \ell_k)^2 / 2 \sigma^2\big)
+
 References: Kingma et al. 2021, *Variational diffusion models* (bound, eq. 11-18; Fourier features); Salimans & Ho 2022,
 *Progressive distillation* (v-prediction); Song et al. 2021, *DDIM*; Lu et al. 2022, *DPM-Solver++* (second order).
 """
@@ -27,8 +34,7 @@ import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Normal
 
 from genzoo import grid
@@ -47,7 +53,8 @@ class Diffusion(GenerativeModel):
         snr: log-SNR at the ends of the process, (least, most) signal.
         schedule: "uniform" trains on the bound itself (log-SNR uniform, likelihood weighting); "cosine" on the mean squared
             error of v under the cosine schedule, which favours what the eye sees.
-        fourier: highest of the frequencies 2^0 ... of the noisy event fed to the network beside it; 0 feeds none.
+        prediction: "v" for v-prediction, or "levels" for a distribution over the levels of each feature (discrete data only).
+        fourier: number of frequencies 1, 2, 4, ... at which sines and cosines of the noisy event are fed in beside it.
         solver, steps: default sampler, "ancestral", "ddim" or "second-order", and its number of network evaluations.
     """
 
@@ -55,26 +62,41 @@ class Diffusion(GenerativeModel):
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3, width: int = 64,
                  depth: int = 1, dropout: float = 0.0, snr: tuple[float, float] = (-5.0, 9.0), schedule: str = "uniform",
-                 fourier: int = 5, solver: str = "second-order", steps: int = 50):  # fmt: skip
+                 prediction: str = "v", fourier: int = 5, solver: str = "second-order",
+                 steps: int = 50):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
         if solver not in SOLVERS:
             raise ValueError(f"Unknown solver {solver!r}: expected one of {', '.join(SOLVERS)}.")
         if schedule not in ("uniform", "cosine"):
             raise ValueError(f"Unknown schedule {schedule!r}: expected uniform or cosine.")
+        if prediction not in (("v", "levels") if levels else ("v",)):
+            raise ValueError(f"Unknown prediction {prediction!r}: expected v, or levels where the data has levels ({levels=}).")
         self.width, self.depth, self.dropout, self.snr = width, depth, dropout, tuple(snr)
-        self.schedule, self.fourier, self.solver, self.steps = schedule, fourier, solver, steps
+        self.schedule, self.prediction, self.fourier, self.solver, self.steps = schedule, prediction, fourier, solver, steps
         self.latent_shape = self.event_shape
         channels = self.event_shape[0] if is_image(self.event_shape) else self.dims
         self.embed = Condition(condition, 2 * width)
         self.time = Fourier(2 * width)
-        self.field = Field(self.event_shape, 2 * width, width, depth, dropout, inputs=(1 + 2 * fourier) * channels)
+        self.field = Field(self.event_shape, 2 * width, width, depth, dropout, inputs=(1 + 2 * fourier) * channels,
+                           outputs=levels * channels if prediction == "levels" else None)  # fmt: skip
 
     # ------------------------------------------------------------------------------------------------------- network
 
     def v(self, z: Tensor, snr: Tensor, c: Tensor | None) -> Tensor:
         """Predicted v = alpha epsilon - sigma x, of z's shape; ``snr`` is the log-SNR of each row, ``(n,)``."""
         waves = [wave(z * (math.pi * 2**i)) for i in range(self.fourier) for wave in (torch.sin, torch.cos)]
-        return self.field(torch.cat([z, *waves], 1), self.embed(c, len(z)) + self.time(snr))
+        raw = self.field(torch.cat([z, *waves], 1), self.embed(c, len(z)) + self.time(snr))
+        if self.prediction == "v":
+            return raw
+        return (alpha(snr, z) * z - self.expected_level(raw, z, snr)) / sigma(snr, z)
+
+    def expected_level(self, raw: Tensor, z: Tensor, snr: Tensor) -> Tensor:
+        """E[x | z] of discrete data: log-odds of the levels from the network plus the evidence of each feature's own value."""
+        a, s = alpha(snr, z).unsqueeze(-1), sigma(snr, z).unsqueeze(-1)
+        levels = grid.to_grid(torch.arange(self.levels, device=z.device), self.levels).to(z)
+        log_odds = raw.unflatten(1, (-1, self.levels)).movedim(2, -1).reshape(*z.shape, self.levels)
+        evidence = -0.5 * ((z.unsqueeze(-1) - a * levels) / s).square()
+        return (log_odds + evidence).softmax(-1) @ levels
 
     def denoiser(self, c: Tensor | None = None, guidance: float = 1.0) -> Denoiser:
         """The clean event each noisy one stands for, as a function of (z, log-SNR): all that a solver needs.
