@@ -30,3 +30,8 @@ def seed():
         yield
     random.setstate(python)
     np.random.set_state(numpy)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest, so that no worker sits idle while another one finishes it."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
