@@ -145,6 +145,11 @@ class GenerativeModel(L.LightningModule, ABC):
         checkpoint["genzoo"] = self.config()
 
     @property
+    def evaluations_per_sample(self) -> int:
+        """Sequential evaluations of the network that one call of `sample` makes, however many samples it draws."""
+        return 1
+
+    @property
     def dims(self) -> int:
         """Number of features of one event."""
         return math.prod(self.event_shape)

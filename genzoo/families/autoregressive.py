@@ -105,6 +105,11 @@ class Autoregressive(GenerativeModel):
             features[:, i] = feature_mixture(raw, self.levels).sample()
         return torch.empty_like(features).scatter_(1, self.order[r], features).view(n, *self.event_shape)
 
+    @property
+    def evaluations_per_sample(self) -> int:
+        """One for each feature (of that feature alone, thanks to the cache)."""
+        return self.dims
+
     def step(self, i: int, features: Tensor, caches: list[Tensor], embedding: Tensor) -> Tensor:
         """Raw conditional of feature i, ``(n, 3 K)``: each layer computes position i alone, from its cached neighbours."""
         row, column = divmod(i, self.grid[1])

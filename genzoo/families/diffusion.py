@@ -166,6 +166,11 @@ class Diffusion(GenerativeModel):
         z = torch.randn(n, *self.event_shape, device=self.embed.null.device, dtype=self.embed.null.dtype)
         return self.solve(z, c, guidance, solver, steps)
 
+    @property
+    def evaluations_per_sample(self) -> int:
+        """One for each step of the solver, and one to remove the last noise."""
+        return self.steps + 1
+
     def solve(self, z: Tensor, c: Tensor | None, guidance: float, solver: str | None, steps: int | None) -> Tensor:
         times = torch.linspace(self.snr[0], self.snr[1], (steps or self.steps) + 1, device=z.device)
         return self.on_grid(SOLVERS[solver or self.solver](self.denoiser(c, guidance), z, times))

@@ -133,6 +133,11 @@ class Energy(GenerativeModel):
         start, given = self.nearest_chains(n, c)
         return self.on_grid(langevin(lambda y: self.energy(y, given), start, self.step, steps or self.sample_steps))
 
+    @property
+    def evaluations_per_sample(self) -> int:
+        """One gradient of the energy for each Langevin move."""
+        return self.sample_steps
+
     def nearest_chains(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """n random chains; with conditions, each drawn from those whose own condition is nearest to the one asked for."""
         self.embed(c, n)  # raises where the condition is not one for this model and n events

@@ -117,6 +117,11 @@ class VAE(GenerativeModel):
             z = self.prior.sample(n, c if self.prior.condition else None)
         return self.p(z, c).sample()
 
+    @property
+    def evaluations_per_sample(self) -> int:
+        """The decoder's one, after those of the prior."""
+        return 1 + (self.prior.evaluations_per_sample if self.prior else 0)
+
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Mean of q(z | x, c), ``(n, *latent_shape)``."""
         return self.q(x, c).mean
