@@ -103,7 +103,8 @@ def _work(plan: "Plan", folder: Path, threads: int, sender: Connection) -> None:
     from genzoo.errors import InputError, TrainingError
     from genzoo.runs import execute
 
-    torch.set_num_threads(threads)
+    if "OMP_NUM_THREADS" not in os.environ:  # which the user may have set for a reason
+        torch.set_num_threads(threads)
     try:
         with redirect_stdout(Lines(sender)):  # type: ignore[type-var]
             outcome = Outcome(row=execute(plan, folder, lambda *progress: sender.send(progress)))

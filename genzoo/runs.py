@@ -34,7 +34,7 @@ from genzoo.evaluation.likelihood import evaluate
 from genzoo.evaluation.scorecard import Row, figures
 from genzoo.model import GenerativeModel
 from genzoo.store import build, load, named, remove, save, whole
-from genzoo.training import Report, fit
+from genzoo.training import Report, check_settings, fit
 
 FROM_DATA = ("event_shape", "condition", "levels")  # arguments that the data set decides
 NOT_SETTINGS = ("model", "data", "folder", "seed", "progress", "trainer_options")  # of `fit`: not the recipe's business
@@ -76,6 +76,8 @@ def plan(
     """
     made = named(family)
     found = recipes.find(data, budget, made.__name__, recipe)
+    settings = _resolve(fit, found["train"] | dict(train or {}), NOT_SETTINGS, "Training has no setting")
+    check_settings(**settings)
     return Plan(
         family=made.__name__,
         data=data,
@@ -83,7 +85,7 @@ def plan(
         budget=budget,
         conditional=conditional,
         model=_resolve(made, found["model"] | dict(model or {}), FROM_DATA, f"{made.__name__} has no argument"),
-        train=_resolve(fit, found["train"] | dict(train or {}), NOT_SETTINGS, "Training has no setting"),
+        train=settings,
         evaluate=_resolve(evaluate, found["evaluate"], ("model", "data", "split", "seed"), "Evaluation has no setting"),
     )
 

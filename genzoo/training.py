@@ -12,7 +12,7 @@ import signal
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,8 +82,9 @@ def fit(
         InputError: model and data do not fit each other, or ``folder`` holds another model's checkpoint.
         TrainingError: the loss is no longer finite. The last good checkpoint stays in ``folder``.
     """
-    counts = {"steps": steps, "batch_size": batch_size, "patience": patience, "check_every": check_every}
-    _check_settings(counts, {"ema": ema, "augment": augment})
+    check_settings(
+        steps=steps, batch_size=batch_size, patience=patience, check_every=check_every, ema=ema, augment=augment
+    )
     check_fit(model, data)
     if folder is None:
         with tempfile.TemporaryDirectory() as scratch:
@@ -152,12 +153,15 @@ class Rounds:
         return self.batches * self.epochs
 
 
-def _check_settings(counts: Mapping[str, int], shares: Mapping[str, float]) -> None:
-    for name, value in counts.items():
-        if value < 1:
-            raise InputError(f"{name} must be at least 1, got {value}.")
-    for name, value in shares.items():
-        if not 0 <= value <= 1:
+COUNTS, SHARES = ("steps", "batch_size", "patience", "check_every"), ("ema", "augment")
+
+
+def check_settings(**settings: Any) -> None:
+    """Raise `InputError` for a setting of `fit` that is out of range."""
+    for name, value in settings.items():
+        if name in COUNTS and not (isinstance(value, int) and value >= 1):
+            raise InputError(f"{name} must be a whole number of at least 1, got {value}.")
+        if name in SHARES and not (isinstance(value, float | int) and 0 <= value <= 1):
             raise InputError(f"{name} must be between 0 and 1, got {value}.")
 
 

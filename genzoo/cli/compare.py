@@ -120,13 +120,13 @@ def _write(
 ) -> list[dict]:
     """scorecard.json, baselines.json, samples.png, report.html; returns all rows."""
     from genzoo.evaluation import pictures, scorecard
-    from genzoo.evaluation.report import report
+    from genzoo.evaluation.report import write_report
 
     baselines = scorecard.baseline_rows(data)
     scorecard.write(rows, out / "scorecard.json")
     scorecard.write(baselines, out / "baselines.json")
     pictures.picture(out / "samples.png", _samples(plans, out, data))
-    report(
+    write_report(
         out / "report.html",
         rows + baselines,
         title=f"Generative models of {data.name}, side by side",

@@ -10,26 +10,25 @@ if TYPE_CHECKING:
     from genzoo.evaluation.cost import parameters, samples_per_second
     from genzoo.evaluation.likelihood import Measured, evaluate
     from genzoo.evaluation.pictures import picture
-    from genzoo.evaluation.report import report
+    from genzoo.evaluation.report import write_report
     from genzoo.evaluation.scorecard import markdown, read, summarise, write
 
 _HOME = {
     "cost": ("parameters", "samples_per_second"),
     "likelihood": ("Measured", "evaluate"),
     "pictures": ("picture",),
-    "report": ("report",),
+    "report": ("write_report",),
     "scorecard": ("markdown", "read", "summarise", "write"),
 }
 
 __all__ = [
-    "Measured", "evaluate", "markdown", "parameters", "picture", "read", "report", "samples_per_second", "summarise",
-    "write",
+    "Measured", "evaluate", "markdown", "parameters", "picture", "read", "samples_per_second", "summarise", "write",
+    "write_report",
 ]  # fmt: skip
 
 
 def __getattr__(name: str):
     for module, names in _HOME.items():
-        if name == module or name in names:  # `report` is a module and a function: the function is what is meant
-            home = import_module(f"genzoo.evaluation.{module}")
-            return getattr(home, name) if name in names else home
+        if name in names:
+            return getattr(import_module(f"genzoo.evaluation.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

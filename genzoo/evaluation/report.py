@@ -13,7 +13,7 @@ from genzoo.store import whole
 WIDTH, HEIGHT = 300, 120  # of a loss curve, in SVG units
 
 
-def report(
+def write_report(
     path: str | Path,
     rows: Sequence[Row],
     *,

@@ -1,0 +1,292 @@
+"""Every verb from end to end on a few steps, and every mistake a user makes: a sentence, exit code 2, no traceback."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from genzoo.cli import VERBS, main
+from genzoo.cli.help import family_names
+from genzoo.evaluation import read
+
+HEAVY = ("torch", "lightning", "torchvision", "torchmetrics")
+TINY = {
+    "autoregressive": {"model": {"width": 8, "depth": 1}},
+    "flow": {"model": {"width": 8, "couplings": 1}},
+    "vae": {"model": {"width": 8}},
+    "energy": {"model": {"width": 8, "buffer": 64, "steps": 2, "sample_steps": 2}},
+    "diffusion": {"model": {"width": 8, "steps": 2}},
+    "gan": {"model": {"width": 8}},
+}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Commands write where they are run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> str:
+    """A finished run: a class-conditional flow of two moons."""
+    folder = str(tmp_path_factory.mktemp("runs") / "moons-flow-seed0")
+    options = "--data moons --conditional --steps 3 --width 8 --couplings 1 --check-every 3 --batch-size 32"
+    assert main(["train", "flow", *options.split(), "--out", folder]) == 0
+    return folder
+
+
+def recipe(**changes) -> str:
+    """A recipe file of a few steps for every family."""
+    train = {"steps": 3, "batch_size": 16} | changes
+    Path("tiny.yaml").write_text(yaml.safe_dump({name: {**tiny, "train": train} for name, tiny in TINY.items()}))
+    return "tiny.yaml"
+
+
+# --------------------------------------------------------------------------------------------------------------- help
+
+
+@pytest.mark.parametrize("command", [[], *([verb] for verb in VERBS)], ids=lambda c: " ".join(c) or "genzoo")
+def test_help_imports_nothing_heavy(command):
+    code = (
+        "import sys; from genzoo.cli import main; "
+        f"code = main({[*command, '--help']!r}); "
+        f"print('HEAVY', sorted(set({HEAVY!r}) & set(sys.modules))); sys.exit(code)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0 and "HEAVY []" in result.stdout, result.stderr
+    assert "usage:" in result.stdout
+
+
+def test_names_of_families_are_read_without_importing_them():
+    from genzoo import FAMILIES
+
+    assert family_names() == [family.__name__.lower() for family in FAMILIES]
+
+
+def test_help_of_a_family_lists_its_constructor(capsys):
+    assert main(["train", "diffusion", "--help"]) == 0
+    printed = capsys.readouterr().out
+    for option in ("--width", "--snr", "--solver", "--model.steps", "--steps", "--batch_size"):
+        assert option in printed
+
+
+def test_list_and_info(capsys):
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in (*family_names(), "digits", "landmass", "≤", "≈"))
+    assert main(["info", "VAE"]) == 0
+    printed = capsys.readouterr().out
+    assert all(part in printed for part in ("ELBO", "latent_shape", "Kingma"))
+
+
+# ------------------------------------------------------------------------------------------ train, sample, evaluate
+
+
+def test_a_run_folder_says_how_it_came_to_be(run):
+    folder = Path(run)
+    assert {p.name for p in folder.iterdir()} == {
+        "config.yaml",
+        "run.json",
+        "row.json",
+        "log.csv",
+        "samples.npz",
+        "model",
+    }
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["model"]["width"] == 8 and config["model"]["bins"] == 8  # what was given, and what was not
+    about = json.loads((folder / "run.json").read_text())
+    assert about["versions"]["torch"] and about["machine"]["cores"] and about["started"]
+
+
+def test_sample_writes_pictures_and_numbers(run, capsys):
+    assert main(["sample", run, "--n", "9", "--label", "1", "--out", "some/points.npz"]) == 0
+    assert np.load("some/points.npz")["x"].shape == (9, 2)
+    assert main(["sample", f"{run}/model", "--n", "9"]) == 0  # the model's own folder will do
+    assert Path("samples.png").stat().st_size > 1000
+    assert "loading torch" in capsys.readouterr().out
+
+
+def test_the_same_seed_gives_the_same_samples(run):
+    for name in ("a.npz", "b.npz"):
+        assert main(["sample", run, "--n", "4", "--seed", "5", "--out", name]) == 0
+    assert np.array_equal(np.load("a.npz")["x"], np.load("b.npz")["x"])
+
+
+def test_evaluate_prints_the_figure_with_its_kind(run, capsys):
+    assert main(["evaluate", run, "--split", "validation"]) == 0
+    printed = capsys.readouterr().out
+    assert "= " in printed and "nats" in printed and "2000 events of moons (validation)" in printed
+
+
+def test_a_finished_run_is_reused_and_another_plan_is_refused(run, capsys):
+    options = [
+        "--data",
+        "moons",
+        "--conditional",
+        "--steps",
+        "3",
+        "--width",
+        "8",
+        "--couplings",
+        "1",
+        "--check-every",
+        "3",
+        "--batch-size",
+        "32",
+    ]
+    assert main(["train", "flow", *options, "--out", run]) == 0
+    assert "finished before" in capsys.readouterr().out
+    assert main(["train", "flow", *options, "--bins", "4", "--out", run]) == 2
+    assert "model.bins 8 instead of 4" in capsys.readouterr().err
+
+
+def test_a_prior_is_named_on_the_command_line():
+    options = "--data moons --latent-shape [3] --prior flow --steps 2 --width 8 --out run"
+    assert main(["train", "vae", *options.split()]) == 0
+    config = json.loads(Path("run/model/config.json").read_text())
+    assert config["arguments"]["prior"]["arguments"]["event_shape"] == [3]
+
+
+# ------------------------------------------------------------------------------------------------------------- compare
+
+
+def test_compare_all_six_then_reuse_them(capsys):
+    command = ["compare", "--data", "digits", "--recipe", recipe(), "--conditional", "--out", "out"]
+    assert main(command) == 0
+    rows = read("out/scorecard.json")
+    assert sorted(row["family"].lower() for row in rows) == sorted(family_names())
+    for row in rows:
+        assert {"data", "seed", "parameters", "train_seconds", "samples_per_second", "evaluations_per_sample"} <= set(
+            row
+        )
+        assert set(row["bits_per_dim"]) == {"value", "kind", "stderr"}
+        assert Path("out", f"{row['family'].lower()}-seed0", "model", "model.safetensors").is_file()
+    for name in ("samples.png", "report.html"):
+        assert Path("out", name).stat().st_size > 10_000
+    before = Path("out/vae-seed0/row.json").stat().st_mtime_ns
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "6 of 6 runs were finished before" in capsys.readouterr().out
+    assert Path("out/vae-seed0/row.json").stat().st_mtime_ns == before
+    assert main([*command[:4], recipe(batch_size=8), *command[5:]]) == 2
+    assert "train.batch_size 16 instead of 8" in capsys.readouterr().err
+
+
+def test_one_family_that_fails_takes_no_other_with_it(capsys):
+    path = Path(recipe())
+    recipes = yaml.safe_load(path.read_text())
+    recipes["flow"]["model"]["width"] = -1
+    path.write_text(yaml.safe_dump(recipes))
+    assert main(["compare", "--data", "moons", "--families", "flow", "vae", "--recipe", str(path), "--out", "out"]) == 1
+    printed = capsys.readouterr().out
+    assert "flow-seed0 failed:" in printed and "VAE" in printed
+    assert [row["family"] for row in read("out/scorecard.json")] == ["VAE"]
+    assert "failed" in Path("out/report.html").read_text()
+
+
+def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on():
+    """The interrupted comparison, run again, has the figures of a training that was not interrupted."""
+    options = ["--data", "digits", "--recipe", recipe(steps=300, check_every=10, patience=99)]
+    command = ["compare", *options, "--families", "vae", "--out", "out"]
+    with open("errors.txt", "w") as errors:
+        process = subprocess.Popen([sys.executable, "-m", "genzoo", *command], stdout=subprocess.DEVNULL, stderr=errors)
+    wait_for(Path("out/vae-seed0/last.ckpt").is_file)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    said = Path("errors.txt").read_text()
+    assert "Run the same command again" in said and "Traceback" not in said
+    assert not Path("out/vae-seed0/row.json").exists()
+    assert main(["sample", "out/vae-seed0"]) == 2  # not finished
+    assert main(command) == 0
+    assert main(["train", "vae", *options, "--out", "whole"]) == 0
+    (resumed,), whole = read("out/scorecard.json"), json.loads(Path("whole/row.json").read_text())
+    assert resumed["bits_per_dim"] == whole["bits_per_dim"] and resumed["validation_nats"] == whole["validation_nats"]
+
+
+def wait_for(condition, seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+# -------------------------------------------------------------------------------------------------------------- errors
+
+MISTAKES = {
+    "compar": "no verb 'compar'. Did you mean 'compare'?",
+    "train": "family",
+    "train vea": "no family 'vea'. Did you mean 'vae'?",
+    "train vae --widht 3": "no option --widht. Did you mean '--width'?",
+    "train vae --width wide": "width: Expected a int. Got value: wide",
+    "train vae --data digts": "'digts'. Did you mean 'digits'?",
+    "train vae --data moons --steps 0": "steps must be a whole number of at least 1",
+    "train vae --budget huge": "no budget 'huge'",
+    "train vae --prior flw": "no family 'flw'. Did you mean 'flow'?",
+    "train vae --recipe nothing.yaml": "Cannot read the recipe nothing.yaml",
+    "train vae --recipe broken.yaml": "is not YAML",
+    "train vae --recipe wrong.yaml": "VAE has no argument 'widht'. Did you mean 'width'?",
+    "train vae --data nan.npz": "NaN",
+    "train flow --data landmass --conditional": "no labels",
+    "train diffusion --solver euler": "Unknown solver 'euler'",
+    "train vae --data moons --steps 1 --out file/run": "file",
+    "compare --families vae fow": "no family 'fow'. Did you mean 'flow'?",
+    "compare --data moons --out file/out": "file",
+    "compare --jobs -1": "--jobs must be 0 or more",
+    "sample nothing": "no folder nothing",
+    "sample empty": "holds no config.json",
+    "sample empty --n 0": "--n must be at least 1",
+    "sample empty --out samples.jpg": "ends in .png or .npz",
+    "evaluate empty --split tset": "no split 'tset'. Did you mean 'test'?",
+    "info vea": "no family 'vea'. Did you mean 'vae'?",
+}
+
+
+@pytest.mark.parametrize("command", MISTAKES)
+def test_a_mistake_is_answered_by_a_sentence(command, capsys):
+    Path("file").write_text("in the way")
+    Path("empty").mkdir()
+    Path("broken.yaml").write_text("vae: {")
+    Path("wrong.yaml").write_text("vae: {model: {widht: 3}}")
+    np.savez("nan.npz", x=np.full((50, 2), np.nan))
+    assert main(command.split()) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("genzoo: ") and MISTAKES[command] in errors and "Traceback" not in errors
+    assert not Path("runs").exists()  # nothing is left behind
+
+
+def test_use_of_a_run_on_what_it_cannot_do(run, capsys):
+    mistakes = {
+        f"sample {run} --label 2": "expected one of 0 to 1",
+        f"evaluate {run} --data digits": "events of shape (2,), but digits has (1, 8, 8)",
+        f"evaluate {run}/model": "name it with --data",
+    }
+    for command, sentence in mistakes.items():
+        assert main(command.split()) == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_a_label_for_an_unconditional_model(capsys):
+    assert main(["train", "gan", "--data", "moons", "--steps", "1", "--width", "8", "--out", "run"]) == 0
+    assert main(["sample", "run", "--label", "1"]) == 2
+    assert "train one with --conditional" in capsys.readouterr().err
+
+
+def test_no_space_left_is_a_sentence(monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, os.strerror(28), "run/model")
+
+    command = "train flow --data moons --steps 1 --width 8 --couplings 1 --out run"
+    with monkeypatch.context() as patch:
+        patch.setattr("genzoo.runs.save", full)
+        assert main(command.split()) == 2
+    assert "cannot read or write run/model: No space left on device." in capsys.readouterr().err
+    assert main(command.split()) == 0  # nothing was lost: it goes on from the checkpoint
+    assert len(Path("run/log.csv").read_text().splitlines()) <= 3

@@ -1,0 +1,220 @@
+"""Figures carry their kind, their error and their unit; tables, pictures and pages keep them apart."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from genzoo import GAN, VAE, Energy, Flow, Likelihood
+from genzoo.data import DataSet, Split
+from genzoo.errors import InputError
+from genzoo.evaluation import evaluate, markdown, picture, read, samples_per_second, summarise, write, write_report
+from genzoo.evaluation.scorecard import baseline_rows, figures
+from genzoo.model import GenerativeModel
+
+
+def points(scale: Tensor | None = None) -> DataSet:
+    train, validation, test = (Split(torch.randn(400, 2)) for _ in range(3))
+    return DataSet("points", train, validation, test, scale=scale)
+
+
+def levels() -> DataSet:
+    """Fair coins on a grid of two levels."""
+    train, validation, test = (Split(torch.randint(2, (60, 1, 4, 4)) - 0.5) for _ in range(3))
+    return DataSet("coins", train, validation, test, levels=2)
+
+
+class Known(GenerativeModel):
+    """A standard Gaussian on real data, fair coins on a grid: the truth about the data above."""
+
+    @property
+    def likelihood(self) -> Likelihood:  # type: ignore[override]
+        return Likelihood.EXACT
+
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        return self.on_grid(torch.randn(n, *self.event_shape))
+
+    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        if self.levels:
+            return torch.full((len(x),), -self.dims * math.log(2.0))  # pmf 1/2 over bins of width 1
+        return torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(1)
+
+
+def test_fair_coins_cost_one_bit_per_dimension_exactly():
+    measured = evaluate(Known((1, 4, 4), levels=2), levels())
+    assert measured.value == pytest.approx(1.0) and measured.stderr == pytest.approx(0.0, abs=1e-6)
+    assert (measured.unit, str(measured)[0]) == ("bits/dim", "=")
+
+
+def test_real_data_is_reported_in_nats_of_the_raw_data():
+    entropy = math.log(2 * math.pi * math.e)
+    plain, scaled = evaluate(Known((2,)), points()), evaluate(Known((2,)), points(torch.tensor([2.0, 3.0])))
+    for measured, truth in ((plain, entropy), (scaled, entropy + math.log(6.0))):
+        assert measured.value is not None and measured.stderr is not None
+        assert abs(measured.value - truth) < 4 * measured.stderr
+        assert measured.unit == "nats"
+
+
+def test_the_error_bar_is_the_spread_over_data_sets():
+    values = [evaluate(Known((2,)), points()) for _ in range(200)]
+    spread = np.std([measured.value for measured in values])
+    assert np.mean([measured.stderr for measured in values]) == pytest.approx(spread, rel=0.2)
+
+
+@pytest.mark.parametrize("family", [GAN, Energy])
+def test_a_model_without_a_density_gets_no_figure(family):
+    measured = evaluate(family((2,), width=8), points())
+    assert measured.value is None and measured.kind == Likelihood.NONE
+    assert measured.details["reason"] and str(measured) == "—"
+
+
+def test_evaluation_is_repeatable_and_leaves_the_random_state_alone():
+    model, data = VAE((2,), width=8), points()
+    before = torch.get_rng_state()
+    first, second = evaluate(model, data, k=2), evaluate(model, data, k=2)
+    assert first.value == second.value and torch.equal(before, torch.get_rng_state())
+    more = evaluate(model, data, k=64)
+    assert more.value is not None and first.value is not None and more.value < first.value
+
+
+def test_an_unconditional_model_ignores_the_data_s_labels():
+    data = points()
+    labelled = replace(data, test=Split(data.test.x, torch.zeros(400, dtype=torch.long)), condition=3)
+    assert evaluate(Known((2,)), labelled).value == evaluate(Known((2,)), data).value
+
+
+def test_samples_per_second_counts_samples():
+    assert samples_per_second(Flow((2,), width=8, couplings=1), seconds=0.01) > 10
+
+
+# ---------------------------------------------------------------------------------------------------------- scorecard
+
+
+def row(family: str, kind: str, value: float | None, **more) -> dict:
+    return {
+        "family": family,
+        "data": "coins",
+        "seed": 0,
+        "bits_per_dim": {"value": value, "kind": kind, "stderr": 0.01},
+        "parameters": 1_500_000,
+        "train_seconds": 150.0,
+        **more,
+    }
+
+
+ROWS = [
+    row("GAN", "none", None),
+    row("VAE", "bound", 1.5),
+    row("Autoregressive", "exact", 1.9),
+    row("VAE", "bound", 1.7, seed=1),
+    row("Diffusion", "bound", 1.4),
+]
+
+
+def test_kinds_are_grouped_before_figures_are_ordered():
+    summaries = summarise(ROWS)
+    assert [s.family for s in summaries] == ["Autoregressive", "Diffusion", "VAE", "GAN"]
+    assert [s.figure for s in summaries] == ["= 1.900", "≤ 1.400", "≤ 1.600", "—"]
+
+
+def test_seeds_are_averaged_and_their_spread_is_shown():
+    (vae,) = (s for s in summarise(ROWS) if s.family == "VAE")
+    assert (vae.seeds, vae.value, vae.spread) == (2, pytest.approx(1.6), pytest.approx(math.sqrt(0.02)))
+    assert vae.cells[3:5] == ("1.50 M", "2.5 min")
+
+
+def test_unlike_kinds_in_one_family_make_the_weakest_claim():
+    (summary,) = summarise([row("Flow", "exact", 1.0), row("Flow", "bound", 1.0, seed=1)])
+    assert summary.kind == Likelihood.BOUND
+
+
+def test_a_model_that_rules_an_event_out_is_infinite_and_not_silent():
+    data = points()
+    far = replace(data, test=Split(torch.full((3, 2), 99.0)))
+    rows = baseline_rows(far)
+    rectangle = next(r for r in rows if r["family"] == "Rectangle")
+    assert rectangle["nats"] == {"value": None, "kind": "exact", "stderr": None}
+    assert "= ∞" in markdown(rows) and json.dumps(rows, allow_nan=False)
+
+
+def test_baselines_of_coins_are_as_good_as_coins_can_be():
+    pixels = next(r for r in baseline_rows(levels()) if r["family"] == "Independent pixels")
+    assert pixels["baseline"] and pixels["bits_per_dim"]["value"] == pytest.approx(1.0, abs=0.05)
+    assert pixels["nats"]["value"] == pytest.approx(pixels["bits_per_dim"]["value"] * 16 * math.log(2))
+
+
+def test_figures_of_real_data_are_in_nats_only():
+    data = points()
+    entries = figures(evaluate(Known((2,)), data), data)
+    assert entries["bits_per_dim"] is None and entries["nats"]["kind"] == "exact" and entries["unit"] == "nats"
+
+
+def test_the_table_explains_its_symbols():
+    text = markdown(ROWS)
+    for part in (
+        "| **VAE** | ≤ 1.600 | 0.141 |",
+        "| bits/dim |",
+        "≤ a bound",
+        "— no likelihood",
+        "not ranked together",
+    ):
+        assert part in text
+
+
+def test_a_scorecard_is_read_back_and_what_is_none_is_refused(tmp_path):
+    path = tmp_path / "scorecard.json"
+    write(ROWS, path)
+    assert read(path) == ROWS
+    for content, sentence in (("{", "is not JSON"), ('{"a": 1}', "is no scorecard")):
+        path.write_text(content)
+        with pytest.raises(InputError, match=sentence):
+            read(path)
+    with pytest.raises(InputError, match="Cannot read"):
+        read(tmp_path / "nothing.json")
+
+
+# ---------------------------------------------------------------------------------------------- pictures and the page
+
+
+@pytest.mark.parametrize("shape", [(2,), (16,), (1, 8, 8), (3, 16, 16)], ids=str)
+def test_a_picture_has_a_row_or_a_panel_for_each_model(shape, tmp_path):
+    from matplotlib.image import imread
+
+    sizes = []
+    for models in (1, 5):
+        samples = {f"model {i}": np.random.rand(30, *shape) for i in range(models + 1)}
+        picture(tmp_path / "samples.png", samples)
+        image = imread(tmp_path / "samples.png")
+        sizes.append(image.shape[0])
+        assert image[..., :3].std() > 0.02  # not blank
+    assert sizes[1] > 1.5 * sizes[0]
+
+
+def test_the_page_holds_everything_itself(tmp_path):
+    picture(tmp_path / "samples.png", {"Real data": np.random.rand(4, 1, 8, 8)})
+    log = tmp_path / "log.csv"
+    log.write_text("epoch,step,train_loss,val_nats\n0,9,5.0,\n0,9,,4.0\n1,19,3.0,\n1,19,,2.5\n")
+    write_report(
+        tmp_path / "report.html",
+        ROWS,
+        title="Coins <side by side>",
+        command="genzoo compare --data coins",
+        picture=tmp_path / "samples.png",
+        logs={"vae-seed0": log},
+        failures={"flow-seed0": "Flow diverged."},
+    )
+    page = (tmp_path / "report.html").read_text()
+    expected = (
+        "Coins &lt;side by side&gt;",
+        "≤ 1.600",
+        "data:image/png;base64,",
+        "polyline",
+        "genzoo compare",
+        "diverged",
+    )
+    assert all(part in page for part in expected)
+    assert "http" not in page.replace("http://www.w3.org", "")  # nothing is fetched

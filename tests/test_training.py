@@ -1,0 +1,156 @@
+"""The one training loop: exact resumption, the best weights by validation, and runs that go wrong."""
+
+import csv
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from genzoo import FAMILIES, GAN, VAE, Autoregressive, Flow, GenerativeModel, fit, load
+from genzoo.data import DataSet, Split
+from genzoo.data.dataset import shift
+from genzoo.data.loading import load as load_data
+from genzoo.errors import InputError, TrainingError
+from genzoo.training import Rounds
+
+SMALL = {"Autoregressive": {"depth": 1}, "Flow": {"couplings": 1}, "Energy": {"buffer": 32, "steps": 2}}
+SETTINGS = {"steps": 12, "batch_size": 10, "check_every": 6, "augment": 0.5}
+
+
+@pytest.fixture(scope="module")
+def digits() -> DataSet:
+    data = load_data("digits")
+    return replace(data, train=Split(*data.train[:30]), validation=Split(*data.validation[:20]))
+
+
+def new(family: type[GenerativeModel], data: DataSet) -> GenerativeModel:
+    torch.manual_seed(0)
+    return family(data.event_shape, levels=data.levels, width=8, **SMALL.get(family.__name__, {}))
+
+
+class Interruption(Exception):
+    """Stands for Ctrl-C, which Lightning would answer by switching the signal off."""
+
+
+def interrupt(done: int, total: int, text: str) -> None:
+    if done >= 9:
+        raise Interruption
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.__name__)
+def test_an_interrupted_run_ends_with_the_same_weights(family, digits, tmp_path, monkeypatch):
+    whole = fit(new(family, digits), digits, **SETTINGS)
+    monkeypatch.setattr("genzoo.training.Progress.__init__.__defaults__", (0.0,))  # report every step
+    with pytest.raises(Interruption):
+        fit(new(family, digits), digits, tmp_path, progress=interrupt, **SETTINGS)
+    torch.manual_seed(99)
+    resumed = fit(new(family, digits), digits, tmp_path, **SETTINGS)
+    assert (resumed.best_step, resumed.validation, resumed.steps) == (whole.best_step, whole.validation, whole.steps)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value.nan_to_num(), resumed.model.state_dict()[name].nan_to_num()), name
+    with (tmp_path / "log.csv").open() as log:
+        steps = [int(row["step"]) for row in csv.DictReader(log)]
+    assert steps == sorted(steps)
+
+
+def test_a_checkpoint_rebuilds_the_model_by_itself(digits, tmp_path):
+    fitted = fit(new(Flow, digits), digits, tmp_path, **SETTINGS)
+    again = load(tmp_path / "best.ckpt")
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), fitted.model.parameters(), strict=True))
+
+
+def test_the_best_weights_are_kept_and_training_stops_early(digits):
+    model = new(Autoregressive, digits)
+    model.lr = 0.3  # overshoots, so that later is worse
+    fitted = fit(model, digits, steps=60, batch_size=10, check_every=3, patience=2, ema=0.0)
+    assert fitted.stopped_early and fitted.best_step is not None and fitted.best_step < fitted.steps < 60
+    with torch.no_grad():
+        now = -fitted.model.log_prob(digits.validation.x).mean().item()
+    assert fitted.validation is not None and math.isclose(now, fitted.validation, abs_tol=1e-3)
+
+
+def test_without_a_figure_to_choose_by_the_last_average_is_kept(digits):
+    fitted = fit(new(GAN, digits), digits, **SETTINGS)
+    assert fitted.steps == 12 and fitted.best_step is None and fitted.validation is None
+
+
+@pytest.mark.parametrize(
+    ("events", "steps", "check_every", "expected"),
+    [
+        (1000, 1000, 100, Rounds(15, 7, 70)),  # small data: passes of 15 batches, a round is 7 of them
+        (55_000, 1000, 100, Rounds(100, 1, 10)),  # large data: rounds of 100 batches
+        (1000, 4, 100, Rounds(4, 1, 1)),  # a handful of steps is not rounded up to a pass
+        (10, 5, 2, Rounds(1, 2, 6)),  # less than a batch of data
+    ],
+)
+def test_steps_become_whole_rounds(events, steps, check_every, expected):
+    assert Rounds.plan(events, 64, steps, check_every) == expected
+
+
+class Exploding(GenerativeModel):
+    """Its loss is not a number after a few steps."""
+
+    def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3):
+        super().__init__(event_shape, condition, levels, lr)
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.calls = 0
+
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        return torch.zeros(n, *self.event_shape)
+
+    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        self.calls += self.training
+        return self.weight * x.flatten(1).sum(1) + (math.nan if self.calls > 8 else 0.0)
+
+
+def test_a_diverging_run_stops_with_a_sentence_and_keeps_its_checkpoint(digits, tmp_path):
+    with pytest.raises(TrainingError, match=r"Exploding diverged: .* Try a smaller lr \(now 0.001\)"):
+        fit(Exploding(digits.event_shape, levels=17), digits, tmp_path, **SETTINGS)
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert checkpoint["state_dict"]["weight"].isfinite()
+
+
+def test_another_model_s_checkpoint_is_refused(digits, tmp_path):
+    fit(new(Flow, digits), digits, tmp_path, **SETTINGS)
+    with pytest.raises(InputError, match="belongs to a Flow"):
+        fit(new(VAE, digits), digits, tmp_path, **SETTINGS)
+    (tmp_path / "last.ckpt").write_bytes(b"")
+    with pytest.raises(InputError, match="is corrupt"):
+        fit(new(Flow, digits), digits, tmp_path, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [({"steps": 0}, "steps must be a whole number of at least 1"), ({"ema": 1.5}, "ema must be between 0 and 1")],
+)
+def test_settings_out_of_range_are_named(setting, sentence, digits):
+    with pytest.raises(InputError, match=sentence):
+        fit(new(Flow, digits), digits, **setting)
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        (lambda: Flow((2,), width=8), r"shape \(2,\), but digits has \(1, 8, 8\)"),
+        (lambda: Flow((1, 8, 8), width=8), "models 0 levels, but digits has 17"),
+        (lambda: Autoregressive((1, 8, 8), 3, 17, width=8), "width 3, but those of digits have 10"),
+    ],
+)
+def test_a_model_that_does_not_fit_the_data_is_named(model, sentence, digits):
+    with pytest.raises(InputError, match=sentence):
+        fit(model(), digits)
+
+
+def test_shift_moves_by_at_most_a_pixel_and_keeps_the_rest():
+    torch.manual_seed(0)
+    x = torch.rand(200, 2, 5, 6)
+    moved = shift(x, 1.0, -1.0)
+    centre = moved[:, :, 1:-1, 1:-1]
+    shifts = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    origins = [x[:, :, 1 + dy : 4 + dy, 1 + dx : 5 + dx] for dy, dx in shifts]
+    matches = torch.stack([(centre == origin).flatten(1).all(1) for origin in origins])
+    assert matches.any(0).all() and matches.any(1).all()  # every image is some shift, every shift occurs
+    assert (moved == -1).any()
+    assert torch.equal(shift(x, 0.0, -1.0), x)
