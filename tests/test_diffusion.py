@@ -1,0 +1,241 @@
+"""Mathematics of the diffusion family, with data whose optimal denoiser is known."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Normal, kl_divergence
+
+from genzoo import Diffusion, grid
+from genzoo.families.diffusion import SOLVERS, alpha, ddim, second_order, sigma, stratified
+
+SCALE = 0.5  # the data is N(0, SCALE^2) in each feature
+TINY = {"width": 8, "fourier": 1}
+
+
+def optimal_v(z: torch.Tensor, snr: torch.Tensor, c=None) -> torch.Tensor:
+    """E[alpha epsilon - sigma x | z] for x ~ N(0, s^2)."""
+    a, s = alpha(snr, z), sigma(snr, z)
+    return a * s * (1 - SCALE**2) / (a**2 * SCALE**2 + s**2) * z
+
+
+def optimal(shape=(2,), **kwargs) -> Diffusion:
+    model = Diffusion(shape, **TINY | kwargs).double().eval()
+    model.v = optimal_v
+    return model
+
+
+def rough(*args, **kwargs) -> Diffusion:
+    model = Diffusion(*args, **TINY | kwargs).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model
+
+
+# --------------------------------------------------------------------------------------------------------- the bound
+
+
+def test_the_bound_with_the_optimal_denoiser_tends_to_the_density():
+    """As the range of log-SNR widens; and before that it stays below, on average over the data."""
+    truth, n = Normal(torch.zeros(2).double(), SCALE), 100_000
+    x = truth.sample((n,))
+    gaps = []
+    for reach in (2.0, 4.0, 12.0):
+        gap = truth.log_prob(x).sum(1) - optimal(snr=(-reach, reach)).log_prob(x)
+        error = gap.std() / math.sqrt(n)
+        assert gap.mean() > -4 * error
+        gaps.append(gap.mean().item())
+    assert gaps[0] > gaps[1] > gaps[2] - 0.1
+    assert gaps[2] < 0.1
+
+
+@pytest.mark.parametrize("value", [0.0, 0.4, 1.2])
+def test_the_bound_is_tight_at_every_point(value):
+    n = 200_000
+    x = torch.tensor([[value, -value]]).double().expand(n, -1)
+    draws = optimal(snr=(-10.0, 12.0)).log_prob(x)
+    truth = Normal(0.0, SCALE).log_prob(x[0]).sum()
+    assert abs(draws.mean() - truth) < 5 * draws.std() / math.sqrt(n) + 0.01
+
+
+def test_the_uniform_schedule_trains_on_the_bound():
+    model, x = optimal(), torch.randn(4, 2).double()
+    torch.manual_seed(1)
+    loss = model.loss(x)
+    torch.manual_seed(1)
+    torch.testing.assert_close(loss, model.diffusion_loss(x, None))
+
+
+def test_stratified_draws_of_time_spread_the_bound_less():
+    model, x = optimal((300,)), SCALE * torch.randn(64, 300).double()
+
+    def spread(draw) -> float:
+        return torch.stack([draw() for _ in range(100)]).std().item()
+
+    low, high = model.snr
+
+    def unstratified() -> torch.Tensor:
+        snr = low + (high - low) * torch.rand(len(x)).double()
+        return (0.5 * (high - low) * torch.sigmoid(snr) * model.squared_error(x, snr, None)).mean()
+
+    assert spread(lambda: model.diffusion_loss(x, None).mean()) < 0.5 * spread(unstratified)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 64])
+def test_stratified_puts_one_number_in_each_cell(n):
+    u = stratified(n, torch.zeros(1).double())
+    assert torch.equal((u.sort().values * n).floor(), torch.arange(n).double())
+
+
+def test_prior_loss_is_the_divergence_from_the_standard_normal():
+    model, x = Diffusion((1, 2, 3), snr=(-1.5, 9.0), **TINY).double(), torch.randn(4, 1, 2, 3).double()
+    low = torch.full((4,), -1.5).double()
+    noisiest = Normal(alpha(low, x) * x, sigma(low, x).expand_as(x))
+    expected = kl_divergence(noisiest, Normal(0.0, 1.0)).flatten(1).sum(1)
+    torch.testing.assert_close(model.prior_loss(x), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_reconstruction_is_bayes_rule_over_the_levels():
+    levels, high = 5, 3.0
+    model = Diffusion((3,), levels=levels, snr=(-5.0, high), **TINY).double()
+    cells = torch.randint(levels, (6, 3))
+    x = grid.to_grid(cells, levels).double()
+    torch.manual_seed(1)
+    got = model.reconstruction_loss(x)
+    torch.manual_seed(1)
+    a, s = math.sqrt(1 / (1 + math.exp(-high))), math.sqrt(1 / (1 + math.exp(high)))
+    z = a * x + s * torch.randn_like(x)
+    values = grid.to_grid(torch.arange(levels), levels).double()
+    evidence = torch.stack([Normal(a * value, s).log_prob(z).exp() for value in values], -1)
+    pmf = evidence.gather(-1, cells[..., None]).squeeze(-1) / evidence.sum(-1)
+    torch.testing.assert_close(got, -(pmf.log() - math.log(2 / levels)).sum(1), rtol=1e-5, atol=1e-5)
+
+
+def test_a_distribution_over_levels_is_optimal_for_independent_features():
+    """The network need only give the log-odds of the levels: the bound is then the truth, and the estimate is Bayes'."""
+    levels, pmf, n = 3, torch.tensor([0.2, 0.5, 0.3]).double(), 200_000
+
+    class LogOdds(nn.Module):
+        def forward(self, x, e):
+            return pmf.log().repeat(2).expand(len(x), -1)
+
+    model = Diffusion((2,), levels=levels, prediction="levels", snr=(-9.0, 9.0), **TINY).double()
+    model.field = LogOdds()
+    values = grid.to_grid(torch.arange(levels), levels).double()
+
+    z, snr = torch.randn(5, 2).double(), torch.linspace(-3, 3, 5).double()
+    odds = pmf * Normal(alpha(snr, z)[..., None] * values, sigma(snr, z)[..., None]).log_prob(z[..., None]).exp()
+    torch.testing.assert_close(model.denoiser()(z, snr), (odds @ values) / odds.sum(-1))
+
+    cells = torch.multinomial(pmf, 2 * n, replacement=True).view(n, 2)
+    with torch.no_grad():
+        gap = pmf[cells].log().sum(1) - 2 * math.log(2 / levels) - model.log_prob(values[cells])
+    error = gap.std() / math.sqrt(n)
+    assert -4 * error < gap.mean() < 4 * error + 0.01
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 3), (1, 5, 4), (3, 4, 4)])
+def test_both_predictions_take_any_shape_and_train_every_parameter(shape):
+    x = grid.quantise(torch.rand(4, *shape) * 2 - 1, 5)
+    for prediction in ("v", "levels"):
+        model = Diffusion(shape, levels=5, condition=3, prediction=prediction, steps=2, **TINY)
+        with torch.no_grad():
+            model.field.head.weight.normal_(std=0.1)
+        model.loss(x, torch.tensor([0, 1, 2, -1])).sum().backward()
+        assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+        assert model.sample(2).shape == (2, *shape)
+        features = torch.arange(math.prod(shape)).view(
+            shape
+        )  # what the network says of a feature lands on that feature
+        z, snr = torch.zeros(1, *shape, requires_grad=True), torch.tensor([5.0])
+        with torch.no_grad():
+            model.field.head.weight.zero_()
+        (gradient,) = torch.autograd.grad(model.denoiser()(z, snr).flatten()[-1], z)
+        assert features[gradient[0] != 0].tolist() == [math.prod(shape) - 1]
+
+
+# --------------------------------------------------------------------------------------------------------- samplers
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_every_solver_samples_the_gaussian(solver):
+    n = 40_000
+    x = optimal((1,), snr=(-9.0, 9.0)).sample(n, solver=solver, steps=150)
+    assert x.mean().abs() < 5 * SCALE / math.sqrt(n)
+    assert x.std().item() == pytest.approx(SCALE, rel=0.03)
+
+
+def exact(z: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    """Where the probability-flow ODE takes z, and the last denoising step from there; both are scalings here."""
+    signal = torch.sigmoid(times[[0, -1]])
+    start, end = signal * SCALE**2 + (1 - signal)
+    return z * (end / start).sqrt() * signal[1].sqrt() * SCALE**2 / end
+
+
+@pytest.mark.parametrize(("solver", "order"), [(ddim, 1), (second_order, 2)])
+def test_solvers_converge_with_their_order(solver, order):
+    model, z = optimal((1,)), torch.ones(1, 1).double()
+    errors = []
+    for steps in (20, 40, 80, 160, 320):
+        times = torch.linspace(-5, 6, steps + 1).double()
+        errors.append((solver(model.denoiser(), z, times) - exact(z, times)).abs().item())
+    slopes = [math.log2(coarse / fine) for coarse, fine in itertools.pairwise(errors)]
+    assert slopes[-1] == pytest.approx(order, abs=0.15)
+
+
+def test_ancestral_steps_keep_the_marginals_of_the_noisy_data():
+    """q(z_t | z_s, x) with the true x carries q(z_s | x) to q(z_t | x), whatever the step."""
+    n, x = 100_000, 0.8
+    start, end = torch.tensor([-2.0]).double(), torch.tensor([1.0]).double()
+    z = (
+        alpha(start, torch.zeros(1, 1).double()) * x
+        + sigma(start, torch.zeros(1, 1).double()) * torch.randn(n, 1).double()
+    )
+    seen = []
+
+    def denoise(z, snr):
+        seen.append(z)
+        return torch.full_like(z, x)
+
+    SOLVERS["ancestral"](denoise, z, torch.cat([start, end]))
+    like = torch.zeros(1, 1).double()
+    assert seen[-1].mean().item() == pytest.approx((alpha(end, like) * x).item(), abs=0.01)
+    assert seen[-1].std().item() == pytest.approx(sigma(end, like).item(), rel=0.01)
+
+
+def test_encode_and_decode_run_the_same_path_both_ways():
+    x = SCALE * torch.randn(64, 1, 2, 2).double()
+    errors = []
+    for steps in (50, 200):
+        model = optimal((1, 2, 2), snr=(-7.0, 9.0), steps=steps)
+        z = model.encode(x)
+        assert z.std().item() == pytest.approx(1, abs=0.15)
+        errors.append((model.decode(z) - x).abs().max().item())
+    assert errors[1] < 0.4 * errors[0]
+    assert errors[1] < 0.05
+
+
+# --------------------------------------------------------------------------------------------------------- guidance
+
+
+def test_guidance_of_one_is_the_plain_conditional_and_of_zero_the_unconditional():
+    model, z, snr = rough((3,), condition=4), torch.randn(5, 3).double(), torch.linspace(-4, 8, 5).double()
+    c = torch.tensor([0, 1, 2, 3, -1])
+    plain = alpha(snr, z) * z - sigma(snr, z) * model.v(z, snr, c)
+    none = model.denoiser()(z, snr)
+    torch.testing.assert_close(model.denoiser(c)(z, snr), plain)
+    torch.testing.assert_close(model.denoiser(c, guidance=0.0)(z, snr), none)
+    torch.testing.assert_close(model.denoiser(c, guidance=3.0)(z, snr), none + 3 * (plain - none))
+    assert not torch.allclose(plain[:4], none[:4])
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [("ddim", {"solver": "dim"}), ("cosine", {"schedule": "sine"}), ("levels", {"prediction": "levels"})],
+)
+def test_unknown_choices_are_refused_by_a_sentence_that_names_the_known_ones(words, arguments):
+    with pytest.raises(ValueError, match=words):
+        Diffusion((2,), **arguments)

@@ -1,0 +1,119 @@
+"""Mathematics of the GAN: who gets which gradient, the R1 penalty, and the critic's optimum."""
+
+import pytest
+import torch
+from torch import nn
+
+import genzoo
+from genzoo import GAN, Likelihood
+from genzoo.data.dataset import DataSet, Split
+
+TINY = {"width": 8, "latent_shape": (3,)}
+
+
+def test_the_critics_loss_does_not_reach_the_generator():
+    model, x = GAN((2,), **TINY), torch.randn(8, 2)
+    fake = model.generator(model.noise(8), None)
+    model.critic_loss(x, fake.detach(), None).sum().backward()
+    assert all(parameter.grad is None for parameter in model.generator.parameters())
+    assert all(parameter.grad is not None for parameter in model.critic.parameters())
+
+
+def test_the_summed_loss_gives_the_generator_its_own_gradient_only():
+    model, x = GAN((2,), **TINY).double(), torch.randn(8, 2).double()
+    torch.manual_seed(1)
+    model.loss(x).sum().backward()
+    both = [parameter.grad.clone() for parameter in model.generator.parameters()]
+    model.zero_grad()
+    torch.manual_seed(1)
+    model.generator_loss(model.generator(model.noise(8), None), None).sum().backward()
+    for got, parameter in zip(both, model.generator.parameters(), strict=True):
+        torch.testing.assert_close(got, parameter.grad)
+
+
+def test_training_moves_both_players_by_their_own_optimisers(tmp_path):
+    model = GAN((2,), **TINY)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    split = Split(torch.randn(32, 2))
+    genzoo.fit(
+        model, DataSet("made up", split, split, split), tmp_path, steps=4, batch_size=8, accelerator="cpu", ema=0.0
+    )
+    moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+    assert moved == set(before)
+    states = torch.load(tmp_path / "last.ckpt", weights_only=True)["optimizer_states"]
+    players = [model.generator, model.critic]
+    assert [len(state["state"]) for state in states] == [len(list(player.parameters())) for player in players]
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 4, 4)])
+def test_r1_is_the_squared_gradient_of_the_critic_by_finite_differences(shape):
+    model, x = GAN(shape, condition=2, gamma=3.0, **TINY).double(), torch.randn(2, *shape).double()
+    c, fake, h = torch.tensor([0, 1]), torch.randn(2, *shape).double(), 1e-5
+    with_r1 = model.critic_loss(x, fake, c)
+    model.gamma = 0.0
+    penalty = with_r1 - model.critic_loss(x, fake, c)
+    squares = torch.zeros(2).double()
+    with torch.no_grad():
+        for unit in torch.eye(model.dims).double().view(-1, 1, *shape):
+            squares += ((model.critic(x + h * unit, c) - model.critic(x - h * unit, c)) / (2 * h)).square()
+    torch.testing.assert_close(penalty, 1.5 * squares, rtol=1e-5, atol=1e-8)
+
+
+def test_the_penalty_is_differentiated_too():
+    model, x = GAN((2,), gamma=3.0, **TINY).double(), torch.randn(4, 2).double()
+    fake, weight, h = torch.randn(4, 2).double(), model.critic.network.stem.weight, 1e-6
+    (gradient,) = torch.autograd.grad(model.critic_loss(x, fake, None).sum(), weight)
+    ends = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            weight[0, 0] += sign * h
+        ends.append(model.critic_loss(x, fake, None).sum().item())
+        with torch.no_grad():
+            weight[0, 0] -= sign * h
+    assert gradient[0, 0].item() == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-4)
+
+
+def test_the_optimal_critic_is_the_log_density_ratio():
+    """Data N((1, 0), I) against N(0, I): the ratio's logarithm is x_1 - 1/2."""
+    model = GAN((2,), gamma=0.0, latent_shape=(3,), width=16)
+    optimiser = torch.optim.Adam(model.critic.parameters(), 5e-3)
+    shift = torch.tensor([1.0, 0.0])
+    for _ in range(300):
+        optimiser.zero_grad()
+        model.critic_loss(shift + torch.randn(512, 2), torch.randn(512, 2), None).mean().backward()
+        optimiser.step()
+    x = 0.5 * shift + torch.randn(1000, 2)
+    with torch.no_grad():
+        score = model.critic(x, None)
+    ratio = x[:, 0] - 0.5
+    assert torch.corrcoef(torch.stack([score, ratio]))[0, 1] > 0.95
+    assert (score - ratio).abs().mean() < 0.3
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 8, 8)])
+def test_a_score_does_not_depend_on_its_batch(shape):
+    model, x = GAN(shape, **TINY).train(), torch.randn(5, *shape)
+    torch.testing.assert_close(model.critic(x, None)[:1], model.critic(x[:1], None))
+    norms = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+    assert not [module for module in model.critic.modules() if isinstance(module, norms)]
+    assert not [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
+def test_generated_grid_data_stays_in_its_box_and_real_data_does_not_have_one():
+    bounded, free = (GAN((2,), levels=levels, **TINY) for levels in (5, 0))
+    for model in (bounded, free):
+        with torch.no_grad():
+            model.generator.network.head.weight.mul_(100)
+    z = torch.randn(200, 3)
+    assert bounded.decode(z).abs().max() <= 1
+    assert bounded.sample(200).abs().max() <= 1 - 1 / 5 + 1e-6
+    assert free.decode(z).abs().max() > 1
+
+
+def test_an_implicit_model_states_no_likelihood_and_encodes_nothing():
+    model, x = GAN((2,), **TINY), torch.randn(3, 2)
+    assert model.likelihood == Likelihood.NONE
+    with pytest.raises(NotImplementedError, match="no likelihood"):
+        model.log_prob(x)
+    with pytest.raises(NotImplementedError, match="no encoder"):
+        model.encode(x)
