@@ -21,7 +21,7 @@ class DiscretisedLogisticMixture(Distribution):
         levels: L >= 2.
     """
 
-    arg_constraints = {}
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012
 
     def __init__(self, logits: Tensor, loc: Tensor, log_scale: Tensor, levels: int):
         self.logits, self.loc, self.log_scale, self.levels = logits, loc, log_scale, levels

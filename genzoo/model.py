@@ -125,7 +125,9 @@ class GenerativeModel(L.LightningModule, ABC):
     def configure_optimizers(self):
         return self.optimiser(self.parameters())
 
-    def optimiser(self, parameters, lr: float | None = None, betas: tuple[float, float] = (0.9, 0.99)) -> dict[str, Any]:
+    def optimiser(
+        self, parameters, lr: float | None = None, betas: tuple[float, float] = (0.9, 0.99)
+    ) -> dict[str, Any]:
         """AdamW with linear warm-up over 2 % of the run and cosine decay to zero: the zoo's one schedule."""
         adam = torch.optim.AdamW(parameters, lr or self.lr, betas, weight_decay=self.weight_decay)
         steps = self.trainer.estimated_stepping_batches if self._trainer else 1

@@ -43,7 +43,9 @@ class Condition(nn.Module):
 def as_vectors(c: Tensor, width: int) -> Tensor:
     """Labels ``(n,)`` as one-hot rows (-1 as a row of NaN), vectors ``(n, width)`` as they are; anything else raises."""
     if not width:
-        raise ValueError("This model is unconditional (condition=0) but was given a condition; build it with condition=width.")
+        raise ValueError(
+            "This model is unconditional (condition=0) but was given a condition; build it with condition=width."
+        )
     if c.dim() == 2 and c.shape[1] == width:
         return c
     if c.dim() != 1 or c.is_floating_point():
@@ -57,9 +59,13 @@ def as_vectors(c: Tensor, width: int) -> Tensor:
 class Fourier(nn.Module):
     """Sine and cosine features of a scalar ``(n,)`` at geometrically spaced frequencies, ``(n, dim)`` after a linear map."""
 
+    frequencies: Tensor
+
     def __init__(self, dim: int, lowest: float = 0.1, highest: float = 10.0, count: int = 16):
         super().__init__()
-        self.register_buffer("frequencies", torch.logspace(math.log10(lowest), math.log10(highest), count), persistent=False)
+        self.register_buffer(
+            "frequencies", torch.logspace(math.log10(lowest), math.log10(highest), count), persistent=False
+        )
         self.linear = nn.Linear(2 * count, dim)
 
     def forward(self, t: Tensor) -> Tensor:
@@ -119,7 +125,8 @@ class Encoder(nn.Module):
         sizes = pyramid(shape) if self.image else [(1, 1)] * 2
         self.stem = layer(self.image, shape[0] if self.image else math.prod(shape), width)
         self.blocks = nn.ModuleList(
-            nn.ModuleList(Block(self.image, width, width, embedding, dropout, norm) for _ in range(depth)) for _ in sizes
+            nn.ModuleList(Block(self.image, width, width, embedding, dropout, norm) for _ in range(depth))
+            for _ in sizes
         )
         self.head = nn.Linear(width * math.prod(sizes[-1]), out)
 
@@ -143,7 +150,8 @@ class Decoder(nn.Module):
         self.sizes = pyramid(shape)[::-1] if self.image else [(1, 1)] * 2
         self.stem = nn.Linear(inputs, width * math.prod(self.sizes[0]))
         self.blocks = nn.ModuleList(
-            nn.ModuleList(Block(self.image, width, width, embedding, dropout, norm) for _ in range(depth)) for _ in self.sizes
+            nn.ModuleList(Block(self.image, width, width, embedding, dropout, norm) for _ in range(depth))
+            for _ in self.sizes
         )
         self.head = layer(self.image, width, out * (shape[0] if self.image else math.prod(shape)))
 

@@ -101,7 +101,9 @@ class Data(L.LightningDataModule):
     def _loader(self, split: Split, train: bool = False) -> DataLoader:
         size = min(self.batch_size, len(split)) if train else 500
         augmented = train and self.augment and split.x.dim() == 4
-        return DataLoader(split, size, shuffle=train, drop_last=train, collate_fn=self._shifted if augmented else _as_is)
+        return DataLoader(
+            split, size, shuffle=train, drop_last=train, collate_fn=self._shifted if augmented else _as_is
+        )
 
     def train_dataloader(self) -> DataLoader:
         return self._loader(self.dataset.train, train=True)

@@ -46,6 +46,7 @@ class Autoregressive(GenerativeModel):
     """
 
     likelihood = Likelihood.EXACT
+    order: Tensor
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3, width: int = 64,
                  depth: int = 5, kernel: int = 5, components: int = 10, orders: int = 1, dropout: float = 0.0):  # fmt: skip
@@ -98,7 +99,7 @@ class Autoregressive(GenerativeModel):
         r = torch.randint(self.orders, (n,), device=self.position.device)
         embedding = self.embedding(c, r)
         step = self.step if cached else self.naive_step
-        caches = [self.first.empty(n, self.grid)] + [layer.empty(n, self.grid) for layer in self.layers]
+        caches = [self.first.empty(n, self.grid)] + [layer.empty(n, self.grid) for layer in self.layers]  # type: ignore[operator]
         features = self.position.new_zeros(n, self.dims)
         for i in range(self.dims):
             raw = step(i, features, caches, embedding)
@@ -114,11 +115,13 @@ class Autoregressive(GenerativeModel):
         """Raw conditional of feature i, ``(n, 3 K)``: each layer computes position i alone, from its cached neighbours."""
         row, column = divmod(i, self.grid[1])
         if i:
-            self.first.store(caches[0], value_features(features[:, i - 1].view(-1, 1, 1, 1)), *divmod(i - 1, self.grid[1]))
+            self.first.store(
+                caches[0], value_features(features[:, i - 1].view(-1, 1, 1, 1)), *divmod(i - 1, self.grid[1])
+            )
         h = self.first.at(caches[0], row, column) + self.position[:, :, row : row + 1, column : column + 1]
         for layer, cache in zip(self.layers, caches[1:], strict=True):
-            layer.store(cache, h, row, column)
-            h = layer.at(cache, row, column, embedding)
+            layer.store(cache, h, row, column)  # type: ignore[operator]
+            h = layer.at(cache, row, column, embedding)  # type: ignore[operator]
         return self.head(F.silu(h)).flatten(1)
 
     def naive_step(self, i: int, features: Tensor, caches: list[Tensor], embedding: Tensor) -> Tensor:
@@ -134,6 +137,8 @@ class CausalLayer(nn.Module):
     The kernel covers the rows above and the row itself, a mask hiding what comes later; the gate is tanh * sigmoid (van den
     Oord et al. 2016, eq. 2). On a padded map it computes all positions; on one window of a cache, that one position.
     """
+
+    mask: Tensor
 
     def __init__(self, width_in: int, width: int, window: tuple[int, int], dropout: float, see_self: bool = True):
         super().__init__()
@@ -161,7 +166,9 @@ class CausalLayer(nn.Module):
 
     def empty(self, n: int, size: tuple[int, int]) -> Tensor:
         left, right, above, _ = self.padding
-        return self.convolution.weight.new_zeros(n, self.convolution.in_channels, size[0] + above, size[1] + left + right)
+        return self.convolution.weight.new_zeros(
+            n, self.convolution.in_channels, size[0] + above, size[1] + left + right
+        )
 
     def store(self, cache: Tensor, h: Tensor, row: int, column: int) -> None:
         cache[:, :, row + self.padding[2], column + self.padding[0]] = h[:, :, 0, 0]

@@ -70,9 +70,17 @@ class Diffusion(GenerativeModel):
         if schedule not in ("uniform", "cosine"):
             raise ValueError(f"Unknown schedule {schedule!r}: expected uniform or cosine.")
         if prediction not in (("v", "levels") if levels else ("v",)):
-            raise ValueError(f"Unknown prediction {prediction!r}: expected v, or levels where the data has levels ({levels=}).")
+            raise ValueError(
+                f"Unknown prediction {prediction!r}: expected v, or levels where the data has levels ({levels=})."
+            )
         self.width, self.depth, self.dropout, self.snr = width, depth, dropout, tuple(snr)
-        self.schedule, self.prediction, self.fourier, self.solver, self.steps = schedule, prediction, fourier, solver, steps
+        self.schedule, self.prediction, self.fourier, self.solver, self.steps = (
+            schedule,
+            prediction,
+            fourier,
+            solver,
+            steps,
+        )
         self.latent_shape = self.event_shape
         channels = self.event_shape[0] if is_image(self.event_shape) else self.dims
         self.embed = Condition(condition, 2 * width)
@@ -237,7 +245,7 @@ def second_order(denoise: Denoiser, z: Tensor, times: Tensor) -> Tensor:
     previous, h_previous = None, None
     for now, then in zip(times[:-1].expand(len(z), -1).T, times[1:].expand(len(z), -1).T, strict=True):
         x, h = denoise(z, now), (then - now)[0] / 2
-        middle = x if previous is None else x + (x - previous) * (h / (2 * h_previous))
+        middle = x if previous is None or h_previous is None else x + (x - previous) * (h / (2 * h_previous))
         z = sigma(then, z) / sigma(now, z) * z - alpha(then, z) * torch.expm1(-h) * middle
         previous, h_previous = x, h
     return denoise(z, times[-1:].expand(len(z)))

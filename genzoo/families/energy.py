@@ -48,6 +48,10 @@ class Energy(GenerativeModel):
     """
 
     likelihood = Likelihood.ESTIMATE
+    chains: Tensor
+    chain_conditions: Tensor
+    gap: Tensor
+    log_z: Tensor
     monitor = None  # the contrastive loss says nothing about the likelihood
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3, width: int = 64,
@@ -78,7 +82,9 @@ class Energy(GenerativeModel):
             NotImplementedError: log Z has not been estimated, so there is no density yet.
         """
         if self.log_z.isnan():
-            raise NotImplementedError("This Energy model is unnormalised: log Z has not been estimated, so log p(x) is not known.")
+            raise NotImplementedError(
+                "This Energy model is unnormalised: log Z has not been estimated, so log p(x) is not known."
+            )
         return -self.energy(grid.dequantise(x, self.levels), c) - self.log_z
 
     # ------------------------------------------------------------------------------------------------------ training

@@ -83,7 +83,7 @@ class Flow(GenerativeModel):
             steps: list[nn.Module] = [nf.SqueezeTransform()]
             for i in range(self.couplings):
                 steps += [nf.ActNorm(shape[0]), ChannelMap(shape[0]), self.coupling(shape, i)]
-            shape = pyramid.add_transform(nf.CompositeTransform(steps), shape)
+            shape = pyramid.add_transform(nf.CompositeTransform(steps), shape) or shape
         return pyramid
 
     def coupling(self, shape: tuple[int, ...], parity: int) -> nn.Module:
@@ -92,7 +92,8 @@ class Flow(GenerativeModel):
 
         def network(inputs: int, outputs: int) -> nn.Module:
             net = Field((inputs, *shape[1:]), self.width, self.width, self.depth, self.dropout, inputs, outputs)
-            net.hidden_features = self.width  # nflows scales the raw heights and widths of the splines down by its root
+            # nflows scales the raw heights and widths of the splines down by the root of this
+            net.hidden_features = self.width  # type: ignore[assignment]
             return net
 
         return nf.PiecewiseRationalQuadraticCouplingTransform(

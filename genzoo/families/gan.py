@@ -30,7 +30,9 @@ from genzoo.nets import Condition, Decoder, Encoder
 class Generator(nn.Module):
     """Noise ``(n, latents)`` and a condition to an event; discrete data lives in [-1, 1], so a tanh keeps it there."""
 
-    def __init__(self, latents: int, event_shape: tuple[int, ...], condition: int, bounded: bool, width: int, depth: int):
+    def __init__(
+        self, latents: int, event_shape: tuple[int, ...], condition: int, bounded: bool, width: int, depth: int
+    ):
         super().__init__()
         self.embed = Condition(condition, width)
         self.network = Decoder(latents, event_shape, 1, width, width, depth, norm=True)
@@ -65,8 +67,8 @@ class GAN(GenerativeModel):
 
     likelihood = Likelihood.NONE
     monitor = None  # neither loss says how good the samples are
-    automatic_optimization = False
     weight_decay = 0.0
+    latent_shape: tuple[int, ...]
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3,
                  latent_shape: tuple[int, ...] = (32,), width: int = 64, depth: int = 1, gamma: float = 1.0):  # fmt: skip

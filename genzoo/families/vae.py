@@ -42,12 +42,16 @@ class VAE(GenerativeModel):
         warmup: share of training over which the KL term's weight rises to one; it keeps the latent from being ignored.
     """
 
+    latent_shape: tuple[int, ...]
+
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3,
                  latent_shape: tuple[int, ...] = (16,), prior: GenerativeModel | None = None, width: int = 64, depth: int = 1,
                  dropout: float = 0.0, components: int = 3, warmup: float = 0.1):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
         if prior is not None and prior.event_shape != tuple(latent_shape):
-            raise ValueError(f"The prior models events of shape {prior.event_shape}, but latent_shape is {tuple(latent_shape)}.")
+            raise ValueError(
+                f"The prior models events of shape {prior.event_shape}, but latent_shape is {tuple(latent_shape)}."
+            )
         self.latent_shape, self.prior = tuple(latent_shape), prior
         self.width, self.depth, self.dropout, self.components, self.warmup = width, depth, dropout, components, warmup
         latents = math.prod(latent_shape)
