@@ -20,8 +20,9 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from genzoo import store
 from genzoo.data.dataset import Data, DataSet
@@ -103,7 +104,9 @@ def fit(
         else None
     )
     clock = Clock()
-    guards = [clock, Guard(), RandomState(), EMAWeightAveraging(decay=ema, use_buffers=False)]
+    # EMAWeightAveraging is the same, but averages the parameters one by one, which costs 5 % of the time
+    averages = WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=False)
+    guards = [clock, Guard(), RandomState(), averages]
     if progress is not None:
         guards.append(Progress(progress, rounds.steps))
     with quiet():

@@ -27,6 +27,9 @@ TINY = {
 }
 
 
+RUN = "--data moons --conditional --steps 3 --width 8 --couplings 1 --check-every 3 --batch-size 32".split()  # noqa: SIM905
+
+
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     """Commands write where they are run."""
@@ -38,8 +41,7 @@ def elsewhere(tmp_path, monkeypatch):
 def run(tmp_path_factory) -> str:
     """A finished run: a class-conditional flow of two moons."""
     folder = str(tmp_path_factory.mktemp("runs") / "moons-flow-seed0")
-    options = "--data moons --conditional --steps 3 --width 8 --couplings 1 --check-every 3 --batch-size 32"
-    assert main(["train", "flow", *options.split(), "--out", folder]) == 0
+    assert main(["train", "flow", *RUN, "--out", folder]) == 0
     return folder
 
 
@@ -127,24 +129,9 @@ def test_evaluate_prints_the_figure_with_its_kind(run, capsys):
 
 
 def test_a_finished_run_is_reused_and_another_plan_is_refused(run, capsys):
-    options = [
-        "--data",
-        "moons",
-        "--conditional",
-        "--steps",
-        "3",
-        "--width",
-        "8",
-        "--couplings",
-        "1",
-        "--check-every",
-        "3",
-        "--batch-size",
-        "32",
-    ]
-    assert main(["train", "flow", *options, "--out", run]) == 0
+    assert main(["train", "flow", *RUN, "--out", run]) == 0
     assert "finished before" in capsys.readouterr().out
-    assert main(["train", "flow", *options, "--bins", "4", "--out", run]) == 2
+    assert main(["train", "flow", *RUN, "--bins", "4", "--out", run]) == 2
     assert "model.bins 8 instead of 4" in capsys.readouterr().err
 
 
@@ -158,6 +145,7 @@ def test_a_prior_is_named_on_the_command_line():
 # ------------------------------------------------------------------------------------------------------------- compare
 
 
+@pytest.mark.slow
 def test_compare_all_six_then_reuse_them(capsys):
     command = ["compare", "--data", "digits", "--recipe", recipe(), "--conditional", "--out", "out"]
     assert main(command) == 0
@@ -192,6 +180,7 @@ def test_one_family_that_fails_takes_no_other_with_it(capsys):
     assert "failed" in Path("out/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on():
     """The interrupted comparison, run again, has the figures of a training that was not interrupted."""
     options = ["--data", "digits", "--recipe", recipe(steps=300, check_every=10, patience=99)]

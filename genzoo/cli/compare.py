@@ -98,6 +98,8 @@ class Bars:
         from genzoo.evaluation.scorecard import summarise
 
         (summary,) = summarise([outcome.row])
+        if not self.bars.console.is_terminal:  # a log file shows no bars until the end
+            self.bars.console.print(f"{self.names[i]}: {summary.figure}")
         steps = outcome.row["steps"]
         self.bars.update(self.tasks[i], completed=steps, total=steps, text=f"[bold]{summary.figure}[/]")
 
