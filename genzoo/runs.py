@@ -224,7 +224,7 @@ def measure(model: GenerativeModel, data: DataSet, split: str = "test", **settin
 
 def draw(model: GenerativeModel, data: DataSet, n: int | None = None, seed: int = 0) -> Tensor:
     """``n`` samples for the eye, on the CPU; of a conditional model, its classes in turn or test conditions."""
-    n = n or (2000 if data.event_shape == (2,) else 100)
+    n = n or (2000 if data.event_shape == (2,) else 40)
     c = None
     if model.condition:
         c = torch.arange(n) % model.condition if data.classes else data.test.c

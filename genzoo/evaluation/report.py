@@ -63,29 +63,36 @@ def write_report(
 
 @dataclass(frozen=True)
 class Curve:
-    """A run's losses as SVG polylines, with the values and steps at the ends of the axes."""
+    """A run's losses as SVG polylines, and what to write beside them."""
 
     name: str
     training: str
     validation: str
-    least: str
-    most: str
+    loss: str
+    best: str
     steps: int
 
 
 def _curve(name: str, log: Path) -> Curve:
     training, validation = _series(log, "train_loss"), _series(log, "val_nats")
-    values = sorted(value for _, value in training + validation) or [0.0]
-    low, high = values[0], values[int(0.98 * (len(values) - 1))]  # the first steps would squash the rest
     steps = max((step for step, _ in training + validation), default=1)
+    loss, nats = _range(training), _range(validation)
+    if loss and nats and loss[0] <= nats[1] and nats[0] <= loss[1]:  # one scale, unless the loss is another quantity
+        loss = nats = (min(loss[0], nats[0]), max(loss[1], nats[1]))
     return Curve(
         name,
-        _polyline(training, steps, low, high),
-        _polyline(validation, steps, low, high),
-        f"{low:.3g}",
-        f"{high:.3g}",
+        _polyline(training, steps, *loss) if loss else "",
+        _polyline(validation, steps, *nats) if nats else "",
+        f"loss {training[-1][1]:.3g}" if training else "",
+        f"validation {min(value for _, value in validation):.3g}" if validation else "",
         steps + 1,
     )
+
+
+def _range(series: list[tuple[int, float]]) -> tuple[float, float] | None:
+    """Least and greatest value; the first steps, which would squash the rest, are left out."""
+    values = sorted(value for _, value in series)
+    return (values[0], values[int(0.98 * (len(values) - 1))]) if values else None
 
 
 def _series(log: Path, column: str) -> list[tuple[int, float]]:
@@ -106,7 +113,7 @@ def _provenance(rows: Sequence[Row]) -> dict[str, Any]:
     machine = first.get("machine") or {}
     return {
         "versions": ", ".join(f"{name} {value}" for name, value in (first.get("versions") or {}).items()),
-        "machine": ", ".join(f"{value} {name}" if name != "cpu" else str(value) for name, value in machine.items()),
+        "machine": ", ".join(f"{name} {value}" for name, value in machine.items()),
         "commit": first.get("commit") or "not in a checkout",
         "seeds": ", ".join(map(str, sorted({row["seed"] for row in rows}))),
     }
