@@ -43,7 +43,10 @@ def save(model: GenerativeModel, folder: str | Path, card: Mapping[str, Any] | N
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     config = {"genzoo": __version__, **model.config()}
     with whole(folder / WEIGHTS) as path:
-        save_file(weights, path, metadata={"format": "pt"})
+        try:
+            save_file(weights, path, metadata={"format": "pt"})
+        except SafetensorError as error:  # what it calls a full disk, and whatever else goes wrong in writing
+            raise OSError(None, str(error), str(folder)) from error
     with whole(folder / CARD) as path:
         path.write_text(_card(model, card or {}), encoding="utf-8")
     with whole(folder / CONFIG) as path:

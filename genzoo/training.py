@@ -240,6 +240,8 @@ def _run(trainer: L.Trainer, model: GenerativeModel, batches: Data, resume: Path
     except SystemExit as stop:
         signal.signal(signal.SIGINT, on_interrupt)  # Lightning leaves it switched off
         raise KeyboardInterrupt from stop
+    except OSError as error:  # a full disk, say, which Lightning reports of a temporary file
+        raise OSError(error.errno, error.strerror, str(trainer.loggers[0].save_dir)) from error
 
 
 # ---------------------------------------------------------------------------------------------------------- callbacks
