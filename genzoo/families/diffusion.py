@@ -62,8 +62,7 @@ class Diffusion(GenerativeModel):
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3, width: int = 64,
                  depth: int = 1, dropout: float = 0.0, snr: tuple[float, float] = (-5.0, 9.0), schedule: str = "uniform",
-                 prediction: str = "v", fourier: int = 5, solver: str = "second-order",
-                 steps: int = 50):  # fmt: skip
+                 prediction: str = "v", fourier: int = 5, solver: str = "second-order", steps: int = 50):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
         if solver not in SOLVERS:
             raise ValueError(f"Unknown solver {solver!r}: expected one of {', '.join(SOLVERS)}.")
@@ -74,19 +73,14 @@ class Diffusion(GenerativeModel):
                 f"Unknown prediction {prediction!r}: expected v, or levels where the data has levels ({levels=})."
             )
         self.width, self.depth, self.dropout, self.snr = width, depth, dropout, tuple(snr)
-        self.schedule, self.prediction, self.fourier, self.solver, self.steps = (
-            schedule,
-            prediction,
-            fourier,
-            solver,
-            steps,
-        )
+        self.schedule, self.prediction, self.fourier = schedule, prediction, fourier
+        self.solver, self.steps = solver, steps
         self.latent_shape = self.event_shape
         channels = self.event_shape[0] if is_image(self.event_shape) else self.dims
         self.embed = Condition(condition, 2 * width)
         self.time = Fourier(2 * width)
-        self.field = Field(self.event_shape, 2 * width, width, depth, dropout, inputs=(1 + 2 * fourier) * channels,
-                           outputs=levels * channels if prediction == "levels" else None)  # fmt: skip
+        inputs, outputs = (1 + 2 * fourier) * channels, levels * channels if prediction == "levels" else None
+        self.field = Field(self.event_shape, 2 * width, width, depth, dropout, inputs, outputs)
 
     # ------------------------------------------------------------------------------------------------------- network
 
