@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from genzoo.evaluation.annealing import SCHEDULES, anneal, bracket, log_mean_exp, standard_normal
+from genzoo.evaluation.annealing import SCHEDULES, anneal, bracket, log_mean_exp, standard_normal, walk
 
 
 def gaussian(dims: int, seed: int = 3) -> tuple[MultivariateNormal, float]:
@@ -71,6 +71,13 @@ def test_last_places_are_samples_of_the_target():
     torch.testing.assert_close(run.x.T.cov(), target.covariance_matrix, atol=0.1, rtol=0)
 
 
+def test_a_walk_finds_its_target_from_elsewhere():
+    target, constant = gaussian(2)
+    x = walk(lambda x: target.log_prob(x) + constant, 5 + normals(2000, 2), 60, leapfrogs=5)
+    torch.testing.assert_close(x.mean(0), target.mean, atol=0.1, rtol=0)
+    torch.testing.assert_close(x.T.cov(), target.covariance_matrix, atol=0.1, rtol=0)
+
+
 @pytest.mark.parametrize("wanted", [0.65, 0.8])
 def test_steps_adapt_to_the_acceptance_that_is_wanted(wanted):
     """From a start ten times too small, on a target that is narrower than the base."""
@@ -111,7 +118,7 @@ def test_problems_are_kept_apart_and_have_steps_of_their_own():
     assert run.log_weights[:, 0].abs().max() < 1e-9  # its target is the base
     truth = torch.arange(3.0).double() + 2 * scale.log()
     assert ((found.value - truth).abs() < 4 * found.stderr + 0.02).all()
-    assert run.log_weights.shape == (50, 3) and run.x.shape == (150, 2)
+    assert run.log_weights.shape == (50, 3) and run.x.shape == (180, 2)
 
 
 @pytest.mark.parametrize("shape", [(3,), (1, 2, 2), (2, 3)], ids=str)
@@ -121,7 +128,7 @@ def test_any_event_shape_under_any_mode_of_gradients(shape, mode):
         start = torch.randn(12, *shape)
         kept = start.clone()
         run = anneal(standard_normal, lambda x: standard_normal(x - 1) + 0.5, start, scouts=4, levels=60)
-    assert run.x.shape == (8, *shape) and not run.log_weights.requires_grad
+    assert run.x.shape == (12, *shape) and not run.log_weights.requires_grad
     assert torch.equal(start, kept)
     assert log_mean_exp(run.log_weights).value.item() == pytest.approx(0.5, abs=0.4)
 

@@ -64,8 +64,8 @@ class Bracket(NamedTuple):
 
 
 class Annealed(NamedTuple):
-    """What a run of `anneal` leaves: log-weights ``(chains, n)`` in float64, the last places ``(chains * n, ...)`` of the
-    weighed chains, and for each level the mean acceptance of the weighed chains and the mean step, ``(levels,)``."""
+    """What a run of `anneal` leaves: log-weights ``(chains, n)`` in float64 of the weighed chains; the last places of all
+    chains, scouts first, ``((scouts + chains) * n, ...)``; mean acceptance and mean step at each level, ``(levels,)``."""
 
     log_weights: Tensor
     x: Tensor
@@ -117,14 +117,13 @@ def anneal(
                 log_base, log_target, at, betas[t], log_step.exp().repeat(len(start) // problems), leapfrogs
             )
             accepted = accepted.view(-1, problems)
-            history[:, t - 1] = torch.stack([accepted[scouts:].mean(), log_step.exp().mean()]).cpu()
+            history[:, t - 1] = torch.stack([accepted.mean(), log_step.exp().mean()]).cpu()
             if scouts:
                 log_step += 0.2 * (accepted[:scouts].mean(0) - acceptance)
             if progress and (t % max(1, levels // 100) == 0 or t == levels):
                 now = log_mean_exp(log_weights.view(-1, problems)[scouts:])
                 progress(t, levels, f"log-weight {now.value.mean():.2f} ± {now.stderr.mean():.2f} nats")
-        weighed = scouts * problems
-        return Annealed(log_weights[weighed:].view(-1, problems), at.x[weighed:], *history)
+        return Annealed(log_weights.view(-1, problems)[scouts:], at.x, *history)
 
 
 def log_mean_exp(log_weights: Tensor) -> Estimate:
@@ -147,6 +146,15 @@ def bracket(log_base: LogDensity, log_target: LogDensity, base: Tensor, target: 
     reverse = anneal(log_target, log_base, target, problems=problems, **settings)
     low, high = log_mean_exp(forward.log_weights), log_mean_exp(reverse.log_weights)
     return Bracket(low.value, -high.value, torch.maximum(low.stderr, high.stderr), torch.minimum(low.ess, high.ess))
+
+
+def walk(log_density: LogDensity, start: Tensor, moves: int, *, problems: int = 1, **settings) -> Tensor:
+    """Plain Hamiltonian Monte Carlo: annealing from a target to itself weighs nothing and only moves the chains, all scouts.
+
+    Here no chain is weighed, so each may help to set the step. Returns the last places, of ``start``'s shape.
+    """
+    settings |= {"problems": problems, "levels": moves, "scouts": len(start) // problems}
+    return anneal(log_density, log_density, start, **settings).x
 
 
 def standard_normal(z: Tensor) -> Tensor:
@@ -191,9 +199,11 @@ class _Point(NamedTuple):
 def _look(log_base: LogDensity, log_target: LogDensity, x: Tensor) -> _Point:
     with torch.enable_grad():
         x = x.detach().requires_grad_(True)
-        values = log_base(x), log_target(x)
+        densities = [log_base] if log_base is log_target else [log_base, log_target]
+        values = [log_density(x) for log_density in densities]
         gradients = [torch.autograd.grad(value.sum(), x)[0] for value in values]
-    return _Point(x.detach(), *(value.detach().double() for value in values), *gradients)
+    values = [value.detach().double() for value in values]
+    return _Point(x.detach(), values[0], values[-1], gradients[0], gradients[-1])
 
 
 def _hmc(log_base: LogDensity, log_target: LogDensity, at: _Point, beta: float, step: Tensor, leapfrogs: int):
