@@ -38,6 +38,7 @@ from genzoo.training import Report, check_settings, fit
 
 FROM_DATA = ("event_shape", "condition", "levels")  # arguments that the data set decides
 NOT_SETTINGS = ("model", "data", "folder", "seed", "progress", "trainer_options")  # of `fit`: not the recipe's business
+NOT_MEASURES = ("model", "data", "split", "seed", "progress")  # of `evaluate`: likewise
 PACKAGES = ("torch", "lightning", "nflows", "numpy", "scikit-learn")
 
 
@@ -86,7 +87,7 @@ def plan(
         conditional=conditional,
         model=_resolve(made, found["model"] | dict(model or {}), FROM_DATA, f"{made.__name__} has no argument"),
         train=settings,
-        evaluate=_resolve(evaluate, found["evaluate"], ("model", "data", "split", "seed"), "Evaluation has no setting"),
+        evaluate=_resolve(evaluate, found["evaluate"], NOT_MEASURES, "Evaluation has no setting"),
     )
 
 
@@ -177,7 +178,7 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
         "steps": fitted.steps,
         "best_step": fitted.best_step,
         "validation_nats": fitted.validation,
-        **measure(model, data, **wanted.evaluate),
+        **measure(model, data, progress=report, **wanted.evaluate),
         **circumstances(),
     }
     save(model, folder / "model", _card(row))

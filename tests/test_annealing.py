@@ -145,6 +145,19 @@ def test_a_bounded_target_gives_zero_weights_and_no_nan():
     assert (found.value - math.log(0.5)).abs() < 4 * found.stderr
 
 
+def test_a_trajectory_that_flies_off_is_refused_before_the_model_sees_it():
+    """A step far too large for a quartic: the model is never asked about places that are infinite or not a number."""
+    seen = []
+
+    def quartic(x):
+        seen.append(x.detach().abs().max().item())
+        return -x.square().square().sum(1)
+
+    run = anneal(standard_normal, quartic, normals(12, 2), scouts=4, levels=30, step=100.0)
+    assert max(seen) < 1e6 and not any(map(math.isnan, seen))
+    assert run.x.isfinite().all() and run.acceptance[0] < 0.2
+
+
 def test_progress_tells_the_level_and_the_error():
     told = []
     anneal(standard_normal, standard_normal, normals(6, 2), scouts=2, levels=200, leapfrogs=1,

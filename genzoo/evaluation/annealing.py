@@ -29,13 +29,14 @@ using Hamiltonian dynamics*.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 LogDensity = Callable[[Tensor], Tensor]  # events (rows, ...) to unnormalised log-densities (rows,)
 Progress = Callable[[int, int, str], None]  # level, levels, remark
+FAR = 1e6  # a trajectory that strays farther has flown off and is refused
 
 
 class Estimate(NamedTuple):
@@ -121,9 +122,20 @@ def anneal(
             if scouts:
                 log_step += 0.2 * (accepted[:scouts].mean(0) - acceptance)
             if progress and (t % max(1, levels // 100) == 0 or t == levels):
-                now = log_mean_exp(log_weights.view(-1, problems)[scouts:])
-                progress(t, levels, f"log-weight {now.value.mean():.2f} ± {now.stderr.mean():.2f} nats")
+                progress(t, levels, _remark(log_weights.view(-1, problems)[scouts:]))
         return Annealed(log_weights.view(-1, problems)[scouts:], at.x, *history)
+
+
+def _remark(log_weights: Tensor) -> str:
+    if not len(log_weights):
+        return "walking"
+    now = log_mean_exp(log_weights)
+    return f"log-weight {now.value.mean():.2f} ± {now.stderr.mean():.2f} nats"
+
+
+def share(progress: Progress | None, i: int, of: int) -> Progress | None:
+    """``progress`` as told by the i-th of several runs of equal length."""
+    return progress and (lambda level, levels, text: progress(i * levels + level, of * levels, text))
 
 
 def log_mean_exp(log_weights: Tensor) -> Estimate:
@@ -139,22 +151,23 @@ def log_mean_exp(log_weights: Tensor) -> Estimate:
     return Estimate(total - math.log(n), variance.clamp(min=0.0).sqrt(), ess)
 
 
-def bracket(log_base: LogDensity, log_target: LogDensity, base: Tensor, target: Tensor, *, problems: int = 1,
-            **settings) -> Bracket:  # fmt: skip
+def bracket(log_base: LogDensity, log_target: LogDensity, base: Tensor, target: Tensor, *,
+            progress: Progress | None = None, **settings: Any) -> Bracket:  # fmt: skip
     """log Z of the target from both ends: ``base`` and ``target`` are draws of either, as `anneal` wants its ``start``."""
-    forward = anneal(log_base, log_target, base, problems=problems, **settings)
-    reverse = anneal(log_target, log_base, target, problems=problems, **settings)
+    forward = anneal(log_base, log_target, base, progress=share(progress, 0, 2), **settings)
+    reverse = anneal(log_target, log_base, target, progress=share(progress, 1, 2), **settings)
     low, high = log_mean_exp(forward.log_weights), log_mean_exp(reverse.log_weights)
     return Bracket(low.value, -high.value, torch.maximum(low.stderr, high.stderr), torch.minimum(low.ess, high.ess))
 
 
-def walk(log_density: LogDensity, start: Tensor, moves: int, *, problems: int = 1, **settings) -> Tensor:
+def walk(log_density: LogDensity, start: Tensor, moves: int, *, problems: int = 1, **settings: Any) -> Tensor:
     """Plain Hamiltonian Monte Carlo: annealing from a target to itself weighs nothing and only moves the chains, all scouts.
 
     Here no chain is weighed, so each may help to set the step. Returns the last places, of ``start``'s shape.
     """
-    settings |= {"problems": problems, "levels": moves, "scouts": len(start) // problems}
-    return anneal(log_density, log_density, start, **settings).x
+    settings.pop("scouts", None)
+    scouts = len(start) // problems
+    return anneal(log_density, log_density, start, problems=problems, scouts=scouts, levels=moves, **settings).x
 
 
 def standard_normal(z: Tensor) -> Tensor:
@@ -215,11 +228,14 @@ def _hmc(log_base: LogDensity, log_target: LogDensity, at: _Point, beta: float, 
     h = (step * (0.8 + 0.4 * torch.rand_like(step))).to(at.x).view(shape)
     momentum = torch.randn_like(at.x)
     to, p = at, momentum + 0.5 * h * at.grad(beta)
+    lost = torch.zeros(len(at.x), dtype=torch.bool, device=at.x.device)
     for i in range(leapfrogs):
-        to = _look(log_base, log_target, to.x + h * p)
+        x = to.x + h * p
+        lost |= ~(x.flatten(1).abs().amax(1) < FAR)  # not a number as well
+        to = _look(log_base, log_target, torch.where(lost.view(shape), at.x, x))
         p = p + (h if i < leapfrogs - 1 else 0.5 * h) * to.grad(beta)
     kinetic = 0.5 * (momentum.double().square() - p.double().square()).flatten(1).sum(1)
-    chance = (to.log_f(beta) - at.log_f(beta) + kinetic).clamp(max=0.0).exp().nan_to_num(nan=0.0)  # nan: it flew off
+    chance = (to.log_f(beta) - at.log_f(beta) + kinetic).clamp(max=0.0).exp().nan_to_num(nan=0.0).masked_fill(lost, 0.0)
     moved = torch.rand_like(chance) < chance
     return _Point(
         *(torch.where(moved.view(-1, *[1] * (b.dim() - 1)), b, a) for a, b in zip(at, to, strict=True))

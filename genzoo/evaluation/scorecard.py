@@ -5,6 +5,8 @@ A row is a plain mapping, open to more columns; these are always there::
     family, data, seed, parameters, train_seconds, samples_per_second, evaluations_per_sample,
     bits_per_dim   {value, kind, stderr}; null for real-valued data
     nats           the same in nats per event
+    direction      on which side that figure errs
+    gap_to_truth   KL(p_data || p_model) in ``unit``, {value, kind, stderr}; null where the truth is not known
 
 ``kind`` is "exact", "bound", "estimate" or "none". A row with ``baseline: true`` is a closed-form model to beat.
 """
@@ -42,19 +44,25 @@ EVALS = "evals: network evaluations for one sample"
 
 
 def figures(measured: Measured, data: DataSet) -> Row:
-    """The entries of a row that carry a likelihood: ``unit``, ``bits_per_dim`` and ``nats``."""
-    per_bit = data.dims * log(2)
-    if data.levels:
-        return {"unit": measured.unit, "bits_per_dim": _figure(measured), "nats": _figure(measured, per_bit)}
-    return {"unit": measured.unit, "bits_per_dim": None, "nats": _figure(measured)}
+    """The entries of a row that carry a likelihood: ``unit``, ``bits_per_dim``, ``nats``, ``direction``, ``gap_to_truth``."""
+    value, stderr, kind = measured.value, measured.stderr, measured.kind
+    return {
+        "unit": measured.unit,
+        "bits_per_dim": _figure(value, stderr, kind) if data.levels else None,
+        "nats": _figure(value, stderr, kind, data.dims * log(2) if data.levels else 1.0),
+        "direction": measured.direction,
+        "gap_to_truth": None if measured.gap is None else _figure(measured.gap, measured.gap_stderr, kind),
+    }
 
 
-def _figure(measured: Measured, factor: float = 1.0) -> Row:
+def _figure(value: float | None, stderr: float | None, kind: Likelihood, factor: float = 1.0) -> Row:
     """JSON has no infinity: a model that rules a test event out has value null and a kind that is not "none"."""
-    finite = measured.value is not None and abs(measured.value) != inf
-    value = measured.value * factor if finite and measured.value is not None else None
-    stderr = measured.stderr * factor if finite and measured.stderr is not None else None
-    return {"value": value, "kind": measured.kind.name.lower(), "stderr": stderr}
+    finite = value is not None and abs(value) != inf
+    return {
+        "value": value * factor if finite and value is not None else None,
+        "kind": kind.name.lower(),
+        "stderr": stderr * factor if finite and stderr is not None else None,
+    }
 
 
 def baseline_rows(data: DataSet) -> list[Row]:
