@@ -76,15 +76,18 @@ def plan(
     """
     made = named(family)
     found = recipes.find(data, budget, made.__name__, recipe)
+    arguments = _resolve(made, found["model"] | dict(model or {}), FROM_DATA, f"{made.__name__} has no argument")
     settings = _resolve(fit, found["train"] | dict(train or {}), NOT_SETTINGS, "Training has no setting")
-    check_settings(**settings)
+    check_settings(**settings, seed=seed)
+    if "lr" in arguments:
+        check_settings(lr=arguments["lr"])
     return Plan(
         family=made.__name__,
         data=data,
         seed=seed,
         budget=budget,
         conditional=conditional,
-        model=_resolve(made, found["model"] | dict(model or {}), FROM_DATA, f"{made.__name__} has no argument"),
+        model=arguments,
         train=settings,
         evaluate=_resolve(evaluate, found["evaluate"], ("model", "data", "split", "seed"), "Evaluation has no setting"),
     )

@@ -84,8 +84,9 @@ def fit(
         TrainingError: the loss is no longer finite. The last good checkpoint stays in ``folder``.
     """
     check_settings(
-        steps=steps, batch_size=batch_size, patience=patience, check_every=check_every, ema=ema, augment=augment
-    )
+        steps=steps, batch_size=batch_size, patience=patience, check_every=check_every, ema=ema, augment=augment,
+        seed=seed, lr=model.lr,
+    )  # fmt: skip
     check_fit(model, data)
     if folder is None:
         with tempfile.TemporaryDirectory() as scratch:
@@ -99,7 +100,7 @@ def fit(
     rounds = Rounds.plan(len(data.train), batch_size, steps, check_every)
     best, last = _checkpoints(folder, monitor, rounds)
     stopping = (
-        EarlyStopping(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False)
+        Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False)
         if monitor
         else None
     )
@@ -160,12 +161,16 @@ COUNTS, SHARES = ("steps", "batch_size", "patience", "check_every"), ("ema", "au
 
 
 def check_settings(**settings: Any) -> None:
-    """Raise `InputError` for a setting of `fit` that is out of range."""
+    """Raise `InputError` for a setting of `fit`, a seed or a learning rate that is out of range."""
     for name, value in settings.items():
         if name in COUNTS and not (isinstance(value, int) and value >= 1):
             raise InputError(f"{name} must be a whole number of at least 1, got {value}.")
         if name in SHARES and not (isinstance(value, float | int) and 0 <= value <= 1):
             raise InputError(f"{name} must be between 0 and 1, got {value}.")
+        if name == "seed" and not (isinstance(value, int) and 0 <= value < 2**32):
+            raise InputError(f"seed must be a whole number from 0 to {2**32 - 1}, got {value}.")
+        if name == "lr" and not (isinstance(value, float | int) and 0 < value < math.inf):
+            raise InputError(f"lr must be a number above 0, got {value}.")
 
 
 def check_fit(model: GenerativeModel, data: DataSet) -> None:
@@ -285,6 +290,14 @@ class Guard(L.Callback):
                     f"Try a smaller lr (now {model.lr:g}), a larger batch_size, or another seed; "
                     "the last good checkpoint is kept."
                 )
+
+
+class Patience(EarlyStopping):
+    """Stops when validation has not improved for a while, and at once if that was so when the run was interrupted."""
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 class RandomState(L.Callback):
