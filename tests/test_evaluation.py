@@ -13,7 +13,7 @@ from genzoo import GAN, VAE, Energy, Flow, Likelihood
 from genzoo.data import DataSet, Split
 from genzoo.errors import InputError
 from genzoo.evaluation import evaluate, markdown, picture, read, samples_per_second, summarise, write, write_report
-from genzoo.evaluation.scorecard import baseline_rows, figures
+from genzoo.evaluation.scorecard import about_spread, baseline_rows, figures, legend
 from genzoo.model import GenerativeModel
 
 
@@ -127,6 +127,16 @@ def test_seeds_are_averaged_and_their_spread_is_shown():
     assert vae.cells[3:5] == ("1.50 M", "2.5 min")
 
 
+def test_the_spread_says_of_what_it_is():
+    assert about_spread(summarise(ROWS[:1])) == "± standard error over test events"
+    assert "over 2 seeds; where there is one" in about_spread(summarise(ROWS))
+
+
+def test_a_conditional_likelihood_is_said_to_be_one():
+    assert any("log p(x | c)" in line for line in legend(summarise([row("Flow", "exact", 1.0, conditional=True)])))
+    assert not any("log p(x | c)" in line for line in legend(summarise(ROWS)))
+
+
 def test_unlike_kinds_in_one_family_make_the_weakest_claim():
     (summary,) = summarise([row("Flow", "exact", 1.0), row("Flow", "bound", 1.0, seed=1)])
     assert summary.kind == Likelihood.BOUND
@@ -192,6 +202,16 @@ def test_a_picture_has_a_row_or_a_panel_for_each_model(shape, tmp_path):
         sizes.append(image.shape[0])
         assert image[..., :3].std() > 0.02  # not blank
     assert sizes[1] > 1.5 * sizes[0]
+
+
+def test_small_images_come_in_two_rows_and_large_ones_in_one(tmp_path):
+    from matplotlib.image import imread
+
+    heights = {}
+    for n, side in ((20, 8), (40, 8), (20, 80), (40, 80)):
+        picture(tmp_path / "samples.png", {"Real data": np.random.rand(n, 1, side, side)})
+        heights[n, side] = imread(tmp_path / "samples.png").shape[0]
+    assert heights[40, 8] > heights[20, 8] + 40 and heights[40, 80] == heights[20, 80]
 
 
 def test_the_page_holds_everything_itself(tmp_path):

@@ -35,7 +35,11 @@ MEANING = {
 }
 LEGEND = "Less is better, but only among figures of one kind: unlike kinds are not ranked together."
 HEADERS = ("model", "", "±", "params", "training", "samples/s", "evals")  # the second is the unit
-EVALS = "evals: network evaluations for one sample"
+COST = (
+    "training: wall-clock time on the run's share of the cores; samples/s: in batches, one model at a time; "
+    "evals: network evaluations for one sample"
+)
+CONDITIONAL = "log p(x | c): the models are told the labels or conditions, the baselines are not"
 
 
 # --------------------------------------------------------------------------------------------------------------- rows
@@ -98,6 +102,7 @@ class Summary:
     family: str
     data: str
     baseline: bool
+    conditional: bool
     kind: Likelihood
     value: float | None
     spread: float | None
@@ -124,7 +129,7 @@ class Summary:
             "" if self.spread is None else f"{self.spread:.3f}",
             _count(self.parameters),
             _duration(self.train_seconds),
-            _significant(self.samples_per_second),
+            significant(self.samples_per_second),
             "" if self.evaluations_per_sample is None else f"{self.evaluations_per_sample:g}",
         )
 
@@ -147,6 +152,7 @@ def _summary(rows: list[Row]) -> Summary:
         family=rows[0]["family"],
         data=rows[0].get("data", ""),
         baseline=bool(rows[0].get("baseline")),
+        conditional=bool(rows[0].get("conditional")),
         kind=kind,
         value=mean(values) if complete else None,
         spread=spread if complete else None,
@@ -161,14 +167,19 @@ COSTS = ("parameters", "train_seconds", "samples_per_second", "evaluations_per_s
 
 def legend(summaries: Iterable[Summary]) -> list[str]:
     """What each symbol in the table means, and what may not be compared."""
+    summaries = list(summaries)
     kinds = sorted({summary.kind for summary in summaries})
-    return [f"{kind.symbol} {MEANING[kind]}" for kind in kinds] + [LEGEND]
+    told = [CONDITIONAL] if any(summary.conditional for summary in summaries) else []
+    return [f"{kind.symbol} {MEANING[kind]}" for kind in kinds] + told + [LEGEND]
 
 
 def about_spread(summaries: Sequence[Summary]) -> str:
     """What the column ± holds."""
-    seeds = max((s.seeds for s in summaries), default=1)
-    return f"± standard deviation over {seeds} seeds" if seeds > 1 else "± standard error over test events"
+    several = sorted({s.seeds for s in summaries if s.seeds > 1})
+    if not several:
+        return "± standard error over test events"
+    counts = " or ".join(map(str, several))
+    return f"± standard deviation over {counts} seeds; where there is one, standard error over test events"
 
 
 def markdown(rows: Iterable[Row]) -> str:
@@ -183,7 +194,7 @@ def markdown(rows: Iterable[Row]) -> str:
         "\n".join(lines)
         + "\n\n"
         + "; ".join(legend(summaries)[:-1])
-        + f"; {about_spread(summaries)}; {EVALS}. {LEGEND}\n"
+        + f"; {about_spread(summaries)}; {COST}. {LEGEND}\n"
     )
 
 
@@ -208,7 +219,7 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
-def _significant(value: float | None) -> str:
+def significant(value: float | None) -> str:
     """Two significant figures: timings are no better than that."""
     if value is None or value <= 0:
         return ""
