@@ -100,9 +100,7 @@ def fit(
     rounds = Rounds.plan(len(data.train), batch_size, steps, check_every)
     best, last = _checkpoints(folder, monitor, rounds)
     stopping = (
-        Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False)
-        if monitor
-        else None
+        Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False) if monitor else None
     )
     clock = Clock()
     # EMAWeightAveraging is the same, but averages the parameters one by one, which costs 5 % of the time
