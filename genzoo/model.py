@@ -112,7 +112,7 @@ class GenerativeModel(L.LightningModule, ABC):
             return
         x, c = self.prepare(batch)
         nats = -self.bound(x, c, k=4).mean()
-        self.log("val_nats", nats, prog_bar=True, batch_size=len(x))
+        self.log("val_nats", nats, prog_bar=True, batch_size=len(x), sync_dist=True)
 
     def prepare(self, batch: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
         """The batch as this model reads it: an unconditional model ignores conditions; a wrong shape is an error."""

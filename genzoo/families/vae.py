@@ -145,7 +145,7 @@ class VAE(GenerativeModel):
         super().validation_step(batch, batch_idx)
         x, c = self.prepare(batch)
         if len(x) > 1:
-            self.log("active_units", float(self.active_units(x, c)), prog_bar=True, batch_size=len(x))
+            self.log("active_units", float(self.active_units(x, c)), prog_bar=True, batch_size=len(x), sync_dist=True)
 
     def on_fit_end(self) -> None:
         active = self.trainer.callback_metrics.get("active_units")
