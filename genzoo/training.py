@@ -88,42 +88,29 @@ def fit(
         seed=seed, lr=model.lr,
     )  # fmt: skip
     check_fit(model, data)
-    if folder is None:
-        with tempfile.TemporaryDirectory() as scratch:
-            return fit(
-                model, data, scratch, steps=steps, batch_size=batch_size, seed=seed, ema=ema, patience=patience,
-                check_every=check_every, augment=augment, progress=progress, **trainer_options,
-            )  # fmt: skip
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     monitor = model.monitor if model.likelihood != Likelihood.NONE and len(data.validation) else None
     rounds = Rounds.plan(len(data.train), batch_size, steps, check_every)
-    best, last = _checkpoints(folder, monitor, rounds)
-    stopping = (
-        Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False) if monitor else None
-    )
     clock = Clock()
-    # EMAWeightAveraging is the same, but averages the parameters one by one, which costs 5 % of the time
-    averages = WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=False)
-    guards = [clock, Guard(), RandomState(), averages]
-    if progress is not None:
-        guards.append(Progress(progress, rounds.steps))
-    with quiet():
+    with _kept(folder) as kept, quiet():
+        best, last = _checkpoints(kept, monitor, rounds)
+        callbacks = [clock, *_guards(monitor, patience, ema), *([best] if best else []), last]
+        if progress is not None:
+            callbacks.append(Progress(progress, rounds.steps))
         L.seed_everything(seed, verbose=False)
         trainer = L.Trainer(
             max_epochs=rounds.epochs,
             limit_train_batches=rounds.batches,
             check_val_every_n_epoch=rounds.every,
-            logger=CSVLogger(folder, name="log"),
-            callbacks=[c for c in (*guards, stopping, best, last) if c is not None],
+            logger=CSVLogger(kept, name="log"),
+            callbacks=callbacks,
             **_options(model, trainer_options),
         )
         batches = Data(_on_device(data, trainer), batch_size, augment=augment)
-        _run(trainer, model, batches, _resumable(model, folder / "last.ckpt"))
-    steps_done = trainer.fit_loop.epoch_loop.batch_progress.total.completed
-    checkpoint = torch.load(folder / ("best.ckpt" if best else "last.ckpt"), map_location="cpu", weights_only=True)
+        _run(trainer, model, batches, _resumable(model, kept / "last.ckpt"))
+        checkpoint = torch.load(kept / ("best.ckpt" if best else "last.ckpt"), map_location="cpu", weights_only=True)
+        gather_log(kept)
     model.load_state_dict(checkpoint["state_dict"])
-    gather_log(folder)
+    steps_done = trainer.fit_loop.epoch_loop.batch_progress.total.completed
     return Fitted(
         model=model.eval(),
         seconds=clock.seconds,
@@ -132,6 +119,17 @@ def fit(
         validation=float(best.best_model_score) if best and best.best_model_score is not None else None,
         stopped_early=steps_done < rounds.steps,
     )
+
+
+@contextmanager
+def _kept(folder: str | Path | None) -> Iterator[Path]:
+    """``folder``, made if need be, or one that is gone in the end."""
+    if folder is None:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield Path(scratch)
+    else:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        yield Path(folder)
 
 
 @dataclass(frozen=True)
@@ -183,6 +181,16 @@ def check_fit(model: GenerativeModel, data: DataSet) -> None:
         raise InputError(
             f"This {name} takes conditions of width {model.condition}, but those of {data.name} have {data.condition}."
         )
+
+
+def _guards(monitor: str | None, patience: int, ema: float) -> list[L.Callback]:
+    """What watches over every training: finite figures, the random state, averaged weights, patience."""
+    # EMAWeightAveraging is the same, but averages the parameters one by one, which costs 5 % of the time
+    averages = WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=False)
+    stopping = (
+        Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False) if monitor else None
+    )
+    return [callback for callback in (Guard(), RandomState(), averages, stopping) if callback is not None]
 
 
 def _checkpoints(folder: Path, monitor: str | None, rounds: Rounds) -> tuple[ModelCheckpoint | None, ModelCheckpoint]:
