@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -117,7 +117,8 @@ def _work(plan: "Plan", folder: Path, threads: int, sender: Connection) -> None:
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         first = (str(error).splitlines() or [""])[0]
         outcome = Outcome(failure=f"{type(error).__name__}: {first} (see {folder / 'error.txt'})")
-    sender.send(outcome)
+    with suppress(BrokenPipeError):  # the parent was killed: there is nobody left to tell
+        sender.send(outcome)
 
 
 class Lines:

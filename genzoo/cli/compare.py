@@ -108,6 +108,8 @@ class Bars:
     def outcome(self, i: int, outcome: Outcome) -> None:
         if outcome.row is None:
             self.bars.update(self.tasks[i], text="[red]failed[/]")
+            if not self.bars.console.is_terminal:
+                self.note(i, "failed")
             return
         from genzoo.evaluation.scorecard import summarise
 
@@ -123,7 +125,7 @@ def bars(screen: Console) -> Progress:
     """One bar for each run: steps, time so far and left, loss. A log file has none, a narrow terminal short ones."""
     return Progress(
         TextColumn("{task.description:<20}"),
-        BarColumn(bar_width=max(4, min(28, screen.width - 76))),
+        BarColumn(bar_width=max(4, min(28, screen.width - 71))),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),

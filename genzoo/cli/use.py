@@ -16,27 +16,8 @@ SPLITS = ("train", "validation", "test")
 
 def sample(arguments: Sequence[str]) -> int:
     """Samples of a run, as a picture or as an array."""
-    parser = Parser("sample", "Draws samples from a run's folder, or from the folder of a saved model.")
-    parser.add_argument("run", type=str, help="folder of a run or of a saved model")
-    parser.add_argument("--n", type=int, default=64, help="how many")
-    parser.add_argument(
-        "--label", type=int | None, default=None, help="class to draw, of a model trained with --conditional"
-    )
-    parser.add_argument(
-        "--condition", type=float, nargs="+", default=None, help="or the vector to draw for, as in --condition 0.5 -1"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same samples")
-    parser.add_argument("--out", type=str, default="samples.png", help="a .png for a picture, a .npz for the numbers")
-    options = parser.parse(arguments)
+    options = _sample_options(arguments)
     out = Path(options.out)
-    if options.n < 1:
-        raise InputError(f"--n must be at least 1, got {options.n}.")
-    if options.label is not None and options.condition is not None:
-        raise InputError(
-            "Give --label, for data with classes, or --condition, for data described by vectors; not both."
-        )
-    if out.suffix not in (".png", ".npz"):
-        raise InputError(f"Cannot write samples as {out.name!r}: expected a name that ends in .png or .npz.")
     console().print(f"Drawing {options.n} samples from {options.run}: loading torch …")
     import torch
 
@@ -61,6 +42,30 @@ def sample(arguments: Sequence[str]) -> int:
         grid(out, x, (-1.0, 1.0) if model.levels else None)
     console().print(f"Wrote {out}.")
     return 0
+
+
+def _sample_options(arguments: Sequence[str]) -> Any:
+    parser = Parser("sample", "Draws samples from a run's folder, or from the folder of a saved model.")
+    parser.add_argument("run", type=str, help="folder of a run or of a saved model")
+    parser.add_argument("--n", type=int, default=64, help="how many")
+    parser.add_argument(
+        "--label", type=int | None, default=None, help="class to draw, of a model trained with --conditional"
+    )
+    parser.add_argument(
+        "--condition", type=float, nargs="+", default=None, help="or the vector to draw for, as in --condition 0.5 -1"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same samples")
+    parser.add_argument("--out", type=str, default="samples.png", help="a .png for a picture, a .npz for the numbers")
+    options = parser.parse(arguments)
+    if options.n < 1:
+        raise InputError(f"--n must be at least 1, got {options.n}.")
+    if options.label is not None and options.condition is not None:
+        raise InputError(
+            "Give --label, for data with classes, or --condition, for data described by vectors; not both."
+        )
+    if Path(options.out).suffix not in (".png", ".npz"):
+        raise InputError(f"Cannot write samples as {options.out!r}: expected a name that ends in .png or .npz.")
+    return options
 
 
 def _condition(model: "GenerativeModel", plan: dict[str, Any], label: int | None, vector: Any) -> Any:
