@@ -64,6 +64,8 @@ class GenerativeModel(L.LightningModule, ABC):
             raise ValueError(f"event_shape must be a non-empty tuple of positive sizes, got {event_shape!r}.")
         if condition < 0 or levels < 0 or levels == 1:
             raise ValueError(f"condition must be >= 0 and levels 0 or >= 2, got {condition=}, {levels=}.")
+        if not lr > 0:
+            raise ValueError(f"lr must be positive, got {lr}.")
         self.event_shape = tuple(int(d) for d in event_shape)
         self.condition, self.levels, self.lr = condition, levels, lr
 
