@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -13,6 +14,14 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     choices = list(choices)
     close = get_close_matches(word.lower(), choices, n=1, cutoff=0.5)
     return f"Did you mean {close[0]!r}?" if close else f"Choose one of: {', '.join(choices)}."
+
+
+def refused(error: OSError, otherwise: str | Path = "") -> str:
+    """The sentence for what the system would not do: which file, and why; ``otherwise`` where it names no file."""
+    where = f" {error.filename or otherwise}".rstrip()
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"cannot write{where}: a file stands where a folder is needed. Choose another folder, or move that file."
+    return f"cannot read or write{where}: {error.strerror or error}."
 
 
 class TrainingError(RuntimeError):

@@ -64,6 +64,8 @@ class GenerativeModel(L.LightningModule, ABC):
             raise ValueError(f"event_shape must be a non-empty tuple of positive sizes, got {event_shape!r}.")
         if condition < 0 or levels < 0 or levels == 1:
             raise ValueError(f"condition must be >= 0 and levels 0 or >= 2, got {condition=}, {levels=}.")
+        if not lr > 0:
+            raise ValueError(f"lr must be positive, got {lr}.")
         self.event_shape = tuple(int(d) for d in event_shape)
         self.condition, self.levels, self.lr = condition, levels, lr
 
@@ -77,14 +79,24 @@ class GenerativeModel(L.LightningModule, ABC):
         """Log-density of each event, summed over its dimensions: ``(n,)``, nats per event; see `likelihood`."""
         raise NotImplementedError(f"{type(self).__name__} states no likelihood: it has samples, but no log p(x).")
 
+    @property
+    def unbiased(self) -> bool:
+        """Whether the mean of exp(`log_prob`) over its own draws is p(x | c), so that draws are importance weights.
+
+        A whole is unbiased if all its parts are: a VAE with a diffusion prior is not, since the prior's draws are not.
+        """
+        return self.likelihood == Likelihood.EXACT
+
     def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
         """The best statement about log p(x | c) that ``k`` draws of `log_prob`'s own randomness buy, ``(n,)`` nats.
 
-        The mean of k draws is valid for every bound and is the default. Families whose draws are importance weights
-        override it with the tighter log-mean-exp (Burda et al. 2016); an exact density ignores k.
+        Where draws are importance weights (`unbiased`), the tighter log-mean-exp of Burda et al. 2016; otherwise the plain
+        mean, which is valid for every bound. An exact density ignores k.
         """
         if self.likelihood == Likelihood.EXACT:
             return self.log_prob(x, c)
+        if self.unbiased:
+            return importance_weighted(self, x, c, k)
         return torch.stack([self.log_prob(x, c) for _ in range(k)]).mean(0)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -112,7 +124,7 @@ class GenerativeModel(L.LightningModule, ABC):
             return
         x, c = self.prepare(batch)
         nats = -self.bound(x, c, k=4).mean()
-        self.log("val_nats", nats, prog_bar=True, batch_size=len(x))
+        self.log("val_nats", nats, prog_bar=True, batch_size=len(x), sync_dist=True)
 
     def prepare(self, batch: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
         """The batch as this model reads it: an unconditional model ignores conditions; a wrong shape is an error."""

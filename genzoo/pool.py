@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -100,7 +100,7 @@ def _work(plan: "Plan", folder: Path, threads: int, sender: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
-    from genzoo.errors import InputError, TrainingError
+    from genzoo.errors import InputError, TrainingError, refused
     from genzoo.runs import execute
 
     if "OMP_NUM_THREADS" not in os.environ:  # which the user may have set for a reason
@@ -111,12 +111,14 @@ def _work(plan: "Plan", folder: Path, threads: int, sender: Connection) -> None:
     except (InputError, TrainingError) as error:
         outcome = Outcome(failure=str(error))
     except OSError as error:
-        outcome = Outcome(failure=f"cannot read or write {error.filename or folder}: {error.strerror or error}.")
+        outcome = Outcome(failure=refused(error, folder))
     except Exception as error:  # a bug in one family must not cost the others their results
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         first = (str(error).splitlines() or [""])[0]
         outcome = Outcome(failure=f"{type(error).__name__}: {first} (see {folder / 'error.txt'})")
-    sender.send(outcome)
+    with suppress(BrokenPipeError):  # the parent was killed: there is nobody left to tell
+        sender.send(outcome)
 
 
 class Lines:

@@ -25,14 +25,19 @@ def find(data: str, budget: str, family: str, file: str | Path | None = None) ->
     Raises:
         InputError: unknown budget, or a file that is missing or is not a recipe.
     """
-    if budget not in BUDGETS:
-        raise InputError(f"There is no budget {budget!r}. {nearest(budget, BUDGETS)}")
+    check_budget(budget)
     candidates = [Path(file)] if file else [folder() / f"{name}-{budget}.yaml" for name in (data, "default")]
     for path in candidates:
         families = read(path) if file or path.is_file() else {}
         if family.lower() in families:
             return families[family.lower()]
     return {section: {} for section in SECTIONS}
+
+
+def check_budget(budget: str) -> None:
+    """Raise `InputError` for a budget that there is not."""
+    if budget not in BUDGETS:
+        raise InputError(f"There is no budget {budget!r}. {nearest(budget, BUDGETS)}")
 
 
 def folder() -> Path:

@@ -4,7 +4,7 @@ The folder of a run::
 
     config.yaml    the plan, every argument resolved        model/         see `genzoo.store`
     run.json       versions, machine, commit, start         samples.npz    samples of the model
-    log.csv        the loss as it went                      row.json       its row of the scorecard, written last
+    log.csv        the loss as it went                      row.json       its row of the scorecard: it is finished
 """
 
 import inspect
@@ -12,7 +12,8 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -33,8 +34,8 @@ from genzoo.evaluation.cost import parameters, samples_per_second
 from genzoo.evaluation.likelihood import evaluate
 from genzoo.evaluation.scorecard import Row, figures
 from genzoo.model import GenerativeModel
-from genzoo.store import build, load, named, remove, save, whole
-from genzoo.training import Report, check_settings, fit
+from genzoo.store import build, load, named, remove, save, state, whole
+from genzoo.training import Fitted, Report, check_settings, fit
 
 FROM_DATA = ("event_shape", "condition", "levels")  # arguments that the data set decides
 NOT_SETTINGS = ("model", "data", "folder", "seed", "progress", "trainer_options")  # of `fit`: not the recipe's business
@@ -77,15 +78,18 @@ def plan(
     """
     made = named(family)
     found = recipes.find(data, budget, made.__name__, recipe)
+    arguments = _resolve(made, found["model"] | dict(model or {}), FROM_DATA, f"{made.__name__} has no argument")
     settings = _resolve(fit, found["train"] | dict(train or {}), NOT_SETTINGS, "Training has no setting")
-    check_settings(**settings)
+    check_settings(**settings, seed=seed)
+    if "lr" in arguments:
+        check_settings(lr=arguments["lr"])
     return Plan(
         family=made.__name__,
         data=data,
         seed=seed,
         budget=budget,
         conditional=conditional,
-        model=_resolve(made, found["model"] | dict(model or {}), FROM_DATA, f"{made.__name__} has no argument"),
+        model=arguments,
         train=settings,
         evaluate=_resolve(evaluate, found["evaluate"], NOT_MEASURES, "Evaluation has no setting"),
     )
@@ -113,28 +117,42 @@ def finished(wanted: Plan, folder: Path) -> Row | None:
     Raises:
         InputError: the folder holds a run of another plan.
     """
-    path = folder / "config.yaml"
+    if (before := _stored(folder / "config.yaml")) is None:
+        return None
+    if changes := _changes(before, asdict(wanted)):
+        raise InputError(f"{folder} holds a run with {changes}: choose another folder with --out, or delete that run.")
+    return _stored(folder / "row.json")
+
+
+def others(out: Path, plans: Sequence[Plan]) -> list[Plan]:
+    """Finished runs in ``out`` beside those of ``plans``, on the same data, budget and conditions: of one scorecard."""
+    names, kin = {p.name for p in plans}, {(p.data, p.budget, p.conditional) for p in plans}
+    found = []
+    for folder in sorted(path.parent for path in out.glob("*/row.json")):
+        with suppress(InputError, TypeError):  # whatever else lies there is not ours
+            other = Plan(**(_stored(folder / "config.yaml") or {}))
+            named(other.family)
+            if other.name == folder.name not in names and (other.data, other.budget, other.conditional) in kin:
+                found.append(other)
+    return found
+
+
+def _stored(path: Path) -> dict[str, Any] | None:
+    """The mapping in a run's YAML or JSON file, None where there is no such file; raises `InputError` if corrupt."""
     if not path.is_file():
         return None
+    parse = json.loads if path.suffix == ".json" else yaml.safe_load
     try:
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        changes = _changes(before, asdict(wanted))
-        if changes:
-            raise InputError(
-                f"{folder} holds a run with {changes}: choose another folder with --out, or delete that run."
-            )
-        row = folder / "row.json"
-        return json.loads(row.read_text(encoding="utf-8")) if row.is_file() else None
-    except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"The run in {folder} is corrupt ({error}): delete it, or choose another folder with --out."
-        ) from error
+        content = parse(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError):  # ValueError: not JSON, or not UTF-8
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is {state(path)}: delete that run, or choose another folder.")
+    return content
 
 
-def _changes(before: Any, now: dict[str, Any], prefix: str = "") -> str:
+def _changes(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:
     """ "width 32 instead of 64, ...": what a stored plan has that differs from this one."""
-    if not isinstance(before, dict):
-        return "an unreadable config.yaml"
     found = []
     for key in [*now, *(k for k in before if k not in now)]:
         old, new = before.get(key), now.get(key)
@@ -147,6 +165,8 @@ def _changes(before: Any, now: dict[str, Any], prefix: str = "") -> str:
 
 def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> Row:
     """Carry a plan out in ``folder`` and return its row: reuse a finished run, resume an interrupted one, else start.
+
+    ``samples_per_second`` stays null until `time_samples`, which waits for a quiet machine.
 
     Raises:
         InputError: the folder holds a run of another plan, or plan and data do not fit.
@@ -167,25 +187,49 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
     fitted = fit(model, data, folder, seed=wanted.seed, progress=report, **wanted.train)
     if report is not None:
         report(fitted.steps, fitted.steps, "evaluating")
-    row = {
-        "family": wanted.family,
-        "data": data.name,
-        "seed": wanted.seed,
-        "budget": wanted.budget,
-        "conditional": wanted.conditional,
-        "parameters": parameters(model),
-        "train_seconds": round(fitted.seconds, 2),
-        "steps": fitted.steps,
-        "best_step": fitted.best_step,
-        "validation_nats": fitted.validation,
-        **measure(model, data, progress=report, **wanted.evaluate),
-        **circumstances(),
-    }
+    row = _row(wanted, data, fitted, report)
     save(model, folder / "model", _card(row))
     np.savez_compressed(folder / "samples.npz", x=draw(model, data).numpy())
     _write_json(folder / "row.json", row)
     for leftover in ("best.ckpt", "last.ckpt"):
         remove(folder / leftover)
+    return row
+
+
+def _row(wanted: Plan, data: DataSet, fitted: Fitted, report: Report | None = None) -> Row:
+    """The row of a trained model: what was done, the likelihood of the test split, the cost, and under what."""
+    measured = evaluate(fitted.model, data, progress=report, **wanted.evaluate)
+    return {
+        "family": wanted.family,
+        "data": data.name,
+        "seed": wanted.seed,
+        "budget": wanted.budget,
+        "conditional": wanted.conditional,
+        "parameters": parameters(fitted.model),
+        "train_seconds": round(fitted.seconds, 2),
+        "steps": fitted.steps,
+        "best_step": fitted.best_step,
+        "validation_nats": fitted.validation,
+        **figures(measured, data),
+        "samples_per_second": None,
+        "evaluations_per_sample": fitted.model.evaluations_per_sample,
+        "evaluation": {name: value for name, value in measured.details.items() if name != "seconds"},
+        **circumstances(),
+    }
+
+
+def time_samples(folder: str | Path) -> Row:
+    """The row of the finished run in ``folder``, with its samples per second; they are measured once, then kept.
+
+    To be called when nothing else keeps the machine busy: runs that train side by side would slow each other's figure.
+    """
+    folder = Path(folder)
+    row = _stored(folder / "row.json")
+    if row is None:
+        raise InputError(f"The run in {folder} is not finished: run the same command again to resume it.")
+    if row["samples_per_second"] is None:
+        row["samples_per_second"] = round(samples_per_second(load(folder)), 2)
+        _write_json(folder / "row.json", row)
     return row
 
 
@@ -212,17 +256,6 @@ def _with_prior(wanted: Plan) -> dict[str, Any]:
     return arguments
 
 
-def measure(model: GenerativeModel, data: DataSet, split: str = "test", **settings: Any) -> Row:
-    """The entries of a row that are measured on a trained model: likelihood and cost."""
-    measured = evaluate(model, data, split, **settings)
-    return {
-        **figures(measured, data),
-        "samples_per_second": round(samples_per_second(model), 2),
-        "evaluations_per_sample": getattr(model, "evaluations_per_sample", None),
-        "evaluation": {name: value for name, value in measured.details.items() if name != "seconds"},
-    }
-
-
 def draw(model: GenerativeModel, data: DataSet, n: int | None = None, seed: int = 0) -> Tensor:
     """``n`` samples for the eye, on the CPU; of a conditional model, its classes in turn or test conditions."""
     n = n or (2000 if data.event_shape == (2,) else 40)
@@ -241,10 +274,7 @@ def load_run(path: str | Path) -> tuple[GenerativeModel, dict[str, Any]]:
     Raises:
         InputError: nothing there, not finished, or corrupt.
     """
-    path = Path(path)
-    model = load(path)
-    config = path / "config.yaml"
-    return model, yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    return load(path), _stored(Path(path) / "config.yaml") or {}
 
 
 # -------------------------------------------------------------------------------------------------------- provenance

@@ -134,11 +134,11 @@ def _read_folder(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path / CONFIG} is {_state(path / CONFIG)}: expected JSON ({error}).") from error
+        raise InputError(f"{path / CONFIG} is {state(path / CONFIG)}: expected JSON ({error}).") from error
     try:
         return config, load_file(path / WEIGHTS)
     except (SafetensorError, ValueError) as error:
-        raise InputError(f"{path / WEIGHTS} is {_state(path / WEIGHTS)}: expected safetensors ({error}).") from error
+        raise InputError(f"{path / WEIGHTS} is {state(path / WEIGHTS)}: expected safetensors ({error}).") from error
 
 
 def _read_checkpoint(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
@@ -149,7 +149,7 @@ def _read_checkpoint(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         return checkpoint["genzoo"], checkpoint["state_dict"]
     except Exception as error:  # torch.load fails in a dozen ways, and each means the same to the user
-        raise InputError(f"{path} is {_state(path)}: expected a Lightning checkpoint of a genzoo model.") from error
+        raise InputError(f"{path} is {state(path)}: expected a Lightning checkpoint of a genzoo model.") from error
 
 
 def _fill(model: GenerativeModel, weights: dict[str, torch.Tensor], path: Path) -> None:
@@ -162,7 +162,8 @@ def _fill(model: GenerativeModel, weights: dict[str, torch.Tensor], path: Path) 
         ) from error
 
 
-def _state(path: Path) -> str:
+def state(path: Path) -> str:
+    """What is wrong with a file that cannot be read: "corrupt" or "empty"."""
     return "corrupt" if path.stat().st_size else "empty"
 
 

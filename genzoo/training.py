@@ -84,47 +84,33 @@ def fit(
         TrainingError: the loss is no longer finite. The last good checkpoint stays in ``folder``.
     """
     check_settings(
-        steps=steps, batch_size=batch_size, patience=patience, check_every=check_every, ema=ema, augment=augment
-    )
+        steps=steps, batch_size=batch_size, patience=patience, check_every=check_every, ema=ema, augment=augment,
+        seed=seed, lr=model.lr,
+    )  # fmt: skip
     check_fit(model, data)
-    if folder is None:
-        with tempfile.TemporaryDirectory() as scratch:
-            return fit(
-                model, data, scratch, steps=steps, batch_size=batch_size, seed=seed, ema=ema, patience=patience,
-                check_every=check_every, augment=augment, progress=progress, **trainer_options,
-            )  # fmt: skip
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     monitor = model.monitor if model.likelihood != Likelihood.NONE and len(data.validation) else None
     rounds = Rounds.plan(len(data.train), batch_size, steps, check_every)
-    best, last = _checkpoints(folder, monitor, rounds)
-    stopping = (
-        EarlyStopping(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False)
-        if monitor
-        else None
-    )
     clock = Clock()
-    # EMAWeightAveraging is the same, but averages the parameters one by one, which costs 5 % of the time
-    averages = WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=False)
-    guards = [clock, Guard(), RandomState(), averages]
-    if progress is not None:
-        guards.append(Progress(progress, rounds.steps))
-    with quiet():
+    with _kept(folder) as kept, quiet():
+        best, last = _checkpoints(kept, monitor, rounds)
+        callbacks = [clock, *_guards(monitor, patience, ema), *([best] if best else []), last]
+        if progress is not None:
+            callbacks.append(Progress(progress, rounds.steps))
         L.seed_everything(seed, verbose=False)
         trainer = L.Trainer(
             max_epochs=rounds.epochs,
             limit_train_batches=rounds.batches,
             check_val_every_n_epoch=rounds.every,
-            logger=CSVLogger(folder, name="log"),
-            callbacks=[c for c in (*guards, stopping, best, last) if c is not None],
+            logger=CSVLogger(kept, name="log"),
+            callbacks=callbacks,
             **_options(model, trainer_options),
         )
         batches = Data(_on_device(data, trainer), batch_size, augment=augment)
-        _run(trainer, model, batches, _resumable(model, folder / "last.ckpt"))
-    steps_done = trainer.fit_loop.epoch_loop.batch_progress.total.completed
-    checkpoint = torch.load(folder / ("best.ckpt" if best else "last.ckpt"), map_location="cpu", weights_only=True)
+        _run(trainer, model, batches, _resumable(model, kept / "last.ckpt"))
+        checkpoint = torch.load(kept / ("best.ckpt" if best else "last.ckpt"), map_location="cpu", weights_only=True)
+        gather_log(kept)
     model.load_state_dict(checkpoint["state_dict"])
-    gather_log(folder)
+    steps_done = trainer.fit_loop.epoch_loop.batch_progress.total.completed
     return Fitted(
         model=model.eval(),
         seconds=clock.seconds,
@@ -133,6 +119,17 @@ def fit(
         validation=float(best.best_model_score) if best and best.best_model_score is not None else None,
         stopped_early=steps_done < rounds.steps,
     )
+
+
+@contextmanager
+def _kept(folder: str | Path | None) -> Iterator[Path]:
+    """``folder``, made if need be, or one that is gone in the end."""
+    if folder is None:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield Path(scratch)
+    else:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        yield Path(folder)
 
 
 @dataclass(frozen=True)
@@ -160,12 +157,16 @@ COUNTS, SHARES = ("steps", "batch_size", "patience", "check_every"), ("ema", "au
 
 
 def check_settings(**settings: Any) -> None:
-    """Raise `InputError` for a setting of `fit` that is out of range."""
+    """Raise `InputError` for a setting of `fit`, a seed or a learning rate that is out of range."""
     for name, value in settings.items():
         if name in COUNTS and not (isinstance(value, int) and value >= 1):
             raise InputError(f"{name} must be a whole number of at least 1, got {value}.")
         if name in SHARES and not (isinstance(value, float | int) and 0 <= value <= 1):
             raise InputError(f"{name} must be between 0 and 1, got {value}.")
+        if name == "seed" and not (isinstance(value, int) and 0 <= value < 2**32):
+            raise InputError(f"seed must be a whole number from 0 to {2**32 - 1}, got {value}.")
+        if name == "lr" and not (isinstance(value, float | int) and 0 < value < math.inf):
+            raise InputError(f"lr must be a number above 0, got {value}.")
 
 
 def check_fit(model: GenerativeModel, data: DataSet) -> None:
@@ -180,6 +181,16 @@ def check_fit(model: GenerativeModel, data: DataSet) -> None:
         raise InputError(
             f"This {name} takes conditions of width {model.condition}, but those of {data.name} have {data.condition}."
         )
+
+
+def _guards(monitor: str | None, patience: int, ema: float) -> list[L.Callback]:
+    """What watches over every training: finite figures, the random state, averaged weights, patience."""
+    # EMAWeightAveraging is the same, but averages the parameters one by one, which costs 5 % of the time
+    averages = WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=False)
+    stopping = (
+        Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False) if monitor else None
+    )
+    return [callback for callback in (Guard(), RandomState(), averages, stopping) if callback is not None]
 
 
 def _checkpoints(folder: Path, monitor: str | None, rounds: Rounds) -> tuple[ModelCheckpoint | None, ModelCheckpoint]:
@@ -285,6 +296,14 @@ class Guard(L.Callback):
                     f"Try a smaller lr (now {model.lr:g}), a larger batch_size, or another seed; "
                     "the last good checkpoint is kept."
                 )
+
+
+class Patience(EarlyStopping):
+    """Stops when validation has not improved for a while, and at once if that was so when the run was interrupted."""
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 class RandomState(L.Callback):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,6 +93,18 @@ def test_list_and_info(capsys):
 # ------------------------------------------------------------------------------------------ train, sample, evaluate
 
 
+def test_evaluate_anneals_where_it_is_asked_to(tmp_path, capsys):
+    """On data whose truth is known, with its claim, its direction, its bracket and its gap."""
+    out = str(tmp_path / "energy")
+    train = ["train", "energy", "--data", "moons", "--steps", "4", "--width", "8", "--buffer", "32", "--out", out]
+    assert main(train) == 0
+    capsys.readouterr()
+    assert main(["evaluate", out]) == 0 and "—" in capsys.readouterr().out
+    assert main(["evaluate", out, "--ais", "--ais-levels", "5", "--ais-chains", "4"]) == 0
+    text = capsys.readouterr().out
+    assert "≈" in text and "log Z between" in text and "flatter" in text
+
+
 def test_a_run_folder_says_how_it_came_to_be(run):
     folder = Path(run)
     assert {p.name for p in folder.iterdir()} == {
@@ -168,6 +181,23 @@ def test_compare_all_six_then_reuse_them(capsys):
     assert "train.batch_size 16 instead of 8" in capsys.readouterr().err
 
 
+def test_the_scorecard_of_a_folder_holds_all_its_runs(capsys):
+    path = recipe()
+    for families in ("vae", "flow"):
+        assert main(["compare", "--data", "moons", "--families", families, "--recipe", path, "--out", "out"]) == 0
+    printed = capsys.readouterr().out
+    assert "from before: vae-seed0" in printed and "━━ " not in printed  # no bars in a log file
+    rows = read("out/scorecard.json")
+    assert [row["family"] for row in rows] == ["Flow", "VAE"]
+    assert all(row["samples_per_second"] > 0 and row == json.loads(row_file(row).read_text()) for row in rows)
+    assert main(["compare", "--data", "digits", "--families", "gan", "--recipe", path, "--out", "out"]) == 0
+    assert [row["family"] for row in read("out/scorecard.json")] == ["GAN"]  # other data are another scorecard
+
+
+def row_file(row: dict) -> Path:
+    return Path("out", f"{row['family'].lower()}-seed{row['seed']}", "row.json")
+
+
 def test_one_family_that_fails_takes_no_other_with_it(capsys):
     path = Path(recipe())
     recipes = yaml.safe_load(path.read_text())
@@ -214,7 +244,10 @@ MISTAKES = {
     "train": "family",
     "train vea": "no family 'vea'. Did you mean 'vae'?",
     "train vae --widht 3": "no option --widht. Did you mean '--width'?",
-    "train vae --width wide": "width: Expected a int. Got value: wide",
+    "train vae --width wide": "--width: expected a whole number, got wide.",
+    "train --data moons": "family",
+    "train vae --data moons --lr -1": "lr must be a number above 0, got -1.0.",
+    "train vae --data moons --seed -1": "seed must be a whole number from 0",
     "train vae --data digts": "'digts'. Did you mean 'digits'?",
     "train vae --data moons --steps 0": "steps must be a whole number of at least 1",
     "train vae --budget huge": "no budget 'huge'",
@@ -225,14 +258,18 @@ MISTAKES = {
     "train vae --data nan.npz": "NaN",
     "train flow --data landmass --conditional": "no labels",
     "train diffusion --solver euler": "Unknown solver 'euler'",
-    "train vae --data moons --steps 1 --out file/run": "file",
+    "train vae --data moons --steps 1 --out file/run": "a file stands where a folder is needed",
     "compare --families vae fow": "no family 'fow'. Did you mean 'flow'?",
-    "compare --data moons --out file/out": "file",
+    "compare --data moons --out file/out": "a file stands where a folder is needed",
+    "compare --data moons --seeds 0 x": "--seeds: expected a whole number, got x.",
+    "compare --budget fulll": "no budget 'fulll'. Did you mean 'full'?",
     "compare --jobs -1": "--jobs must be 0 or more",
     "sample nothing": "no folder nothing",
     "sample empty": "holds no config.json",
     "sample empty --n 0": "--n must be at least 1",
+    "sample empty --label 1 --condition 1": "not both",
     "sample empty --out samples.jpg": "ends in .png or .npz",
+    "evaluate empty --ais --ais-levels 0": "--ais_levels must be at least 1, got 0",
     "evaluate empty --split tset": "no split 'tset'. Did you mean 'test'?",
     "info vea": "no family 'vea'. Did you mean 'vae'?",
 }
@@ -260,6 +297,25 @@ def test_use_of_a_run_on_what_it_cannot_do(run, capsys):
     for command, sentence in mistakes.items():
         assert main(command.split()) == 2
         assert sentence in capsys.readouterr().err
+
+
+def test_a_run_of_vectors_is_asked_for_with_vectors(capsys):
+    tiny = "--steps 1 --width 8 --depth 1 --batch-size 8 --conditional --out run"
+    assert main(["train", "--data", "biscuits", "gan", *tiny.split()]) == 0  # options may come first
+    assert main(["sample", "run", "--n", "3", "--condition", "0.5", "-1", "--out", "tins.npz"]) == 0
+    assert np.load("tins.npz")["x"].shape == (3, 1, 16, 16)
+    mistakes = {"--label 1": "give 2 numbers (height, width) with --condition", "--condition 1": "1 numbers, but"}
+    for asked, sentence in mistakes.items():
+        assert main(["sample", "run", *asked.split()]) == 2
+        assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "row.json"])
+def test_a_corrupt_run_is_named(run, name, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / name).write_text("[")
+    assert main(["train", "flow", *RUN, "--out", "run"]) == 2
+    assert f"run/{name} is corrupt" in capsys.readouterr().err
 
 
 def test_a_label_for_an_unconditional_model(capsys):

@@ -123,7 +123,7 @@ def test_a_distribution_over_levels_is_optimal_for_independent_features():
             return pmf.log().repeat(2).expand(len(x), -1)
 
     model = Diffusion((2,), levels=levels, prediction="levels", snr=(-9.0, 9.0), **TINY).double()
-    model.field = LogOdds()
+    model.fields[0] = LogOdds()
     values = grid.to_grid(torch.arange(levels), levels).double()
 
     z, snr = torch.randn(5, 2).double(), torch.linspace(-3, 3, 5).double()
@@ -143,7 +143,7 @@ def test_both_predictions_take_any_shape_and_train_every_parameter(shape):
     for prediction in ("v", "levels"):
         model = Diffusion(shape, levels=5, condition=3, prediction=prediction, steps=2, **TINY)
         with torch.no_grad():
-            model.field.head.weight.normal_(std=0.1)
+            model.fields[0].head.weight.normal_(std=0.1)
         model.loss(x, torch.tensor([0, 1, 2, -1])).sum().backward()
         assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
         assert model.sample(2).shape == (2, *shape)
@@ -231,3 +231,13 @@ def test_guidance_of_one_is_the_plain_conditional_and_of_zero_the_unconditional(
 def test_unknown_choices_are_refused_by_a_sentence_that_names_the_known_ones(words, arguments):
     with pytest.raises(ValueError, match=words):
         Diffusion((2,), **arguments)
+
+
+def test_members_train_on_their_own_share_and_answer_by_their_mean():
+    model = Diffusion((2,), width=8, members=2)
+    for field in model.fields:
+        torch.nn.init.normal_(field.head.weight)
+    x, e = torch.randn(4, 22), torch.randn(4, 16)
+    first, second = (field.eval()(x, e) for field in model.fields)
+    torch.testing.assert_close(model.eval().network(x, e), (first + second) / 2)
+    torch.testing.assert_close(model.train().network(x, e), torch.cat([first[:2], second[2:]]))

@@ -13,7 +13,7 @@ from genzoo import GAN, VAE, Energy, Flow, Likelihood
 from genzoo.data import DataSet, Split
 from genzoo.errors import InputError
 from genzoo.evaluation import evaluate, markdown, picture, read, samples_per_second, summarise, write, write_report
-from genzoo.evaluation.scorecard import baseline_rows, figures
+from genzoo.evaluation.scorecard import about_spread, baseline_rows, figures, legend
 from genzoo.model import GenerativeModel
 
 
@@ -127,6 +127,16 @@ def test_seeds_are_averaged_and_their_spread_is_shown():
     assert vae.cells[3:5] == ("1.50 M", "2.5 min")
 
 
+def test_the_spread_says_of_what_it_is():
+    assert about_spread(summarise(ROWS[:1])) == "± standard error over test events"
+    assert "over 2 seeds; where there is one" in about_spread(summarise(ROWS))
+
+
+def test_a_conditional_likelihood_is_said_to_be_one():
+    assert any("log p(x | c)" in line for line in legend(summarise([row("Flow", "exact", 1.0, conditional=True)])))
+    assert not any("log p(x | c)" in line for line in legend(summarise(ROWS)))
+
+
 def test_unlike_kinds_in_one_family_make_the_weakest_claim():
     (summary,) = summarise([row("Flow", "exact", 1.0), row("Flow", "bound", 1.0, seed=1)])
     assert summary.kind == Likelihood.BOUND
@@ -165,6 +175,15 @@ def test_the_table_explains_its_symbols():
         assert part in text
 
 
+def test_the_gap_to_the_truth_is_a_column_only_where_it_is_known():
+    gap = {"value": 0.25, "kind": "bound", "stderr": 0.01}
+    rows = [*ROWS[:3], row("Flow", "bound", 1.6, gap_to_truth=gap), row("Flow", "bound", 1.6, seed=1, gap_to_truth=gap),
+            row("Rectangle", "exact", None, gap_to_truth={"value": None, "kind": "exact", "stderr": None})]  # fmt: skip
+    text = markdown(rows)
+    assert "| ± | gap | params |" in text and "| **Flow** | ≤ 1.600 | 0.000 | ≤ 0.250 |" in text and "= ∞ |" in text
+    assert "gap: how much likelier" in text and "gap" not in markdown(ROWS)
+
+
 def test_a_scorecard_is_read_back_and_what_is_none_is_refused(tmp_path):
     path = tmp_path / "scorecard.json"
     write(ROWS, path)
@@ -192,6 +211,16 @@ def test_a_picture_has_a_row_or_a_panel_for_each_model(shape, tmp_path):
         sizes.append(image.shape[0])
         assert image[..., :3].std() > 0.02  # not blank
     assert sizes[1] > 1.5 * sizes[0]
+
+
+def test_small_images_come_in_two_rows_and_large_ones_in_one(tmp_path):
+    from matplotlib.image import imread
+
+    heights = {}
+    for n, side in ((20, 8), (40, 8), (20, 80), (40, 80)):
+        picture(tmp_path / "samples.png", {"Real data": np.random.rand(n, 1, side, side)})
+        heights[n, side] = imread(tmp_path / "samples.png").shape[0]
+    assert heights[40, 8] > heights[20, 8] + 40 and heights[40, 80] == heights[20, 80]
 
 
 def test_the_page_holds_everything_itself(tmp_path):

@@ -47,7 +47,7 @@ def rough(shape: tuple[int, ...], **options) -> Diffusion:
     """A network that does something, untrained: its head does not start at zero."""
     model = Diffusion(shape, width=8, fourier=1, **options).double().eval()
     with torch.no_grad():
-        model.field.head.weight.normal_(0, 0.3)
+        model.fields[0].head.weight.normal_(0, 0.3)
     return model
 
 

@@ -71,6 +71,19 @@ def test_the_best_weights_are_kept_and_training_stops_early(digits):
     assert fitted.validation is not None and math.isclose(now, fitted.validation, abs_tol=1e-3)
 
 
+def test_a_run_that_had_stopped_early_is_not_trained_further(digits, tmp_path):
+    """Killed between the end of training and whatever comes next."""
+    settings = {"steps": 60, "batch_size": 10, "check_every": 3, "patience": 2, "ema": 0.0}
+    model = new(Autoregressive, digits)
+    model.lr = 0.3
+    before = fit(model, digits, tmp_path, **settings)
+    model = new(Autoregressive, digits)
+    model.lr = 0.3
+    after = fit(model, digits, tmp_path, **settings)
+    assert before.stopped_early and after.stopped_early
+    assert (after.steps, after.best_step, after.validation) == (before.steps, before.best_step, before.validation)
+
+
 def test_without_a_figure_to_choose_by_the_last_average_is_kept(digits):
     fitted = fit(new(GAN, digits), digits, **SETTINGS)
     assert fitted.steps == 12 and fitted.best_step is None and fitted.validation is None
@@ -123,7 +136,11 @@ def test_another_model_s_checkpoint_is_refused(digits, tmp_path):
 
 @pytest.mark.parametrize(
     ("setting", "sentence"),
-    [({"steps": 0}, "steps must be a whole number of at least 1"), ({"ema": 1.5}, "ema must be between 0 and 1")],
+    [
+        ({"steps": 0}, "steps must be a whole number of at least 1"),
+        ({"ema": 1.5}, "ema must be between 0 and 1"),
+        ({"seed": -1}, "seed must be a whole number from 0"),
+    ],
 )
 def test_settings_out_of_range_are_named(setting, sentence, digits):
     with pytest.raises(InputError, match=sentence):

@@ -9,6 +9,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal
 import genzoo
 from genzoo import GAN, VAE, Autoregressive, Diffusion, Energy, Flow, Likelihood, grid
 from genzoo.data.dataset import DataSet, Split
+from genzoo.model import importance_weighted
 
 LATENT, NOISE = 2, 0.5
 TINY = {"width": 8, "components": 2}
@@ -183,3 +184,18 @@ def test_the_weight_of_the_divergence_warms_up_in_training_only():
     model.loss = lambda x, c=None: (seen.append(model.kl_weight), loss(x, c))[1]
     genzoo.fit(model, data_of(torch.randn(64, 3)), steps=8, batch_size=8, check_every=8, accelerator="cpu")
     assert seen == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
+
+
+def test_draws_of_a_diffusion_prior_are_not_taken_for_importance_weights():
+    torch.manual_seed(0)
+    x = torch.randn(64, 2)
+    for prior, unbiased in [(None, True), (Flow((2,), width=8), True), (Diffusion((2,), width=8), False)]:
+        model = VAE((2,), latent_shape=(2,), width=8, prior=prior).eval()
+        assert model.unbiased == unbiased
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(1)
+            bound = model.bound(x, k=16)
+            torch.manual_seed(1)
+            weighted = importance_weighted(model, x, None, k=16)
+        assert torch.equal(bound, weighted) == unbiased
+        assert unbiased or weighted.mean() > bound.mean() + 1  # nats that the wrong formula would have made up

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 
-from genzoo.errors import InputError, TrainingError, nearest
+from genzoo.errors import InputError, TrainingError, nearest, refused
 
 # verb -> (module with a function of that name, one line about it)
 VERBS = {
@@ -36,8 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.close()
         return 0
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        return _complain(f"cannot read or write{where}: {error.strerror or error}.", 2)
+        return _complain(refused(error), 2)
     except KeyboardInterrupt:
         again = (
             " Run the same command again to go on where it stopped."

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 
+from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
@@ -58,7 +59,7 @@ def info(arguments: Sequence[str]) -> int:
     table = Table("name", "type", "default", box=None, header_style="dim", padding=(0, 2))
     for parameter in inspect.signature(family).parameters.values():
         default = "(from the data)" if parameter.default is parameter.empty else repr(parameter.default)
-        table.add_row(f"[help.option]{parameter.name}[/]", _type(parameter.annotation), default)
+        table.add_row(f"[help.option]{parameter.name}[/]", escape(_type(parameter.annotation)), escape(default))
     out.print(table)
     out.print()
     out.print(Padding(inspect.getdoc(family) or "", (0, 2)), markup=False)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names
 from genzoo.errors import InputError, nearest
 from genzoo.pool import Outcome, cores, run_all
+from genzoo.recipes import check_budget
 
 if TYPE_CHECKING:
     from genzoo.runs import Plan
@@ -23,7 +26,8 @@ def compare(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     families, out = options.families, Path(options.out or f"runs/{Path(options.data).stem}-{options.budget}")
     screen = console()
-    screen.print(f"Comparing {', '.join(families)} on {options.data} ({options.budget} budget), into {out}.")
+    about = f"Comparing {', '.join(families)} on {options.data} ({options.budget} budget), into {out}."
+    screen.print(about, markup=False)
     with screen.status("Loading torch, lightning and the data"):
         from genzoo import runs
         from genzoo.data import load as load_data
@@ -40,14 +44,23 @@ def compare(arguments: Sequence[str]) -> int:
         screen.print(f"{done} of {len(plans)} runs were finished before and are reused.")
     outcomes = _train(plans, out, options.jobs or cores(), screen)
     failures = {plan.name: o.failure for plan, o in zip(plans, outcomes, strict=True) if o.failure}
-    rows = [outcome.row for outcome in outcomes if outcome.row]
-    if rows:
+    finished = [plan for plan, outcome in zip(plans, outcomes, strict=True) if outcome.row]
+    if more := runs.others(out, plans):
+        screen.print(f"The scorecard also holds what {out} has from before: {', '.join(p.name for p in more)}.")
+    if finished := sorted(finished + more, key=_place):
+        with screen.status("Timing samples, one model after another"):
+            rows = [runs.time_samples(out / plan.name) for plan in finished]
         with screen.status("Making table, picture and report"):
-            rows_and_baselines = _write(rows, plans, out, data, failures, _command(arguments))
+            rows_and_baselines = _write(rows, finished, out, data, failures, _command(arguments))
         _print(rows_and_baselines, out, screen)
     for name, sentence in failures.items():
-        screen.print(f"[bold red]{name} failed:[/] {sentence}", markup=True)
+        screen.print(f"[bold red]{name} failed:[/] {escape(sentence)}")
     return 1 if failures else 0
+
+
+def _place(plan: "Plan") -> tuple[int, int]:
+    """Families in the order they are registered in, then seeds."""
+    return family_names().index(plan.family.lower()), plan.seed
 
 
 def _options(arguments: Sequence[str]) -> Any:
@@ -67,6 +80,7 @@ def _options(arguments: Sequence[str]) -> Any:
     for family in options.families:
         if family not in names:
             raise InputError(f"There is no family {family!r}. {nearest(family, names)}")
+    check_budget(options.budget)
     if options.jobs < 0:
         raise InputError(f"--jobs must be 0 or more, got {options.jobs}.")
     return options
@@ -94,26 +108,30 @@ class Bars:
     def outcome(self, i: int, outcome: Outcome) -> None:
         if outcome.row is None:
             self.bars.update(self.tasks[i], text="[red]failed[/]")
+            if not self.bars.console.is_terminal:
+                self.note(i, "failed")
             return
         from genzoo.evaluation.scorecard import summarise
 
         (summary,) = summarise([outcome.row])
-        if not self.bars.console.is_terminal:  # a log file shows no bars until the end
-            self.bars.console.print(f"{self.names[i]}: {summary.figure}")
+        if not self.bars.console.is_terminal:  # a log file shows no bars
+            seconds = outcome.row["train_seconds"]
+            self.note(i, f"{summary.figure if summary.value else 'done'}, trained for {seconds:.0f} s")
         steps = outcome.row["steps"]
         self.bars.update(self.tasks[i], completed=steps, total=steps, text=f"[bold]{summary.figure}[/]")
 
 
 def bars(screen: Console) -> Progress:
-    """One bar for each run: steps, time so far and left, loss."""
+    """One bar for each run: steps, time so far and left, loss. A log file has none, a narrow terminal short ones."""
     return Progress(
         TextColumn("{task.description:<20}"),
-        BarColumn(bar_width=28),
+        BarColumn(bar_width=max(4, min(28, screen.width - 71))),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}"),
         console=screen,
+        disable=not screen.is_terminal,
     )
 
 
@@ -142,10 +160,11 @@ def _write(
 
 
 def _samples(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
-    """Real data, then the samples of each family's first finished seed."""
+    """Real data, drawn at random as samples are, then the samples of each family's first finished seed."""
     import numpy as np
 
-    samples = {"Real data": data.test.x[:2000].numpy()}
+    chosen = np.random.default_rng(0).permutation(len(data.test))[:2000]
+    samples = {"Real data": data.test.x[chosen].numpy()}
     for plan in plans:
         path = out / plan.name / "samples.npz"
         if plan.family not in samples and path.is_file():
@@ -155,19 +174,21 @@ def _samples(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
 
 
 def _print(rows: list[dict], out: Path, screen: Console) -> None:
-    from genzoo.evaluation.scorecard import EVALS, HEADERS, about_spread, legend, summarise
+    from genzoo.evaluation.scorecard import COST, about_spread, columns, legend, summarise
 
     summaries = summarise(rows)
+    screen.width = max(screen.width, 80)  # a narrower terminal may break the lines, but not lose a column
     table = Table(box=SIMPLE, header_style="dim", padding=(0, 1), show_edge=False)
-    table.add_column(HEADERS[0], no_wrap=True)
-    for header in (summaries[0].unit, *HEADERS[2:]):
+    headers, cells = columns(summaries)
+    table.add_column(headers[0], no_wrap=True)
+    for header in headers[1:]:
         table.add_column(header, justify="right", no_wrap=True)
     for i, summary in enumerate(summaries):
         last_of_kind = i + 1 == len(summaries) or summaries[i + 1].kind != summary.kind
-        table.add_row(*summary.cells, style="dim" if summary.baseline else "", end_section=last_of_kind)
+        table.add_row(*cells[i], style="dim" if summary.baseline else "", end_section=last_of_kind)
     screen.print(table)
-    for line in [*legend(summaries), f"{about_spread(summaries)}; {EVALS}; dim: closed-form baselines"]:
-        screen.print(f"  {line}", style="dim")
+    for line in [*legend(summaries), about_spread(summaries), COST, "dim: closed-form baselines, to beat"]:
+        screen.print(Padding(line, (0, 2)), style="dim")
     screen.print(f"\nWrote {out}/scorecard.json, samples.png and report.html.")
 
 

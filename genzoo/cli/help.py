@@ -19,6 +19,9 @@ THEME = Theme(
 )
 
 
+FLAGS = ("-h", "--help", "--conditional")  # the options that take no value
+
+
 class HelpHighlighter(RegexHighlighter):
     base_style = "help."
     highlights = [  # noqa: RUF012 (rich's own way)
@@ -26,6 +29,9 @@ class HelpHighlighter(RegexHighlighter):
         r"(?P<heading>^\w[\w ]*:)",
         r"(?P<default>\((?:type|required|default)[^)]*\)?\)?)",
     ]
+
+
+KINDS = {"int": "a whole number", "float": "a number", "tuple": "a list such as [16]", "bool": "true or false"}
 
 
 class Parser(ArgumentParser):
@@ -48,15 +54,27 @@ class Parser(ArgumentParser):
         options = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
         if unknown := re.search(r"[Uu]nrecognized arguments:.*?(--[\w.-]+)", message):
             return f"{self.prog} has no option {unknown[1]}. {nearest(unknown[1], options)}"
-        if wrong := re.search(r'"(.+?)":\s*(.*)', message, re.DOTALL):
+        if wrong := re.search(r'"(.+?)"[^:]*:\s*(.*)', message, re.DOTALL):
             expected = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", " ".join(wrong[2].split()))
-            return f"{self.prog}: {wrong[1]}: {expected}"
+            expected = re.sub(
+                r"Expected an? (\w+)\. Got value: ?", lambda m: f"expected {KINDS.get(m[1], m[1])}, got ", expected
+            )
+            return f"{self.prog}: --{wrong[1]}: {expected.rstrip() or 'nothing'}."
         return f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)."
 
 
 def _underscored(argument: str) -> str:
     name, equals, value = argument.partition("=")
     return "--" + name[2:].replace("-", "_") + equals + value if name.startswith("--") else argument
+
+
+def with_value(arguments: Sequence[str]) -> set[int]:
+    """The positions of arguments that are values of the option before them."""
+    return {
+        i + 1
+        for i, argument in enumerate(arguments)
+        if argument.startswith("-") and "=" not in argument and argument not in FLAGS
+    }
 
 
 def console() -> Console:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names
+from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, with_value
 from genzoo.errors import InputError, nearest
 
 PLANNED = ("family", "data", "budget", "recipe", "conditional", "seed")  # the options that `runs.plan` takes
@@ -13,7 +13,8 @@ PLANNED = ("family", "data", "budget", "recipe", "conditional", "seed")  # the o
 
 def train(arguments: Sequence[str]) -> int:
     """Train one model, evaluate it, and say where it is."""
-    family = next((a for a in arguments if not a.startswith("-")), None)
+    values = with_value(arguments)
+    family = next((a for i, a in enumerate(arguments) if not a.startswith("-") and i not in values), None)
     if family is not None:
         _known(family)
         console().print(f"Training {family.lower()}: loading torch and lightning …")
@@ -28,8 +29,8 @@ def train(arguments: Sequence[str]) -> int:
     )
     out = Path(getattr(given, "out", None) or Path("runs") / f"{Path(plan.data).stem}-{plan.name}")
     reused = runs.finished(plan, out) is not None
-    row = _with_bar(plan.name, lambda report: runs.execute(plan, out, report))
-    _say(row, out, reused)
+    _with_bar(plan.name, lambda report: runs.execute(plan, out, report))
+    _say(runs.time_samples(out), out, reused)
     return 0
 
 
@@ -89,8 +90,10 @@ def _with_bar(name: str, work: Callable[[Callable[[int, int, str], None]], Any])
     from genzoo.cli.compare import bars
 
     with bars(console()) as progress:
-        task = progress.add_task(name, total=None, text="")
-        return work(lambda done, total, text: progress.update(task, completed=done, total=total, text=text))
+        task = progress.add_task(name, total=None, text="", visible=False)  # until there is progress to show
+        return work(
+            lambda done, total, text: progress.update(task, completed=done, total=total, text=text, visible=True)
+        )
 
 
 def _say(row: dict[str, Any], out: Path, reused: bool) -> None:

@@ -1,38 +1,32 @@
 """``genzoo sample`` and ``genzoo evaluate``: use a trained model."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from genzoo.cli.help import Parser, add_data, console
 from genzoo.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from genzoo.model import GenerativeModel
 
 SPLITS = ("train", "validation", "test")
 
 
 def sample(arguments: Sequence[str]) -> int:
     """Samples of a run, as a picture or as an array."""
-    parser = Parser("sample", "Draws samples from a run's folder, or from the folder of a saved model.")
-    parser.add_argument("run", type=str, help="folder of a run or of a saved model")
-    parser.add_argument("--n", type=int, default=64, help="how many")
-    parser.add_argument(
-        "--label", type=int | None, default=None, help="class to draw, of a model trained with --conditional"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=str, default="samples.png", help="a .png for a picture, a .npz for the numbers")
-    options = parser.parse(arguments)
+    options = _sample_options(arguments)
     out = Path(options.out)
-    if options.n < 1:
-        raise InputError(f"--n must be at least 1, got {options.n}.")
-    if out.suffix not in (".png", ".npz"):
-        raise InputError(f"Cannot write samples as {out.name!r}: expected a name that ends in .png or .npz.")
     console().print(f"Drawing {options.n} samples from {options.run}: loading torch …")
     import torch
 
     from genzoo.runs import load_run
     from genzoo.store import whole
 
-    model, _ = load_run(options.run)
-    c = _labels(model, options.label, options.n)
+    model, plan = load_run(options.run)
+    c = _condition(model, plan, options.label, options.condition)
+    c = None if c is None else c.expand(options.n, *c.shape[1:])
     torch.manual_seed(options.seed)
     with torch.inference_mode():
         x = model.sample(options.n, c).cpu().numpy()
@@ -50,18 +44,61 @@ def sample(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _labels(model, label: int | None, n: int):
+def _sample_options(arguments: Sequence[str]) -> Any:
+    parser = Parser("sample", "Draws samples from a run's folder, or from the folder of a saved model.")
+    parser.add_argument("run", type=str, help="folder of a run or of a saved model")
+    parser.add_argument("--n", type=int, default=64, help="how many")
+    parser.add_argument(
+        "--label", type=int | None, default=None, help="class to draw, of a model trained with --conditional"
+    )
+    parser.add_argument(
+        "--condition", type=float, nargs="+", default=None, help="or the vector to draw for, as in --condition 0.5 -1"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same samples")
+    parser.add_argument("--out", type=str, default="samples.png", help="a .png for a picture, a .npz for the numbers")
+    options = parser.parse(arguments)
+    if options.n < 1:
+        raise InputError(f"--n must be at least 1, got {options.n}.")
+    if options.label is not None and options.condition is not None:
+        raise InputError(
+            "Give --label, for data with classes, or --condition, for data described by vectors; not both."
+        )
+    if Path(options.out).suffix not in (".png", ".npz"):
+        raise InputError(f"Cannot write samples as {options.out!r}: expected a name that ends in .png or .npz.")
+    return options
+
+
+def _condition(model: "GenerativeModel", plan: dict[str, Any], label: int | None, vector: Any) -> Any:
+    """What to draw for, as one label ``(1,)`` or one vector ``(1, width)``; None where nothing is asked."""
     import torch
 
-    if label is None:
+    if label is None and vector is None:
         return None
+    asked = "for a condition" if label is None else f"label {label}"
     if not model.condition:
         raise InputError(
-            f"This {type(model).__name__} is unconditional and cannot draw label {label}: train one with --conditional."
+            f"This {type(model).__name__} is unconditional and cannot draw {asked}: train one with --conditional."
         )
+    if label is None:
+        if len(vector) != model.condition:
+            raise InputError(f"--condition has {len(vector)} numbers, but this model's have {model.condition}.")
+        return torch.tensor([vector])
     if not 0 <= label < model.condition:
         raise InputError(f"There is no label {label}: expected one of 0 to {model.condition - 1}.")
-    return torch.full((n,), label)
+    if vectors := _vectors(plan):
+        raise InputError(f"{plan['data']} has no labels: give {vectors} with --condition.")
+    return torch.tensor([label])
+
+
+def _vectors(plan: dict[str, Any]) -> str:
+    """What describes the data of a run in place of labels: "2 numbers (height, width)"; "" for labels, or if unknown."""
+    from genzoo.data import load as load_data
+
+    with suppress(InputError, KeyError):  # a model outlives its data
+        data = load_data(plan["data"])
+        names = f" ({', '.join(data.features)})" if data.features else ""
+        return "" if data.classes else f"{data.condition} numbers{names}"
+    return ""
 
 
 def evaluate(arguments: Sequence[str]) -> int:
@@ -76,13 +113,15 @@ def evaluate(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--ais", action="store_true", help="anneal a likelihood for an energy model, a GAN or a VAE; takes minutes"
     )
-    parser.add_argument("--ais_levels", type=int, default=1000, help="temperatures of --ais")
-    parser.add_argument("--ais_chains", type=int, default=16, help="chains of --ais, for each normaliser or event")
+    parser.add_argument("--ais_levels", type=int, default=500, help="temperatures of --ais")
+    parser.add_argument(
+        "--ais_chains", type=int, default=0, help="chains of --ais; 0: 64 for an energy model, 4 for each event"
+    )
     parser.add_argument("--ais_events", type=int, default=100, help="events a GAN or a VAE is annealed for by --ais")
     options = parser.parse(arguments)
-    for name in ("ais_levels", "ais_chains", "ais_events"):
-        if options[name] < 1:
-            raise InputError(f"--{name} must be at least 1, got {options[name]}.")
+    for name, least in {"ais_levels": 1, "ais_chains": 0, "ais_events": 1}.items():
+        if options[name] < least:
+            raise InputError(f"--{name} must be at least {least}, got {options[name]}.")
     if options.split not in SPLITS:
         raise InputError(f"There is no split {options.split!r}. {nearest(options.split, SPLITS)}")
     if options.k < 1:
@@ -92,7 +131,7 @@ def evaluate(arguments: Sequence[str]) -> int:
     from genzoo.data import load as load_data
     from genzoo.evaluation import likelihood
     from genzoo.evaluation.cost import parameters, samples_per_second
-    from genzoo.evaluation.scorecard import MEANING
+    from genzoo.evaluation.scorecard import MEANING, significant
     from genzoo.runs import load_run
     from genzoo.training import check_fit
 
@@ -114,7 +153,7 @@ def evaluate(arguments: Sequence[str]) -> int:
     out.print(f"  {measured.kind.symbol} {measured.details.get('reason') or MEANING[measured.kind]}", style="dim")
     for line in _about(measured):
         out.print(f"  {line}", style="dim")
-    out.print(f"{parameters(model):,} parameters, {samples_per_second(model):.3g} samples/s")
+    out.print(f"{parameters(model):,} parameters, {significant(samples_per_second(model))} samples/s")
     return 0
 
 

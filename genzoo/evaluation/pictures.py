@@ -1,4 +1,4 @@
-"""Samples side by side with real data: one labelled row of images, or one panel of points, for each model."""
+"""Samples side by side with real data: labelled rows of images, or one panel of points, for each model."""
 
 import math
 from collections.abc import Mapping
@@ -9,6 +9,8 @@ import numpy as np
 from genzoo.store import whole
 
 PIXELS = 48  # least side of a small image in the picture, so that pixels stay crisp
+SMALL = 64  # up to this side there is room for two rows of each model's images
+GAP = 4  # pixels between images
 INK, PAPER = "#1b2a41", "white"
 
 
@@ -37,12 +39,9 @@ def grid(path: str | Path, events: np.ndarray, limits: tuple[float, float] | Non
     from matplotlib.image import imsave
 
     low, high = limits or (events.min(), events.max())
-    columns = math.ceil(math.sqrt(len(events)))
     scaled = (events - low) / max(high - low, 1e-9)
-    strips = [_strip(scaled[i : i + columns], columns) for i in range(0, len(events), columns)]
-    gap = np.ones((4, strips[0].shape[1], 3))
     with whole(Path(path)) as draft:
-        imsave(draft, np.concatenate([part for strip in strips for part in (strip, gap)][:-1]))
+        imsave(draft, _stack(scaled, math.ceil(math.sqrt(len(events)))))
     return None
 
 
@@ -63,16 +62,20 @@ def _points(figure, samples: Mapping[str, np.ndarray]) -> None:
 
 def _rows(figure, samples: Mapping[str, np.ndarray], columns: int) -> None:
     columns = min(columns, max(len(events) for events in samples.values()))
-    low, high = (f(next(iter(samples.values()))) for f in (np.min, np.max))
+    real = next(iter(samples.values()))
+    low, high = real.min(), real.max()
+    most = columns * (2 if max(_as_image(real[0]).shape[:2]) <= SMALL else 1)
     strips = {
-        label: _strip((events[:columns] - low) / max(high - low, 1e-9), columns) for label, events in samples.items()
+        label: _stack((events[:most] - low) / max(high - low, 1e-9), columns) for label, events in samples.items()
     }
-    height, width = next(iter(strips.values())).shape[:2]
-    left, gap = 150, 10  # pixels: of the labels, and between rows
-    across, total = left + width + gap, (height + gap) * len(strips) + gap
+    width = next(iter(strips.values())).shape[1]
+    left, gap = 150, 14  # pixels: of the labels, and between models
+    across, total = left + width + gap, sum(strip.shape[0] + gap for strip in strips.values()) + gap
     figure.set_size_inches(across / 100, total / 100)
+    bottom = total
     for i, (label, strip) in enumerate(strips.items()):
-        bottom = total - (height + gap) * (i + 1)
+        height = strip.shape[0]
+        bottom -= height + gap
         axis = figure.add_axes((left / across, bottom / total, width / across, height / total))
         axis.imshow(strip, interpolation="nearest", aspect="auto")
         axis.axis("off")
@@ -80,12 +83,19 @@ def _rows(figure, samples: Mapping[str, np.ndarray], columns: int) -> None:
         figure.text(*place, label, ha="right", va="center", fontsize=12, color=INK, weight=weight)
 
 
+def _stack(events: np.ndarray, columns: int) -> np.ndarray:
+    """Events with values in [0, 1] in rows of ``columns`` as one RGB image."""
+    rows = [_strip(events[i : i + columns], columns) for i in range(0, len(events), columns)]
+    gap = np.ones((GAP, rows[0].shape[1], 3))
+    return np.concatenate([part for row in rows for part in (row, gap)][:-1])
+
+
 def _strip(events: np.ndarray, columns: int) -> np.ndarray:
     """Events with values in [0, 1] side by side as one RGB image, each pixel a square."""
     images = [_enlarge(_as_image(event)) for event in events]
     blank = np.ones_like(images[0])
     images += [blank] * (columns - len(images))
-    gap = np.ones((images[0].shape[0], 4, 3))
+    gap = np.ones((images[0].shape[0], GAP, 3))
     return np.concatenate([part for image in images for part in (image, gap)][:-1], 1)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genzoo.evaluation.scorecard import EVALS, HEADERS, Row, about_spread, legend, summarise
+from genzoo.evaluation.scorecard import COST, Row, about_spread, columns, legend, summarise
 from genzoo.store import whole
 
 WIDTH, HEIGHT = 300, 120  # of a loss curve, in SVG units
@@ -42,14 +42,15 @@ def write_report(
         undefined=StrictUndefined,
     )
     summaries = summarise(rows)
+    headers, cells = columns(summaries)
     page = environment.get_template("report.html.jinja").render(
         title=title,
         about=about,
         command=command,
-        headers=(HEADERS[0], summaries[0].unit if summaries else "", *HEADERS[2:]),
-        summaries=summaries,
+        headers=headers,
+        rows=list(zip(summaries, cells, strict=True)),
         legend=legend(summaries),
-        spread=f"{about_spread(summaries)}; {EVALS}",
+        spread=f"{about_spread(summaries)}; {COST}",
         picture=base64.b64encode(Path(picture).read_bytes()).decode() if picture else "",
         curves=[_curve(name, Path(log)) for name, log in (logs or {}).items() if Path(log).is_file()],
         failures=failures or {},

@@ -37,7 +37,14 @@ MEANING = {
 }
 LEGEND = "Less is better, but only among figures of one kind: unlike kinds are not ranked together."
 HEADERS = ("model", "", "±", "params", "training", "samples/s", "evals")  # the second is the unit
-EVALS = "evals: network evaluations for one sample"
+GAP = (
+    "gap: how much likelier the data is under the truth, KL(p_data || p_model), with the claim of the figure beside it"
+)
+COST = (
+    "training: wall-clock time on the run's share of the cores; samples/s: in batches, one model at a time; "
+    "evals: network evaluations for one sample"
+)
+CONDITIONAL = "log p(x | c): the models are told the labels or conditions, the baselines are not"
 
 
 # --------------------------------------------------------------------------------------------------------------- rows
@@ -106,10 +113,12 @@ class Summary:
     family: str
     data: str
     baseline: bool
+    conditional: bool
     kind: Likelihood
     value: float | None
     spread: float | None
     unit: str
+    gap: float | None
     seeds: int
     parameters: float | None
     train_seconds: float | None
@@ -124,6 +133,13 @@ class Summary:
         return f"{self.kind.symbol} {'∞' if self.value is None else f'{self.value:.3f}'}"
 
     @property
+    def gap_figure(self) -> str:
+        """The gap to the truth as it is printed, with the symbol of the figure that it comes from; empty where unknown."""
+        if self.gap is None:
+            return ""
+        return f"{self.kind.symbol} {'∞' if self.gap == inf else f'{self.gap:.3f}'}"
+
+    @property
     def cells(self) -> tuple[str, ...]:
         """The printed cells of the table, under `HEADERS` (whose second is the unit)."""
         return (
@@ -132,7 +148,7 @@ class Summary:
             "" if self.spread is None else f"{self.spread:.3f}",
             _count(self.parameters),
             _duration(self.train_seconds),
-            _significant(self.samples_per_second),
+            significant(self.samples_per_second),
             "" if self.evaluations_per_sample is None else f"{self.evaluations_per_sample:g}",
         )
 
@@ -155,43 +171,66 @@ def _summary(rows: list[Row]) -> Summary:
         family=rows[0]["family"],
         data=rows[0].get("data", ""),
         baseline=bool(rows[0].get("baseline")),
+        conditional=bool(rows[0].get("conditional")),
         kind=kind,
         value=mean(values) if complete else None,
         spread=spread if complete else None,
         unit="bits/dim" if rows[0].get("bits_per_dim") else "nats",
+        gap=_gap(rows),
         seeds=len(rows),
         **{name: _mean(row.get(name) for row in rows) for name in COSTS},
     )
 
 
+def _gap(rows: list[Row]) -> float | None:
+    """The mean gap to the truth; infinite where a model rules an event out, None where a row knows of no gap."""
+    gaps: list[Row] = [row.get("gap_to_truth") or {"kind": "none"} for row in rows]
+    if any(gap["kind"] == "none" for gap in gaps):
+        return None
+    return mean(inf if gap["value"] is None else float(gap["value"]) for gap in gaps)
+
+
 COSTS = ("parameters", "train_seconds", "samples_per_second", "evaluations_per_sample")
+
+
+def columns(summaries: Sequence[Summary]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headers of the table, and the printed cells of each summary; a column "gap" where the truth about the data is known."""
+    known = any(summary.gap is not None for summary in summaries)
+    headers = (HEADERS[0], summaries[0].unit if summaries else "", HEADERS[2], *["gap"] * known, *HEADERS[3:])
+    return headers, [(*s.cells[:3], *[s.gap_figure] * known, *s.cells[3:]) for s in summaries]
 
 
 def legend(summaries: Iterable[Summary]) -> list[str]:
     """What each symbol in the table means, and what may not be compared."""
+    summaries = list(summaries)
     kinds = sorted({summary.kind for summary in summaries})
-    return [f"{kind.symbol} {MEANING[kind]}" for kind in kinds] + [LEGEND]
+    told = [CONDITIONAL] if any(summary.conditional for summary in summaries) else []
+    told += [GAP] if any(summary.gap is not None for summary in summaries) else []
+    return [f"{kind.symbol} {MEANING[kind]}" for kind in kinds] + told + [LEGEND]
 
 
 def about_spread(summaries: Sequence[Summary]) -> str:
     """What the column ± holds."""
-    seeds = max((s.seeds for s in summaries), default=1)
-    return f"± standard deviation over {seeds} seeds" if seeds > 1 else "± standard error over test events"
+    several = sorted({s.seeds for s in summaries if s.seeds > 1})
+    if not several:
+        return "± standard error over test events"
+    counts = " or ".join(map(str, several))
+    return f"± standard deviation over {counts} seeds; where there is one, standard error over test events"
 
 
 def markdown(rows: Iterable[Row]) -> str:
     """The table in Markdown, baselines in italics, with its legend: for a README made from a record."""
     summaries = summarise(rows)
-    unit = summaries[0].unit if summaries else ""
-    lines = [_line((HEADERS[0], unit, *HEADERS[2:])), _line(["---", *["---:"] * (len(HEADERS) - 1)])]
-    for summary in summaries:
+    headers, rows_of_cells = columns(summaries)
+    lines = [_line(headers), _line(["---", *["---:"] * (len(headers) - 1)])]
+    for summary, cells in zip(summaries, rows_of_cells, strict=True):
         name = f"*{summary.family}*" if summary.baseline else f"**{summary.family}**"
-        lines.append(_line((name, *summary.cells[1:])))
+        lines.append(_line((name, *cells[1:])))
     return (
         "\n".join(lines)
         + "\n\n"
         + "; ".join(legend(summaries)[:-1])
-        + f"; {about_spread(summaries)}; {EVALS}. {LEGEND}\n"
+        + f"; {about_spread(summaries)}; {COST}. {LEGEND}\n"
     )
 
 
@@ -216,7 +255,7 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
-def _significant(value: float | None) -> str:
+def significant(value: float | None) -> str:
     """Two significant figures: timings are no better than that."""
     if value is None or value <= 0:
         return ""

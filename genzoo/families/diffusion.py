@@ -27,14 +27,15 @@ surroundings suggest them*, and Bayes' rule adds what the feature's own noisy va
     \hat x_i = \sum_k \ell_k \, \operatorname{softmax}_k\!\big(f_{ik}(z, \lambda) - (z_i - \alpha \ell_k)^2 / 2 \sigma^2\big)
 
 References: Kingma et al. 2021, *Variational diffusion models* (bound, eq. 11-18; Fourier features); Salimans & Ho 2022,
-*Progressive distillation* (v-prediction); Song et al. 2021, *DDIM*; Lu et al. 2022, *DPM-Solver++* (second order).
+*Progressive distillation* (v-prediction); Song et al. 2021, *DDIM*; Lu et al. 2022, *DPM-Solver++* (second order);
+Lakshminarayanan et al. 2017, *Deep ensembles*.
 """
 
 import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Normal
 
 from genzoo import grid
@@ -55,6 +56,8 @@ class Diffusion(GenerativeModel):
             error of v under the cosine schedule, which favours what the eye sees.
         prediction: "v" for v-prediction, or "levels" for a distribution over the levels of each feature (discrete data only).
         fourier: number of frequencies 1, 2, 4, ... at which sines and cosines of the noisy event are fed in beside it.
+        members: networks whose predictions are averaged. On a small data set one network soon learns the examples by heart,
+            and the errors that several make so differ; their mean is one denoiser, and the bound is its bound.
         solver, steps: default sampler, "ancestral", "ddim" or "second-order", and its number of network evaluations.
     """
 
@@ -62,7 +65,8 @@ class Diffusion(GenerativeModel):
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3, width: int = 64,
                  depth: int = 1, dropout: float = 0.0, snr: tuple[float, float] = (-5.0, 9.0), schedule: str = "uniform",
-                 prediction: str = "v", fourier: int = 5, solver: str = "second-order", steps: int = 50):  # fmt: skip
+                 prediction: str = "v", fourier: int = 5, members: int = 1, solver: str = "second-order",
+                 steps: int = 50):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
         if solver not in SOLVERS:
             raise ValueError(f"Unknown solver {solver!r}: expected one of {', '.join(SOLVERS)}.")
@@ -73,24 +77,33 @@ class Diffusion(GenerativeModel):
                 f"Unknown prediction {prediction!r}: expected v, or levels where the data has levels ({levels=})."
             )
         self.width, self.depth, self.dropout, self.snr = width, depth, dropout, tuple(snr)
-        self.schedule, self.prediction, self.fourier = schedule, prediction, fourier
+        self.schedule, self.prediction, self.fourier, self.members = schedule, prediction, fourier, members
         self.solver, self.steps = solver, steps
         self.latent_shape = self.event_shape
         channels = self.event_shape[0] if is_image(self.event_shape) else self.dims
         self.embed = Condition(condition, 2 * width)
         self.time = Fourier(2 * width)
         inputs, outputs = (1 + 2 * fourier) * channels, levels * channels if prediction == "levels" else None
-        self.field = Field(self.event_shape, 2 * width, width, depth, dropout, inputs, outputs)
+        self.fields = nn.ModuleList(
+            Field(self.event_shape, 2 * width, width, depth, dropout, inputs, outputs) for _ in range(members)
+        )
 
     # ------------------------------------------------------------------------------------------------------- network
 
     def v(self, z: Tensor, snr: Tensor, c: Tensor | None) -> Tensor:
         """Predicted v = alpha epsilon - sigma x, of z's shape; ``snr`` is the log-SNR of each row, ``(n,)``."""
         waves = [wave(z * (math.pi * 2**i)) for i in range(self.fourier) for wave in (torch.sin, torch.cos)]
-        raw = self.field(torch.cat([z, *waves], 1), self.embed(c, len(z)) + self.time(snr))
+        raw = self.network(torch.cat([z, *waves], 1), self.embed(c, len(z)) + self.time(snr))
         if self.prediction == "v":
             return raw
         return (alpha(snr, z) * z - self.expected_level(raw, z, snr)) / sigma(snr, z)
+
+    def network(self, inputs: Tensor, embedding: Tensor) -> Tensor:
+        """The mean of all members' answers; in training each answers for its own share of the batch alone."""
+        if not self.training:
+            return torch.stack([field(inputs, embedding) for field in self.fields]).mean(0)
+        shares = zip(inputs.chunk(self.members), embedding.chunk(self.members), strict=True)
+        return torch.cat([field(*share) for field, share in zip(self.fields, shares, strict=False)])
 
     def expected_level(self, raw: Tensor, z: Tensor, snr: Tensor) -> Tensor:
         """E[x | z] of discrete data: log-odds of the levels from the network plus the evidence of each feature's own value."""
@@ -170,7 +183,7 @@ class Diffusion(GenerativeModel):
 
     @property
     def evaluations_per_sample(self) -> int:
-        """One for each step of the solver, and one to remove the last noise."""
+        """One for each step of the solver, and one to remove the last noise (of each member, side by side)."""
         return self.steps + 1
 
     def solve(self, z: Tensor, c: Tensor | None, guidance: float, solver: str | None, steps: int | None) -> Tensor:

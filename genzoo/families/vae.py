@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
 from genzoo.distributions import diagonal_normal, feature_mixture
-from genzoo.model import GenerativeModel, Likelihood, importance_weighted
+from genzoo.model import GenerativeModel, Likelihood
 from genzoo.nets import Condition, Decoder, Encoder
 
 
@@ -94,9 +94,10 @@ class VAE(GenerativeModel):
         log_likelihood, minus_kl = self.terms(x, c)
         return log_likelihood + minus_kl
 
-    def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """Importance-weighted bound with k draws (Burda et al. 2016, eq. 8); the ELBO for k = 1. ``(n,)`` nats."""
-        return importance_weighted(self, x, c, k)
+    @property
+    def unbiased(self) -> bool:
+        """Yes, so `bound` is the importance-weighted one; unless the prior's own draws are not importance weights."""
+        return self.prior is None or self.prior.unbiased
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         log_likelihood, minus_kl = self.terms(x, c)
@@ -145,7 +146,7 @@ class VAE(GenerativeModel):
         super().validation_step(batch, batch_idx)
         x, c = self.prepare(batch)
         if len(x) > 1:
-            self.log("active_units", float(self.active_units(x, c)), prog_bar=True, batch_size=len(x))
+            self.log("active_units", float(self.active_units(x, c)), prog_bar=True, batch_size=len(x), sync_dist=True)
 
     def on_fit_end(self) -> None:
         active = self.trainer.callback_metrics.get("active_units")
