@@ -6,7 +6,7 @@ r"""The normaliser of an energy model, between two bounds, and the likelihood th
 
 log Z comes from annealed importance sampling (`genzoo.evaluation.annealing`) out of a Gaussian that is fitted to data and
 chains. All of it runs in the coordinates u in which that Gaussian is standard, x = m + L u: narrow and wide directions then
-ask for the same step, and the volume log|det L| enters log Z once.
+ask for the same step, and the volume, the log-determinant of L, enters log Z once.
 
 The forward run under-estimates log Z, and so it *flatters* the model. The reverse run would over-estimate it if it started
 from exact samples; long-run chains stand in for those, which makes the upper end a heuristic. The likelihood reported is the
