@@ -66,7 +66,7 @@ def test_the_uniform_schedule_trains_on_the_bound():
     torch.manual_seed(1)
     loss = model.loss(x)
     torch.manual_seed(1)
-    torch.testing.assert_close(loss, model.diffusion_loss(x, None))
+    torch.testing.assert_close(loss, -model.log_prob(x))
 
 
 def test_stratified_draws_of_time_spread_the_bound_less():
@@ -139,12 +139,12 @@ def test_a_distribution_over_levels_is_optimal_for_independent_features():
 
 @pytest.mark.parametrize("shape", [(2,), (2, 3), (1, 5, 4), (3, 4, 4)])
 def test_both_predictions_take_any_shape_and_train_every_parameter(shape):
-    x = grid.quantise(torch.rand(4, *shape) * 2 - 1, 5)
+    x = grid.quantise(torch.rand(32, *shape) * 2 - 1, 5)  # enough for each condition to meet noise worth removing
     for prediction in ("v", "levels"):
         model = Diffusion(shape, levels=5, condition=3, prediction=prediction, steps=2, **TINY)
         with torch.no_grad():
             model.fields[0].head.weight.normal_(std=0.1)
-        model.loss(x, torch.tensor([0, 1, 2, -1])).sum().backward()
+        model.loss(x, torch.tensor([0, 1, 2, -1]).repeat(8)).sum().backward()
         assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
         assert model.sample(2).shape == (2, *shape)
 

@@ -130,9 +130,9 @@ class Diffusion(GenerativeModel):
     # ---------------------------------------------------------------------------------------------------------- loss
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """E ||v - v_hat||^2, weighted so that it is the bound ("uniform") or left as it is ("cosine"); ``(n,)``."""
+        """Minus the bound ("uniform"), or the plain E ||v - v_hat||^2 under the cosine schedule ("cosine"); ``(n,)``."""
         if self.schedule == "uniform":
-            return self.diffusion_loss(x, c)
+            return super().loss(x, c)
         t = stratified(len(x), x).clamp(1e-4, 1 - 1e-4)
         snr = (-2 * torch.log(torch.tan(math.pi / 2 * t))).clamp(*self.snr)
         return self.squared_error(x, snr, c)
