@@ -39,6 +39,7 @@ from genzoo.training import Fitted, Report, check_settings, fit
 
 FROM_DATA = ("event_shape", "condition", "levels")  # arguments that the data set decides
 NOT_SETTINGS = ("model", "data", "folder", "seed", "progress", "trainer_options")  # of `fit`: not the recipe's business
+NOT_MEASURES = ("model", "data", "split", "seed", "progress")  # of `evaluate`: likewise
 PACKAGES = ("torch", "lightning", "nflows", "numpy", "scikit-learn")
 
 
@@ -90,7 +91,7 @@ def plan(
         conditional=conditional,
         model=arguments,
         train=settings,
-        evaluate=_resolve(evaluate, found["evaluate"], ("model", "data", "split", "seed"), "Evaluation has no setting"),
+        evaluate=_resolve(evaluate, found["evaluate"], NOT_MEASURES, "Evaluation has no setting"),
     )
 
 
@@ -186,7 +187,7 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
     fitted = fit(model, data, folder, seed=wanted.seed, progress=report, **wanted.train)
     if report is not None:
         report(fitted.steps, fitted.steps, "evaluating")
-    row = _row(wanted, data, fitted)
+    row = _row(wanted, data, fitted, report)
     save(model, folder / "model", _card(row))
     np.savez_compressed(folder / "samples.npz", x=draw(model, data).numpy())
     _write_json(folder / "row.json", row)
@@ -195,9 +196,9 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
     return row
 
 
-def _row(wanted: Plan, data: DataSet, fitted: Fitted) -> Row:
+def _row(wanted: Plan, data: DataSet, fitted: Fitted, report: Report | None = None) -> Row:
     """The row of a trained model: what was done, the likelihood of the test split, the cost, and under what."""
-    measured = evaluate(fitted.model, data, **wanted.evaluate)
+    measured = evaluate(fitted.model, data, progress=report, **wanted.evaluate)
     return {
         "family": wanted.family,
         "data": data.name,

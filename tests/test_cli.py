@@ -93,6 +93,18 @@ def test_list_and_info(capsys):
 # ------------------------------------------------------------------------------------------ train, sample, evaluate
 
 
+def test_evaluate_anneals_where_it_is_asked_to(tmp_path, capsys):
+    """On data whose truth is known, with its claim, its direction, its bracket and its gap."""
+    out = str(tmp_path / "energy")
+    train = ["train", "energy", "--data", "moons", "--steps", "4", "--width", "8", "--buffer", "32", "--out", out]
+    assert main(train) == 0
+    capsys.readouterr()
+    assert main(["evaluate", out]) == 0 and "—" in capsys.readouterr().out
+    assert main(["evaluate", out, "--ais", "--ais-levels", "5", "--ais-chains", "4"]) == 0
+    text = capsys.readouterr().out
+    assert "≈" in text and "log Z between" in text and "flatter" in text
+
+
 def test_a_run_folder_says_how_it_came_to_be(run):
     folder = Path(run)
     assert {p.name for p in folder.iterdir()} == {
@@ -257,6 +269,7 @@ MISTAKES = {
     "sample empty --n 0": "--n must be at least 1",
     "sample empty --label 1 --condition 1": "not both",
     "sample empty --out samples.jpg": "ends in .png or .npz",
+    "evaluate empty --ais --ais-levels 0": "--ais_levels must be at least 1, got 0",
     "evaluate empty --split tset": "no split 'tset'. Did you mean 'test'?",
     "info vea": "no family 'vea'. Did you mean 'vae'?",
 }

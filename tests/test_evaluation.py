@@ -175,6 +175,15 @@ def test_the_table_explains_its_symbols():
         assert part in text
 
 
+def test_the_gap_to_the_truth_is_a_column_only_where_it_is_known():
+    gap = {"value": 0.25, "kind": "bound", "stderr": 0.01}
+    rows = [*ROWS[:3], row("Flow", "bound", 1.6, gap_to_truth=gap), row("Flow", "bound", 1.6, seed=1, gap_to_truth=gap),
+            row("Rectangle", "exact", None, gap_to_truth={"value": None, "kind": "exact", "stderr": None})]  # fmt: skip
+    text = markdown(rows)
+    assert "| ± | gap | params |" in text and "| **Flow** | ≤ 1.600 | 0.000 | ≤ 0.250 |" in text and "= ∞ |" in text
+    assert "gap: how much likelier" in text and "gap" not in markdown(ROWS)
+
+
 def test_a_scorecard_is_read_back_and_what_is_none_is_refused(tmp_path):
     path = tmp_path / "scorecard.json"
     write(ROWS, path)

@@ -174,17 +174,18 @@ def _samples(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
 
 
 def _print(rows: list[dict], out: Path, screen: Console) -> None:
-    from genzoo.evaluation.scorecard import COST, HEADERS, about_spread, legend, summarise
+    from genzoo.evaluation.scorecard import COST, about_spread, columns, legend, summarise
 
     summaries = summarise(rows)
     screen.width = max(screen.width, 80)  # a narrower terminal may break the lines, but not lose a column
     table = Table(box=SIMPLE, header_style="dim", padding=(0, 1), show_edge=False)
-    table.add_column(HEADERS[0], no_wrap=True)
-    for header in (summaries[0].unit, *HEADERS[2:]):
+    headers, cells = columns(summaries)
+    table.add_column(headers[0], no_wrap=True)
+    for header in headers[1:]:
         table.add_column(header, justify="right", no_wrap=True)
     for i, summary in enumerate(summaries):
         last_of_kind = i + 1 == len(summaries) or summaries[i + 1].kind != summary.kind
-        table.add_row(*summary.cells, style="dim" if summary.baseline else "", end_section=last_of_kind)
+        table.add_row(*cells[i], style="dim" if summary.baseline else "", end_section=last_of_kind)
     screen.print(table)
     for line in [*legend(summaries), about_spread(summaries), COST, "dim: closed-form baselines, to beat"]:
         screen.print(Padding(line, (0, 2)), style="dim")

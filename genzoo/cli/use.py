@@ -110,7 +110,18 @@ def evaluate(arguments: Sequence[str]) -> int:
     add_data(parser, default=None)
     parser.add_argument("--split", type=str, default="test", help=", ".join(SPLITS))
     parser.add_argument("--k", type=int, default=64, help="draws for a bound that is random")
+    parser.add_argument(
+        "--ais", action="store_true", help="anneal a likelihood for an energy model, a GAN or a VAE; takes minutes"
+    )
+    parser.add_argument("--ais_levels", type=int, default=500, help="temperatures of --ais")
+    parser.add_argument(
+        "--ais_chains", type=int, default=0, help="chains of --ais; 0: 64 for an energy model, 4 for each event"
+    )
+    parser.add_argument("--ais_events", type=int, default=100, help="events a GAN or a VAE is annealed for by --ais")
     options = parser.parse(arguments)
+    for name, least in {"ais_levels": 1, "ais_chains": 0, "ais_events": 1}.items():
+        if options[name] < least:
+            raise InputError(f"--{name} must be at least {least}, got {options[name]}.")
     if options.split not in SPLITS:
         raise InputError(f"There is no split {options.split!r}. {nearest(options.split, SPLITS)}")
     if options.k < 1:
@@ -130,9 +141,33 @@ def evaluate(arguments: Sequence[str]) -> int:
         raise InputError(f"{options.run} does not say what data it was trained on: name it with --data.")
     data = load_data(name)
     check_fit(model, data)
-    measured = likelihood.evaluate(model, data, options.split, k=options.k)
+    settings = {name: options[name] for name in ("ais_levels", "ais_chains", "ais_events")} if options.ais else {}
+    with out.status("Measuring") as status:
+
+        def show(level: int, levels: int, text: str) -> None:
+            status.update(f"Level {level} of {levels}: {text}")
+
+        measured = likelihood.evaluate(model, data, options.split, k=options.k, progress=show, **settings)
     n = measured.details["n"]
     out.print(f"[bold]{type(model).__name__}[/] on {n} events of {data.name} ({options.split}): [bold]{measured}[/]")
     out.print(f"  {measured.kind.symbol} {measured.details.get('reason') or MEANING[measured.kind]}", style="dim")
+    for line in _about(measured):
+        out.print(f"  {line}", style="dim")
     out.print(f"{parameters(model):,} parameters, {significant(samples_per_second(model))} samples/s")
     return 0
+
+
+def _about(measured) -> list[str]:
+    """What else is known of a figure: the side on which it errs, its gap to the truth, how the annealing went."""
+    lines = [f"errs: {measured.direction}"] if measured.direction else []
+    if measured.gap is not None:
+        lines.append(f"gap to the truth {measured.gap:.3f} ± {measured.gap_stderr:.3f} {measured.unit}")
+    if z := measured.details.get("log_z"):
+        lines.append(
+            f"log Z between {z['lower']:.2f} and {z['upper']:.2f}, ± {z['stderr']:.2f} nats; ess {z['ess']:.1f}"
+        )
+    if (gap := measured.details.get("simulated_gap")) is not None:
+        sigma = measured.details["sigma"]
+        observation = "p(x | z) of its own" if sigma is None else f"sigma {sigma:.3g}, tuned on validation events"
+        lines.append(f"{observation}; gap of bidirectional Monte Carlo {gap:.2f} nats on simulated events")
+    return lines

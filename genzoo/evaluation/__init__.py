@@ -7,23 +7,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from genzoo.evaluation.annealing import Bracket, Estimate, anneal, bracket, log_mean_exp
     from genzoo.evaluation.cost import parameters, samples_per_second
+    from genzoo.evaluation.decoder import decoder_log_likelihood, simulated_bracket, tune_sigma
     from genzoo.evaluation.likelihood import Measured, evaluate
+    from genzoo.evaluation.ode import ode_log_likelihood
+    from genzoo.evaluation.partition import log_partition
     from genzoo.evaluation.pictures import picture
     from genzoo.evaluation.report import write_report
     from genzoo.evaluation.scorecard import markdown, read, summarise, write
 
 _HOME = {
+    "annealing": ("Bracket", "Estimate", "anneal", "bracket", "log_mean_exp"),
     "cost": ("parameters", "samples_per_second"),
+    "decoder": ("decoder_log_likelihood", "simulated_bracket", "tune_sigma"),
     "likelihood": ("Measured", "evaluate"),
+    "ode": ("ode_log_likelihood",),
+    "partition": ("log_partition",),
     "pictures": ("picture",),
     "report": ("write_report",),
     "scorecard": ("markdown", "read", "summarise", "write"),
 }
 
 __all__ = [
-    "Measured", "evaluate", "markdown", "parameters", "picture", "read", "samples_per_second", "summarise", "write",
-    "write_report",
+    "Bracket", "Estimate", "Measured", "anneal", "bracket", "decoder_log_likelihood", "evaluate", "log_mean_exp",
+    "log_partition", "markdown", "ode_log_likelihood", "parameters", "picture", "read", "samples_per_second",
+    "simulated_bracket", "summarise", "tune_sigma", "write", "write_report",
 ]  # fmt: skip
 
 

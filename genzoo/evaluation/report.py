@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genzoo.evaluation.scorecard import COST, HEADERS, Row, about_spread, legend, summarise
+from genzoo.evaluation.scorecard import COST, Row, about_spread, columns, legend, summarise
 from genzoo.store import whole
 
 WIDTH, HEIGHT = 300, 120  # of a loss curve, in SVG units
@@ -42,12 +42,13 @@ def write_report(
         undefined=StrictUndefined,
     )
     summaries = summarise(rows)
+    headers, cells = columns(summaries)
     page = environment.get_template("report.html.jinja").render(
         title=title,
         about=about,
         command=command,
-        headers=(HEADERS[0], summaries[0].unit if summaries else "", *HEADERS[2:]),
-        summaries=summaries,
+        headers=headers,
+        rows=list(zip(summaries, cells, strict=True)),
         legend=legend(summaries),
         spread=f"{about_spread(summaries)}; {COST}",
         picture=base64.b64encode(Path(picture).read_bytes()).decode() if picture else "",

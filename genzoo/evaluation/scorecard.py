@@ -5,6 +5,8 @@ A row is a plain mapping, open to more columns; these are always there::
     family, data, seed, parameters, train_seconds, samples_per_second, evaluations_per_sample,
     bits_per_dim   {value, kind, stderr}; null for real-valued data
     nats           the same in nats per event
+    direction      on which side that figure errs
+    gap_to_truth   KL(p_data || p_model) in ``unit``, {value, kind, stderr}; null where the truth is not known
 
 ``kind`` is "exact", "bound", "estimate" or "none". A row with ``baseline: true`` is a closed-form model to beat.
 """
@@ -35,6 +37,9 @@ MEANING = {
 }
 LEGEND = "Less is better, but only among figures of one kind: unlike kinds are not ranked together."
 HEADERS = ("model", "", "±", "params", "training", "samples/s", "evals")  # the second is the unit
+GAP = (
+    "gap: how much likelier the data is under the truth, KL(p_data || p_model), with the claim of the figure beside it"
+)
 COST = (
     "training: wall-clock time on the run's share of the cores; samples/s: in batches, one model at a time; "
     "evals: network evaluations for one sample"
@@ -46,19 +51,25 @@ CONDITIONAL = "log p(x | c): the models are told the labels or conditions, the b
 
 
 def figures(measured: Measured, data: DataSet) -> Row:
-    """The entries of a row that carry a likelihood: ``unit``, ``bits_per_dim`` and ``nats``."""
-    per_bit = data.dims * log(2)
-    if data.levels:
-        return {"unit": measured.unit, "bits_per_dim": _figure(measured), "nats": _figure(measured, per_bit)}
-    return {"unit": measured.unit, "bits_per_dim": None, "nats": _figure(measured)}
+    """The entries of a row that carry a likelihood: ``unit``, ``bits_per_dim``, ``nats``, ``direction``, ``gap_to_truth``."""
+    value, stderr, kind = measured.value, measured.stderr, measured.kind
+    return {
+        "unit": measured.unit,
+        "bits_per_dim": _figure(value, stderr, kind) if data.levels else None,
+        "nats": _figure(value, stderr, kind, data.dims * log(2) if data.levels else 1.0),
+        "direction": measured.direction,
+        "gap_to_truth": None if measured.gap is None else _figure(measured.gap, measured.gap_stderr, kind),
+    }
 
 
-def _figure(measured: Measured, factor: float = 1.0) -> Row:
+def _figure(value: float | None, stderr: float | None, kind: Likelihood, factor: float = 1.0) -> Row:
     """JSON has no infinity: a model that rules a test event out has value null and a kind that is not "none"."""
-    finite = measured.value is not None and abs(measured.value) != inf
-    value = measured.value * factor if finite and measured.value is not None else None
-    stderr = measured.stderr * factor if finite and measured.stderr is not None else None
-    return {"value": value, "kind": measured.kind.name.lower(), "stderr": stderr}
+    finite = value is not None and abs(value) != inf
+    return {
+        "value": value * factor if finite and value is not None else None,
+        "kind": kind.name.lower(),
+        "stderr": stderr * factor if finite and stderr is not None else None,
+    }
 
 
 def baseline_rows(data: DataSet) -> list[Row]:
@@ -107,6 +118,7 @@ class Summary:
     value: float | None
     spread: float | None
     unit: str
+    gap: float | None
     seeds: int
     parameters: float | None
     train_seconds: float | None
@@ -119,6 +131,13 @@ class Summary:
         if self.kind == Likelihood.NONE:
             return self.kind.symbol
         return f"{self.kind.symbol} {'∞' if self.value is None else f'{self.value:.3f}'}"
+
+    @property
+    def gap_figure(self) -> str:
+        """The gap to the truth as it is printed, with the symbol of the figure that it comes from; empty where unknown."""
+        if self.gap is None:
+            return ""
+        return f"{self.kind.symbol} {'∞' if self.gap == inf else f'{self.gap:.3f}'}"
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -157,12 +176,28 @@ def _summary(rows: list[Row]) -> Summary:
         value=mean(values) if complete else None,
         spread=spread if complete else None,
         unit="bits/dim" if rows[0].get("bits_per_dim") else "nats",
+        gap=_gap(rows),
         seeds=len(rows),
         **{name: _mean(row.get(name) for row in rows) for name in COSTS},
     )
 
 
+def _gap(rows: list[Row]) -> float | None:
+    """The mean gap to the truth; infinite where a model rules an event out, None where a row knows of no gap."""
+    gaps: list[Row] = [row.get("gap_to_truth") or {"kind": "none"} for row in rows]
+    if any(gap["kind"] == "none" for gap in gaps):
+        return None
+    return mean(inf if gap["value"] is None else float(gap["value"]) for gap in gaps)
+
+
 COSTS = ("parameters", "train_seconds", "samples_per_second", "evaluations_per_sample")
+
+
+def columns(summaries: Sequence[Summary]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headers of the table, and the printed cells of each summary; a column "gap" where the truth about the data is known."""
+    known = any(summary.gap is not None for summary in summaries)
+    headers = (HEADERS[0], summaries[0].unit if summaries else "", HEADERS[2], *["gap"] * known, *HEADERS[3:])
+    return headers, [(*s.cells[:3], *[s.gap_figure] * known, *s.cells[3:]) for s in summaries]
 
 
 def legend(summaries: Iterable[Summary]) -> list[str]:
@@ -170,6 +205,7 @@ def legend(summaries: Iterable[Summary]) -> list[str]:
     summaries = list(summaries)
     kinds = sorted({summary.kind for summary in summaries})
     told = [CONDITIONAL] if any(summary.conditional for summary in summaries) else []
+    told += [GAP] if any(summary.gap is not None for summary in summaries) else []
     return [f"{kind.symbol} {MEANING[kind]}" for kind in kinds] + told + [LEGEND]
 
 
@@ -185,11 +221,11 @@ def about_spread(summaries: Sequence[Summary]) -> str:
 def markdown(rows: Iterable[Row]) -> str:
     """The table in Markdown, baselines in italics, with its legend: for a README made from a record."""
     summaries = summarise(rows)
-    unit = summaries[0].unit if summaries else ""
-    lines = [_line((HEADERS[0], unit, *HEADERS[2:])), _line(["---", *["---:"] * (len(HEADERS) - 1)])]
-    for summary in summaries:
+    headers, rows_of_cells = columns(summaries)
+    lines = [_line(headers), _line(["---", *["---:"] * (len(headers) - 1)])]
+    for summary, cells in zip(summaries, rows_of_cells, strict=True):
         name = f"*{summary.family}*" if summary.baseline else f"**{summary.family}**"
-        lines.append(_line((name, *summary.cells[1:])))
+        lines.append(_line((name, *cells[1:])))
     return (
         "\n".join(lines)
         + "\n\n"

@@ -1,0 +1,86 @@
+"""The probability flow of a Gaussian is linear, so its likelihood is known; and a density must integrate to one."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Normal
+
+from genzoo import Diffusion
+from genzoo.evaluation.ode import ode_log_likelihood, velocity_and_trace
+from genzoo.families.diffusion import alpha, sigma
+
+
+def optimal(shape: tuple[int, ...], mean: float, std: float, snr=(-20.0, 16.0)) -> Diffusion:
+    """The diffusion whose network knows the best denoiser of N(mean, std²): v of the posterior mean."""
+    model = Diffusion(shape, width=8, snr=snr).double().eval()
+
+    def v(z: Tensor, snr: Tensor, c: Tensor | None) -> Tensor:
+        a, s = alpha(snr, z), sigma(snr, z)
+        x = mean + std**2 * a / (a**2 * std**2 + s**2) * (z - a * mean)
+        return (a * z - x) / s
+
+    model.v = v  # type: ignore[method-assign]
+    return model
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.3), (-1.0, 2.0)])
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_gaussian_with_its_optimal_denoiser_is_exact_to_a_thousandth_of_a_nat(mean, std, exact):
+    """The flow is linear and isotropic, so even one random trace is exact."""
+    x = mean + std * torch.randn(20, 3, dtype=torch.float64)
+    truth = Normal(mean, std).log_prob(x).sum(1)
+    found = ode_log_likelihood(optimal((3,), mean, std), x, exact=exact, tolerance=1e-7)
+    torch.testing.assert_close(found.value, truth, atol=1e-3, rtol=0)
+
+
+def test_the_error_falls_with_the_tolerance_and_the_evaluations_rise():
+    model, x = optimal((2,), 0.5, 0.3, snr=(-5.0, 5.0)), torch.randn(10, 2, dtype=torch.float64)
+    reference = ode_log_likelihood(model, x, tolerance=1e-8).value
+    loose, tight = (ode_log_likelihood(model, x, tolerance=t) for t in (1e-2, 1e-6))
+    errors = [(found.value - reference).abs().max() for found in (loose, tight)]
+    assert errors[1] < 1e-4 < errors[0] and tight.evaluations > loose.evaluations
+
+
+def rough(shape: tuple[int, ...], **options) -> Diffusion:
+    """A network that does something, untrained: its head does not start at zero."""
+    model = Diffusion(shape, width=8, fourier=1, **options).double().eval()
+    with torch.no_grad():
+        model.fields[0].head.weight.normal_(0, 0.3)
+    return model
+
+
+def test_the_density_of_any_network_integrates_to_one():
+    """Whatever the weights, the flow is invertible; the sum over a grid of a missed Jacobian would be far from one."""
+    model = rough((2,), snr=(-3.0, 3.0))
+    side = torch.linspace(-8, 8, 49, dtype=torch.float64)
+    found = ode_log_likelihood(model, torch.cartesian_prod(side, side), tolerance=1e-4)
+    assert (found.value.exp().sum() * (side[1] - side[0]) ** 2).item() == pytest.approx(1, abs=0.02)
+
+
+def test_the_exact_trace_is_the_jacobian_s_and_random_signs_estimate_it():
+    model, z, snr = rough((1, 2, 2)), torch.randn(3, 1, 2, 2, dtype=torch.float64), torch.zeros(3)
+    _, trace = velocity_and_trace(model, z, snr, None)
+    for row in range(3):
+        jacobian = torch.autograd.functional.jacobian(
+            lambda y: velocity_and_velocity(model, y, snr[:1]), z[row : row + 1]
+        )
+        torch.testing.assert_close(trace[row], jacobian.reshape(4, 4).trace())  # type: ignore[union-attr]
+    signs = [torch.randint_like(z, 2) * 2 - 1 for _ in range(400)]
+    guesses = torch.stack([velocity_and_trace(model, z, snr, None, e)[1] for e in signs])
+    assert ((guesses.mean(0) - trace).abs() < 5 * guesses.std(0) / 20 + 1e-9).all()
+
+
+def velocity_and_velocity(model: Diffusion, z: Tensor, snr: Tensor) -> Tensor:
+    return -0.5 * alpha(snr, z) * sigma(snr, z) * model.v(z, snr, None)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_discrete_data_is_dequantised_and_its_error_stated(mode):
+    model = rough((1, 2, 2), levels=4, condition=3)
+    x = (torch.randint(4, (5, 1, 2, 2)) / 2 - 0.75).double()
+    with mode():
+        found = ode_log_likelihood(model, x.clone(), torch.tensor([0, 1, 2, 0, -1]), draws=3, tolerance=1e-3)
+    assert found.value.shape == (5,) and (found.stderr > 0).all()
+    assert math.isnan(ode_log_likelihood(model, x, tolerance=1e-2).stderr[0])

@@ -1,0 +1,215 @@
+"""The truth bench: where the density is known, no estimator beats it, and a faulty one is caught."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Normal
+
+from genzoo import GAN, VAE, Energy, Flow, Likelihood, grid
+from genzoo.data import DataSet, Split, load
+from genzoo.data.biscuits import log_density as biscuit_truth
+from genzoo.evaluation import evaluate
+from genzoo.evaluation.scorecard import baseline_rows, figures
+from genzoo.model import GenerativeModel
+
+STD = 0.5
+LEVELS = 8
+
+
+def real(n: int = 4000) -> DataSet:
+    """A Gaussian in 16 dimensions, standardised from a scale of 3 (so a Jacobian has to be put back)."""
+
+    def log_density(x: Tensor) -> Tensor:
+        return Normal(0.0, STD).log_prob(x).sum(1)
+
+    parts = [Split(STD * torch.randn(n, 16)) for _ in range(3)]
+    return DataSet("gaussian", *parts, log_density=log_density, scale=torch.full((16,), 3.0))
+
+
+def table(levels: int = LEVELS) -> Tensor:
+    """Masses of a coarse bell over the levels."""
+    return torch.softmax(-8 * grid.to_grid(torch.arange(levels), levels).square(), 0)
+
+
+def discrete(n: int = 4000) -> DataSet:
+    """Independent pixels with a known pmf."""
+
+    def log_density(x: Tensor) -> Tensor:
+        return (table()[grid.to_level(x, LEVELS)].log() - math.log(grid.bin_width(LEVELS))).flatten(1).sum(1)
+
+    parts = [Split(grid.to_grid(torch.multinomial(table(), n * 16, True), LEVELS).view(n, 1, 4, 4)) for _ in range(3)]
+    return DataSet("bells", *parts, levels=LEVELS, log_density=log_density)
+
+
+class Claim(GenerativeModel):
+    """A model that knows the truth, or would but for one fault."""
+
+    def __init__(self, event_shape: tuple[int, ...], levels: int = 0, log_prob=None, kind=Likelihood.EXACT):
+        super().__init__(event_shape, levels=levels)
+        self.claimed, self.kind = log_prob, kind
+
+    @property
+    def likelihood(self) -> Likelihood:  # type: ignore[override]
+        return self.kind
+
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
+
+    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        return self.claimed(x)
+
+
+def passes(log_prob, data: DataSet, kind: Likelihood = Likelihood.EXACT) -> bool:
+    """The bench's rule for one that claims to be the truth: at no distance from it, and above all never better."""
+    measured = evaluate(Claim(data.event_shape, data.levels, log_prob, kind), data)
+    assert measured.gap is not None and measured.gap_stderr is not None
+    return abs(measured.gap) <= 4 * measured.gap_stderr + 1e-6
+
+
+def dequantised(x: Tensor, width: float = 1.0) -> Tensor:
+    """log p(x + u) of the piecewise-constant density of the bells, whose support is [-1, 1]; u is ``width`` bins wide."""
+    noisy = x + (torch.rand_like(x) - 0.5) * grid.bin_width(LEVELS) * width
+    pmf, low = table(), grid.to_grid(torch.arange(LEVELS), LEVELS)
+    inside = (noisy.unsqueeze(-1) - low).abs() <= grid.bin_width(LEVELS) * width / 2
+    return ((inside * pmf).sum(-1).log() - math.log(grid.bin_width(LEVELS) * width)).flatten(1).sum(1)
+
+
+# -------------------------------------------------------------------------------------------------------- planted faults
+
+
+def test_the_truth_itself_passes():
+    assert passes(real().log_density, real())
+    assert passes(discrete().log_density, discrete())
+    assert passes(dequantised, discrete(), Likelihood.BOUND)
+
+
+def test_a_wrong_sign_fails():
+    data = real()
+    assert not passes(lambda x: -data.log_density(x), data)
+    assert not passes(lambda x: -discrete().log_density(x), discrete())
+
+
+def test_a_mean_instead_of_a_sum_fails():
+    data = real()
+    assert not passes(lambda x: data.log_density(x) / data.dims, data)
+    assert not passes(lambda x: discrete().log_density(x) / 16, discrete())
+
+
+def test_a_half_width_dequantisation_fails():
+    """A density trained and measured on noise of half the bin is higher by D ln 2, and beats the truth."""
+    measured = evaluate(Claim((1, 4, 4), LEVELS, lambda x: dequantised(x, 0.5), Likelihood.BOUND), discrete())
+    assert measured.gap == pytest.approx(-1.0, abs=1e-3)  # one bit for each dimension
+    assert not passes(lambda x: dequantised(x, 0.5), discrete(), Likelihood.BOUND)
+
+
+def test_a_missing_jacobian_fails():
+    """A flow that maps x to x / STD and forgets log|det|, and data that is rescaled without being told so."""
+    data = real()
+    assert not passes(lambda x: Normal(0.0, 1.0).log_prob(x / STD).sum(1), data)
+    assert passes(lambda x: Normal(0.0, 1.0).log_prob(x / STD).sum(1) - 16 * math.log(STD), data)
+    flow = Flow((16,), width=8, couplings=1).eval()
+    with torch.no_grad():
+        right = flow.log_prob(data.test.x[:500]).mean() - data.log_density(data.test.x[:500]).mean()  # type: ignore[misc]
+        z = flow.encode(data.test.x[:500])
+        forgotten = Normal(0.0, 1.0).log_prob(z * STD).sum(1).mean() - data.log_density(data.test.x[:500]).mean()  # type: ignore[misc]
+    assert right < 0 and not math.isclose(right.item(), forgotten.item(), abs_tol=1)
+
+
+def test_a_gap_needs_the_truth_and_an_unconditional_model():
+    data = real(50)
+    assert evaluate(Claim((16,), 0, data.log_density), replace(data, log_density=None)).gap is None
+    model = VAE((16,), condition=2, width=8)
+    conditional = replace(data, test=Split(data.test.x, torch.zeros(50, dtype=torch.long)), condition=2)
+    assert evaluate(model, conditional, k=1).gap is None
+
+
+def test_the_gap_is_the_divergence_and_stands_in_the_row():
+    """KL of N(0, 1/4) from N(0, 1) in 16 dimensions, in nats."""
+    data = real()
+    measured = evaluate(Claim((16,), 0, lambda x: Normal(0.0, 1.0).log_prob(x).sum(1)), data)
+    truth = 16 * (-math.log(STD) - 0.5 + STD**2 / 2)
+    assert measured.gap is not None and abs(measured.gap - truth) < 4 * (measured.gap_stderr or 0)
+    row = figures(measured, data)
+    assert row["gap_to_truth"] == {"value": measured.gap, "kind": "exact", "stderr": measured.gap_stderr}
+    assert row["direction"] == "none: it is exact"
+
+
+def test_the_bench_s_own_data_sets_know_their_truth():
+    for name in ("landmass", "biscuits"):
+        data = load(name)
+        small = replace(data, test=Split(data.test.x[:300]))
+        own = evaluate(Claim(data.event_shape, data.levels, data.log_density), small)
+        assert (own.gap, own.gap_stderr) == (pytest.approx(0, abs=1e-6), pytest.approx(0, abs=1e-6))
+        for row in baseline_rows(small):
+            gap = row["gap_to_truth"]
+            assert gap["value"] is None or gap["value"] > -4 * gap["stderr"]
+    assert biscuit_truth(load("biscuits").test.x[:2]).isfinite().all()
+
+
+# -------------------------------------------------------------------------------------------------------------- annealing
+
+
+def confined() -> Energy:
+    """An energy model whose network says nothing: exactly N(0, STD²), and so the truth of `real`."""
+    model = Energy((16,), spread=STD, width=8, buffer=64).eval()
+    with torch.no_grad():
+        model.network.head.weight.zero_()
+    return model
+
+
+def test_an_energy_model_gets_an_estimate_with_a_direction_and_a_bracket():
+    data = real(400)
+    plain = evaluate(confined(), data)
+    assert plain.value is None and plain.kind == Likelihood.NONE  # only where it is asked for
+    told = []
+    measured = evaluate(confined(), data, ais_levels=60, ais_chains=24, progress=lambda *now: told.append(now))
+    assert measured.kind == Likelihood.ESTIMATE and "flatter" in measured.direction and str(measured)[0] == "≈"
+    assert measured.gap is not None and measured.gap_stderr is not None
+    assert abs(measured.gap) < 4 * measured.gap_stderr + 0.05
+    log_z, truth = measured.details["log_z"], 8 * math.log(2 * math.pi) + 16 * math.log(STD)
+    assert log_z["lower"] - 4 * log_z["stderr"] - 0.05 < truth < log_z["upper"] + 4 * log_z["stderr"] + 0.05
+    assert told[0][2] == "walking" and told[-1][:2] == (240, 240) and "±" in told[-1][2]
+
+
+def test_annealing_is_repeatable_and_leaves_state_and_mode_alone():
+    data, model = real(100), confined()
+    model.train()
+    before = torch.get_rng_state()
+    first, second = (evaluate(model, data, ais_levels=10, ais_chains=4) for _ in range(2))
+    assert first.value == second.value and model.training and torch.equal(before, torch.get_rng_state())
+
+
+def test_every_condition_has_a_normaliser_and_too_many_are_refused():
+    model = Energy((2,), condition=3, width=8, buffer=32)
+    x, labels = torch.randn(30, 2), torch.arange(30) % 3
+    data = DataSet("made up", *[Split(x, labels)] * 3, condition=3)
+    measured = evaluate(model, data, ais_levels=10, ais_chains=4)
+    assert measured.details["normalisers"] == 3 and measured.value is not None
+    model = Energy((2,), condition=1, width=8, buffer=32)
+    data = DataSet("made up", *[Split(torch.randn(200, 2), torch.randn(200, 1))] * 3, condition=1)
+    refused = evaluate(model, data, ais_levels=10, ais_chains=4)
+    assert refused.value is None and "too many" in refused.details["reason"]
+
+
+@pytest.mark.parametrize("levels", [0, 4])
+def test_a_gan_gets_an_estimate_that_does_not_flatter(levels):
+    model = GAN((2,), levels=levels, latent_shape=(2,), width=8)
+    parts = [Split(model.on_grid(0.5 * torch.randn(60, 2).clamp(-1.9, 1.9))) for _ in range(3)]
+    data = DataSet("made up", *parts, levels=levels)
+    measured = evaluate(model, data, ais_levels=20, ais_chains=4, ais_events=20)
+    assert measured.kind == Likelihood.ESTIMATE and "does not flatter" in measured.direction
+    assert measured.details["n"] == 20 and measured.details["sigma"] > 0
+    assert {"simulated_gap", "ess", "ais_stderr", "ais_levels", "ais_chains", "sigmas"} <= set(measured.details)
+
+
+def test_a_vae_is_annealed_only_where_it_is_asked_for_and_then_lies_above_its_bound():
+    data = real(30)
+    model = VAE((16,), latent_shape=(2,), width=8)
+    bound = evaluate(model, data, k=64)
+    annealed = evaluate(model, data, ais_levels=60, ais_chains=8, ais_events=100)
+    assert bound.kind == Likelihood.BOUND and annealed.kind == Likelihood.ESTIMATE
+    assert annealed.details["sigma"] is None
+    assert annealed.value is not None and bound.value is not None and annealed.value < bound.value + 0.05
