@@ -3,7 +3,8 @@
     python experiments/render_readme.py
 
 A block ``<!-- table:NAME -->`` ... ``<!-- /table:NAME -->`` is filled from ``experiments/records/NAME.json``: the table,
-and the picture ``NAME.png`` beside it, if there is one.
+with the closed-form baselines of its data (``DATA-baselines.json``, as `genzoo compare` writes them) in italics, and the
+picture ``NAME.png``, where these are there.
 """
 
 import re
@@ -30,7 +31,10 @@ def body(name: str, records: Path = RECORDS) -> str:
     rows = scorecard.read(record)
     data = ", ".join(sorted({row["data"] for row in rows}))
     picture = f"![Samples of each family beside real {data}](experiments/records/{name}.png)\n\n"
-    source = f"\nTest split of *{data}*; made by code from [`{name}.json`](experiments/records/{name}.json).\n"
+    if (baselines := records / f"{rows[0]['data']}-baselines.json").is_file():
+        rows += scorecard.read(baselines)
+    link = f"[`{name}.json`](experiments/records/{name}.json)"
+    source = f"\nTest split of *{data}*, baselines in italics; made by code from {link}.\n"
     return (picture if record.with_suffix(".png").is_file() else "") + scorecard.markdown(rows) + source
 
 

@@ -33,7 +33,7 @@ MEANING = {
     Likelihood.EXACT: "the exact likelihood of the test data",
     Likelihood.BOUND: "a bound: the true figure is at most this",
     Likelihood.ESTIMATE: "an estimate, whose error is not bounded",
-    Likelihood.NONE: "no likelihood: the model has samples only",
+    Likelihood.NONE: "no likelihood: samples only, or a density whose normaliser has not been estimated",
 }
 LEGEND = "Less is better, but only among figures of one kind: unlike kinds are not ranked together."
 HEADERS = ("model", "", "±", "params", "training", "samples/s", "evals")  # the second is the unit
