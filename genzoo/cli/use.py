@@ -103,29 +103,7 @@ def _vectors(plan: dict[str, Any]) -> str:
 
 def evaluate(arguments: Sequence[str]) -> int:
     """Likelihood and cost of a run."""
-    parser = Parser(
-        "evaluate", "Measures the likelihood of held-out data under a trained model, and what a sample costs."
-    )
-    parser.add_argument("run", type=str, help="folder of a run or of a saved model")
-    add_data(parser, default=None)
-    parser.add_argument("--split", type=str, default="test", help=", ".join(SPLITS))
-    parser.add_argument("--k", type=int, default=64, help="draws for a bound that is random")
-    parser.add_argument(
-        "--ais", action="store_true", help="anneal a likelihood for an energy model, a GAN or a VAE; takes minutes"
-    )
-    parser.add_argument("--ais_levels", type=int, default=500, help="temperatures of --ais")
-    parser.add_argument(
-        "--ais_chains", type=int, default=0, help="chains of --ais; 0: 64 for an energy model, 4 for each event"
-    )
-    parser.add_argument("--ais_events", type=int, default=100, help="events a GAN or a VAE is annealed for by --ais")
-    options = parser.parse(arguments)
-    for name, least in {"ais_levels": 1, "ais_chains": 0, "ais_events": 1}.items():
-        if options[name] < least:
-            raise InputError(f"--{name} must be at least {least}, got {options[name]}.")
-    if options.split not in SPLITS:
-        raise InputError(f"There is no split {options.split!r}. {nearest(options.split, SPLITS)}")
-    if options.k < 1:
-        raise InputError(f"--k must be at least 1, got {options.k}.")
+    options = _evaluate_options(arguments)
     out = console()
     out.print(f"Evaluating {options.run}: loading torch …")
     from genzoo.data import load as load_data
@@ -155,6 +133,31 @@ def evaluate(arguments: Sequence[str]) -> int:
         out.print(f"  {line}", style="dim")
     out.print(f"{parameters(model):,} parameters, {significant(samples_per_second(model))} samples/s")
     return 0
+
+
+def _evaluate_options(arguments: Sequence[str]):
+    parser = Parser(
+        "evaluate", "Measures the likelihood of held-out data under a trained model, and what a sample costs."
+    )
+    parser.add_argument("run", type=str, help="folder of a run or of a saved model")
+    add_data(parser, default=None)
+    parser.add_argument("--split", type=str, default="test", help=", ".join(SPLITS))
+    parser.add_argument("--k", type=int, default=64, help="draws for a bound that is random")
+    parser.add_argument(
+        "--ais", action="store_true", help="anneal a likelihood for an energy model, a GAN or a VAE; takes minutes"
+    )
+    parser.add_argument("--ais_levels", type=int, default=500, help="temperatures of --ais")
+    parser.add_argument(
+        "--ais_chains", type=int, default=0, help="chains of --ais; 0: 64 for an energy model, 4 for each event"
+    )
+    parser.add_argument("--ais_events", type=int, default=100, help="events a GAN or a VAE is annealed for by --ais")
+    options = parser.parse(arguments)
+    for name, least in {"k": 1, "ais_levels": 1, "ais_chains": 0, "ais_events": 1}.items():
+        if options[name] < least:
+            raise InputError(f"--{name} must be at least {least}, got {options[name]}.")
+    if options.split not in SPLITS:
+        raise InputError(f"There is no split {options.split!r}. {nearest(options.split, SPLITS)}")
+    return options
 
 
 def _about(measured) -> list[str]:
