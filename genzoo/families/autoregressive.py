@@ -39,7 +39,7 @@ class Autoregressive(GenerativeModel):
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
         width: hidden channels.
         depth: gated causal convolutions after the first one.
-        kernel: side of the causal window on images (odd); on vectors the window spans everything up to ``reach``.
+        kernel: side of the causal window on images (odd); on vectors each layer sees up to 64 features back.
         components: mixture components of each conditional.
         orders: reading orders the model mixes: up to 8 for square images, 4 for others, 2 for vectors.
         dropout: share of hidden channels dropped in training.
