@@ -5,7 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
+from torch.distributions import Categorical, Distribution, Independent, Normal
 
 from genzoo import grid
 
@@ -32,7 +32,7 @@ class DiscretisedLogisticMixture(Distribution):
         inverse_scale = torch.exp(-self.log_scale)
         upper = (x + width / 2 - self.loc) * inverse_scale
         lower = (x - width / 2 - self.loc) * inverse_scale
-        # sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)), stable wherever the bin lies
+        # as _log_sigmoid_difference, but for the two bins that reach to infinity
         below = F.logsigmoid(upper).masked_fill(x > 1 - width, 0.0)
         above = F.logsigmoid(-lower).masked_fill(x < width - 1, 0.0)
         inside = torch.log(-torch.expm1(-width * inverse_scale)).masked_fill(x.abs() > 1 - width, 0.0)
@@ -53,21 +53,79 @@ class DiscretisedLogisticMixture(Distribution):
         return (self.logits.softmax(-1) * self.loc.clamp(-1, 1)).sum(-1)
 
 
+class SmoothedBoxMixture(Distribution):
+    r"""A mixture of K uniform densities with soft edges: of *real* values, from a bell to a plateau with steep sides.
+
+    A component is uniform on [m - w/2, m + w/2] plus logistic noise of scale s,
+
+    .. math::
+
+        p(x) = \frac{1}{w} \Big( \operatorname{sigmoid}\frac{x - m + w/2}{s} - \operatorname{sigmoid}\frac{x - m - w/2}{s} \Big) ,
+
+    which integrates to one for all w, s > 0, is a logistic for w << s and a box for w >> s. It is the density that
+    `DiscretisedLogisticMixture` takes at bin centres, with a width that is learned.
+
+    Args:
+        logits, loc, log_scale, log_width: ``(..., K)``; log s and log w.
+    """
+
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012
+
+    def __init__(self, logits: Tensor, loc: Tensor, log_scale: Tensor, log_width: Tensor):
+        self.logits, self.loc, self.log_scale, self.log_width = logits, loc, log_scale, log_width
+        super().__init__(logits.shape[:-1], validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        width, inverse_scale = self.log_width.exp(), torch.exp(-self.log_scale)
+        upper = (value.unsqueeze(-1) - self.loc + width / 2) * inverse_scale
+        lower = (value.unsqueeze(-1) - self.loc - width / 2) * inverse_scale
+        log_box = _log_sigmoid_difference(upper, lower, width * inverse_scale) - self.log_width
+        return torch.logsumexp(self.logits.log_softmax(-1) + log_box, -1)
+
+    def sample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
+        shape = self._extended_shape(sample_shape)
+        pick = Categorical(logits=self.logits).sample(sample_shape).unsqueeze(-1)
+        loc, scale, width = (
+            parameter.expand(*shape, -1).gather(-1, pick).squeeze(-1)
+            for parameter in (self.loc, self.log_scale.exp(), self.log_width.exp())
+        )
+        u, v = torch.rand(2, *shape, dtype=loc.dtype, device=loc.device).clamp(1e-6, 1 - 1e-6)
+        return loc + width * (u - 0.5) + scale * torch.logit(v)
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean of each mixture, ``(...)``."""
+        return (self.logits.softmax(-1) * self.loc).sum(-1)
+
+
+def _log_sigmoid_difference(upper: Tensor, lower: Tensor, between: Tensor) -> Tensor:
+    """log(sigmoid(upper) - sigmoid(lower)), ``between`` = upper - lower > 0; stable wherever the two lie.
+
+    sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)).
+    """
+    return F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-between))
+
+
+def parameters_of(components: int, levels: int) -> int:
+    """How many raw numbers `feature_mixture` reads for a feature."""
+    return (3 if levels else 4) * components
+
+
 def feature_mixture(raw: Tensor, levels: int) -> Distribution:
     """The distribution of single features whose raw parameters a network gives.
 
     Args:
-        raw: ``(..., 3 K)``: logits, means and log-scales of K components.
-        levels: grey levels of the data; 0 for real-valued data, modelled by a mixture of K Gaussians.
+        raw: ``(..., P K)``: logits, means, log-scales, and for real-valued data log-widths, of K components.
+        levels: grey levels of the data; 0 for real-valued data, modelled by a mixture of K smoothed boxes.
 
     Returns:
         a distribution with batch shape ``(...)``.
     """
-    logits, loc, log_scale = raw.chunk(3, -1)
-    log_scale = (log_scale - 2).clamp(-7, 3)
     if levels:
-        return DiscretisedLogisticMixture(logits, loc, log_scale, levels)
-    return MixtureSameFamily(Categorical(logits=logits), Normal(loc, log_scale.exp()), validate_args=False)
+        logits, loc, log_scale = raw.chunk(3, -1)
+        return DiscretisedLogisticMixture(logits, loc, (log_scale - 2).clamp(-7, 3), levels)
+    logits, loc, log_scale, log_width = raw.chunk(4, -1)
+    return SmoothedBoxMixture(logits, loc, (log_scale - 2).clamp(-7, 3), (log_width - 2).clamp(-7, 3))
 
 
 def diagonal_normal(raw: Tensor, event_shape: tuple[int, ...]) -> Independent:

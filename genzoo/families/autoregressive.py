@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genzoo.distributions import feature_mixture
+from genzoo.distributions import feature_mixture, parameters_of
 from genzoo.model import GenerativeModel, Likelihood
 from genzoo.nets import Condition, is_image
 
@@ -41,6 +41,7 @@ class Autoregressive(GenerativeModel):
         depth: gated causal convolutions after the first one.
         kernel: side of the causal window on images (odd); on vectors each layer sees up to 64 features back.
         components: mixture components of each conditional.
+        frequencies: of the sines and cosines of its values that the network sees: 1, 2, 4, ... radians per unit.
         orders: reading orders the model mixes: up to 8 for square images, 4 for others, 2 for vectors.
         dropout: share of hidden channels dropped in training.
     """
@@ -49,18 +50,19 @@ class Autoregressive(GenerativeModel):
     order: Tensor
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3, width: int = 64,
-                 depth: int = 5, kernel: int = 5, components: int = 10, orders: int = 1, dropout: float = 0.0):  # fmt: skip
+                 depth: int = 5, kernel: int = 5, components: int = 10, frequencies: int = 4, orders: int = 1,
+                 dropout: float = 0.0):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
         self.width, self.depth, self.kernel = width, depth, kernel
-        self.components, self.orders, self.dropout = components, orders, dropout
+        self.components, self.frequencies, self.orders, self.dropout = components, frequencies, orders, dropout
         self.grid, window = layout(self.event_shape, kernel)
         self.register_buffer("order", reading_orders(self.event_shape, orders), persistent=False)
         self.embed = Condition(condition, width)
         self.which_order = nn.Embedding(orders, width)
         self.position = nn.Parameter(torch.zeros(1, width, *self.grid))
-        self.first = CausalLayer(VALUE_FEATURES, width, window, dropout, see_self=False)
+        self.first = CausalLayer(2 + 2 * frequencies, width, window, dropout, see_self=False)
         self.layers = nn.ModuleList(CausalLayer(width, width, window, dropout) for _ in range(depth))
-        self.head = nn.Conv2d(width, 3 * components, 1)
+        self.head = nn.Conv2d(width, parameters_of(components, levels), 1)
         nn.init.normal_(self.position, std=0.1)
 
     # ---------------------------------------------------------------------------------------------------- likelihood
@@ -82,7 +84,7 @@ class Autoregressive(GenerativeModel):
     def conditionals(self, features: Tensor, c: Tensor | None, r: Tensor):
         """All D conditionals in one pass: features ``(n, D)`` in reading order to a distribution of batch shape (n, D)."""
         embedding = self.embedding(c, r)
-        h = self.first(value_features(features.view(-1, 1, *self.grid))) + self.position
+        h = self.first(value_features(features.view(-1, 1, *self.grid), self.frequencies)) + self.position
         for layer in self.layers:
             h = layer(h, embedding)
         raw = self.head(F.silu(h)).flatten(2).mT
@@ -112,12 +114,11 @@ class Autoregressive(GenerativeModel):
         return self.dims
 
     def step(self, i: int, features: Tensor, caches: list[Tensor], embedding: Tensor) -> Tensor:
-        """Raw conditional of feature i, ``(n, 3 K)``: each layer computes position i alone, from its cached neighbours."""
+        """Raw conditional of feature i, ``(n, P K)``: each layer computes position i alone, from its cached neighbours."""
         row, column = divmod(i, self.grid[1])
         if i:
-            self.first.store(
-                caches[0], value_features(features[:, i - 1].view(-1, 1, 1, 1)), *divmod(i - 1, self.grid[1])
-            )
+            before = value_features(features[:, i - 1].view(-1, 1, 1, 1), self.frequencies)
+            self.first.store(caches[0], before, *divmod(i - 1, self.grid[1]))
         h = self.first.at(caches[0], row, column) + self.position[:, :, row : row + 1, column : column + 1]
         for layer, cache in zip(self.layers, caches[1:], strict=True):
             layer.store(cache, h, row, column)  # type: ignore[operator]
@@ -125,7 +126,7 @@ class Autoregressive(GenerativeModel):
         return self.head(F.silu(h)).flatten(1)
 
     def naive_step(self, i: int, features: Tensor, caches: list[Tensor], embedding: Tensor) -> Tensor:
-        h = self.first(value_features(features.view(-1, 1, *self.grid))) + self.position
+        h = self.first(value_features(features.view(-1, 1, *self.grid), self.frequencies)) + self.position
         for layer in self.layers:
             h = layer(h, embedding)
         return self.head(F.silu(h)).flatten(2)[:, :, i]
@@ -181,12 +182,9 @@ class CausalLayer(nn.Module):
         return self.respond(patch, here, embedding)
 
 
-VALUE_FEATURES = 10
-
-
-def value_features(x: Tensor) -> Tensor:
-    """A value ``(n, 1, h, w)``, sines and cosines of it, and a constant that tells a value from padding: 10 channels."""
-    angles = [x * f for f in (1.0, 2.0, 4.0, 8.0)]
+def value_features(x: Tensor, frequencies: int) -> Tensor:
+    """A value ``(n, 1, h, w)``, a constant that tells it from padding, its sines and cosines: (n, 2 + 2 frequencies, h, w)."""
+    angles = [x * 2.0**i for i in range(frequencies)]
     return torch.cat([x, torch.ones_like(x), *[a.sin() for a in angles], *[a.cos() for a in angles]], 1)
 
 

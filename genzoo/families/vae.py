@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from genzoo.distributions import diagonal_normal, feature_mixture
+from genzoo.distributions import diagonal_normal, feature_mixture, parameters_of
 from genzoo.model import GenerativeModel, Likelihood
 from genzoo.nets import Condition, Decoder, Encoder
 
@@ -57,7 +57,8 @@ class VAE(GenerativeModel):
         latents = math.prod(latent_shape)
         self.embed = Condition(condition, width)
         self.encoder = Encoder(self.event_shape, 2 * latents, width, width, depth, dropout)
-        self.decoder = Decoder(latents, self.event_shape, 3 * components, width, width, depth, dropout)
+        outputs = parameters_of(components, levels)
+        self.decoder = Decoder(latents, self.event_shape, outputs, width, width, depth, dropout)
 
     @property
     def likelihood(self) -> Likelihood:  # type: ignore[override]
