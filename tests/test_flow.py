@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 import genzoo
 from genzoo import Flow, Likelihood, grid
-from genzoo.families.flow import TAIL, squeezes
+from genzoo.families.flow import TAIL, Lattice, bins_for, squeezes, staircase
 
 TINY = {"width": 8, "couplings": 2, "bins": 4}
 
@@ -50,10 +50,10 @@ def test_dequantised_density_has_all_its_mass_in_the_box():
     assert mass.item() == pytest.approx(1, abs=1e-2)
 
 
-@pytest.mark.parametrize("levels", [0, 5])
+@pytest.mark.parametrize(("levels", "lattice"), [(0, False), (5, False), (5, True)])
 @pytest.mark.parametrize("shape", [(2,), (5,), (2, 3), (1, 4, 4), (2, 2, 4), (1, 3, 5)])
-def test_log_determinant_equals_that_of_autograd(shape, levels):
-    model = rough(shape, levels=levels, condition=2)
+def test_log_determinant_equals_that_of_autograd(shape, levels, lattice):
+    model = rough(shape, levels=levels, condition=2, lattice=lattice)
     event = 0.6 * torch.randn(shape, dtype=torch.float64)
     event = event.clamp(-0.99, 0.99) if levels else event
     c = torch.tensor([1])
@@ -165,3 +165,54 @@ def test_a_flow_fits_the_two_moons():
     assert fitted.validation is not None
     with torch.no_grad():
         assert data.report(model.log_prob(data.test.x)).mean().item() < 1.3
+
+
+# -------------------------------------------------------------------------------------------------------------- lattices
+
+
+@pytest.mark.parametrize("shape", [(2,), (7,), (1, 4, 4), (2, 6, 3), (3, 2, 8), (1, 3, 3), (1, 1, 2)])
+def test_a_lattice_inverts_in_the_box_and_its_two_determinants_cancel(shape):
+    flow = Lattice(shape, 5, 8, 1, 0.0).double()
+    x, e = torch.rand(6, *shape, dtype=torch.float64), torch.randn(6, 8, dtype=torch.float64)
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        y, gained = flow(x, e)
+        back, lost = flow.inverse(y, e)
+    assert y.shape == x.shape and (y >= 0).all() and (y <= 1 + 1e-9).all()
+    torch.testing.assert_close(back, x, rtol=0, atol=1e-7)
+    torch.testing.assert_close(gained, -lost)
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 2, 2)])
+def test_a_lattice_alone_makes_the_bound_tight(shape):
+    """With a uniform law behind it, its density is the same all over a bin, and the masses of all events sum to one."""
+    flow, levels = Lattice(shape, 3, 8, 1, 0.0).double(), 3
+    for parameter in flow.parameters():
+        parameter.data.add_(0.5 * torch.randn_like(parameter))
+    dims = math.prod(shape)
+    events = grid.to_grid(torch.tensor(list(itertools.product(range(levels), repeat=dims))), levels).view(-1, *shape)
+    with torch.no_grad():
+        for_noises = [
+            flow((grid.dequantise(events.double(), levels) + 1) / 2, torch.zeros(len(events), 8).double())[1]
+            for _ in range(2)
+        ]
+    torch.testing.assert_close(*for_noises)
+    assert (for_noises[0].exp() / levels**dims).sum().item() == pytest.approx(1, abs=1e-6)
+
+
+def test_a_staircase_is_the_distribution_function_of_its_histogram():
+    logits = torch.tensor([0.0, 2.0, -1.0, 1.0], dtype=torch.float64)
+    edges = torch.linspace(0, 1, 5, dtype=torch.float64)
+    y, _ = staircase(edges, logits.expand(5, -1))
+    torch.testing.assert_close(y.diff(), logits.softmax(0), rtol=1e-4, atol=1e-5)
+    x = torch.rand(100, dtype=torch.float64).requires_grad_(True)
+    y, log_slope = staircase(x, logits.expand(100, -1))
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    torch.testing.assert_close(slope.log(), log_slope)
+
+
+def test_bins_lie_on_the_edges_of_levels():
+    assert [bins_for(levels) for levels in (2, 17, 32, 256, 34)] == [2, 17, 32, 32, 17]
+    with pytest.raises(ValueError, match="discrete data"):
+        Flow((4,), lattice=True)

@@ -13,6 +13,9 @@ A density on the real line can put infinite mass on a grid, so discrete data is 
 exact for x + u is, by Jensen, a lower bound for x (Theis et al. 2016). The box is left through a spline per feature (the
 feature's own distribution function, learned) and a logit, so that samples cannot leave it either.
 
+What the noise costs is a matter of shape: x + u has a *staircase* for a density, which smooth splines round off. ``lattice``
+puts couplings of piecewise-linear splines in front, inside the box, with knots at the bins' edges: those can be staircases.
+
 References: Dinh et al. 2017, *RealNVP*; Kingma & Dhariwal 2018, *Glow*; Durkan et al. 2019, *Neural spline flows*. Built on
 nflows, whose conventions end in this file.
 """
@@ -28,6 +31,7 @@ from genzoo import grid
 from genzoo.model import GenerativeModel, Likelihood
 from genzoo.nets import Condition, Field, is_image
 
+LEAST = 1e-6  # mass of a bin of a histogram
 TAIL = 5.0  # splines act on [-TAIL, TAIL] and are the identity outside
 
 
@@ -40,15 +44,19 @@ class Flow(GenerativeModel):
         depth: residual stages of each of those networks.
         couplings: coupling steps (of each scale, on images).
         bins: pieces of each spline.
+        lattice: whether couplings in the box come first (discrete data only).
     """
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3, width: int = 64,
-                 depth: int = 1, couplings: int = 6, bins: int = 8, dropout: float = 0.0):  # fmt: skip
+                 depth: int = 1, couplings: int = 6, bins: int = 8, dropout: float = 0.0,
+                 lattice: bool = False):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
         if self.dims < 2:
             raise ValueError(f"A coupling flow needs at least two features, got event_shape={self.event_shape}.")
         self.width, self.depth, self.couplings, self.bins, self.dropout = width, depth, couplings, bins, dropout
-        self.latent_shape = (self.dims,)
+        if lattice and not levels:
+            raise ValueError("lattice=True is for discrete data: real-valued data has no bins to fit its splines to.")
+        self.lattice, self.latent_shape = lattice, (self.dims,)
         self.embed = Condition(condition, width)
         self.transform = nf.CompositeTransform([*self.unbox(), self.couple()])
 
@@ -65,6 +73,7 @@ class Flow(GenerativeModel):
             return []
         return [
             nf.PointwiseAffineTransform(shift=0.5, scale=0.5),
+            *([Lattice(self.event_shape, self.levels, self.width, self.depth, self.dropout)] if self.lattice else []),
             nf.PiecewiseRationalQuadraticCDF(list(self.event_shape), num_bins=2 * self.bins),
             nf.Logit(),
         ]
@@ -135,6 +144,94 @@ class Flow(GenerativeModel):
         return double.inverse(z.double(), self.embed(c, len(z)).double())[0].to(z.dtype)
 
 
+class Lattice(nf.Transform):
+    """Nested couplings on [0, 1]^D: every other feature given the ones between, every other one of those given the rest, ...
+
+    A coupling is a piecewise-linear distribution function with a knot at each edge of the levels' bins (Müller et al. 2019), that
+    is a histogram of the odd features given the even ones. Images are cut along their longer side, columns or rows in turn; what
+    cannot be cut so is taken as a line. After log2 D couplings one feature is left, which has a histogram of its own.
+    """
+
+    def __init__(self, shape: tuple[int, ...], levels: int, width: int, depth: int, dropout: float):
+        super().__init__()
+        self.shape, self.levels, self.bins = line(shape), levels, bins_for(levels)
+        self.axis = 2 if is_image(self.shape) and self.shape[1] > self.shape[2] else len(self.shape)
+        even, self.odd = (tuple(half.shape[1:]) for half in self.halves(torch.empty(1, *self.shape)))
+        several = torch.Size(self.shape).numel() > 1
+        outputs = self.bins * (even[0] if is_image(even) else self.odd[0])
+        self.network = Field(even, width, width, depth, dropout, outputs=outputs) if several else None
+        self.rest = Lattice(even, levels, width, depth, dropout) if several else None
+        self.alone = None if several else nn.Parameter(torch.zeros(self.bins))
+
+    def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The even and the odd places along the axis that is cut."""
+        places = torch.arange(x.shape[self.axis], device=x.device)
+        return x.index_select(self.axis, places[0::2]), x.index_select(self.axis, places[1::2])
+
+    def joined(self, even: Tensor, odd: Tensor) -> Tensor:
+        places = torch.arange(even.shape[self.axis] + odd.shape[self.axis], device=even.device)
+        return torch.cat([even, odd], self.axis).index_select(
+            self.axis, places // 2 + places % 2 * even.shape[self.axis]
+        )
+
+    def histograms(self, even: Tensor, e: Tensor) -> Tensor:
+        """Log-masses of the odd features given the *levels* of the even ones, ``(n, *odd.shape, bins)``, not normalised.
+
+        Not given their noise, which says nothing about the data: so the bound of a lattice is tight.
+        """
+        raw = self.network(grid.quantise(2 * even - 1, self.levels), e)  # type: ignore[misc]
+        return raw.unflatten(1, (self.bins, -1)).movedim(1, -1).view(len(even), *self.odd, self.bins)
+
+    def forward(self, inputs: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        x = inputs.reshape(-1, *self.shape)
+        if self.rest is None:
+            y, log_slopes = staircase(x, self.alone.expand(*x.shape, -1))  # type: ignore[union-attr]
+            return y.view_as(inputs), log_slopes.flatten(1).sum(1)
+        even, odd = self.halves(x)
+        odd, log_slopes = staircase(odd, self.histograms(even, context))
+        even, log_determinant = self.rest(even, context)
+        y = self.joined(even, odd)
+        return y.view_as(inputs), log_determinant + log_slopes.flatten(1).sum(1)
+
+    def inverse(self, inputs: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        y = inputs.reshape(-1, *self.shape)
+        if self.rest is None:
+            x, log_slopes = staircase(y, self.alone.expand(*y.shape, -1), inverse=True)  # type: ignore[union-attr]
+            return x.view_as(inputs), log_slopes.flatten(1).sum(1)
+        even, odd = self.halves(y)
+        even, log_determinant = self.rest.inverse(even, context)
+        odd, log_slopes = staircase(odd, self.histograms(even, context), inverse=True)
+        x = self.joined(even, odd)
+        return x.view_as(inputs), log_determinant + log_slopes.flatten(1).sum(1)
+
+
+def staircase(x: Tensor, logits: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
+    """The distribution function on [0, 1] of histograms ``logits`` (..., bins), at x (...): its values and its log-slopes.
+
+    No bin is emptier than `LEAST`, so that the inverse exists everywhere.
+    """
+    bins = logits.shape[-1]
+    mass = (1 - bins * LEAST) * logits.softmax(-1) + LEAST
+    upper = mass.cumsum(-1)
+    if inverse:
+        k = (x.unsqueeze(-1) >= upper[..., :-1]).sum(-1, keepdim=True)
+    else:
+        k = (x * bins).long().clamp(0, bins - 1).unsqueeze(-1)
+    m, below = mass.gather(-1, k).squeeze(-1), (upper - mass).gather(-1, k).squeeze(-1)
+    k, log_slope = k.squeeze(-1), torch.log(m * bins)
+    return ((k + (x - below) / m) / bins, -log_slope) if inverse else (below + (x * bins - k) * m, log_slope)
+
+
+def line(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """An image whose longer side is even stays one; every other shape becomes a line of features."""
+    return shape if is_image(shape) and max(shape[1:]) % 2 == 0 else (torch.Size(shape).numel(),)
+
+
+def bins_for(levels: int, most: int = 32) -> int:
+    """As many bins as there are levels, or the largest divisor of their number that is at most ``most``."""
+    return max(bins for bins in range(1, most + 1) if levels % bins == 0) if levels > most else levels
+
+
 class Flatten(nf.Transform):
     """Events of any shape as vectors, and back."""
 
@@ -146,7 +243,7 @@ class Flatten(nf.Transform):
         return inputs.flatten(1), inputs.new_zeros(len(inputs))
 
     def inverse(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return inputs.view(-1, *self.shape), inputs.new_zeros(len(inputs))
+        return inputs.reshape(-1, *self.shape), inputs.new_zeros(len(inputs))
 
 
 class Solved:
