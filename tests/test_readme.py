@@ -15,8 +15,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def render():
-    """`experiments/render_readme.py`, which is a script and no part of the package."""
-    spec = importlib.util.spec_from_file_location("render_readme", ROOT / "experiments" / "render_readme.py")
+    """`experiments/render.py`, which is a script and no part of the package."""
+    spec = importlib.util.spec_from_file_location("render", ROOT / "experiments" / "render.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -29,21 +29,27 @@ def blocks(language: str) -> list[str]:
 
 def test_blocks_are_what_the_records_say(render):
     assert render.BLOCK.search(README), "README has no block for a record"
-    assert render.render(README) == README, "run python experiments/render_readme.py"
+    for page in render.PAGES:
+        assert render.render(page) == page.read_text(encoding="utf-8"), "run python experiments/render.py"
 
 
 def test_a_block_is_rewritten_from_its_record(render, tmp_path):
+    page = tmp_path / "page.md"
     figure = {"value": 1.5, "kind": "bound", "stderr": 0.01}
     row = {"family": "Flow", "data": "digits", "seed": 0, "parameters": 5, "bits_per_dim": figure}
-    text = "before\n<!-- table:mine -->\nold\n<!-- /table:mine -->\nafter\n"
-    assert "(no record yet)" in render.render(text, tmp_path)
-    scorecard.write([row], tmp_path / "mine.json")
-    once = render.render(text, tmp_path)
+    page.write_text("before\n<!-- table:mine -->\nold\n<!-- /table:mine -->\nafter\n")
+    records = tmp_path / "records"
+    records.mkdir()
+    assert "(no record yet)" in render.render(page, records)
+    scorecard.write([row], records / "mine.json")
+    once = render.render(page, records)
     assert "≤ 1.500" in once and "old" not in once and once.startswith("before\n") and once.endswith("after\n")
-    assert render.render(once, tmp_path) == once
-    assert "mine.png" not in once
-    (tmp_path / "mine.png").touch()
-    assert "(experiments/records/mine.png)" in render.render(text, tmp_path)
+    assert "mine.png" not in once and "(records/mine.json)" in once
+    (records / "mine.png").touch()
+    assert "(records/mine.png)" in render.render(page, records)
+    page.write_text(once)
+    (records / "mine.png").unlink()
+    assert render.render(page, records) == once
 
 
 def test_two_commands_of_one_line_each():
