@@ -2,9 +2,10 @@
 
 The folder of a run::
 
-    config.yaml    the plan, every argument resolved        model/         see `genzoo.store`
-    run.json       versions, machine, commit, start         samples.npz    samples of the model
-    log.csv        the loss as it went                      row.json       its row of the scorecard: it is finished
+    config.yaml    the plan, every argument resolved        model/            see `genzoo.store`
+    run.json       versions, machine, commit, start         samples.npz       samples of the model
+    log.csv        the loss as it went                      likelihoods.npz   log p of each test event
+                                                            row.json          its row of the scorecard: it is finished
 """
 
 import inspect
@@ -31,8 +32,9 @@ from genzoo.data import DataSet
 from genzoo.data import load as load_data
 from genzoo.errors import InputError, nearest
 from genzoo.evaluation.cost import parameters, samples_per_second
-from genzoo.evaluation.likelihood import evaluate
+from genzoo.evaluation.likelihood import Measured, evaluate
 from genzoo.evaluation.scorecard import Row, figures
+from genzoo.evaluation.support import disagreement
 from genzoo.model import GenerativeModel
 from genzoo.store import build, load, named, remove, save, state, whole
 from genzoo.training import Fitted, Report, check_settings, fit
@@ -187,18 +189,22 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
     fitted = fit(model, data, folder, seed=wanted.seed, progress=report, **wanted.train)
     if report is not None:
         report(fitted.steps, fitted.steps, "evaluating")
-    row = _row(wanted, data, fitted, report)
+    measured = evaluate(fitted.model, data, progress=report, **wanted.evaluate)
+    samples = draw(model, data)
+    row = _row(wanted, data, fitted, measured, samples)
     save(model, folder / "model", _card(row))
-    np.savez_compressed(folder / "samples.npz", x=draw(model, data).numpy())
+    np.savez_compressed(folder / "samples.npz", x=samples.numpy())
+    if measured.log_prob is not None and measured.events is not None:
+        events, log_prob = measured.events.numpy(), measured.log_prob.numpy()
+        np.savez_compressed(folder / "likelihoods.npz", events=events, log_prob=log_prob)
     _write_json(folder / "row.json", row)
     for leftover in ("best.ckpt", "last.ckpt"):
         remove(folder / leftover)
     return row
 
 
-def _row(wanted: Plan, data: DataSet, fitted: Fitted, report: Report | None = None) -> Row:
+def _row(wanted: Plan, data: DataSet, fitted: Fitted, measured: Measured, samples: Tensor) -> Row:
     """The row of a trained model: what was done, the likelihood of the test split, the cost, and under what."""
-    measured = evaluate(fitted.model, data, progress=report, **wanted.evaluate)
     return {
         "family": wanted.family,
         "data": data.name,
@@ -211,9 +217,10 @@ def _row(wanted: Plan, data: DataSet, fitted: Fitted, report: Report | None = No
         "best_step": fitted.best_step,
         "validation_nats": fitted.validation,
         **figures(measured, data),
+        **disagreement(measured, samples, data, wanted.conditional),
         "samples_per_second": None,
         "evaluations_per_sample": fitted.model.evaluations_per_sample,
-        "evaluation": {name: value for name, value in measured.details.items() if name != "seconds"},
+        "evaluation": measured.details,
         **circumstances(),
     }
 
@@ -258,7 +265,7 @@ def _with_prior(wanted: Plan) -> dict[str, Any]:
 
 def draw(model: GenerativeModel, data: DataSet, n: int | None = None, seed: int = 0) -> Tensor:
     """``n`` samples for the eye, on the CPU; of a conditional model, its classes in turn or test conditions."""
-    n = n or (2000 if data.event_shape == (2,) else 40)
+    n = n or (5000 if data.event_shape == (2,) else 40)
     c = None
     if model.condition:
         c = torch.arange(n) % model.condition if data.classes else data.test.c

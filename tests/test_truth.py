@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from genzoo import GAN, VAE, Energy, Flow, Likelihood, grid
-from genzoo.data import DataSet, Split, load
+from genzoo import GAN, VAE, Diffusion, Energy, Flow, Likelihood, grid
+from genzoo.baselines import Rectangle
+from genzoo.data import DataSet, Split, landmass, load
 from genzoo.data.biscuits import log_density as biscuit_truth
 from genzoo.evaluation import evaluate
 from genzoo.evaluation.scorecard import baseline_rows, figures
+from genzoo.evaluation.support import disagreement, is_astray
 from genzoo.model import GenerativeModel
 
 STD = 0.5
@@ -199,7 +201,7 @@ def test_a_gan_gets_an_estimate_that_does_not_flatter(levels):
     model = GAN((2,), levels=levels, latent_shape=(2,), width=8)
     parts = [Split(model.on_grid(0.5 * torch.randn(60, 2).clamp(-1.9, 1.9))) for _ in range(3)]
     data = DataSet("made up", *parts, levels=levels)
-    measured = evaluate(model, data, ais_levels=20, ais_chains=4, ais_events=20)
+    measured = evaluate(model, data, ais_levels=20, ais_chains=4, most=20)
     assert measured.kind == Likelihood.ESTIMATE and "does not flatter" in measured.direction
     assert measured.details["n"] == 20 and measured.details["sigma"] > 0
     assert {"simulated_gap", "ess", "ais_stderr", "ais_levels", "ais_chains", "sigmas"} <= set(measured.details)
@@ -209,7 +211,83 @@ def test_a_vae_is_annealed_only_where_it_is_asked_for_and_then_lies_above_its_bo
     data = real(30)
     model = VAE((16,), latent_shape=(2,), width=8)
     bound = evaluate(model, data, k=64)
-    annealed = evaluate(model, data, ais_levels=60, ais_chains=8, ais_events=100)
+    annealed = evaluate(model, data, ais_levels=60, ais_chains=8, most=100)
     assert bound.kind == Likelihood.BOUND and annealed.kind == Likelihood.ESTIMATE
     assert annealed.details["sigma"] is None
     assert annealed.value is not None and bound.value is not None and annealed.value < bound.value + 0.05
+
+
+# --------------------------------------------------------------------------------------------------------- points A and B
+
+
+def test_points_a_and_b_of_the_lecture_are_shares():
+    """Half of the model's box is sea: half of its samples are astray, and of the land it misses what lies outside."""
+    data = load("landmass")
+    north = Rectangle()
+    north.event_shape, north.low, north.high = (2,), torch.tensor([-math.pi, 0.0]), torch.tensor([math.pi, 1.0])
+    measured = evaluate(north, data)
+    shares = disagreement(measured, north.sample(20_000), data)
+    land = landmass.mask()[: len(landmass.mask()) // 2].double().mean().item()  # of the northern hemisphere
+    assert abs(shares["astray"]["value"] - (1 - land)) < 4 * shares["astray"]["stderr"]
+    south = (data.test.x[:, 1] < 0).double().mean().item()
+    assert shares["missed"]["value"] == pytest.approx(south)
+    perfect = evaluate(Claim((2,), log_prob=data.log_density), data)
+    assert disagreement(perfect, data.test.x, data) == {
+        "astray": {"value": 0, "stderr": 0},
+        "missed": {"value": 0, "stderr": 0},
+    }
+
+
+def test_a_tenth_of_the_true_density_is_almost_nothing():
+    data = load("landmass")
+    claims = {
+        share: Claim((2,), log_prob=lambda x, s=share: data.log_density(x) + math.log(s)) for share in (0.09, 0.11)
+    }
+    missed = {
+        s: disagreement(evaluate(claim, data), data.test.x, data)["missed"]["value"] for s, claim in claims.items()
+    }
+    assert missed == {0.09: 1.0, 0.11: 0.0}
+
+
+def test_shares_need_the_truth_and_points():
+    nothing = {"astray": None, "missed": None}
+    tins, moons = load("biscuits"), load("moons")
+    assert disagreement(evaluate(Claim(tins.event_shape, 16, tins.log_density), tins), tins.test.x, tins) == nothing
+    measured = evaluate(Claim((2,), log_prob=lambda x: x.sum(1)), moons)
+    assert disagreement(measured, moons.test.x, moons) == nothing
+    with pytest.raises(ValueError, match="not known"):
+        is_astray(moons.test.x, moons)
+
+
+def test_a_model_without_a_density_still_shows_where_it_is_astray():
+    data = load("landmass")
+    shares = disagreement(evaluate(GAN((2,), width=8), data), data.test.x[:50], data)
+    assert shares["astray"] is not None and shares["missed"] is None
+
+
+def test_what_was_stated_of_each_event_is_kept_with_its_place():
+    data = real(60)
+    measured = evaluate(Claim((16,), log_prob=data.log_density), data)
+    assert measured.log_prob is not None and measured.events is not None
+    torch.testing.assert_close(measured.log_prob, data.log_density(data.test.x))  # type: ignore[misc]
+    few = evaluate(GAN((16,), latent_shape=(2,), width=8), data, ais_levels=3, ais_chains=2, most=7)
+    assert few.events is not None and few.events.shape == few.log_prob.shape == (7,)  # type: ignore[union-attr]
+    assert len(few.events.unique()) == 7
+
+
+# ------------------------------------------------------------------------------------------------------------- the ODE
+
+
+def test_a_diffusion_is_measured_by_its_flow_where_that_is_asked_for():
+    data = replace(real(40), scale=None)
+    model = Diffusion((16,), width=8, fourier=1)
+    told = []
+    measured = evaluate(model, data, ode_tolerance=1e-3, k=1, most=12, progress=lambda *now: told.append(now))
+    assert measured.kind == Likelihood.ESTIMATE and "no known side" in measured.direction
+    assert (
+        measured.details["n"] == 12
+        and measured.details["ode_trace"] == "exact"
+        and measured.details["ode_evaluations"] > 10
+    )
+    assert told[-1][:2] == (12, 12)
+    assert evaluate(VAE((16,), width=8), data, ode_tolerance=1e-3, k=2).kind == Likelihood.BOUND  # has no such flow

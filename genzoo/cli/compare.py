@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -138,7 +139,7 @@ def bars(screen: Console) -> Progress:
 def _write(
     rows: list[dict], plans: Sequence["Plan"], out: Path, data: Any, failures: dict[str, str], command: str
 ) -> list[dict]:
-    """scorecard.json, baselines.json, samples.png, report.html; returns all rows."""
+    """scorecard.json, baselines.json, samples.png, maps.png for points of known density, report.html; returns all rows."""
     from genzoo.evaluation import pictures, scorecard
     from genzoo.evaluation.report import write_report
 
@@ -146,6 +147,9 @@ def _write(
     scorecard.write(rows, out / "scorecard.json")
     scorecard.write(baselines, out / "baselines.json")
     pictures.picture(out / "samples.png", _samples(plans, out, data))
+    mapped = data.event_shape == (2,) and data.log_density is not None
+    if mapped:
+        _write_maps(plans, out, data)
     write_report(
         out / "report.html",
         rows + baselines,
@@ -153,6 +157,7 @@ def _write(
         about=f"{data.about.capitalize()}. Source: {data.source}." if data.about else "",
         command=command,
         picture=out / "samples.png",
+        maps=out / "maps.png" if mapped else None,
         logs={plan.name: out / plan.name / "log.csv" for plan in plans},
         failures=failures,
     )
@@ -173,11 +178,42 @@ def _samples(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
     return samples
 
 
+def _write_maps(plans: Sequence["Plan"], out: Path, data: Any) -> None:
+    """maps.png: where the samples of each family, and of each baseline, are astray, and what the model misses."""
+    import numpy as np
+    import torch
+
+    from genzoo.baselines import fitted
+    from genzoo.evaluation import pictures, scorecard, support
+
+    def panel(x: torch.Tensor, events: torch.Tensor, log_prob: torch.Tensor) -> pictures.Panel:
+        missed = events[support.is_missed(events, log_prob, data)]
+        return pictures.Panel(x.numpy(), support.is_astray(x, data).numpy(), missed.numpy())
+
+    test, panels = data.test.x, {}
+    for plan in plans:
+        samples, stated = out / plan.name / "samples.npz", out / plan.name / "likelihoods.npz"
+        if plan.family in panels or not samples.is_file():
+            continue
+        with np.load(samples) as file:
+            x = torch.from_numpy(file["x"])
+        if stated.is_file():
+            with np.load(stated) as file:
+                panels[plan.family] = panel(x, test[file["events"]], torch.from_numpy(file["log_prob"]))
+        else:
+            panels[plan.family] = panel(x, test[:0], torch.zeros(0))
+    for baseline in fitted(data):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            x = baseline.sample(len(x)) if panels else baseline.sample(5000)
+        panels[scorecard.spoken(baseline)] = panel(x, test, baseline.log_prob(test))
+    pictures.maps(out / "maps.png", panels, *support.land(data))
+
+
 def _print(rows: list[dict], out: Path, screen: Console) -> None:
     from genzoo.evaluation.scorecard import COST, about_spread, columns, legend, summarise
 
     summaries = summarise(rows)
-    screen.width = max(screen.width, 80)  # a narrower terminal may break the lines, but not lose a column
     table = Table(box=SIMPLE, header_style="dim", padding=(0, 1), show_edge=False)
     headers, cells = columns(summaries)
     table.add_column(headers[0], no_wrap=True)
@@ -186,10 +222,13 @@ def _print(rows: list[dict], out: Path, screen: Console) -> None:
     for i, summary in enumerate(summaries):
         last_of_kind = i + 1 == len(summaries) or summaries[i + 1].kind != summary.kind
         table.add_row(*cells[i], style="dim" if summary.baseline else "", end_section=last_of_kind)
+    # a narrower terminal may break the lines, but not lose a column
+    screen.width = max(screen.width, Measurement.get(screen, screen.options, table).maximum)
     screen.print(table)
     for line in [*legend(summaries), about_spread(summaries), COST, "dim: closed-form baselines, to beat"]:
         screen.print(Padding(line, (0, 2)), style="dim")
-    screen.print(f"\nWrote {out}/scorecard.json, samples.png and report.html.")
+    pictures = "samples.png, maps.png" if (out / "maps.png").is_file() else "samples.png"
+    screen.print(f"\nWrote {out}/scorecard.json, {pictures} and report.html.")
 
 
 def _command(arguments: Sequence[str]) -> str:

@@ -106,10 +106,11 @@ def evaluate(arguments: Sequence[str]) -> int:
     options = _evaluate_options(arguments)
     out = console()
     out.print(f"Evaluating {options.run}: loading torch …")
+    from genzoo.cli.compare import bars
     from genzoo.data import load as load_data
     from genzoo.evaluation import likelihood
     from genzoo.evaluation.cost import parameters, samples_per_second
-    from genzoo.evaluation.scorecard import MEANING, significant
+    from genzoo.evaluation.scorecard import MEANING, figures, significant
     from genzoo.runs import load_run
     from genzoo.training import check_fit
 
@@ -119,16 +120,21 @@ def evaluate(arguments: Sequence[str]) -> int:
         raise InputError(f"{options.run} does not say what data it was trained on: name it with --data.")
     data = load_data(name)
     check_fit(model, data)
-    settings = {name: options[name] for name in ("ais_levels", "ais_chains", "ais_events")} if options.ais else {}
-    with out.status("Measuring") as status:
+    with bars(out) as progress:
+        task = progress.add_task("measuring", total=None, text="", visible=False)  # until there is progress to show
 
-        def show(level: int, levels: int, text: str) -> None:
-            status.update(f"Level {level} of {levels}: {text}")
+        def show(done: int, total: int, text: str) -> None:
+            progress.update(task, completed=done, total=total, text=text, visible=True)
 
-        measured = likelihood.evaluate(model, data, options.split, k=options.k, progress=show, **settings)
+        measured = likelihood.evaluate(model, data, options.split, progress=show, **_long_ways(options))
     n = measured.details["n"]
     out.print(f"[bold]{type(model).__name__}[/] on {n} events of {data.name} ({options.split}): [bold]{measured}[/]")
     out.print(f"  {measured.kind.symbol} {measured.details.get('reason') or MEANING[measured.kind]}", style="dim")
+    if options.nats and measured.value is not None and data.levels:
+        nats = figures(measured, data)["nats"]
+        out.print(
+            f"  {measured.kind.symbol} {nats['value']:.2f} ± {nats['stderr']:.2f} nats for a whole event", style="dim"
+        )
     for line in _about(measured):
         out.print(f"  {line}", style="dim")
     out.print(f"{parameters(model):,} parameters, {significant(samples_per_second(model))} samples/s")
@@ -143,6 +149,7 @@ def _evaluate_options(arguments: Sequence[str]):
     add_data(parser, default=None)
     parser.add_argument("--split", type=str, default="test", help=", ".join(SPLITS))
     parser.add_argument("--k", type=int, default=64, help="draws for a bound that is random")
+    parser.add_argument("--nats", action="store_true", help="give the figure in nats for a whole event as well")
     parser.add_argument(
         "--ais", action="store_true", help="anneal a likelihood for an energy model, a GAN or a VAE; takes minutes"
     )
@@ -150,18 +157,34 @@ def _evaluate_options(arguments: Sequence[str]):
     parser.add_argument(
         "--ais_chains", type=int, default=0, help="chains of --ais; 0: 64 for an energy model, 4 for each event"
     )
-    parser.add_argument("--ais_events", type=int, default=100, help="events a GAN or a VAE is annealed for by --ais")
+    parser.add_argument(
+        "--ode", action="store_true", help="a diffusion model's likelihood by its probability flow; takes minutes"
+    )
+    parser.add_argument("--ode_tolerance", type=float, default=1e-4, help="of the solver of --ode")
+    parser.add_argument("--ode_draws", type=int, default=1, help="solutions with fresh noise that --ode averages")
+    parser.add_argument(
+        "--events", type=int, default=100, help="test events to measure, where each takes --ais or --ode"
+    )
     options = parser.parse(arguments)
-    for name, least in {"k": 1, "ais_levels": 1, "ais_chains": 0, "ais_events": 1}.items():
+    for name, least in {"k": 1, "ais_levels": 1, "ais_chains": 0, "ode_draws": 1, "events": 1}.items():
         if options[name] < least:
             raise InputError(f"--{name} must be at least {least}, got {options[name]}.")
+    if not 0 < options.ode_tolerance < 1:
+        raise InputError(f"--ode_tolerance must be between 0 and 1, got {options.ode_tolerance}.")
     if options.split not in SPLITS:
         raise InputError(f"There is no split {options.split!r}. {nearest(options.split, SPLITS)}")
     return options
 
 
+def _long_ways(options: Any) -> dict[str, Any]:
+    """The arguments of `genzoo.evaluation.evaluate` that --ais and --ode stand for."""
+    ais = {"ais_levels": options.ais_levels, "ais_chains": options.ais_chains} if options.ais else {}
+    ode = {"ode_tolerance": options.ode_tolerance, "k": options.ode_draws} if options.ode else {}
+    return {"k": options.k, "most": options.events, **ais, **ode}
+
+
 def _about(measured) -> list[str]:
-    """What else is known of a figure: the side on which it errs, its gap to the truth, how the annealing went."""
+    """What else is known of a figure: the side on which it errs, its gap to the truth, how its estimation went."""
     lines = [f"errs: {measured.direction}"] if measured.direction else []
     if measured.gap is not None:
         lines.append(f"gap to the truth {measured.gap:.3f} ± {measured.gap_stderr:.3f} {measured.unit}")
@@ -173,4 +196,9 @@ def _about(measured) -> list[str]:
         sigma = measured.details["sigma"]
         observation = "p(x | z) of its own" if sigma is None else f"sigma {sigma:.3g}, tuned on validation events"
         lines.append(f"{observation}; gap of bidirectional Monte Carlo {gap:.2f} nats on simulated events")
+    if (tolerance := measured.details.get("ode_tolerance")) is not None:
+        about = measured.details
+        lines.append(
+            f"solver's tolerance {tolerance:g}, {about['ode_evaluations']} evaluations; trace: {about['ode_trace']}"
+        )
     return lines

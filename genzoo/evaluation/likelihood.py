@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -34,6 +34,8 @@ class Measured:
 
     ``gap`` is how much the truth is better, KL(p_data || p_model) in the same unit, with its own ``gap_stderr``: on data
     whose density is known, for an unconditional model. It inherits the claim of the figure: a bound on one is a bound on both.
+
+    ``log_prob`` is what was stated of each event, ``(n,)`` nats, and ``events`` their places in the split, ``(n,)``.
     """
 
     value: float | None
@@ -44,6 +46,8 @@ class Measured:
     direction: str = ""
     gap: float | None = None
     gap_stderr: float | None = None
+    log_prob: Tensor | None = field(default=None, repr=False, compare=False)
+    events: Tensor | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         if self.value is None:
@@ -61,7 +65,8 @@ def evaluate(
     seed: int = 0,
     ais_levels: int = 0,
     ais_chains: int = 0,
-    ais_events: int = 100,
+    ode_tolerance: float = 0.0,
+    most: int = 100,
     progress: Progress | None = None,
 ) -> Measured:
     """The likelihood of the events of one split of ``data``.
@@ -74,36 +79,38 @@ def evaluate(
         ais_levels: temperatures of annealed importance sampling, by which an energy model, a GAN and, where asked for, a
             VAE get a figure; 0 leaves it out. It takes minutes.
         ais_chains: chains of each normaliser (energy) or of each event (GAN, VAE); 0: 64 of the former, 4 of the latter.
-        ais_events: how many events, drawn at random, a GAN's or a VAE's figure is annealed for.
-        progress: told of (level, levels, log-weight and error) as the annealing goes.
+        ode_tolerance: of the solver, where a diffusion model's figure is to be that of its probability flow instead of its
+            bound; 0 leaves it out. ``k`` is then the number of solutions, each with fresh noise. It takes minutes.
+        most: how many events, drawn at random, are measured where each takes an annealing (GAN, VAE) or an ODE.
+        progress: told of (level, levels, log-weight and error) as the annealing goes, or (events done, events, "").
 
     Returns:
         the figure in the data's unit; for a model that states no likelihood, value None, kind NONE and the reason.
     """
-    events: Split = getattr(data, split)
+    everything: Split = getattr(data, split)
     started = time.perf_counter()
+    how = _method(model, ais_levels > 0, ode_tolerance > 0)
     with torch.random.fork_rng(), torch.inference_mode(), evaluating(model):
         torch.manual_seed(seed)
-        annealed = _annealed_by(model) if ais_levels else None
-        if annealed == "decoder" and ais_events < len(events):
-            events = Split(*events[torch.randperm(len(events))[:ais_events].to(events.x.device)])
+        chosen = torch.arange(len(everything))
+        if how in (_anneal_decoder, _follow_flow) and most < len(chosen):
+            chosen = torch.randperm(len(chosen))[:most].sort().values
+        events = Split(*everything[chosen.to(everything.x.device)])
         try:
-            if annealed:
-                stated = _anneal(model, annealed, data, events, k, ais_levels, ais_chains, progress)
-            else:
-                draws = {"k": k}
-                stated = Stated(
-                    _bounds(model, events, k, batch), model.likelihood, DIRECTION[model.likelihood], 0.0, draws
-                )
+            settings = {"k": k, "batch": batch, "levels": ais_levels, "chains": ais_chains, "tolerance": ode_tolerance}
+            stated = how(model, data, events, progress=progress, **settings)
         except NotImplementedError as reason:
             return Measured(None, Likelihood.NONE, None, data.unit, {"reason": str(reason), "n": len(events)})
-        return _measured(model, data, events, stated, {"split": split, "seconds": time.perf_counter() - started})
+        details = {"split": split, "seconds": time.perf_counter() - started}
+        return _measured(model, data, events, chosen, stated, details)
 
 
-def _measured(model: HasLikelihood, data: DataSet, events: Split, stated: Stated, details: dict[str, Any]) -> Measured:
+def _measured(
+    model: HasLikelihood, data: DataSet, events: Split, chosen: Tensor, stated: Stated, details: dict[str, Any]
+) -> Measured:
     """The mean over events, and the gap to the truth where that is known."""
-    n = len(events)
-    figures = data.report(stated.log_prob.cpu()).double()
+    log_prob = stated.log_prob.cpu()
+    figures = data.report(log_prob).double()
     unit = (data.report(torch.zeros(())) - data.report(torch.ones(()))).item()  # what a nat is worth
     gap = None
     if data.log_density is not None and not getattr(model, "condition", 0):
@@ -113,10 +120,12 @@ def _measured(model: HasLikelihood, data: DataSet, events: Split, stated: Stated
         stated.kind,
         _error(figures, unit * stated.extra_stderr),
         data.unit,
-        {**stated.details, "n": n, **details},
+        {**stated.details, "n": len(events), **details},
         stated.direction,
         None if gap is None else gap.mean().item(),
         None if gap is None else _error(gap, unit * stated.extra_stderr),
+        log_prob,
+        chosen,
     )
 
 
@@ -126,25 +135,59 @@ def _error(figures: Tensor, shared: float) -> float:
     return math.hypot(spread, shared)
 
 
-def _annealed_by(model: object) -> str | None:
-    """Which annealing gives a model its likelihood: of its energy, of its decoder, or none because it needs none."""
-    if hasattr(model, "energy"):
-        return "energy"
+# ------------------------------------------------------------------------------------------------- ways to a likelihood
+
+
+def _method(model: object, ais: bool, ode: bool) -> Callable[..., Stated]:
+    """How a model gets its likelihood: by itself, or where it is asked for and fits, by annealing or by an ODE."""
+    if ode and hasattr(model, "denoiser"):
+        return _follow_flow
+    if ais and hasattr(model, "energy"):
+        return _anneal_energy
     states_none = getattr(model, "likelihood", None) == Likelihood.NONE and hasattr(model, "decode")
-    return "decoder" if states_none or hasattr(model, "log_prior") else None
+    return _anneal_decoder if ais and (states_none or hasattr(model, "log_prior")) else _ask
 
 
-def _anneal(model: Any, how: str, data: DataSet, events: Split, k: int, levels: int, chains: int,
-            progress: Progress | None) -> Stated:  # fmt: skip
-    from genzoo.evaluation.decoder import anneal_decoder
+def _ask(model: HasLikelihood, data: DataSet, events: Split, *, k: int, batch: int, **_: Any) -> Stated:
+    """The model's own best statement about each event."""
+    if model.likelihood == Likelihood.NONE:
+        raise NotImplementedError(f"{type(model).__name__} states no likelihood: it has samples, but no log p(x).")
+    parts = [
+        model.bound(*_given(model, Split(*events[rows.to(events.x.device)])), k).cpu()
+        for rows in torch.arange(len(events)).split(batch)
+    ]
+    return Stated(torch.cat(parts), model.likelihood, DIRECTION[model.likelihood], 0.0, {"k": k})
+
+
+def _anneal_energy(model: Any, data: DataSet, events: Split, *, k: int, levels: int, chains: int,
+                   progress: Progress | None, **_: Any) -> Stated:  # fmt: skip
     from genzoo.evaluation.partition import anneal_energy
 
     with torch.inference_mode(False), torch.no_grad():
+        x, c = _given(model, events)
+        return anneal_energy(model, data, x, c, k=k, levels=levels, chains=chains or 64, progress=progress)
+
+
+def _anneal_decoder(model: Any, data: DataSet, events: Split, *, levels: int, chains: int, progress: Progress | None,
+                    **_: Any) -> Stated:  # fmt: skip
+    from genzoo.evaluation.decoder import anneal_decoder
+
+    with torch.inference_mode(False), torch.no_grad():
+        return anneal_decoder(model, data, *_given(model, events), levels=levels, chains=chains or 4, progress=progress)
+
+
+def _follow_flow(model: Any, data: DataSet, events: Split, *, k: int, batch: int, tolerance: float,
+                 progress: Progress | None, **_: Any) -> Stated:  # fmt: skip
+    from genzoo.evaluation.ode import follow_flow
+
+    return follow_flow(model, *_given(model, events), draws=k, batch=batch, tolerance=tolerance, progress=progress)
+
+
+def _given(model: object, events: Split) -> tuple[Tensor, Tensor | None]:
+    """Events and conditions where the model is, free of inference mode; an unconditional model is given none."""
+    with torch.inference_mode(False):
         x, c = Split(events.x.clone(), None if events.c is None else events.c.clone()).to(device_of(model))[:]
-        c = c if model.condition else None
-        if how == "energy":
-            return anneal_energy(model, data, x, c, k=k, levels=levels, chains=chains or 64, progress=progress)
-        return anneal_decoder(model, data, x, c, levels=levels, chains=chains or 4, progress=progress)
+    return x, c if getattr(model, "condition", 0) else None
 
 
 @contextmanager
@@ -158,19 +201,6 @@ def evaluating(model: object) -> Iterator[None]:
     finally:
         if isinstance(model, torch.nn.Module):
             model.train(training)
-
-
-def _bounds(model: HasLikelihood, events: Split, k: int, batch: int) -> Tensor:
-    """The model's best statement about each event, ``(n,)`` nats, on the CPU."""
-    if model.likelihood == Likelihood.NONE:
-        raise NotImplementedError(f"{type(model).__name__} states no likelihood: it has samples, but no log p(x).")
-    device = device_of(model)
-    conditional = getattr(model, "condition", 0)
-    parts = []
-    for rows in torch.arange(len(events)).split(batch):
-        x, c = Split(*events[rows.to(events.x.device)]).to(device)[:]
-        parts.append(model.bound(x, c if conditional else None, k).cpu())
-    return torch.cat(parts)
 
 
 def device_of(model: object) -> torch.device:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,7 @@ PIXELS = 48  # least side of a small image in the picture, so that pixels stay c
 SMALL = 64  # up to this side there is room for two rows of each model's images
 GAP = 4  # pixels between images
 INK, PAPER = "#1b2a41", "white"
+ASTRAY, MISSED = "#c8102e", "#f28e1c"
 
 
 def picture(path: str | Path, samples: Mapping[str, np.ndarray], columns: int = 20) -> None:
@@ -43,6 +45,46 @@ def grid(path: str | Path, events: np.ndarray, limits: tuple[float, float] | Non
     with whole(Path(path)) as draft:
         imsave(draft, _stack(scaled, math.ceil(math.sqrt(len(events)))))
     return None
+
+
+class Panel(NamedTuple):
+    """One model on the map: samples ``(n, 2)``, which of them are astray ``(n,)``, and test points that it misses ``(m, 2)``."""
+
+    samples: np.ndarray
+    astray: np.ndarray
+    missed: np.ndarray
+
+
+def maps(
+    path: str | Path, panels: Mapping[str, Panel], land: np.ndarray, frame: tuple[float, float, float, float]
+) -> None:
+    """Write a PNG that shows for each model where the lecture's points A and B lie.
+
+    Args:
+        land: ``(rows, columns)`` booleans, where the truth has mass; the first row is the top.
+        frame: (left, right, bottom, top) of ``land`` in the units of the points.
+    """
+    from matplotlib.figure import Figure
+
+    across = min(3, len(panels))
+    down = math.ceil(len(panels) / across)
+    figure = Figure((5.2 * across, 2.1 * down + 0.5), facecolor=PAPER)
+    axes = figure.subplots(down, across, squeeze=False).flatten()
+    for axis, (label, panel) in zip(axes, panels.items(), strict=False):
+        axis.imshow(np.where(land, 0.86, 1.0), extent=frame, cmap="gray", vmin=0, vmax=1, aspect="auto")
+        dots = {"s": 2.5, "linewidths": 0}
+        axis.scatter(*panel.samples[~panel.astray].T, color=INK, alpha=0.45, **dots)
+        axis.scatter(*panel.samples[panel.astray].T, color=ASTRAY, label="A: a sample in the sea", **dots)
+        axis.scatter(*panel.missed.T, color=MISSED, label="B: a test point the model gives almost nothing", **dots)
+        axis.set(xlim=frame[:2], ylim=frame[2:], xticks=[], yticks=[], title=label)
+        axis.spines[:].set_color("#cccccc")
+    for axis in axes[len(panels) :]:
+        axis.axis("off")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.tight_layout(rect=(0, 0.5 / figure.get_figheight(), 1, 1))
+    figure.legend(handles, labels, loc="lower center", ncols=2, markerscale=4, frameon=False)
+    with whole(Path(path)) as draft:
+        figure.savefig(draft, dpi=100, facecolor=PAPER)
 
 
 def _points(figure, samples: Mapping[str, np.ndarray]) -> None:

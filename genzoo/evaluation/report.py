@@ -20,6 +20,7 @@ def write_report(
     title: str,
     command: str,
     picture: str | Path | None = None,
+    maps: str | Path | None = None,
     logs: Mapping[str, str | Path] | None = None,
     failures: Mapping[str, str] | None = None,
     about: str = "",
@@ -29,7 +30,7 @@ def write_report(
     Args:
         rows: of the scorecard, baselines included.
         command: what produces this page.
-        picture: a PNG of samples, embedded.
+        picture: a PNG of samples, embedded; maps: one of where models and truth disagree.
         logs: name of a run -> its ``log.csv``.
         failures: name of a run that failed -> a sentence.
         about: one sentence about the data.
@@ -51,7 +52,8 @@ def write_report(
         rows=list(zip(summaries, cells, strict=True)),
         legend=legend(summaries),
         spread=f"{about_spread(summaries)}; {COST}",
-        picture=base64.b64encode(Path(picture).read_bytes()).decode() if picture else "",
+        picture=_embedded(picture),
+        maps=_embedded(maps),
         curves=[_curve(name, Path(log)) for name, log in (logs or {}).items() if Path(log).is_file()],
         failures=failures or {},
         width=WIDTH,
@@ -60,6 +62,10 @@ def write_report(
     )
     with whole(Path(path)) as draft:
         draft.write_text(page, encoding="utf-8")
+
+
+def _embedded(picture: str | Path | None) -> str:
+    return base64.b64encode(Path(picture).read_bytes()).decode() if picture else ""
 
 
 @dataclass(frozen=True)

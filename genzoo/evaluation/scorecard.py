@@ -7,6 +7,8 @@ A row is a plain mapping, open to more columns; these are always there::
     nats           the same in nats per event
     direction      on which side that figure errs
     gap_to_truth   KL(p_data || p_model) in ``unit``, {value, kind, stderr}; null where the truth is not known
+    astray         share of samples where the truth has no mass, {value, stderr}; null where that is not known
+    missed         share of test events that the model gives almost nothing, likewise (see `genzoo.evaluation.support`)
 
 ``kind`` is "exact", "bound", "estimate" or "none". A row with ``baseline: true`` is a closed-form model to beat.
 """
@@ -24,6 +26,7 @@ from genzoo.baselines import fitted
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
 from genzoo.evaluation.likelihood import Measured, evaluate
+from genzoo.evaluation.support import disagreement
 from genzoo.model import Likelihood
 from genzoo.store import whole
 
@@ -35,10 +38,15 @@ MEANING = {
     Likelihood.ESTIMATE: "an estimate, whose error is not bounded",
     Likelihood.NONE: "no likelihood: samples only, or a density whose normaliser has not been estimated",
 }
+BASELINE_SAMPLES = 5000
 LEGEND = "Less is better, but only among figures of one kind: unlike kinds are not ranked together."
 HEADERS = ("model", "", "±", "params", "training", "samples/s", "evals")  # the second is the unit
 GAP = (
     "gap: how much likelier the data is under the truth, KL(p_data || p_model), with the claim of the figure beside it"
+)
+SHARES = (
+    "A: share of samples where the truth has no mass; B: share of the test events to which the model gives less than a tenth "
+    "of their true density"
 )
 COST = (
     "training: wall-clock time on the run's share of the cores; samples/s: in batches, one model at a time; "
@@ -76,9 +84,17 @@ def baseline_rows(data: DataSet) -> list[Row]:
     """One row for each closed-form baseline that applies to ``data``."""
     rows = []
     for baseline in fitted(data):
-        name = re.sub(r"(?<!^)(?=[A-Z])", " ", type(baseline).__name__).capitalize()
-        rows.append({"family": name, "data": data.name, "baseline": True, **figures(evaluate(baseline, data), data)})
+        measured = evaluate(baseline, data)
+        shares = disagreement(measured, baseline.sample(BASELINE_SAMPLES), data)
+        rows.append(
+            {"family": spoken(baseline), "data": data.name, "baseline": True, **figures(measured, data), **shares}
+        )
     return rows
+
+
+def spoken(baseline: object) -> str:
+    """The name of a baseline's class in words: "Independent pixels"."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", type(baseline).__name__).capitalize()
 
 
 def write(rows: Sequence[Row], path: str | Path) -> None:
@@ -119,6 +135,8 @@ class Summary:
     spread: float | None
     unit: str
     gap: float | None
+    astray: float | None
+    missed: float | None
     seeds: int
     parameters: float | None
     train_seconds: float | None
@@ -138,6 +156,12 @@ class Summary:
         if self.gap is None:
             return ""
         return f"{self.kind.symbol} {'∞' if self.gap == inf else f'{self.gap:.3f}'}"
+
+    @property
+    def share_figures(self) -> tuple[str, str]:
+        """A and B as they are printed: B carries the claim of the log-density behind it, mirrored from a bound's; else empty."""
+        a = "" if self.astray is None else f"{self.astray:.1%}"
+        return a, "" if self.missed is None else f"{self.kind.symbol} {self.missed:.1%}"
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -177,6 +201,8 @@ def _summary(rows: list[Row]) -> Summary:
         spread=spread if complete else None,
         unit="bits/dim" if rows[0].get("bits_per_dim") else "nats",
         gap=_gap(rows),
+        astray=_mean((row.get("astray") or {}).get("value") for row in rows),
+        missed=_mean((row.get("missed") or {}).get("value") for row in rows),
         seeds=len(rows),
         **{name: _mean(row.get(name) for row in rows) for name in COSTS},
     )
@@ -194,10 +220,14 @@ COSTS = ("parameters", "train_seconds", "samples_per_second", "evaluations_per_s
 
 
 def columns(summaries: Sequence[Summary]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Headers of the table, and the printed cells of each summary; a column "gap" where the truth about the data is known."""
-    known = any(summary.gap is not None for summary in summaries)
-    headers = (HEADERS[0], summaries[0].unit if summaries else "", HEADERS[2], *["gap"] * known, *HEADERS[3:])
-    return headers, [(*s.cells[:3], *[s.gap_figure] * known, *s.cells[3:]) for s in summaries]
+    """Headers of the table, and the printed cells of each summary; columns "gap", "A" and "B" where the truth is known."""
+    gap = any(summary.gap is not None for summary in summaries)
+    shares = any(summary.astray is not None for summary in summaries)
+    known = (*["gap"] * gap, *["A", "B"] * shares)
+    headers = (HEADERS[0], summaries[0].unit if summaries else "", HEADERS[2], *known, *HEADERS[3:])
+    return headers, [
+        (*s.cells[:3], *[s.gap_figure] * gap, *[*s.share_figures] * shares, *s.cells[3:]) for s in summaries
+    ]
 
 
 def legend(summaries: Iterable[Summary]) -> list[str]:
@@ -206,6 +236,7 @@ def legend(summaries: Iterable[Summary]) -> list[str]:
     kinds = sorted({summary.kind for summary in summaries})
     told = [CONDITIONAL] if any(summary.conditional for summary in summaries) else []
     told += [GAP] if any(summary.gap is not None for summary in summaries) else []
+    told += [SHARES] if any(summary.astray is not None for summary in summaries) else []
     return [f"{kind.symbol} {MEANING[kind]}" for kind in kinds] + told + [LEGEND]
 
 

@@ -1,0 +1,70 @@
+"""Where a model and the truth disagree: the lecture's points A and B as two shares, on data whose density is known.
+
+A
+    The model puts mass where the truth has none, as a rectangle over the map does in the sea: the share of its *samples* whose
+    true density is zero. Accuracy fails; it is one minus the precision.
+
+B
+    The truth has mass where the model has almost none: the share of *test events* to which the model gives less than a tenth
+    of their true density. What is true there is hardly ever generated; it is one minus the recall.
+
+A needs samples only, so every family has it. B inherits the claim of the log-density that it is computed from: of a lower bound
+on log p it is an upper bound.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genzoo.data.dataset import DataSet
+from genzoo.evaluation.likelihood import Measured
+
+ALMOST_NOTHING = 0.1  # of the true density
+
+Share = dict[str, float]
+
+
+def is_astray(x: Tensor, data: DataSet) -> Tensor:
+    """Which samples ``(n, *event_shape)`` lie where the truth has no mass at all, ``(n,)`` booleans (A)."""
+    return truth(x, data).isneginf()
+
+
+def is_missed(x: Tensor, log_prob: Tensor, data: DataSet) -> Tensor:
+    """Which events ``(n, *event_shape)`` with log-densities ``log_prob`` (n,) the model gives almost nothing, booleans (B)."""
+    return log_prob.double() < truth(x, data) + torch.tensor(ALMOST_NOTHING).log()
+
+
+def truth(x: Tensor, data: DataSet) -> Tensor:
+    """The true log-density of events, ``(n,)`` nats in float64; raises ValueError where it is not known."""
+    if data.log_density is None:
+        raise ValueError(f"The true density of {data.name} is not known, so nothing can be held against it.")
+    return data.log_density(x).double()
+
+
+def land(data: DataSet, rows: int = 360, columns: int = 720) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+    """Where the truth of two-dimensional data has mass, on a raster over the test points, and the raster's frame."""
+    (left, bottom), (right, top) = data.test.x.amin(0).tolist(), data.test.x.amax(0).tolist()
+    across, up = (torch.linspace(0.5, n - 0.5, n) / n for n in (columns, rows))
+    y, x = torch.meshgrid(top + (bottom - top) * up, left + (right - left) * across, indexing="ij")
+    mass = ~is_astray(torch.stack([x.flatten(), y.flatten()], 1), data)
+    return mass.view(rows, columns).numpy(), (left, right, bottom, top)
+
+
+def disagreement(measured: Measured, samples: Tensor, data: DataSet, conditional: bool = False) -> dict[str, Any]:
+    """The entries ``astray`` (A) and ``missed`` (B) of a row, {value, stderr}; None where there is no such share.
+
+    Points have them. Of an image's noise, which no model gets exactly right, hundreds of pixels add up to more than a tenth.
+    """
+    if data.log_density is None or len(data.event_shape) > 1:
+        return {"astray": None, "missed": None}
+    missed = None
+    if measured.log_prob is not None and measured.events is not None and not conditional:
+        missed = _share(is_missed(data.test.x[measured.events], measured.log_prob, data))
+    return {"astray": _share(is_astray(samples, data)), "missed": missed}
+
+
+def _share(which: Tensor) -> Share:
+    p, n = which.double().mean().item(), len(which)
+    return {"value": p, "stderr": (p * (1 - p) / n) ** 0.5}
