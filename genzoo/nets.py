@@ -7,6 +7,7 @@ are built from one residual `Block`; the embedding of condition (and time) scale
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -71,6 +72,14 @@ class Fourier(nn.Module):
     def forward(self, t: Tensor) -> Tensor:
         angles = t[:, None] * self.frequencies
         return self.linear(torch.cat([angles.sin(), angles.cos()], 1))
+
+
+def waves(x: Tensor, frequencies: Sequence[float]) -> Tensor:
+    """Sines, then cosines of ``x`` (n, c, ...) at each frequency, ``(n, 2 c frequencies, ...)``: they let a network see edges."""
+    if not frequencies:
+        return x[:, :0]
+    angles = torch.cat([x * f for f in frequencies], 1)
+    return torch.cat([angles.sin(), angles.cos()], 1)
 
 
 class Block(nn.Module):

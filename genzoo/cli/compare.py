@@ -223,7 +223,7 @@ def _print(rows: list[dict], out: Path, screen: Console) -> None:
         last_of_kind = i + 1 == len(summaries) or summaries[i + 1].kind != summary.kind
         table.add_row(*cells[i], style="dim" if summary.baseline else "", end_section=last_of_kind)
     # a narrower terminal may break the lines, but not lose a column
-    screen.width = max(screen.width, Measurement.get(screen, screen.options, table).maximum)
+    screen.width = max(screen.width, Measurement.get(screen, screen.options.update(max_width=200), table).maximum)
     screen.print(table)
     for line in [*legend(summaries), about_spread(summaries), COST, "dim: closed-form baselines, to beat"]:
         screen.print(Padding(line, (0, 2)), style="dim")

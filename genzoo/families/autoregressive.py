@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from genzoo.distributions import feature_mixture, parameters_of
 from genzoo.model import GenerativeModel, Likelihood
-from genzoo.nets import Condition, is_image
+from genzoo.nets import Condition, is_image, waves
 
 
 class Autoregressive(GenerativeModel):
@@ -41,7 +41,7 @@ class Autoregressive(GenerativeModel):
         depth: gated causal convolutions after the first one.
         kernel: side of the causal window on images (odd); on vectors each layer sees up to 64 features back.
         components: mixture components of each conditional.
-        frequencies: of the sines and cosines of its values that the network sees: 1, 2, 4, ... radians per unit.
+        frequencies: of the sines and cosines of values that the network sees beside them, in radians per unit.
         orders: reading orders the model mixes: up to 8 for square images, 4 for others, 2 for vectors.
         dropout: share of hidden channels dropped in training.
     """
@@ -50,17 +50,17 @@ class Autoregressive(GenerativeModel):
     order: Tensor
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3, width: int = 64,
-                 depth: int = 5, kernel: int = 5, components: int = 10, frequencies: int = 4, orders: int = 1,
-                 dropout: float = 0.0):  # fmt: skip
+                 depth: int = 5, kernel: int = 5, components: int = 10, frequencies: tuple[float, ...] = (1, 2, 4, 8),
+                 orders: int = 1, dropout: float = 0.0):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
         self.width, self.depth, self.kernel = width, depth, kernel
-        self.components, self.frequencies, self.orders, self.dropout = components, frequencies, orders, dropout
+        self.components, self.frequencies, self.orders, self.dropout = components, tuple(frequencies), orders, dropout
         self.grid, window = layout(self.event_shape, kernel)
         self.register_buffer("order", reading_orders(self.event_shape, orders), persistent=False)
         self.embed = Condition(condition, width)
         self.which_order = nn.Embedding(orders, width)
         self.position = nn.Parameter(torch.zeros(1, width, *self.grid))
-        self.first = CausalLayer(2 + 2 * frequencies, width, window, dropout, see_self=False)
+        self.first = CausalLayer(2 + 2 * len(self.frequencies), width, window, dropout, see_self=False)
         self.layers = nn.ModuleList(CausalLayer(width, width, window, dropout) for _ in range(depth))
         self.head = nn.Conv2d(width, parameters_of(components, levels), 1)
         nn.init.normal_(self.position, std=0.1)
@@ -182,10 +182,9 @@ class CausalLayer(nn.Module):
         return self.respond(patch, here, embedding)
 
 
-def value_features(x: Tensor, frequencies: int) -> Tensor:
-    """A value ``(n, 1, h, w)``, a constant that tells it from padding, its sines and cosines: (n, 2 + 2 frequencies, h, w)."""
-    angles = [x * 2.0**i for i in range(frequencies)]
-    return torch.cat([x, torch.ones_like(x), *[a.sin() for a in angles], *[a.cos() for a in angles]], 1)
+def value_features(x: Tensor, frequencies: tuple[float, ...]) -> Tensor:
+    """A value ``(n, 1, h, w)``, a constant that tells it from padding, its waves: ``(n, 2 + 2 frequencies, h, w)``."""
+    return torch.cat([x, torch.ones_like(x), waves(x, frequencies)], 1)
 
 
 def layout(shape: tuple[int, ...], kernel: int, reach: int = 64) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -40,7 +40,7 @@ from torch.distributions import Normal
 
 from genzoo import grid
 from genzoo.model import GenerativeModel, Likelihood
-from genzoo.nets import Condition, Field, Fourier, is_image
+from genzoo.nets import Condition, Field, Fourier, is_image, waves
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # (z, log-SNR of each row) -> estimate of the clean x
 
@@ -92,8 +92,8 @@ class Diffusion(GenerativeModel):
 
     def v(self, z: Tensor, snr: Tensor, c: Tensor | None) -> Tensor:
         """Predicted v = alpha epsilon - sigma x, of z's shape; ``snr`` is the log-SNR of each row, ``(n,)``."""
-        waves = [wave(z * (math.pi * 2**i)) for i in range(self.fourier) for wave in (torch.sin, torch.cos)]
-        raw = self.network(torch.cat([z, *waves], 1), self.embed(c, len(z)) + self.time(snr))
+        seen = torch.cat([z, waves(z, [math.pi * 2**i for i in range(self.fourier)])], 1)
+        raw = self.network(seen, self.embed(c, len(z)) + self.time(snr))
         if self.prediction == "v":
             return raw
         return (alpha(snr, z) * z - self.expected_level(raw, z, snr)) / sigma(snr, z)

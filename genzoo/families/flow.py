@@ -29,7 +29,7 @@ from torch.distributions import Normal
 
 from genzoo import grid
 from genzoo.model import GenerativeModel, Likelihood
-from genzoo.nets import Condition, Field, is_image
+from genzoo.nets import Condition, Field, is_image, waves
 
 LEAST = 1e-6  # mass of a bin of a histogram
 TAIL = 5.0  # splines act on [-TAIL, TAIL] and are the identity outside
@@ -44,19 +44,20 @@ class Flow(GenerativeModel):
         depth: residual stages of each of those networks.
         couplings: coupling steps (of each scale, on images).
         bins: pieces of each spline.
+        frequencies: of the sines and cosines that the networks see beside the features that pass, in radians per unit.
         lattice: whether couplings in the box come first (discrete data only).
     """
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3, width: int = 64,
                  depth: int = 1, couplings: int = 6, bins: int = 8, dropout: float = 0.0,
-                 lattice: bool = False):  # fmt: skip
+                 frequencies: tuple[float, ...] = (), lattice: bool = False):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
         if self.dims < 2:
             raise ValueError(f"A coupling flow needs at least two features, got event_shape={self.event_shape}.")
         self.width, self.depth, self.couplings, self.bins, self.dropout = width, depth, couplings, bins, dropout
         if lattice and not levels:
             raise ValueError("lattice=True is for discrete data: real-valued data has no bins to fit its splines to.")
-        self.lattice, self.latent_shape = lattice, (self.dims,)
+        self.frequencies, self.lattice, self.latent_shape = tuple(frequencies), lattice, (self.dims,)
         self.embed = Condition(condition, width)
         self.transform = nf.CompositeTransform([*self.unbox(), self.couple()])
 
@@ -100,7 +101,7 @@ class Flow(GenerativeModel):
         mask = (torch.arange(shape[0]) + parity) % 2
 
         def network(inputs: int, outputs: int) -> nn.Module:
-            net = Field((inputs, *shape[1:]), self.width, self.width, self.depth, self.dropout, inputs, outputs)
+            net = Waves(inputs, shape[1:], self.frequencies, outputs, self.width, self.depth, self.dropout)
             # nflows scales the raw heights and widths of the splines down by the root of this
             net.hidden_features = self.width  # type: ignore[assignment]
             return net
@@ -142,6 +143,19 @@ class Flow(GenerativeModel):
         """x = f^-1(z; c), ``(n, *event_shape)``, in float64: the root inside a spline's inverse needs the digits."""
         double = copy.deepcopy(self.transform).double()
         return double.inverse(z.double(), self.embed(c, len(z)).double())[0].to(z.dtype)
+
+
+class Waves(nn.Module):
+    """The network inside a coupling: a `Field` that sees, beside its inputs, sines and cosines of them."""
+
+    def __init__(self, inputs: int, size: tuple[int, ...], frequencies: tuple[float, ...], outputs: int, width: int, depth: int,
+                 dropout: float):  # fmt: skip
+        super().__init__()
+        self.frequencies, seen = frequencies, inputs * (1 + 2 * len(frequencies))
+        self.field = Field((inputs, *size), width, width, depth, dropout, seen, outputs)
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        return self.field(torch.cat([x, waves(x, self.frequencies)], 1), e)
 
 
 class Lattice(nf.Transform):
