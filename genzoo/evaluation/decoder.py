@@ -122,10 +122,11 @@ def anneal_decoder(model: Any, data: DataSet, x: Tensor, c: Tensor | None, *, le
     conditional = c is not None
     sigma, tried = None, {}
     if not own:
-        rows = torch.randperm(len(data.validation))[:32]
+        rows = torch.randperm(len(data.validation))[: min(32, len(x))]
         held_out, given = Split(*data.validation[rows.to(data.validation.x.device)]).to(x.device)[:]
         given = given if conditional else None
-        sigma, tried = tune_sigma(model, held_out, given, levels=max(50, levels // 5), **settings)
+        # only the ranking of sigmas matters here: fewer levels and half of the leapfrogs do
+        sigma, tried = tune_sigma(model, held_out, given, levels=max(20, levels // 5), leapfrogs=5, **settings)
     n = min(16, len(x))
     gap = simulated_bracket(model, n, sigma, c[:n] if conditional else None, levels=levels, **settings).gap
     parts, size = [], max(1, ROWS // (chains + settings["scouts"]))
