@@ -195,6 +195,60 @@ def test_the_scorecard_of_a_folder_holds_all_its_runs(capsys):
     assert [row["family"] for row in read("out/scorecard.json")] == ["GAN"]  # other data are another scorecard
 
 
+def test_points_of_a_known_truth_get_a_gap_shares_and_maps_and_every_family_a_figure(capsys):
+    quick = {"ais_levels": 4, "ais_chains": 2, "most": 5}
+    families = {name: {**tiny, "train": {"steps": 3, "batch_size": 16}} for name, tiny in TINY.items()}
+    families |= {name: {**families[name], "evaluate": quick} for name in ("energy", "gan")}
+    Path("tiny.yaml").write_text(yaml.safe_dump(families))
+    command = [
+        "compare",
+        "--data",
+        "landmass",
+        "--recipe",
+        "tiny.yaml",
+        "--families",
+        "vae",
+        "energy",
+        "gan",
+        "--out",
+        "out",
+    ]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "maps.png" in printed and "gap" in printed and "…" not in printed.split("= the exact")[0].split("model")[-1]
+    rows = {row["family"]: row for row in read("out/scorecard.json")}
+    assert {row["nats"]["kind"] for row in rows.values()} == {"bound", "estimate"}
+    for row in rows.values():
+        assert row["nats"]["value"] is not None and row["gap_to_truth"]["value"] is not None
+        assert (
+            0 <= row["astray"]["value"] <= 1 and 0 <= row["missed"]["value"] <= 1 and row["evaluation"]["seconds"] > 0
+        )
+    assert Path("out/maps.png").stat().st_size > 10_000
+    with np.load("out/gan-seed0/likelihoods.npz") as file:
+        assert file["events"].shape == file["log_prob"].shape == (5,)
+
+
+def test_evaluate_follows_the_flow_of_a_diffusion_and_prints_nats(capsys):
+    train = "--data digits --steps 3 --width 8 --check-every 3 --model.steps 2".split()  # noqa: SIM905
+    assert main(["train", "diffusion", *train, "--out", "run"]) == 0
+    capsys.readouterr()
+    ode = ["--ode", "--ode-tolerance", "0.05", "--events", "3", "--nats"]
+    assert main(["evaluate", "run", *ode]) == 0
+    printed = capsys.readouterr().out
+    for part in (
+        "on 3 events",
+        "≈",
+        "bits/dim",
+        "nats for a whole event",
+        "Hutchinson",
+        "tolerance 0.05",
+        "no known side",
+    ):
+        assert part in printed, part
+    assert main(["evaluate", "run", "--ode", "--ode-tolerance", "2"]) == 2
+    assert "--ode_tolerance must be between 0 and 1" in capsys.readouterr().err
+
+
 def row_file(row: dict) -> Path:
     return Path("out", f"{row['family'].lower()}-seed{row['seed']}", "row.json")
 

@@ -13,6 +13,7 @@ from genzoo import GAN, VAE, Energy, Flow, Likelihood
 from genzoo.data import DataSet, Split
 from genzoo.errors import InputError
 from genzoo.evaluation import evaluate, markdown, picture, read, samples_per_second, summarise, write, write_report
+from genzoo.evaluation.pictures import Panel, maps
 from genzoo.evaluation.scorecard import about_spread, baseline_rows, figures, legend
 from genzoo.model import GenerativeModel
 
@@ -184,6 +185,24 @@ def test_the_gap_to_the_truth_is_a_column_only_where_it_is_known():
     assert "gap: how much likelier" in text and "gap" not in markdown(ROWS)
 
 
+def test_an_estimate_says_on_which_side_it_errs_and_how_many_chains_carry_it():
+    annealed = {"ais_chains": 8, "log_z": {"ess": 3.25}}
+    rows = [row("Energy", "estimate", 1.9, direction="flatters", evaluation=annealed),
+            row("Energy", "estimate", 1.9, seed=1, direction="flatters", evaluation={"ais_chains": 8, "ess": 5.0}),
+            row("VAE", "bound", 1.5, direction="never flatters")]  # fmt: skip
+    assert "≈ of Energy: flatters; 3.2 of 8 chains carry the weight" in legend(summarise(rows))
+    assert not any("never" in line for line in legend(summarise(rows)))
+
+
+def test_points_a_and_b_are_columns_and_b_has_the_claim_of_its_density():
+    shares = {"astray": {"value": 0.031, "stderr": 0.01}, "missed": {"value": 0.2, "stderr": 0.01}}
+    text = markdown(
+        [row("VAE", "bound", 1.5, **shares), row("GAN", "none", None, astray=shares["astray"], missed=None)]
+    )
+    assert "| A | B |" in text and "| 3.1% | ≤ 20.0% |" in text and "A: share of samples" in text
+    assert "| A | B |" not in markdown(ROWS)
+
+
 def test_a_scorecard_is_read_back_and_what_is_none_is_refused(tmp_path):
     path = tmp_path / "scorecard.json"
     write(ROWS, path)
@@ -221,6 +240,18 @@ def test_small_images_come_in_two_rows_and_large_ones_in_one(tmp_path):
         picture(tmp_path / "samples.png", {"Real data": np.random.rand(n, 1, side, side)})
         heights[n, side] = imread(tmp_path / "samples.png").shape[0]
     assert heights[40, 8] > heights[20, 8] + 40 and heights[40, 80] == heights[20, 80]
+
+
+def test_maps_show_land_and_both_kinds_of_error(tmp_path):
+    from matplotlib.image import imread
+
+    land = np.zeros((20, 40), dtype=bool)
+    land[:, :20] = True
+    samples = np.random.uniform((-2, -1), (2, 1), (200, 2))
+    panels = {f"model {i}": Panel(samples, samples[:, 0] > 0, samples[:9]) for i in range(4)}
+    maps(tmp_path / "maps.png", panels, land, (-2, 2, -1, 1))
+    colours = {tuple(pixel) for pixel in (255 * imread(tmp_path / "maps.png")[..., :3]).astype(int).reshape(-1, 3)}
+    assert (200, 16, 46) in colours and (242, 142, 28) in colours  # A and B
 
 
 def test_the_page_holds_everything_itself(tmp_path):

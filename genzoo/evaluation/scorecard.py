@@ -138,6 +138,7 @@ class Summary:
     astray: float | None
     missed: float | None
     seeds: int
+    caveat: str
     parameters: float | None
     train_seconds: float | None
     samples_per_second: float | None
@@ -204,8 +205,19 @@ def _summary(rows: list[Row]) -> Summary:
         astray=_mean((row.get("astray") or {}).get("value") for row in rows),
         missed=_mean((row.get("missed") or {}).get("value") for row in rows),
         seeds=len(rows),
+        caveat=_caveat(rows) if kind == Likelihood.ESTIMATE else "",
         **{name: _mean(row.get(name) for row in rows) for name in COSTS},
     )
+
+
+def _caveat(rows: list[Row]) -> str:
+    """On which side an estimate errs, and how many of its chains carry the weight, in the worst of its runs."""
+    caveats = [rows[0]["direction"]] if rows[0].get("direction") else []
+    found = [row.get("evaluation") or {} for row in rows]
+    effective = [ess for details in found if (ess := (details.get("log_z") or details).get("ess")) is not None]
+    if effective and (chains := found[0].get("ais_chains")):
+        caveats.append(f"{min(effective):.1f} of {chains} chains carry the weight")
+    return "; ".join(caveats)
 
 
 def _gap(rows: list[Row]) -> float | None:
@@ -237,7 +249,8 @@ def legend(summaries: Iterable[Summary]) -> list[str]:
     told = [CONDITIONAL] if any(summary.conditional for summary in summaries) else []
     told += [GAP] if any(summary.gap is not None for summary in summaries) else []
     told += [SHARES] if any(summary.astray is not None for summary in summaries) else []
-    return [f"{kind.symbol} {MEANING[kind]}" for kind in kinds] + told + [LEGEND]
+    caveats = [f"{s.kind.symbol} of {s.family}: {s.caveat}" for s in summaries if s.caveat]
+    return [f"{kind.symbol} {MEANING[kind]}" for kind in kinds] + caveats + told + [LEGEND]
 
 
 def about_spread(summaries: Sequence[Summary]) -> str:
