@@ -10,9 +10,8 @@ import logging
 import math
 import signal
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,16 +19,15 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from genzoo import store
+from genzoo.callbacks import Clock, Guard, Patience, Progress, RandomState, Report
 from genzoo.data.dataset import Data, DataSet
-from genzoo.errors import InputError, TrainingError
+from genzoo.errors import InputError
 from genzoo.model import GenerativeModel, Likelihood
-
-Report = Callable[[int, int, str], None]  # (steps done, steps in all, a few words such as "loss 1.23")
 
 SMALL = 2**30  # bytes; a data set below lives on the training device
 
@@ -255,100 +253,7 @@ def _run(trainer: L.Trainer, model: GenerativeModel, batches: Data, resume: Path
         raise OSError(error.errno, error.strerror, str(trainer.loggers[0].save_dir)) from error
 
 
-# ---------------------------------------------------------------------------------------------------------- callbacks
-
-
-class Clock(L.Callback):
-    """Seconds of training, those before an interruption included."""
-
-    def __init__(self):
-        self.earlier, self.started = 0.0, time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return self.earlier + time.perf_counter() - self.started
-
-    def state_dict(self) -> dict[str, float]:
-        return {"seconds": self.seconds}
-
-    def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        self.earlier = state_dict["seconds"]
-
-
-class Guard(L.Callback):
-    """Stops a run whose logged figures are no longer finite, before they reach a checkpoint."""
-
-    EVERY = 10
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        if batch_idx % self.EVERY == 0:
-            self.check(trainer, pl_module)
-
-    def on_validation_end(self, trainer, pl_module) -> None:
-        self.check(trainer, pl_module)
-
-    @staticmethod
-    def check(trainer: L.Trainer, model: L.LightningModule) -> None:
-        for name, value in trainer.callback_metrics.items():
-            if not value.isfinite().all():
-                raise TrainingError(
-                    f"{type(model).__name__} diverged: {name} is {value.item()} after {trainer.global_step} steps. "
-                    f"Try a smaller lr (now {model.lr:g}), a larger batch_size, or another seed; "
-                    "the last good checkpoint is kept."
-                )
-
-
-class Patience(EarlyStopping):
-    """Stops when validation has not improved for a while, and at once if that was so when the run was interrupted."""
-
-    def on_train_start(self, trainer, pl_module) -> None:
-        if self.wait_count >= self.patience:
-            trainer.should_stop = True
-
-
-class RandomState(L.Callback):
-    """Puts torch's random state into the checkpoint, and back when the next epoch begins: resumed runs are exact."""
-
-    def __init__(self):
-        self.pending: dict[str, Any] | None = None
-
-    def state_dict(self) -> dict[str, Any]:
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-        return self.pending or {"cpu": torch.get_rng_state(), "cuda": cuda}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.pending = state_dict
-
-    def on_train_epoch_start(self, trainer, pl_module) -> None:
-        if self.pending is not None:
-            torch.set_rng_state(self.pending["cpu"].cpu())
-            if self.pending["cuda"]:
-                torch.cuda.set_rng_state_all([state.cpu() for state in self.pending["cuda"]])
-            self.pending = None
-
-
-class Progress(L.Callback):
-    """Tells a function, at most five times a second, how far training is and what the last figures were."""
-
-    def __init__(self, report: Report, steps: int, interval: float = 0.2):
-        self.report, self.steps, self.interval, self.told = report, steps, interval, 0.0
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        if time.monotonic() - self.told > self.interval:
-            self.tell(trainer)
-
-    def on_train_end(self, trainer, pl_module) -> None:
-        self.tell(trainer)
-
-    def tell(self, trainer: L.Trainer) -> None:
-        self.told = time.monotonic()
-        figures = {"loss": "train_loss", "val": "val_nats"}
-        metrics = trainer.callback_metrics
-        text = "  ".join(f"{short} {metrics[name].item():.2f}" for short, name in figures.items() if name in metrics)
-        self.report(trainer.fit_loop.epoch_loop.batch_progress.total.completed, self.steps, text)
-
-
-# ---------------------------------------------------------------------------------------------------------- the rest
+# ------------------------------------------------------------------------------------------------- what Lightning leaves
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def interrupt(done: int, total: int, text: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.__name__)
 def test_an_interrupted_run_ends_with_the_same_weights(family, digits, tmp_path, monkeypatch):
     whole = fit(new(family, digits), digits, **SETTINGS)
-    monkeypatch.setattr("genzoo.training.Progress.__init__.__defaults__", (0.0,))  # report every step
+    monkeypatch.setattr("genzoo.callbacks.Progress.__init__.__defaults__", (0.0,))  # report every step
     with pytest.raises(Interruption):
         fit(new(family, digits), digits, tmp_path, progress=interrupt, **SETTINGS)
     torch.manual_seed(99)
