@@ -25,7 +25,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from genzoo.evaluation.parzen import parzen
+from genzoo.evaluation.parzen import parzen_log_density
 from rich.progress import Progress
 from torch import Tensor, nn
 
@@ -107,7 +107,7 @@ def measured(name: str, model: genzoo.GenerativeModel, data: DataSet, events: in
     ais_seconds = time.perf_counter() - started
     with torch.no_grad():
         samples = decoder.decode(torch.randn(SAMPLES, 10))
-    density, bandwidth = parzen(samples, continuous(data.test.x[:1000]), validation[:1000])
+    density, bandwidth = parzen_log_density(samples, continuous(data.test.x[:1000]), validation[:1000])
     return {
         "ais": {"value": found.value.mean().item(), "kind": "estimate", "direction": "a stochastic lower bound on log p",
                 "stderr": (found.value.std() / events**0.5).item(), "ess": found.ess.mean().item(), "events": events},

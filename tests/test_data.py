@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch.distributions import MixtureSameFamily
 
 from genzoo import grid
-from genzoo.data import Data, DataSet, biscuits, landmass, load
+from genzoo.data import Data, DataSet, biscuits, gaussians, ising, landmass, load
 from genzoo.data.loading import DOWNLOADED, MADE_HERE
 from genzoo.data.names import NAMES
 from genzoo.errors import InputError, nearest
@@ -86,13 +87,13 @@ def test_a_data_set_is_what_it_says(name):
             assert split.c.shape == (len(split), dataset.condition) and split.c.abs().max() <= 1
 
 
-@pytest.mark.parametrize("name", ["landmass", "moons", "biscuits"])
+@pytest.mark.parametrize("name", ["landmass", "moons", "gaussians", "biscuits"])
 def test_splits_share_no_event(name):
     events = torch.cat([split.x for split in all_splits(load(name))]).flatten(1)
     assert len(events.unique(dim=0)) == len(events)
 
 
-@pytest.mark.parametrize("name", ["landmass", "moons", "biscuits"])
+@pytest.mark.parametrize("name", ["landmass", "moons", "gaussians", "biscuits", "ising"])
 def test_another_seed_is_other_data_and_sizes_are_options(name):
     one, two = (load(name, train=30, validation=20, test=10, seed=seed) for seed in (0, 1))
     assert [len(split) for split in all_splits(one)] == [30, 20, 10]
@@ -227,6 +228,82 @@ def test_a_tin_s_drawing_stays_on_its_picture():
 
 def test_biscuit_density_is_zero_off_the_grid():
     assert biscuits.log_density(torch.full((1, 1, 16, 16), 1.1)) == -math.inf
+
+
+# ------------------------------------------------------------------------------------------------------------ gaussians
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+def test_gaussian_density_integrates_to_one(dims):
+    side = torch.linspace(-8, 8, 801, dtype=torch.float64)
+    x = torch.cartesian_prod(*[side] * dims).view(-1, dims)
+    assert math.isclose(gaussians.log_density(x).exp().sum() * 0.02**dims, 1, abs_tol=1e-6)
+
+
+@pytest.mark.parametrize("dims", [2, 16])
+def test_gaussian_density_is_the_sum_over_components(dims):
+    """Against SciPy, one component at a time."""
+    from scipy.stats import multivariate_normal
+
+    _, law = gaussians.components(dims)
+    x = load("gaussians", dims=dims).test.x[:50].double().numpy()
+    moments = zip(law.loc.numpy(), law.covariance_matrix.numpy(), strict=True)
+    density = sum((k + 1) / 15 * multivariate_normal(*moment).pdf(x) for k, moment in enumerate(moments))
+    np.testing.assert_allclose(gaussians.log_density(torch.from_numpy(x)).numpy(), np.log(density), rtol=1e-9)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 16])
+def test_gaussians_are_standardised_and_drawn_from_their_density(dims):
+    dataset, world = load("gaussians", dims=dims), MixtureSameFamily(*gaussians.components(dims))
+    assert dataset.event_shape == (dims,) and len(dataset.features) == dims
+    torch.testing.assert_close(world.mean, torch.zeros(dims).double())
+    torch.testing.assert_close(world.variance, torch.ones(dims).double())
+    assert (dataset.train.x.std(0) - 1).abs().max() < 0.05 and dataset.train.x.mean(0).abs().max() < 0.05
+    density = dataset.log_density(dataset.test.x)
+    assert abs(-density.mean() - dataset.entropy) < 4 * density.std() / len(density) ** 0.5
+    mine = gaussians.components(dims)[1].loc[dataset.test.c]
+    assert (dataset.test.x - mine).square().sum(
+        1
+    ).mean() < 0.8 * dims  # labels are the components: nearer than the origin
+
+
+def test_no_dimensions_are_refused():
+    with pytest.raises(InputError, match="dims is 0: expected"):
+        load("gaussians", dims=0)
+
+
+# ---------------------------------------------------------------------------------------------------------------- ising
+
+
+def test_ising_worlds_are_all_there_are_and_their_masses_sum_to_one():
+    x = ising.worlds()
+    assert x.shape == (512, 1, 3, 3) and len(x.unique(dim=0)) == 512 and torch.equal(grid.quantise(x, 2), x)
+    mass = ising.log_density(x.double()).exp() * grid.bin_width(2) ** 9
+    assert math.isclose(mass.sum(), 1, rel_tol=1e-12)
+    assert math.isclose(-(mass * ising.log_density(x.double())).sum(), ising.entropy(), rel_tol=1e-12)
+
+
+def test_ising_density_is_the_energy_of_the_spins():
+    """Ratios of two masses, written out with loops: they need no Z."""
+    x = ising.worlds()[torch.randperm(512)[:20]]
+    exponents = []
+    for s in x.sign().view(-1, 3, 3).tolist():
+        pairs = [(s[i][j], s[i][j + 1]) for i in range(3) for j in range(2)]
+        pairs += [(s[i][j], s[i + 1][j]) for i in range(2) for j in range(3)]
+        field = ising.FIELD * sum(map(sum, s))
+        exponents.append((sum(a * b for a, b in pairs) + field) / ising.TEMPERATURE)
+    density = ising.log_density(x.double())
+    torch.testing.assert_close(density - density[0], torch.tensor(exponents).double() - exponents[0])
+
+
+def test_ising_draws_have_their_masses_and_there_is_nothing_off_the_grid():
+    x = load("ising", train=100_000).train.x
+    worlds, mass = ising.worlds(), ising.log_pmf().exp()
+    which = ((x.flatten(1) > 0) * 2 ** torch.arange(8, -1, -1)).sum(1)
+    assert torch.equal(worlds[which], x)
+    share = torch.bincount(which, minlength=512) / len(x)
+    assert ((share - mass).abs() < 5 * (mass / len(x)).sqrt() + 1e-4).all()
+    assert ising.log_density(torch.full((1, 1, 3, 3), 1.1)) == -math.inf
 
 
 # ----------------------------------------------------------------------------------------- torchvision's sets, on fakes
@@ -523,7 +600,7 @@ def test_bad_folders(tmp_path):
         ("digit", "Did you mean 'digits'?"),
         ("MNIST", "Did you mean 'mnist'?"),
         ("", "There is no data set, file or folder called ''. Choose one of"),
-        ("qqqq", "Choose one of: landmass, moons, biscuits"),
+        ("qqqq", "Choose one of: landmass, moons, gaussians, biscuits, ising"),
         ("nowhere/mine", "There is no file or folder nowhere/mine"),
         ("nowhere.npz", "There is no file nowhere.npz"),
         (__file__, "expected a .npz file with an array x, or a folder of images"),

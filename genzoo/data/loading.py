@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 
-from genzoo.data import biscuits, digits, folder, images, landmass, moons, yours
+from genzoo.data import biscuits, digits, folder, gaussians, images, ising, landmass, moons, yours
 from genzoo.data.dataset import Data, DataSet, Split
 from genzoo.data.names import NAMES
 from genzoo.errors import InputError, nearest
@@ -14,7 +14,9 @@ __all__ = ["Data", "DataSet", "Split", "load"]
 MADE_HERE: dict[str, Callable[..., DataSet]] = {
     "landmass": landmass.landmass,
     "moons": moons.moons,
+    "gaussians": gaussians.gaussians,
     "biscuits": biscuits.biscuits,
+    "ising": ising.ising,
     "digits": digits.digits,
 }
 DOWNLOADED: dict[str, Callable[..., DataSet]] = {

@@ -3,7 +3,9 @@
 NAMES = {
     "landmass": "points uniform over the world's land: the lecture's Hello World, true density known",
     "moons": "two interleaved half circles of points, two classes",
+    "gaussians": "points of a fixed mixture of five Gaussians in any number of dimensions, true density known",
     "biscuits": "16x16 grey biscuit tins described by height and width, true density known",
+    "ising": "3x3 spins of a magnet: 512 pictures in all, each of known probability",
     "digits": "8x8 handwritten digits in 17 grey levels (scikit-learn, no download)",
     "mnist": "28x28 handwritten digits in 256 grey levels (11 MB download)",
     "fashion-mnist": "28x28 pieces of clothing in 256 grey levels (30 MB download)",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from genzoo.evaluation.likelihood import Measured, evaluate
     from genzoo.evaluation.ode import ode_log_likelihood
     from genzoo.evaluation.partition import log_partition
+    from genzoo.evaluation.parzen import parzen_log_density
     from genzoo.evaluation.pictures import picture
     from genzoo.evaluation.report import write_report
     from genzoo.evaluation.scorecard import markdown, read, summarise, write
@@ -24,6 +25,7 @@ _HOME = {
     "likelihood": ("Measured", "evaluate"),
     "ode": ("ode_log_likelihood",),
     "partition": ("log_partition",),
+    "parzen": ("parzen_log_density",),
     "pictures": ("picture",),
     "report": ("write_report",),
     "scorecard": ("markdown", "read", "summarise", "write"),
@@ -31,8 +33,8 @@ _HOME = {
 
 __all__ = [
     "Bracket", "Estimate", "Measured", "anneal", "bracket", "decoder_log_likelihood", "evaluate", "log_mean_exp",
-    "log_partition", "markdown", "ode_log_likelihood", "parameters", "picture", "read", "samples_per_second",
-    "simulated_bracket", "summarise", "tune_sigma", "write", "write_report",
+    "log_partition", "markdown", "ode_log_likelihood", "parameters", "parzen_log_density", "picture", "read",
+    "samples_per_second", "simulated_bracket", "summarise", "tune_sigma", "write", "write_report",
 ]  # fmt: skip
 
 
