@@ -25,7 +25,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from genzoo.evaluation.parzen import parzen_log_density
 from rich.progress import Progress
 from torch import Tensor, nn
 
@@ -33,6 +32,7 @@ import genzoo
 from genzoo import grid, runs, store
 from genzoo.data.dataset import DataSet, Split
 from genzoo.evaluation.decoder import decoder_log_likelihood, simulated_bracket, tune_sigma
+from genzoo.evaluation.parzen import parzen_log_density
 
 DIMS = 784
 MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
