@@ -9,7 +9,7 @@ import genzoo
 from genzoo import Energy
 from genzoo.data.dataset import DataSet, Split
 from genzoo.errors import TrainingError
-from genzoo.families.energy import langevin
+from genzoo.families.energy import adjusted_langevin, langevin
 
 TINY = {"width": 8, "buffer": 32, "steps": 3, "sample_steps": 3}
 
@@ -52,12 +52,33 @@ def test_langevin_samples_a_correlated_gaussian():
     torch.testing.assert_close(x.T.cov(), torch.linalg.inv(precision), atol=0.05, rtol=0.05)
 
 
+@pytest.mark.parametrize("step", [0.5, 1.0, 1.5])
+def test_tested_moves_keep_a_gaussian_without_a_bias(step):
+    n = 40_000
+    x = adjusted_langevin(quadratic, torch.randn(n, 2, dtype=torch.float64), step, steps=40)
+    assert (x.mean(0).abs() < 5 / math.sqrt(n)).all()
+    assert ((x.var(0) - 1).abs() < 5 * math.sqrt(2 / n)).all()
+    arrived = adjusted_langevin(quadratic, torch.full((n, 2), 3.0, dtype=torch.float64), step, steps=400)
+    assert ((arrived.var(0) - 1).abs() < 5 * math.sqrt(2 / n)).all()
+
+
+def test_tested_moves_do_not_fly_off_where_the_energy_is_steep():
+    start = torch.randn(200, 2)
+
+    def steep(x: torch.Tensor) -> torch.Tensor:
+        return 50 * x.pow(4).sum(1)
+
+    assert not langevin(steep, start, 0.3, 30).isfinite().all()
+    assert adjusted_langevin(steep, start, 0.3, 30).abs().max() <= start.abs().max()
+
+
+@pytest.mark.parametrize("walk", [langevin, adjusted_langevin])
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_langevin_leaves_no_grad_and_inference_mode_and_its_input_alone(mode):
+def test_langevin_leaves_no_grad_and_inference_mode_and_its_input_alone(mode, walk):
     start = torch.randn(4, 1, 2, 2)
     kept = start.clone()
     with mode():
-        inside = langevin(quadratic, start.clone(), 0.1, 3)
+        inside = walk(quadratic, start.clone(), 0.1, 3)
     assert torch.equal(start, kept)
     assert not inside.requires_grad
     assert not torch.equal(inside, kept)

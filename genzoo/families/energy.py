@@ -16,9 +16,14 @@ The samples x- come from Langevin dynamics, a random walk downhill, :math:`x' = 
 chains are never started afresh: they live in a *replay buffer*, take a few steps for each update of the network, and so keep
 up with a slowly changing model (persistent contrastive divergence). The buffer is part of the model and of its checkpoint.
 
+A walk of finite steps does not quite keep p, and where E is steep it flies off. A Metropolis test of each step mends both
+(``adjusted``): :math:`x'` is taken with probability
+:math:`\min\{1, e^{E(x) - E(x')} q(x \mid x') / q(x' \mid x)\}`, q being the Gaussian that proposed it.
+
 References: Tieleman 2008, *Persistent contrastive divergence*; Du & Mordatch 2019, *Implicit generation and modeling with
 energy-based models* (buffer, energy regulariser); Nijkamp et al. 2020, *On the anatomy of MCMC-based maximum likelihood
-learning* (what goes wrong, and data smoothing).
+learning* (what goes wrong, and data smoothing); Roberts & Tweedie 1996, *Exponential convergence of Langevin distributions*
+(the Metropolis test).
 """
 
 from collections.abc import Callable
@@ -41,7 +46,7 @@ class Energy(GenerativeModel):
         spread: s, standard deviation of the Gaussian that the network's energy is added to.
         noise: standard deviation of Gaussian noise added to training data (beside dequantisation); smooths the landscape
             so that chains can walk in it.
-        step: h, the Langevin step; steps: Langevin moves of each chain at each update.
+        step: h, the Langevin step; steps: Langevin moves of each chain at each update; adjusted: whether each is tested.
         buffer: number of persistent chains; refresh: share of the chains restarted from noise at each update.
         regularise: weight of the squared energies, which keeps them in scale.
         sample_steps: Langevin moves from the buffer to a sample.
@@ -56,10 +61,11 @@ class Energy(GenerativeModel):
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3, width: int = 64,
                  depth: int = 1, spread: float = 1.0, noise: float = 0.05, step: float = 0.05, steps: int = 20,
-                 buffer: int = 1024, refresh: float = 0.01, regularise: float = 1e-3, sample_steps: int = 200):  # fmt: skip
+                 buffer: int = 1024, refresh: float = 0.01, regularise: float = 1e-3, sample_steps: int = 200,
+                 adjusted: bool = False):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
         self.width, self.depth, self.spread, self.noise = width, depth, spread, noise
-        self.step, self.steps, self.sample_steps = step, steps, sample_steps
+        self.step, self.steps, self.sample_steps, self.adjusted = step, steps, sample_steps, adjusted
         self.buffer, self.refresh, self.regularise = buffer, refresh, regularise
         self.embed = Condition(condition, width)
         self.network = Encoder(self.event_shape, 1, width, width, depth)
@@ -113,7 +119,7 @@ class Energy(GenerativeModel):
             renew = restart | (chain_c.isnan().any(1) & (torch.rand(n, device=x.device) < 0.1))
             chain_c[renew] = as_vectors(c, self.condition)[renew].to(chain_c)
         given = chain_c if self.condition else None
-        x = langevin(lambda y: self.energy(y, given), x, self.step, self.steps)
+        x = self.walk(x, given, self.steps)
         self.chains[rows], self.chain_conditions[rows] = x, chain_c
         return x, given
 
@@ -137,12 +143,16 @@ class Energy(GenerativeModel):
     def sample(self, n: int, c: Tensor | None = None, steps: int | None = None) -> Tensor:
         """``(n, *event_shape)``: chains of the buffer whose condition is nearest to ``c``, moved on by ``steps``."""
         start, given = self.nearest_chains(n, c)
-        return self.on_grid(langevin(lambda y: self.energy(y, given), start, self.step, steps or self.sample_steps))
+        return self.on_grid(self.walk(start, given, steps or self.sample_steps))
+
+    def walk(self, x: Tensor, c: Tensor | None, steps: int) -> Tensor:
+        move = adjusted_langevin if self.adjusted else langevin
+        return move(lambda y: self.energy(y, c), x, self.step, steps)
 
     @property
     def evaluations_per_sample(self) -> int:
-        """One gradient of the energy for each Langevin move."""
-        return self.sample_steps
+        """One gradient of the energy for each Langevin move, and one at the start where moves are tested."""
+        return self.sample_steps + int(self.adjusted)
 
     def nearest_chains(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """n random chains; with conditions, each drawn from those whose own condition is nearest to the one asked for."""
@@ -174,3 +184,28 @@ def langevin(energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: 
             (gradient,) = torch.autograd.grad(energy(x).sum(), x)
             x = x.detach() - 0.5 * step**2 * gradient + step * torch.randn_like(x)
     return x
+
+
+def adjusted_langevin(energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: int) -> Tensor:
+    """As `langevin`, each move with a Metropolis test: it keeps exp(-E) exactly, at the cost of one more gradient in all."""
+
+    def slope(x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x.detach().requires_grad_(True)
+        e = energy(x)
+        return e.detach(), torch.autograd.grad(e.sum(), x)[0]
+
+    def log_proposal(there: Tensor, here: Tensor, gradient: Tensor) -> Tensor:
+        """log q(there | here) of N(here - step²/2 grad E(here), step²), up to a constant."""
+        return -(there - here + 0.5 * step**2 * gradient).square().flatten(1).sum(1) / (2 * step**2)
+
+    with torch.inference_mode(False), torch.enable_grad():
+        x = x.detach().clone()
+        e, g = slope(x)
+        for _ in range(steps):
+            y = x - 0.5 * step**2 * g + step * torch.randn_like(x)
+            e_y, g_y = slope(y)
+            log_ratio = e - e_y + log_proposal(x, y, g_y) - log_proposal(y, x, g)
+            taken = torch.rand_like(e).log() < log_ratio
+            e, rows = torch.where(taken, e_y, e), taken.view(-1, *[1] * (x.dim() - 1))
+            x, g = torch.where(rows, y, x), torch.where(rows, g_y, g)
+    return x.detach()
