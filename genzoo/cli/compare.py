@@ -140,7 +140,7 @@ def _write(
     rows: list[dict], plans: Sequence["Plan"], out: Path, data: Any, failures: dict[str, str], command: str
 ) -> list[dict]:
     """scorecard.json, baselines.json, samples.png, maps.png for points of known density, report.html; returns all rows."""
-    from genzoo.evaluation import pictures, scorecard
+    from genzoo.evaluation import pictures, scorecard, support
     from genzoo.evaluation.report import write_report
 
     baselines = scorecard.baseline_rows(data)
@@ -149,7 +149,7 @@ def _write(
     pictures.picture(out / "samples.png", _samples(plans, out, data))
     mapped = data.event_shape == (2,) and data.log_density is not None
     if mapped:
-        _write_maps(plans, out, data)
+        pictures.maps(out / "maps.png", _panels(plans, out, data), *support.land(data))
     write_report(
         out / "report.html",
         rows + baselines,
@@ -178,36 +178,31 @@ def _samples(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
     return samples
 
 
-def _write_maps(plans: Sequence["Plan"], out: Path, data: Any) -> None:
-    """maps.png: where the samples of each family, and of each baseline, are astray, and what the model misses."""
+def _panels(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
+    """What maps.png shows: each family's first finished seed, then the baselines."""
     import numpy as np
     import torch
 
     from genzoo.baselines import fitted
-    from genzoo.evaluation import pictures, scorecard, support
+    from genzoo.evaluation import scorecard, support
 
-    def panel(x: torch.Tensor, events: torch.Tensor, log_prob: torch.Tensor) -> pictures.Panel:
-        missed = events[support.is_missed(events, log_prob, data)]
-        return pictures.Panel(x.numpy(), support.is_astray(x, data).numpy(), missed.numpy())
-
-    test, panels = data.test.x, {}
+    panels: dict[str, Any] = {}
     for plan in plans:
-        samples, stated = out / plan.name / "samples.npz", out / plan.name / "likelihoods.npz"
-        if plan.family in panels or not samples.is_file():
+        folder = out / plan.name
+        if plan.family in panels or not (folder / "samples.npz").is_file():
             continue
-        with np.load(samples) as file:
-            x = torch.from_numpy(file["x"])
-        if stated.is_file():
-            with np.load(stated) as file:
-                panels[plan.family] = panel(x, test[file["events"]], torch.from_numpy(file["log_prob"]))
-        else:
-            panels[plan.family] = panel(x, test[:0], torch.zeros(0))
-    for baseline in fitted(data):
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            x = baseline.sample(len(x)) if panels else baseline.sample(5000)
-        panels[scorecard.spoken(baseline)] = panel(x, test, baseline.log_prob(test))
-    pictures.maps(out / "maps.png", panels, *support.land(data))
+        arrays = {"events": np.zeros(0, dtype=int), "log_prob": np.zeros(0)}  # of a run without a likelihood
+        for file in ("samples.npz", "likelihoods.npz"):
+            if (folder / file).is_file():
+                with np.load(folder / file) as stored:
+                    arrays |= dict(stored)
+        panels[plan.family] = support.panel(data, **{name: torch.from_numpy(array) for name, array in arrays.items()})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for baseline in fitted(data):
+            x, log_prob = baseline.sample(scorecard.BASELINE_SAMPLES), baseline.log_prob(data.test.x)
+            panels[scorecard.spoken(baseline)] = support.panel(data, x, torch.arange(len(log_prob)), log_prob)
+    return panels
 
 
 def _print(rows: list[dict], out: Path, screen: Console) -> None:

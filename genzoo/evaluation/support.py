@@ -20,6 +20,7 @@ from torch import Tensor
 
 from genzoo.data.dataset import DataSet
 from genzoo.evaluation.likelihood import Measured
+from genzoo.evaluation.pictures import Panel
 
 ALMOST_NOTHING = 0.1  # of the true density
 
@@ -41,6 +42,13 @@ def truth(x: Tensor, data: DataSet) -> Tensor:
     if data.log_density is None:
         raise ValueError(f"The true density of {data.name} is not known, so nothing can be held against it.")
     return data.log_density(x).double()
+
+
+def panel(data: DataSet, x: Tensor, events: Tensor, log_prob: Tensor) -> Panel:
+    """What `genzoo.evaluation.pictures.maps` shows of a model: its samples ``x`` (n, 2), and its ``log_prob`` (m,) of the test
+    events at the places ``events`` (m,)."""
+    seen = data.test.x[events]
+    return Panel(x.numpy(), is_astray(x, data).numpy(), seen[is_missed(seen, log_prob, data)].numpy())
 
 
 def land(data: DataSet, rows: int = 360, columns: int = 720) -> tuple[np.ndarray, tuple[float, float, float, float]]:
