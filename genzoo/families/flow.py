@@ -16,7 +16,8 @@ feature's own distribution function, learned) and a logit, so that samples canno
 What the noise costs is a matter of shape: x + u has a *staircase* for a density, which smooth splines round off. ``lattice``
 puts couplings of piecewise-linear splines in front, inside the box, with knots at the bins' edges: those can be staircases.
 
-References: Dinh et al. 2017, *RealNVP*; Kingma & Dhariwal 2018, *Glow*; Durkan et al. 2019, *Neural spline flows*. Built on
+References: Dinh et al. 2017, *RealNVP*; Kingma & Dhariwal 2018, *Glow*; Durkan et al. 2019, *Neural spline flows*; Müller et al.
+2019, *Neural importance sampling* (piecewise-linear couplings, which here become the lattice). Built on
 nflows, whose conventions end in this file.
 """
 
