@@ -60,6 +60,7 @@ def fit(
     patience: int = 10,
     check_every: int = 100,
     augment: float = 0.0,
+    jitter: float = 0.0,
     progress: Report | None = None,
     **trainer_options: Any,
 ) -> Fitted:
@@ -74,6 +75,7 @@ def fit(
         patience: rounds without a better validation figure before training stops.
         check_every: steps of a round, to the nearest whole passes over the data where it is small.
         augment: share of training images that are shifted by up to one pixel each way.
+        jitter: standard deviation of Gaussian noise on real-valued training events, at most 1.
         progress: called with (steps done, steps in all, a few words) a few times a second.
         trainer_options: for `lightning.Trainer`, such as ``accelerator``, ``devices`` and ``strategy``.
 
@@ -83,7 +85,7 @@ def fit(
     """
     check_settings(
         steps=steps, batch_size=batch_size, patience=patience, check_every=check_every, ema=ema, augment=augment,
-        seed=seed, lr=model.lr,
+        jitter=jitter, seed=seed, lr=model.lr,
     )  # fmt: skip
     check_fit(model, data)
     monitor = model.monitor if model.likelihood != Likelihood.NONE and len(data.validation) else None
@@ -103,7 +105,7 @@ def fit(
             callbacks=callbacks,
             **_options(model, trainer_options),
         )
-        batches = Data(_on_device(data, trainer), batch_size, augment=augment)
+        batches = Data(_on_device(data, trainer), batch_size, augment, jitter)
         _run(trainer, model, batches, _resumable(model, kept / "last.ckpt"))
         checkpoint = torch.load(kept / ("best.ckpt" if best else "last.ckpt"), map_location="cpu", weights_only=True)
         gather_log(kept)
@@ -151,7 +153,7 @@ class Rounds:
         return self.batches * self.epochs
 
 
-COUNTS, SHARES = ("steps", "batch_size", "patience", "check_every"), ("ema", "augment")
+COUNTS, SHARES = ("steps", "batch_size", "patience", "check_every"), ("ema", "augment", "jitter")
 
 
 def check_settings(**settings: Any) -> None:

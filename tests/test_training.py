@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genzoo import FAMILIES, GAN, VAE, Autoregressive, Flow, GenerativeModel, fit, load
 from genzoo.data import DataSet, Split
-from genzoo.data.dataset import shift
+from genzoo.data.dataset import Data, shift
 from genzoo.data.loading import load as load_data
 from genzoo.errors import InputError, TrainingError
 from genzoo.training import Rounds
@@ -171,3 +171,13 @@ def test_shift_moves_by_at_most_a_pixel_and_keeps_the_rest():
     assert matches.any(0).all() and matches.any(1).all()  # every image is some shift, every shift occurs
     assert (moved == -1).any()
     assert torch.equal(shift(x, 0.0, -1.0), x)
+
+
+def test_jitter_blurs_real_training_events_afresh_and_nothing_else():
+    real = DataSet("made up", *[Split(torch.zeros(500, 4)) for _ in range(3)])
+    data = Data(real, batch_size=500, jitter=0.3)
+    (first, _), (second, _) = (next(iter(data.train_dataloader())) for _ in range(2))
+    assert abs(first.std().item() - 0.3) < 5 * 0.3 / 2000**0.5 / 2**0.5 and not torch.equal(first, second)
+    assert not next(iter(data.val_dataloader()))[0].any() and not real.train.x.any()
+    discrete = Data(replace(real, levels=3), batch_size=500, jitter=0.3)
+    assert not next(iter(discrete.train_dataloader()))[0].any()

@@ -90,20 +90,19 @@ class DataSet:
 class Data(L.LightningDataModule):
     """Serves a `DataSet` to Lightning's Trainer. Every batch is ``(x, c)``; ``c`` is None for unconditional data.
 
-    ``augment`` is the share of training images that are shifted by up to one pixel each way, afresh in every epoch.
+    Training events are varied afresh in every epoch: ``augment`` is the share of images that are shifted by up to one pixel each
+    way, ``jitter`` the standard deviation of Gaussian noise on real-valued events, by which a flexible density is kept from
+    peaking at single points (it then learns what a kernel density estimate of that width would, at best).
     """
 
-    def __init__(self, dataset: DataSet, batch_size: int = 64, augment: float = 0.0):
+    def __init__(self, dataset: DataSet, batch_size: int = 64, augment: float = 0.0, jitter: float = 0.0):
         super().__init__()
-        self.dataset, self.batch_size, self.augment = dataset, batch_size, augment
+        self.dataset, self.batch_size, self.augment, self.jitter = dataset, batch_size, augment, jitter
         self.background = dataset.train.x.min().item() if augment else 0.0
 
     def _loader(self, split: Split, train: bool = False) -> DataLoader:
         size = min(self.batch_size, len(split)) if train else 500
-        augmented = train and self.augment and split.x.dim() == 4
-        return DataLoader(
-            split, size, shuffle=train, drop_last=train, collate_fn=self._shifted if augmented else _as_is
-        )
+        return DataLoader(split, size, shuffle=train, drop_last=train, collate_fn=self._varied if train else _as_is)
 
     def train_dataloader(self) -> DataLoader:
         return self._loader(self.dataset.train, train=True)
@@ -114,8 +113,13 @@ class Data(L.LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self._loader(self.dataset.test)
 
-    def _shifted(self, batch):
-        return shift(batch[0], self.augment, self.background), batch[1]
+    def _varied(self, batch):
+        x, c = batch
+        if self.augment and x.dim() == 4:
+            x = shift(x, self.augment, self.background)
+        if self.jitter and not self.dataset.levels:
+            x = x + self.jitter * torch.randn_like(x)
+        return x, c
 
 
 def _as_is(batch):
