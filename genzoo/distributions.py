@@ -111,6 +111,16 @@ def parameters_of(components: int, levels: int) -> int:
     return (3 if levels else 4) * components
 
 
+def tiles(components: int) -> Tensor:
+    """Raw numbers ``(4 K,)`` of boxes side by side, each over one K-th of the mass of N(0, 1): where a mixture of many starts.
+
+    Boxes that lie where data may be need only more weight or less; those that must travel get in one another's way.
+    """
+    edges = Normal(0.0, 1.0).icdf(torch.linspace(0, 1, components + 1)).clamp(-3.5, 3.5)
+    width = edges.diff().log()
+    return torch.cat([torch.zeros(components), (edges[1:] + edges[:-1]) / 2, width + 2 - math.log(8), width + 2])
+
+
 def feature_mixture(raw: Tensor, levels: int) -> Distribution:
     """The distribution of single features whose raw parameters a network gives.
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.distributions import Uniform
 
 from genzoo import grid
-from genzoo.distributions import DiscretisedLogisticMixture, SmoothedBoxMixture, feature_mixture, parameters_of
+from genzoo.distributions import DiscretisedLogisticMixture, SmoothedBoxMixture, feature_mixture, parameters_of, tiles
 
 
 def boxes(n: int = 6, components: int = 3) -> SmoothedBoxMixture:
@@ -97,3 +97,9 @@ def test_the_discretised_mixture_samples_what_it_says():
     seen = torch.bincount(grid.to_level(mixture.sample((n,)), 9), minlength=9) / n
     expected = (mixture.log_prob(grid.to_grid(torch.arange(9), 9)) + math.log(2 / 9)).exp()
     assert ((seen - expected).abs() < 5 * (expected * (1 - expected) / n).sqrt()).all()
+
+
+def test_tiles_of_many_boxes_are_close_to_a_standard_normal():
+    x = torch.linspace(-2, 2, 41)
+    mixture = feature_mixture(tiles(64).expand(41, -1), levels=0)
+    assert (mixture.log_prob(x) - torch.distributions.Normal(0.0, 1.0).log_prob(x)).abs().max() < 0.2

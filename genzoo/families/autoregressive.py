@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genzoo.distributions import feature_mixture, parameters_of
+from genzoo.distributions import feature_mixture, parameters_of, tiles
 from genzoo.model import GenerativeModel, Likelihood
 from genzoo.nets import Condition, is_image, waves
 
@@ -64,6 +64,9 @@ class Autoregressive(GenerativeModel):
         self.layers = nn.ModuleList(CausalLayer(width, width, window, dropout) for _ in range(depth))
         self.head = nn.Conv2d(width, parameters_of(components, levels), 1)
         nn.init.normal_(self.position, std=0.1)
+        if not levels:
+            with torch.no_grad():
+                self.head.bias.copy_(tiles(components))  # type: ignore[union-attr]
 
     # ---------------------------------------------------------------------------------------------------- likelihood
 
