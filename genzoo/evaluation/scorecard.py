@@ -46,7 +46,7 @@ GAP = (
 )
 SHARES = (
     "A: share of samples where the truth has no mass; B: share of the test events to which the model gives less than a tenth "
-    "of their true density"
+    "of their true density (where that is an average of random draws, its noise is counted in)"
 )
 COST = (
     "training: wall-clock time on the run's share of the cores; samples/s: in batches, one model at a time; "

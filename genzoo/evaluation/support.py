@@ -9,7 +9,8 @@ B
     of their true density. What is true there is hardly ever generated; it is one minus the recall.
 
 A needs samples only, so every family has it. B inherits the claim of the log-density that it is computed from: of a lower bound
-on log p it is an upper bound.
+on log p it is an upper bound. Where each event's log-density is an average of random draws, as a diffusion model's bound is, what
+noise is left in it counts as well.
 """
 
 from typing import Any
