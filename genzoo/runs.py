@@ -32,9 +32,9 @@ from genzoo.data import DataSet
 from genzoo.data import load as load_data
 from genzoo.errors import InputError, nearest
 from genzoo.evaluation.cost import parameters, samples_per_second
-from genzoo.evaluation.likelihood import Measured, evaluate
+from genzoo.evaluation.likelihood import Measured, device_of, evaluate
 from genzoo.evaluation.scorecard import Row, figures
-from genzoo.evaluation.support import disagreement
+from genzoo.evaluation.support import disagreement, of_each
 from genzoo.model import GenerativeModel
 from genzoo.store import build, load, named, remove, save, state, whole
 from genzoo.training import Fitted, Report, check_settings, fit
@@ -189,13 +189,14 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
     fitted = fit(model, data, folder, seed=wanted.seed, progress=report, **wanted.train)
     if report is not None:
         report(fitted.steps, fitted.steps, "evaluating")
-    measured = evaluate(fitted.model, data, progress=report, **wanted.evaluate)
+    measured = evaluate(on_fastest(fitted.model), data, progress=report, **wanted.evaluate)
+    each = of_each(model, measured, data, progress=report)
     samples = draw(model, data)
-    row = _row(wanted, data, fitted, measured, samples)
+    row = _row(wanted, data, fitted, measured, each, samples)
     save(model, folder / "model", _card(row))
     np.savez_compressed(folder / "samples.npz", x=samples.numpy())
-    if measured.log_prob is not None and measured.events is not None:
-        events, log_prob = measured.events.numpy(), measured.log_prob.numpy()
+    if each.log_prob is not None and each.events is not None:
+        events, log_prob = each.events.numpy(), each.log_prob.numpy()
         np.savez_compressed(folder / "likelihoods.npz", events=events, log_prob=log_prob)
     _write_json(folder / "row.json", row)
     for leftover in ("best.ckpt", "last.ckpt"):
@@ -203,7 +204,7 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
     return row
 
 
-def _row(wanted: Plan, data: DataSet, fitted: Fitted, measured: Measured, samples: Tensor) -> Row:
+def _row(wanted: Plan, data: DataSet, fitted: Fitted, measured: Measured, each: Measured, samples: Tensor) -> Row:
     """The row of a trained model: what was done, the likelihood of the test split, the cost, and under what."""
     return {
         "family": wanted.family,
@@ -217,7 +218,7 @@ def _row(wanted: Plan, data: DataSet, fitted: Fitted, measured: Measured, sample
         "best_step": fitted.best_step,
         "validation_nats": fitted.validation,
         **figures(measured, data),
-        **disagreement(measured, samples, data, wanted.conditional),
+        **disagreement(each, samples, data, wanted.conditional),
         "samples_per_second": None,
         "evaluations_per_sample": fitted.model.evaluations_per_sample,
         "evaluation": measured.details,
@@ -263,6 +264,11 @@ def _with_prior(wanted: Plan) -> dict[str, Any]:
     return arguments
 
 
+def on_fastest(model: GenerativeModel) -> GenerativeModel:
+    """The model, moved to the device that it was trained on: Lightning brings it back to the CPU."""
+    return model.to(torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu"))
+
+
 def draw(model: GenerativeModel, data: DataSet, n: int | None = None, seed: int = 0) -> Tensor:
     """``n`` samples for the eye, on the CPU; of a conditional model, its classes in turn or test conditions."""
     n = n or (5000 if data.event_shape == (2,) else 40)
@@ -272,7 +278,7 @@ def draw(model: GenerativeModel, data: DataSet, n: int | None = None, seed: int 
         c = c[torch.arange(n) % len(c)] if c is not None else None
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(seed)
-        return model.sample(n, c).cpu()
+        return model.sample(n, None if c is None else c.to(device_of(model))).cpu()
 
 
 def load_run(path: str | Path) -> tuple[GenerativeModel, dict[str, Any]]:

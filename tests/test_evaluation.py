@@ -195,7 +195,10 @@ def test_an_estimate_says_on_which_side_it_errs_and_how_many_chains_carry_it():
 
 
 def test_points_a_and_b_are_columns_and_b_has_the_claim_of_its_density():
-    shares = {"astray": {"value": 0.031, "stderr": 0.01}, "missed": {"value": 0.2, "stderr": 0.01}}
+    shares = {
+        "astray": {"value": 0.031, "stderr": 0.01},
+        "missed": {"value": 0.2, "kind": "bound", "stderr": 0.01},
+    }
     text = markdown(
         [row("VAE", "bound", 1.5, **shares), row("GAN", "none", None, astray=shares["astray"], missed=None)]
     )

@@ -12,7 +12,7 @@ from genzoo import GAN, VAE, Diffusion, Energy, Flow, Likelihood, grid
 from genzoo.baselines import Rectangle
 from genzoo.data import DataSet, Split, landmass, load
 from genzoo.data.biscuits import log_density as biscuit_truth
-from genzoo.evaluation import evaluate
+from genzoo.evaluation import evaluate, support
 from genzoo.evaluation.scorecard import baseline_rows, figures
 from genzoo.evaluation.support import disagreement, is_astray
 from genzoo.model import GenerativeModel
@@ -234,7 +234,7 @@ def test_points_a_and_b_of_the_lecture_are_shares():
     perfect = evaluate(Claim((2,), log_prob=data.log_density), data)
     assert disagreement(perfect, data.test.x, data) == {
         "astray": {"value": 0, "stderr": 0},
-        "missed": {"value": 0, "stderr": 0},
+        "missed": {"value": 0, "stderr": 0, "kind": "exact"},
     }
 
 
@@ -263,6 +263,22 @@ def test_a_model_without_a_density_still_shows_where_it_is_astray():
     data = load("landmass")
     shares = disagreement(evaluate(GAN((2,), width=8), data), data.test.x[:50], data)
     assert shares["astray"] is not None and shares["missed"] is None
+
+
+def test_b_of_a_diffusion_is_that_of_its_probability_flow(monkeypatch):
+    """The draws of its bound scatter by nats around a density that is wrong by far less."""
+    data = load("landmass")
+    model = Diffusion((2,), width=8, snr=(-5.0, 6.0))
+    monkeypatch.setattr(support, "FLOW_EVENTS", 60)
+    measured = evaluate(model, data, k=1)
+    each = support.of_each(model, measured, data)
+    assert (each.kind, len(each.events)) == (Likelihood.ESTIMATE, 60)  # type: ignore[arg-type]
+    assert each.log_prob.std() < measured.log_prob.std()  # type: ignore[union-attr]
+    assert disagreement(each, data.test.x[:50], data)["missed"]["kind"] == "estimate"
+    exact = evaluate(Claim((2,), log_prob=data.log_density), data)
+    assert support.of_each(Claim((2,), log_prob=data.log_density), exact, data) is exact
+    moons = load("moons")
+    assert support.of_each(model, measured, moons) is measured
 
 
 def test_what_was_stated_of_each_event_is_kept_with_its_place():

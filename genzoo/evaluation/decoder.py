@@ -86,11 +86,12 @@ def simulated_bracket(model: GenerativeModel, n: int = 16, sigma: float | None =
 
 
 def tune_sigma(model: GenerativeModel, x: Tensor, c: Tensor | None = None, *, among: Sequence[float] = (0.05, 0.1, 0.2, 0.4),
-               refine: int = 2, **settings: Any) -> tuple[float, dict[float, float]]:  # fmt: skip
+               refine: int = 2, progress: Progress | None = None,
+               **settings: Any) -> tuple[float, dict[float, float]]:  # fmt: skip
     """The observation's standard deviation under which validation events ``x`` are likeliest, and what was tried.
 
     Every value in ``among`` is tried; while the best one is at an end, the range is continued by the same factor; then the
-    neighbours of the best are tried ``refine`` times, the factor's logarithm halved each time.
+    neighbours of the best are tried ``refine`` times, the factor's logarithm halved each time. ``progress`` is told of each.
 
     Returns:
         sigma, and the mean log-likelihood (nats per event) of every sigma tried.
@@ -99,7 +100,12 @@ def tune_sigma(model: GenerativeModel, x: Tensor, c: Tensor | None = None, *, am
 
     def score(sigma: float) -> float:
         if sigma not in tried:
-            tried[sigma] = decoder_log_likelihood(model, x, sigma, c, **settings).value.mean().item()
+
+            def tell(level: int, levels: int, text: str) -> None:
+                if progress is not None:
+                    progress(level, levels, f"sigma {sigma:.3g} on validation: {text}")
+
+            tried[sigma] = decoder_log_likelihood(model, x, sigma, c, progress=tell, **settings).value.mean().item()
         return tried[sigma]
 
     factor = (max(among) / min(among)) ** (1 / max(1, len(among) - 1)) if len(among) > 1 else 2.0
@@ -126,9 +132,11 @@ def anneal_decoder(model: Any, data: DataSet, x: Tensor, c: Tensor | None, *, le
         held_out, given = Split(*data.validation[rows.to(data.validation.x.device)]).to(x.device)[:]
         given = given if conditional else None
         # only the ranking of sigmas matters here: fewer levels and half of the leapfrogs do
-        sigma, tried = tune_sigma(model, held_out, given, levels=max(20, levels // 5), leapfrogs=5, **settings)
+        sigma, tried = tune_sigma(model, held_out, given, levels=max(20, levels // 5), leapfrogs=5,
+                                  progress=progress, **settings)  # fmt: skip
     n = min(16, len(x))
-    gap = simulated_bracket(model, n, sigma, c[:n] if conditional else None, levels=levels, **settings).gap
+    gap = simulated_bracket(model, n, sigma, c[:n] if conditional else None, levels=levels, progress=progress,
+                            **settings).gap  # fmt: skip
     parts, size = [], max(1, ROWS // (chains + settings["scouts"]))
     for i in range(0, len(x), size):
         told = share(progress, i // size, -(-len(x) // size))

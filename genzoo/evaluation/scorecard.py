@@ -8,7 +8,8 @@ A row is a plain mapping, open to more columns; these are always there::
     direction      on which side that figure errs
     gap_to_truth   KL(p_data || p_model) in ``unit``, {value, kind, stderr}; null where the truth is not known
     astray         share of samples where the truth has no mass, {value, stderr}; null where that is not known
-    missed         share of test events that the model gives almost nothing, likewise (see `genzoo.evaluation.support`)
+    missed         share of test events that the model gives almost nothing, {value, kind, stderr}, likewise (see
+                   `genzoo.evaluation.support`)
 
 ``kind`` is "exact", "bound", "estimate" or "none". A row with ``baseline: true`` is a closed-form model to beat.
 """
@@ -46,7 +47,7 @@ GAP = (
 )
 SHARES = (
     "A: share of samples where the truth has no mass; B: share of the test events to which the model gives less than a tenth "
-    "of their true density (where that is an average of random draws, its noise is counted in)"
+    "of their true density (≈: a diffusion model's by its probability flow)"
 )
 COST = (
     "training: wall-clock time on the run's share of the cores; samples/s: in batches, one model at a time; "
@@ -137,6 +138,7 @@ class Summary:
     gap: float | None
     astray: float | None
     missed: float | None
+    missed_kind: Likelihood
     seeds: int
     caveat: str
     parameters: float | None
@@ -162,7 +164,7 @@ class Summary:
     def share_figures(self) -> tuple[str, str]:
         """A and B as they are printed: B carries the claim of the log-density behind it, mirrored from a bound's; else empty."""
         a = "" if self.astray is None else f"{self.astray:.1%}"
-        return a, "" if self.missed is None else f"{self.kind.symbol} {self.missed:.1%}"
+        return a, "" if self.missed is None else f"{self.missed_kind.symbol} {self.missed:.1%}"
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -204,6 +206,7 @@ def _summary(rows: list[Row]) -> Summary:
         gap=_gap(rows),
         astray=_mean((row.get("astray") or {}).get("value") for row in rows),
         missed=_mean((row.get("missed") or {}).get("value") for row in rows),
+        missed_kind=max(Likelihood[(row.get("missed") or {}).get("kind", "none").upper()] for row in rows),
         seeds=len(rows),
         caveat=_caveat(rows) if kind == Likelihood.ESTIMATE else "",
         **{name: _mean(row.get(name) for row in rows) for name in COSTS},
