@@ -93,6 +93,10 @@ class Energy(GenerativeModel):
             )
         return -self.energy(grid.dequantise(x, self.levels), c) - self.log_z
 
+    def features(self, x: Tensor) -> Tensor:
+        """What the network's last, linear layer reads, ``(n, width x positions)``."""
+        return self.network.features(x, self.embed(None, len(x)))
+
     # ------------------------------------------------------------------------------------------------------ training
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:

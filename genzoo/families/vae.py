@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
 from genzoo.distributions import diagonal_normal, feature_mixture, parameters_of
-from genzoo.model import GenerativeModel, Likelihood
+from genzoo.model import GenerativeModel, Latent, Likelihood
 from genzoo.nets import Condition, Decoder, Encoder
 
 
@@ -42,6 +42,7 @@ class VAE(GenerativeModel):
         warmup: share of training over which the KL term's weight rises to one; it keeps the latent from being ignored.
     """
 
+    latent = Latent.APPROXIMATE
     latent_shape: tuple[int, ...]
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3,
