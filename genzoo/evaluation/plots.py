@@ -98,7 +98,7 @@ def latent_map(path: str | Path, maps: Mapping[str, tuple[np.ndarray, np.ndarray
         axis.spines[:].set_color("#cccccc")
     for axis in axes.flatten()[len(maps) :]:
         axis.axis("off")
-    figure.colorbar(dots, ax=axes.tolist(), label=colour, shrink=0.8)
+    figure.colorbar(dots, ax=axes, label=colour, shrink=0.8)
     _write(figure, path)
 
 
