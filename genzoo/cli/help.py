@@ -93,12 +93,20 @@ def overview(verbs: Mapping[str, str]) -> None:
     out.print("\n[help.heading]begin with:[/] genzoo compare --data digits")
 
 
-def family_names() -> list[str]:
-    """The registered families in lower case, read from the source of ``FAMILIES`` so that help imports no model."""
+def family_names(registry: str = "FAMILIES") -> list[str]:
+    """The families of a registry in lower case, read from its source so that help imports no model."""
     tree = ast.parse((Path(__file__).parent.parent / "families" / "__init__.py").read_text(encoding="utf-8"))
-    registry = next(n for n in tree.body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "FAMILIES")
-    assert isinstance(registry.value, ast.Tuple)
-    return [ast.unparse(element).lower() for element in registry.value.elts]
+    value = next(n.value for n in tree.body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == registry)
+    assert isinstance(value, ast.Tuple)
+    return [
+        name
+        for element in value.elts
+        for name in (
+            family_names(ast.unparse(element.value))
+            if isinstance(element, ast.Starred)
+            else [ast.unparse(element).lower()]
+        )
+    ]
 
 
 def add_data(parser: ArgumentParser, default: Any = "digits") -> None:
