@@ -138,6 +138,40 @@ def feature_mixture(raw: Tensor, levels: int) -> Distribution:
     return SmoothedBoxMixture(logits, loc, (log_scale - 2).clamp(-7, 3), (log_width - 2).clamp(-7, 3))
 
 
+class Rounded(Distribution):
+    """A point mass on the grid point nearest to ``centre``, written as a density: one over the bin's width, on its bin.
+
+    So it meets the density of a model of discrete data (its pmf over the bins' volume) in one unit, and the widths cancel in
+    the difference of their logarithms. `rsample` gives the point with the gradient of ``centre``, the *straight-through*
+    estimator (Bengio et al. 2013).
+    """
+
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012
+    has_rsample = True
+
+    def __init__(self, centre: Tensor, levels: int):
+        self.centre, self.levels = centre, levels
+        super().__init__(centre.shape, validate_args=False)
+
+    def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
+        point = self.centre + (self.mean - self.centre).detach()
+        return point.expand(self._extended_shape(sample_shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        same = grid.to_level(value, self.levels) == grid.to_level(self.centre, self.levels)
+        return torch.zeros_like(self.centre).masked_fill(~same, -math.inf) - math.log(grid.bin_width(self.levels))
+
+    @property
+    def mean(self) -> Tensor:
+        return grid.quantise(self.centre, self.levels)
+
+
+def code(raw: Tensor, event_shape: tuple[int, ...], levels: int) -> Independent:
+    """Raw numbers ``(n, D)`` to codes ``(n, *event_shape)``: each is squeezed into [-1, 1] and rounded to one of ``levels``."""
+    centre = raw.tanh().view(-1, *event_shape)
+    return Independent(Rounded(centre, levels), len(event_shape), validate_args=False)
+
+
 def diagonal_normal(raw: Tensor, event_shape: tuple[int, ...]) -> Independent:
     """A Gaussian with independent components, ``(n, 2 D)`` raw means and log-scales to events ``(n, *event_shape)``."""
     mean, log_scale = raw.unflatten(1, (2, *event_shape)).unbind(1)

@@ -79,8 +79,8 @@ def evaluate(
         ais_levels: temperatures of annealed importance sampling, by which an energy model, a GAN and, where asked for, a
             VAE get a figure; 0 leaves it out. It takes minutes.
         ais_chains: chains of each normaliser (energy) or of each event (GAN, VAE); 0: 64 of the former, 4 of the latter.
-        ode_tolerance: of the solver, where a diffusion model's figure is to be that of its probability flow instead of its
-            bound; 0 leaves it out. ``k`` is then the number of solutions, each with fresh noise. It takes minutes.
+        ode_tolerance: of the solver, where the figure of a diffusion model is to be that of its probability flow instead of
+            its bound, or that of flow matching is to be had in steps chosen by their error; 0 leaves it out. ``k`` is then the number of solutions, each with fresh noise. It takes minutes.
         most: how many events, drawn at random, are measured where each takes an annealing (GAN, VAE) or an ODE.
         progress: told of (level, levels, log-weight and error) as the annealing goes, or (events done, events, "").
 
@@ -140,7 +140,7 @@ def _error(figures: Tensor, shared: float) -> float:
 
 def _method(model: object, ais: bool, ode: bool) -> Callable[..., Stated]:
     """How a model gets its likelihood: by itself, or where it is asked for and fits, by annealing or by an ODE."""
-    if ode and hasattr(model, "denoiser"):
+    if ode and (hasattr(model, "denoiser") or hasattr(model, "velocity")):
         return _follow_flow
     if ais and hasattr(model, "energy"):
         return _anneal_energy

@@ -93,6 +93,11 @@ class Energy(GenerativeModel):
             )
         return -self.energy(grid.dequantise(x, self.levels), c) - self.log_z
 
+    @property
+    def unbiased(self) -> bool:
+        """Yes, as far as log Z is known: the draws differ by dequantisation noise alone, if at all."""
+        return True
+
     # ------------------------------------------------------------------------------------------------------ training
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
