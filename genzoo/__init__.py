@@ -16,20 +16,20 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from genzoo import data, evaluation
-    from genzoo.families import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Energy, Flow, FlowMatching
+    from genzoo.families import FAMILIES, GAN, VAE, VAEGAN, Autoregressive, Diffusion, Energy, Flow, FlowMatching
     from genzoo.model import GenerativeModel, Likelihood
     from genzoo.store import load, save
     from genzoo.training import fit
 
 _HOME = {
-    "genzoo.families": ("FAMILIES", "Autoregressive", "Flow", "VAE", "Energy", "Diffusion", "GAN", "FlowMatching"),
+    "genzoo.families": ("FAMILIES", "Autoregressive", "Flow", "VAE", "Energy", "Diffusion", "GAN", "FlowMatching", "VAEGAN"),
     "genzoo.model": ("GenerativeModel", "Likelihood"),
     "genzoo.store": ("load", "save"),
     "genzoo.training": ("fit",),
 }
 
 __all__ = [
-    "FAMILIES", "GAN", "VAE", "Autoregressive", "Diffusion", "Energy", "Flow", "FlowMatching", "GenerativeModel",
+    "FAMILIES", "GAN", "VAE", "VAEGAN", "Autoregressive", "Diffusion", "Energy", "Flow", "FlowMatching", "GenerativeModel",
     "Likelihood", "data", "evaluation", "fit", "load", "save",
 ]  # fmt: skip
 

@@ -47,6 +47,13 @@ class DiscretisedLogisticMixture(Distribution):
         u = torch.rand(shape, dtype=loc.dtype, device=loc.device).clamp(1e-6, 1 - 1e-6)
         return grid.quantise(loc + scale * torch.logit(u), self.levels)
 
+    def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
+        """A draw with gradients: those of a soft choice of component, and of the value before it is rounded."""
+        pick = soft_choice(self.logits, self._extended_shape(sample_shape))
+        loc, scale = ((pick * parameter).sum(-1) for parameter in (self.loc, self.log_scale.exp()))
+        x = loc + scale * torch.logit(torch.rand_like(loc).clamp(1e-6, 1 - 1e-6))
+        return x + (grid.quantise(x, self.levels) - x).detach()
+
     @property
     def mean(self) -> Tensor:
         """Mean of the components, each held to [-1, 1], ``(...)``: the grey image that a decoder stands for."""
@@ -92,10 +99,24 @@ class SmoothedBoxMixture(Distribution):
         u, v = torch.rand(2, *shape, dtype=loc.dtype, device=loc.device).clamp(1e-6, 1 - 1e-6)
         return loc + width * (u - 0.5) + scale * torch.logit(v)
 
+    def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
+        """A draw with gradients: those of a soft choice of component."""
+        pick = soft_choice(self.logits, self._extended_shape(sample_shape))
+        loc, scale, width = (
+            (pick * parameter).sum(-1) for parameter in (self.loc, self.log_scale.exp(), self.log_width.exp())
+        )
+        u, v = torch.rand(2, *loc.shape, dtype=loc.dtype, device=loc.device).clamp(1e-6, 1 - 1e-6)
+        return loc + width * (u - 0.5) + scale * torch.logit(v)
+
     @property
     def mean(self) -> Tensor:
         """Mean of each mixture, ``(...)``."""
         return (self.logits.softmax(-1) * self.loc).sum(-1)
+
+
+def soft_choice(logits: Tensor, shape: torch.Size) -> Tensor:
+    """One-hot draws ``(*shape, K)`` of a categorical, with the gradient of a soft one (Jang et al. 2017, straight-through)."""
+    return F.gumbel_softmax(logits.expand(*shape, -1), hard=True)
 
 
 def _log_sigmoid_difference(upper: Tensor, lower: Tensor, between: Tensor) -> Tensor:
