@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.theme import Theme
 
 from genzoo.errors import InputError, nearest
+from genzoo.hybrids import known
 
 THEME = Theme(
     {"help.option": "bold cyan", "help.metavar": "green", "help.heading": "bold yellow", "help.default": "dim"}
@@ -107,6 +108,11 @@ def family_names(registry: str = "FAMILIES") -> list[str]:
             else [ast.unparse(element).lower()]
         )
     ]
+
+
+def known_model(name: str) -> str:
+    """A family's or a hybrid's name in lower case and in full; raises `InputError` with the nearest one."""
+    return known(name, family_names(), family_names("HYBRIDS"))
 
 
 def add_data(parser: ArgumentParser, default: Any = "digits") -> None:
