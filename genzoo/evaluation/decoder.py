@@ -177,6 +177,8 @@ def _joint(
     """log p(z) + log p(x | z) as a function of z: rows of ``each`` chains, event after event."""
     rows = x.repeat(each, *[1] * (x.dim() - 1))
     given = None if c is None else c.repeat(each, *[1] * (c.dim() - 1))
+    if getattr(model, "codes", 0):
+        raise NotImplementedError("This model's latent is discrete: between codes there is nothing to anneal through.")
     prior = getattr(model, "prior", None)
     if prior is not None and prior.likelihood != Likelihood.EXACT:
         raise NotImplementedError(

@@ -144,6 +144,8 @@ def _method(model: object, ais: bool, ode: bool) -> Callable[..., Stated]:
         return _follow_flow
     if ais and hasattr(model, "energy"):
         return _anneal_energy
+    if ais and hasattr(getattr(model, "prior", None), "energy"):
+        return _anneal_prior
     states_none = getattr(model, "likelihood", None) == Likelihood.NONE and hasattr(model, "decode")
     return _anneal_decoder if ais and (states_none or hasattr(model, "log_prior")) else _ask
 
@@ -166,6 +168,15 @@ def _anneal_energy(model: Any, data: DataSet, events: Split, *, k: int, levels: 
     with torch.inference_mode(False), torch.no_grad():
         x, c = _given(model, events)
         return anneal_energy(model, data, x, c, k=k, levels=levels, chains=chains or 64, progress=progress)
+
+
+def _anneal_prior(model: Any, data: DataSet, events: Split, *, k: int, levels: int, chains: int, batch: int,
+                  progress: Progress | None, **_: Any) -> Stated:  # fmt: skip
+    from genzoo.evaluation.partition import anneal_prior
+
+    with torch.inference_mode(False), torch.no_grad():
+        settings = {"k": k, "levels": levels, "chains": chains or 64, "batch": batch}
+        return anneal_prior(model, data, *_given(model, events), progress=progress, **settings)
 
 
 def _anneal_decoder(model: Any, data: DataSet, events: Split, *, levels: int, chains: int, progress: Progress | None,
