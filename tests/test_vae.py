@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Independent, MultivariateNormal, Normal
 
 import genzoo
-from genzoo import GAN, VAE, Autoregressive, Diffusion, Energy, Flow, Likelihood, grid
+from genzoo import GAN, VAE, Autoregressive, Diffusion, Energy, Flow, FlowMatching, Likelihood, grid
 from genzoo.data.dataset import DataSet, Split
 from genzoo.model import importance_weighted
 
@@ -93,6 +93,7 @@ SMALL = {
     VAE: {"width": 8, "components": 2, "latent_shape": (2,)},
     Energy: {"width": 8, "buffer": 16, "steps": 2, "sample_steps": 2},
     Diffusion: {"width": 8, "steps": 3},
+    FlowMatching: {"width": 8, "steps": 3},
     GAN: {"width": 8, "latent_shape": (2,)},
 }
 

@@ -97,6 +97,11 @@ class Energy(GenerativeModel):
         """What the network's last, linear layer reads, ``(n, width x positions)``."""
         return self.network.features(x, self.embed(None, len(x)))
 
+    @property
+    def unbiased(self) -> bool:
+        """Yes, as far as log Z is known: the draws differ by dequantisation noise alone, if at all."""
+        return True
+
     # ------------------------------------------------------------------------------------------------------ training
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
