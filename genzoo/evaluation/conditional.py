@@ -25,6 +25,7 @@ from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
 from genzoo.evaluation.likelihood import device_of
 from genzoo.evaluation.representation import as_mean, as_share
+from genzoo.families import FAMILIES
 from genzoo.model import GenerativeModel
 
 NEAREST = 5  # neighbours whose distance is the radius of an event's neighbourhood
@@ -193,7 +194,8 @@ def _spread(x: Tensor, c: Tensor) -> float:
 def check_guidance(model: GenerativeModel) -> None:
     """Raise `InputError` unless the family's ``sample`` can be guided and the model knows conditions."""
     if "guidance" not in options_of(model):
-        raise InputError(f"{type(model).__name__} cannot be guided: only a diffusion model's samples can.")
+        able = " and ".join(f.__name__ for f in FAMILIES if "guidance" in inspect.signature(f.sample).parameters)
+        raise InputError(f"Samples of {type(model).__name__} cannot be guided: those of {able} can.")
     if not model.condition:
         raise InputError(f"This {type(model).__name__} is unconditional, so nothing can guide it.")
 
