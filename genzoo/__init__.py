@@ -16,21 +16,21 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from genzoo import data, evaluation
-    from genzoo.families import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Energy, Flow
-    from genzoo.model import GenerativeModel, Likelihood
+    from genzoo.families import FAMILIES, GAN, VAE, VAEGAN, Autoregressive, Diffusion, Energy, Flow, FlowMatching
+    from genzoo.model import GenerativeModel, Latent, Likelihood
     from genzoo.store import load, save
     from genzoo.training import fit
 
 _HOME = {
-    "genzoo.families": ("FAMILIES", "Autoregressive", "Flow", "VAE", "Energy", "Diffusion", "GAN"),
-    "genzoo.model": ("GenerativeModel", "Likelihood"),
+    "genzoo.families": ("FAMILIES", "Autoregressive", "Flow", "VAE", "Energy", "Diffusion", "GAN", "FlowMatching", "VAEGAN"),
+    "genzoo.model": ("GenerativeModel", "Latent", "Likelihood"),
     "genzoo.store": ("load", "save"),
     "genzoo.training": ("fit",),
 }
 
 __all__ = [
-    "FAMILIES", "GAN", "VAE", "Autoregressive", "Diffusion", "Energy", "Flow", "GenerativeModel", "Likelihood",
-    "data", "evaluation", "fit", "load", "save",
+    "FAMILIES", "GAN", "VAE", "VAEGAN", "Autoregressive", "Diffusion", "Energy", "Flow", "FlowMatching", "GenerativeModel",
+    "Latent", "Likelihood", "data", "evaluation", "fit", "load", "save",
 ]  # fmt: skip
 
 

@@ -47,6 +47,13 @@ class DiscretisedLogisticMixture(Distribution):
         u = torch.rand(shape, dtype=loc.dtype, device=loc.device).clamp(1e-6, 1 - 1e-6)
         return grid.quantise(loc + scale * torch.logit(u), self.levels)
 
+    def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
+        """A draw with gradients: those of a soft choice of component, and of the value before it is rounded."""
+        pick = soft_choice(self.logits, self._extended_shape(sample_shape))
+        loc, scale = ((pick * parameter).sum(-1) for parameter in (self.loc, self.log_scale.exp()))
+        x = loc + scale * torch.logit(torch.rand_like(loc).clamp(1e-6, 1 - 1e-6))
+        return x + (grid.quantise(x, self.levels) - x).detach()
+
     @property
     def mean(self) -> Tensor:
         """Mean of the components, each held to [-1, 1], ``(...)``: the grey image that a decoder stands for."""
@@ -92,10 +99,24 @@ class SmoothedBoxMixture(Distribution):
         u, v = torch.rand(2, *shape, dtype=loc.dtype, device=loc.device).clamp(1e-6, 1 - 1e-6)
         return loc + width * (u - 0.5) + scale * torch.logit(v)
 
+    def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
+        """A draw with gradients: those of a soft choice of component."""
+        pick = soft_choice(self.logits, self._extended_shape(sample_shape))
+        loc, scale, width = (
+            (pick * parameter).sum(-1) for parameter in (self.loc, self.log_scale.exp(), self.log_width.exp())
+        )
+        u, v = torch.rand(2, *loc.shape, dtype=loc.dtype, device=loc.device).clamp(1e-6, 1 - 1e-6)
+        return loc + width * (u - 0.5) + scale * torch.logit(v)
+
     @property
     def mean(self) -> Tensor:
         """Mean of each mixture, ``(...)``."""
         return (self.logits.softmax(-1) * self.loc).sum(-1)
+
+
+def soft_choice(logits: Tensor, shape: torch.Size) -> Tensor:
+    """One-hot draws ``(*shape, K)`` of a categorical, with the gradient of a soft one (Jang et al. 2017, straight-through)."""
+    return F.gumbel_softmax(logits.expand(*shape, -1), hard=True)
 
 
 def _log_sigmoid_difference(upper: Tensor, lower: Tensor, between: Tensor) -> Tensor:
@@ -136,6 +157,40 @@ def feature_mixture(raw: Tensor, levels: int) -> Distribution:
         return DiscretisedLogisticMixture(logits, loc, (log_scale - 2).clamp(-7, 3), levels)
     logits, loc, log_scale, log_width = raw.chunk(4, -1)
     return SmoothedBoxMixture(logits, loc, (log_scale - 2).clamp(-7, 3), (log_width - 2).clamp(-7, 3))
+
+
+class Rounded(Distribution):
+    """A point mass on the grid point nearest to ``centre``, written as a density: one over the bin's width, on its bin.
+
+    So it meets the density of a model of discrete data (its pmf over the bins' volume) in one unit, and the widths cancel in
+    the difference of their logarithms. `rsample` gives the point with the gradient of ``centre``, the *straight-through*
+    estimator (Bengio et al. 2013).
+    """
+
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012
+    has_rsample = True
+
+    def __init__(self, centre: Tensor, levels: int):
+        self.centre, self.levels = centre, levels
+        super().__init__(centre.shape, validate_args=False)
+
+    def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
+        point = self.centre + (self.mean - self.centre).detach()
+        return point.expand(self._extended_shape(sample_shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        same = grid.to_level(value, self.levels) == grid.to_level(self.centre, self.levels)
+        return torch.zeros_like(self.centre).masked_fill(~same, -math.inf) - math.log(grid.bin_width(self.levels))
+
+    @property
+    def mean(self) -> Tensor:
+        return grid.quantise(self.centre, self.levels)
+
+
+def code(raw: Tensor, event_shape: tuple[int, ...], levels: int) -> Independent:
+    """Raw numbers ``(n, D)`` to codes ``(n, *event_shape)``: each is squeezed into [-1, 1] and rounded to one of ``levels``."""
+    centre = raw.tanh().view(-1, *event_shape)
+    return Independent(Rounded(centre, levels), len(event_shape), validate_args=False)
 
 
 def diagonal_normal(raw: Tensor, event_shape: tuple[int, ...]) -> Independent:

@@ -8,7 +8,7 @@ A family that cannot overrides `loss` (energy) or `training_step` (GAN): that is
 import inspect
 import math
 from abc import ABC, abstractmethod
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 import lightning as L
@@ -35,6 +35,15 @@ class Likelihood(IntEnum):
         return "=≤≈—"[self]
 
 
+class Latent(StrEnum):
+    """What `GenerativeModel.encode` and `decode` are to each other; how well it holds, `genzoo.evaluation.round_trip` measures."""
+
+    EXACT = "exact"  # each other's inverse: to rounding (flow), to the steps of an ODE solver (diffusion)
+    APPROXIMATE = "approximate"  # the encoder is a network of its own, trained to guess what the decoder was given (VAE)
+    OPTIMISED = "optimised"  # there is no encoder: `encode` searches for the latent that decodes to x (GAN)
+    NONE = "none"  # nothing in the model represents an event as a whole; both raise NotImplementedError
+
+
 class GenerativeModel(L.LightningModule, ABC):
     """A conditional distribution p(x | c) over real tensors of shape ``event_shape``.
 
@@ -53,6 +62,7 @@ class GenerativeModel(L.LightningModule, ABC):
     """
 
     likelihood: Likelihood = Likelihood.EXACT
+    latent: Latent = Latent.NONE
     latent_shape: tuple[int, ...] | None = None
     monitor: str | None = "val_nats"  # what validation chooses the best weights by; None: nothing there to choose by
     drop_condition = 0.1
@@ -100,12 +110,32 @@ class GenerativeModel(L.LightningModule, ABC):
         return torch.stack([self.log_prob(x, c) for _ in range(k)]).mean(0)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Latent ``(n, *latent_shape)`` that represents ``x``, for families that have one."""
+        """Latent ``(n, *latent_shape)`` that represents ``x``, for families that have one; see `latent`."""
         raise NotImplementedError(f"{type(self).__name__} has no encoder: it keeps no latent that represents x.")
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Event ``(n, *event_shape)`` that latent ``z`` stands for, for families that have one."""
         raise NotImplementedError(f"{type(self).__name__} has no decoder: it does not generate from a latent.")
+
+    def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """What is left of ``x`` after `encode` and `decode`, ``(n, *event_shape)``."""
+        return self.decode(self.encode(x, c), c)
+
+    def interpolate(self, x1: Tensor, x2: Tensor, steps: int = 8, c: Tensor | None = None) -> Tensor:
+        """Events on the way from ``x1`` to ``x2``, both (n, *event_shape): ``(n, steps, *event_shape)``, both ends included.
+
+        The way is the great circle between the latents (`slerp`), where Gaussian latents have their mass; its ends are
+        reconstructions.
+        """
+        z1, z2 = self.encode(x1, c), self.encode(x2, c)
+        return torch.stack([self.decode(slerp(z1, z2, t), c) for t in torch.linspace(0, 1, steps).tolist()], 1)
+
+    def features(self, x: Tensor) -> Tensor:
+        """What a linear probe may read, ``(n, width)``: the latent, or an inner layer for a family that has something better.
+
+        No condition goes in, or a label could be read off that was only passed through.
+        """
+        return self.encode(x).flatten(1)
 
     # -------------------------------------------------------------------------------------------------- the training
 
@@ -181,6 +211,22 @@ def importance_weighted(model: GenerativeModel, x: Tensor, c: Tensor | None, k: 
     """
     draws = torch.stack([model.log_prob(x, c) for _ in range(k)])
     return torch.logsumexp(draws, 0) - math.log(k)
+
+
+def slerp(z1: Tensor, z2: Tensor, t: float) -> Tensor:
+    """The point at share ``t`` of the great circle from ``z1`` to ``z2``, both (n, ...) (White 2016, *Sampling generative networks*).
+
+    A straight line between two Gaussian draws of many dimensions leads through the middle, where no draw ever lies. Where
+    the latents point in the same or in opposite directions there is no one circle, and the way is straight.
+    """
+    directions = [torch.nn.functional.normalize(z.flatten(1), dim=1) for z in (z1, z2)]
+    cosine = (directions[0] * directions[1]).sum(1).view(-1, *[1] * (z1.dim() - 1))
+    angle = cosine.clamp(-1, 1).acos()
+    straight = cosine.abs() > 1 - 1e-6
+    share = torch.where(straight, 1.0, angle.sin())
+    return torch.where(
+        straight, torch.lerp(z1, z2, t), ((1 - t) * angle).sin() / share * z1 + (t * angle).sin() / share * z2
+    )
 
 
 def forget(c: Tensor | None, share: float) -> Tensor | None:

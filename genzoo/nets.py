@@ -140,13 +140,17 @@ class Encoder(nn.Module):
         self.head = nn.Linear(width * math.prod(sizes[-1]), out)
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        return self.head(self.features(x, e))
+
+    def features(self, x: Tensor, e: Tensor) -> Tensor:
+        """What the linear head reads: ``(n, width)``, on images ``(n, width x positions of the coarsest scale)``."""
         h = self.stem(x if self.image else x.flatten(1))
         for scale, blocks in enumerate(self.blocks):
             if self.image and scale:
                 h = F.avg_pool2d(h, 2, ceil_mode=True)
             for block in blocks:  # type: ignore[union-attr]
                 h = block(h, e)
-        return self.head(F.silu(h).flatten(1))
+        return F.silu(h).flatten(1)
 
 
 class Decoder(nn.Module):
@@ -201,14 +205,20 @@ class Field(nn.Module):
         widths = [width_in] + [width] * (depth - 1)
         return nn.ModuleList(Block(self.image, w, width, embedding, dropout) for w in widths)
 
-    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+    def scales(self, x: Tensor, e: Tensor) -> list[Tensor]:
+        """Activations at the end of each scale on the way down, from the finest ``(n, width, h, w)`` to the coarsest."""
         h = self.stem(x if self.image else x.flatten(1)) + self.position
-        skips = []
+        found = []
         for size, blocks in zip(self.sizes, self.down, strict=True):
             h = F.avg_pool2d(h, 2, ceil_mode=True) if self.image and h.shape[2:] != size else h
             for block in blocks:  # type: ignore[union-attr]
                 h = block(h, e)
-            skips.append(h)
+            found.append(h)
+        return found
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        skips = self.scales(x, e)
+        h = skips[-1]
         for size, blocks in zip(self.sizes[::-1], self.up, strict=True):
             h = F.interpolate(h, size) if self.image and h.shape[2:] != size else h
             h = torch.cat([h, skips.pop()], 1)

@@ -1,8 +1,9 @@
 """Recipes: what to train with, for each data set, budget and family. YAML files, so that a choice needs no code.
 
 ``experiments/recipes/<data>-<budget>.yaml`` maps a family to ``{model: {...}, train: {...}, evaluate: {...}}``: the
-arguments of its constructor, of `genzoo.fit` and of `genzoo.evaluation.evaluate`. ``default-<budget>.yaml`` serves data
-without a file of its own.
+arguments of its constructor, of `genzoo.fit` and of `genzoo.evaluation.evaluate`. A hybrid, ``vae+flow`` say, has besides
+``prior: {model: {...}, train: {...}}``, of its prior; where ``train`` is left out, it trains along with the whole.
+``default-<budget>.yaml`` serves data without a file of its own.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ import yaml
 from genzoo.errors import InputError, nearest
 
 BUDGETS = ("quick", "full")
-SECTIONS = ("model", "train", "evaluate")
+SECTIONS = ("model", "train", "evaluate", "prior")
+OF_PRIOR = ("model", "train")
 
 Recipe = dict[str, dict[str, Any]]
 
@@ -61,11 +63,18 @@ def read(path: str | Path) -> dict[str, Recipe]:
 
 
 def _recipe(family: str, given: Any, path: Path) -> Recipe:
+    recipe = _sections(family, given, SECTIONS, path)
+    prior = _sections(f"{family}: prior", recipe["prior"], OF_PRIOR, path)
+    return recipe | {"prior": {name: content for name, content in prior.items() if name in recipe["prior"]}}
+
+
+def _sections(what: str, given: Any, sections: tuple[str, ...], path: Path) -> Recipe:
+    """Each of ``sections`` as a mapping, empty where it is not given."""
     if not isinstance(given, Mapping):
-        raise InputError(f"In the recipe {path}, {family} should map to {', '.join(SECTIONS)}.")
+        raise InputError(f"In the recipe {path}, {what} should map to {', '.join(sections)}.")
     for section, content in given.items():
-        if section not in SECTIONS:
-            raise InputError(f"In the recipe {path}, {family} has no section {section!r}. {nearest(section, SECTIONS)}")
+        if section not in sections:
+            raise InputError(f"In the recipe {path}, {what} has no section {section!r}. {nearest(section, sections)}")
         if not isinstance(content, Mapping):
-            raise InputError(f"In the recipe {path}, {family}: {section} should be a mapping, such as {{width: 64}}.")
-    return {section: dict(given.get(section, {})) for section in SECTIONS}
+            raise InputError(f"In the recipe {path}, {what}: {section} should be a mapping, such as {{width: 64}}.")
+    return {section: dict(given.get(section, {})) for section in sections}

@@ -15,7 +15,7 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,7 +27,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from genzoo import __version__, recipes
+from genzoo import __version__, hybrids, recipes
 from genzoo.data import DataSet
 from genzoo.data import load as load_data
 from genzoo.errors import InputError, nearest
@@ -35,8 +35,9 @@ from genzoo.evaluation.cost import parameters, samples_per_second
 from genzoo.evaluation.likelihood import Measured, device_of, evaluate
 from genzoo.evaluation.scorecard import Row, figures
 from genzoo.evaluation.support import disagreement, of_each
-from genzoo.model import GenerativeModel
-from genzoo.store import build, load, named, remove, save, state, whole
+from genzoo.model import GenerativeModel, Likelihood
+from genzoo.stages import fit_in_stages
+from genzoo.store import build, load, remove, save, state, whole
 from genzoo.training import Fitted, Report, check_settings, fit
 
 FROM_DATA = ("event_shape", "condition", "levels")  # arguments that the data set decides
@@ -57,10 +58,16 @@ class Plan:
     model: dict[str, Any]
     train: dict[str, Any]
     evaluate: dict[str, Any]
+    prior: dict[str, Any] = field(default_factory=dict)  # settings of `fit` for a prior's own stage; none: it trains along
 
     @property
     def name(self) -> str:
         return f"{self.family.lower()}-seed{self.seed}"
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """What config.yaml holds: everything, but of a second stage only where there is one."""
+        return {name: value for name, value in asdict(self).items() if name != "prior" or value}
 
 
 def plan(
@@ -75,18 +82,24 @@ def plan(
 ) -> Plan:
     """Resolve a plan: what is given in ``model`` and ``train`` goes before the recipe, and that before the defaults.
 
+    A hybrid by composition, such as ``vae+flow``, has a recipe for its prior inside its own.
+
     Raises:
-        InputError: unknown family, budget or argument, with the nearest valid choice.
+        InputError: unknown family, hybrid, budget or argument, with the nearest valid choice.
     """
-    made = named(family)
-    found = recipes.find(data, budget, made.__name__, recipe)
+    made, part = hybrid = hybrids.parts(family)
+    found = recipes.find(data, budget, hybrid.name, recipe)
     arguments = _resolve(made, found["model"] | dict(model or {}), FROM_DATA, f"{made.__name__} has no argument")
+    if part is not None:
+        given = found["prior"].get("model", {})
+        own = _resolve(part, given, FROM_DATA, f"The prior, {part.__name__}, has no argument")
+        arguments["prior"] = {"family": part.__name__, "arguments": own}
     settings = _resolve(fit, found["train"] | dict(train or {}), NOT_SETTINGS, "Training has no setting")
     check_settings(**settings, seed=seed)
     if "lr" in arguments:
         check_settings(lr=arguments["lr"])
     return Plan(
-        family=made.__name__,
+        family=hybrid.name,
         data=data,
         seed=seed,
         budget=budget,
@@ -94,7 +107,19 @@ def plan(
         model=arguments,
         train=settings,
         evaluate=_resolve(evaluate, found["evaluate"], NOT_MEASURES, "Evaluation has no setting"),
+        prior=_second_stage(arguments, found["prior"].get("train"), seed),
     )
+
+
+def _second_stage(arguments: Mapping[str, Any], given: Mapping[str, Any] | None, seed: int) -> dict[str, Any]:
+    """Settings for a prior's own stage: where the recipe has some, or where its claim is too weak to train through a bound."""
+    if not isinstance(arguments.get("prior"), Mapping):
+        return {}
+    if given is None and build(_prior(arguments)).likelihood <= Likelihood.BOUND:
+        return {}
+    settings = _resolve(fit, given or {}, NOT_SETTINGS, "Training of the prior has no setting")
+    check_settings(**settings, seed=seed)
+    return settings
 
 
 def _resolve(function: Any, given: Mapping[str, Any], without: tuple[str, ...], complaint: str) -> dict[str, Any]:
@@ -121,7 +146,7 @@ def finished(wanted: Plan, folder: Path) -> Row | None:
     """
     if (before := _stored(folder / "config.yaml")) is None:
         return None
-    if changes := _changes(before, asdict(wanted)):
+    if changes := _changes(before, wanted.stated):
         raise InputError(f"{folder} holds a run with {changes}: choose another folder with --out, or delete that run.")
     return _stored(folder / "row.json")
 
@@ -133,7 +158,7 @@ def others(out: Path, plans: Sequence[Plan]) -> list[Plan]:
     for folder in sorted(path.parent for path in out.glob("*/row.json")):
         with suppress(InputError, TypeError):  # whatever else lies there is not ours
             other = Plan(**(_stored(folder / "config.yaml") or {}))
-            named(other.family)
+            hybrids.parts(other.family)
             if other.name == folder.name not in names and (other.data, other.budget, other.conditional) in kin:
                 found.append(other)
     return found
@@ -185,8 +210,8 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
             folder / "run.json", {"started": datetime.now(UTC).isoformat(timespec="seconds"), **circumstances()}
         )
     with whole(folder / "config.yaml") as path:
-        path.write_text(yaml.safe_dump(asdict(wanted), sort_keys=False), encoding="utf-8")
-    fitted = fit(model, data, folder, seed=wanted.seed, progress=report, **wanted.train)
+        path.write_text(yaml.safe_dump(wanted.stated, sort_keys=False), encoding="utf-8")
+    fitted = _train(wanted, model, data, folder, report)
     if report is not None:
         report(fitted.steps, fitted.steps, "evaluating")
     measured = evaluate(on_fastest(fitted.model), data, progress=report, **wanted.evaluate)
@@ -199,9 +224,18 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
         events, log_prob = each.events.numpy(), each.log_prob.numpy()
         np.savez_compressed(folder / "likelihoods.npz", events=events, log_prob=log_prob)
     _write_json(folder / "row.json", row)
-    for leftover in ("best.ckpt", "last.ckpt"):
+    for leftover in ("best.ckpt", "last.ckpt", "prior/best.ckpt", "prior/last.ckpt"):
         remove(folder / leftover)
     return row
+
+
+def _train(wanted: Plan, model: Any, data: DataSet, folder: Path, report: Report | None) -> Fitted:
+    """All at once, or the prior in a stage of its own."""
+    if not wanted.prior:
+        return fit(model, data, folder, seed=wanted.seed, progress=report, **wanted.train)
+    return fit_in_stages(
+        model, data, folder, train=wanted.train, prior=wanted.prior, seed=wanted.seed, progress=report
+    )
 
 
 def _row(wanted: Plan, data: DataSet, fitted: Fitted, measured: Measured, each: Measured, samples: Tensor) -> Row:
@@ -247,21 +281,22 @@ def new_model(wanted: Plan, data: DataSet) -> GenerativeModel:
         raise InputError(f"{wanted.data} has no labels or conditions, so no conditional model of it can be trained.")
     L.seed_everything(wanted.seed, verbose=False)
     arguments = {
-        **_with_prior(wanted),
+        **_with_prior(wanted.model),
         "event_shape": list(data.event_shape),
         "condition": data.condition if wanted.conditional else 0,
         "levels": data.levels,
     }
-    return build({"family": wanted.family, "arguments": arguments}, path="this plan")
+    return build({"family": hybrids.parts(wanted.family).family.__name__, "arguments": arguments}, path="this plan")
 
 
-def _with_prior(wanted: Plan) -> dict[str, Any]:
-    """A prior named in a recipe, {family: flow, arguments: {...}}, models events of the latent's shape."""
-    arguments = dict(wanted.model)
-    if isinstance(prior := arguments.get("prior"), Mapping):
-        inner = {"event_shape": arguments["latent_shape"], **prior.get("arguments", {})}
-        arguments["prior"] = {**prior, "arguments": inner}
-    return arguments
+def _with_prior(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {**arguments, **({"prior": _prior(arguments)} if isinstance(arguments.get("prior"), Mapping) else {})}
+
+
+def _prior(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """A prior named in a recipe, {family: flow, arguments: {...}}, models events of the latent's shape, and its codes."""
+    latent = {"event_shape": arguments["latent_shape"], "levels": arguments.get("codes", 0)}
+    return {**arguments["prior"], "arguments": {**latent, **arguments["prior"].get("arguments", {})}}
 
 
 def on_fastest(model: GenerativeModel) -> GenerativeModel:

@@ -59,7 +59,7 @@ def load(path: str | Path, families: Families | None = None) -> GenerativeModel:
 
     Args:
         path: a folder written by `save`, a run's folder that holds one, or a Lightning checkpoint (``.ckpt``).
-        families: the classes that may be built; `genzoo.FAMILIES` by default.
+        families: the classes that may be built; `genzoo.FAMILIES` and its hybrids by default.
 
     Raises:
         InputError: a file is missing, empty or corrupt, names a family or an argument that does not exist, or holds
@@ -97,7 +97,7 @@ def build(config: Any, families: Families | None = None, path: str | Path = "thi
 
 def named(name: str, among: Families | None = None) -> type[GenerativeModel]:
     """The family called ``name``, in whatever case it is written; raises `InputError` with the nearest one."""
-    known = {family.__name__.lower(): family for family in (among or families.FAMILIES)}
+    known = {family.__name__.lower(): family for family in (among or (*families.FAMILIES, *families.HYBRIDS))}
     if name.lower() not in known:
         raise InputError(f"There is no family {name!r}. {nearest(name, known)}")
     return known[name.lower()]

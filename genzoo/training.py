@@ -294,6 +294,9 @@ def gather_log(folder: Path) -> None:
             part = list(csv.DictReader(file))
         if part:  # what a resumed run repeats, the interrupted one had logged but not yet saved
             rows = [row for row in rows if int(row["step"]) < int(part[0]["step"])] + part
+    if not rows and (folder / "log.csv").is_file():  # a run that was finished before has nothing to add
+        store.remove(folder / "log")
+        return
     columns = list(dict.fromkeys(["epoch", "step", *(name for row in rows for name in row)]))
     with store.whole(folder / "log.csv") as path, path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="")

@@ -19,6 +19,7 @@ from torch.distributions import Independent, Normal
 import genzoo
 from genzoo import grid, store
 from genzoo.data.dataset import Data, DataSet, Split
+from genzoo.families import HYBRIDS
 from genzoo.model import GenerativeModel, Likelihood
 from genzoo.nets import Condition
 from genzoo.training import quiet
@@ -285,7 +286,7 @@ def cases(family: type[GenerativeModel]) -> list[Case]:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-@pytest.mark.parametrize("case", [case for family in genzoo.FAMILIES for case in cases(family)], ids=str)
+@pytest.mark.parametrize("case", [case for family in (*genzoo.FAMILIES, *HYBRIDS) for case in cases(family)], ids=str)
 def test_contract(case: Case, check: Callable, tmp_path: Path) -> None:
     check(case, tmp_path)
 
@@ -329,7 +330,7 @@ def interrupted(model: GenerativeModel, after: int) -> GenerativeModel:
     return model
 
 
-@pytest.mark.parametrize("family", genzoo.FAMILIES, ids=lambda family: family.__name__)
+@pytest.mark.parametrize("family", (*genzoo.FAMILIES, *HYBRIDS), ids=lambda family: family.__name__)
 def test_a_resumed_run_ends_with_the_weights_of_a_straight_one(family, tmp_path):
     check_resume(Case(family, (1, 8, 8), "labels"), tmp_path)
 

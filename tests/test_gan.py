@@ -110,10 +110,8 @@ def test_generated_grid_data_stays_in_its_box_and_real_data_does_not_have_one():
     assert free.decode(z).abs().max() > 1
 
 
-def test_an_implicit_model_states_no_likelihood_and_encodes_nothing():
+def test_an_implicit_model_states_no_likelihood():
     model, x = GAN((2,), **TINY), torch.randn(3, 2)
     assert model.likelihood == Likelihood.NONE
     with pytest.raises(NotImplementedError, match="no likelihood"):
         model.log_prob(x)
-    with pytest.raises(NotImplementedError, match="no encoder"):
-        model.encode(x)

@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Independent, MultivariateNormal, Normal
 
 import genzoo
-from genzoo import GAN, VAE, Autoregressive, Diffusion, Energy, Flow, Likelihood, grid
+from genzoo import GAN, VAE, Autoregressive, Diffusion, Energy, Flow, FlowMatching, Likelihood, grid
 from genzoo.data.dataset import DataSet, Split
 from genzoo.model import importance_weighted
 
@@ -93,6 +93,7 @@ SMALL = {
     VAE: {"width": 8, "components": 2, "latent_shape": (2,)},
     Energy: {"width": 8, "buffer": 16, "steps": 2, "sample_steps": 2},
     Diffusion: {"width": 8, "steps": 3},
+    FlowMatching: {"width": 8, "steps": 3},
     GAN: {"width": 8, "latent_shape": (2,)},
 }
 
@@ -199,3 +200,27 @@ def test_draws_of_a_diffusion_prior_are_not_taken_for_importance_weights():
             weighted = importance_weighted(model, x, None, k=16)
         assert torch.equal(bound, weighted) == unbiased
         assert unbiased or weighted.mean() > bound.mean() + 1  # nats that the wrong formula would have made up
+
+
+def test_without_a_prior_of_its_own_a_conditional_vae_learns_where_each_label_lies():
+    """It starts as N(0, I) for every label; moved, it is what is drawn from and what the bound is about."""
+    model = VAE((3,), condition=2, latent_shape=(2,), **TINY).eval()
+    z, labels = torch.randn(5, 2), torch.tensor([0, 1, -1, 0, 1])
+    torch.testing.assert_close(model.log_prior(z, labels), Normal(0.0, 1.0).log_prob(z).sum(1))
+    with torch.no_grad():
+        model.place.embed.weight.copy_(torch.tensor([[3.0, -3.0], [0, 0], [-1, 0], [0, 1]]))
+    means, scales = torch.tensor([[3.0, 0.0], [-3.0, 0.0]]), torch.tensor([[math.exp(-1), 1.0], [1.0, math.e]])
+    for label in (0, 1):
+        given = torch.full((4000,), label)
+        drawn = model.draw_latents(4000, given)
+        error = 5 * scales[label] / math.sqrt(4000)
+        assert ((drawn.mean(0) - means[label]).abs() < error).all()
+        assert ((drawn.std(0) - scales[label]).abs() < error).all()
+        expected = Normal(means[label], scales[label]).log_prob(drawn).sum(1)
+        torch.testing.assert_close(model.log_prior(drawn, given), expected)
+    torch.testing.assert_close(model.log_prior(z, None), Normal(0.0, 1.0).log_prob(z).sum(1))
+
+
+def test_a_vae_with_another_prior_or_no_condition_has_no_place_to_learn():
+    for options in ({}, {"condition": 2, "prior": Flow((2,), width=8, couplings=1)}, {"condition": 2, "codes": 4}):
+        assert VAE((3,), latent_shape=(2,), **TINY, **options).place is None

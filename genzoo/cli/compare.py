@@ -13,8 +13,8 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names
-from genzoo.errors import InputError, nearest
+from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, known_model
+from genzoo.errors import InputError
 from genzoo.pool import Outcome, cores, run_all
 from genzoo.recipes import check_budget
 
@@ -60,8 +60,11 @@ def compare(arguments: Sequence[str]) -> int:
 
 
 def _place(plan: "Plan") -> tuple[int, int]:
-    """Families in the order they are registered in, then seeds."""
-    return family_names().index(plan.family.lower()), plan.seed
+    """Families in the order they are registered in, then hybrids, then seeds."""
+    families = family_names()
+    family, _, prior = plan.family.lower().partition("+")
+    place = len(families) + families.index(prior) if prior else (families + [family]).index(family)
+    return place, plan.seed
 
 
 def _options(arguments: Sequence[str]) -> Any:
@@ -70,17 +73,20 @@ def _options(arguments: Sequence[str]) -> Any:
         "compare", "Trains families on the same data and sets them side by side. Run again, it goes on or reuses."
     )
     add_data(parser)
-    parser.add_argument("--families", type=str, nargs="+", default=names, help=f"some of {' '.join(names)}")
+    parser.add_argument(
+        "--families",
+        type=str,
+        nargs="+",
+        default=family_names("TAXONOMY"),
+        help=f"some of {' '.join(names)}, or hybrids: vae+FAMILY, {' '.join(family_names('HYBRIDS'))}",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run of each family for each")
     add_choice_of_recipe(parser)
     parser.add_argument("--jobs", type=int, default=0, help="runs at a time; 0: as many as there are cores")
     parser.add_argument("--out", type=str | None, default=None, help="folder; runs/DATA-BUDGET by default")
     options = parser.parse(arguments)
-    options.families = list(dict.fromkeys(family.lower() for family in options.families))
+    options.families = list(dict.fromkeys(known_model(family) for family in options.families))
     options.seeds = list(dict.fromkeys(options.seeds))
-    for family in options.families:
-        if family not in names:
-            raise InputError(f"There is no family {family!r}. {nearest(family, names)}")
     check_budget(options.budget)
     if options.jobs < 0:
         raise InputError(f"--jobs must be 0 or more, got {options.jobs}.")

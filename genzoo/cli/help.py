@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.theme import Theme
 
 from genzoo.errors import InputError, nearest
+from genzoo.hybrids import known
 
 THEME = Theme(
     {"help.option": "bold cyan", "help.metavar": "green", "help.heading": "bold yellow", "help.default": "dim"}
@@ -93,12 +94,25 @@ def overview(verbs: Mapping[str, str]) -> None:
     out.print("\n[help.heading]begin with:[/] genzoo compare --data digits")
 
 
-def family_names() -> list[str]:
-    """The registered families in lower case, read from the source of ``FAMILIES`` so that help imports no model."""
+def family_names(registry: str = "FAMILIES") -> list[str]:
+    """The families of a registry in lower case, read from its source so that help imports no model."""
     tree = ast.parse((Path(__file__).parent.parent / "families" / "__init__.py").read_text(encoding="utf-8"))
-    registry = next(n for n in tree.body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "FAMILIES")
-    assert isinstance(registry.value, ast.Tuple)
-    return [ast.unparse(element).lower() for element in registry.value.elts]
+    value = next(n.value for n in tree.body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == registry)
+    assert isinstance(value, ast.Tuple)
+    return [
+        name
+        for element in value.elts
+        for name in (
+            family_names(ast.unparse(element.value))
+            if isinstance(element, ast.Starred)
+            else [ast.unparse(element).lower()]
+        )
+    ]
+
+
+def known_model(name: str) -> str:
+    """A family's or a hybrid's name in lower case and in full; raises `InputError` with the nearest one."""
+    return known(name, family_names(), family_names("HYBRIDS"))
 
 
 def add_data(parser: ArgumentParser, default: Any = "digits") -> None:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, with_value
-from genzoo.errors import InputError, nearest
+from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, known_model, with_value
 
 PLANNED = ("family", "data", "budget", "recipe", "conditional", "seed")  # the options that `runs.plan` takes
 
@@ -16,8 +15,7 @@ def train(arguments: Sequence[str]) -> int:
     values = with_value(arguments)
     family = next((a for i, a in enumerate(arguments) if not a.startswith("-") and i not in values), None)
     if family is not None:
-        _known(family)
-        console().print(f"Training {family.lower()}: loading torch and lightning …")
+        console().print(f"Training {known_model(family)}: loading torch and lightning …")
     parser, sections = _parser(family)
     given = parser.parse(arguments, defaults=False).as_flat()
     overrides = _overrides(vars(given), sections)
@@ -34,18 +32,13 @@ def train(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _known(family: str) -> None:
-    if family.lower() not in family_names():
-        raise InputError(f"There is no family {family!r}. {nearest(family, family_names())}")
-
-
 def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
     """The parser, and for its sections "model" and "train" which option sets which argument.
 
     Without a family there is nothing to type the options from, and nothing heavy to import.
     """
     parser = Parser("train", "Trains one family. Give a family to see its own options: genzoo train vae --help")
-    parser.add_argument("family", type=str, help=", ".join(family_names()))
+    parser.add_argument("family", type=str, help=", ".join(family_names()) + ", or a hybrid: vae+FAMILY, vaegan")
     add_data(parser)
     add_choice_of_recipe(parser)
     parser.add_argument("--seed", type=int, default=0, help="of weights, batches and everything else random")
@@ -54,11 +47,11 @@ def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
     )
     if family is None:
         return parser, {}
+    from genzoo.hybrids import parts
     from genzoo.runs import FROM_DATA, NOT_SETTINGS
-    from genzoo.store import named
     from genzoo.training import fit
 
-    made = named(family)
+    made, prior = parts(family)
     training = [name for name in inspect.signature(fit).parameters if name not in NOT_SETTINGS]
     model = [name for name in inspect.signature(made).parameters if name not in FROM_DATA]
     clashing = {name for name in model if name in training}  # --steps trains; --model.steps are the sampler's
@@ -68,7 +61,7 @@ def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
     parser.add_class_arguments(made, as_group=True, skip=skip)
     if clashing:
         parser.add_class_arguments(made, "model", as_group=True, skip={*FROM_DATA, *(set(model) - clashing)})
-    if nested:
+    if nested and prior is None:
         parser.add_argument("--prior", type=str | None, default=None, help="a family to model the latent with")
     options = {(f"model.{name}" if name in clashing else name): name for name in model}
     return parser, {"model": options, "train": {name: name for name in training}}
@@ -81,8 +74,7 @@ def _overrides(given: dict[str, Any], sections: dict[str, dict[str, str]]) -> di
         for s, options in sections.items()
     }
     if prior := chosen.get("model", {}).get("prior"):
-        _known(prior)
-        chosen["model"]["prior"] = {"family": prior.lower(), "arguments": {}}
+        chosen["model"]["prior"] = {"family": known_model(prior), "arguments": {}}
     return chosen
 
 

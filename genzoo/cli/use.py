@@ -26,10 +26,11 @@ def sample(arguments: Sequence[str]) -> int:
 
     model, plan = load_run(options.run)
     c = _condition(model, plan, options.label, options.condition)
+    guided = _guidance(model, c, options.guidance)
     c = None if c is None else c.expand(options.n, *c.shape[1:])
     torch.manual_seed(options.seed)
     with torch.inference_mode():
-        x = model.sample(options.n, c).cpu().numpy()
+        x = model.sample(options.n, c, **guided).cpu().numpy()
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".npz":
         import numpy as np
@@ -53,6 +54,12 @@ def _sample_options(arguments: Sequence[str]) -> Any:
     )
     parser.add_argument(
         "--condition", type=float, nargs="+", default=None, help="or the vector to draw for, as in --condition 0.5 -1"
+    )
+    parser.add_argument(
+        "--guidance",
+        type=float | None,
+        default=None,
+        help="how strongly a diffusion model follows --label or --condition; 1: as it has learned",
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same samples")
     parser.add_argument("--out", type=str, default="samples.png", help="a .png for a picture, a .npz for the numbers")
@@ -88,6 +95,20 @@ def _condition(model: "GenerativeModel", plan: dict[str, Any], label: int | None
     if vectors := _vectors(plan):
         raise InputError(f"{plan['data']} has no labels: give {vectors} with --condition.")
     return torch.tensor([label])
+
+
+def _guidance(model: "GenerativeModel", c: Any, guidance: float | None) -> dict[str, float]:
+    """What ``--guidance`` adds to the arguments of the model's ``sample``; nothing where it was not given."""
+    if guidance is None:
+        return {}
+    from genzoo.evaluation.conditional import check_guidance
+
+    check_guidance(model)
+    if c is None:
+        raise InputError("--guidance needs something to guide to: give --label or --condition as well.")
+    if not guidance >= 0:
+        raise InputError(f"--guidance must be at least 0, got {guidance}.")
+    return {"guidance": guidance}
 
 
 def _vectors(plan: dict[str, Any]) -> str:

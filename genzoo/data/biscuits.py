@@ -51,6 +51,12 @@ def describe(height: Tensor, width: Tensor) -> Tensor:
     return torch.stack(columns, 1).float()
 
 
+def sizes(c: Tensor) -> Tensor:
+    """Heights and widths in pixels, ``(n, 2)``, of conditions (n, 2): the inverse of `describe`."""
+    columns = [span[0] + (span[-1] - span[0]) * (part + 1) / 2 for part, span in zip(c.unbind(1), (HEIGHTS, WIDTHS), strict=True)]
+    return torch.stack(columns, 1).round()
+
+
 def draw(height: Tensor, width: Tensor, detail: int = 8) -> Tensor:
     """Clean tins, one for each height (n,) and width (n,) in pixels: brightness in [0, 1], (n, 1, 16, 16).
 

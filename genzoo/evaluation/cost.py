@@ -1,8 +1,15 @@
-"""What a model costs: parameters, and time for a sample."""
+"""What a model costs: parameters, time for a sample, memory to train and to sample."""
 
+import copy
 import time
+import weakref
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from genzoo.evaluation.likelihood import device_of
 from genzoo.model import GenerativeModel
@@ -27,6 +34,65 @@ def samples_per_second(model: GenerativeModel, seconds: float = 0.5) -> float:
             while (elapsed := _timed(model, n)) < seconds and n < MOST:
                 n *= 2
         return n / elapsed
+
+
+def peak_memory(model: GenerativeModel, x: Tensor, c: Tensor | None = None) -> dict[str, int]:
+    """Most bytes that tensors take at once, on the model's device: in a step of training on ``x``, and in drawing as many samples.
+
+    Training holds, beside what one forward and backward pass allocates, the weights, Adam's two averages of the gradients and
+    the running average of the weights. Sampling holds the weights. On the CPU every tensor is counted as PyTorch makes it
+    (scratch space inside an operation is not seen); a GPU's allocator keeps the count itself.
+
+    Returns:
+        ``{"training": bytes, "sampling": bytes}``. The model is left as it was.
+    """
+    subject, device = copy.deepcopy(model), device_of(model)
+    x, c = x.to(device), None if c is None or not model.condition else c.to(device)
+    weights = sum(tensor.nbytes for tensor in subject.state_dict().values())
+    with torch.random.fork_rng():
+        training = _most(lambda: subject.train().loss(x, c).mean().backward(), device)
+        subject.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            sampling = _most(lambda: subject.eval().sample(len(x), c), device)
+    return {"training": training + 4 * weights, "sampling": sampling + weights}
+
+
+def _most(work: Callable[[], Any], device: torch.device) -> int:
+    """Most bytes that ``work`` allocates at once beyond what is there before."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        work()
+        return torch.cuda.max_memory_allocated(device) - before
+    with _Ledger() as ledger:
+        work()
+    return ledger.most
+
+
+class _Ledger(TorchDispatchMode):
+    """Bytes of the storages that PyTorch's operations have made and that still live: ``now``, and the ``most`` there were."""
+
+    def __init__(self):
+        super().__init__()
+        self.live: dict[int, int] = {}
+        self.now = self.most = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self.enter(tensor.untyped_storage())
+        return result
+
+    def enter(self, storage: torch.UntypedStorage) -> None:
+        if (key := storage._cdata) not in self.live:
+            self.live[key] = storage.nbytes()
+            self.now += storage.nbytes()
+            self.most = max(self.most, self.now)
+            weakref.finalize(storage, self.leave, key)
+
+    def leave(self, key: int) -> None:
+        self.now -= self.live.pop(key)
 
 
 def _timed(model: GenerativeModel, n: int) -> float:

@@ -71,8 +71,7 @@ def simulated_bracket(model: GenerativeModel, n: int = 16, sigma: float | None =
     """
     with torch.inference_mode(False), torch.no_grad():
         c = None if c is None else c.clone()
-        prior = getattr(model, "prior", None)
-        z = prior.sample(n, c if prior.condition else None) if prior else _latents(model, n)
+        z = _own(model).draw_latents(n, c) if hasattr(model, "draw_latents") else _latents(model, n)
         if sigma is None:
             x = _own(model).p(z, c).sample()
         else:
@@ -185,6 +184,8 @@ def _joint(
     """log p(z) + log p(x | z) as a function of z: rows of ``each`` chains, event after event."""
     rows = x.repeat(each, *[1] * (x.dim() - 1))
     given = None if c is None else c.repeat(each, *[1] * (c.dim() - 1))
+    if getattr(model, "codes", 0):
+        raise NotImplementedError("This model's latent is discrete: between codes there is nothing to anneal through.")
     prior = getattr(model, "prior", None)
     if prior is not None and prior.likelihood != Likelihood.EXACT:
         raise NotImplementedError(
@@ -192,7 +193,7 @@ def _joint(
         )
 
     def log_joint(z: Tensor) -> Tensor:
-        log_prior = standard_normal(z) if prior is None else _own(model).log_prior(z, given)
+        log_prior = _own(model).log_prior(z, given) if hasattr(model, "log_prior") else standard_normal(z)
         if sigma is None:
             return log_prior + _own(model).p(z, given).log_prob(rows)
         return log_prior + observation(rows, model.decode(z, given), sigma, model.levels)

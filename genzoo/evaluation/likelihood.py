@@ -79,8 +79,8 @@ def evaluate(
         ais_levels: temperatures of annealed importance sampling, by which an energy model, a GAN and, where asked for, a
             VAE get a figure; 0 leaves it out. It takes minutes.
         ais_chains: chains of each normaliser (energy) or of each event (GAN, VAE); 0: 64 of the former, 4 of the latter.
-        ode_tolerance: of the solver, where a diffusion model's figure is to be that of its probability flow instead of its
-            bound; 0 leaves it out. ``k`` is then the number of solutions, each with fresh noise. It takes minutes.
+        ode_tolerance: of the solver, where the figure of a diffusion model is to be that of its probability flow instead of
+            its bound, or that of flow matching is to be had in steps chosen by their error; 0 leaves it out. ``k`` is then the number of solutions, each with fresh noise. It takes minutes.
         most: how many events, drawn at random, are measured where each takes an annealing (GAN, VAE) or an ODE.
         progress: told of (level, levels, log-weight and error) as the annealing goes, or (events done, events, "").
 
@@ -140,10 +140,12 @@ def _error(figures: Tensor, shared: float) -> float:
 
 def _method(model: object, ais: bool, ode: bool) -> Callable[..., Stated]:
     """How a model gets its likelihood: by itself, or where it is asked for and fits, by annealing or by an ODE."""
-    if ode and hasattr(model, "denoiser"):
+    if ode and (hasattr(model, "denoiser") or hasattr(model, "velocity")):
         return _follow_flow
     if ais and hasattr(model, "energy"):
         return _anneal_energy
+    if ais and hasattr(getattr(model, "prior", None), "energy"):
+        return _anneal_prior
     states_none = getattr(model, "likelihood", None) == Likelihood.NONE and hasattr(model, "decode")
     return _anneal_decoder if ais and (states_none or hasattr(model, "log_prior")) else _ask
 
@@ -166,6 +168,15 @@ def _anneal_energy(model: Any, data: DataSet, events: Split, *, k: int, levels: 
     with torch.inference_mode(False), torch.no_grad():
         x, c = _given(model, events)
         return anneal_energy(model, data, x, c, k=k, levels=levels, chains=chains or 64, progress=progress)
+
+
+def _anneal_prior(model: Any, data: DataSet, events: Split, *, k: int, levels: int, chains: int, batch: int,
+                  progress: Progress | None, **_: Any) -> Stated:  # fmt: skip
+    from genzoo.evaluation.partition import anneal_prior
+
+    with torch.inference_mode(False), torch.no_grad():
+        settings = {"k": k, "levels": levels, "chains": chains or 64, "batch": batch}
+        return anneal_prior(model, data, *_given(model, events), progress=progress, **settings)
 
 
 def _anneal_decoder(model: Any, data: DataSet, events: Split, *, levels: int, chains: int, progress: Progress | None,

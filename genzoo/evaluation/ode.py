@@ -1,6 +1,7 @@
-r"""The likelihood of a diffusion model by its probability-flow ODE: the deterministic path from noise to data is a flow.
+r"""The likelihood by an ODE, of a diffusion model or of flow matching: the deterministic path from noise to data is a flow.
 
-With v-prediction and the log-SNR :math:`\lambda` as time, the path that has the same marginals as the noising process is
+Of a diffusion model it is the *probability flow*. With v-prediction and the log-SNR :math:`\lambda` as time, the path that has
+the same marginals as the noising process is
 
 .. math::
 
@@ -20,6 +21,9 @@ weights than the one the variational bound is about, and usually a better one. I
 solver and trace each add an error of either sign. The trace is exact in few dimensions (one gradient for each); else it is
 Hutchinson's E[e' J e] with random signs e, unbiased for log p(x).
 
+Flow matching has such a path by birth, with t from 1 (data) to 0 (noise) as time and the network itself as velocity: the
+same integral, without the last noise.
+
 The solver is scipy's adaptive Dormand-Prince 8(5,3) (`scipy.integrate.solve_ivp`), in float64: maintained, and installed
 already because scikit-learn needs it. The network may run on any device; only states travel.
 
@@ -38,9 +42,9 @@ from genzoo import grid
 from genzoo.evaluation.annealing import Progress, standard_normal
 from genzoo.evaluation.stated import Stated
 from genzoo.families.diffusion import Diffusion, alpha, sigma
+from genzoo.families.flow_matching import EXACT_UP_TO, FlowMatching, with_divergence
 from genzoo.model import Likelihood
 
-EXACT_UP_TO = 16  # dimensions in which the trace is exact by default
 TOGETHER = 50  # events in one system of equations: the steps fit the stiffest of them
 
 
@@ -53,9 +57,32 @@ class OdeLikelihood(NamedTuple):
     evaluations: int
 
 
-def ode_log_likelihood(model: Diffusion, x: Tensor, c: Tensor | None = None, *, tolerance: float = 1e-5, draws: int = 1,
+class Path(NamedTuple):
+    """Where the deterministic path leads: from ``scale * x`` at time ``data`` to standard Gaussian noise at time ``noise``."""
+
+    data: float
+    noise: float
+    scale: float
+
+
+def path(model: Diffusion | FlowMatching) -> Path:
+    """The path of a diffusion, in log-SNR and from the event at its cleanest; or that of a stream, in t from 1 to 0."""
+    if isinstance(model, FlowMatching):
+        return Path(1.0, 0.0, 1.0)
+    low, high = model.snr
+    return Path(high, low, alpha(torch.tensor([high], dtype=torch.float64), torch.ones(1, dtype=torch.float64)).item())
+
+
+def velocity(model: Diffusion | FlowMatching, z: Tensor, t: Tensor, c: Tensor | None) -> Tensor:
+    """dz/dt along the path of ``model``, of z's shape; ``t`` is the time of each row (a diffusion's is log-SNR), ``(n,)``."""
+    if isinstance(model, FlowMatching):
+        return model.v(z, t, c)
+    return -0.5 * alpha(t, z) * sigma(t, z) * model.v(z, t, c)
+
+
+def ode_log_likelihood(model: Diffusion | FlowMatching, x: Tensor, c: Tensor | None = None, *, tolerance: float = 1e-5, draws: int = 1,
                        exact: bool | None = None) -> OdeLikelihood:  # fmt: skip
-    """log p(x | c) under the probability flow of a diffusion model, ``(n,)`` nats.
+    """log p(x | c) under the probability flow of a diffusion model, or under a stream, ``(n,)`` nats.
 
     Args:
         tolerance: of the solver, absolute and relative, on each event's state and log-density.
@@ -72,7 +99,7 @@ def ode_log_likelihood(model: Diffusion, x: Tensor, c: Tensor | None = None, *, 
     return OdeLikelihood(values.mean(0), stderr, sum(count for _, count in solutions))
 
 
-def follow_flow(model: Diffusion, x: Tensor, c: Tensor | None, *, draws: int, batch: int, tolerance: float,
+def follow_flow(model: Diffusion | FlowMatching, x: Tensor, c: Tensor | None, *, draws: int, batch: int, tolerance: float,
                 progress: Progress | None = None) -> Stated:  # fmt: skip
     """log p(x | c) of events under the probability flow, with tolerance, trace and evaluations in the details."""
     values, stderrs, evaluations = [], [], 0
@@ -99,43 +126,31 @@ def follow_flow(model: Diffusion, x: Tensor, c: Tensor | None, *, draws: int, ba
     )  # fmt: skip
 
 
-def _solve(model: Diffusion, x: Tensor, c: Tensor | None, tolerance: float, exact: bool) -> tuple[Tensor, int]:
+def _solve(
+    model: Diffusion | FlowMatching, x: Tensor, c: Tensor | None, tolerance: float, exact: bool
+) -> tuple[Tensor, int]:
     from scipy.integrate import solve_ivp
 
-    n, (low, high) = len(x), model.snr
+    n, along = len(x), path(model)
     signs = torch.randint_like(x, 2) * 2 - 1
 
-    def slope(snr: float, state: np.ndarray) -> np.ndarray:
+    def slope(t: float, state: np.ndarray) -> np.ndarray:
         z = torch.from_numpy(state[: x.numel()]).to(x).view(x.shape)
-        velocity, trace = velocity_and_trace(
-            model, z, torch.full((n,), snr, device=x.device), c, None if exact else signs
-        )
-        return torch.cat([velocity.flatten(), -trace]).double().cpu().numpy()
+        dz, trace = velocity_and_trace(model, z, x.new_full((n,), t), c, None if exact else signs)
+        return torch.cat([dz.flatten(), -trace]).double().cpu().numpy()
 
-    a = alpha(torch.full((n,), high, device=x.device), x)
-    start = torch.cat([(a * x).flatten(), x.new_zeros(n)]).double().cpu().numpy()
-    solution = solve_ivp(slope, (high, low), start, method="DOP853", rtol=tolerance, atol=tolerance)
+    start = torch.cat([(along.scale * x).flatten(), x.new_zeros(n)]).double().cpu().numpy()
+    times = (along.data, along.noise)
+    solution = solve_ivp(slope, times, start, method="DOP853", rtol=tolerance, atol=tolerance)
     if not solution.success:
         raise RuntimeError(f"The probability-flow ODE could not be solved: {solution.message}")
     end = torch.from_numpy(solution.y[:, -1])
     z, gained = end[: x.numel()].view(n, -1), end[x.numel() :]
-    volume = model.dims * torch.log(a.flatten()[0].double()).item()
-    return volume + standard_normal(z) - gained, solution.nfev
+    return model.dims * math.log(along.scale) + standard_normal(z) - gained, solution.nfev
 
 
-def velocity_and_trace(model: Diffusion, z: Tensor, snr: Tensor, c: Tensor | None, signs: Tensor | None = None):
-    """dz/dlambda of z's shape, and the trace of its Jacobian ``(n,)``: exact, or e' J e with the signs e that are given."""
-    with torch.enable_grad():
-        z = z.detach().requires_grad_(True)
-        velocity = -0.5 * alpha(snr, z) * sigma(snr, z) * model.v(z, snr, c)
-        flat = velocity.flatten(1)
-        if signs is not None:
-            (product,) = torch.autograd.grad(velocity, z, signs)
-            trace = (product * signs).flatten(1).sum(1)
-        else:
-            rows = [
-                torch.autograd.grad(flat[:, i].sum(), z, retain_graph=True)[0].flatten(1)[:, i]
-                for i in range(model.dims)
-            ]
-            trace = torch.stack(rows).sum(0)
-    return velocity.detach(), trace.detach()
+def velocity_and_trace(
+    model: Diffusion | FlowMatching, z: Tensor, t: Tensor, c: Tensor | None, signs: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """dz/dt of z's shape, and the trace of its Jacobian ``(n,)``: exact, or e' J e with the signs e that are given."""
+    return with_divergence(lambda y: velocity(model, y, t, c), z, signs)

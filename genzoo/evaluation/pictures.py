@@ -26,7 +26,26 @@ def picture(path: str | Path, samples: Mapping[str, np.ndarray], columns: int = 
     if shape == (2,):
         _points(figure, samples)
     else:
-        _rows(figure, samples, columns)
+        real = next(iter(samples.values()))
+        _rows(figure, _two_rows(samples, columns), columns, (real.min(), real.max()), emphasis=0)
+    with whole(Path(path)) as draft:
+        figure.savefig(draft, dpi=100, facecolor=PAPER)
+
+
+def strips(
+    path: str | Path, rows: Mapping[str, np.ndarray], limits: tuple[float, float] | None = None, emphasis: int | None = None
+) -> None:
+    """Write a PNG with one labelled row of images for each of ``rows``, label -> events ``(n, *event_shape)``.
+
+    Classes below one another, or ways through a latent: whatever is read from left to right. ``limits`` are the values of black and
+    white, the least and the greatest of all by default; the label of the row ``emphasis`` is bold.
+    """
+    from matplotlib.figure import Figure
+
+    rows = {label: np.asarray(events, dtype=float) for label, events in rows.items()}
+    limits = limits or (min(e.min() for e in rows.values()), max(e.max() for e in rows.values()))
+    figure = Figure(facecolor=PAPER)
+    _rows(figure, rows, max(len(events) for events in rows.values()), limits, emphasis)
     with whole(Path(path)) as draft:
         figure.savefig(draft, dpi=100, facecolor=PAPER)
 
@@ -102,26 +121,32 @@ def _points(figure, samples: Mapping[str, np.ndarray]) -> None:
     figure.tight_layout()
 
 
-def _rows(figure, samples: Mapping[str, np.ndarray], columns: int) -> None:
+def _two_rows(samples: Mapping[str, np.ndarray], columns: int) -> dict[str, np.ndarray]:
+    """As many events of each as two rows of ``columns`` hold, or one row of images that are not small."""
+    first = next(iter(samples.values()))[0]
+    most = columns * (2 if max(_as_image(first).shape[:2]) <= SMALL else 1)
+    return {label: events[:most] for label, events in samples.items()}
+
+
+def _rows(
+    figure, samples: Mapping[str, np.ndarray], columns: int, limits: tuple[float, float], emphasis: int | None
+) -> None:
+    """A block of images for each label, ``columns`` in a row; ``limits`` are the values of black and white."""
     columns = min(columns, max(len(events) for events in samples.values()))
-    real = next(iter(samples.values()))
-    low, high = real.min(), real.max()
-    most = columns * (2 if max(_as_image(real[0]).shape[:2]) <= SMALL else 1)
-    strips = {
-        label: _stack((events[:most] - low) / max(high - low, 1e-9), columns) for label, events in samples.items()
-    }
-    width = next(iter(strips.values())).shape[1]
+    low, high = limits
+    blocks = {label: _stack((events - low) / max(high - low, 1e-9), columns) for label, events in samples.items()}
+    width = next(iter(blocks.values())).shape[1]
     left, gap = 150, 14  # pixels: of the labels, and between models
-    across, total = left + width + gap, sum(strip.shape[0] + gap for strip in strips.values()) + gap
+    across, total = left + width + gap, sum(block.shape[0] + gap for block in blocks.values()) + gap
     figure.set_size_inches(across / 100, total / 100)
     bottom = total
-    for i, (label, strip) in enumerate(strips.items()):
-        height = strip.shape[0]
+    for i, (label, block) in enumerate(blocks.items()):
+        height = block.shape[0]
         bottom -= height + gap
         axis = figure.add_axes((left / across, bottom / total, width / across, height / total))
-        axis.imshow(strip, interpolation="nearest", aspect="auto")
+        axis.imshow(block, interpolation="nearest", aspect="auto")
         axis.axis("off")
-        place, weight = ((left - 12) / across, (bottom + height / 2) / total), "normal" if i else "bold"
+        place, weight = ((left - 12) / across, (bottom + height / 2) / total), "bold" if i == emphasis else "normal"
         figure.text(*place, label, ha="right", va="center", fontsize=12, color=INK, weight=weight)
 
 

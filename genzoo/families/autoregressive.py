@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from genzoo.distributions import feature_mixture, parameters_of, tiles
 from genzoo.model import GenerativeModel, Likelihood
-from genzoo.nets import Condition, is_image, waves
+from genzoo.nets import SMALLEST, Condition, is_image, waves
 
 
 class Autoregressive(GenerativeModel):
@@ -86,12 +86,21 @@ class Autoregressive(GenerativeModel):
 
     def conditionals(self, features: Tensor, c: Tensor | None, r: Tensor):
         """All D conditionals in one pass: features ``(n, D)`` in reading order to a distribution of batch shape (n, D)."""
-        embedding = self.embedding(c, r)
+        raw = self.head(self.hidden(features, self.embedding(c, r))).flatten(2).mT
+        return feature_mixture(raw, self.levels)
+
+    def hidden(self, features: Tensor, embedding: Tensor) -> Tensor:
+        """What the head reads at each position, ``(n, width, *grid)``: a summary of the features ``(n, D)`` before it."""
         h = self.first(value_features(features.view(-1, 1, *self.grid), self.frequencies)) + self.position
         for layer in self.layers:
             h = layer(h, embedding)
-        raw = self.head(F.silu(h)).flatten(2).mT
-        return feature_mixture(raw, self.levels)
+        return F.silu(h)
+
+    def features(self, x: Tensor) -> Tensor:
+        """`hidden` in the first reading order, averaged over the cells of a grid of at most 4 x 4, ``(n, width x cells)``."""
+        r = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        h = self.hidden(x.flatten(1).gather(1, self.order[r]), self.embedding(None, r))
+        return F.adaptive_avg_pool2d(h, [min(side, SMALLEST) for side in self.grid]).flatten(1)
 
     def embedding(self, c: Tensor | None, r: Tensor) -> Tensor:
         return self.embed(c, len(r)) + self.which_order(r)
@@ -129,10 +138,7 @@ class Autoregressive(GenerativeModel):
         return self.head(F.silu(h)).flatten(1)
 
     def naive_step(self, i: int, features: Tensor, caches: list[Tensor], embedding: Tensor) -> Tensor:
-        h = self.first(value_features(features.view(-1, 1, *self.grid), self.frequencies)) + self.position
-        for layer in self.layers:
-            h = layer(h, embedding)
-        return self.head(F.silu(h)).flatten(2)[:, :, i]
+        return self.head(self.hidden(features, embedding)).flatten(2)[:, :, i]
 
 
 class CausalLayer(nn.Module):

@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from genzoo import grid
-from genzoo.model import GenerativeModel, Likelihood
+from genzoo.model import GenerativeModel, Latent, Likelihood
 from genzoo.nets import Condition, Field, Fourier, is_image, waves
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # (z, log-SNR of each row) -> estimate of the clean x
@@ -62,6 +62,7 @@ class Diffusion(GenerativeModel):
     """
 
     likelihood = Likelihood.BOUND
+    latent = Latent.EXACT
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3, width: int = 64,
                  depth: int = 1, dropout: float = 0.0, snr: tuple[float, float] = (-5.0, 9.0), schedule: str = "uniform",
@@ -92,11 +93,14 @@ class Diffusion(GenerativeModel):
 
     def v(self, z: Tensor, snr: Tensor, c: Tensor | None) -> Tensor:
         """Predicted v = alpha epsilon - sigma x, of z's shape; ``snr`` is the log-SNR of each row, ``(n,)``."""
-        seen = torch.cat([z, waves(z, [math.pi * 2**i for i in range(self.fourier)])], 1)
-        raw = self.network(seen, self.embed(c, len(z)) + self.time(snr))
+        raw = self.network(self.seen(z), self.embed(c, len(z)) + self.time(snr))
         if self.prediction == "v":
             return raw
         return (alpha(snr, z) * z - self.expected_level(raw, z, snr)) / sigma(snr, z)
+
+    def seen(self, z: Tensor) -> Tensor:
+        """The noisy event and its waves, side by side: what goes into the network."""
+        return torch.cat([z, waves(z, [math.pi * 2**i for i in range(self.fourier)])], 1)
 
     def network(self, inputs: Tensor, embedding: Tensor) -> Tensor:
         """The mean of all members' answers; in training each answers for its own share of the batch alone."""
@@ -200,6 +204,20 @@ class Diffusion(GenerativeModel):
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """The event ``(n, *event_shape)`` that the deterministic path leads to from noise ``z``."""
         return self.solve(z, c, 1.0, "ddim", 2 * self.steps)
+
+    def features(self, x: Tensor, snr: float = 2.0, draws: int = 4) -> Tensor:
+        """The coarsest activations of the denoiser that looks at ``x`` at log-SNR ``snr``, averaged over ``draws`` of the noise.
+
+        Between pure noise and the clean event lies a level at which a denoiser has to know what it looks at (Baranchuk et
+        al. 2022, *Label-efficient semantic segmentation with diffusion models*): there its features are richer than the latent.
+        """
+        level = torch.full((len(x),), float(snr), device=x.device)
+        embedding = self.embed(None, len(x)) + self.time(level)
+        found = []
+        for _ in range(draws):
+            z = alpha(level, x) * x + sigma(level, x) * torch.randn_like(x)
+            found.append(torch.stack([field.scales(self.seen(z), embedding)[-1] for field in self.fields], 1))  # type: ignore[operator]
+        return torch.stack(found).mean(0).flatten(1)
 
 
 # ------------------------------------------------------------------------------------------------------- noise and solvers

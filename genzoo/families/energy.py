@@ -70,7 +70,7 @@ class Energy(GenerativeModel):
         self.embed = Condition(condition, width)
         self.network = Encoder(self.event_shape, 1, width, width, depth)
         self.register_buffer("chains", self.fresh(buffer))
-        self.register_buffer("chain_conditions", torch.full((buffer, condition), torch.nan))
+        self.register_buffer("chain_conditions", torch.full((buffer, condition), torch.inf))  # inf: yet to be given one
         self.register_buffer("gap", torch.zeros(()))  # running mean of E(x+) - E(x-), watched by the guard
         self.register_buffer("log_z", torch.full((), torch.nan))
 
@@ -93,6 +93,15 @@ class Energy(GenerativeModel):
             )
         return -self.energy(grid.dequantise(x, self.levels), c) - self.log_z
 
+    def features(self, x: Tensor) -> Tensor:
+        """What the network's last, linear layer reads, ``(n, width x positions)``."""
+        return self.network.features(x, self.embed(None, len(x)))
+
+    @property
+    def unbiased(self) -> bool:
+        """Yes, as far as log Z is known: the draws differ by dequantisation noise alone, if at all."""
+        return True
+
     # ------------------------------------------------------------------------------------------------------ training
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -107,7 +116,11 @@ class Energy(GenerativeModel):
 
     @torch.no_grad()
     def persist(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Take n chains from the buffer, restart a few with the conditions of the batch, walk, put them back."""
+        """Take n chains from the buffer, restart a few with the conditions of the batch, walk, put them back.
+
+        Chains keep their conditions, and have them in the shares in which the data has them, the conditions that were dropped
+        (NaN) included: were there fewer chains without a condition than events, those events' energies would fall for ever.
+        """
         rows = torch.randperm(self.buffer, device=self.chains.device)[:n]
         if n > self.buffer:
             rows = torch.randint(self.buffer, (n,), device=self.chains.device)
@@ -115,10 +128,9 @@ class Energy(GenerativeModel):
         restart = torch.rand(n, device=x.device) < self.refresh
         x[restart] = self.fresh(int(restart.sum())).to(x)
         if self.condition and c is not None:
-            # a condition that was never given (NaN) would stay so for ever: those chains take the batch's as well
-            renew = restart | (chain_c.isnan().any(1) & (torch.rand(n, device=x.device) < 0.1))
+            renew = restart | chain_c.isinf().any(1)
             chain_c[renew] = as_vectors(c, self.condition)[renew].to(chain_c)
-        given = chain_c if self.condition else None
+        given = chain_c.nan_to_num(nan=torch.nan, posinf=torch.nan) if self.condition else None
         x = self.walk(x, given, self.steps)
         self.chains[rows], self.chain_conditions[rows] = x, chain_c
         return x, given
@@ -162,7 +174,7 @@ class Energy(GenerativeModel):
             rows = torch.randperm(self.buffer, device=self.chains.device).repeat(repeats)[:n]
             return self.chains[rows], None
         wanted = as_vectors(c, self.condition).to(self.chains)
-        distance = torch.cdist(wanted.nan_to_num(), self.chain_conditions.nan_to_num(nan=1e3))
+        distance = torch.cdist(wanted.nan_to_num(), self.chain_conditions.nan_to_num(nan=1e3, posinf=1e3))
         rows = (distance + 1e-3 * torch.rand_like(distance)).argmin(1)
         return self.chains[rows], wanted
 

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from genzoo import grid
-from genzoo.model import GenerativeModel, Likelihood
+from genzoo.model import GenerativeModel, Latent, Likelihood
 from genzoo.nets import Condition, Field, is_image, waves
 
 LEAST = 1e-6  # mass of a bin of a histogram
@@ -48,6 +48,8 @@ class Flow(GenerativeModel):
         frequencies: of the sines and cosines that the networks see beside the features that pass, in radians per unit.
         lattice: whether couplings in the box come first (discrete data only).
     """
+
+    latent = Latent.EXACT
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3, width: int = 64,
                  depth: int = 1, couplings: int = 6, bins: int = 8, dropout: float = 0.0,

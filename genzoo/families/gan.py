@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genzoo import grid
-from genzoo.model import GenerativeModel, Likelihood, forget
+from genzoo.model import GenerativeModel, Latent, Likelihood, forget
 from genzoo.nets import Condition, Decoder, Encoder
 
 
@@ -66,6 +66,7 @@ class GAN(GenerativeModel):
     """
 
     likelihood = Likelihood.NONE
+    latent = Latent.OPTIMISED
     monitor = None  # neither loss says how good the samples are
     weight_decay = 0.0
     latent_shape: tuple[int, ...]
@@ -136,3 +137,33 @@ class GAN(GenerativeModel):
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """The event ``(n, *event_shape)`` that the generator makes of ``z``; not held to the data's levels."""
         return self.generator(z, c)
+
+    def encode(self, x: Tensor, c: Tensor | None = None, starts: int = 8, steps: int = 200, lr: float = 0.1,
+               sigma: float = 0.1) -> Tensor:  # fmt: skip
+        """The z most probable after ``x``, if x were G(z) plus Gaussian noise of standard deviation ``sigma``: found by descent.
+
+        A generator has no encoder, so its latent is searched for: ``steps`` of Adam from each of ``starts`` draws of z, of which
+        the best is kept, ``(n, *latent_shape)`` (Creswell & Bharath 2018, *Inverting the generator of a GAN*). Far away from what
+        G can make there may be no good z at all.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            target = x.detach().clone().repeat(starts, *[1] * (x.dim() - 1))
+            given = None if c is None else c.clone().repeat(starts, *[1] * (c.dim() - 1))
+            z = self.noise(len(target)).requires_grad_(True)
+            descent = torch.optim.Adam([z], lr)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(descent, steps)
+            for _ in range(steps):
+                (z.grad,) = torch.autograd.grad(self.mismatch(z, target, given, sigma).sum(), z)
+                descent.step()
+                schedule.step()
+            mismatch = self.mismatch(z, target, given, sigma).detach().view(starts, len(x))
+        best = mismatch.argmin(0)
+        return z.detach().unflatten(0, (starts, len(x)))[best, torch.arange(len(x), device=x.device)]
+
+    def mismatch(self, z: Tensor, x: Tensor, c: Tensor | None, sigma: float) -> Tensor:
+        """-log p(z) - log N(x; G(z), sigma^2) up to a constant, ``(n,)`` nats."""
+        return ((self.generator(z, c) - x) / sigma).square().flatten(1).sum(1) / 2 + z.square().flatten(1).sum(1) / 2
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the critic's last, linear layer reads, ``(n, width x positions)``: the critic looks at events, G only makes them."""
+        return self.critic.network.features(x, self.critic.embed(None, len(x)))

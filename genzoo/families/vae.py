@@ -14,18 +14,29 @@ is never looser and rises to the truth with k. The prior p(z | c) is any model o
 default, a flow, a diffusion (which is then *latent diffusion*), an autoregressive model, ... The claim of the whole is the
 weaker of "bound" and the prior's own.
 
+With ``codes`` the latent is *discrete*: each feature of z is rounded to one of a few levels, on the grid that discrete data
+lives on. Then q is a point mass, and the bound keeps two of its terms, for the code :math:`z(x)`:
+
+.. math::
+
+    \log p(x) = \log \sum_z p(x \mid z)\, P(z) \ge \log p(x \mid z(x)) + \log P(z(x)) .
+
+A prior over codes is any model of discrete data; an autoregressive one makes this the two-stage model of VQ-VAE.
+
 References: Kingma & Welling 2014, *Auto-encoding variational Bayes* (eq. 3); Burda et al. 2016, *Importance weighted
-autoencoders* (eq. 8); Bowman et al. 2016 (KL warm-up); Rombach et al. 2022, *Latent diffusion*.
+autoencoders* (eq. 8); Sohn et al. 2015, *Structured output representation* (a prior for each condition); Bowman et al. 2016 (KL warm-up); Rombach et al. 2022, *Latent diffusion*; van den Oord et al. 2017,
+*Neural discrete representation learning* (VQ-VAE); Mentzer et al. 2023, *Finite scalar quantization* (the rounded codes here).
 """
 
 import math
 
 import torch
-from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal, Uniform
 
-from genzoo.distributions import diagonal_normal, feature_mixture, parameters_of
-from genzoo.model import GenerativeModel, Likelihood
+from genzoo import grid
+from genzoo.distributions import code, diagonal_normal, feature_mixture, parameters_of
+from genzoo.model import GenerativeModel, Latent, Likelihood
 from genzoo.nets import Condition, Decoder, Encoder
 
 
@@ -35,30 +46,43 @@ class VAE(GenerativeModel):
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
         latent_shape: shape of z.
-        prior: any `GenerativeModel` over events of ``latent_shape``; None is a standard Gaussian. A prior whose likelihood
-            is EXACT or BOUND trains jointly through the ELBO; fit the others on ``encode``d data afterwards and assign them.
+        prior: any `GenerativeModel` over events of ``latent_shape`` (and with ``codes`` levels); None is a standard Gaussian,
+            one of learned mean and scale for each condition, or all codes alike. A prior whose likelihood is EXACT or BOUND trains jointly through the ELBO; any may be
+            fitted to the latents afterwards and assigned (`genzoo.stages`).
         width, depth, dropout: of encoder and decoder.
         components: mixture components of each feature's likelihood given z.
         warmup: share of training over which the KL term's weight rises to one; it keeps the latent from being ignored.
+        codes: number of levels that each feature of z is rounded to; 0 for a real-valued latent.
     """
 
+    latent = Latent.APPROXIMATE
     latent_shape: tuple[int, ...]
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3,
                  latent_shape: tuple[int, ...] = (16,), prior: GenerativeModel | None = None, width: int = 64, depth: int = 1,
-                 dropout: float = 0.0, components: int = 3, warmup: float = 0.1):  # fmt: skip
+                 dropout: float = 0.0, components: int = 3, warmup: float = 0.1, codes: int = 0):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
         if prior is not None and prior.event_shape != tuple(latent_shape):
             raise ValueError(
                 f"The prior models events of shape {prior.event_shape}, but latent_shape is {tuple(latent_shape)}."
             )
-        self.latent_shape, self.prior = tuple(latent_shape), prior
+        if codes < 0 or codes == 1:
+            raise ValueError(f"codes must be 0 (a real-valued latent) or at least 2, got {codes}.")
+        if prior is not None and prior.levels != codes:
+            raise ValueError(
+                f"The prior models {prior.levels} levels, but the latent has {codes} codes (0: real-valued)."
+            )
+        self.latent_shape, self.prior, self.codes = tuple(latent_shape), prior, codes
         self.width, self.depth, self.dropout, self.components, self.warmup = width, depth, dropout, components, warmup
         latents = math.prod(latent_shape)
         self.embed = Condition(condition, width)
-        self.encoder = Encoder(self.event_shape, 2 * latents, width, width, depth, dropout)
+        self.encoder = Encoder(self.event_shape, latents if codes else 2 * latents, width, width, depth, dropout)
         outputs = parameters_of(components, levels)
         self.decoder = Decoder(latents, self.event_shape, outputs, width, width, depth, dropout)
+        self.place = Condition(condition, 2 * latents) if condition and prior is None and not codes else None
+        if self.place is not None and self.place.embed is not None:  # where z lies for each condition; it starts as N(0, I)
+            nn.init.zeros_(self.place.embed.weight)
+            nn.init.zeros_(self.place.embed.bias)
 
     @property
     def likelihood(self) -> Likelihood:  # type: ignore[override]
@@ -68,8 +92,9 @@ class VAE(GenerativeModel):
     # ----------------------------------------------------------------------------------------------------- the parts
 
     def q(self, x: Tensor, c: Tensor | None = None) -> Independent:
-        """The guess q(z | x, c): a diagonal Gaussian over ``(n, *latent_shape)``."""
-        return diagonal_normal(self.encoder(x, self.embed(c, len(x))), self.latent_shape)
+        """The guess q(z | x, c) over ``(n, *latent_shape)``: a diagonal Gaussian, or a point mass on a code."""
+        raw = self.encoder(x, self.embed(c, len(x)))
+        return code(raw, self.latent_shape, self.codes) if self.codes else diagonal_normal(raw, self.latent_shape)
 
     def p(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         """The decoder's likelihood p(x | z, c), a true likelihood of the data's levels, over ``(n, *event_shape)``."""
@@ -79,8 +104,28 @@ class VAE(GenerativeModel):
     def log_prior(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """log p(z | c), ``(n,)`` nats."""
         if self.prior is None:
-            return Normal(0.0, 1.0).log_prob(z).flatten(1).sum(1)
+            return self.own_prior(len(z), c).log_prob(z).flatten(1).sum(1)
         return self.prior.log_prob(z, c if self.prior.condition else None)
+
+    def own_prior(self, n: int, c: Tensor | None = None) -> Distribution:
+        """The prior of each feature where none is given: N(0, 1), or for codes the uniform density over their grid.
+
+        With a condition it is a Gaussian of learned mean and scale, p(z | c) (Sohn et al. 2015): what a label says of z would else
+        have to be unlearned by the encoder, which it does not do, and the decoder would read the label off z and ignore c.
+        """
+        zeros = self.embed.null.new_zeros(n, *self.latent_shape)
+        if self.codes:
+            return Uniform(zeros - 1, zeros + 1, validate_args=False)
+        if self.place is None:
+            return Normal(zeros, 1.0)
+        mean, log_scale = self.place(c, n).view(n, 2, *self.latent_shape).unbind(1)
+        return Normal(mean, log_scale.exp())
+
+    def draw_latents(self, n: int, c: Tensor | None = None) -> Tensor:
+        """``n`` draws of the prior p(z | c), ``(n, *latent_shape)``."""
+        if self.prior is None:
+            return grid.quantise(self.own_prior(n, c).sample(), self.codes)
+        return self.prior.sample(n, c if self.prior.condition else None)
 
     # ---------------------------------------------------------------------------------------------------- likelihood
 
@@ -116,12 +161,7 @@ class VAE(GenerativeModel):
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
         """``(n, *event_shape)``: z from the prior, then x from the decoder's likelihood."""
-        if self.prior is None:
-            null = self.embed.null
-            z = torch.randn(n, *self.latent_shape, device=null.device, dtype=null.dtype)
-        else:
-            z = self.prior.sample(n, c if self.prior.condition else None)
-        return self.p(z, c).sample()
+        return self.p(self.draw_latents(n, c), c).sample()
 
     @property
     def evaluations_per_sample(self) -> int:
@@ -129,7 +169,7 @@ class VAE(GenerativeModel):
         return 1 + (self.prior.evaluations_per_sample if self.prior else 0)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Mean of q(z | x, c), ``(n, *latent_shape)``."""
+        """Mean of q(z | x, c), ``(n, *latent_shape)``: where there are codes, the code."""
         return self.q(x, c).mean
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:

@@ -1,0 +1,217 @@
+"""Does a model draw what it was asked for, p(x | c), and all of it?
+
+Two questions, for a model that has learned one perfect seven by heart answers only the first. *Accuracy* is the share of samples
+that a judge takes for the class they were drawn for. The judge has never seen a sample: it is a classifier of its own,
+fitted on the training split, and its accuracy on real test events is stated beside every figure of its own making (Ravuri &
+Vinyals 2019, *Classification accuracy score*, turn the roles round). *Coverage* is the share of real events of the class in whose
+neighbourhood a sample of that class lies (Naeem et al. 2020, *Reliable fidelity and diversity metrics*), beside what
+as many real test events of the class would reach.
+
+Tins of biscuits need no judge that learns: height and width are measured.
+
+Each function returns plain dictionaries, entries of a row of the scorecard.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genzoo.data import biscuits
+from genzoo.data.dataset import DataSet
+from genzoo.errors import InputError
+from genzoo.evaluation.likelihood import device_of
+from genzoo.evaluation.representation import as_mean, as_share
+from genzoo.families import FAMILIES
+from genzoo.model import GenerativeModel
+
+NEAREST = 5  # neighbours whose distance is the radius of an event's neighbourhood
+
+Entry = dict[str, Any]
+Judge = Callable[[Tensor], np.ndarray]  # events (n, *event_shape) -> labels (n,)
+
+
+def conditional(model: GenerativeModel, data: DataSet, each: int = 50, seed: int = 0) -> Entry | None:
+    """The row's entry ``conditional``: `class_accuracy` for classes, `tin_errors` for tins, None where neither can be told."""
+    if not model.condition:
+        return None
+    if data.classes:
+        return class_accuracy(model, data, each, seed)
+    return tin_errors(model, data, seed=seed) if data.features == ("height", "width") else None
+
+
+# ----------------------------------------------------------------------------------------------------------- the judge
+
+
+def judge(data: DataSet, most: int = 10_000) -> Judge:
+    """A classifier of ``data`` that no generative model has a part in: a support vector machine on the pixels.
+
+    Its kernel is Gaussian, with scikit-learn's own width (one over the summed variance of the pixels). It is fitted on the first
+    ``most`` events of the training split and on nothing else.
+
+    Raises:
+        InputError: the data has no classes.
+    """
+    from sklearn.svm import SVC
+
+    if not data.classes or data.train.c is None:
+        raise InputError(f"{data.name} has no classes that a judge could tell apart.")
+    machine = SVC(C=10.0).fit(data.train.x[:most].flatten(1).numpy(), data.train.c[:most].numpy())
+    return lambda x: machine.predict(x.flatten(1).cpu().numpy())
+
+
+# ------------------------------------------------------------------------------------------------------------- classes
+
+
+def class_accuracy(
+    model: GenerativeModel, data: DataSet, each: int = 50, seed: int = 0, by: Judge | None = None, **options: Any
+) -> Entry:
+    """How many of ``each`` samples of every class are of that class, how much of it they cover, and what comes unasked.
+
+    Args:
+        by: the judge; `judge` of the data by default.
+        options: for the model's ``sample``, such as ``guidance=2.0``.
+
+    Returns:
+        ``accuracy`` {value, stderr}, ``per_class`` {class: share}; ``coverage`` {value, stderr} and ``coverage_real``, the same of
+        real test events; ``unconditional`` {class: share} of samples drawn with no condition, as judged; ``judge``, its
+        accuracy on the test split.
+
+    Raises:
+        InputError: the model is unconditional, or the data has no classes.
+    """
+    if not model.condition:
+        raise InputError(f"This {type(model).__name__} is unconditional: train one with --conditional.")
+    by, classes = by or judge(data), data.classes
+    asked = torch.arange(len(classes)).repeat_interleave(each)
+    drawn = draw(model, len(asked), asked, seed, **options)
+    hits = by(drawn) == asked.numpy()
+    test = data.test
+    return {
+        "accuracy": as_share(hits),
+        "per_class": _by_class(hits, asked.numpy(), classes),
+        "coverage": class_coverage(data, drawn, asked),
+        "coverage_real": class_coverage(data, test.x, test.c, each),  # type: ignore[arg-type]
+        "unconditional": _shares(by(draw(model, len(asked), None, seed, **options)), classes),
+        "judge": as_share(by(test.x) == test.c.numpy()),  # type: ignore[union-attr]
+        "each": each,
+    }
+
+
+def class_coverage(data: DataSet, x: Tensor, c: Tensor, each: int | None = None) -> dict[str, float]:
+    """Share of the training events in whose neighbourhood an event of ``x`` (n, ...) of their own class ``c`` (n,) lies.
+
+    A neighbourhood reaches as far as the fifth nearest training event of the same class, in pixels. At most ``each`` of every
+    class count: the figure grows with their number, so compare like with like.
+    """
+    found = []
+    for label in range(len(data.classes)):
+        real = data.train.x[data.train.c == label][:1000].flatten(1)
+        mine = x[c == label][:each].flatten(1)
+        radius = torch.cdist(real, real).kthvalue(min(NEAREST + 1, len(real))).values  # itself is the nearest
+        found.append((torch.cdist(real, mine) <= radius[:, None]).any(1))
+    return as_share(torch.cat(found))
+
+
+def _by_class(hits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
+    return {name: float(hits[labels == label].mean()) for label, name in enumerate(classes)}
+
+
+def _shares(labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
+    return {name: float((labels == label).mean()) for label, name in enumerate(classes)}
+
+
+# ---------------------------------------------------------------------------------------------------------------- tins
+
+
+def tin_errors(model: GenerativeModel, data: DataSet, n: int = 200, seed: int = 0) -> Entry:
+    """How far the tins that a model draws are from the height and width that were asked for, in pixels.
+
+    Returns:
+        ``height`` and ``width``, mean absolute errors {value, stderr}; ``exact``, the share of tins right in both; ``judge``, that
+        share of real test tins.
+    """
+    if data.features != ("height", "width") or data.test.c is None:
+        raise InputError(f"Only tins can be measured, and {data.name} has none: use biscuits.")
+    asked = data.test.c[:n]
+    real, drawn = data.test.x[:n], draw(model, len(asked), asked, seed)
+    off = biscuits.sizes(asked) - torch.stack(biscuits.measure(drawn), 1)
+    off_real = biscuits.sizes(asked) - torch.stack(biscuits.measure(real), 1)
+    height, width = off.abs().double().unbind(1)
+    return {
+        "height": as_mean(height),
+        "width": as_mean(width),
+        "exact": as_share((off == 0).all(1)),
+        "judge": as_share((off_real == 0).all(1)),
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------- guidance
+
+
+def guidance_sweep(
+    model: GenerativeModel,
+    data: DataSet,
+    strengths: Sequence[float] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0),
+    each: int = 30,
+    seed: int = 0,
+) -> list[Entry]:
+    """Accuracy against diversity as guidance grows (Ho & Salimans 2022): 0 ignores the condition, 1 is the model itself.
+
+    Returns:
+        for each strength ``{guidance, accuracy, coverage, spread}``: as `class_accuracy` gives them, and the mean
+        distance between two samples of one class as a share of that between two real ones.
+
+    Raises:
+        InputError: the family's ``sample`` knows no guidance.
+    """
+    check_guidance(model)
+    by = judge(data)
+    asked = torch.arange(len(data.classes)).repeat_interleave(each)
+    real = _spread(data.test.x, data.test.c)  # type: ignore[arg-type]
+    rows = []
+    for strength in strengths:
+        x = draw(model, len(asked), asked, seed, guidance=strength)
+        rows.append(
+            {
+                "guidance": strength,
+                "accuracy": as_share(by(x) == asked.numpy()),
+                "coverage": class_coverage(data, x, asked),
+                "spread": _spread(x, asked) / real,
+            }
+        )
+    return rows
+
+
+def _spread(x: Tensor, c: Tensor) -> float:
+    """Mean distance between two events of one class, averaged over the classes."""
+    return torch.stack([torch.pdist(x[c == label].flatten(1)).mean() for label in c.unique()]).mean().item()
+
+
+def check_guidance(model: GenerativeModel) -> None:
+    """Raise `InputError` unless the family's ``sample`` can be guided and the model knows conditions."""
+    if "guidance" not in options_of(model):
+        able = " and ".join(f.__name__ for f in FAMILIES if "guidance" in inspect.signature(f.sample).parameters)
+        raise InputError(f"Samples of {type(model).__name__} cannot be guided: those of {able} can.")
+    if not model.condition:
+        raise InputError(f"This {type(model).__name__} is unconditional, so nothing can guide it.")
+
+
+# --------------------------------------------------------------------------------------------------------- what is shared
+
+
+def draw(model: GenerativeModel, n: int, c: Tensor | None, seed: int = 0, **options: Any) -> Tensor:
+    """``n`` samples for the conditions ``c``, on the CPU, always the same for a seed; ``options`` are for ``model.sample``."""
+    device = device_of(model)
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(seed)
+        return model.sample(n, None if c is None else c.to(device), **options).cpu()
+
+
+def options_of(model: GenerativeModel) -> Mapping[str, Any]:
+    """What the family's ``sample`` can be told beside how many and for what: names and defaults."""
+    parameters = inspect.signature(model.sample).parameters
+    return {name: p.default for name, p in parameters.items() if name not in ("n", "c")}

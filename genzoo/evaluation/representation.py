@@ -1,0 +1,282 @@
+"""What a model knows about an event: read off by linear probes, found again after a round trip, and put to use by a step.
+
+A probe is linear on purpose. Nearly everything can be read off the pixels by a network that is deep enough; that a *linear* map
+can do it says that the model has already laid it out (Alain & Bengio 2017, *Understanding intermediate layers using linear
+classifier probes*). Probes are fitted on the training split, scored on the test split, and held against the same probe on raw
+pixels, without which the figure means nothing.
+
+Each function returns a plain dictionary, an entry of a row of the scorecard; shares and errors are ``{value, stderr}``.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genzoo.data import biscuits
+from genzoo.data.dataset import DataSet, Split
+from genzoo.errors import InputError, nearest
+from genzoo.evaluation.likelihood import device_of
+from genzoo.model import GenerativeModel, Latent
+
+SOURCES = ("features", "latent", "pixels")  # what a probe can be asked to read
+BATCH = 250  # events that go through a model at once
+PROBED = 2000  # training events whose latents give the direction of a step
+
+Entry = dict[str, Any]
+
+
+def representation(model: GenerativeModel, data: DataSet, most: int = 1000, seed: int = 0) -> Entry:
+    """All that can be said of what ``model`` knows about ``data``: the row's entry ``representation``.
+
+    ``most`` events of each split are looked at. Where the latent has to be searched for (`Latent.OPTIMISED`) no probe reads it: a
+    thousand searches take an hour.
+
+    Returns:
+        ``latent`` (its kind), ``round_trip``, and the probes ``features``, ``encoded`` (of the latent) and ``pixels``, each as
+        `linear_probe` gives it; None where a model or a data set has no such thing.
+    """
+    known = bool(data.condition) and data.train.c is not None
+    encoded = model.latent in (Latent.EXACT, Latent.APPROXIMATE)
+
+    def probe(source: str) -> Entry | None:
+        return linear_probe(model, data, source, most, seed) if known else None
+
+    return {
+        "latent": str(model.latent),
+        "round_trip": None if model.latent == Latent.NONE else round_trip(model, data, seed=seed),
+        "features": probe("features"),
+        "encoded": probe("latent") if encoded else None,
+        "pixels": probe("pixels"),
+    }
+
+
+# ------------------------------------------------------------------------------------------------------- the round trip
+
+
+def round_trip(model: GenerativeModel, data: DataSet, n: int = 64, seed: int = 0) -> Entry:
+    """How far `GenerativeModel.reconstruct` leads away from ``n`` test events.
+
+    Returns:
+        ``{value, stderr, kind}``: the root of the mean squared error of a feature, as a share of the data's own spread around
+        its mean, so that 0 is a perfect round trip and 1 what the mean event would do; ``kind`` is the latent's.
+
+    Raises:
+        InputError: the family has no latent.
+    """
+    if model.latent == Latent.NONE:
+        raise InputError(f"{type(model).__name__} has no latent, so there is no round trip to measure.")
+    x = data.test.x[:n]
+    back = through(model.reconstruct, x, model, seed)
+    spread = (data.train.x - data.train.x.mean(0)).square().mean().item()
+    errors = (back - x).square().flatten(1).mean(1).double() / spread
+    value = errors.mean().sqrt().item()
+    stderr = errors.std().item() / len(x) ** 0.5 / max(2 * value, 1e-12)  # of a root: that of the mean over twice the root
+    return {"value": value, "stderr": stderr, "kind": str(model.latent)}
+
+
+# ----------------------------------------------------------------------------------------------------------- the probes
+
+
+def linear_probe(
+    model: GenerativeModel, data: DataSet, source: str = "features", most: int = 5000, seed: int = 0
+) -> Entry:
+    """How well a linear map reads the data's classes, or the numbers that describe it, off what a model makes of an event.
+
+    Classes are read by logistic regression, whose penalty the validation split chooses; numbers by ridge regression, whose
+    penalty is chosen by leave-one-out error on the training split. Features are standardised first.
+
+    Args:
+        source: "features" (`GenerativeModel.features`), "latent" (`GenerativeModel.encode`) or "pixels" (the event itself).
+        most: events used of each split.
+
+    Returns:
+        ``{accuracy: {value, stderr}, width}`` for classes, ``{r2: {name: value}, width}`` for numbers; ``width`` is how many
+        features the probe reads.
+
+    Raises:
+        InputError: an unknown source, or data without classes and descriptions.
+        NotImplementedError: the family has no such thing as this source.
+    """
+    if source not in SOURCES:
+        raise InputError(f"A probe cannot read {source!r}. {nearest(source, SOURCES)}")
+    if not data.condition or data.train.c is None:
+        raise InputError(f"{data.name} has no labels or descriptions that a probe could read.")
+    read = {"features": model.features, "latent": model.encode, "pixels": lambda x: x}[source]
+    train, validation, test = (
+        (flat(read, split.x[:most], model, seed), _known(split)[:most])
+        for split in (data.train, data.validation, data.test)
+    )
+    width = {"width": train[0].shape[1]}
+    if data.classes:
+        return {"accuracy": _classify(train, validation, test), **width}
+    predicted = _ridge(*train).predict(test[0])
+    return {"r2": _named(r_squared(predicted, test[1]), data), **width}
+
+
+def _classify(train: tuple, validation: tuple, test: tuple) -> dict[str, float]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    probes = [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=5000)) for c in (1e-3, 1e-2, 1e-1, 1.0)]
+    best = max((probe.fit(*train) for probe in probes), key=lambda probe: probe.score(*validation))
+    return as_share(best.predict(test[0]) == test[1])
+
+
+def _ridge(z: np.ndarray, c: np.ndarray):
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 5, 15))).fit(z, c)
+
+
+def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int = 0) -> Entry:
+    """The two dimensions of the latent from which least squares reads the data's description best: are *they* height and width?
+
+    The pair is chosen on the training split by the mean R^2 over what describes the data, and scored on the test split.
+
+    Returns:
+        ``{dimensions: [i, j], r2: {name: value}}``.
+    """
+    z, c = flat(model.encode, data.train.x[:most], model, seed), _known(data.train)[:most]
+    if c.ndim != 2 or z.shape[1] < 2:
+        raise InputError(f"Pairs of dimensions need a latent of at least two and vectors that describe {data.name}.")
+    i, j = max(combinations(range(z.shape[1]), 2), key=lambda pair: _explained(z[:, pair], c))
+    tested = flat(model.encode, data.test.x[:most], model, seed)[:, (i, j)]
+    predicted = _ridge(z[:, (i, j)], c).predict(tested)
+    return {"dimensions": [i, j], "r2": _named(r_squared(predicted, _known(data.test)[:most]), data)}
+
+
+def _explained(z: np.ndarray, c: np.ndarray) -> float:
+    """Mean R^2 of the least-squares prediction of the columns of ``c`` (n, k) by those of ``z`` (n, d), on these rows."""
+    z = z - z.mean(0)
+    weights = np.linalg.lstsq(z, c - c.mean(0), rcond=None)[0]
+    return float(r_squared(z @ weights + c.mean(0), c).mean())
+
+
+def r_squared(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """1 - (mean squared error / variance) of each column of ``true`` (n, k): 1 is perfect, 0 is no better than the mean."""
+    return 1 - np.square(predicted - true).mean(0) / true.var(0)
+
+
+# ------------------------------------------------------------------------------------------- a step with a known effect
+
+
+def latent_step(z: np.ndarray, c: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """The least unusual step of the latent after which a linear probe predicts ``change``.
+
+    With W the probe's weights and S the covariance of the latents, it is the step d with W d = change of least
+    :math:`d^T S^{-1} d`, that is :math:`S W^T (W S W^T)^{-1}` change. Weights themselves would be the wrong direction: they are how
+    to *read* a quantity, and lean away from everything that varies with it (Haufe et al. 2014, *On the interpretation of
+    weight vectors of linear models*).
+
+    Args:
+        z: latents, ``(n, d)``.
+        c: what describes their events, ``(n, k)``.
+        change: what is asked for, ``(k,)``, in the units of ``c``.
+
+    Returns:
+        the step, ``(d,)``.
+    """
+    probe = _ridge(z, c)
+    weights = np.atleast_2d(probe[-1].coef_) / probe[0].scale_  # (k, d)
+    towards = np.atleast_2d(np.cov(z, rowvar=False)) @ weights.T
+    return towards @ np.linalg.solve(weights @ towards, change)
+
+
+def taller(model: GenerativeModel, data: DataSet, pixels: float = 1.0, n: int = 200, seed: int = 0) -> Entry:
+    """ "Make this tin taller": one step of the latent for all tins, decoded, and measured by the rule that knows all tins.
+
+    Returns:
+        ``asked`` (pixels), and what came of it for ``n`` test tins, in pixels: the mean change of ``height`` and of ``width``, each
+        {value, stderr}, and ``width_moved``, the mean of the width's *absolute* change.
+    """
+    _, decoded = taller_tins(model, data, (0.0, pixels), n, seed)
+    before, after = (torch.stack(biscuits.measure(tins), 1).double() for tins in decoded)
+    height, width = (after - before).unbind(1)
+    return {
+        "asked": pixels,
+        "height": as_mean(height),
+        "width": as_mean(width),
+        "width_moved": width.abs().mean().item(),
+    }
+
+
+def taller_tins(
+    model: GenerativeModel, data: DataSet, pixels: Sequence[float], n: int = 200, seed: int = 0
+) -> tuple[Tensor, list[Tensor]]:
+    """``n`` test tins with room to grow, and for each of ``pixels`` what the model makes of them when their height shall change so.
+
+    Raises:
+        InputError: the data is not `genzoo.data.biscuits`, whose tins can be measured, or the family has no latent.
+    """
+    if data.features != ("height", "width") or data.test.c is None:
+        raise InputError(f"Only tins can be made taller, and {data.name} has none: use biscuits.")
+    if model.latent == Latent.NONE:
+        raise InputError(f"{type(model).__name__} has no latent in which a tin could be made taller.")
+    pixel = biscuits.describe(torch.tensor([0, 1]), torch.tensor([0, 0])).diff(dim=0)[0]  # of height, as a description
+    x = data.test.x[data.test.c[:, 0] + max(pixels) * pixel[0] <= 1 + 1e-6][:n]
+    train = Split(data.train.x[:PROBED], data.train.c[:PROBED])  # type: ignore[index]
+    step = latent_step(flat(model.encode, train.x, model, seed), _known(train), pixel.numpy())
+    z = through(model.encode, x, model, seed)
+    along = torch.as_tensor(step).to(z).view(1, *z.shape[1:])
+    return x, [through(model.decode, z + amount * along, model, seed) for amount in pixels]
+
+
+# ------------------------------------------------------------------------------------------------------------ the map
+
+
+def latent_map(model: GenerativeModel, data: DataSet, n: int = 1000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The latents of ``n`` test events on the plane in which they vary most (PCA), and what is known of each.
+
+    Returns:
+        places ``(n, 2)``, and labels ``(n,)`` or descriptions ``(n, k)``.
+    """
+    z = flat(model.encode, data.test.x[:n], model, seed)
+    z = z - z.mean(0)
+    axes = np.linalg.svd(z, full_matrices=False)[2][:2]
+    return z @ axes.T, _known(data.test)[:n]
+
+
+# --------------------------------------------------------------------------------------------------------- what is shared
+
+
+def through(function: Callable[[Tensor], Tensor], x: Tensor, model: GenerativeModel, seed: int = 0) -> Tensor:
+    """``function`` of ``x`` (n, ...), on the model's device in batches, without gradients and from a random state of its own."""
+    device = device_of(model)
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(seed)
+        return torch.cat([function(batch.to(device)).cpu() for batch in x.split(BATCH)])
+
+
+def flat(function: Callable[[Tensor], Tensor], x: Tensor, model: GenerativeModel, seed: int = 0) -> np.ndarray:
+    """`through`, each row flattened: ``(n, width)`` float64."""
+    return through(function, x, model, seed).flatten(1).double().numpy()
+
+
+def as_share(hits: np.ndarray | Tensor) -> dict[str, float]:
+    """The share of ``hits`` (n,) that are true, with its binomial standard error."""
+    p, n = float(np.asarray(hits).mean()), len(hits)
+    return {"value": p, "stderr": (p * (1 - p) / n) ** 0.5}
+
+
+def as_mean(values: Tensor) -> dict[str, float]:
+    """The mean of ``values`` (n,), with its standard error."""
+    return {"value": values.mean().item(), "stderr": values.std().item() / len(values) ** 0.5}
+
+
+def _known(split: Split) -> np.ndarray:
+    """What is known of a split's events: labels (n,) or vectors (n, k)."""
+    if split.c is None:
+        raise InputError("These events have no labels or descriptions that a probe could read.")
+    return split.c.numpy()
+
+
+def _named(values: np.ndarray, data: DataSet) -> dict[str, float]:
+    names = data.features or tuple(f"c{i}" for i in range(len(values)))
+    return {name: float(value) for name, value in zip(names, values, strict=True)}

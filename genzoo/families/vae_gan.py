@@ -1,0 +1,135 @@
+r"""VAE-GAN: a variational autoencoder whose images must, besides, fool a critic.
+
+A VAE is trained on its bound, which forgives a blur: a decoder that hedges between two images is a little wrong about both.
+A GAN is trained on what its images look like, and has no density. Here one model has both: the VAE's own draws, some from
+the prior and some that reconstruct an event, go before a critic D,
+
+.. math::
+
+    \min_{\text{VAE}} \; -\text{ELBO} + \lambda \, E\big[\mathrm{softplus}(-D(\tilde x)) + \mathrm{softplus}(-D(\hat x))\big],
+    \qquad \tilde x \sim p(x), \quad \hat x \sim p(x \mid z),\; z \sim q(z \mid x),
+
+and D plays the GAN's game against data. What is judged are *draws* of p(x | z), pixel noise included, not its means: so the
+distribution that is sampled is the one whose bound is stated, and the claim of the whole is still the VAE's.
+
+Larsen et al. replace the pixels' likelihood by a distance of the critic's features, which looks better and bounds nothing. Here
+the likelihood stays, and the critic is added to it.
+
+References: Larsen et al. 2016, *Autoencoding beyond pixels using a learned similarity metric* (section 3); Grover et al. 2018,
+*Flow-GAN* (likelihood and adversary in one loss); Jang et al. 2017, *Gumbel-softmax* (gradients through a choice).
+"""
+
+import torch
+from torch import Tensor
+
+from genzoo import grid
+from genzoo.families.gan import GAN, Critic
+from genzoo.families.vae import VAE
+from genzoo.model import GenerativeModel, Latent, Likelihood, forget
+
+
+class VAEGAN(GenerativeModel):
+    """A `VAE` and the `Critic` of a `GAN`: the bound of the one, the judgement of the other.
+
+    Args:
+        event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`; the one learning rate serves both players.
+        latent_shape, width, depth, dropout, components: of the `VAE`; the critic has the same width and depth.
+        adversary: lambda, nats that the critic's judgement of a draw is worth beside the bound.
+        gamma: weight of the critic's R1 gradient penalty.
+    """
+
+    latent = Latent.APPROXIMATE
+    latent_shape: tuple[int, ...]
+
+    def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3,
+                 latent_shape: tuple[int, ...] = (16,), width: int = 64, depth: int = 1, dropout: float = 0.0,
+                 components: int = 3, adversary: float = 1.0, gamma: float = 1.0):  # fmt: skip
+        super().__init__(event_shape, condition, levels, lr)
+        self.automatic_optimization = False
+        self.latent_shape, self.width, self.depth, self.dropout = tuple(latent_shape), width, depth, dropout
+        self.components, self.adversary, self.gamma = components, adversary, gamma
+        self.vae = VAE(self.event_shape, condition, levels, lr, self.latent_shape, None, width, depth, dropout, components)
+        self.critic = Critic(self.event_shape, condition, width, depth)
+
+    critic_loss, generator_loss = GAN.critic_loss, GAN.generator_loss  # the same game: of a critic, with a gamma
+
+    @property
+    def likelihood(self) -> Likelihood:  # type: ignore[override]
+        """The VAE's: the critic changes what is learned, not what is stated."""
+        return self.vae.likelihood
+
+    # ---------------------------------------------------------------------------------------------------------- game
+
+    def draws(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The ELBO ``(n,)``, and events drawn with gradients ``(2 n, *event_shape)``: from the prior, and to reconstruct x."""
+        q = self.vae.q(x, c)
+        z = q.rsample()
+        p = self.vae.p(z, c)
+        elbo = p.log_prob(x) + self.vae.log_prior(z, c) - q.log_prob(z)
+        drawn = torch.cat([self.vae.p(self.vae.draw_latents(len(z), c), c).rsample(), p.rsample()])
+        return elbo, grid.dequantise(drawn, self.levels)  # or the critic would know a decoder by its grid
+
+    def judged(self, drawn: Tensor, c: Tensor | None) -> Tensor:
+        """What the critic makes of both draws, ``(n,)``: softplus(-D), added."""
+        return self.generator_loss(drawn, twice(c)).view(2, -1).sum(0)  # type: ignore[misc]
+
+    def critics(self, x: Tensor, drawn: Tensor, c: Tensor | None) -> Tensor:
+        """The critic's own loss on data and both draws, ``(n,)``."""
+        real = grid.dequantise(twice(x), self.levels)
+        return self.critic_loss(real, drawn.detach(), twice(c)).view(2, -1).sum(0)  # type: ignore[misc]
+
+    def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
+        x, c = self.prepare(batch)
+        c = forget(c, self.drop_condition)
+        optimise_vae, optimise_critic = self.optimizers()  # type: ignore[misc]
+
+        elbo, drawn = self.draws(x, c)
+        loss_critic = self.critics(x, drawn, c).mean()
+        optimise_critic.zero_grad()
+        self.manual_backward(loss_critic)
+        optimise_critic.step()
+
+        loss = (self.adversary * self.judged(drawn, c) - elbo).mean()
+        optimise_vae.zero_grad()
+        self.manual_backward(loss)
+        optimise_vae.step()
+
+        for schedule in self.lr_schedulers():  # type: ignore[union-attr]
+            schedule.step()  # type: ignore[union-attr]
+        self.log_dict({"train_loss": loss, "critic_loss": loss_critic}, prog_bar=True)
+
+    def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Both players' losses added, ``(n,)``: to watch, and to see gradients; training plays them one after the other."""
+        elbo, drawn = self.draws(x, c)
+        return self.adversary * self.judged(drawn, c) - elbo + self.critics(x, drawn, c)
+
+    def configure_optimizers(self):
+        return [self.optimiser(self.vae.parameters()), self.optimiser(self.critic.parameters(), betas=(0.0, 0.99))]
+
+    # ------------------------------------------------------------------------------------------ as a VAE in all the rest
+
+    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """ELBO of the VAE with one draw of z for each row: ``(n,)``, nats per event."""
+        return self.vae.log_prob(x, c)
+
+    @property
+    def unbiased(self) -> bool:
+        return self.vae.unbiased
+
+    @torch.no_grad()
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        """``(n, *event_shape)``: z from the Gaussian prior, then x from the decoder's likelihood."""
+        return self.vae.sample(n, c)
+
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Mean of q(z | x, c), ``(n, *latent_shape)``."""
+        return self.vae.encode(x, c)
+
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Mean of p(x | z, c), ``(n, *event_shape)``: not held to the data's levels."""
+        return self.vae.decode(z, c)
+
+
+def twice(rows: Tensor | None) -> Tensor | None:
+    """Events or conditions for both draws."""
+    return None if rows is None else torch.cat([rows, rows])

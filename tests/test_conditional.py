@@ -1,0 +1,151 @@
+"""Conditions kept and conditions ignored, by models that do the one or the other on purpose."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from genzoo import GAN, Diffusion, Energy
+from genzoo.data import DataSet, Split, biscuits
+from genzoo.errors import InputError
+from genzoo.evaluation.conditional import (
+    check_guidance, class_accuracy, class_coverage, conditional, draw, guidance_sweep, judge, tin_errors,
+)  # fmt: skip
+from genzoo.model import GenerativeModel
+
+CLASSES = 3
+
+
+def blobs(n: int = 240, apart: float = 12.0) -> DataSet:
+    """Three classes of unit Gaussians, ``apart`` from the middle."""
+    splits = [Split(centres(c, apart) + torch.randn(n, 2), c) for c in torch.randint(CLASSES, (3, n))]
+    return DataSet("blobs", *splits, condition=CLASSES, classes=("a", "b", "c"))
+
+
+def centres(labels: Tensor, apart: float = 12.0) -> Tensor:
+    angle = labels * 2 * math.pi / CLASSES
+    return apart * torch.stack([angle.cos(), angle.sin()], 1)
+
+
+class Blobs(GenerativeModel):
+    """The truth about `blobs`, but for a ``share`` of samples of the wrong class, and of a spread that guidance divides."""
+
+    def __init__(self, share: float = 0.0, spread: float = 1.0, condition: int = CLASSES):
+        super().__init__((2,), condition)
+        self.share, self.spread = share, spread
+
+    def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
+        labels = torch.randint(CLASSES, (n,)) if c is None or guidance == 0 else c
+        wrong = torch.rand(n) < self.share
+        labels = torch.where(wrong, (labels + 1) % CLASSES, labels)
+        return centres(labels) + self.spread / max(1.0, guidance) * torch.randn(n, 2)
+
+
+class Tins(GenerativeModel):
+    """Real tins, ``taller`` by so many pixels than was asked for."""
+
+    def __init__(self, taller: int = 0):
+        super().__init__((1, 16, 16), 2, biscuits.LEVELS)
+        self.taller = taller
+
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        height, width = biscuits.sizes(c).long().unbind(1)  # type: ignore[arg-type]
+        return biscuits.photograph((height + self.taller).clamp(max=biscuits.HEIGHTS[-1]), width)
+
+
+def test_the_judge_is_as_good_as_the_classes_are_apart_and_knows_the_training_split_alone():
+    data = blobs()
+    assert (judge(data)(data.test.x) == data.test.c.numpy()).mean() > 0.99  # type: ignore[union-attr]
+    shuffled = data.train.c[torch.randperm(len(data.train))]  # type: ignore[index]
+    confused = judge(DataSet("shuffled", Split(data.train.x, shuffled), data.validation, data.test, classes=data.classes))
+    assert (confused(data.test.x) == data.test.c.numpy()).mean() < 0.6  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_accuracy_is_the_share_of_samples_of_the_class_asked_for(share):
+    found = class_accuracy(Blobs(share), blobs(), each=80)
+    assert abs(found["accuracy"]["value"] - (1 - share)) < 4 * max(found["accuracy"]["stderr"], 0.01)
+    assert found["judge"]["value"] > 0.99
+    mean = sum(found["per_class"].values()) / CLASSES
+    assert mean == pytest.approx(found["accuracy"]["value"])
+    assert sum(found["unconditional"].values()) == pytest.approx(1)
+    assert all(0.15 < part < 0.55 for part in found["unconditional"].values())
+
+
+def test_one_good_sample_over_and_over_is_accurate_and_covers_next_to_nothing():
+    data = blobs()
+    real, collapsed = (class_accuracy(Blobs(spread=spread), data, each=80) for spread in (1.0, 1e-3))
+    assert collapsed["accuracy"]["value"] == 1
+    assert collapsed["coverage"]["value"] < 0.2 < 0.6 < real["coverage"]["value"]
+    assert abs(real["coverage"]["value"] - real["coverage_real"]["value"]) < 0.12
+
+
+def test_coverage_counts_events_of_the_same_class_only_and_a_set_covers_itself():
+    data = blobs()
+    assert class_coverage(data, data.train.x, data.train.c)["value"] == 1  # type: ignore[arg-type]
+    exchanged = (data.train.c + 1) % CLASSES  # type: ignore[operator]
+    assert class_coverage(data, data.train.x, exchanged)["value"] == 0
+
+
+def test_draws_are_the_same_for_a_seed_and_leave_the_random_state_alone():
+    before = torch.random.get_rng_state()
+    first, again, other = (draw(Blobs(), 5, None, seed) for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_sweep_shows_what_guidance_gains_and_loses():
+    rows = guidance_sweep(Blobs(), blobs(), (0.0, 1.0, 4.0), each=60)
+    assert [row["guidance"] for row in rows] == [0.0, 1.0, 4.0]
+    ignored, plain, strong = rows
+    assert ignored["accuracy"]["value"] < 0.6 < 0.95 < plain["accuracy"]["value"]
+    assert plain["spread"] == pytest.approx(1, abs=0.15) and strong["spread"] == pytest.approx(0.25, abs=0.05)
+    assert strong["coverage"]["value"] < plain["coverage"]["value"]
+
+
+@pytest.mark.parametrize("taller", [0, 2])
+def test_tins_are_measured_against_what_was_asked_for(taller):
+    data = biscuits.biscuits(train=1, validation=1, test=100)
+    found = conditional(Tins(taller), data)
+    room = biscuits.HEIGHTS[-1] - biscuits.sizes(data.test.c)[:, 0]  # type: ignore[arg-type]
+    assert found is not None
+    assert found["height"]["value"] == pytest.approx(room.clamp(max=taller).mean().item(), abs=0.05)
+    assert found["width"]["value"] < 0.05
+    assert found["judge"]["value"] > 0.97
+    assert (found["exact"]["value"] > 0.97) == (taller == 0)
+
+
+def test_sizes_undo_the_description():
+    height, width = torch.tensor(list(biscuits.HEIGHTS)), torch.tensor(list(biscuits.WIDTHS)[:8])
+    described = biscuits.describe(height, width)
+    assert torch.equal(biscuits.sizes(described), torch.stack([height, width], 1).float())
+
+
+def test_a_diffusion_model_can_be_guided_and_what_cannot_is_refused_in_a_sentence():
+    check_guidance(Diffusion((2,), condition=3, width=8))
+    with pytest.raises(InputError, match=r"GAN.*Diffusion"):
+        check_guidance(GAN((2,), condition=3, width=8))
+    with pytest.raises(InputError, match="unconditional"):
+        check_guidance(Diffusion((2,), width=8))
+    with pytest.raises(InputError, match="--conditional"):
+        class_accuracy(Blobs(condition=0), blobs())
+    bare = DataSet("bare", *[Split(torch.randn(20, 2))] * 3)
+    with pytest.raises(InputError, match="bare"):
+        judge(bare)
+    with pytest.raises(InputError, match="bare"):
+        tin_errors(Blobs(), bare)
+    assert conditional(Blobs(condition=0), blobs()) is None
+    assert conditional(Blobs(), bare) is None
+
+
+def test_chains_without_a_condition_stay_as_many_as_events_without_one():
+    """Else the energies of events without one would have nothing to hold against, and fall for ever."""
+    model = Energy((2,), condition=CLASSES, width=8, buffer=400, steps=1, refresh=0.2)
+    assert model.chain_conditions.isinf().all()
+    for _ in range(60):
+        labels = torch.randint(CLASSES, (100,)).masked_fill(torch.rand(100) < 0.3, -1)
+        model.persist(100, labels)
+    without = model.chain_conditions.isnan().all(1).float().mean().item()
+    assert not model.chain_conditions.isinf().any()
+    assert abs(without - 0.3) < 4 * math.sqrt(0.3 * 0.7 / 400)
