@@ -2,9 +2,10 @@
 
     python experiments/digits_net.py --root data
 
-It must read 28x28 and 8x8 digits. Of each batch three eighths are MNIST's, two eighths are MNIST's made coarse by the process by
-which scikit-learn's were made, and three eighths are scikit-learn's own, all moved, turned, scaled and sheared a little. (Without the
-last it named 77 % of scikit-learn's: other writers, to whom a 1 has a flag and a 9 is open.) No validation or test image is trained on.
+It must read 28x28 and 8x8 digits. Of each batch three eighths are MNIST's, two eighths are MNIST's made coarse as
+scikit-learn's were, and three eighths are scikit-learn's own, all moved, turned, scaled and sheared a little. (Without the last
+it named 77 % of scikit-learn's: other writers, to whom a 1 has a flag and a 9 is open.) No validation or test image is trained
+on.
 
 Writes the weights into the package, and a record of the accuracy on images that were not trained on. Takes about two minutes
 of one core.

@@ -1,8 +1,8 @@
 r"""How far apart two sets of events are: Fréchet and kernel distances over features, and two that need no features.
 
-Sets are ``(n, d)``: features of images, or points. All four distances are zero, in expectation or in the limit, for two samples of
-one distribution; none of them is at finite n, which is why a figure is worth nothing without n and without the *floor*, the
-distance of real data from real data at the same n.
+Sets are ``(n, d)``: features of images, or points. In the limit all four distances are zero for two samples of one distribution;
+at finite n none of them is, which is why a figure is worth nothing without n and without the *floor*, the distance of real data
+from real data at the same n.
 
 Fréchet distance (Heusel et al. 2017, eq. 6), between Gaussians that have the moments of the features:
 
@@ -19,8 +19,8 @@ with the kernel :math:`(x \cdot y / d + 1)^3` over features (KID, Bińkowski et 
 
 import math
 import warnings
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from statistics import stdev
 
 import torch
 from torch import Tensor, nn
@@ -32,13 +32,8 @@ BANDWIDTHS = (1.0, 0.5, 0.25, 0.125)  # of the Gaussian kernels, in median dista
 DIRECTIONS = 64  # onto which the sliced distance projects
 
 Distance = Callable[[Tensor, Tensor], float]
-
-
-class Measured(NamedTuple):
-    """A figure and its standard error."""
-
-    value: float
-    stderr: float
+Statistic = Callable[[Tensor, Tensor], Mapping[str, float]]  # reference and samples to figures by their names
+Figures = dict[str, dict[str, float | None]]  # name -> {value, stderr}
 
 
 class Given(nn.Module):
@@ -64,16 +59,15 @@ def frechet(reference: Tensor, samples: Tensor) -> float:
     return metric.compute().item()
 
 
-def kernel_distance(reference: Tensor, samples: Tensor) -> Measured:
-    """KID of features ``(n, d)`` and ``(m, d)``, by torchmetrics: mean and spread over random halves of both."""
-    half = min(len(reference), len(samples)) // 2
+def kernel_distance(reference: Tensor, samples: Tensor) -> float:
+    """KID of features ``(n, d)`` and ``(m, d)``, by torchmetrics, in float64, over all of min(n, m) events at once."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save", UserWarning)
-        metric = KernelInceptionDistance(feature=Given(reference.shape[1]), subsets=HALVES, subset_size=half)
+        size = min(len(reference), len(samples))
+        metric = KernelInceptionDistance(feature=Given(reference.shape[1]), subsets=1, subset_size=size)
     metric.update(reference.double(), real=True)
     metric.update(samples.double(), real=False)
-    value, spread = metric.compute()
-    return Measured(value.item(), spread.item())
+    return metric.compute()[0].item()
 
 
 def extrapolated(reference: Tensor, samples: Tensor, sizes: int = 8, draws: int = 4) -> float:
@@ -140,15 +134,24 @@ def _directions(dims: int) -> Tensor:
 # -------------------------------------------------------------------------------------------------------------- its error
 
 
-def with_error(distance: Distance, reference: Tensor, samples: Tensor) -> Measured:
-    """The distance of two sets, and its standard error by the half-sample bootstrap.
+def with_errors(statistic: Statistic, reference: Tensor, samples: Tensor, halves: int = HALVES) -> Figures:
+    """Every figure of a statistic of two sets, and its standard error by the half-sample bootstrap; None without ``halves``.
 
-    Over random halves of both sets, drawn without replacement, an average spreads as it does over whole sets drawn afresh (Politis
-    and Romano 1994). Drawn with replacement, events would have twins at distance zero, which kernels and neighbours notice.
+    Over random halves of both sets, drawn without replacement, an average spreads as it does over whole sets drawn afresh
+    (Politis and Romano 1994). Drawn with replacement, events would have twins at distance zero, which kernels and neighbours
+    notice.
     """
     n = min(len(reference), len(samples)) // 2
-    values = [distance(some(reference, n), some(samples, n)) for _ in range(HALVES)]
-    return Measured(distance(reference, samples), torch.tensor(values, dtype=torch.float64).std().item())
+    drawn = [statistic(some(reference, n), some(samples, n)) for _ in range(halves)]
+    return {
+        name: {"value": finite(value), "stderr": finite(stdev(half[name] for half in drawn)) if halves > 1 else None}
+        for name, value in statistic(reference, samples).items()
+    }
+
+
+def finite(value: float) -> float | None:
+    """JSON knows neither infinity nor NaN: they are null."""
+    return value if math.isfinite(value) else None
 
 
 def some(x: Tensor, n: int) -> Tensor:
