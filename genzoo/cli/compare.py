@@ -18,6 +18,8 @@ from genzoo.errors import InputError, nearest
 from genzoo.pool import Outcome, cores, run_all
 from genzoo.recipes import check_budget
 
+COPIES = 16  # samples of each family in copies.png
+
 if TYPE_CHECKING:
     from genzoo.evaluation.tables import Table
     from genzoo.runs import Plan
@@ -167,7 +169,7 @@ def _write(
     if mapped:
         pictures.maps(out / "maps.png", _panels(plans, out, data), *support.land(data))
     if images := len(data.event_shape) == 3:
-        pictures.picture(out / "copies.png", _copies(plans, out, data), columns=10)
+        pictures.picture(out / "copies.png", _copies(plans, out, data), columns=COPIES, rows=2)
     write_report(
         out / "report.html",
         rows + baselines,
@@ -198,19 +200,21 @@ def _samples(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
 
 
 def _copies(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
-    """What copies.png shows: of each family's first finished seed the samples nearest to training events, and these."""
+    """What copies.png shows: test events nearest to training events, over these; so for each family's first finished seed."""
     import numpy as np
     import torch
 
     from genzoo.evaluation import quality
 
-    pairs: dict[str, Any] = {}
+    def pairs(x: torch.Tensor) -> Any:
+        return torch.cat(quality.closest(x, data, COPIES, quality.MOST[plans[0].budget])).numpy()
+
+    shown = {"Real data": pairs(data.test.x[:2000])}
     for plan in plans:
-        if plan.family not in pairs:
-            with np.load(out / plan.name / quality.SAMPLES) as file:
-                x, theirs = quality.closest(torch.from_numpy(file["x"]), data, most=quality.MOST[plan.budget])
-            pairs |= {plan.family: x.numpy(), f"nearest to {plan.family}": theirs.numpy()}
-    return pairs
+        if plan.family not in shown and (path := out / plan.name / quality.SAMPLES).is_file():
+            with np.load(path) as file:
+                shown[plan.family] = pairs(torch.from_numpy(file["x"]))
+    return shown
 
 
 def _panels(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
@@ -246,7 +250,7 @@ def _print(rows: list[dict], out: Path, screen: Console) -> None:
     for i, table in enumerate(tables(rows)):
         if i:
             screen.print(f"\n[bold]{table.title}[/]")
-        _print_table(table, screen)
+        print_table(table, screen)
     screen.print(
         Padding("dim: what there is to compare with, real data and closed-form baselines", (0, 2)), style="dim"
     )
@@ -254,7 +258,8 @@ def _print(rows: list[dict], out: Path, screen: Console) -> None:
     screen.print(f"\nWrote {out}/scorecard.json, {', '.join(shown)} and report.html.")
 
 
-def _print_table(table: "Table", screen: Console) -> None:
+def print_table(table: "Table", screen: Console) -> None:
+    """The table, then its legend."""
     shown = RichTable(box=SIMPLE, header_style="dim", padding=(0, 1), show_edge=False)
     shown.add_column(table.headers[0], no_wrap=True)
     for header in table.headers[1:]:

@@ -16,8 +16,11 @@ INK, PAPER = "#1b2a41", "white"
 ASTRAY, MISSED = "#c8102e", "#f28e1c"
 
 
-def picture(path: str | Path, samples: Mapping[str, np.ndarray], columns: int = 20) -> None:
-    """Write a PNG of ``samples``, label -> events ``(n, *event_shape)``; the first entry, real data, sets the scale."""
+def picture(path: str | Path, samples: Mapping[str, np.ndarray], columns: int = 20, rows: int = 0) -> None:
+    """Write a PNG of ``samples``, label -> events ``(n, *event_shape)``; the first entry, real data, sets the scale.
+
+    Of each label's images there are at most ``rows`` of ``columns``; 0: two rows of small images, one of large ones.
+    """
     from matplotlib.figure import Figure  # a second to import; not through pyplot, which wants a display
 
     samples = {label: np.asarray(events, dtype=float) for label, events in samples.items()}
@@ -26,7 +29,7 @@ def picture(path: str | Path, samples: Mapping[str, np.ndarray], columns: int = 
     if shape == (2,):
         _points(figure, samples)
     else:
-        _rows(figure, samples, columns)
+        _rows(figure, samples, columns, rows)
     with whole(Path(path)) as draft:
         figure.savefig(draft, dpi=100, facecolor=PAPER)
 
@@ -102,11 +105,11 @@ def _points(figure, samples: Mapping[str, np.ndarray]) -> None:
     figure.tight_layout()
 
 
-def _rows(figure, samples: Mapping[str, np.ndarray], columns: int) -> None:
+def _rows(figure, samples: Mapping[str, np.ndarray], columns: int, rows: int) -> None:
     columns = min(columns, max(len(events) for events in samples.values()))
     real = next(iter(samples.values()))
     low, high = real.min(), real.max()
-    most = columns * (2 if max(_as_image(real[0]).shape[:2]) <= SMALL else 1)
+    most = columns * (rows or (2 if max(_as_image(real[0]).shape[:2]) <= SMALL else 1))
     strips = {
         label: _stack((events[:most] - low) / max(high - low, 1e-9), columns) for label, events in samples.items()
     }

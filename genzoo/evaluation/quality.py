@@ -125,15 +125,20 @@ def quality(x: Tensor, data: DataSet, most: int = MOST["full"]) -> Entry:
     return entry | {"figures": _figures(against.space, against.events, features) | _copying(nearest, against.nearest)}
 
 
+def samples_of(model: Samples, data: DataSet, most: int = MOST["full"], progress: Progress | None = None) -> Tensor:
+    """As many samples as there are events to hold them against, always the same ones.
+
+    A conditional model is asked for the conditions of those events, so that both sets have the same.
+    """
+    against = reference(data, most)
+    return draw(model, against.n, against.conditions if getattr(model, "condition", 0) else None, progress=progress)
+
+
 def measure(model: Samples, data: DataSet, budget: str = "full", folder: Path | None = None,
             progress: Progress | None = None) -> Entry:  # fmt: skip
-    """The entry ``quality`` of a model; its samples are left in ``folder/quality.npz`` for whoever wants to see more.
-
-    A conditional model is asked for the conditions of the events that it is held against, so that both sets have the same.
-    """
-    against, started = reference(data, MOST[budget]), time.perf_counter()
-    c = against.conditions if getattr(model, "condition", 0) else None
-    x = draw(model, against.n, c, progress=progress)
+    """The entry ``quality`` of a model; its samples are left in ``folder/quality.npz`` for whoever wants to see more."""
+    started = time.perf_counter()
+    x = samples_of(model, data, MOST[budget], progress)
     entry = quality(x, data, MOST[budget])
     if folder:
         with whole(folder / SAMPLES) as draft:

@@ -12,8 +12,8 @@ OTHERS = (*SHARES, "nearer")  # every figure that is no distance
 REAL = "Real data"
 MEANING = (
     "precision: share of samples that look real, in a ball of real events; recall: share of real events that could have been "
-    "drawn, in a ball of samples; density and coverage: the same with less regard to outliers, density above 1 where samples crowd "
-    "in the middle",
+    "drawn, in a ball of samples; density and coverage: the same with less regard to outliers, density above 1 where samples "
+    "crowd in the middle",
     "copies: share of samples nearer to a training event than 99 % of held-out events are, about 1 % where nothing is copied",
 )
 
@@ -30,12 +30,12 @@ def table(rows: Iterable[dict[str, Any]]) -> Table | None:
         return None
     entries = [row["quality"] for group in groups.values() for row in group]
     names = list(dict.fromkeys(name for entry in entries for name in entry["floor"] if name not in OTHERS))
-    floors = {(entry["space"], entry["n"], entry["reference"]): entry["floor"] for entry in entries}
+    floors = {(entry["space"], entry["reference"]): entry["floor"] for entry in entries}
     models = sorted(
         ((family, _averaged(group), bool(group[0].get("baseline"))) for family, group in groups.items()),
         key=lambda model: [_value(model[1], name, math.inf) for name in names],
     )
-    real = [(REAL if len(floors) == 1 else f"{REAL}, n = {n:,}", floor, True) for (_, n, _), floor in floors.items()]
+    real = [(REAL if len(floors) == 1 else f"{REAL}: {among}", floor, True) for (_, among), floor in floors.items()]
     digits = {name: _digits(figures.get(name) for _, figures, _ in real + models) for name in names}
     lines = [
         Line((name, *(_distance(figures.get(d), digits[d]) for d in names), *_shares(figures)), muted, i == len(real))
@@ -73,7 +73,7 @@ def _distance(figure: dict[str, float | None] | None, digits: int) -> str:
     if figure is None or figure["value"] is None:
         return "—"
     error = "" if figure["stderr"] is None else f" ± {figure['stderr']:.{digits}f}"
-    return f"{figure['value']:.{digits}f}{error}"
+    return f"{round(figure['value'], digits) + 0.0:.{digits}f}{error}"  # no minus in front of zero
 
 
 def _shares(figures: Figures) -> list[str]:
@@ -84,7 +84,7 @@ def _shares(figures: Figures) -> list[str]:
 
 def _legend(groups: dict[str, list[dict[str, Any]]], names: Sequence[str], floors: Iterable[tuple]) -> list[str]:
     rows = [row for group in groups.values() for row in group]
-    compared = " or ".join(f"{n:,} samples held against {reference}" for _, n, reference in floors)
+    compared = " or ".join(f"as many samples held against {reference}" for _, reference in floors)
     told = [f"{', '.join(names)}: {compared}; {rows[0]['quality']['about']}; less is better", 
             f"{REAL}: as many training events in place of samples, the floor"]  # fmt: skip
     several = any(len(group) > 1 for group in groups.values())
