@@ -251,7 +251,7 @@ def test_principal_components_keep_the_distances_that_matter():
 
 
 def figures(x: Tensor, data: DataSet, most: int = 2000) -> dict[str, float]:
-    return {name: figure["value"] for name, figure in quality.quality(x, data, most)["figures"].items()}
+    return {name: figure["value"] for name, figure in quality.judge(x, data, most)["figures"].items()}
 
 
 @pytest.fixture(scope="module")
@@ -342,7 +342,7 @@ def test_the_reference_is_made_once(digits):
 def test_samples_that_are_no_numbers_get_a_reason_and_no_figures(digits):
     x = digits.train.x[:100].clone()
     x[3] = math.nan
-    entry = quality.quality(x, digits, 100)
+    entry = quality.judge(x, digits, 100)
     assert entry["figures"] == {} and entry["reason"] == "1 of 100 samples are not finite"
     table = quality_table.table([{"family": "Flow", "quality": entry}])
     assert table is not None and set(table.lines[1].cells[1:]) == {"—"}

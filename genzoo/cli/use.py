@@ -158,7 +158,7 @@ def _print_quality(model: "GenerativeModel", data: "DataSet", out: "Console") ->
             progress.update(task, completed=done, total=total, text=text)
 
         x = quality.samples_of(model, data, progress=show)
-    table = quality_table.table([{"family": type(model).__name__, "quality": quality.quality(x, data)}])
+    table = quality_table.table([{"family": type(model).__name__, "quality": quality.judge(x, data)}])
     assert table is not None
     print_table(table, out)
     if far := quality.extrapolated(x, data):

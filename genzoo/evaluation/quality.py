@@ -108,7 +108,7 @@ def draw(model: Samples, n: int, c: Tensor | None = None, seed: int = 0, progres
     return torch.cat(drawn)
 
 
-def quality(x: Tensor, data: DataSet, most: int = MOST["full"]) -> Entry:
+def judge(x: Tensor, data: DataSet, most: int = MOST["full"]) -> Entry:
     """What is to be said of samples ``x`` (n, *event_shape) of ``data``: the entry ``quality`` of a row.
 
     ``space``, ``about``; ``n`` and ``reference``; ``figures`` and ``floor``, both name -> {value, stderr}: the distances, then
@@ -139,7 +139,7 @@ def measure(model: Samples, data: DataSet, budget: str = "full", folder: Path | 
     """The entry ``quality`` of a model; its samples are left in ``folder/quality.npz`` for whoever wants to see more."""
     started = time.perf_counter()
     x = samples_of(model, data, MOST[budget], progress)
-    entry = quality(x, data, MOST[budget])
+    entry = judge(x, data, MOST[budget])
     if folder:
         with whole(folder / SAMPLES) as draft:
             np.savez_compressed(draft, x=x.numpy())

@@ -64,9 +64,9 @@ def _value(figures: Figures, name: str, otherwise: float | None = None) -> float
 
 
 def _digits(figures: Iterable[dict[str, float | None] | None]) -> int:
-    """Decimals of a column: enough for the first digit of its least error."""
+    """Decimals of a column: enough to tell a third of its least error."""
     errors = [error for figure in figures if figure and (error := figure["stderr"])]
-    return min(5, max(0, -math.floor(math.log10(min(errors))))) if errors else 3
+    return min(5, max(0, -math.floor(math.log10(min(errors) / 3)))) if errors else 3
 
 
 def _distance(figure: dict[str, float | None] | None, digits: int) -> str:
