@@ -39,7 +39,9 @@ class Latent(StrEnum):
     """What `GenerativeModel.encode` and `decode` are to each other; how well it holds, `genzoo.evaluation.round_trip` measures."""
 
     EXACT = "exact"  # each other's inverse: to rounding (flow), to the steps of an ODE solver (diffusion)
-    APPROXIMATE = "approximate"  # the encoder is a network of its own, trained to guess what the decoder was given (VAE)
+    APPROXIMATE = (
+        "approximate"  # the encoder is a network of its own, trained to guess what the decoder was given (VAE)
+    )
     OPTIMISED = "optimised"  # there is no encoder: `encode` searches for the latent that decodes to x (GAN)
     NONE = "none"  # nothing in the model represents an event as a whole; both raise NotImplementedError
 

@@ -6,6 +6,7 @@ The folder of a run::
     run.json       versions, machine, commit, start         samples.npz       samples of the model
     log.csv        the loss as it went                      likelihoods.npz   log p of each test event
                                                             row.json          its row of the scorecard: it is finished
+                                                            quality.npz       more samples, by which they are judged
 """
 
 import inspect
@@ -33,6 +34,7 @@ from genzoo.data import load as load_data
 from genzoo.errors import InputError, nearest
 from genzoo.evaluation.cost import parameters, samples_per_second
 from genzoo.evaluation.likelihood import Measured, device_of, evaluate
+from genzoo.evaluation.measures import MEASURES
 from genzoo.evaluation.scorecard import Row, figures
 from genzoo.evaluation.support import disagreement, of_each
 from genzoo.model import GenerativeModel, Likelihood
@@ -58,7 +60,9 @@ class Plan:
     model: dict[str, Any]
     train: dict[str, Any]
     evaluate: dict[str, Any]
-    prior: dict[str, Any] = field(default_factory=dict)  # settings of `fit` for a prior's own stage; none: it trains along
+    prior: dict[str, Any] = field(
+        default_factory=dict
+    )  # settings of `fit` for a prior's own stage; none: it trains along
 
     @property
     def name(self) -> str:
@@ -193,15 +197,16 @@ def _changes(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> s
 def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> Row:
     """Carry a plan out in ``folder`` and return its row: reuse a finished run, resume an interrupted one, else start.
 
-    ``samples_per_second`` stays null until `time_samples`, which waits for a quiet machine.
+    What `MEASURES` add is added last (`appraise`); ``samples_per_second`` stays null until `time_samples`, which waits for
+    a quiet machine.
 
     Raises:
         InputError: the folder holds a run of another plan, or plan and data do not fit.
         TrainingError: training diverged.
     """
     folder = Path(folder)
-    if (row := finished(wanted, folder)) is not None:
-        return row
+    if finished(wanted, folder) is not None:
+        return appraise(folder, report=report)
     data = load_data(wanted.data)
     model = new_model(wanted, data)
     folder.mkdir(parents=True, exist_ok=True)
@@ -226,16 +231,14 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
     _write_json(folder / "row.json", row)
     for leftover in ("best.ckpt", "last.ckpt", "prior/best.ckpt", "prior/last.ckpt"):
         remove(folder / leftover)
-    return row
+    return appraise(folder, data, report)
 
 
 def _train(wanted: Plan, model: Any, data: DataSet, folder: Path, report: Report | None) -> Fitted:
     """All at once, or the prior in a stage of its own."""
     if not wanted.prior:
         return fit(model, data, folder, seed=wanted.seed, progress=report, **wanted.train)
-    return fit_in_stages(
-        model, data, folder, train=wanted.train, prior=wanted.prior, seed=wanted.seed, progress=report
-    )
+    return fit_in_stages(model, data, folder, train=wanted.train, prior=wanted.prior, seed=wanted.seed, progress=report)
 
 
 def _row(wanted: Plan, data: DataSet, fitted: Fitted, measured: Measured, each: Measured, samples: Tensor) -> Row:
@@ -266,12 +269,33 @@ def time_samples(folder: str | Path) -> Row:
     To be called when nothing else keeps the machine busy: runs that train side by side would slow each other's figure.
     """
     folder = Path(folder)
-    row = _stored(folder / "row.json")
-    if row is None:
-        raise InputError(f"The run in {folder} is not finished: run the same command again to resume it.")
+    row = _finished_row(folder)
     if row["samples_per_second"] is None:
         row["samples_per_second"] = round(samples_per_second(load(folder)), 2)
         _write_json(folder / "row.json", row)
+    return row
+
+
+def appraise(folder: str | Path, data: DataSet | None = None, report: Report | None = None) -> Row:
+    """The row of the finished run in ``folder``, with those of `MEASURES` that it lacked: each is taken once, then kept.
+
+    So a run that was finished before a measure existed gets it from its stored model, and an interruption costs one measure.
+    """
+    folder = Path(folder)
+    row = _finished_row(folder)
+    missing = [measure for measure in MEASURES if measure.name not in row]
+    if missing:
+        model, data = load(folder), data or load_data((_stored(folder / "config.yaml") or row)["data"])
+        for measure in missing:
+            row[measure.name] = measure.take(model, data, row["budget"], folder, report)
+            _write_json(folder / "row.json", row)
+    return row
+
+
+def _finished_row(folder: Path) -> Row:
+    row = _stored(folder / "row.json")
+    if row is None:
+        raise InputError(f"The run in {folder} is not finished: run the same command again to resume it.")
     return row
 
 

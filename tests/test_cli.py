@@ -113,6 +113,7 @@ def test_a_run_folder_says_how_it_came_to_be(run):
         "row.json",
         "log.csv",
         "samples.npz",
+        "quality.npz",
         "likelihoods.npz",
         "model",
     }

@@ -58,7 +58,9 @@ def test_the_judge_is_as_good_as_the_classes_are_apart_and_knows_the_training_sp
     data = blobs()
     assert (judge(data)(data.test.x) == data.test.c.numpy()).mean() > 0.99  # type: ignore[union-attr]
     shuffled = data.train.c[torch.randperm(len(data.train))]  # type: ignore[index]
-    confused = judge(DataSet("shuffled", Split(data.train.x, shuffled), data.validation, data.test, classes=data.classes))
+    confused = judge(
+        DataSet("shuffled", Split(data.train.x, shuffled), data.validation, data.test, classes=data.classes)
+    )
     assert (confused(data.test.x) == data.test.c.numpy()).mean() < 0.6  # type: ignore[union-attr]
 
 

@@ -256,7 +256,9 @@ def test_the_map_shows_the_plane_of_greatest_variance():
     places, known = latent_map(model, data, n=300)
     assert places.shape == (300, 2) and known.shape == (300, 2)
     x = data.test.x[:300]
-    assert places.var() * 2 == pytest.approx(x.var(0, correction=0).sum().item(), rel=1e-3)  # the data is a plane and 1 % noise
+    assert places.var() * 2 == pytest.approx(
+        x.var(0, correction=0).sum().item(), rel=1e-3
+    )  # the data is a plane and 1 % noise
 
 
 def test_the_entry_of_a_row_is_complete_for_every_kind_of_latent():

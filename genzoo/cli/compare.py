@@ -11,14 +11,17 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Table as RichTable
 
 from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, known_model
 from genzoo.errors import InputError
 from genzoo.pool import Outcome, cores, run_all
 from genzoo.recipes import check_budget
 
+COPIES = 16  # samples of each family in copies.png
+
 if TYPE_CHECKING:
+    from genzoo.evaluation.tables import Table
     from genzoo.runs import Plan
 
 
@@ -48,10 +51,11 @@ def compare(arguments: Sequence[str]) -> int:
     finished = [plan for plan, outcome in zip(plans, outcomes, strict=True) if outcome.row]
     if more := runs.others(out, plans):
         screen.print(f"The scorecard also holds what {out} has from before: {', '.join(p.name for p in more)}.")
+        _appraise(more, out, data, screen)
     if finished := sorted(finished + more, key=_place):
         with screen.status("Timing samples, one model after another"):
             rows = [runs.time_samples(out / plan.name) for plan in finished]
-        with screen.status("Making table, picture and report"):
+        with screen.status("Making tables, pictures and report"):
             rows_and_baselines = _write(rows, finished, out, data, failures, _command(arguments))
         _print(rows_and_baselines, out, screen)
     for name, sentence in failures.items():
@@ -96,6 +100,20 @@ def _options(arguments: Sequence[str]) -> Any:
 def _train(plans: Sequence["Plan"], out: Path, jobs: int, screen: Console) -> list[Outcome]:
     with bars(screen) as progress:
         return run_all(plans, out, jobs, Bars(progress, [plan.name for plan in plans]))
+
+
+def _appraise(plans: Sequence["Plan"], out: Path, data: Any, screen: Console) -> None:
+    """Let the runs that were not executed now have every measure of those that were."""
+    from genzoo import runs
+
+    with bars(screen) as progress:
+        for plan in plans:
+            task = progress.add_task(plan.name, total=None, text="", visible=False)  # until there is something to do
+
+            def show(done: int, total: int, text: str, task=task) -> None:
+                progress.update(task, completed=done, total=total, text=text, visible=True)
+
+            runs.appraise(out / plan.name, data, show)
 
 
 class Bars:
@@ -145,17 +163,19 @@ def bars(screen: Console) -> Progress:
 def _write(
     rows: list[dict], plans: Sequence["Plan"], out: Path, data: Any, failures: dict[str, str], command: str
 ) -> list[dict]:
-    """scorecard.json, baselines.json, samples.png, maps.png for points of known density, report.html; returns all rows."""
+    """scorecard.json, baselines.json, samples.png, copies.png of images, maps.png of points, report.html; returns all rows."""
     from genzoo.evaluation import pictures, scorecard, support
     from genzoo.evaluation.report import write_report
 
-    baselines = scorecard.baseline_rows(data)
+    baselines = scorecard.baseline_rows(data, plans[0].budget)
     scorecard.write(rows, out / "scorecard.json")
     scorecard.write(baselines, out / "baselines.json")
     pictures.picture(out / "samples.png", _samples(plans, out, data))
     mapped = data.event_shape == (2,) and data.log_density is not None
     if mapped:
         pictures.maps(out / "maps.png", _panels(plans, out, data), *support.land(data))
+    if images := len(data.event_shape) == 3:
+        pictures.picture(out / "copies.png", _copies(plans, out, data), columns=COPIES, rows=2)
     write_report(
         out / "report.html",
         rows + baselines,
@@ -164,6 +184,7 @@ def _write(
         command=command,
         picture=out / "samples.png",
         maps=out / "maps.png" if mapped else None,
+        copies=out / "copies.png" if images else None,
         logs={plan.name: out / plan.name / "log.csv" for plan in plans},
         failures=failures,
     )
@@ -182,6 +203,24 @@ def _samples(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
             with np.load(path) as file:
                 samples[plan.family] = file["x"]
     return samples
+
+
+def _copies(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
+    """What copies.png shows: test events nearest to training events, over these; so for each family's first finished seed."""
+    import numpy as np
+    import torch
+
+    from genzoo.evaluation import quality
+
+    def pairs(x: torch.Tensor) -> Any:
+        return torch.cat(quality.closest(x, data, COPIES, quality.MOST[plans[0].budget])).numpy()
+
+    shown = {"Real data": pairs(data.test.x[:2000])}
+    for plan in plans:
+        if plan.family not in shown and (path := out / plan.name / quality.SAMPLES).is_file():
+            with np.load(path) as file:
+                shown[plan.family] = pairs(torch.from_numpy(file["x"]))
+    return shown
 
 
 def _panels(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
@@ -212,24 +251,34 @@ def _panels(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
 
 
 def _print(rows: list[dict], out: Path, screen: Console) -> None:
-    from genzoo.evaluation.scorecard import COST, about_spread, columns, legend, summarise
+    from genzoo.evaluation.scorecard import tables
 
-    summaries = summarise(rows)
-    table = Table(box=SIMPLE, header_style="dim", padding=(0, 1), show_edge=False)
-    headers, cells = columns(summaries)
-    table.add_column(headers[0], no_wrap=True)
-    for header in headers[1:]:
-        table.add_column(header, justify="right", no_wrap=True)
-    for i, summary in enumerate(summaries):
-        last_of_kind = i + 1 == len(summaries) or summaries[i + 1].kind != summary.kind
-        table.add_row(*cells[i], style="dim" if summary.baseline else "", end_section=last_of_kind)
+    for i, table in enumerate(tables(rows)):
+        if i:
+            screen.print(f"\n[bold]{table.title}[/]")
+        print_table(table, screen)
+    screen.print(
+        Padding("dim: what there is to compare with, real data and closed-form baselines", (0, 2)), style="dim"
+    )
+    shown = [name for name in ("samples.png", "copies.png", "maps.png") if (out / name).is_file()]
+    screen.print(f"\nWrote {out}/scorecard.json, {', '.join(shown)} and report.html.")
+
+
+def print_table(table: "Table", screen: Console) -> None:
+    """The table, then its legend."""
+    shown = RichTable(box=SIMPLE, header_style="dim", padding=(0, 1), show_edge=False)
+    shown.add_column(table.headers[0], no_wrap=True)
+    for header in table.headers[1:]:
+        shown.add_column(header, justify="right", no_wrap=True)
+    for line in table.lines:
+        if line.opens:
+            shown.add_section()
+        shown.add_row(*line.cells, style="dim" if line.muted else "")
     # a narrower terminal may break the lines, but not lose a column
-    screen.width = max(screen.width, Measurement.get(screen, screen.options.update(max_width=200), table).maximum)
-    screen.print(table)
-    for line in [*legend(summaries), about_spread(summaries), COST, "dim: closed-form baselines, to beat"]:
-        screen.print(Padding(line, (0, 2)), style="dim")
-    pictures = "samples.png, maps.png" if (out / "maps.png").is_file() else "samples.png"
-    screen.print(f"\nWrote {out}/scorecard.json, {pictures} and report.html.")
+    screen.width = max(screen.width, Measurement.get(screen, screen.options.update(max_width=200), shown).maximum)
+    screen.print(shown)
+    for sentence in table.legend:
+        screen.print(Padding(sentence, (0, 2)), style="dim")
 
 
 def _command(arguments: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ THEME = Theme(
 )
 
 
-FLAGS = ("-h", "--help", "--conditional", "--ais", "--ode", "--nats")  # the options that take no value
+FLAGS = ("-h", "--help", "--conditional", "--ais", "--ode", "--nats", "--quality")  # the options that take no value
 
 
 class HelpHighlighter(RegexHighlighter):

@@ -9,6 +9,9 @@ from genzoo.cli.help import Parser, add_data, console
 from genzoo.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from genzoo.data import DataSet
     from genzoo.model import GenerativeModel
 
 SPLITS = ("train", "validation", "test")
@@ -123,7 +126,7 @@ def _vectors(plan: dict[str, Any]) -> str:
 
 
 def evaluate(arguments: Sequence[str]) -> int:
-    """Likelihood and cost of a run."""
+    """Likelihood and cost of a run, and, where it is asked for, the quality of its samples."""
     options = _evaluate_options(arguments)
     out = console()
     out.print(f"Evaluating {options.run}: loading torch …")
@@ -159,17 +162,42 @@ def evaluate(arguments: Sequence[str]) -> int:
     for line in _about(measured):
         out.print(f"  {line}", style="dim")
     out.print(f"{parameters(model):,} parameters, {significant(samples_per_second(model))} samples/s")
+    if options.quality:
+        _print_quality(model, data, out)
     return 0
+
+
+def _print_quality(model: "GenerativeModel", data: "DataSet", out: "Console") -> None:
+    """The samples of one model beside real data, and both at n = infinity where that can be had."""
+    from genzoo.cli.compare import bars, print_table
+    from genzoo.evaluation import quality, quality_table
+
+    with bars(out) as progress:
+        task = progress.add_task("quality", total=None, text="")
+
+        def show(done: int, total: int, text: str) -> None:
+            progress.update(task, completed=done, total=total, text=text)
+
+        x = quality.samples_of(model, data, progress=show)
+    table = quality_table.table([{"family": type(model).__name__, "quality": quality.judge(x, data)}])
+    assert table is not None
+    print_table(table, out)
+    if far := quality.extrapolated(x, data):
+        infinite = "at n = ∞, by a line through 1/n"
+        out.print(f"  {table.headers[1]} {infinite}: {far['value']:.1f}, {far['floor']:.1f} for real data", style="dim")
 
 
 def _evaluate_options(arguments: Sequence[str]):
     parser = Parser(
-        "evaluate", "Measures the likelihood of held-out data under a trained model, and what a sample costs."
+        "evaluate", "Measures the likelihood of held-out data under a trained model, its samples, and what these cost."
     )
     parser.add_argument("run", type=str, help="folder of a run or of a saved model")
     add_data(parser, default=None)
     parser.add_argument("--split", type=str, default="test", help=", ".join(SPLITS))
     parser.add_argument("--k", type=int, default=64, help="draws for a bound that is random")
+    parser.add_argument(
+        "--quality", action="store_true", help="hold samples against held-out data: distance, precision, recall, copies"
+    )
     parser.add_argument("--nats", action="store_true", help="give the figure in nats for a whole event as well")
     parser.add_argument(
         "--ais", action="store_true", help="anneal a likelihood for an energy model, a GAN or a VAE; takes minutes"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from genzoo.evaluation.partition import log_partition
     from genzoo.evaluation.parzen import parzen_log_density
     from genzoo.evaluation.pictures import picture
+    from genzoo.evaluation.quality import judge
     from genzoo.evaluation.report import write_report
     from genzoo.evaluation.scorecard import markdown, read, summarise, write
 
@@ -27,13 +28,14 @@ _HOME = {
     "partition": ("log_partition",),
     "parzen": ("parzen_log_density",),
     "pictures": ("picture",),
+    "quality": ("judge",),
     "report": ("write_report",),
     "scorecard": ("markdown", "read", "summarise", "write"),
 }
 
 __all__ = [
-    "Bracket", "Estimate", "Measured", "anneal", "bracket", "decoder_log_likelihood", "evaluate", "log_mean_exp",
-    "log_partition", "markdown", "ode_log_likelihood", "parameters", "parzen_log_density", "picture", "read",
+    "Bracket", "Estimate", "Measured", "anneal", "bracket", "decoder_log_likelihood", "evaluate", "judge",
+    "log_mean_exp", "log_partition", "markdown", "ode_log_likelihood", "parameters", "parzen_log_density", "picture", "read",
     "samples_per_second", "simulated_bracket", "summarise", "tune_sigma", "write", "write_report",
 ]  # fmt: skip
 

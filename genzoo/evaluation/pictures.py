@@ -16,8 +16,11 @@ INK, PAPER = "#1b2a41", "white"
 ASTRAY, MISSED = "#c8102e", "#f28e1c"
 
 
-def picture(path: str | Path, samples: Mapping[str, np.ndarray], columns: int = 20) -> None:
-    """Write a PNG of ``samples``, label -> events ``(n, *event_shape)``; the first entry, real data, sets the scale."""
+def picture(path: str | Path, samples: Mapping[str, np.ndarray], columns: int = 20, rows: int = 0) -> None:
+    """Write a PNG of ``samples``, label -> events ``(n, *event_shape)``; the first entry, real data, sets the scale.
+
+    Of each label's images there are at most ``rows`` of ``columns``; 0: two rows of small images, one of large ones.
+    """
     from matplotlib.figure import Figure  # a second to import; not through pyplot, which wants a display
 
     samples = {label: np.asarray(events, dtype=float) for label, events in samples.items()}
@@ -27,13 +30,17 @@ def picture(path: str | Path, samples: Mapping[str, np.ndarray], columns: int = 
         _points(figure, samples)
     else:
         real = next(iter(samples.values()))
-        _rows(figure, _two_rows(samples, columns), columns, (real.min(), real.max()), emphasis=0)
+        shown = _at_most(samples, columns, rows)
+        _rows(figure, shown, columns, (real.min(), real.max()), emphasis=0)
     with whole(Path(path)) as draft:
         figure.savefig(draft, dpi=100, facecolor=PAPER)
 
 
 def strips(
-    path: str | Path, rows: Mapping[str, np.ndarray], limits: tuple[float, float] | None = None, emphasis: int | None = None
+    path: str | Path,
+    rows: Mapping[str, np.ndarray],
+    limits: tuple[float, float] | None = None,
+    emphasis: int | None = None,
 ) -> None:
     """Write a PNG with one labelled row of images for each of ``rows``, label -> events ``(n, *event_shape)``.
 
@@ -121,10 +128,10 @@ def _points(figure, samples: Mapping[str, np.ndarray]) -> None:
     figure.tight_layout()
 
 
-def _two_rows(samples: Mapping[str, np.ndarray], columns: int) -> dict[str, np.ndarray]:
-    """As many events of each as two rows of ``columns`` hold, or one row of images that are not small."""
+def _at_most(samples: Mapping[str, np.ndarray], columns: int, rows: int) -> dict[str, np.ndarray]:
+    """As many events of each as ``rows`` of ``columns`` hold; 0: two rows, or one of images that are not small."""
     first = next(iter(samples.values()))[0]
-    most = columns * (2 if max(_as_image(first).shape[:2]) <= SMALL else 1)
+    most = columns * (rows or (2 if max(_as_image(first).shape[:2]) <= SMALL else 1))
     return {label: events[:most] for label, events in samples.items()}
 
 

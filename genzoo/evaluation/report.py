@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genzoo.evaluation.scorecard import COST, Row, about_spread, columns, legend, summarise
+from genzoo.evaluation.scorecard import Row, tables
 from genzoo.store import whole
 
 WIDTH, HEIGHT = 300, 120  # of a loss curve, in SVG units
@@ -21,6 +21,7 @@ def write_report(
     command: str,
     picture: str | Path | None = None,
     maps: str | Path | None = None,
+    copies: str | Path | None = None,
     logs: Mapping[str, str | Path] | None = None,
     failures: Mapping[str, str] | None = None,
     about: str = "",
@@ -30,7 +31,8 @@ def write_report(
     Args:
         rows: of the scorecard, baselines included.
         command: what produces this page.
-        picture: a PNG of samples, embedded; maps: one of where models and truth disagree.
+        picture: a PNG of samples, embedded; maps: one of where models and truth disagree; copies: one of the samples
+            nearest to training events.
         logs: name of a run -> its ``log.csv``.
         failures: name of a run that failed -> a sentence.
         about: one sentence about the data.
@@ -42,18 +44,14 @@ def write_report(
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
     )
-    summaries = summarise(rows)
-    headers, cells = columns(summaries)
     page = environment.get_template("report.html.jinja").render(
         title=title,
         about=about,
         command=command,
-        headers=headers,
-        rows=list(zip(summaries, cells, strict=True)),
-        legend=legend(summaries),
-        spread=f"{about_spread(summaries)}; {COST}",
+        tables=tables(rows),
         picture=_embedded(picture),
         maps=_embedded(maps),
+        copies=_embedded(copies),
         curves=[_curve(name, Path(log)) for name, log in (logs or {}).items() if Path(log).is_file()],
         failures=failures or {},
         width=WIDTH,

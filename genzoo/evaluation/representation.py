@@ -74,7 +74,9 @@ def round_trip(model: GenerativeModel, data: DataSet, n: int = 64, seed: int = 0
     spread = (data.train.x - data.train.x.mean(0)).square().mean().item()
     errors = (back - x).square().flatten(1).mean(1).double() / spread
     value = errors.mean().sqrt().item()
-    stderr = errors.std().item() / len(x) ** 0.5 / max(2 * value, 1e-12)  # of a root: that of the mean over twice the root
+    stderr = (
+        errors.std().item() / len(x) ** 0.5 / max(2 * value, 1e-12)
+    )  # of a root: that of the mean over twice the root
     return {"value": value, "stderr": stderr, "kind": str(model.latent)}
 
 

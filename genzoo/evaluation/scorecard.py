@@ -11,7 +11,8 @@ A row is a plain mapping, open to more columns; these are always there::
     missed         share of test events that the model gives almost nothing, {value, kind, stderr}, likewise (see
                    `genzoo.evaluation.support`)
 
-``kind`` is "exact", "bound", "estimate" or "none". A row with ``baseline: true`` is a closed-form model to beat.
+``kind`` is "exact", "bound", "estimate" or "none". A row with ``baseline: true`` is a closed-form model to beat. A finished
+run has an entry for each of `genzoo.evaluation.measures.MEASURES` besides, which is shown in a table of its own.
 """
 
 import json
@@ -23,11 +24,13 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from genzoo.baselines import fitted
+from genzoo.baselines import Baseline, fitted
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
 from genzoo.evaluation.likelihood import Measured, evaluate
+from genzoo.evaluation.measures import MEASURES
 from genzoo.evaluation.support import disagreement
+from genzoo.evaluation.tables import Line, Table
 from genzoo.model import Likelihood
 from genzoo.store import whole
 
@@ -81,16 +84,21 @@ def _figure(value: float | None, stderr: float | None, kind: Likelihood, factor:
     }
 
 
-def baseline_rows(data: DataSet) -> list[Row]:
-    """One row for each closed-form baseline that applies to ``data``."""
-    rows = []
-    for baseline in fitted(data):
-        measured = evaluate(baseline, data)
-        shares = disagreement(measured, baseline.sample(BASELINE_SAMPLES), data)
-        rows.append(
-            {"family": spoken(baseline), "data": data.name, "baseline": True, **figures(measured, data), **shares}
-        )
-    return rows
+def baseline_rows(data: DataSet, budget: str = "full") -> list[Row]:
+    """One row for each closed-form baseline that applies to ``data``, measured as the runs of a ``budget`` are."""
+    return [_baseline_row(baseline, data, budget) for baseline in fitted(data)]
+
+
+def _baseline_row(baseline: Baseline, data: DataSet, budget: str) -> Row:
+    measured = evaluate(baseline, data)
+    return {
+        "family": spoken(baseline),
+        "data": data.name,
+        "baseline": True,
+        **figures(measured, data),
+        **disagreement(measured, baseline.sample(BASELINE_SAMPLES), data),
+        **{measure.name: measure.take(baseline, data, budget) for measure in MEASURES if measure.of_baselines},
+    }
 
 
 def spoken(baseline: object) -> str:
@@ -265,24 +273,27 @@ def about_spread(summaries: Sequence[Summary]) -> str:
     return f"± standard deviation over {counts} seeds; where there is one, standard error over test events"
 
 
+def tables(rows: Iterable[Row]) -> list[Table]:
+    """The scorecard: likelihood and cost, then a table for each of `MEASURES` that the rows have."""
+    rows = list(rows)
+    others = (measure.table(rows) for measure in MEASURES)
+    return [_likelihoods(summarise(rows)), *(table for table in others if table is not None)]
+
+
+def _likelihoods(summaries: Sequence[Summary]) -> Table:
+    headers, cells = columns(summaries)
+    before = [None, *summaries]
+    lines = [
+        Line(row, muted=summary.baseline, opens=last is not None and last.kind != summary.kind)
+        for summary, row, last in zip(summaries, cells, before, strict=False)
+    ]
+    told = [*legend(summaries)[:-1], about_spread(summaries), f"{COST}. {LEGEND}"]
+    return Table("Likelihood of the test data, and what it costs", headers, lines, told)
+
+
 def markdown(rows: Iterable[Row]) -> str:
-    """The table in Markdown, baselines in italics, with its legend: for a README made from a record."""
-    summaries = summarise(rows)
-    headers, rows_of_cells = columns(summaries)
-    lines = [_line(headers), _line(["---", *["---:"] * (len(headers) - 1)])]
-    for summary, cells in zip(summaries, rows_of_cells, strict=True):
-        name = f"*{summary.family}*" if summary.baseline else f"**{summary.family}**"
-        lines.append(_line((name, *cells[1:])))
-    return (
-        "\n".join(lines)
-        + "\n\n"
-        + "; ".join(legend(summaries)[:-1])
-        + f"; {about_spread(summaries)}; {COST}. {LEGEND}\n"
-    )
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    """The tables in Markdown, baselines in italics, with their legends: for a README made from a record."""
+    return "\n".join(table.markdown() for table in tables(rows))
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -80,7 +80,9 @@ class VAE(GenerativeModel):
         outputs = parameters_of(components, levels)
         self.decoder = Decoder(latents, self.event_shape, outputs, width, width, depth, dropout)
         self.place = Condition(condition, 2 * latents) if condition and prior is None and not codes else None
-        if self.place is not None and self.place.embed is not None:  # where z lies for each condition; it starts as N(0, I)
+        if (
+            self.place is not None and self.place.embed is not None
+        ):  # where z lies for each condition; it starts as N(0, I)
             nn.init.zeros_(self.place.embed.weight)
             nn.init.zeros_(self.place.embed.bias)
 

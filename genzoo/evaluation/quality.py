@@ -1,0 +1,165 @@
+"""Sample quality: how near samples come to held-out data, whether they look real, cover it, or copy what was trained on.
+
+n samples are held against n *held-out* events (validation and test, of which none was trained on), and so are n training events:
+they are the *floor*, what a perfect imitation of the training data would get at this n. Held against training data instead, the
+best possible model would be a copier; here a copier gets the floor, and the column "copies" gives it away.
+
+Where they are compared, and by which distances, is told in `genzoo.evaluation.spaces`.
+"""
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genzoo.data.dataset import DataSet
+from genzoo.evaluation import distances, neighbours
+from genzoo.evaluation.annealing import Progress
+from genzoo.evaluation.spaces import Space, space_of
+from genzoo.store import whole
+
+MOST = {"quick": 400, "full": 2000}  # samples, by the budget of the run: an energy model takes a minute for a thousand
+SAMPLES = "quality.npz"  # in a run's folder
+COSTLY = 512  # features; with more, a Fréchet distance takes half a minute, and is not repeated for an error
+
+Entry = dict[str, Any]
+
+
+class Samples(Protocol):
+    """What can be drawn from: a model of the zoo, or a baseline beside it."""
+
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor: ...
+
+
+# --------------------------------------------------------------------------------------------- what to compare with
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What samples of one data set are held against: everything about the data alone, computed once.
+
+    ``events`` are the features ``(n, d)`` of held-out events, with their ``conditions``; ``train`` those of the training split;
+    ``nearest`` is the distance of each held-out event to it, ``(n,)``; ``floor`` holds the figures of n training events.
+    """
+
+    space: Space
+    n: int
+    about: str
+    conditions: Tensor | None
+    events: Tensor
+    train: Tensor
+    nearest: Tensor
+    floor: distances.Figures
+
+
+@lru_cache(maxsize=2)  # of data sets, which are compared by identity
+def reference(data: DataSet, most: int = MOST["full"]) -> Reference:
+    """At most ``most`` held-out events of ``data``, and as many training events for the floor, both drawn by a fixed seed."""
+    space = space_of(data)
+    parts = (data.validation, data.test)
+    x = torch.cat([part.x for part in parts])
+    c = torch.cat([part.c for part in parts if part.c is not None]) if data.test.c is not None else None
+    n = min(most, len(x), len(data.train))
+    rows, twins = (torch.randperm(m, generator=torch.Generator().manual_seed(0))[:n] for m in (len(x), len(data.train)))
+    events, train = space.features(x[rows]), space.features(data.train.x)
+    nearest, _ = neighbours.nearest(events, train)
+    floor = _figures(space, events, train[twins]) | _copying(nearest, nearest)
+    about = f"{n:,} of {len(x):,} held-out events (validation and test)"
+    return Reference(space, n, about, c if c is None else c[rows], events, train, nearest, floor)
+
+
+def _figures(space: Space, events: Tensor, samples: Tensor) -> distances.Figures:
+    """Distances and neighbours of two sets of features, with errors; repeatable."""
+
+    def statistic(reference: Tensor, samples: Tensor) -> dict[str, float]:
+        found = {name: distance(reference, samples) for name, distance in space.distances.items()}
+        return found | neighbours.support(reference, samples)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        halves = distances.HALVES if events.shape[1] <= COSTLY else 0
+        return distances.with_errors(statistic, events, samples, halves)
+
+
+def _copying(samples: Tensor, held_out: Tensor) -> distances.Figures:
+    """Shares, with the standard error of a share."""
+    found, n = neighbours.copying(samples, held_out), len(samples)
+    return {name: {"value": p, "stderr": (p * (1 - p) / n) ** 0.5} for name, p in found.items()}
+
+
+# ---------------------------------------------------------------------------------------------------------- the entry
+
+
+def draw(model: Samples, n: int, c: Tensor | None = None, seed: int = 0, progress: Progress | None = None) -> Tensor:
+    """``n`` samples on the CPU, one for each condition in ``c`` if given, in batches between which ``progress`` is told."""
+    batches = torch.arange(n).split(100)
+    drawn = []
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(seed)
+        for i, rows in enumerate(batches):
+            if progress:
+                progress(100 * i, n, "drawing samples")
+            drawn.append(model.sample(len(rows), c if c is None else c[rows]).cpu())
+    return torch.cat(drawn)
+
+
+def judge(x: Tensor, data: DataSet, most: int = MOST["full"]) -> Entry:
+    """What is to be said of samples ``x`` (n, *event_shape) of ``data``: the entry ``quality`` of a row.
+
+    ``space``, ``about``; ``n`` and ``reference``; ``figures`` and ``floor``, both name -> {value, stderr}: the distances, then
+    ``precision``, ``recall``, ``density``, ``coverage``, ``copies`` and ``nearer`` (see `genzoo.evaluation.neighbours`). Where
+    samples are no finite numbers there are no figures, and ``reason`` says so.
+    """
+    against = reference(data, most)
+    entry = {"space": against.space.name, "about": against.space.about, "n": len(x), "reference": against.about,
+             "figures": {}, "floor": against.floor}  # fmt: skip
+    if astray := int((~x.flatten(1).isfinite().all(1)).sum()):
+        return entry | {"reason": f"{astray} of {len(x)} samples are not finite"}
+    features = against.space.features(x)
+    nearest, _ = neighbours.nearest(features, against.train)
+    return entry | {"figures": _figures(against.space, against.events, features) | _copying(nearest, against.nearest)}
+
+
+def samples_of(model: Samples, data: DataSet, most: int = MOST["full"], progress: Progress | None = None) -> Tensor:
+    """As many samples as there are events to hold them against, always the same ones.
+
+    A conditional model is asked for the conditions of those events, so that both sets have the same.
+    """
+    against = reference(data, most)
+    return draw(model, against.n, against.conditions if getattr(model, "condition", 0) else None, progress=progress)
+
+
+def measure(model: Samples, data: DataSet, budget: str = "full", folder: Path | None = None,
+            progress: Progress | None = None) -> Entry:  # fmt: skip
+    """The entry ``quality`` of a model; its samples are left in ``folder/quality.npz`` for whoever wants to see more."""
+    started = time.perf_counter()
+    x = samples_of(model, data, MOST[budget], progress)
+    entry = judge(x, data, MOST[budget])
+    if folder:
+        with whole(folder / SAMPLES) as draft:
+            np.savez_compressed(draft, x=x.numpy())
+    return entry | {"seconds": round(time.perf_counter() - started, 1)}
+
+
+def closest(x: Tensor, data: DataSet, n: int = 10, most: int = MOST["full"]) -> tuple[Tensor, Tensor]:
+    """The ``n`` samples of ``x`` that lie nearest to training events, nearest first, and these events: copies, if any."""
+    against = reference(data, most)
+    apart, which = neighbours.nearest(against.space.features(x), against.train)
+    first = apart.argsort()[:n]
+    return x[first], data.train.x[which[first]]
+
+
+def extrapolated(x: Tensor, data: DataSet, most: int = MOST["full"]) -> dict[str, float]:
+    """Fréchet distances of samples ``x`` and of the floor at n = infinity, ``{"value", "floor"}``; {} where there is none."""
+    against = reference(data, most)
+    if distances.frechet not in against.space.distances.values():
+        return {}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        both = {"value": against.space.features(x), "floor": distances.some(against.train, against.n)}
+        return {name: distances.extrapolated(against.events, features) for name, features in both.items()}

@@ -1,0 +1,393 @@
+"""Distances against closed forms and independent code; planted faults of samples, each of which must show where it should."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.linalg import sqrtm
+from scipy.stats import wasserstein_distance
+from torch import Tensor
+
+from genzoo.data import DataSet, Split, load
+from genzoo.errors import InputError
+from genzoo.evaluation import distances, neighbours, quality, quality_table, spaces
+from genzoo.evaluation.digits_net import digits_net, framed, read
+
+
+def cloud(n: int, dims: int, spread: float = 1.0, shift: float = 0.0) -> Tensor:
+    return shift + spread * torch.randn(n, dims)
+
+
+def correlated(n: int, dims: int) -> Tensor:
+    """Skewed, correlated features of very different scales, as those of a network are."""
+    mix = torch.randn(dims, dims) * torch.logspace(-2, 1, dims)
+    return (cloud(n, dims) @ mix).sinh().clamp(-50, 50)
+
+
+@pytest.fixture(scope="module")
+def digits() -> DataSet:
+    return load("digits")
+
+
+# ----------------------------------------------------------------------------------------------------------- distances
+
+
+def frechet_by_scipy(x: Tensor, y: Tensor) -> float:
+    """The formula as it stands, in numpy, with scipy's square root of a matrix."""
+    a, b = x.double().numpy(), y.double().numpy()
+    covariances = [np.cov(z, rowvar=False) for z in (a, b)]
+    root = np.asarray(sqrtm(covariances[0] @ covariances[1])).real
+    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root))
+
+
+def test_frechet_distance_is_scipy_s_on_three_sets_of_features(digits):
+    net = digits_net()
+    sets = {
+        "digits-net": (net(digits.test.x), net(F.avg_pool2d(F.pad(digits.train.x, [1] * 4), 3, 1))),
+        "pixels": (digits.test.x.flatten(1)[:, 9:15], digits.train.x.flatten(1)[:, 17:23]),
+        "correlated": (correlated(300, 20), correlated(400, 20)),
+    }
+    for name, (x, y) in sets.items():
+        assert distances.frechet(x, y) == pytest.approx(frechet_by_scipy(x, y), rel=1e-4), name
+
+
+def test_frechet_distance_of_gaussians_is_the_closed_form():
+    """Between N(0, 1) and N(m, s²), independent in each of d dimensions, it is d (m² + (1 - s)²)."""
+    found = distances.frechet(cloud(100_000, 3), cloud(100_000, 3, spread=2.0, shift=0.5))
+    assert found == pytest.approx(3 * (0.25 + 1.0), rel=0.03)
+
+
+def test_frechet_distance_keeps_its_digits_far_from_the_origin():
+    x, y = cloud(200, 4).double(), cloud(200, 4, 1.5).double()
+    assert distances.frechet(x + 1e4, y + 1e4) == pytest.approx(distances.frechet(x, y), rel=1e-6)
+
+
+def test_kernel_distance_is_the_unbiased_formula():
+    x, y = cloud(30, 5).double(), cloud(30, 5, 1.3).double()
+    total = 0.0
+    for i in range(30):
+        for j in range(30):
+            k = [((a @ b / 5 + 1) ** 3).item() for a, b in ((x[i], x[j]), (y[i], y[j]), (x[i], y[j]))]
+            total += (k[0] + k[1]) / (30 * 29) * (i != j) - 2 * k[2] / 30**2
+    assert distances.kernel_distance(x, y) == pytest.approx(total, rel=1e-9)
+
+
+def test_discrepancy_is_the_unbiased_formula():
+    x, y, h = cloud(12, 2).double(), cloud(9, 2, 1.5).double(), 0.8
+
+    def kernel(a: Tensor, b: Tensor) -> float:
+        squared = (a - b).square().sum().item()
+        return sum(math.exp(-squared / (2 * (h / 2**i) ** 2)) for i in range(4)) / 4
+
+    def mean(a: Tensor, b: Tensor, same: bool) -> float:
+        found = [kernel(p, q) for i, p in enumerate(a) for j, q in enumerate(b) if not (same and i == j)]
+        return sum(found) / len(found)
+
+    expected = mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, False)
+    assert distances.discrepancy(h)(x, y) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("distance", [distances.discrepancy(1.0), distances.kernel_distance])
+def test_kernel_estimates_are_zero_on_average_for_one_distribution(distance):
+    values = torch.tensor([distance(cloud(60, 2), cloud(60, 2)) for _ in range(60)])
+    assert abs(values.mean()) < 4 * values.std() / 60**0.5 and values.min() < 0 < values.max()
+
+
+def test_sliced_wasserstein_is_scipy_s_in_every_direction():
+    x, y = cloud(200, 2), cloud(200, 2, 0.7, 0.3)
+    angles = np.pi * np.arange(64) / 64
+    lines = [(np.cos(a), np.sin(a)) for a in angles]
+    expected = np.mean(
+        [wasserstein_distance((x @ torch.tensor(v).float()), (y @ torch.tensor(v).float())) for v in lines]
+    )
+    assert distances.sliced_wasserstein(x, y) == pytest.approx(expected, rel=1e-5)
+    shifted = distances.sliced_wasserstein(x, x + torch.tensor([1.0, 0.0]))
+    assert shifted == pytest.approx(2 / math.pi, rel=1e-3)  # the mean of |cos| over directions
+
+
+def test_extrapolation_takes_the_bias_out():
+    """One distribution: the plain distance is far above zero at this n, the line through 1/n ends near zero."""
+    plain, infinite = [], []
+    for _ in range(5):
+        x, y = cloud(400, 16), cloud(400, 16)
+        plain.append(distances.frechet(x, y))
+        infinite.append(distances.extrapolated(x, y))
+    assert np.mean(plain) > 0.1 and abs(np.mean(infinite)) < 0.2 * np.mean(plain)
+
+
+def test_the_error_bar_is_the_spread_over_fresh_samples():
+    def statistic(x: Tensor, y: Tensor) -> dict[str, float]:
+        return {"FD": distances.frechet(x, y), "MMD": distances.discrepancy(1.0)(x, y)}
+
+    found = [distances.with_errors(statistic, cloud(200, 3), cloud(200, 3, shift=0.6)) for _ in range(30)]
+    for name in ("FD", "MMD"):
+        errors = [f[name]["stderr"] for f in found]
+        assert np.mean(errors) == pytest.approx(np.std([f[name]["value"] for f in found]), rel=0.35)
+
+
+# ---------------------------------------------------------------------------------------------------------- neighbours
+
+
+def test_neighbours_of_points_that_can_be_counted():
+    """Real events 0, 1, ..., 19 on a line, samples beside the first: balls reach 3 (k = 3), and 5, 4, 3, 3, ... (k = 5)."""
+    real, samples = torch.arange(20.0)[:, None], torch.tensor([[0.1], [0.2], [0.3], [0.4]])
+    found = neighbours.support(real, samples)
+    assert found["precision"] == 1.0
+    assert found["recall"] == pytest.approx(1 / 20)  # only 0 lies in a ball of a sample
+    assert found["density"] == pytest.approx(4 / 5)  # each lies in the balls of 0, 1, 2 and 3
+    assert found["coverage"] == pytest.approx(4 / 20)
+
+
+def test_density_of_real_data_is_one_and_crowding_is_above():
+    real, same, crowd = cloud(600, 8), cloud(600, 8), cloud(600, 8, spread=0.3)
+    assert neighbours.support(real, same)["density"] == pytest.approx(1.0, abs=0.1)
+    assert neighbours.support(real, crowd)["density"] > 1.1
+
+
+def test_nearest_is_the_nearest():
+    x, among = cloud(500, 3), cloud(300, 3)
+    apart, which = neighbours.nearest(x, among)
+    brute = (x[:, None] - among).square().sum(2).sqrt()
+    assert torch.allclose(apart, brute.min(1).values, atol=1e-6) and torch.equal(which, brute.argmin(1))
+    assert neighbours.nearest(among, among)[0].max() == 0.0
+
+
+def test_copying_knows_fresh_draws_copies_and_a_few_copies_among_many():
+    train = cloud(1000, 4)
+    held_out = neighbours.nearest(cloud(800, 4), train)[0]
+    few = torch.cat([cloud(760, 4), train[:40]])
+    found = {
+        name: neighbours.copying(neighbours.nearest(x, train)[0], held_out)
+        for name, x in (("fresh", cloud(800, 4)), ("copies", train[:800]), ("few", few))
+    }
+    assert found["fresh"]["copies"] < 0.03 and found["fresh"]["nearer"] == pytest.approx(0.5, abs=0.05)
+    assert found["copies"] == {"copies": 1.0, "nearer": 1.0}
+    assert (
+        found["few"]["copies"] > 0.05 and found["few"]["nearer"] < 0.6
+    )  # which the share sees, and the mean rank does not
+
+
+def test_where_held_out_events_equal_training_events_nothing_is_called_a_copy():
+    """On a coarse grid every event comes again: being equal is no evidence."""
+    found = neighbours.copying(torch.zeros(50), torch.zeros(80))
+    assert found == {"copies": 0.0, "nearer": 0.5}
+
+
+# ---------------------------------------------------------------------------------------------------------- digits-net
+
+
+def test_digits_net_reads_digits_it_was_not_trained_on(digits):
+    right = (read(digits.test.x) == digits.test.c).double().mean()
+    assert right > 0.97
+    assert not digits_net().training and not any(p.requires_grad for p in digits_net().parameters())
+
+
+def test_both_sizes_come_into_one_frame(digits):
+    small = framed(digits.test.x[:3])
+    assert small.shape == (3, 1, 28, 28) and small.min() >= 0 and small.max() <= 1
+    assert small[..., :4, :].abs().max() == 0 == small[..., :, -4:].abs().max()  # MNIST's margin
+    large = torch.rand(2, 1, 28, 28) * 2 - 1
+    assert torch.equal(framed(large), (large + 1) / 2)
+
+
+def test_missing_weights_are_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr("genzoo.evaluation.digits_net.WEIGHTS", tmp_path / "nothing.safetensors")
+    with pytest.raises(InputError, match=r"nothing.safetensors.*experiments/digits_net.py"):
+        digits_net.__wrapped__()
+
+
+# -------------------------------------------------------------------------------------------------------------- spaces
+
+
+def images(*shape: int, n: int = 120, name: str = "mine") -> DataSet:
+    train, validation, test = (Split(torch.rand(n, *shape) * 2 - 1) for _ in range(3))
+    return DataSet(name, train, validation, test)
+
+
+@pytest.mark.parametrize(
+    ("shape", "width", "names"),
+    [
+        ((2,), 2, ("MMD²", "sliced W₁")),
+        ((5,), 5, ("MMD²", "sliced W₁")),
+        ((1, 3, 3), 9, ("FD (pixels)", "KID (pixels)")),
+        ((1, 12, 12), 64, ("FD (pixels)", "KID (pixels)")),
+    ],
+    ids=str,
+)
+def test_what_is_compared_where(shape, width, names):
+    space = spaces.space_of(images(*shape))
+    assert space.features(torch.rand(7, *shape)).shape == (7, width) and tuple(space.distances) == names
+
+
+def test_digits_are_seen_by_digits_net_and_nothing_else_is(digits):
+    assert tuple(spaces.space_of(digits).distances) == ("FD (digits-net)", "KID (digits-net)")
+    assert spaces.space_of(replace(digits, name="mine")).name == "pixels"
+
+
+def test_colour_without_inception_s_weights_says_so_and_goes_on():
+    try:
+        spaces.inception()
+    except InputError as error:
+        assert "install torch-fidelity" in str(error)
+        space = spaces.space_of(images(3, 8, 8))
+        assert space.name == "pixels" and "torch-fidelity" in space.about
+    else:
+        pytest.skip("Inception's weights are here")
+
+
+def test_principal_components_keep_the_distances_that_matter():
+    """Images that live in few dimensions are as far apart among their components as among their pixels."""
+    basis = torch.randn(10, 144)
+    x = (torch.randn(200, 10) @ basis).view(200, 1, 12, 12)
+    features = spaces.pixels(DataSet("flat", Split(x), Split(x), Split(x))).features(x[:50])
+    assert torch.allclose(torch.pdist(features), torch.pdist(x[:50].flatten(1)), rtol=1e-3)
+
+
+# ------------------------------------------------------------------------------------------------------ planted faults
+
+
+def figures(x: Tensor, data: DataSet, most: int = 2000) -> dict[str, float]:
+    return {name: figure["value"] for name, figure in quality.judge(x, data, most)["figures"].items()}
+
+
+@pytest.fixture(scope="module")
+def real(digits) -> dict[str, float]:
+    """The floor: training digits held against held-out ones."""
+    return {name: figure["value"] for name, figure in quality.reference(digits).floor.items()}
+
+
+def some(x: Tensor, n: int = 797) -> Tensor:
+    return x[torch.randint(len(x), (n,))] if len(x) < n else x[torch.randperm(len(x))[:n]]
+
+
+def test_identical_sets_are_at_distance_zero(digits):
+    held_out = torch.cat([digits.validation.x, digits.test.x])
+    found = figures(held_out, digits)
+    assert abs(found["FD (digits-net)"]) < 1e-6 and found["KID (digits-net)"] <= 0
+    assert found["precision"] == found["recall"] == found["coverage"] == 1.0
+    assert found["copies"] == pytest.approx(0.01, abs=0.01) and found["nearer"] == 0.5
+
+
+def test_memorised_training_data_has_the_floor_and_is_caught(digits, real):
+    found = figures(some(digits.train.x), digits)
+    for name in ("precision", "recall", "density", "coverage"):
+        assert found[name] == pytest.approx(real[name], abs=0.08)
+    assert found["FD (digits-net)"] < 1.5 * real["FD (digits-net)"]
+    assert found["copies"] == 1.0 and found["nearer"] > 0.99
+    few = torch.cat([torch.cat([digits.validation.x, digits.test.x])[:700], some(digits.train.x, 97)])
+    assert figures(few, digits)["copies"] > 0.1
+
+
+def test_dropped_modes_show_in_recall_and_coverage_and_not_in_precision(digits, real):
+    found = figures(some(digits.train.x[digits.train.c < 5]), digits)
+    assert found["recall"] < 0.6 * real["recall"] and found["coverage"] < 0.7 * real["coverage"]
+    assert found["precision"] > 0.85 * real["precision"]
+    assert (
+        found["FD (digits-net)"] > 5 * real["FD (digits-net)"] and found["KID (digits-net)"] > real["KID (digits-net)"]
+    )
+
+
+def test_blur_shows_in_precision_and_density(digits, real):
+    blurred = F.avg_pool2d(F.pad(digits.train.x, [1] * 4, value=-1.0), 3, stride=1)
+    found = figures(some(blurred), digits)
+    assert found["precision"] < 0.5 * real["precision"] and found["density"] < 0.5 * real["density"]
+    assert found["FD (digits-net)"] > 5 * real["FD (digits-net)"]
+
+
+def test_points_far_from_the_truth_are_farther():
+    data = load("gaussians")
+    near, far = (figures(some(data.train.x, 400) + shift, data, 400) for shift in (0.0, 1.0))
+    assert far["MMD²"] > 10 * abs(near["MMD²"]) and far["sliced W₁"] > 3 * near["sliced W₁"]
+    assert far["precision"] < near["precision"]
+
+
+# ----------------------------------------------------------------------------------------------- the entry and its table
+
+
+class Coin:
+    """Samples that are told their condition, and remembers what it was asked."""
+
+    condition = 10
+
+    def __init__(self):
+        self.asked: list[Tensor] = []
+
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        assert c is not None and len(c) == n
+        self.asked.append(c)
+        return torch.rand(n, 1, 8, 8) * 2 - 1
+
+
+def test_a_conditional_model_is_asked_for_the_conditions_of_the_reference(digits, tmp_path):
+    model, said = Coin(), []
+    entry = quality.measure(model, digits, "quick", tmp_path, lambda *progress: said.append(progress))
+    asked = torch.cat(model.asked)
+    assert torch.equal(asked, quality.reference(digits, 400).conditions) and entry["n"] == 400
+    assert said[0] == (0, 400, "drawing samples") and len(said) == 4
+    with np.load(tmp_path / quality.SAMPLES) as file:
+        assert file["x"].shape == (400, 1, 8, 8)
+    again = quality.measure(Coin(), digits, "quick")
+    assert again["figures"] == entry["figures"] and json.dumps(entry, allow_nan=False)
+
+
+def test_the_reference_is_made_once(digits):
+    assert quality.reference(digits, 100) is quality.reference(digits, 100)
+    assert quality.reference(digits, 100).n == 100 and quality.reference(digits).n == 797
+
+
+def test_samples_that_are_no_numbers_get_a_reason_and_no_figures(digits):
+    x = digits.train.x[:100].clone()
+    x[3] = math.nan
+    entry = quality.judge(x, digits, 100)
+    assert entry["figures"] == {} and entry["reason"] == "1 of 100 samples are not finite"
+    table = quality_table.table([{"family": "Flow", "quality": entry}])
+    assert table is not None and set(table.lines[1].cells[1:]) == {"—"}
+    assert any("1 of 100" in sentence for sentence in table.legend)
+
+
+def test_the_samples_nearest_to_training_events_come_with_these(digits):
+    x = torch.cat([digits.test.x[:50], digits.train.x[7:9]])
+    mine, theirs = quality.closest(x, digits, n=2)
+    assert torch.equal(mine, theirs) and {tuple(e.flatten().tolist()) for e in mine} == {
+        tuple(e.flatten().tolist()) for e in digits.train.x[7:9]
+    }
+
+
+def row(family: str, distance: float, seed: int = 0, **more) -> dict:
+    names = ("FD (mine)", *quality_table.OTHERS)
+    figures = {name: {"value": distance if name == "FD (mine)" else 0.5, "stderr": 0.2} for name in names}
+    floor = {name: {"value": 1.0, "stderr": 0.1} for name in names}
+    entry = {"space": "mine", "about": "a space", "n": 9, "reference": "9 events", "figures": figures, "floor": floor}
+    return {"family": family, "seed": seed, "quality": entry, **more}
+
+
+def test_the_table_begins_with_real_data_and_orders_models_by_distance():
+    rows = [
+        row("VAE", 4.0),
+        row("GAN", 2.0),
+        row("VAE", 6.0, seed=1),
+        row("Gaussian", 9.0, baseline=True),
+        {"family": "Flow"},
+    ]
+    table = quality_table.table(rows)
+    assert table is not None
+    assert [line.cells[:2] for line in table.lines] == [
+        ("Real data", "1.0 ± 0.1"),
+        ("GAN", "2.0 ± 0.2"),
+        ("VAE", "5.0 ± 1.4"),
+        ("Gaussian", "9.0 ± 0.2"),
+    ]
+    assert [line.muted for line in table.lines] == [True, False, False, True]
+    assert "| **GAN** | 2.0 ± 0.2 | 50% | 50% | 0.50 | 50% | 50.0% |" in table.markdown()
+    assert (
+        any("9 events" in sentence for sentence in table.legend) and quality_table.table([{"family": "Flow"}]) is None
+    )
+
+
+def test_no_zero_has_a_minus_in_front():
+    table = quality_table.table([row("Flow", -0.01)])
+    assert table is not None and table.lines[1].cells[1] == "0.0 ± 0.2"
