@@ -10,7 +10,14 @@ from genzoo import GAN, Diffusion, Energy
 from genzoo.data import DataSet, Split, biscuits
 from genzoo.errors import InputError
 from genzoo.evaluation.conditional import (
-    check_guidance, class_accuracy, class_coverage, conditional, draw, guidance_sweep, judge, tin_errors,
+    check_guidance,
+    class_accuracy,
+    class_coverage,
+    conditional,
+    draw,
+    guidance_sweep,
+    judge,
+    tin_errors,
 )  # fmt: skip
 from genzoo.model import GenerativeModel
 

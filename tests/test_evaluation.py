@@ -13,6 +13,7 @@ from genzoo import GAN, VAE, Energy, Flow, Likelihood
 from genzoo.data import DataSet, Split
 from genzoo.errors import InputError
 from genzoo.evaluation import evaluate, markdown, picture, read, samples_per_second, summarise, write, write_report
+from genzoo.evaluation.gallery import Plate
 from genzoo.evaluation.pictures import Panel, maps
 from genzoo.evaluation.scorecard import about_spread, baseline_rows, figures, legend
 from genzoo.model import GenerativeModel
@@ -266,7 +267,7 @@ def test_the_page_holds_everything_itself(tmp_path):
         ROWS,
         title="Coins <side by side>",
         command="genzoo compare --data coins",
-        picture=tmp_path / "samples.png",
+        plates=[Plate(tmp_path / "samples.png", "Samples", "Drawn at random.")],
         logs={"vae-seed0": log},
         failures={"flow-seed0": "Flow diverged."},
     )

@@ -7,13 +7,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from genzoo.distributions import feature_mixture
 from genzoo import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Energy, Flow, Latent
 from genzoo.data import DataSet, Split, biscuits
+from genzoo.distributions import feature_mixture
 from genzoo.errors import InputError
 from genzoo.evaluation import representation
 from genzoo.evaluation.representation import (
-    best_pair, latent_map, latent_step, linear_probe, r_squared, round_trip, taller,
+    best_pair,
+    latent_map,
+    latent_step,
+    linear_probe,
+    r_squared,
+    round_trip,
+    taller,
 )  # fmt: skip
 from genzoo.model import GenerativeModel, slerp
 

@@ -18,8 +18,6 @@ from genzoo.errors import InputError
 from genzoo.pool import Outcome, cores, run_all
 from genzoo.recipes import check_budget
 
-COPIES = 16  # samples of each family in copies.png
-
 if TYPE_CHECKING:
     from genzoo.evaluation.tables import Table
     from genzoo.runs import Plan
@@ -56,8 +54,8 @@ def compare(arguments: Sequence[str]) -> int:
         with screen.status("Timing samples, one model after another"):
             rows = [runs.time_samples(out / plan.name) for plan in finished]
         with screen.status("Making tables, pictures and report"):
-            rows_and_baselines = _write(rows, finished, out, data, failures, _command(arguments))
-        _print(rows_and_baselines, out, screen)
+            everything, pictures = _write(rows, finished, out, data, failures, _command(arguments))
+        _print(everything, pictures, out, screen)
     for name, sentence in failures.items():
         screen.print(f"[bold red]{name} failed:[/] {escape(sentence)}")
     return 1 if failures else 0
@@ -162,95 +160,33 @@ def bars(screen: Console) -> Progress:
 
 def _write(
     rows: list[dict], plans: Sequence["Plan"], out: Path, data: Any, failures: dict[str, str], command: str
-) -> list[dict]:
-    """scorecard.json, baselines.json, samples.png, copies.png of images, maps.png of points, report.html; returns all rows."""
-    from genzoo.evaluation import pictures, scorecard, support
+) -> tuple[list[dict], list[str]]:
+    """scorecard.json, baselines.json, report.html and the gallery; returns all rows and the names of the pictures."""
+    from genzoo.evaluation import scorecard
+    from genzoo.evaluation.gallery import Show, gallery
     from genzoo.evaluation.report import write_report
 
     baselines = scorecard.baseline_rows(data, plans[0].budget)
     scorecard.write(rows, out / "scorecard.json")
     scorecard.write(baselines, out / "baselines.json")
-    pictures.picture(out / "samples.png", _samples(plans, out, data))
-    mapped = data.event_shape == (2,) and data.log_density is not None
-    if mapped:
-        pictures.maps(out / "maps.png", _panels(plans, out, data), *support.land(data))
-    if images := len(data.event_shape) == 3:
-        pictures.picture(out / "copies.png", _copies(plans, out, data), columns=COPIES, rows=2)
+    folders: dict[str, Path] = {}
+    for plan in plans:
+        folders.setdefault(plan.family, out / plan.name)  # of each family its first seed
+    plates = gallery(out, Show(folders, rows, data, plans[0].budget))
     write_report(
         out / "report.html",
         rows + baselines,
         title=f"Generative models of {data.name}, side by side",
         about=f"{data.about.capitalize()}. Source: {data.source}." if data.about else "",
         command=command,
-        picture=out / "samples.png",
-        maps=out / "maps.png" if mapped else None,
-        copies=out / "copies.png" if images else None,
+        plates=plates,
         logs={plan.name: out / plan.name / "log.csv" for plan in plans},
         failures=failures,
     )
-    return rows + baselines
+    return rows + baselines, [plate.path.name for plate in plates]
 
 
-def _samples(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
-    """Real data, drawn at random as samples are, then the samples of each family's first finished seed."""
-    import numpy as np
-
-    chosen = np.random.default_rng(0).permutation(len(data.test))[:2000]
-    samples = {"Real data": data.test.x[chosen].numpy()}
-    for plan in plans:
-        path = out / plan.name / "samples.npz"
-        if plan.family not in samples and path.is_file():
-            with np.load(path) as file:
-                samples[plan.family] = file["x"]
-    return samples
-
-
-def _copies(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
-    """What copies.png shows: test events nearest to training events, over these; so for each family's first finished seed."""
-    import numpy as np
-    import torch
-
-    from genzoo.evaluation import quality
-
-    def pairs(x: torch.Tensor) -> Any:
-        return torch.cat(quality.closest(x, data, COPIES, quality.MOST[plans[0].budget])).numpy()
-
-    shown = {"Real data": pairs(data.test.x[:2000])}
-    for plan in plans:
-        if plan.family not in shown and (path := out / plan.name / quality.SAMPLES).is_file():
-            with np.load(path) as file:
-                shown[plan.family] = pairs(torch.from_numpy(file["x"]))
-    return shown
-
-
-def _panels(plans: Sequence["Plan"], out: Path, data: Any) -> dict[str, Any]:
-    """What maps.png shows: each family's first finished seed, then the baselines."""
-    import numpy as np
-    import torch
-
-    from genzoo.baselines import fitted
-    from genzoo.evaluation import scorecard, support
-
-    panels: dict[str, Any] = {}
-    for plan in plans:
-        folder = out / plan.name
-        if plan.family in panels or not (folder / "samples.npz").is_file():
-            continue
-        arrays = {"events": np.zeros(0, dtype=int), "log_prob": np.zeros(0)}  # of a run without a likelihood
-        for file in ("samples.npz", "likelihoods.npz"):
-            if (folder / file).is_file():
-                with np.load(folder / file) as stored:
-                    arrays |= dict(stored)
-        panels[plan.family] = support.panel(data, **{name: torch.from_numpy(array) for name, array in arrays.items()})
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        for baseline in fitted(data):
-            x, log_prob = baseline.sample(scorecard.BASELINE_SAMPLES), baseline.log_prob(data.test.x)
-            panels[scorecard.spoken(baseline)] = support.panel(data, x, torch.arange(len(log_prob)), log_prob)
-    return panels
-
-
-def _print(rows: list[dict], out: Path, screen: Console) -> None:
+def _print(rows: list[dict], pictures: Sequence[str], out: Path, screen: Console) -> None:
     from genzoo.evaluation.scorecard import tables
 
     for i, table in enumerate(tables(rows)):
@@ -260,8 +196,7 @@ def _print(rows: list[dict], out: Path, screen: Console) -> None:
     screen.print(
         Padding("dim: what there is to compare with, real data and closed-form baselines", (0, 2)), style="dim"
     )
-    shown = [name for name in ("samples.png", "copies.png", "maps.png") if (out / name).is_file()]
-    screen.print(f"\nWrote {out}/scorecard.json, {', '.join(shown)} and report.html.")
+    screen.print(f"\nWrote {out}/report.html, with {', '.join(pictures)} and scorecard.json beside it.")
 
 
 def print_table(table: "Table", screen: Console) -> None:

@@ -12,17 +12,29 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import torch
+
 from genzoo.data.dataset import DataSet
 from genzoo.evaluation import quality, quality_table
 from genzoo.evaluation.annealing import Progress
+from genzoo.evaluation.conditional import conditional
+from genzoo.evaluation.cost import peak_memory
+from genzoo.evaluation.knowledge_tables import conditional_table, representation_table
+from genzoo.evaluation.representation import representation
 from genzoo.evaluation.tables import Table
+
+PROBED = {"quick": 300, "full": 1000}  # events of each split, by the budget of the run
+ASKED = {"quick": 20, "full": 50}  # samples of each class
+BATCH = 64  # events in the step whose memory is measured
+
+Row = dict[str, Any]
 
 
 class Take(Protocol):
     """Measures a model of the zoo, or a baseline, on a data set; raises nothing that a row should not be lost for."""
 
     def __call__(self, model: Any, data: DataSet, budget: str = "full", folder: Path | None = None,
-                 progress: Progress | None = None) -> dict[str, Any]: ...  # fmt: skip
+                 progress: Progress | None = None) -> Row | None: ...  # fmt: skip
 
 
 class Measure(NamedTuple):
@@ -30,8 +42,41 @@ class Measure(NamedTuple):
 
     name: str
     take: Take
-    table: Callable[[Iterable[dict[str, Any]]], Table | None]
+    table: Callable[[Iterable[Row]], Table | None]
     of_baselines: bool = False
 
 
-MEASURES: tuple[Measure, ...] = (Measure("quality", quality.measure, quality_table.table, of_baselines=True),)
+def _knowledge(model: Any, data: DataSet, budget: str = "full", folder: Path | None = None,
+               progress: Progress | None = None) -> Row:  # fmt: skip
+    _say(progress, "probing the latent")
+    return representation(model, data, PROBED[budget])
+
+
+def _obedience(model: Any, data: DataSet, budget: str = "full", folder: Path | None = None,
+               progress: Progress | None = None) -> Row | None:  # fmt: skip
+    _say(progress, "drawing what is asked for")
+    return conditional(model, data, ASKED[budget])
+
+
+def _memory(model: Any, data: DataSet, budget: str = "full", folder: Path | None = None,
+            progress: Progress | None = None) -> dict[str, int]:  # fmt: skip
+    _say(progress, "measuring memory")
+    x, c = data.train[torch.arange(min(BATCH, len(data.train)))]
+    return {"batch": len(x), **peak_memory(model, x, c)}
+
+
+def _say(progress: Progress | None, text: str) -> None:
+    if progress is not None:
+        progress(0, 1, text)
+
+
+def _in_the_first_table(rows: Iterable[Row]) -> None:
+    """Memory is a column beside the other costs."""
+
+
+MEASURES: tuple[Measure, ...] = (
+    Measure("memory", _memory, _in_the_first_table),
+    Measure("quality", quality.measure, quality_table.table, of_baselines=True),
+    Measure("representation", _knowledge, representation_table),
+    Measure("conditional", _obedience, conditional_table),
+)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genzoo.evaluation.gallery import Plate
 from genzoo.evaluation.scorecard import Row, tables
 from genzoo.store import whole
 
@@ -19,9 +20,7 @@ def write_report(
     *,
     title: str,
     command: str,
-    picture: str | Path | None = None,
-    maps: str | Path | None = None,
-    copies: str | Path | None = None,
+    plates: Sequence[Plate] = (),
     logs: Mapping[str, str | Path] | None = None,
     failures: Mapping[str, str] | None = None,
     about: str = "",
@@ -31,8 +30,7 @@ def write_report(
     Args:
         rows: of the scorecard, baselines included.
         command: what produces this page.
-        picture: a PNG of samples, embedded; maps: one of where models and truth disagree; copies: one of the samples
-            nearest to training events.
+        plates: pictures, which are embedded.
         logs: name of a run -> its ``log.csv``.
         failures: name of a run that failed -> a sentence.
         about: one sentence about the data.
@@ -49,9 +47,7 @@ def write_report(
         about=about,
         command=command,
         tables=tables(rows),
-        picture=_embedded(picture),
-        maps=_embedded(maps),
-        copies=_embedded(copies),
+        plates=[(plate, base64.b64encode(Path(plate.path).read_bytes()).decode()) for plate in plates],
         curves=[_curve(name, Path(log)) for name, log in (logs or {}).items() if Path(log).is_file()],
         failures=failures or {},
         width=WIDTH,
@@ -60,10 +56,6 @@ def write_report(
     )
     with whole(Path(path)) as draft:
         draft.write_text(page, encoding="utf-8")
-
-
-def _embedded(picture: str | Path | None) -> str:
-    return base64.b64encode(Path(picture).read_bytes()).decode() if picture else ""
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,13 @@ def representation(model: GenerativeModel, data: DataSet, most: int = 1000, seed
     thousand searches take an hour.
 
     Returns:
-        ``latent`` (its kind), ``round_trip``, and the probes ``features``, ``encoded`` (of the latent) and ``pixels``, each as
-        `linear_probe` gives it; None where a model or a data set has no such thing.
+        ``latent`` (its kind), ``round_trip``, the probes ``features``, ``encoded`` (of the latent) and ``pixels``, each as
+        `linear_probe` gives it, and of tins ``pair`` (`best_pair`) and ``taller``; None where a model or a data set has no such
+        thing.
     """
     known = bool(data.condition) and data.train.c is not None
     encoded = model.latent in (Latent.EXACT, Latent.APPROXIMATE)
+    tins = data.features == ("height", "width")
 
     def probe(source: str) -> Entry | None:
         return linear_probe(model, data, source, most, seed) if known else None
@@ -51,6 +53,8 @@ def representation(model: GenerativeModel, data: DataSet, most: int = 1000, seed
         "features": probe("features"),
         "encoded": probe("latent") if encoded else None,
         "pixels": probe("pixels"),
+        "pair": best_pair(model, data, most, seed) if encoded and tins else None,
+        "taller": taller(model, data, seed=seed) if encoded and tins else None,
     }
 
 

@@ -44,7 +44,7 @@ MEANING = {
 }
 BASELINE_SAMPLES = 5000
 LEGEND = "Less is better, but only among figures of one kind: unlike kinds are not ranked together."
-HEADERS = ("model", "", "±", "params", "training", "samples/s", "evals")  # the second is the unit
+HEADERS = ("model", "", "±", "params", "training", "samples/s", "evals", "memory")  # the second is the unit
 GAP = (
     "gap: how much likelier the data is under the truth, KL(p_data || p_model), with the claim of the figure beside it"
 )
@@ -54,7 +54,7 @@ SHARES = (
 )
 COST = (
     "training: wall-clock time on the run's share of the cores; samples/s: in batches, one model at a time; "
-    "evals: network evaluations for one sample"
+    "evals: network evaluations for one sample; memory: the most that tensors take in a training step of 64 events"
 )
 CONDITIONAL = "log p(x | c): the models are told the labels or conditions, the baselines are not"
 
@@ -153,6 +153,7 @@ class Summary:
     train_seconds: float | None
     samples_per_second: float | None
     evaluations_per_sample: float | None
+    memory: float | None
 
     @property
     def figure(self) -> str:
@@ -185,6 +186,7 @@ class Summary:
             _duration(self.train_seconds),
             significant(self.samples_per_second),
             "" if self.evaluations_per_sample is None else f"{self.evaluations_per_sample:g}",
+            "" if self.memory is None else f"{self.memory / 2**20:.0f} MiB",
         )
 
 
@@ -218,6 +220,7 @@ def _summary(rows: list[Row]) -> Summary:
         seeds=len(rows),
         caveat=_caveat(rows) if kind == Likelihood.ESTIMATE else "",
         **{name: _mean(row.get(name) for row in rows) for name in COSTS},
+        memory=_mean((row.get("memory") or {}).get("training") for row in rows),
     )
 
 
