@@ -10,7 +10,14 @@ from genzoo import GAN, Diffusion, Energy
 from genzoo.data import DataSet, Split, biscuits
 from genzoo.errors import InputError
 from genzoo.evaluation.conditional import (
-    check_guidance, class_accuracy, class_coverage, conditional, draw, guidance_sweep, judge, tin_errors,
+    check_guidance,
+    class_accuracy,
+    class_coverage,
+    conditional,
+    draw,
+    guidance_sweep,
+    judge,
+    tin_errors,
 )  # fmt: skip
 from genzoo.model import GenerativeModel
 
@@ -58,7 +65,9 @@ def test_the_judge_is_as_good_as_the_classes_are_apart_and_knows_the_training_sp
     data = blobs()
     assert (judge(data)(data.test.x) == data.test.c.numpy()).mean() > 0.99  # type: ignore[union-attr]
     shuffled = data.train.c[torch.randperm(len(data.train))]  # type: ignore[index]
-    confused = judge(DataSet("shuffled", Split(data.train.x, shuffled), data.validation, data.test, classes=data.classes))
+    confused = judge(
+        DataSet("shuffled", Split(data.train.x, shuffled), data.validation, data.test, classes=data.classes)
+    )
     assert (confused(data.test.x) == data.test.c.numpy()).mean() < 0.6  # type: ignore[union-attr]
 
 

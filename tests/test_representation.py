@@ -7,13 +7,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from genzoo.distributions import feature_mixture
 from genzoo import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Energy, Flow, Latent
 from genzoo.data import DataSet, Split, biscuits
+from genzoo.distributions import feature_mixture
 from genzoo.errors import InputError
 from genzoo.evaluation import representation
 from genzoo.evaluation.representation import (
-    best_pair, latent_map, latent_step, linear_probe, r_squared, round_trip, taller,
+    best_pair,
+    latent_map,
+    latent_step,
+    linear_probe,
+    r_squared,
+    round_trip,
+    taller,
 )  # fmt: skip
 from genzoo.model import GenerativeModel, slerp
 
@@ -256,7 +262,9 @@ def test_the_map_shows_the_plane_of_greatest_variance():
     places, known = latent_map(model, data, n=300)
     assert places.shape == (300, 2) and known.shape == (300, 2)
     x = data.test.x[:300]
-    assert places.var() * 2 == pytest.approx(x.var(0, correction=0).sum().item(), rel=1e-3)  # the data is a plane and 1 % noise
+    assert places.var() * 2 == pytest.approx(
+        x.var(0, correction=0).sum().item(), rel=1e-3
+    )  # the data is a plane and 1 % noise
 
 
 def test_the_entry_of_a_row_is_complete_for_every_kind_of_latent():

@@ -53,7 +53,10 @@ def describe(height: Tensor, width: Tensor) -> Tensor:
 
 def sizes(c: Tensor) -> Tensor:
     """Heights and widths in pixels, ``(n, 2)``, of conditions (n, 2): the inverse of `describe`."""
-    columns = [span[0] + (span[-1] - span[0]) * (part + 1) / 2 for part, span in zip(c.unbind(1), (HEIGHTS, WIDTHS), strict=True)]
+    columns = [
+        span[0] + (span[-1] - span[0]) * (part + 1) / 2
+        for part, span in zip(c.unbind(1), (HEIGHTS, WIDTHS), strict=True)
+    ]
     return torch.stack(columns, 1).round()
 
 

@@ -37,7 +37,7 @@ def samples_per_second(model: GenerativeModel, seconds: float = 0.5) -> float:
 
 
 def peak_memory(model: GenerativeModel, x: Tensor, c: Tensor | None = None) -> dict[str, int]:
-    """Most bytes that tensors take at once, on the model's device: in a step of training on ``x``, and in drawing as many samples.
+    """Most bytes that tensors take at once, on the model's device: to train on a batch ``x``, and to draw as many samples.
 
     Training holds, beside what one forward and backward pass allocates, the weights, Adam's two averages of the gradients and
     the running average of the weights. Sampling holds the weights. On the CPU every tensor is counted as PyTorch makes it

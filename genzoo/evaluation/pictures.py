@@ -33,12 +33,15 @@ def picture(path: str | Path, samples: Mapping[str, np.ndarray], columns: int = 
 
 
 def strips(
-    path: str | Path, rows: Mapping[str, np.ndarray], limits: tuple[float, float] | None = None, emphasis: int | None = None
+    path: str | Path,
+    rows: Mapping[str, np.ndarray],
+    limits: tuple[float, float] | None = None,
+    emphasis: int | None = None,
 ) -> None:
     """Write a PNG with one labelled row of images for each of ``rows``, label -> events ``(n, *event_shape)``.
 
-    Classes below one another, or ways through a latent: whatever is read from left to right. ``limits`` are the values of black and
-    white, the least and the greatest of all by default; the label of the row ``emphasis`` is bold.
+    Classes below one another, or ways through a latent: whatever is read from left to right. ``limits`` are the values of black
+    and white, the least and the greatest of all by default; the label of the row ``emphasis`` is bold.
     """
     from matplotlib.figure import Figure
 

@@ -116,7 +116,9 @@ def guidance(path: str | Path, sweep: Sequence[Row]) -> None:
         value, error = np.array([figure_at(row, name) for row in sweep]).T
         axis.errorbar(strengths, value, yerr=error, marker=MARKS[i], color=f"C{i}", label=label, capsize=2)
     axis.axvline(1, color=INK, linewidth=1, linestyle=":")
-    axis.annotate("as learned", (1, 0.02), xycoords=("data", "axes fraction"), rotation=90, color=INK, ha="right", va="bottom")
+    axis.annotate(
+        "as learned", (1, 0.02), xycoords=("data", "axes fraction"), rotation=90, color=INK, ha="right", va="bottom"
+    )
     axis.set(xlabel="guidance", ylim=(0, None))
     axis.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     _write(figure, path)
