@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from genzoo.training import fit
 
 _HOME = {
-    "genzoo.families": ("FAMILIES", "Autoregressive", "Flow", "VAE", "Energy", "Diffusion", "GAN", "FlowMatching", "VAEGAN"),
+    "genzoo.families": (
+        "FAMILIES",
+        "Autoregressive",
+        "Flow",
+        "VAE",
+        "Energy",
+        "Diffusion",
+        "GAN",
+        "FlowMatching",
+        "VAEGAN",
+    ),
     "genzoo.model": ("GenerativeModel", "Likelihood"),
     "genzoo.store": ("load", "save"),
     "genzoo.training": ("fit",),

@@ -182,8 +182,8 @@ def test_the_score_is_minus_the_gradient_of_the_energy():
         snr = torch.full((20,), level, dtype=torch.float64)
         a, s = alpha(snr, z)[0, 0], sigma(snr, z)[0, 0]
         diffusion.v = lambda z, snr, c: (alpha(snr, z) * z - posterior_mean(points, snr, z)) / sigma(snr, z)
-        model.energy = lambda x, c=None, a=a, s=s: -torch.logsumexp(
-            -(x[:, None] - a * points).square().sum(-1) / (2 * s**2), 1
+        model.energy = lambda x, c=None, a=a, s=s: (
+            -torch.logsumexp(-(x[:, None] - a * points).square().sum(-1) / (2 * s**2), 1)
         )
         score = (a * diffusion.denoiser()(z, snr) - z) / s**2
         y = z.clone().requires_grad_(True)

@@ -47,7 +47,9 @@ class VAEGAN(GenerativeModel):
         self.automatic_optimization = False
         self.latent_shape, self.width, self.depth, self.dropout = tuple(latent_shape), width, depth, dropout
         self.components, self.adversary, self.gamma = components, adversary, gamma
-        self.vae = VAE(self.event_shape, condition, levels, lr, self.latent_shape, None, width, depth, dropout, components)
+        self.vae = VAE(
+            self.event_shape, condition, levels, lr, self.latent_shape, None, width, depth, dropout, components
+        )
         self.critic = Critic(self.event_shape, condition, width, depth)
 
     critic_loss, generator_loss = GAN.critic_loss, GAN.generator_loss  # the same game: of a critic, with a gamma
