@@ -56,8 +56,8 @@ def trained(family: type[GenerativeModel], name: str) -> GenerativeModel:
 @cache
 @patch.object(decoder, "tune_sigma", lambda *_, **__: (SIGMA, {}))
 def measured(family: type[GenerativeModel], name: str) -> Measured:
-    annealed = {Energy: {"ais_levels": 30}, GAN: {"ais_levels": 30, "most": 40}}.get(family, {})
-    return evaluate(trained(family, name), problem(name), **annealed)
+    settings = {Energy: {"ais_levels": 30}, GAN: {"ais_levels": 30, "most": 40}, FlowMatching: {"k": 1}}.get(family, {})
+    return evaluate(trained(family, name), problem(name), **settings)
 
 
 def ignorance(name: str) -> float:
