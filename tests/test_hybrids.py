@@ -1,11 +1,11 @@
 """Hybrids: what their names stand for, that their claims are computed, and that two stages make one honest model."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
-import genzoo
 from genzoo import GAN, VAE, VAEGAN, Autoregressive, Energy, Flow, FlowMatching, Likelihood, grid, runs
 from genzoo.data.dataset import DataSet, Split
 from genzoo.distributions import DiscretisedLogisticMixture, Rounded, SmoothedBoxMixture, code
@@ -14,7 +14,7 @@ from genzoo.evaluation.likelihood import evaluate
 from genzoo.hybrids import parts
 from genzoo.stages import encoded, fit_in_stages
 
-TINY = {"width": 8, "components": 2}
+TINY: dict[str, Any] = {"width": 8, "components": 2}
 
 
 def made_up(shape: tuple[int, ...] = (3,), levels: int = 0, n: int = 64, condition: int = 0) -> DataSet:
@@ -188,13 +188,13 @@ def test_with_codes_the_latents_are_discrete_data():
     assert torch.equal(latents.train.x, grid.quantise(latents.train.x, 5))
 
 
-STAGES = {
+STAGES: dict[str, Any] = {
     "train": {"steps": 8, "batch_size": 16, "check_every": 4},
     "prior": {"steps": 12, "batch_size": 64, "check_every": 4},
 }
 
 
-def staged(family: type[genzoo.GenerativeModel], **options) -> VAE:
+def staged(family: Any, **options) -> VAE:
     torch.manual_seed(0)
     return VAE((3,), latent_shape=(4,), prior=family((4,), width=8, **options), **TINY)
 
@@ -205,7 +205,10 @@ def test_a_prior_in_its_own_stage_tightens_the_bound(tmp_path):
     model = staged(Flow, couplings=2, bins=4, lr=1e-2)
     with torch.no_grad():
         model.encoder.head.bias[:4] = 1.5  # latents far from where a standard Gaussian expects them
-    settings = {"train": {"steps": 1}, "prior": {"steps": 100, "batch_size": 128, "ema": 0.9, "check_every": 50}}
+    settings: dict[str, Any] = {
+        "train": {"steps": 1},
+        "prior": {"steps": 100, "batch_size": 128, "ema": 0.9, "check_every": 50},
+    }
     fitted = fit_in_stages(model, data, tmp_path, **settings)
     assert fitted.model is model and fitted.steps > 100 and (fitted.best_step, fitted.validation) == (None, None)
     with torch.no_grad():
