@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from genzoo.training import fit
 
 _HOME = {
-    "genzoo.families": ("FAMILIES", "Autoregressive", "Flow", "VAE", "Energy", "Diffusion", "GAN", "FlowMatching", "VAEGAN"),
+    "genzoo.families": (
+        "FAMILIES", "Autoregressive", "Flow", "VAE", "Energy", "Diffusion", "GAN", "FlowMatching", "VAEGAN",
+    ),
     "genzoo.model": ("GenerativeModel", "Latent", "Likelihood"),
     "genzoo.store": ("load", "save"),
     "genzoo.training": ("fit",),
-}
+}  # fmt: skip
 
 __all__ = [
     "FAMILIES", "GAN", "VAE", "VAEGAN", "Autoregressive", "Diffusion", "Energy", "Flow", "FlowMatching", "GenerativeModel",

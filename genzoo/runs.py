@@ -58,7 +58,9 @@ class Plan:
     model: dict[str, Any]
     train: dict[str, Any]
     evaluate: dict[str, Any]
-    prior: dict[str, Any] = field(default_factory=dict)  # settings of `fit` for a prior's own stage; none: it trains along
+    prior: dict[str, Any] = field(
+        default_factory=dict
+    )  # settings of `fit` for a prior's own stage; none: it trains along
 
     @property
     def name(self) -> str:
@@ -232,9 +234,7 @@ def _train(wanted: Plan, model: Any, data: DataSet, folder: Path, report: Report
     """All at once, or the prior in a stage of its own."""
     if not wanted.prior:
         return fit(model, data, folder, seed=wanted.seed, progress=report, **wanted.train)
-    return fit_in_stages(
-        model, data, folder, train=wanted.train, prior=wanted.prior, seed=wanted.seed, progress=report
-    )
+    return fit_in_stages(model, data, folder, train=wanted.train, prior=wanted.prior, seed=wanted.seed, progress=report)
 
 
 def _row(wanted: Plan, data: DataSet, fitted: Fitted, measured: Measured, samples: Tensor) -> Row:

@@ -147,7 +147,7 @@ def test_the_terms_that_the_bound_adds_are_those_of_the_vae():
 
 def test_ancestral_sampling_draws_from_that_vae_s_layers():
     """One step of the sampler is a draw of p(z_clean | z_noisy): its mean and variance are the layer's."""
-    model, n = rough_diffusion(), 200_000
+    n = 200_000
     z = torch.full((n, 1), 0.3, dtype=torch.float64)
     noisy, clean = (torch.full((n,), snr, dtype=torch.float64) for snr in (-1.0, 0.5))
     law = layer(z, torch.full_like(z, 0.9), noisy, clean)
@@ -182,8 +182,8 @@ def test_the_score_is_minus_the_gradient_of_the_energy():
         snr = torch.full((20,), level, dtype=torch.float64)
         a, s = alpha(snr, z)[0, 0], sigma(snr, z)[0, 0]
         diffusion.v = lambda z, snr, c: (alpha(snr, z) * z - posterior_mean(points, snr, z)) / sigma(snr, z)
-        model.energy = lambda x, c=None, a=a, s=s: -torch.logsumexp(
-            -(x[:, None] - a * points).square().sum(-1) / (2 * s**2), 1
+        model.energy = lambda x, c=None, a=a, s=s: (
+            -torch.logsumexp(-(x[:, None] - a * points).square().sum(-1) / (2 * s**2), 1)
         )
         score = (a * diffusion.denoiser()(z, snr) - z) / s**2
         y = z.clone().requires_grad_(True)

@@ -129,9 +129,7 @@ def anneal_prior(model: Any, data: DataSet, x: Tensor, c: Tensor | None, *, k: i
         raise NotImplementedError("A prior with conditions has a normaliser for each; those are not annealed.")
     given = data.train.c if model.condition else None
     z = model.q(data.train.x.to(x), None if given is None else given.to(x.device)).sample()
-    found = log_partition(
-        model.prior, z, chains=chains, scouts=max(2, chains // 4), levels=levels, progress=progress
-    )
+    found = log_partition(model.prior, z, chains=chains, scouts=max(2, chains // 4), levels=levels, progress=progress)
     log_z = torch.maximum(found.lower, found.upper).item()
     model.prior.log_z.fill_(log_z)
     parts = [model.bound(x[rows], None if c is None else c[rows], k) for rows in torch.arange(len(x)).split(batch)]

@@ -48,7 +48,9 @@ class VAEGAN(GenerativeModel):
         self.automatic_optimization = False
         self.latent_shape, self.width, self.depth, self.dropout = tuple(latent_shape), width, depth, dropout
         self.components, self.adversary, self.gamma = components, adversary, gamma
-        self.vae = VAE(self.event_shape, condition, levels, lr, self.latent_shape, None, width, depth, dropout, components)
+        self.vae = VAE(
+            self.event_shape, condition, levels, lr, self.latent_shape, None, width, depth, dropout, components
+        )
         self.critic = Critic(self.event_shape, condition, width, depth)
 
     critic_loss, generator_loss = GAN.critic_loss, GAN.generator_loss  # the same game: of a critic, with a gamma
@@ -75,7 +77,7 @@ class VAEGAN(GenerativeModel):
 
     def critics(self, x: Tensor, drawn: Tensor, c: Tensor | None) -> Tensor:
         """The critic's own loss on data and both draws, ``(n,)``."""
-        real = grid.dequantise(twice(x), self.levels)
+        real = grid.dequantise(torch.cat([x, x]), self.levels)
         return self.critic_loss(real, drawn.detach(), twice(c)).view(2, -1).sum(0)  # type: ignore[misc]
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
@@ -130,6 +132,6 @@ class VAEGAN(GenerativeModel):
         return self.vae.decode(z, c)
 
 
-def twice(rows: Tensor | None) -> Tensor | None:
-    """Events or conditions for both draws."""
-    return None if rows is None else torch.cat([rows, rows])
+def twice(c: Tensor | None) -> Tensor | None:
+    """The conditions for both draws."""
+    return None if c is None else torch.cat([c, c])
