@@ -23,20 +23,12 @@ if TYPE_CHECKING:
 
 _HOME = {
     "genzoo.families": (
-        "FAMILIES",
-        "Autoregressive",
-        "Flow",
-        "VAE",
-        "Energy",
-        "Diffusion",
-        "GAN",
-        "FlowMatching",
-        "VAEGAN",
+        "FAMILIES", "Autoregressive", "Flow", "VAE", "Energy", "Diffusion", "GAN", "FlowMatching", "VAEGAN",
     ),
     "genzoo.model": ("GenerativeModel", "Latent", "Likelihood"),
     "genzoo.store": ("load", "save"),
     "genzoo.training": ("fit",),
-}
+}  # fmt: skip
 
 __all__ = [
     "FAMILIES", "GAN", "VAE", "VAEGAN", "Autoregressive", "Diffusion", "Energy", "Flow", "FlowMatching", "GenerativeModel",

@@ -36,7 +36,7 @@ class Likelihood(IntEnum):
 
 
 class Latent(StrEnum):
-    """What `GenerativeModel.encode` and `decode` are to each other; how well it holds, `genzoo.evaluation.round_trip` measures."""
+    """What `GenerativeModel.encode` and `decode` are to each other; `genzoo.evaluation.round_trip` measures how well it holds."""
 
     EXACT = "exact"  # each other's inverse: to rounding (flow), to the steps of an ODE solver (diffusion)
     APPROXIMATE = (
@@ -216,10 +216,11 @@ def importance_weighted(model: GenerativeModel, x: Tensor, c: Tensor | None, k: 
 
 
 def slerp(z1: Tensor, z2: Tensor, t: float) -> Tensor:
-    """The point at share ``t`` of the great circle from ``z1`` to ``z2``, both (n, ...) (White 2016, *Sampling generative networks*).
+    """The point at share ``t`` of the great circle from ``z1`` to ``z2``, both (n, ...).
 
-    A straight line between two Gaussian draws of many dimensions leads through the middle, where no draw ever lies. Where
-    the latents point in the same or in opposite directions there is no one circle, and the way is straight.
+    It is how Gaussian latents are interpolated (White 2016, *Sampling generative networks*): a straight line between two
+    draws of many dimensions leads through the middle, where no draw ever lies. Where the latents point in the same or in opposite
+    directions there is no one circle, and the way is straight.
     """
     directions = [torch.nn.functional.normalize(z.flatten(1), dim=1) for z in (z1, z2)]
     cosine = (directions[0] * directions[1]).sum(1).view(-1, *[1] * (z1.dim() - 1))

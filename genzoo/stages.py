@@ -21,7 +21,7 @@ from genzoo.evaluation.likelihood import device_of, evaluating
 from genzoo.families.vae import VAE
 from genzoo.training import Fitted, fit
 
-DRAWS = 8  # latents of each training event
+DRAWS = 32  # latents of each training event
 
 
 def fit_in_stages(

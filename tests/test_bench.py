@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from genzoo import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Energy, Flow, Likelihood, fit, grid
+from genzoo import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Energy, Flow, FlowMatching, Likelihood, fit, grid
 from genzoo.data import DataSet, ising, load
 from genzoo.evaluation import Measured, decoder, decoder_log_likelihood, evaluate
 from genzoo.evaluation.annealing import walk
@@ -31,6 +31,7 @@ SMALL: dict[type[GenerativeModel], dict[str, Any]] = {
     Energy: {"width": 16, "buffer": 256, "step": 0.1, "steps": 10, "lr": 3e-3},
     Diffusion: {"width": 32, "fourier": 1},
     GAN: {"width": 16, "latent_shape": (2,)},
+    FlowMatching: {"width": 16, "fourier": 1, "steps": 4},
 }
 BY_LIKELIHOOD = (Autoregressive, Flow, VAE, Diffusion)  # so few steps of a contrast or of a game teach little
 CLAIM_ON_REALS = {Autoregressive: "EXACT", Flow: "EXACT", VAE: "BOUND", Diffusion: "BOUND"}
@@ -55,8 +56,8 @@ def trained(family: type[GenerativeModel], name: str) -> GenerativeModel:
 @cache
 @patch.object(decoder, "tune_sigma", lambda *_, **__: (SIGMA, {}))
 def measured(family: type[GenerativeModel], name: str) -> Measured:
-    annealed = {Energy: {"ais_levels": 30}, GAN: {"ais_levels": 30, "most": 40}}.get(family, {})
-    return evaluate(trained(family, name), problem(name), **annealed)
+    settings = {Energy: {"ais_levels": 30}, GAN: {"ais_levels": 30, "most": 40}, FlowMatching: {"k": 1}}.get(family, {})
+    return evaluate(trained(family, name), problem(name), **settings)
 
 
 def ignorance(name: str) -> float:

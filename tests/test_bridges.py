@@ -147,7 +147,7 @@ def test_the_terms_that_the_bound_adds_are_those_of_the_vae():
 
 def test_ancestral_sampling_draws_from_that_vae_s_layers():
     """One step of the sampler is a draw of p(z_clean | z_noisy): its mean and variance are the layer's."""
-    model, n = rough_diffusion(), 200_000
+    n = 200_000
     z = torch.full((n, 1), 0.3, dtype=torch.float64)
     noisy, clean = (torch.full((n,), snr, dtype=torch.float64) for snr in (-1.0, 0.5))
     law = layer(z, torch.full_like(z, 0.9), noisy, clean)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
+import genzoo
 from genzoo.cli import VERBS, main
 from genzoo.cli.help import family_names
 from genzoo.evaluation import read
@@ -347,6 +349,7 @@ def test_a_mistake_is_answered_by_a_sentence(command, capsys):
 def test_use_of_a_run_on_what_it_cannot_do(run, capsys):
     mistakes = {
         f"sample {run} --label 2": "expected one of 0 to 1",
+        f"sample {run} --label 1 --guidance 2": "Samples of Flow cannot be guided",
         f"evaluate {run} --data digits": "events of shape (2,), but digits has (1, 8, 8)",
         f"evaluate {run}/model": "name it with --data",
     }
@@ -372,6 +375,27 @@ def test_a_corrupt_run_is_named(run, name, tmp_path, capsys):
     (tmp_path / "run" / name).write_text("[")
     assert main(["train", "flow", *RUN, "--out", "run"]) == 2
     assert f"run/{name} is corrupt" in capsys.readouterr().err
+
+
+def test_guidance_reaches_the_sampler_of_a_family_that_takes_it(capsys):
+    genzoo.save(lively(genzoo.Diffusion((2,), condition=2, width=8, steps=2)), "guided")
+    assert main("sample guided --n 3 --label 1 --guidance 2.5 --out guided.npz".split()) == 0  # noqa: SIM905
+    model = genzoo.load("guided")
+    torch.manual_seed(0)
+    expected = model.sample(3, torch.tensor([1, 1, 1]), guidance=2.5)
+    np.testing.assert_allclose(np.load("guided.npz")["x"], expected.numpy())
+    mistakes = {"--guidance 2": "--label or --condition", "--label 1 --guidance -1": "at least 0"}
+    for asked, sentence in mistakes.items():
+        assert main(["sample", "guided", *asked.split()]) == 2
+        assert sentence in capsys.readouterr().err
+
+
+def lively(model):
+    """With parameters that no longer make all conditions alike."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    return model.eval()
 
 
 def test_a_label_for_an_unconditional_model(capsys):

@@ -14,7 +14,7 @@ from genzoo.data.names import NAMES, YOURS
 
 
 def list_(arguments: Sequence[str]) -> int:
-    """The families with the claim their likelihood makes, and the data sets."""
+    """The families with the claim their likelihood makes, how hybrids are named, and the data sets."""
     Parser("list", "Lists the families, each with the claim that its likelihood makes, and the data sets.").parse(
         arguments
     )
@@ -27,7 +27,10 @@ def list_(arguments: Sequence[str]) -> int:
     for row in rows:
         table.add_row(*row)
     out.print(table)
-    out.print("\n  likelihood:  = exact   ≤ bound   ≈ estimate   — none\n", style="dim")
+    out.print("\n  likelihood:  = exact   ≤ bound   ≈ estimate   — none", style="dim")
+    out.print(
+        "  hybrids:     vae+FAMILY, a VAE whose prior is of that family; vaegan, a VAE before a critic\n", style="dim"
+    )
     table = Table("data", "", box=None, header_style="help.heading", padding=(0, 2))
     for name, line in NAMES.items():
         table.add_row(f"[help.option]{name}[/]", line)

@@ -65,7 +65,7 @@ def _place(plan: "Plan") -> tuple[int, int]:
     """Families in the order they are registered in, then hybrids, then seeds."""
     families = family_names()
     family, _, prior = plan.family.lower().partition("+")
-    place = len(families) + families.index(prior) if prior else (families + [family]).index(family)
+    place = len(families) + families.index(prior) if prior else [*families, family].index(family)
     return place, plan.seed
 
 

@@ -207,7 +207,7 @@ def _evaluate_options(arguments: Sequence[str]):
         "--ais_chains", type=int, default=0, help="chains of --ais; 0: 64 for an energy model, 4 for each event"
     )
     parser.add_argument(
-        "--ode", action="store_true", help="a diffusion model's likelihood by its probability flow; takes minutes"
+        "--ode", action="store_true", help="the likelihood by an ODE, of diffusion and flow matching; takes minutes"
     )
     parser.add_argument("--ode_tolerance", type=float, default=1e-4, help="of the solver of --ode")
     parser.add_argument("--ode_draws", type=int, default=1, help="solutions with fresh noise that --ode averages")

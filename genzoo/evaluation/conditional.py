@@ -76,8 +76,8 @@ def class_accuracy(
         options: for the model's ``sample``, such as ``guidance=2.0``.
 
     Returns:
-        ``accuracy`` {value, stderr}, ``per_class`` {class: share}; ``coverage`` {value, stderr} and ``coverage_real``, the same of
-        real test events; ``unconditional`` {class: share} of samples drawn with no condition, as judged; ``judge``, its
+        ``accuracy`` {value, stderr}, ``per_class`` {class: share}; ``coverage`` {value, stderr} and ``coverage_real``, the same
+        of real test events; ``unconditional`` {class: share} of samples drawn with no condition, as judged; ``judge``, its
         accuracy on the test split.
 
     Raises:
@@ -131,8 +131,8 @@ def tin_errors(model: GenerativeModel, data: DataSet, n: int = 200, seed: int = 
     """How far the tins that a model draws are from the height and width that were asked for, in pixels.
 
     Returns:
-        ``height`` and ``width``, mean absolute errors {value, stderr}; ``exact``, the share of tins right in both; ``judge``, that
-        share of real test tins.
+        ``height`` and ``width``, mean absolute errors {value, stderr}; ``exact``, the share of tins right in both; ``judge``,
+        that share of real test tins.
     """
     if data.features != ("height", "width") or data.test.c is None:
         raise InputError(f"Only tins can be measured, and {data.name} has none: use biscuits.")

@@ -37,7 +37,7 @@ def samples_per_second(model: GenerativeModel, seconds: float = 0.5) -> float:
 
 
 def peak_memory(model: GenerativeModel, x: Tensor, c: Tensor | None = None) -> dict[str, int]:
-    """Most bytes that tensors take at once, on the model's device: in a step of training on ``x``, and in drawing as many samples.
+    """Most bytes that tensors take at once, on the model's device: to train on a batch ``x``, and to draw as many samples.
 
     Training holds, beside what one forward and backward pass allocates, the weights, Adam's two averages of the gradients and
     the running average of the weights. Sampling holds the weights. On the CPU every tensor is counted as PyTorch makes it
@@ -79,9 +79,10 @@ class _Ledger(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                self.enter(tensor.untyped_storage())
+        known = {storage._cdata for storage in _storages((args, kwargs))}  # a view, or work in place, takes no bytes
+        for storage in _storages(result):
+            if storage._cdata not in known:
+                self.enter(storage)
         return result
 
     def enter(self, storage: torch.UntypedStorage) -> None:
@@ -93,6 +94,11 @@ class _Ledger(TorchDispatchMode):
 
     def leave(self, key: int) -> None:
         self.now -= self.live.pop(key)
+
+
+def _storages(tree: Any) -> list[torch.UntypedStorage]:
+    """What the tensors in nested arguments or results lie in."""
+    return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def _timed(model: GenerativeModel, n: int) -> float:

@@ -80,7 +80,8 @@ def evaluate(
             VAE get a figure; 0 leaves it out. It takes minutes.
         ais_chains: chains of each normaliser (energy) or of each event (GAN, VAE); 0: 64 of the former, 4 of the latter.
         ode_tolerance: of the solver, where the figure of a diffusion model is to be that of its probability flow instead of
-            its bound, or that of flow matching is to be had in steps chosen by their error; 0 leaves it out. ``k`` is then the number of solutions, each with fresh noise. It takes minutes.
+            its bound, or that of flow matching is to be had in steps chosen by their error; 0 leaves it out. ``k`` is then
+            the number of solutions, each with fresh noise. It takes minutes.
         most: how many events, drawn at random, are measured where each takes an annealing (GAN, VAE) or an ODE.
         progress: told of (level, levels, log-weight and error) as the annealing goes, or (events done, events, "").
 

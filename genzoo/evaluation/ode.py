@@ -80,8 +80,8 @@ def velocity(model: Diffusion | FlowMatching, z: Tensor, t: Tensor, c: Tensor | 
     return -0.5 * alpha(t, z) * sigma(t, z) * model.v(z, t, c)
 
 
-def ode_log_likelihood(model: Diffusion | FlowMatching, x: Tensor, c: Tensor | None = None, *, tolerance: float = 1e-5, draws: int = 1,
-                       exact: bool | None = None) -> OdeLikelihood:  # fmt: skip
+def ode_log_likelihood(model: Diffusion | FlowMatching, x: Tensor, c: Tensor | None = None, *, tolerance: float = 1e-5,
+                       draws: int = 1, exact: bool | None = None) -> OdeLikelihood:  # fmt: skip
     """log p(x | c) under the probability flow of a diffusion model, or under a stream, ``(n,)`` nats.
 
     Args:

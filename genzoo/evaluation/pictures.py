@@ -44,8 +44,8 @@ def strips(
 ) -> None:
     """Write a PNG with one labelled row of images for each of ``rows``, label -> events ``(n, *event_shape)``.
 
-    Classes below one another, or ways through a latent: whatever is read from left to right. ``limits`` are the values of black and
-    white, the least and the greatest of all by default; the label of the row ``emphasis`` is bold.
+    Classes below one another, or ways through a latent: whatever is read from left to right. ``limits`` are the values of black
+    and white, the least and the greatest of all by default; the label of the row ``emphasis`` is bold.
     """
     from matplotlib.figure import Figure
 

@@ -60,7 +60,8 @@ def against(
     axis.set(xlabel=NAMES.get(x, x), ylabel=NAMES.get(y, y))
     axis.set_xscale("log" if "x" in log else "linear")
     axis.set_yscale("log" if "y" in log else "linear")
-    axis.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     _write(figure, path)
 
 

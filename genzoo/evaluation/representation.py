@@ -177,8 +177,8 @@ def latent_step(z: np.ndarray, c: np.ndarray, change: np.ndarray) -> np.ndarray:
     """The least unusual step of the latent after which a linear probe predicts ``change``.
 
     With W the probe's weights and S the covariance of the latents, it is the step d with W d = change of least
-    :math:`d^T S^{-1} d`, that is :math:`S W^T (W S W^T)^{-1}` change. Weights themselves would be the wrong direction: they are how
-    to *read* a quantity, and lean away from everything that varies with it (Haufe et al. 2014, *On the interpretation of
+    :math:`d^T S^{-1} d`, that is :math:`S W^T (W S W^T)^{-1}` change. Weights themselves would be the wrong direction: they are
+    how to *read* a quantity, and lean away from everything that varies with it (Haufe et al. 2014, *On the interpretation of
     weight vectors of linear models*).
 
     Args:
@@ -189,8 +189,8 @@ def latent_step(z: np.ndarray, c: np.ndarray, change: np.ndarray) -> np.ndarray:
     Returns:
         the step, ``(d,)``.
     """
-    probe = _ridge(z, c)
-    weights = np.atleast_2d(probe[-1].coef_) / probe[0].scale_  # (k, d)
+    scaler, ridge = (part for _, part in _ridge(z, c).steps)
+    weights = np.atleast_2d(ridge.coef_) / scaler.scale_  # (k, d)
     towards = np.atleast_2d(np.cov(z, rowvar=False)) @ weights.T
     return towards @ np.linalg.solve(weights @ towards, change)
 
@@ -199,8 +199,8 @@ def taller(model: GenerativeModel, data: DataSet, pixels: float = 1.0, n: int = 
     """ "Make this tin taller": one step of the latent for all tins, decoded, and measured by the rule that knows all tins.
 
     Returns:
-        ``asked`` (pixels), and what came of it for ``n`` test tins, in pixels: the mean change of ``height`` and of ``width``, each
-        {value, stderr}, and ``width_moved``, the mean of the width's *absolute* change.
+        ``asked`` (pixels), and what came of it for ``n`` test tins, in pixels: the mean change of ``height`` and of ``width``,
+        each {value, stderr}, and ``width_moved``, the mean of the width's *absolute* change.
     """
     _, decoded = taller_tins(model, data, (0.0, pixels), n, seed)
     before, after = (torch.stack(biscuits.measure(tins), 1).double() for tins in decoded)
@@ -216,7 +216,7 @@ def taller(model: GenerativeModel, data: DataSet, pixels: float = 1.0, n: int = 
 def taller_tins(
     model: GenerativeModel, data: DataSet, pixels: Sequence[float], n: int = 200, seed: int = 0
 ) -> tuple[Tensor, list[Tensor]]:
-    """``n`` test tins with room to grow, and for each of ``pixels`` what the model makes of them when their height shall change so.
+    """``n`` test tins with room to grow, and what the model makes of them when they shall be taller by each of ``pixels``.
 
     Raises:
         InputError: the data is not `genzoo.data.biscuits`, whose tins can be measured, or the family has no latent.

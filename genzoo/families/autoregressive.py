@@ -100,7 +100,7 @@ class Autoregressive(GenerativeModel):
         """`hidden` in the first reading order, averaged over the cells of a grid of at most 4 x 4, ``(n, width x cells)``."""
         r = torch.zeros(len(x), dtype=torch.long, device=x.device)
         h = self.hidden(x.flatten(1).gather(1, self.order[r]), self.embedding(None, r))
-        return F.adaptive_avg_pool2d(h, [min(side, SMALLEST) for side in self.grid]).flatten(1)
+        return F.adaptive_avg_pool2d(h, (min(self.grid[0], SMALLEST), min(self.grid[1], SMALLEST))).flatten(1)
 
     def embedding(self, c: Tensor | None, r: Tensor) -> Tensor:
         return self.embed(c, len(r)) + self.which_order(r)

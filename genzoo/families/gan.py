@@ -165,5 +165,5 @@ class GAN(GenerativeModel):
         return ((self.generator(z, c) - x) / sigma).square().flatten(1).sum(1) / 2 + z.square().flatten(1).sum(1) / 2
 
     def features(self, x: Tensor) -> Tensor:
-        """What the critic's last, linear layer reads, ``(n, width x positions)``: the critic looks at events, G only makes them."""
+        """What the critic's last, linear layer reads, ``(n, width x positions)``: it is the critic that looks at events."""
         return self.critic.network.features(x, self.critic.embed(None, len(x)))

@@ -24,8 +24,9 @@ lives on. Then q is a point mass, and the bound keeps two of its terms, for the 
 A prior over codes is any model of discrete data; an autoregressive one makes this the two-stage model of VQ-VAE.
 
 References: Kingma & Welling 2014, *Auto-encoding variational Bayes* (eq. 3); Burda et al. 2016, *Importance weighted
-autoencoders* (eq. 8); Sohn et al. 2015, *Structured output representation* (a prior for each condition); Bowman et al. 2016 (KL warm-up); Rombach et al. 2022, *Latent diffusion*; van den Oord et al. 2017,
-*Neural discrete representation learning* (VQ-VAE); Mentzer et al. 2023, *Finite scalar quantization* (the rounded codes here).
+autoencoders* (eq. 8); Sohn et al. 2015, *Structured output representation* (a prior for each condition); Bowman et al. 2016 (KL
+warm-up); Rombach et al. 2022, *Latent diffusion*; van den Oord et al. 2017, *Neural discrete representation learning* (VQ-VAE);
+Mentzer et al. 2023, *Finite scalar quantization* (the rounded codes here).
 """
 
 import math
@@ -47,8 +48,8 @@ class VAE(GenerativeModel):
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
         latent_shape: shape of z.
         prior: any `GenerativeModel` over events of ``latent_shape`` (and with ``codes`` levels); None is a standard Gaussian,
-            one of learned mean and scale for each condition, or all codes alike. A prior whose likelihood is EXACT or BOUND trains jointly through the ELBO; any may be
-            fitted to the latents afterwards and assigned (`genzoo.stages`).
+            one of learned mean and scale for each condition, or all codes alike. A prior whose likelihood is EXACT or BOUND
+            trains jointly through the ELBO; any may be fitted to the latents afterwards and assigned (`genzoo.stages`).
         width, depth, dropout: of encoder and decoder.
         components: mixture components of each feature's likelihood given z.
         warmup: share of training over which the KL term's weight rises to one; it keeps the latent from being ignored.
@@ -112,8 +113,8 @@ class VAE(GenerativeModel):
     def own_prior(self, n: int, c: Tensor | None = None) -> Distribution:
         """The prior of each feature where none is given: N(0, 1), or for codes the uniform density over their grid.
 
-        With a condition it is a Gaussian of learned mean and scale, p(z | c) (Sohn et al. 2015): what a label says of z would else
-        have to be unlearned by the encoder, which it does not do, and the decoder would read the label off z and ignore c.
+        With a condition it is a Gaussian of learned mean and scale, p(z | c) (Sohn et al. 2015). One prior for all labels asks of
+        the encoder to leave out of z what the label says. It is slow to, and the decoder reads the label off z and ignores c.
         """
         zeros = self.embed.null.new_zeros(n, *self.latent_shape)
         if self.codes:

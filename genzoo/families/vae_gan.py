@@ -77,7 +77,7 @@ class VAEGAN(GenerativeModel):
 
     def critics(self, x: Tensor, drawn: Tensor, c: Tensor | None) -> Tensor:
         """The critic's own loss on data and both draws, ``(n,)``."""
-        real = grid.dequantise(twice(x), self.levels)
+        real = grid.dequantise(torch.cat([x, x]), self.levels)
         return self.critic_loss(real, drawn.detach(), twice(c)).view(2, -1).sum(0)  # type: ignore[misc]
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
@@ -132,6 +132,6 @@ class VAEGAN(GenerativeModel):
         return self.vae.decode(z, c)
 
 
-def twice(rows: Tensor | None) -> Tensor | None:
-    """Events or conditions for both draws."""
-    return None if rows is None else torch.cat([rows, rows])
+def twice(c: Tensor | None) -> Tensor | None:
+    """The conditions for both draws."""
+    return None if c is None else torch.cat([c, c])
