@@ -376,18 +376,18 @@ def test_the_table_begins_with_real_data_and_orders_models_by_distance():
     table = quality_table.table(rows)
     assert table is not None
     assert [line.cells[:2] for line in table.lines] == [
-        ("Real data", "1.0 ± 0.1"),
-        ("GAN", "2.0 ± 0.2"),
-        ("VAE", "5.0 ± 1.4"),
-        ("Gaussian", "9.0 ± 0.2"),
+        ("Real data", "1.00 ± 0.10"),
+        ("GAN", "2.00 ± 0.20"),
+        ("VAE", "5.00 ± 1.41"),
+        ("Gaussian", "9.00 ± 0.20"),
     ]
     assert [line.muted for line in table.lines] == [True, False, False, True]
-    assert "| **GAN** | 2.0 ± 0.2 | 50% | 50% | 0.50 | 50% | 50.0% |" in table.markdown()
+    assert "| **GAN** | 2.00 ± 0.20 | 50% | 50% | 0.50 | 50% | 50.0% |" in table.markdown()
     assert (
         any("9 events" in sentence for sentence in table.legend) and quality_table.table([{"family": "Flow"}]) is None
     )
 
 
 def test_no_zero_has_a_minus_in_front():
-    table = quality_table.table([row("Flow", -0.01)])
-    assert table is not None and table.lines[1].cells[1] == "0.0 ± 0.2"
+    table = quality_table.table([row("Flow", -0.001)])
+    assert table is not None and table.lines[1].cells[1] == "0.00 ± 0.20"
