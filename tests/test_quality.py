@@ -239,6 +239,21 @@ def test_colour_without_inception_s_weights_says_so_and_goes_on():
         pytest.skip("Inception's weights are here")
 
 
+def test_colour_with_inception_s_weights_is_fid_over_bytes(monkeypatch):
+    """A stand-in for the network, whose weights a test cannot have: what it is given, and what the distances are called."""
+    given = []
+
+    def net(pixels: Tensor) -> Tensor:
+        given.append(pixels)
+        return pixels.float().flatten(1)
+
+    monkeypatch.setattr("torchmetrics.image.fid.NoTrainInceptionV3", lambda name, features: net)
+    x = torch.tensor([-1.0, 0.0, 1.0]).view(3, 1, 1, 1).expand(3, 3, 8, 8)
+    space = spaces.inception.__wrapped__()
+    assert tuple(space.distances) == ("FID", "KID") and space.features(x).shape == (3, 192)
+    assert given[0].dtype == torch.uint8 and given[0].flatten(1).float().mean(1).tolist() == [0.0, 127.0, 255.0]
+
+
 def test_principal_components_keep_the_distances_that_matter():
     """Images that live in few dimensions are as far apart among their components as among their pixels."""
     basis = torch.randn(10, 144)
