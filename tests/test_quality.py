@@ -364,6 +364,24 @@ def test_samples_that_are_no_numbers_get_a_reason_and_no_figures(digits):
     assert any("1 of 100" in sentence for sentence in table.legend)
 
 
+@pytest.mark.parametrize("n", [3, 10, 25])
+def test_few_events_are_judged_or_it_is_said_why_not(n):
+    data = images(1, 4, 4, n=n)
+    entry = quality.judge(torch.rand(2 * n, 1, 4, 4), data)
+    assert bool(entry["figures"]) == bool(entry["floor"]) == (n == 25)
+    assert ("reason" in entry) == (n < 25) and json.dumps(entry, allow_nan=False)
+    assert quality_table.table([{"family": "VAE", "quality": entry}]) is not None
+
+
+def test_points_that_are_all_the_same_break_nothing():
+    same = Split(torch.zeros(50, 2))
+    entry = quality.judge(torch.zeros(50, 2), DataSet("still", same, same, same))
+    assert (
+        entry["figures"]["MMD²"]["value"] == pytest.approx(0.0, abs=1e-9)
+        and entry["figures"]["precision"]["value"] == 1.0
+    )
+
+
 def test_the_samples_nearest_to_training_events_come_with_these(digits):
     x = torch.cat([digits.test.x[:50], digits.train.x[7:9]])
     mine, theirs = quality.closest(x, digits, n=2)
