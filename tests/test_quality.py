@@ -239,6 +239,21 @@ def test_colour_without_inception_s_weights_says_so_and_goes_on():
         pytest.skip("Inception's weights are here")
 
 
+def test_colour_with_inception_s_weights_is_fid_over_bytes(monkeypatch):
+    """A stand-in for the network, whose weights a test cannot have: what it is given, and what the distances are called."""
+    given = []
+
+    def net(pixels: Tensor) -> Tensor:
+        given.append(pixels)
+        return pixels.float().flatten(1)
+
+    monkeypatch.setattr("torchmetrics.image.fid.NoTrainInceptionV3", lambda name, features: net)
+    x = torch.tensor([-1.0, 0.0, 1.0]).view(3, 1, 1, 1).expand(3, 3, 8, 8)
+    space = spaces.inception.__wrapped__()
+    assert tuple(space.distances) == ("FID", "KID") and space.features(x).shape == (3, 192)
+    assert given[0].dtype == torch.uint8 and given[0].flatten(1).float().mean(1).tolist() == [0.0, 127.0, 255.0]
+
+
 def test_principal_components_keep_the_distances_that_matter():
     """Images that live in few dimensions are as far apart among their components as among their pixels."""
     basis = torch.randn(10, 144)
@@ -349,6 +364,24 @@ def test_samples_that_are_no_numbers_get_a_reason_and_no_figures(digits):
     assert any("1 of 100" in sentence for sentence in table.legend)
 
 
+@pytest.mark.parametrize("n", [3, 10, 25])
+def test_few_events_are_judged_or_it_is_said_why_not(n):
+    data = images(1, 4, 4, n=n)
+    entry = quality.judge(torch.rand(2 * n, 1, 4, 4), data)
+    assert bool(entry["figures"]) == bool(entry["floor"]) == (n == 25)
+    assert ("reason" in entry) == (n < 25) and json.dumps(entry, allow_nan=False)
+    assert quality_table.table([{"family": "VAE", "quality": entry}]) is not None
+
+
+def test_points_that_are_all_the_same_break_nothing():
+    same = Split(torch.zeros(50, 2))
+    entry = quality.judge(torch.zeros(50, 2), DataSet("still", same, same, same))
+    assert (
+        entry["figures"]["MMD²"]["value"] == pytest.approx(0.0, abs=1e-9)
+        and entry["figures"]["precision"]["value"] == 1.0
+    )
+
+
 def test_the_samples_nearest_to_training_events_come_with_these(digits):
     x = torch.cat([digits.test.x[:50], digits.train.x[7:9]])
     mine, theirs = quality.closest(x, digits, n=2)
@@ -376,18 +409,18 @@ def test_the_table_begins_with_real_data_and_orders_models_by_distance():
     table = quality_table.table(rows)
     assert table is not None
     assert [line.cells[:2] for line in table.lines] == [
-        ("Real data", "1.0 ± 0.1"),
-        ("GAN", "2.0 ± 0.2"),
-        ("VAE", "5.0 ± 1.4"),
-        ("Gaussian", "9.0 ± 0.2"),
+        ("Real data", "1.00 ± 0.10"),
+        ("GAN", "2.00 ± 0.20"),
+        ("VAE", "5.00 ± 1.41"),
+        ("Gaussian", "9.00 ± 0.20"),
     ]
     assert [line.muted for line in table.lines] == [True, False, False, True]
-    assert "| **GAN** | 2.0 ± 0.2 | 50% | 50% | 0.50 | 50% | 50.0% |" in table.markdown()
+    assert "| **GAN** | 2.00 ± 0.20 | 50% | 50% | 0.50 | 50% | 50.0% |" in table.markdown()
     assert (
         any("9 events" in sentence for sentence in table.legend) and quality_table.table([{"family": "Flow"}]) is None
     )
 
 
 def test_no_zero_has_a_minus_in_front():
-    table = quality_table.table([row("Flow", -0.01)])
-    assert table is not None and table.lines[1].cells[1] == "0.0 ± 0.2"
+    table = quality_table.table([row("Flow", -0.001)])
+    assert table is not None and table.lines[1].cells[1] == "0.00 ± 0.20"

@@ -20,7 +20,6 @@ with the kernel :math:`(x \cdot y / d + 1)^3` over features (KID, Bińkowski et 
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from statistics import stdev
 
 import torch
 from torch import Tensor, nn
@@ -102,7 +101,7 @@ def discrepancy(bandwidth: float) -> Distance:
 
 def median_distance(x: Tensor) -> float:
     """The median distance between two events of ``(n, d)``: the usual bandwidth of a kernel (Gretton et al. 2012, sec. 8)."""
-    return torch.pdist(x[:1000].double()).median().item()
+    return max(torch.pdist(x[:1000].double()).median().item(), 1e-9)  # 0 where most events are the same
 
 
 def _mean_kernel(x: Tensor, y: Tensor, bandwidth: float, distinct: bool = False) -> float:
@@ -145,9 +144,12 @@ def with_errors(statistic: Statistic, reference: Tensor, samples: Tensor, halves
     """
     n = min(len(reference), len(samples)) // 2
     drawn = [statistic(some(reference, n), some(samples, n)) for _ in range(halves)]
+
+    def error(name: str) -> float | None:
+        return finite(torch.tensor([half[name] for half in drawn], dtype=torch.float64).std().item()) if drawn else None
+
     return {
-        name: {"value": finite(value), "stderr": finite(stdev(half[name] for half in drawn)) if halves > 1 else None}
-        for name, value in statistic(reference, samples).items()
+        name: {"value": finite(value), "stderr": error(name)} for name, value in statistic(reference, samples).items()
     }
 
 

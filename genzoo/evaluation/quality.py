@@ -24,6 +24,7 @@ from genzoo.evaluation.spaces import Space, space_of
 from genzoo.store import whole
 
 MOST = {"quick": 400, "full": 2000}  # samples, by the budget of the run: an energy model takes a minute for a thousand
+LEAST = 20  # events to judge by: neighbours are sought among half of them
 SAMPLES = "quality.npz"  # in a run's folder
 COSTLY = 512  # features; with more, a Fréchet distance takes half a minute, and is not repeated for an error
 
@@ -68,7 +69,7 @@ def reference(data: DataSet, most: int = MOST["full"]) -> Reference:
     rows, twins = (torch.randperm(m, generator=torch.Generator().manual_seed(0))[:n] for m in (len(x), len(data.train)))
     events, train = space.features(x[rows]), space.features(data.train.x)
     nearest, _ = neighbours.nearest(events, train)
-    floor = _figures(space, events, train[twins]) | _copying(nearest, nearest)
+    floor = _figures(space, events, train[twins]) | _copying(nearest, nearest) if n >= LEAST else {}
     about = f"{n:,} of {len(x):,} held-out events (validation and test)"
     return Reference(space, n, about, c if c is None else c[rows], events, train, nearest, floor)
 
@@ -113,11 +114,13 @@ def judge(x: Tensor, data: DataSet, most: int = MOST["full"]) -> Entry:
 
     ``space``, ``about``; ``n`` and ``reference``; ``figures`` and ``floor``, both name -> {value, stderr}: the distances, then
     ``precision``, ``recall``, ``density``, ``coverage``, ``copies`` and ``nearer`` (see `genzoo.evaluation.neighbours`). Where
-    samples are no finite numbers there are no figures, and ``reason`` says so.
+    samples are no finite numbers, or events are too few, there are no figures, and ``reason`` says so.
     """
     against = reference(data, most)
     entry = {"space": against.space.name, "about": against.space.about, "n": len(x), "reference": against.about,
              "figures": {}, "floor": against.floor}  # fmt: skip
+    if against.n < LEAST:
+        return entry | {"reason": f"{against.n} held-out events are too few to judge by: expected at least {LEAST}"}
     if astray := int((~x.flatten(1).isfinite().all(1)).sum()):
         return entry | {"reason": f"{astray} of {len(x)} samples are not finite"}
     features = against.space.features(x)
