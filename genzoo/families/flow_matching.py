@@ -148,17 +148,17 @@ class FlowMatching(GenerativeModel):
         """Four for each step."""
         return 4 * self.steps
 
-    @torch.no_grad()
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """The noise ``(n, *event_shape)`` that the stream carries to ``x``: the same stream, run backwards."""
         return self.carry(x, self.velocity(c), 1.0, 0.0)
 
-    @torch.no_grad()
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """The event ``(n, *event_shape)`` that noise ``z`` is carried to; not held to the data's levels."""
         return self.carry(z, self.velocity(c), 0.0, 1.0)
 
+    @torch.no_grad()
     def carry(self, x: Tensor, velocity: Velocity, start: float, end: float, steps: int | None = None) -> Tensor:
+        """Where the stream has taken ``x`` from time ``start`` to ``end``."""
         return rk4(lambda state, t: (velocity(state[0], t),), (x,), start, end, steps or self.steps)[0]
 
 
