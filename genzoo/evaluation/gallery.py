@@ -219,16 +219,19 @@ def _judged(rows: Iterable[Row]) -> list[Row]:
 PICTURES: tuple[tuple[str, str, str, Callable[[Path, Show], bool]], ...] = (
     ("samples.png", "Samples", "Drawn at random, not chosen; real data above.", samples),
     ("classes.png", "Samples of each class", "Every class in turn, as it was asked for; real data above.", classes),
-    ("guidance.png", "Guidance", "How much is gained and lost when the condition is weighed more than it was learned.", guidance),
-    ("maps.png", "Where models and truth disagree", "A: a sample where the truth has no mass. B: a test point that the model gives "
-     "less than a tenth of its true density.", maps),
-    ("copies.png", "The samples nearest to what was trained on", "Above, the samples that lie nearest to a training image, nearest "
-     "first; below each, that image. A copy would be its twin. So for test images in the first two rows: some are alike.", copies),
-    ("interpolations.png", "Ways through the latent", "From one test image to another, and again for a second pair. The ends are "
-     "reconstructions; above, for comparison, the pixels are blended.", interpolations),
+    ("guidance.png", "Guidance",
+     "What is gained and lost when the condition is given more weight than it was learned with.", guidance),
+    ("maps.png", "Where models and truth disagree",
+     "A: a sample where the truth has no mass. B: a test point that the model gives less than a tenth of its true density.", maps),
+    ("copies.png", "The samples nearest to what was trained on",
+     "Above, the samples that lie nearest to a training image, nearest first; below each, that image. A copy would be its twin. "
+     "So for test images in the first two rows: some are alike.", copies),
+    ("interpolations.png", "Ways through the latent",
+     "From one test image to another, and again for a second pair. The ends are reconstructions; above, for comparison, the "
+     "pixels are blended.", interpolations),
     ("latents.png", "Maps of the latent", "The latents of test events on the plane in which they vary most.", latents),
-    ("taller.png", "Taller tins", "One direction of the latent makes tins lower and taller, by two pixels either way; real tins above.",
-     taller),
+    ("taller.png", "Taller tins",
+     "One direction of the latent makes tins lower and taller, by two pixels either way; real tins above.", taller),
     ("precision.png", "Precision and recall", "Up: samples look real. To the right: all that is real can come.", precision),
     ("cost.png", "What samples are worth, and what they cost", "Down is better, to the right is faster.", cost),
 )  # fmt: skip

@@ -10,14 +10,17 @@ from genzoo.evaluation.tables import Line, Table
 Row = Mapping[str, Any]
 Column = tuple[str, Callable[[Sequence[Row]], str]]  # a header, and a cell of it from the entries of a family's runs
 
-PROBED = "a linear probe is fitted on training events and scored on test events; without the row of raw pixels its figure means nothing"
+PROBED = (
+    "a linear probe is fitted on training events and scored on test events; the row of raw pixels is what its figure must be "
+    "held against"
+)
 LATENT = (
-    "latent: exact where encoding and decoding invert each other, approximate where the encoder is a guess, optimised where it is "
-    "a search; round trip: error of an event that was encoded and decoded, as a share of the data's spread"
+    "latent: exact where encoding and decoding invert each other, approximate where the encoder is a guess, optimised where it "
+    "is a search; round trip: error of an event that was encoded and decoded, as a share of the data's spread"
 )
 TALLER = (
-    "pair: the least R² of height and width read off the best two dimensions of the latent; taller by 1: what a step of the latent "
-    "meant to add one pixel of height and none of width did to each, as measured on the tins it made"
+    "pair: the least R² of height and width read off the best two dimensions of the latent; taller by 1: what a step of the "
+    "latent meant to add one pixel of height and none of width did to each, as measured on the tins it made"
 )
 ASKED = (
     "accuracy: share of samples that a classifier fitted on real training events takes for the class they were drawn for; worst: "
