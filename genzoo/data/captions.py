@@ -71,7 +71,7 @@ def caption(meaning: Meaning, rng: random.Random) -> str:
         words["place"] = _phrase(meaning.layout, PLACES, rng)
     if meaning.background:
         words["ground"] = _phrase(meaning.background, GROUNDS, rng)
-    return rng.choice([form for form in SENTENCES if _slots(form) == words.keys()]).format(**words)
+    return rng.choice(_forms(frozenset(words))).format(**words)
 
 
 def leave_out(meaning: Meaning, rng: random.Random) -> Meaning:
@@ -92,8 +92,9 @@ def _phrase(meaning: str, phrases: dict[str, str], rng: random.Random) -> str:
 
 
 @cache
-def _slots(form: str) -> frozenset[str]:
-    return frozenset(re.findall(r"{(\w+)}", form))
+def _forms(slots: frozenset[str]) -> list[str]:
+    """The forms of `SENTENCES` that have these slots and no other."""
+    return [form for form in SENTENCES if slots == set(re.findall(r"{(\w+)}", form))]
 
 
 # ----------------------------------------------------------------------------------------------------------------- reading
@@ -126,8 +127,8 @@ def is_grammatical(caption: str) -> bool:
 def words(caption: str) -> list[str]:
     """The words of a caption, in small letters and without punctuation; raises `InputError` for those it does not know."""
     found = [ELSEWHERE.get(word, word) for word in re.sub(r"[,.;!?]", " ", caption.lower()).split()]
-    known = VOCABULARY[1:]
-    if unknown := [word for word in found if word not in known]:
+    if unknown := [word for word in found if word not in _index()]:
+        known = VOCABULARY[1:]
         guesses = " ".join(nearest(word, known) for word in unknown if nearest(word, known).startswith("Did"))
         which = f"the word{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))}"
         raise InputError(

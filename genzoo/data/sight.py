@@ -16,7 +16,6 @@ from genzoo.data.scenes import (
     AREAS,
     BACKGROUNDS,
     COLOURS,
-    PLACES,
     RADII,
     SHAPES,
     SIDE,
@@ -72,13 +71,14 @@ def _patches(mask: Tensor) -> tuple[Tensor, Tensor]:
 
     within = np.zeros((3, 3, 3), dtype=int)
     within[1] = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]  # neighbours share an edge, and a picture
-    labels, count = label(mask.numpy(), within)
-    labels = torch.from_numpy(labels).long()
-    sizes = torch.bincount(labels.flatten(), minlength=count + 1)
-    sizes[0] = 0
+    numbered = np.zeros(mask.shape, dtype=np.int32)
+    label(mask.numpy(), within, output=numbered)
+    labels = torch.from_numpy(numbered).long()
+    sizes = torch.bincount(labels.flatten(), minlength=1)
+    sizes[0] = 0  # the ground
     large = torch.where(sizes >= SPECK)[0]
-    which = torch.zeros(count + 1, dtype=torch.long)
-    which[labels.flatten()] = torch.arange(len(mask)).repeat_interleave(mask[0].numel())
+    which = torch.zeros_like(sizes)
+    which[labels.flatten()] = torch.arange(len(mask)).repeat_interleave(mask.shape[1:].numel())
     return which[large], labels[which[large]] == large.view(-1, 1, 1)
 
 
