@@ -8,7 +8,7 @@ has put together what it never saw together.
 
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -138,9 +138,30 @@ def draw(n: int, rng: random.Random, things: int | None = None, held_out: bool =
     """``n`` random scenes of one or two ``things`` (None: three fifths have two), all ``held_out`` by rule or none of them."""
     found: list[Scene] = []
     while len(found) < n:
-        scenes = (_any_scene(rng, things or rng.choice((1, 1, 2, 2, 2))) for _ in range(n))
+        counts = (things or rng.choice((1, 1, 2, 2, 2)) for _ in range(n))
+        scenes = (arrange(Meaning((Kind(None, None, None),) * count), rng) for count in counts)
         found += [scene for scene in scenes if is_held_out(scene.meaning) == held_out]
     return found[:n]
+
+
+def arrange(meaning: Meaning, rng: random.Random) -> Scene:
+    """A random scene of which ``meaning`` is true: what it leaves open is drawn, and so is where exactly things stand."""
+    layouts = list(PLACES if len(meaning.things) == 1 else RELATIONS)
+    layout = meaning.layout or rng.choice(layouts)
+    places = [layout] if len(meaning.things) == 1 else RELATIONS[layout]
+    taken = {kind.colour for kind in meaning.things}
+    free = iter(rng.sample([name for name in COLOURS if name not in taken], len(meaning.things)))
+    things = tuple(_put(kind, place, free, rng) for kind, place in zip(meaning.things, places, strict=True))
+    return Scene(things, meaning.background or rng.choices(list(ODDS), list(ODDS.values()))[0])
+
+
+def _put(kind: Kind, place: str, colours: Iterator[str], rng: random.Random) -> Thing:
+    x, y = PLACES[place]
+    beside, stacked = place in ("left", "right"), place in ("top", "bottom")
+    x += rng.uniform(-1, 1) * (ACROSS if stacked else ALONG)
+    y += rng.uniform(-1, 1) * (ACROSS if beside else ALONG)
+    shape, size = kind.shape or rng.choice(SHAPES), kind.size or rng.choice(list(RADII))
+    return Thing(shape, kind.colour or next(colours), size, x, y)  # two things are never of one colour by chance
 
 
 def is_held_out(meaning: Meaning) -> bool:
@@ -150,21 +171,6 @@ def is_held_out(meaning: Meaning) -> bool:
     """
     kinds = {(kind.size, kind.colour, kind.shape) for kind in meaning.things}
     return bool(kinds & HELD_OUT_THINGS) or frozenset(kind[1:] for kind in kinds) in HELD_OUT_PAIRS
-
-
-def _any_scene(rng: random.Random, things: int) -> Scene:
-    background = rng.choices(list(ODDS), list(ODDS.values()))[0]
-    places = [rng.choice(list(PLACES))] if things == 1 else RELATIONS[rng.choice(list(RELATIONS))]
-    colours = rng.sample(list(COLOURS), things)  # two things are never of one colour
-    return Scene(tuple(_any_thing(rng, *pair) for pair in zip(colours, places, strict=True)), background)
-
-
-def _any_thing(rng: random.Random, colour: str, place: str) -> Thing:
-    x, y = PLACES[place]
-    beside, stacked = place in ("left", "right"), place in ("top", "bottom")
-    x += rng.uniform(-1, 1) * (ACROSS if stacked else ALONG)
-    y += rng.uniform(-1, 1) * (ACROSS if beside else ALONG)
-    return Thing(rng.choice(SHAPES), colour, rng.choice(list(RADII)), x, y)
 
 
 # --------------------------------------------------------------------------------------------------------------- rendering

@@ -6,6 +6,7 @@ after none where it is like none.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import permutations
 
 import numpy as np
@@ -19,7 +20,6 @@ from genzoo.data.scenes import (
     RADII,
     SHAPES,
     SIDE,
-    Kind,
     Meaning,
     Scene,
     Thing,
@@ -50,7 +50,7 @@ def _parse(images: Tensor) -> list[Scene]:
     ground = _border(picture).median(2).values.view(-1, 3, 1, 1)
     which, patches = _patches((picture - ground).norm(dim=1) > STANDS_OUT)
     colour, covered = _unmix(picture[which], ground[which], patches)
-    things = _things(colour, covered)
+    things = _named(colour, covered)
     found: list[list[Thing]] = [[] for _ in images]
     for i, thing in zip(which.tolist(), things, strict=True):
         found[i].append(thing)
@@ -97,7 +97,7 @@ def _unmix(picture: Tensor, ground: Tensor, patch: Tensor) -> tuple[Tensor, Tens
     return colour, share.clamp(0, 1) * around
 
 
-def _things(colour: Tensor, covered: Tensor) -> list[Thing]:
+def _named(colour: Tensor, covered: Tensor) -> list[Thing]:
     """A thing for each colour ``(m, 3)`` and coverage ``(m, h, w)``."""
     area = covered.sum((1, 2))
     pixel = torch.arange(SIDE) + 0.5
@@ -125,41 +125,44 @@ def _thing(shape: int, error: float, hue: int, distance: float, large: bool, x: 
 
 
 def agreement(asked: Meaning, seen: Scene) -> tuple[int, int]:
-    """How many attributes of what was ``asked`` for the scene that is ``seen`` has right, and out of how many: (right, of).
+    """How many attributes of what was ``asked`` for the scene that is ``seen`` has right, and out of how many: (right, of)."""
+    verdict = judge(asked, seen)
+    return sum(right for _, right in verdict), len(verdict)
 
-    The rule. Attributes are size, colour and shape of each thing asked for; the place of a single thing, or the relation of two;
+
+def judge(asked: Meaning, seen: Scene) -> list[tuple[str, bool]]:
+    """Each attribute of what was ``asked`` for, by name, and whether the scene that is ``seen`` has it right.
+
+    The rule. Attributes are the size, colour and shape of each thing, the place of a single thing or the relation of two, and
     the background; each only if it was asked for. Things asked for are matched with things seen so that as many attributes as
-    possible are right. Of a thing that is missing all are wrong, and so is a relation to it; a thing too many counts as one
-    more attribute, wrong.
+    possible are right. Of a thing that is missing all are wrong, and so is a place or a relation of it; each thing too many
+    counts as one more attribute ("surplus"), wrong.
     """
-    seats: list[Thing | None] = [*seen.things, *[None] * len(asked.things)]
-    best = max(_right(asked, match) for match in set(permutations(seats, len(asked.things))))
-    mentioned = sum(value is not None for kind in asked.things for value in _looks(kind))
-    mentioned += (asked.layout is not None) + (asked.background is not None)
-    surplus = max(0, len(seen.things) - len(asked.things))
-    return best + (asked.background == seen.background), mentioned + surplus
+    seats = [*seen.things, *[None] * len(asked.things)]
+    verdicts = [_things(asked, match) for match in set(permutations(seats, len(asked.things)))]
+    best = max(verdicts, key=lambda verdict: sum(right for _, right in verdict))
+    ground = [("background", asked.background == seen.background)] if asked.background else []
+    return [*best, *ground, *[("surplus", False)] * (len(seen.things) - len(asked.things))]
 
 
-def _right(asked: Meaning, match: Sequence[Thing | None]) -> int:
-    """Attributes that are right if each thing asked for is the one beside it in ``match``; all but the background."""
-    right = 0
+def _things(asked: Meaning, match: Sequence[Thing | None]) -> list[tuple[str, bool]]:
+    """The verdict on everything but the background, if each thing asked for is the one beside it in ``match``."""
+    verdict = []
     for kind, thing in zip(asked.things, match, strict=True):
-        if thing is not None:
-            pairs = zip(_looks(kind), _looks(thing.kind), strict=True)
-            right += sum(wanted is not None and wanted == there for wanted, there in pairs)
-    return right + (asked.layout is not None and _layout(match) == asked.layout)
-
-
-def _looks(kind: Kind) -> tuple[str | None, ...]:
-    return kind.size, kind.colour, kind.shape
+        for name, wanted in asdict(kind).items():
+            if wanted:
+                verdict.append((name, thing is not None and getattr(thing, name) == wanted))
+    if asked.layout:
+        verdict.append(("place" if len(match) == 1 else "relation", _layout(match) == asked.layout))
+    return verdict
 
 
 def _layout(match: Sequence[Thing | None]) -> str | None:
     """The place of one thing, or the relation of two in this order; None for any other order, and where one is missing."""
-    if len(match) == 1:
-        return match[0].place if match[0] else None
-    one, other = match
-    if one is None or other is None:
+    present = [thing for thing in match if thing]
+    if len(present) < len(match):
         return None
-    first, relation = in_order(one, other)
-    return relation if first[0] is one else None
+    if len(present) == 1:
+        return present[0].place
+    first, relation = in_order(*present)
+    return relation if first[0] is present[0] else None
