@@ -35,7 +35,53 @@ class Likelihood(IntEnum):
         return "=≤≈—"[self]
 
 
-class GenerativeModel(L.LightningModule, ABC):
+class Trainable(L.LightningModule):
+    """What `genzoo.fit` trains and `genzoo.save` keeps: one optimiser, and a constructor whose signature is the configuration.
+
+    Every argument of the constructor is kept, unmodified, as an attribute of its name. Among them, or set by the class, is
+    what data it is for.
+    """
+
+    event_shape: tuple[int, ...]
+    condition: int
+    levels: int = 0
+    lr: float
+    likelihood: Likelihood = Likelihood.NONE
+    monitor: str | None = None  # what validation chooses the best weights by; None: nothing there to choose by
+    weight_decay = 1e-2
+    usage = "x = model.sample(16)"  # the line of the model card that shows what the model is for
+
+    def validation_step(self, batch, batch_idx: int) -> None:
+        """Logs what `monitor` names; here, nothing."""
+
+    def configure_optimizers(self):
+        return self.optimiser(self.parameters())
+
+    def optimiser(
+        self, parameters, lr: float | None = None, betas: tuple[float, float] = (0.9, 0.99)
+    ) -> dict[str, Any]:
+        """AdamW with linear warm-up over 2 % of the run and cosine decay to zero: the zoo's one schedule."""
+        adam = torch.optim.AdamW(parameters, lr or self.lr, betas, weight_decay=self.weight_decay)
+        steps = self.trainer.estimated_stepping_batches if self._trainer else 1
+        schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: warmup_cosine(step, int(steps)))
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def config(self) -> dict[str, Any]:
+        """``{"family": ..., "arguments": ...}`` in plain values, nested models included: enough to rebuild the model."""
+        names = list(inspect.signature(type(self)).parameters)
+        values = {name: getattr(self, name) for name in names}
+        arguments = {k: v.config() if isinstance(v, Trainable) else _plain(v) for k, v in values.items()}
+        return {"family": type(self).__name__, "arguments": arguments}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["genzoo"] = self.config()
+
+    def facts(self) -> dict[str, str]:
+        """What the model card says of any model of this kind."""
+        return {}
+
+
+class GenerativeModel(Trainable, ABC):
     """A conditional distribution p(x | c) over real tensors of shape ``event_shape``.
 
     Args:
@@ -54,9 +100,8 @@ class GenerativeModel(L.LightningModule, ABC):
 
     likelihood: Likelihood = Likelihood.EXACT
     latent_shape: tuple[int, ...] | None = None
-    monitor: str | None = "val_nats"  # what validation chooses the best weights by; None: nothing there to choose by
+    monitor: str | None = "val_nats"
     drop_condition = 0.1
-    weight_decay = 1e-2
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3):
         super().__init__()
@@ -134,34 +179,19 @@ class GenerativeModel(L.LightningModule, ABC):
                              f"but the data has events of shape {tuple(x.shape[1:])}.")  # fmt: skip
         return x, c if self.condition else None
 
-    def configure_optimizers(self):
-        return self.optimiser(self.parameters())
-
-    def optimiser(
-        self, parameters, lr: float | None = None, betas: tuple[float, float] = (0.9, 0.99)
-    ) -> dict[str, Any]:
-        """AdamW with linear warm-up over 2 % of the run and cosine decay to zero: the zoo's one schedule."""
-        adam = torch.optim.AdamW(parameters, lr or self.lr, betas, weight_decay=self.weight_decay)
-        steps = self.trainer.estimated_stepping_batches if self._trainer else 1
-        schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: warmup_cosine(step, int(steps)))
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
     # ----------------------------------------------------------------------------------------------- the bookkeeping
-
-    def config(self) -> dict[str, Any]:
-        """``{"family": ..., "arguments": ...}`` in plain values, nested models included: enough to rebuild the model."""
-        names = list(inspect.signature(type(self)).parameters)
-        values = {name: getattr(self, name) for name in names}
-        arguments = {k: v.config() if isinstance(v, GenerativeModel) else _plain(v) for k, v in values.items()}
-        return {"family": type(self).__name__, "arguments": arguments}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["genzoo"] = self.config()
 
     @property
     def evaluations_per_sample(self) -> int:
         """Sequential evaluations of the network that one call of `sample` makes, however many samples it draws."""
         return 1
+
+    def facts(self) -> dict[str, str]:
+        return {
+            "events": f"{self.event_shape}, {f'{self.levels} levels' if self.levels else 'real-valued'}",
+            "condition": f"width {self.condition}" if self.condition else "none",
+            "likelihood": f"{self.likelihood.name.lower()} ({self.likelihood.symbol})",
+        }
 
     @property
     def dims(self) -> int:

@@ -27,7 +27,7 @@ from genzoo import store
 from genzoo.callbacks import Clock, Guard, Patience, Progress, RandomState, Report
 from genzoo.data.dataset import Data, DataSet
 from genzoo.errors import InputError
-from genzoo.model import GenerativeModel, Likelihood
+from genzoo.model import Likelihood, Trainable
 
 SMALL = 2**30  # bytes; a data set below lives on the training device
 
@@ -40,7 +40,7 @@ class Fitted:
     the weights that ``model`` holds, and are None where nothing was there to choose by.
     """
 
-    model: GenerativeModel
+    model: Any
     seconds: float
     steps: int
     best_step: int | None
@@ -49,7 +49,7 @@ class Fitted:
 
 
 def fit(
-    model: GenerativeModel,
+    model: Trainable,
     data: DataSet,
     folder: str | Path | None = None,
     *,
@@ -92,7 +92,7 @@ def fit(
     rounds = Rounds.plan(len(data.train), batch_size, steps, check_every)
     clock = Clock()
     with _kept(folder) as kept, quiet():
-        best, last = _checkpoints(kept, monitor, rounds)
+        best, last = _checkpoints(kept, monitor, rounds, after_validation=len(data.validation) > 0)
         callbacks = [clock, *_guards(monitor, patience, ema), *([best] if best else []), last]
         if progress is not None:
             callbacks.append(Progress(progress, rounds.steps))
@@ -169,7 +169,7 @@ def check_settings(**settings: Any) -> None:
             raise InputError(f"lr must be a number above 0, got {value}.")
 
 
-def check_fit(model: GenerativeModel, data: DataSet) -> None:
+def check_fit(model: Trainable, data: DataSet) -> None:
     """Raise `InputError` unless ``model`` can model the events and the conditions of ``data``."""
     name, shape = type(model).__name__, data.event_shape
     if model.event_shape != shape:
@@ -193,19 +193,21 @@ def _guards(monitor: str | None, patience: int, ema: float) -> list[L.Callback]:
     return [callback for callback in (Guard(), RandomState(), averages, stopping) if callback is not None]
 
 
-def _checkpoints(folder: Path, monitor: str | None, rounds: Rounds) -> tuple[ModelCheckpoint | None, ModelCheckpoint]:
+def _checkpoints(
+    folder: Path, monitor: str | None, rounds: Rounds, after_validation: bool
+) -> tuple[ModelCheckpoint | None, ModelCheckpoint]:
     """Best by ``monitor``, and the last; in this order, so that the last knows the best of its own round."""
     common: dict[str, Any] = {
         "dirpath": folder,
         "every_n_epochs": rounds.every,
         "enable_version_counter": False,
-        "save_on_train_epoch_end": False,
+        "save_on_train_epoch_end": not after_validation,
     }
     best = ModelCheckpoint(filename="best", monitor=monitor, **common) if monitor else None
     return best, ModelCheckpoint(filename="last", **common)
 
 
-def _options(model: GenerativeModel, given: dict[str, Any]) -> dict[str, Any]:
+def _options(model: Trainable, given: dict[str, Any]) -> dict[str, Any]:
     """Options of the Trainer: one device of the best kind, quiet, and whatever the caller wants otherwise."""
     ours: dict[str, Any] = {
         "accelerator": "auto",
@@ -228,7 +230,7 @@ def _on_device(data: DataSet, trainer: L.Trainer) -> DataSet:
     return replace(data, train=data.train.to(device), validation=data.validation.to(device), test=data.test.to(device))
 
 
-def _resumable(model: GenerativeModel, path: Path) -> Path | None:
+def _resumable(model: Trainable, path: Path) -> Path | None:
     """The checkpoint to go on from, if there is one, and if it is this model's."""
     if not path.is_file():
         return None
@@ -242,7 +244,7 @@ def _resumable(model: GenerativeModel, path: Path) -> Path | None:
     return path
 
 
-def _run(trainer: L.Trainer, model: GenerativeModel, batches: Data, resume: Path | None) -> None:
+def _run(trainer: L.Trainer, model: Trainable, batches: Data, resume: Path | None) -> None:
     """Lightning ends the whole program on Ctrl-C; here it stays an exception, and the checkpoints stay."""
     model.train()
     on_interrupt = signal.getsignal(signal.SIGINT)
@@ -283,6 +285,7 @@ CHATTER = (
     ".*Experiment logs directory",
     ".*LeafSpec",
     ".*isinstance.treespec",
+    ".*Total length of `DataLoader` across ranks is zero",
 )
 
 

@@ -34,7 +34,16 @@ class Split(Dataset):
         return self[torch.as_tensor(indices, device=self.x.device)]
 
     def to(self, device) -> "Split":
-        return Split(self.x.to(device), None if self.c is None else self.c.to(device))
+        return type(self)(self.x.to(device), None if self.c is None else self.c.to(device))
+
+
+class Worded(Split):
+    """Events of which several things may be said, ``c`` (n, k, ...): each time, one of the k is drawn afresh."""
+
+    def __getitem__(self, i) -> tuple[Tensor, Tensor]:
+        i = torch.as_tensor(i, device=self.x.device)
+        assert self.c is not None
+        return self.x[i], self.c[i, torch.randint(self.c.shape[1], i.shape, device=i.device)]
 
 
 @dataclass(frozen=True)
