@@ -1,4 +1,7 @@
-"""``genzoo train FAMILY``: one run, with the options of the family's constructor and of `genzoo.fit`."""
+"""``genzoo train FAMILY``: one run, with the options of the family's constructor and of `genzoo.fit`.
+
+``genzoo train unclip`` is another story, told in `genzoo.cli.unclip`.
+"""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -15,6 +18,10 @@ def train(arguments: Sequence[str]) -> int:
     """Train one model, evaluate it, and say where it is."""
     values = with_value(arguments)
     family = next((a for i, a in enumerate(arguments) if not a.startswith("-") and i not in values), None)
+    if family is not None and family.lower() == "unclip":
+        from genzoo.cli import unclip
+
+        return unclip.train(arguments)
     if family is not None:
         _known(family)
         console().print(f"Training {family.lower()}: loading torch and lightning …")
@@ -36,7 +43,7 @@ def train(arguments: Sequence[str]) -> int:
 
 def _known(family: str) -> None:
     if family.lower() not in family_names():
-        raise InputError(f"There is no family {family!r}. {nearest(family, family_names())}")
+        raise InputError(f"There is no family {family!r}. {nearest(family, [*family_names(), 'unclip'])}")
 
 
 def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:

@@ -127,17 +127,18 @@ class UnCLIP(GenerativeModel):
         z, noise = (slerp(part[:1].expand(steps, *part.shape[1:]), part[1:], share) for part in (z, noise))
         return self.put_together(z, noise, guidance=guidance)
 
-    def edit(self, x: Tensor, before: str | Sequence[str], after: str | Sequence[str], share: float = 0.35,
-             guidance: float = 2.0) -> Tensor:  # fmt: skip
+    def edit(self, x: Tensor, before: str | Sequence[str], after: str | Sequence[str],
+             share: float | Tensor = 0.35, guidance: float = 2.0) -> Tensor:  # fmt: skip
         """Text diff: what ``before`` says becomes what ``after`` says ("small ..." to "large ..."), in all images or one by one.
 
         z turns by ``share`` of the way to the normalised difference of the captions' embeddings (the paper: 0.25 to 0.5),
-        and the noise stays.
+        one for all images or one each, ``(n,)``; the noise stays.
         """
         z, noise = self.take_apart(x)
         old, new = (self.embed_texts(tokenise(captions)) for captions in (before, after))
         difference = stretch(F.normalize(new - old, dim=1))
-        turned = slerp(z, difference.expand_as(z), torch.full((len(z),), share, device=z.device))
+        share = torch.as_tensor(share, device=z.device).expand(len(z))
+        turned = slerp(z, difference.expand_as(z), share)
         return self.put_together(turned, noise, guidance=guidance)
 
     def rebuild(self, x: Tensor, components: int, guidance: float = 1.0) -> Tensor:
