@@ -19,7 +19,8 @@ THEME = Theme(
 )
 
 
-FLAGS = ("-h", "--help", "--conditional", "--ais", "--ode", "--nats")  # the options that take no value
+# the options that take no value
+FLAGS = ("-h", "--help", "--conditional", "--ais", "--ode", "--nats", "--text-decoder", "--text_decoder")
 
 
 class HelpHighlighter(RegexHighlighter):
