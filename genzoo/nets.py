@@ -204,7 +204,8 @@ class Field(nn.Module):
         self.image, self.patch = is_image(shape), patch
         own = shape[0] if self.image else math.prod(shape)
         self.shape = None if outputs else shape
-        self.sizes = pyramid(folded(shape, patch)) if self.image else [(1, 1)] * 2
+        shape = folded(shape, patch)
+        self.sizes = pyramid(shape) if self.image else [(1, 1)] * 2
         self.stem = layer(self.image, (inputs or own) * patch**2, width)
         self.position = nn.Parameter(0.1 * torch.randn(1, width, *self.sizes[0])) if self.image else 0.0
         self.down = nn.ModuleList(self.stage(width, width, embedding, depth, dropout) for _ in self.sizes)
