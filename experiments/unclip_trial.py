@@ -35,6 +35,8 @@ VARIANTS = {  # name: (stage, changes of the model, changes of the training)
     "autoregressive-large": ("autoregressive", {"event_shape": [48], "width": 64, "depth": 3}, {}),
     "decoder": ("decoder", {}, {}),
     "decoder-64": ("decoder", {"width": 64}, {}),
+    "decoder-v": ("decoder", {"spread": 1.0}, {}),
+    "decoder-half": ("decoder", {"spread": 0.5}, {}),
     "decoder-patch4": ("decoder", {"patch": 4, "width": 128}, {}),
     "text_decoder": ("text_decoder", {}, {}),
 }
