@@ -12,15 +12,15 @@ import yaml
 
 import genzoo
 from genzoo import Autoregressive, Diffusion, grid
-from genzoo.data.captions import LENGTH, VOCABULARY, Captioned, caption, tokenise
-from genzoo.data.scenes import Kind, Meaning, arrange, render
+from genzoo.data.captions import LENGTH, VOCABULARY, caption, tokenise
+from genzoo.data.scenes import Kind, Meaning, Scene, arrange, is_held_out
 from genzoo.errors import InputError
 from genzoo.families.diffusion import alpha, ancestral, ddim, sigma
 from genzoo.unclip import CLIP, PCA, Components, UnCLIP, slerp
 from genzoo.unclip.clip import CAP, contrastive, same
 from genzoo.unclip.measures import accuracy
 from genzoo.unclip.prior import best_of
-from genzoo.unclip.training import reword, train_unclip
+from genzoo.unclip.training import Twins, reword, train_unclip, twins
 
 DIMS = 12
 
@@ -278,21 +278,19 @@ KINDS = [Meaning((Kind("large", colour, "square"),), place, "white")
          for colour in ("red", "green", "blue") for place in ("left", "right", "top", "bottom")]  # fmt: skip
 
 
-def some_scenes(n: int) -> Captioned:
+def some_scenes(n: int) -> list[Scene]:
     """Large squares of three colours at four places."""
     rng = random.Random(0)
-    scenes = [arrange(KINDS[i % len(KINDS)], rng) for i in range(n)]
-    captions = [caption(scene.meaning, rng) for scene in scenes]
-    return Captioned(render(scenes, torch.Generator().manual_seed(0)), tokenise(captions), captions, scenes)
+    return [arrange(KINDS[i % len(KINDS)], rng) for i in range(n)]
 
 
 @pytest.mark.slow
 def test_the_chain_in_miniature_shows_what_is_asked_for(tmp_path):
     """CLIP, both priors and the decoder, trained one after the other in seconds; resumed, refused, loaded."""
-    recipe, out, data = tmp_path / "tiny.yaml", tmp_path / "run", some_scenes(600)
+    recipe, out, scenes = tmp_path / "tiny.yaml", tmp_path / "run", some_scenes(600)
     recipe.write_text(yaml.safe_dump(TINY))
     told = []
-    model = train_unclip(out, recipe=recipe, data=data, wordings=3, progress=lambda *news: told.append(news))
+    model = train_unclip(out, recipe=recipe, scenes=scenes, wordings=3, progress=lambda *news: told.append(news))
     assert [stage for stage, _ in itertools.groupby(text.split()[0] for *_, text in told)] == [
         "clip", "prior", "autoregressive", "decoder",
     ]  # fmt: skip
@@ -304,12 +302,12 @@ def test_the_chain_in_miniature_shows_what_is_asked_for(tmp_path):
         assert min(shown["colour"], shown["place"]) > 0.85
 
     before = json.loads((out / "stages.json").read_text())
-    again = train_unclip(out, recipe=recipe, data=data, wordings=3)
+    again = train_unclip(out, recipe=recipe, scenes=scenes, wordings=3)
     assert json.loads((out / "stages.json").read_text()) == before
     for name, value in again.state_dict().items():
         torch.testing.assert_close(value, model.state_dict()[name], rtol=0, atol=0)
     with pytest.raises(InputError, match="another prior"):
-        train_unclip(out, recipe=recipe, data=data, wordings=3, steps={"prior": 7})
+        train_unclip(out, recipe=recipe, scenes=scenes, wordings=3, steps={"prior": 7})
 
 
 def test_a_stage_that_does_not_exist_is_named(tmp_path):
@@ -321,3 +319,26 @@ def test_every_scene_gets_its_wordings():
     tokens = reword(some_scenes(5), wordings=4, seed=0)
     assert tokens.shape == (5, 4, LENGTH)
     assert math.prod(tokens[0].unique(dim=0).shape) > LENGTH
+
+
+def test_twins_differ_in_one_attribute_and_meet_in_every_batch():
+    scenes = twins(400, seed=0)
+    assert len(scenes) == 400
+    for one, other in zip(scenes[::2], scenes[1::2], strict=True):
+        assert one.meaning != other.meaning
+        assert not is_held_out(other.meaning)
+        swapped = other.meaning.things == one.meaning.things[::-1]
+        assert swapped or difference(one.meaning, other.meaning) == 1
+    batch, _ = Twins(torch.arange(10), torch.arange(20).view(10, 2)).__getitems__([4, 7, 0, 1])
+    assert batch.tolist() == [4, 7, 5, 6]
+
+
+def difference(one: Meaning, other: Meaning) -> int:
+    """In how many attributes two meanings differ."""
+    looks = [(kind.size, kind.colour, kind.shape) for meaning in (one, other) for kind in meaning.things]
+    half = len(looks) // 2
+    pairs = [
+        *zip(looks[:half], looks[half:], strict=True),
+        ((one.layout, one.background), (other.layout, other.background)),
+    ]
+    return sum(a != b for pair in pairs for a, b in zip(*pair, strict=True))

@@ -37,15 +37,6 @@ class Split(Dataset):
         return type(self)(self.x.to(device), None if self.c is None else self.c.to(device))
 
 
-class Worded(Split):
-    """Events of which several things may be said, ``c`` (n, k, ...): each time, one of the k is drawn afresh."""
-
-    def __getitem__(self, i) -> tuple[Tensor, Tensor]:
-        i = torch.as_tensor(i, device=self.x.device)
-        assert self.c is not None
-        return self.x[i], self.c[i, torch.randint(self.c.shape[1], i.shape, device=i.device)]
-
-
 @dataclass(frozen=True)
 class DataSet:
     """A data set with its three splits and a statement of what its numbers mean.

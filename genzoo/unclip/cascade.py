@@ -17,6 +17,7 @@ Reference: Ramesh et al. 2022, *Hierarchical text-conditional image generation w
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -83,7 +84,7 @@ class UnCLIP(GenerativeModel):
     ) -> Tensor:
         """Image embeddings ``(n, dims)`` from the prior, each the best of ``candidates`` for its row of tokens."""
         guidance = self.prior_guidance if guidance is None else guidance
-        options = {} if guidance == 1.0 else {"guidance": guidance}
+        options: dict[str, Any] = {} if guidance == 1.0 else {"guidance": guidance}
         if c is None:
             return self.prior.sample(n, **options)
         k = candidates or self.candidates
@@ -112,7 +113,8 @@ class UnCLIP(GenerativeModel):
     @torch.no_grad()
     def put_together(self, z: Tensor, noise: Tensor, eta: float = 0.0, guidance: float = 1.0) -> Tensor:
         """Images ``(n, *event_shape)`` from embeddings and noise by DDIM; the inverse of `take_apart` for ``eta`` = 0."""
-        times = torch.linspace(*self.decoder.snr, 2 * self.decoder.steps + 1, device=noise.device)
+        least, most = self.decoder.snr
+        times = torch.linspace(least, most, 2 * self.decoder.steps + 1, device=noise.device)
         return ddim(self.decoder.denoiser(z, guidance), noise, times, eta=eta)
 
     def vary(self, x: Tensor, n: int = 1, eta: float = 1.0, guidance: float = 1.0) -> Tensor:

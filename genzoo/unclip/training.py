@@ -14,8 +14,8 @@ stopped. In the end ``folder/model`` holds the whole, ``folder/other`` the whole
 import csv
 import json
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,15 @@ from torch import Tensor
 
 from genzoo import recipes, store
 from genzoo.callbacks import Report
-from genzoo.data.captions import VOCABULARY, Captioned, caption, captioned, leave_out, tokenise
-from genzoo.data.dataset import DataSet, Split, Worded
+from genzoo.data.captions import VOCABULARY, caption, leave_out, tokenise
+from genzoo.data.dataset import DataSet, Split
+from genzoo.data.scenes import Scene, arrange, draw, is_held_out, render
 from genzoo.errors import InputError, nearest
 from genzoo.families.diffusion import Diffusion
 from genzoo.training import Fitted, check_settings, fit
 from genzoo.unclip.cascade import UnCLIP, stretch
 from genzoo.unclip.clip import CLIP
+from genzoo.unclip.measures import alternatives
 from genzoo.unclip.prior import Components
 
 STAGES = {  # and the class that each trains
@@ -55,7 +57,7 @@ def train_unclip(
     wordings: int = 8,
     text_decoder: bool = False,
     progress: Report | None = None,
-    data: Captioned | None = None,
+    scenes: Sequence[Scene] | None = None,
 ) -> UnCLIP:
     """Train every stage in ``folder``, or go on where an earlier call stopped, and return the whole.
 
@@ -64,11 +66,11 @@ def train_unclip(
         budget: "full" or "quick": which of the recipes ``unclip-*.yaml``.
         recipe: another recipe file, with an entry for each of `STAGES`.
         steps: steps of single stages, before the recipe's.
-        pictures: scenes to train on; see `genzoo.data.captions.captioned`.
+        pictures: how many to train on, of scenes in pairs; see `twin`.
         wordings: captions of each.
         text_decoder: train a decoder on text embeddings as well.
         progress: called with (steps done, steps in all, the stage and its loss) a few times a second.
-        data: pictures to train on in place of those.
+        scenes: scenes to train on in place of those.
 
     Raises:
         InputError: ``folder`` holds a training with another plan, or the recipe is none.
@@ -76,28 +78,27 @@ def train_unclip(
     """
     stages = Stages(Path(folder), seed, _plans(budget, recipe, steps or {}), progress)
     stages.keep_plan({"seed": seed, "pictures": pictures, "wordings": wordings})
-    data = data or captioned(pictures, seed)
-    tokens = reword(data, wordings, seed)
+    scenes = scenes or twins(pictures, seed)
+    images, tokens = render(scenes, torch.Generator().manual_seed(seed)), reword(scenes, wordings, seed)
 
-    clip = stages.build(
-        "clip", event_shape=data.images.shape[1:], condition=tokens.shape[-1], vocabulary=len(VOCABULARY)
-    )
-    stages.train("clip", clip, pairs(data.images, tokens))
-    z = embed(clip, clip.embed_images, data.images)
+    image, length = images.shape[1:], tokens.shape[-1]
+
+    clip = stages.build("clip", event_shape=image, condition=length, vocabulary=len(VOCABULARY))
+    stages.train("clip", clip, pairs(images, tokens, Twins))
+    z = embed(clip, clip.embed_images, images)
     texts = embed(clip, clip.embed_texts, tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
-    space = {"event_shape": z.shape[1:], "condition": clip.dims}
 
-    prior = stages.build("prior", **space)
-    stages.train("prior", prior, pairs(z, texts))
+    prior = stages.build("prior", event_shape=z.shape[1:], condition=clip.dims)
+    stages.train("prior", prior, pairs(z, texts, Worded))
     other = Components(z.shape[1:], stages.build("autoregressive", condition=clip.dims))
     other.pca.fit(z)
-    stages.train("autoregressive", other.codes, pairs(other.encode(z), texts, other.codes.levels))
+    stages.train("autoregressive", other.codes, pairs(other.encode(z), texts, Worded, other.codes.levels))
 
-    decoder = stages.build("decoder", event_shape=data.images.shape[1:], condition=clip.dims)
-    stages.train("decoder", decoder, pairs(data.images, z))
+    decoder = stages.build("decoder", event_shape=image, condition=clip.dims)
+    stages.train("decoder", decoder, pairs(images, z))
     if text_decoder:
-        model = stages.build("text_decoder", event_shape=data.images.shape[1:], condition=clip.dims)
-        stages.train("text_decoder", model, pairs(data.images, texts))
+        model = stages.build("text_decoder", event_shape=image, condition=clip.dims)
+        stages.train("text_decoder", model, pairs(images, texts, Worded))
     return stages.assemble(clip, prior, other, decoder, z)
 
 
@@ -178,18 +179,61 @@ def _plans(budget: str, recipe: str | Path | None, steps: Mapping[str, int]) -> 
     return plans
 
 
-def reword(data: Captioned, wordings: int, seed: int) -> Tensor:
+# ------------------------------------------------------------------------------------------------------------ the data
+
+
+def twins(n: int, seed: int) -> list[Scene]:
+    """About ``n`` random scenes in pairs, 2k and 2k + 1: one, and its `twin`."""
+    rng = random.Random(seed)
+    return [each for scene in draw((n + 1) // 2, rng) for each in (scene, twin(scene, rng))]
+
+
+def twin(scene: Scene, rng: random.Random) -> Scene:
+    """A scene that differs in one attribute; of two things, half the time, in which is which ("a left of b", "b left of a").
+
+    Side by side in a batch, twins are the hardest negatives of one another. Of scenes drawn at random hardly two differ in
+    nothing but what stands where, so CLIP need not learn it, and no decoder can draw what the embedding does not hold. (The
+    paper's own unCLIP binds attributes to things badly for that reason, section 7; the remedy is of Yuksekgonul et al. 2023.)
+    """
+    meaning = scene.meaning
+    while True:
+        if len(meaning.things) == 2 and rng.random() < 0.5:
+            other = replace(meaning, things=meaning.things[::-1])
+        else:
+            _, options = rng.choice(alternatives(meaning))
+            other = rng.choice([option for option in options if option != meaning])
+        if not is_held_out(other) and len({kind.colour for kind in other.things}) == len(other.things):
+            return arrange(other, rng)
+
+
+def reword(scenes: Sequence[Scene], wordings: int, seed: int) -> Tensor:
     """Tokens ``(n, wordings, LENGTH)`` of that many captions of each scene, every one leaving out what it likes."""
     rng = random.Random(seed)
-    captions = [caption(leave_out(scene.meaning, rng), rng) for scene in data.scenes for _ in range(wordings)]
+    captions = [caption(leave_out(scene.meaning, rng), rng) for scene in scenes for _ in range(wordings)]
     return tokenise(captions).unflatten(0, (-1, wordings))
 
 
-def pairs(x: Tensor, c: Tensor, levels: int = 0) -> DataSet:
-    """Events and what goes with each, ``c`` (n, width), or (n, k, width) where one of k is drawn each time; all to train on."""
-    split = Worded if c.dim() == 3 else Split
+def pairs(x: Tensor, c: Tensor, split: type[Split] = Split, levels: int = 0) -> DataSet:
+    """Events, and what goes with each, as a data set that is all for training."""
     none = Split(x[:0], c.flatten(0, -2)[:0])
     return DataSet("scenes", split(x, c), none, none, levels=levels, condition=c.shape[-1])
+
+
+class Worded(Split):
+    """Events of which several things may be said, ``c`` (n, k, ...): each time, one of the k is drawn afresh."""
+
+    def __getitem__(self, i) -> tuple[Tensor, Tensor]:
+        i = torch.as_tensor(i, device=self.x.device)
+        assert self.c is not None
+        return self.x[i], self.c[i, torch.randint(self.c.shape[1], i.shape, device=i.device)]
+
+
+class Twins(Worded):
+    """Events in pairs, 2k and 2k + 1, which always come into a batch together."""
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        one = torch.as_tensor(indices[: (len(indices) + 1) // 2], device=self.x.device)
+        return self[torch.cat([one, (one ^ 1).clamp(max=len(self) - 1)])]
 
 
 @torch.no_grad()
