@@ -233,3 +233,14 @@ def test_weights_that_are_missing_or_of_something_else_are_named(tmp_path, monke
     genzoo.save(genzoo.Diffusion((2,), width=8), tmp_path / "other")
     with pytest.raises(genzoo.errors.InputError, match="holds a Diffusion: expected an unCLIP"):
         shipped.pretrained(tmp_path / "other")
+
+
+def test_a_model_of_captions_writes_text(tmp_path, capsys):
+    model = genzoo.Autoregressive((LENGTH,), levels=len(VOCABULARY), width=8, depth=1, ordered=False)
+    genzoo.save(model, tmp_path / "run" / "model")
+    (tmp_path / "run" / "config.yaml").write_text("{data: captions}")
+    (tmp_path / "run" / "row.json").write_text("{}")
+    assert main(["sample", "run", "--n", "12"]) == 0
+    assert "are grammatical" in capsys.readouterr().out
+    lines = Path("samples.txt").read_text().splitlines()
+    assert len(lines) == 12 and all(set(line.split()) <= set(VOCABULARY) for line in lines)
