@@ -92,7 +92,7 @@ def fit(
     rounds = Rounds.plan(len(data.train), batch_size, steps, check_every)
     clock = Clock()
     with _kept(folder) as kept, quiet():
-        best, last = _checkpoints(kept, monitor, rounds, after_validation=len(data.validation) > 0)
+        best, last = _checkpoints(kept, monitor, rounds)
         callbacks = [clock, *_guards(monitor, patience, ema), *([best] if best else []), last]
         if progress is not None:
             callbacks.append(Progress(progress, rounds.steps))
@@ -193,15 +193,13 @@ def _guards(monitor: str | None, patience: int, ema: float) -> list[L.Callback]:
     return [callback for callback in (Guard(), RandomState(), averages, stopping) if callback is not None]
 
 
-def _checkpoints(
-    folder: Path, monitor: str | None, rounds: Rounds, after_validation: bool
-) -> tuple[ModelCheckpoint | None, ModelCheckpoint]:
+def _checkpoints(folder: Path, monitor: str | None, rounds: Rounds) -> tuple[ModelCheckpoint | None, ModelCheckpoint]:
     """Best by ``monitor``, and the last; in this order, so that the last knows the best of its own round."""
     common: dict[str, Any] = {
         "dirpath": folder,
         "every_n_epochs": rounds.every,
         "enable_version_counter": False,
-        "save_on_train_epoch_end": not after_validation,
+        "save_on_train_epoch_end": False,
     }
     best = ModelCheckpoint(filename="best", monitor=monitor, **common) if monitor else None
     return best, ModelCheckpoint(filename="last", **common)
@@ -285,7 +283,6 @@ CHATTER = (
     ".*Experiment logs directory",
     ".*LeafSpec",
     ".*isinstance.treespec",
-    ".*Total length of `DataLoader` across ranks is zero",
 )
 
 

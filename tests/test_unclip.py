@@ -310,6 +310,31 @@ def test_the_chain_in_miniature_shows_what_is_asked_for(tmp_path):
         train_unclip(out, recipe=recipe, scenes=scenes, wordings=3, steps={"prior": 7})
 
 
+class Interruption(Exception):
+    """Stands for Ctrl-C."""
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatch):
+    """Whether CLIP's stage or the decoder's is interrupted; earlier stages are not trained again."""
+    few = {"steps": 6, "batch_size": 16, "check_every": 2}
+    recipe, scenes = tmp_path / "few.yaml", some_scenes(32)
+    recipe.write_text(yaml.safe_dump({stage: {**plan, "train": few} for stage, plan in TINY.items()}))
+    monkeypatch.setattr("genzoo.callbacks.Progress.__init__.__defaults__", (0.0,))  # report every step
+    whole = train_unclip(tmp_path / "whole", recipe=recipe, scenes=scenes)
+
+    for stage in ("clip", "decoder"):
+
+        def interrupt(done: int, total: int, text: str, stage: str = stage) -> None:
+            if text.startswith(stage) and done >= 5:
+                raise Interruption
+
+        with pytest.raises(Interruption):
+            train_unclip(tmp_path / "resumed", recipe=recipe, scenes=scenes, progress=interrupt)
+    resumed = train_unclip(tmp_path / "resumed", recipe=recipe, scenes=scenes)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
 def test_a_stage_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(InputError, match="Did you mean 'decoder'"):
         train_unclip(tmp_path, steps={"decodr": 3})

@@ -134,6 +134,7 @@ class Stages:
     def train(self, stage: str, model: Any, data: DataSet) -> None:
         """Fit ``model`` in place, or fill it with the weights of the stage if that is finished."""
         folder = self.folder / stage
+        model.monitor = None  # it keeps its last weights: none of these stages has much to learn by heart
         if not (folder / "model" / store.CONFIG).is_file():
             fitted = fit(model, data, folder, seed=self.seed, progress=self._named(stage), **self.plans[stage]["train"])
             self._log(stage, fitted)
@@ -214,9 +215,9 @@ def reword(scenes: Sequence[Scene], wordings: int, seed: int) -> Tensor:
 
 
 def pairs(x: Tensor, c: Tensor, split: type[Split] = Split, levels: int = 0) -> DataSet:
-    """Events, and what goes with each, as a data set that is all for training."""
-    none = Split(x[:0], c.flatten(0, -2)[:0])
-    return DataSet("scenes", split(x, c), none, none, levels=levels, condition=c.shape[-1])
+    """Events, and what goes with each, as a data set that is for training (the loop wants one event to validate on)."""
+    one = Split(x[:1], c.flatten(0, -2)[:1])
+    return DataSet("scenes", split(x, c), one, one, levels=levels, condition=c.shape[-1])
 
 
 class Worded(Split):
