@@ -12,6 +12,7 @@ import yaml
 
 import genzoo
 from genzoo import Autoregressive, Diffusion, grid
+from genzoo.cli import main
 from genzoo.data.captions import LENGTH, VOCABULARY, caption, tokenise
 from genzoo.data.scenes import Kind, Meaning, Scene, arrange, is_held_out
 from genzoo.errors import InputError
@@ -367,3 +368,33 @@ def difference(one: Meaning, other: Meaning) -> int:
         ((one.layout, one.background), (other.layout, other.background)),
     ]
     return sum(a != b for pair in pairs for a, b in zip(*pair, strict=True))
+
+
+# ------------------------------------------------------------------------------------------------------ the command line
+
+
+def test_the_command_line_trains_what_the_recipe_says_and_then_measures(tmp_path, capsys):
+    few = {"steps": 2, "batch_size": 8}
+    recipe = tmp_path / "few.yaml"
+    recipe.write_text(yaml.safe_dump({stage: {**plan, "train": few} for stage, plan in TINY.items()}))
+    options = ["--recipe", str(recipe), "--pictures", "24", "--decoder_steps", "3", "--prompts", "8"]
+    assert main(["train", "unclip", *options, "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert "held out, two things" in said
+    assert json.loads((tmp_path / "run" / "stages.json").read_text())["decoder"]["steps"] >= 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("unclip --picturs 3", "Did you mean '--pictures'?"),
+        ("unclip --pictures 0", "--pictures must be at least 1, got 0."),
+        ("unclip --budget fast", "There is no budget 'fast'."),
+        ("unclp", "Did you mean 'unclip'?"),
+    ],
+)
+def test_a_mistyped_training_is_explained(arguments, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *arguments.split()]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
