@@ -60,6 +60,30 @@ class DiscretisedLogisticMixture(Distribution):
         return (self.logits.softmax(-1) * self.loc.clamp(-1, 1)).sum(-1)
 
 
+class LevelCategorical(Distribution):
+    """A categorical over the L bins of `genzoo.grid`: a pmf for levels *without* an order, such as words.
+
+    `log_prob` is the pmf divided by the bin width, as it is for `DiscretisedLogisticMixture`.
+
+    Args:
+        logits: ``(..., L)``.
+    """
+
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012
+
+    def __init__(self, logits: Tensor):
+        self.logits, self.levels = logits, logits.shape[-1]
+        super().__init__(logits.shape[:-1], validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        log_pmf, level = self.logits.log_softmax(-1), grid.to_level(value, self.levels)
+        log_pmf = log_pmf.expand(*level.shape, -1).gather(-1, level.unsqueeze(-1)).squeeze(-1)
+        return log_pmf - math.log(grid.bin_width(self.levels))
+
+    def sample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
+        return grid.to_grid(Categorical(logits=self.logits).sample(sample_shape), self.levels).to(self.logits)
+
+
 class SmoothedBoxMixture(Distribution):
     r"""A mixture of K uniform densities with soft edges: of *real* values, from a bell to a plateau with steep sides.
 
@@ -127,8 +151,10 @@ def _log_sigmoid_difference(upper: Tensor, lower: Tensor, between: Tensor) -> Te
     return F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-between))
 
 
-def parameters_of(components: int, levels: int) -> int:
+def parameters_of(components: int, levels: int, ordered: bool = True) -> int:
     """How many raw numbers `feature_mixture` reads for a feature."""
+    if levels and not ordered:
+        return levels
     return (3 if levels else 4) * components
 
 
@@ -142,16 +168,19 @@ def tiles(components: int) -> Tensor:
     return torch.cat([torch.zeros(components), (edges[1:] + edges[:-1]) / 2, width + 2 - math.log(8), width + 2])
 
 
-def feature_mixture(raw: Tensor, levels: int) -> Distribution:
+def feature_mixture(raw: Tensor, levels: int, ordered: bool = True) -> Distribution:
     """The distribution of single features whose raw parameters a network gives.
 
     Args:
         raw: ``(..., P K)``: logits, means, log-scales, and for real-valued data log-widths, of K components.
         levels: grey levels of the data; 0 for real-valued data, modelled by a mixture of K smoothed boxes.
+        ordered: whether levels have an order; if not, raw numbers are the logits of a categorical over them.
 
     Returns:
         a distribution with batch shape ``(...)``.
     """
+    if levels and not ordered:
+        return LevelCategorical(raw)
     if levels:
         logits, loc, log_scale = raw.chunk(3, -1)
         return DiscretisedLogisticMixture(logits, loc, (log_scale - 2).clamp(-7, 3), levels)

@@ -46,7 +46,53 @@ class Latent(StrEnum):
     NONE = "none"  # nothing in the model represents an event as a whole; both raise NotImplementedError
 
 
-class GenerativeModel(L.LightningModule, ABC):
+class Trainable(L.LightningModule):
+    """What `genzoo.fit` trains and `genzoo.save` keeps: one optimiser, and a constructor whose signature is the configuration.
+
+    Every argument of the constructor is kept, unmodified, as an attribute of its name. Among them, or set by the class, is
+    what data it is for.
+    """
+
+    event_shape: tuple[int, ...]
+    condition: int
+    levels: int = 0
+    lr: float
+    likelihood: Likelihood = Likelihood.NONE
+    monitor: str | None = None  # what validation chooses the best weights by; None: nothing there to choose by
+    weight_decay = 1e-2
+    usage = "x = model.sample(16)"  # the line of the model card that shows what the model is for
+
+    def validation_step(self, batch, batch_idx: int) -> None:
+        """Logs what `monitor` names; here, nothing."""
+
+    def configure_optimizers(self):
+        return self.optimiser(self.parameters())
+
+    def optimiser(
+        self, parameters, lr: float | None = None, betas: tuple[float, float] = (0.9, 0.99)
+    ) -> dict[str, Any]:
+        """AdamW with linear warm-up over 2 % of the run and cosine decay to zero: the zoo's one schedule."""
+        adam = torch.optim.AdamW(parameters, lr or self.lr, betas, weight_decay=self.weight_decay)
+        steps = self.trainer.estimated_stepping_batches if self._trainer else 1
+        schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: warmup_cosine(step, int(steps)))
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def config(self) -> dict[str, Any]:
+        """``{"family": ..., "arguments": ...}`` in plain values, nested models included: enough to rebuild the model."""
+        names = list(inspect.signature(type(self)).parameters)
+        values = {name: getattr(self, name) for name in names}
+        arguments = {k: v.config() if isinstance(v, Trainable) else _plain(v) for k, v in values.items()}
+        return {"family": type(self).__name__, "arguments": arguments}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["genzoo"] = self.config()
+
+    def facts(self) -> dict[str, str]:
+        """What the model card says of any model of this kind."""
+        return {}
+
+
+class GenerativeModel(Trainable, ABC):
     """A conditional distribution p(x | c) over real tensors of shape ``event_shape``.
 
     Args:
@@ -66,9 +112,8 @@ class GenerativeModel(L.LightningModule, ABC):
     likelihood: Likelihood = Likelihood.EXACT
     latent: Latent = Latent.NONE
     latent_shape: tuple[int, ...] | None = None
-    monitor: str | None = "val_nats"  # what validation chooses the best weights by; None: nothing there to choose by
+    monitor: str | None = "val_nats"
     drop_condition = 0.1
-    weight_decay = 1e-2
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3):
         super().__init__()
@@ -166,34 +211,19 @@ class GenerativeModel(L.LightningModule, ABC):
                              f"but the data has events of shape {tuple(x.shape[1:])}.")  # fmt: skip
         return x, c if self.condition else None
 
-    def configure_optimizers(self):
-        return self.optimiser(self.parameters())
-
-    def optimiser(
-        self, parameters, lr: float | None = None, betas: tuple[float, float] = (0.9, 0.99)
-    ) -> dict[str, Any]:
-        """AdamW with linear warm-up over 2 % of the run and cosine decay to zero: the zoo's one schedule."""
-        adam = torch.optim.AdamW(parameters, lr or self.lr, betas, weight_decay=self.weight_decay)
-        steps = self.trainer.estimated_stepping_batches if self._trainer else 1
-        schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: warmup_cosine(step, int(steps)))
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
     # ----------------------------------------------------------------------------------------------- the bookkeeping
-
-    def config(self) -> dict[str, Any]:
-        """``{"family": ..., "arguments": ...}`` in plain values, nested models included: enough to rebuild the model."""
-        names = list(inspect.signature(type(self)).parameters)
-        values = {name: getattr(self, name) for name in names}
-        arguments = {k: v.config() if isinstance(v, GenerativeModel) else _plain(v) for k, v in values.items()}
-        return {"family": type(self).__name__, "arguments": arguments}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["genzoo"] = self.config()
 
     @property
     def evaluations_per_sample(self) -> int:
         """Sequential evaluations of the network that one call of `sample` makes, however many samples it draws."""
         return 1
+
+    def facts(self) -> dict[str, str]:
+        return {
+            "events": f"{self.event_shape}, {f'{self.levels} levels' if self.levels else 'real-valued'}",
+            "condition": f"width {self.condition}" if self.condition else "none",
+            "likelihood": f"{self.likelihood.name.lower()} ({self.likelihood.symbol})",
+        }
 
     @property
     def dims(self) -> int:
@@ -215,21 +245,23 @@ def importance_weighted(model: GenerativeModel, x: Tensor, c: Tensor | None, k: 
     return torch.logsumexp(draws, 0) - math.log(k)
 
 
-def slerp(z1: Tensor, z2: Tensor, t: float) -> Tensor:
-    """The point at share ``t`` of the great circle from ``z1`` to ``z2``, both (n, ...).
+def slerp(start: Tensor, end: Tensor, share: Tensor | float) -> Tensor:
+    """Spherical interpolation, row by row: from ``start`` (n, ...) by ``share``, a number or ``(n,)``, of the angle to ``end``.
 
-    It is how Gaussian latents are interpolated (White 2016, *Sampling generative networks*): a straight line between two
-    draws of many dimensions leads through the middle, where no draw ever lies. Where the latents point in the same or in opposite
-    directions there is no one circle, and the way is straight.
+    sin((1 - s) w) / sin(w) start + sin(s w) / sin(w) end, w the angle between them (Shoemake 1985). So Gaussian latents are
+    interpolated (White 2016, *Sampling generative networks*): a straight line between two draws of many dimensions leads through
+    the middle, where no draw ever lies. Where the rows point in the same or in opposite directions there is no one circle, and
+    the way is straight.
     """
-    directions = [torch.nn.functional.normalize(z.flatten(1), dim=1) for z in (z1, z2)]
-    cosine = (directions[0] * directions[1]).sum(1).view(-1, *[1] * (z1.dim() - 1))
-    angle = cosine.clamp(-1, 1).acos()
-    straight = cosine.abs() > 1 - 1e-6
-    share = torch.where(straight, 1.0, angle.sin())
-    return torch.where(
-        straight, torch.lerp(z1, z2, t), ((1 - t) * angle).sin() / share * z1 + (t * angle).sin() / share * z2
-    )
+    a, b = (torch.nn.functional.normalize(each.flatten(1), dim=1) for each in (start, end))
+    angle = 2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1))  # accurate where the cosine is flat
+    share = torch.as_tensor(share, dtype=start.dtype, device=start.device).expand(len(start))
+    share, angle = (each.view(-1, *[1] * (start.dim() - 1)) for each in (share, angle))
+    straight = angle.sin() < 1e-4
+    sine = angle.sin().masked_fill(straight, 1.0)
+    first = torch.where(straight, 1 - share, torch.sin((1 - share) * angle) / sine)
+    second = torch.where(straight, share, torch.sin(share * angle) / sine)
+    return first * start + second * end
 
 
 def forget(c: Tensor | None, share: float) -> Tensor | None:

@@ -4,6 +4,8 @@
 
 Events of shape ``(c, h, w)`` get convolutions, every other shape a multilayer perceptron over the flattened features. Both
 are built from one residual `Block`; the embedding of condition (and time) scales and shifts the features inside each.
+
+An image network may work on ``patch`` x ``patch`` squares of pixels, folded into channels: a quarter of the cost for 2.
 """
 
 import math
@@ -124,13 +126,27 @@ def pyramid(shape: tuple[int, ...]) -> list[tuple[int, int]]:
     return sizes
 
 
+def folded(shape: tuple[int, ...], patch: int) -> tuple[int, ...]:
+    """Shape of an image whose ``patch`` x ``patch`` squares of pixels are folded into channels; 1 leaves any event as it is.
+
+    Raises:
+        ValueError: the event is no image, or does not divide into such squares.
+    """
+    if patch == 1:
+        return shape
+    if not is_image(shape) or patch < 1 or shape[1] % patch or shape[2] % patch:
+        raise ValueError(f"Events of shape {shape} cannot be cut into squares of patch={patch} pixels a side.")
+    return (shape[0] * patch**2, shape[1] // patch, shape[2] // patch)
+
+
 class Encoder(nn.Module):
     """Event ``(n, *shape)`` and embedding ``(n, embedding)`` to a vector ``(n, out)``."""
 
     def __init__(self, shape: tuple[int, ...], out: int, embedding: int, width: int = 64, depth: int = 1,
-                 dropout: float = 0.0, norm: bool = False):  # fmt: skip
+                 dropout: float = 0.0, norm: bool = False, patch: int = 1):  # fmt: skip
         super().__init__()
-        self.image = is_image(shape)
+        self.image, self.patch = is_image(shape), patch
+        shape = folded(shape, patch)
         sizes = pyramid(shape) if self.image else [(1, 1)] * 2
         self.stem = layer(self.image, shape[0] if self.image else math.prod(shape), width)
         self.blocks = nn.ModuleList(
@@ -144,7 +160,7 @@ class Encoder(nn.Module):
 
     def features(self, x: Tensor, e: Tensor) -> Tensor:
         """What the linear head reads: ``(n, width)``, on images ``(n, width x positions of the coarsest scale)``."""
-        h = self.stem(x if self.image else x.flatten(1))
+        h = self.stem(F.pixel_unshuffle(x, self.patch) if self.image else x.flatten(1))
         for scale, blocks in enumerate(self.blocks):
             if self.image and scale:
                 h = F.avg_pool2d(h, 2, ceil_mode=True)
@@ -187,18 +203,19 @@ class Field(nn.Module):
     """
 
     def __init__(self, shape: tuple[int, ...], embedding: int, width: int = 64, depth: int = 1, dropout: float = 0.0,
-                 inputs: int | None = None, outputs: int | None = None):  # fmt: skip
+                 inputs: int | None = None, outputs: int | None = None, patch: int = 1):  # fmt: skip
         super().__init__()
-        self.image = is_image(shape)
+        self.image, self.patch = is_image(shape), patch
         own = shape[0] if self.image else math.prod(shape)
         self.shape = None if outputs else shape
+        shape = folded(shape, patch)
         self.sizes = pyramid(shape) if self.image else [(1, 1)] * 2
-        self.stem = layer(self.image, inputs or own, width)
+        self.stem = layer(self.image, (inputs or own) * patch**2, width)
         self.position = nn.Parameter(0.1 * torch.randn(1, width, *self.sizes[0])) if self.image else 0.0
         self.down = nn.ModuleList(self.stage(width, width, embedding, depth, dropout) for _ in self.sizes)
         self.up = nn.ModuleList(self.stage(2 * width, width, embedding, depth, dropout) for _ in self.sizes)
         self.norm = nn.GroupNorm(groups(width), width)
-        self.head = layer(self.image, width, outputs or own)
+        self.head = layer(self.image, width, (outputs or own) * patch**2)
         nn.init.zeros_(self.head.weight)
 
     def stage(self, width_in: int, width: int, embedding: int, depth: int, dropout: float) -> nn.ModuleList:
@@ -207,7 +224,7 @@ class Field(nn.Module):
 
     def scales(self, x: Tensor, e: Tensor) -> list[Tensor]:
         """Activations at the end of each scale on the way down, from the finest ``(n, width, h, w)`` to the coarsest."""
-        h = self.stem(x if self.image else x.flatten(1)) + self.position
+        h = self.stem(F.pixel_unshuffle(x, self.patch) if self.image else x.flatten(1)) + self.position
         found = []
         for size, blocks in zip(self.sizes, self.down, strict=True):
             h = F.avg_pool2d(h, 2, ceil_mode=True) if self.image and h.shape[2:] != size else h
@@ -225,4 +242,5 @@ class Field(nn.Module):
             for block in blocks:  # type: ignore[union-attr]
                 h = block(h, e)
         h = self.head(F.silu(self.norm(h)))
-        return h.view(len(x), *self.shape) if self.shape else h
+        h = F.pixel_shuffle(h, self.patch) if self.image else h
+        return h.reshape(len(x), *self.shape) if self.shape else h

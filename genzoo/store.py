@@ -23,24 +23,27 @@ from safetensors.torch import load_file, save_file
 
 from genzoo import __version__, families
 from genzoo.errors import InputError, nearest
-from genzoo.model import GenerativeModel
+from genzoo.model import Trainable
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
-Families = Sequence[type[GenerativeModel]]
+Families = Sequence[type[Trainable]]
 
 
-def save(model: GenerativeModel, folder: str | Path, card: Mapping[str, Any] | None = None) -> Path:
+def save(model: Trainable, folder: str | Path, card: Mapping[str, Any] | None = None, half: bool = False) -> Path:
     """Write ``model`` to ``folder`` (made if need be) and return it; other files there stay.
 
     Args:
         card: facts for the model card beside what the model knows itself, such as ``{"data": "digits", "seed": 0}``.
+        half: keep the weights in 16 bits (float16, 3 decimal digits) instead of 32; `load` gives 32 again.
 
     Every file is written whole or not at all, weights first, so that an interruption leaves no broken model behind.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    if half:
+        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     config = {"genzoo": __version__, **model.config()}
     with whole(folder / WEIGHTS) as path:
         try:
@@ -54,12 +57,12 @@ def save(model: GenerativeModel, folder: str | Path, card: Mapping[str, Any] | N
     return folder
 
 
-def load(path: str | Path, families: Families | None = None) -> GenerativeModel:
+def load(path: str | Path, families: Families | None = None) -> Any:
     """Rebuild a model, nested ones included, from what is on disk alone, ready to use (in evaluation mode, on the CPU).
 
     Args:
         path: a folder written by `save`, a run's folder that holds one, or a Lightning checkpoint (``.ckpt``).
-        families: the classes that may be built; `genzoo.FAMILIES` and its hybrids by default.
+        families: the classes that may be built; by default `genzoo.FAMILIES`, their hybrids and the parts of `genzoo.unclip`.
 
     Raises:
         InputError: a file is missing, empty or corrupt, names a family or an argument that does not exist, or holds
@@ -72,7 +75,7 @@ def load(path: str | Path, families: Families | None = None) -> GenerativeModel:
     return model.eval()
 
 
-def build(config: Any, families: Families | None = None, path: str | Path = "this configuration") -> GenerativeModel:
+def build(config: Any, families: Families | None = None, path: str | Path = "this configuration") -> Any:
     """A new, untrained model from ``{"family": ..., "arguments": {...}}``, whose values may be such mappings again.
 
     Raises:
@@ -80,7 +83,7 @@ def build(config: Any, families: Families | None = None, path: str | Path = "thi
     """
     if not isinstance(config, Mapping) or not isinstance(config.get("arguments"), Mapping) or "family" not in config:
         raise InputError(f"Cannot build a model from {path}: expected a mapping with the keys family and arguments.")
-    family = named(str(config["family"]), families)
+    family = named(str(config["family"]), families or _all())
     parameters = inspect.signature(family).parameters
     arguments = {}
     for name, value in config["arguments"].items():
@@ -95,7 +98,13 @@ def build(config: Any, families: Families | None = None, path: str | Path = "thi
         raise InputError(f"{family.__name__} cannot be built from {path}: {error}") from error
 
 
-def named(name: str, among: Families | None = None) -> type[GenerativeModel]:
+def _all() -> Families:
+    from genzoo.unclip import PARTS  # here, because they are built from the families and loaded by this module
+
+    return (*families.FAMILIES, *families.HYBRIDS, *PARTS)
+
+
+def named(name: str, among: Families | None = None) -> Any:
     """The family called ``name``, in whatever case it is written; raises `InputError` with the nearest one."""
     known = {family.__name__.lower(): family for family in (among or (*families.FAMILIES, *families.HYBRIDS))}
     if name.lower() not in known:
@@ -152,7 +161,7 @@ def _read_checkpoint(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
         raise InputError(f"{path} is {state(path)}: expected a Lightning checkpoint of a genzoo model.") from error
 
 
-def _fill(model: GenerativeModel, weights: dict[str, torch.Tensor], path: Path) -> None:
+def _fill(model: Trainable, weights: dict[str, torch.Tensor], path: Path) -> None:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -176,14 +185,12 @@ def _typed(value: Any, parameter: inspect.Parameter) -> Any:
 # --------------------------------------------------------------------------------------------------------------- card
 
 
-def _card(model: GenerativeModel, facts: Mapping[str, Any]) -> str:
+def _card(model: Trainable, facts: Mapping[str, Any]) -> str:
     """The model card: YAML front matter for the Hub, a table of facts, and how to load the model."""
-    name, claim = type(model).__name__, model.likelihood
+    name = type(model).__name__
     about = {
         "family": name,
-        "events": f"{model.event_shape}, {f'{model.levels} levels' if model.levels else 'real-valued'}",
-        "condition": f"width {model.condition}" if model.condition else "none",
-        "likelihood": f"{claim.name.lower()} ({claim.symbol})",
+        **model.facts(),
         "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
         **facts,
     }
@@ -206,7 +213,7 @@ tags: [generative-model, {name.lower()}]
 import genzoo
 
 model = genzoo.load("path/to/this/folder")
-x = model.sample(16)
+{model.usage}
 ```
 
 Written by genzoo {__version__}.

@@ -27,7 +27,7 @@ from genzoo import store
 from genzoo.callbacks import Clock, Guard, Patience, Progress, RandomState, Report
 from genzoo.data.dataset import Data, DataSet
 from genzoo.errors import InputError
-from genzoo.model import GenerativeModel, Likelihood
+from genzoo.model import Likelihood, Trainable
 
 SMALL = 2**30  # bytes; a data set below lives on the training device
 
@@ -40,7 +40,7 @@ class Fitted:
     the weights that ``model`` holds, and are None where nothing was there to choose by.
     """
 
-    model: GenerativeModel
+    model: Any
     seconds: float
     steps: int
     best_step: int | None
@@ -49,7 +49,7 @@ class Fitted:
 
 
 def fit(
-    model: GenerativeModel,
+    model: Trainable,
     data: DataSet,
     folder: str | Path | None = None,
     *,
@@ -169,7 +169,7 @@ def check_settings(**settings: Any) -> None:
             raise InputError(f"lr must be a number above 0, got {value}.")
 
 
-def check_fit(model: GenerativeModel, data: DataSet) -> None:
+def check_fit(model: Trainable, data: DataSet) -> None:
     """Raise `InputError` unless ``model`` can model the events and the conditions of ``data``."""
     name, shape = type(model).__name__, data.event_shape
     if model.event_shape != shape:
@@ -205,7 +205,7 @@ def _checkpoints(folder: Path, monitor: str | None, rounds: Rounds) -> tuple[Mod
     return best, ModelCheckpoint(filename="last", **common)
 
 
-def _options(model: GenerativeModel, given: dict[str, Any]) -> dict[str, Any]:
+def _options(model: Trainable, given: dict[str, Any]) -> dict[str, Any]:
     """Options of the Trainer: one device of the best kind, quiet, and whatever the caller wants otherwise."""
     ours: dict[str, Any] = {
         "accelerator": "auto",
@@ -228,7 +228,7 @@ def _on_device(data: DataSet, trainer: L.Trainer) -> DataSet:
     return replace(data, train=data.train.to(device), validation=data.validation.to(device), test=data.test.to(device))
 
 
-def _resumable(model: GenerativeModel, path: Path) -> Path | None:
+def _resumable(model: Trainable, path: Path) -> Path | None:
     """The checkpoint to go on from, if there is one, and if it is this model's."""
     if not path.is_file():
         return None
@@ -242,7 +242,7 @@ def _resumable(model: GenerativeModel, path: Path) -> Path | None:
     return path
 
 
-def _run(trainer: L.Trainer, model: GenerativeModel, batches: Data, resume: Path | None) -> None:
+def _run(trainer: L.Trainer, model: Trainable, batches: Data, resume: Path | None) -> None:
     """Lightning ends the whole program on Ctrl-C; here it stays an exception, and the checkpoints stay."""
     model.train()
     on_interrupt = signal.getsignal(signal.SIGINT)

@@ -70,6 +70,16 @@ def test_probabilities_of_all_events_sum_to_one(shape, levels, orders, condition
         assert total.item() == pytest.approx(0, abs=1e-6)
 
 
+def test_words_without_an_order_have_probabilities_too_and_are_drawn_by_them():
+    model = rough((3,), levels=4, ordered=False)
+    x = all_events((3,), 4)
+    pmf = (model.log_prob(x) + 3 * math.log(grid.bin_width(4))).exp().detach()
+    assert pmf.sum().item() == pytest.approx(1)
+    levels = grid.to_level(model.sample(20_000), 4) @ torch.tensor([16, 4, 1])
+    seen = torch.bincount(levels, minlength=64) / 20_000
+    assert ((seen - pmf).abs() < 5 * (pmf * (1 - pmf) / 20_000).sqrt() + 1e-4).all()
+
+
 def test_the_mixture_of_orders_averages_joint_densities():
     model = rough((1, 3, 3), levels=5, orders=8)
     x = grid.quantise(torch.rand(4, 1, 3, 3).double() * 2 - 1, 5)

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from torch.distributions import Uniform
 
 from genzoo import grid
-from genzoo.distributions import DiscretisedLogisticMixture, SmoothedBoxMixture, feature_mixture, parameters_of, tiles
+from genzoo.distributions import (
+    DiscretisedLogisticMixture,
+    LevelCategorical,
+    SmoothedBoxMixture,
+    feature_mixture,
+    parameters_of,
+    tiles,
+)
 
 
 def boxes(n: int = 6, components: int = 3) -> SmoothedBoxMixture:
@@ -55,6 +62,20 @@ def test_a_box_as_wide_as_a_bin_is_the_discretised_logistic_at_bin_centres():
     box = SmoothedBoxMixture(logits, loc, log_scale, torch.full_like(loc, math.log(grid.bin_width(levels))))
     x = grid.to_grid(k, levels).double()
     torch.testing.assert_close(box.log_prob(x), discrete.log_prob(x))
+
+
+def test_a_categorical_of_levels_is_a_pmf_by_bin_width_and_knows_no_order():
+    logits = torch.randn(3, 7, dtype=torch.float64)
+    words = LevelCategorical(logits)
+    levels = grid.to_grid(torch.arange(7), 7).double()
+    log_prob = words.log_prob(levels[:, None].expand(7, 3)).T
+    torch.testing.assert_close(log_prob.exp() * grid.bin_width(7), logits.softmax(-1))
+    shuffled = torch.randperm(7)
+    renamed = LevelCategorical(logits[:, shuffled]).log_prob(levels[:, None].expand(7, 3)).T
+    torch.testing.assert_close(renamed, log_prob[:, shuffled])
+    drawn = grid.to_level(words.sample((20_000,)), 7)
+    share = torch.nn.functional.one_hot(drawn, 7).double().mean(0)
+    torch.testing.assert_close(share, logits.softmax(-1), rtol=0, atol=0.02)
 
 
 def test_the_raw_numbers_of_a_feature_are_counted_right():

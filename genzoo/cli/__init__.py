@@ -15,6 +15,8 @@ VERBS = {
     "train": ("genzoo.cli.train", "train one family, with options typed from its constructor"),
     "sample": ("genzoo.cli.use", "draw samples from a trained model"),
     "evaluate": ("genzoo.cli.use", "measure the likelihood and the cost of a trained model"),
+    "imagine": ("genzoo.cli.imagine", "draw what a caption says, with an unCLIP that comes trained"),
+    "vary": ("genzoo.cli.imagine", "draw variations of a picture, the way to another, or a text diff"),
     "list": ("genzoo.cli.about", "the families and the data sets there are"),
     "info": ("genzoo.cli.about", "a family's equations, options and references"),
 }

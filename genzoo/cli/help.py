@@ -20,7 +20,8 @@ THEME = Theme(
 )
 
 
-FLAGS = ("-h", "--help", "--conditional", "--ais", "--ode", "--nats", "--quality")  # the options that take no value
+# the options that take no value
+FLAGS = ("-h", "--help", "--conditional", "--ais", "--ode", "--nats", "--quality", "--text-decoder", "--text_decoder")
 
 
 class HelpHighlighter(RegexHighlighter):

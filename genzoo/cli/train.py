@@ -1,4 +1,7 @@
-"""``genzoo train FAMILY``: one run, with the options of the family's constructor and of `genzoo.fit`."""
+"""``genzoo train FAMILY``: one run, with the options of the family's constructor and of `genzoo.fit`.
+
+``genzoo train unclip`` is another story, told in `genzoo.cli.unclip`.
+"""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -14,6 +17,10 @@ def train(arguments: Sequence[str]) -> int:
     """Train one model, evaluate it, and say where it is."""
     values = with_value(arguments)
     family = next((a for i, a in enumerate(arguments) if not a.startswith("-") and i not in values), None)
+    if family is not None and family.lower() == "unclip":
+        from genzoo.cli import unclip
+
+        return unclip.train(arguments)
     if family is not None:
         console().print(f"Training {known_model(family)}: loading torch and lightning …")
     parser, sections = _parser(family)

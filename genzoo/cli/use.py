@@ -40,12 +40,31 @@ def sample(arguments: Sequence[str]) -> int:
 
         with whole(out) as draft:
             np.savez_compressed(draft, x=x)
+    elif plan.get("data") == "captions":
+        out = out.with_suffix(".txt")
+        _write_captions(out, x)
     else:
         from genzoo.evaluation.pictures import grid
 
         grid(out, x, (-1.0, 1.0) if model.levels else None)
     console().print(f"Wrote {out}.")
     return 0
+
+
+def _write_captions(out: Path, x: Any) -> None:
+    """Events of the data set captions as lines of text, and how many of them are captions at all."""
+    import torch
+
+    from genzoo.data.captions import captions, fluency, read
+    from genzoo.store import whole
+
+    written = read(torch.from_numpy(x))
+    with whole(out) as draft:
+        draft.write_text("\n".join(written) + "\n", encoding="utf-8")
+    share = fluency(written, read(captions().train.x))
+    for line in written[:8]:
+        console().print(f"  {line}", markup=False)
+    console().print(f"{share.grammatical:.1%} are grammatical; {share.new:.1%} of these no training caption equals.")
 
 
 def _sample_options(arguments: Sequence[str]) -> Any:

@@ -34,7 +34,7 @@ class Split(Dataset):
         return self[torch.as_tensor(indices, device=self.x.device)]
 
     def to(self, device) -> "Split":
-        return Split(self.x.to(device), None if self.c is None else self.c.to(device))
+        return type(self)(self.x.to(device), None if self.c is None else self.c.to(device))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def from_folder(path: str | Path, size: int | None = None, seed: int = 0) -> Dat
     if size is not None and size < 1:
         raise InputError(f"size is {size}: expected a number of pixels, 1 or more.")
     files, labels, classes = _find(Path(path))
-    pictures = [_read(file, size) for file in files]
+    pictures = [read_image(file, size) for file in files]
     _check_one_size(files, pictures)
     pixels = np.stack(pictures)
     if (pixels == pixels[..., :1]).all():  # grey, even if it was stored as colour
@@ -51,8 +51,8 @@ def _images(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
 
 
-def _read(file: Path, size: int | None) -> np.ndarray:
-    """One image as (h, w, 3) bytes, whatever its own mode is."""
+def read_image(file: Path, size: int | None = None) -> np.ndarray:
+    """One image as (h, w, 3) bytes, whatever its own mode is; with a ``size``, its central square at so many pixels a side."""
     try:
         with Image.open(file) as image:
             if image.mode.startswith(("I", "F")):

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 
-from genzoo.data import biscuits, digits, folder, gaussians, images, ising, landmass, moons, yours
+from genzoo.data import biscuits, captions, digits, folder, gaussians, images, ising, landmass, moons, scenes, yours
 from genzoo.data.dataset import Data, DataSet, Split
 from genzoo.data.names import NAMES
 from genzoo.errors import InputError, nearest
@@ -18,6 +18,8 @@ MADE_HERE: dict[str, Callable[..., DataSet]] = {
     "biscuits": biscuits.biscuits,
     "ising": ising.ising,
     "digits": digits.digits,
+    "scenes": scenes.scenes,
+    "captions": captions.captions,
 }
 DOWNLOADED: dict[str, Callable[..., DataSet]] = {
     "mnist": images.mnist,

@@ -6,7 +6,7 @@ a row of every class of models that were told classes. Of each family the first 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -161,10 +161,15 @@ def interpolations(path: Path, show: Show) -> bool:
     shares = torch.linspace(0, 1, WAY).view(1, -1, 1, 1, 1)
     ways = {"Blend": torch.lerp(starts.unsqueeze(1), ends.unsqueeze(1), shares)}
     for family, model in models.items():
-        ways[family] = representation.through(lambda x, m=model: m.interpolate(*x.chunk(2), WAY),
-                                              torch.cat([starts, ends]), model)  # fmt: skip
+        walk = partial(_walk, model)
+        ways[family] = representation.through(walk, torch.cat([starts, ends]), model)
     pictures.strips(path, {label: way.flatten(0, 1).numpy() for label, way in ways.items()}, show.limits, emphasis=0)
     return True
+
+
+def _walk(model: GenerativeModel, pairs: torch.Tensor) -> torch.Tensor:
+    """From the first half of ``pairs`` (2n, ...) to the second: ``(n, WAY, ...)``."""
+    return model.interpolate(*pairs.chunk(2), steps=WAY)
 
 
 def latents(path: Path, show: Show) -> bool:
@@ -222,7 +227,7 @@ PICTURES: tuple[tuple[str, str, str, Callable[[Path, Show], bool]], ...] = (
     ("guidance.png", "Guidance",
      "What is gained and lost when the condition is given more weight than it was learned with.", guidance),
     ("maps.png", "Where models and truth disagree",
-     "A: a sample where the truth has no mass. B: a test point that the model gives less than a tenth of its true density.", maps),
+     "A: a sample where the truth has no mass. B: a test point to which the model gives less than a tenth of its density.", maps),
     ("copies.png", "The samples nearest to what was trained on",
      "Above, the samples that lie nearest to a training image, nearest first; below each, that image. A copy would be its twin. "
      "So for test images in the first two rows: some are alike.", copies),

@@ -41,6 +41,8 @@ class Autoregressive(GenerativeModel):
         depth: gated causal convolutions after the first one.
         kernel: side of the causal window on images (odd); on vectors each layer sees up to 64 features back.
         components: mixture components of each conditional.
+        ordered: whether levels have an order, as grey levels do. Words have none: then conditionals are categorical, without
+            mixture components.
         frequencies: of the sines and cosines of values that the network sees beside them, in radians per unit.
         orders: reading orders the model mixes: up to 8 for square images, 4 for others, 2 for vectors.
         dropout: share of hidden channels dropped in training.
@@ -51,10 +53,11 @@ class Autoregressive(GenerativeModel):
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3, width: int = 64,
                  depth: int = 5, kernel: int = 5, components: int = 10, frequencies: tuple[float, ...] = (1, 2, 4, 8),
-                 orders: int = 1, dropout: float = 0.0):  # fmt: skip
+                 orders: int = 1, dropout: float = 0.0, ordered: bool = True):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
         self.width, self.depth, self.kernel = width, depth, kernel
         self.components, self.frequencies, self.orders, self.dropout = components, tuple(frequencies), orders, dropout
+        self.ordered = ordered
         self.grid, window = layout(self.event_shape, kernel)
         self.register_buffer("order", reading_orders(self.event_shape, orders), persistent=False)
         self.embed = Condition(condition, width)
@@ -62,7 +65,7 @@ class Autoregressive(GenerativeModel):
         self.position = nn.Parameter(torch.zeros(1, width, *self.grid))
         self.first = CausalLayer(2 + 2 * len(self.frequencies), width, window, dropout, see_self=False)
         self.layers = nn.ModuleList(CausalLayer(width, width, window, dropout) for _ in range(depth))
-        self.head = nn.Conv2d(width, parameters_of(components, levels), 1)
+        self.head = nn.Conv2d(width, parameters_of(components, levels, ordered), 1)
         nn.init.normal_(self.position, std=0.1)
         if not levels:
             with torch.no_grad():
@@ -87,7 +90,7 @@ class Autoregressive(GenerativeModel):
     def conditionals(self, features: Tensor, c: Tensor | None, r: Tensor):
         """All D conditionals in one pass: features ``(n, D)`` in reading order to a distribution of batch shape (n, D)."""
         raw = self.head(self.hidden(features, self.embedding(c, r))).flatten(2).mT
-        return feature_mixture(raw, self.levels)
+        return feature_mixture(raw, self.levels, self.ordered)
 
     def hidden(self, features: Tensor, embedding: Tensor) -> Tensor:
         """What the head reads at each position, ``(n, width, *grid)``: a summary of the features ``(n, D)`` before it."""
@@ -117,7 +120,7 @@ class Autoregressive(GenerativeModel):
         features = self.position.new_zeros(n, self.dims)
         for i in range(self.dims):
             raw = step(i, features, caches, embedding)
-            features[:, i] = feature_mixture(raw, self.levels).sample()
+            features[:, i] = feature_mixture(raw, self.levels, self.ordered).sample()
         return torch.empty_like(features).scatter_(1, self.order[r], features).view(n, *self.event_shape)
 
     @property

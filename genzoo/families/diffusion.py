@@ -56,6 +56,9 @@ class Diffusion(GenerativeModel):
             error of v under the cosine schedule, which favours what the eye sees.
         prediction: "v" for v-prediction, or "levels" for a distribution over the levels of each feature (discrete data only).
         fourier: number of frequencies 1, 2, 4, ... at which sines and cosines of the noisy event are fed in beside it.
+        patch: side of the squares of pixels that the network takes as one; 2 makes an image four times as cheap.
+        spread: standard deviation that the data is taken to have where the network knows nothing. Below 1 the network need not
+            carry the noise through its width; where that is narrow, as with patches, and the data simple, this helps much.
         members: networks whose predictions are averaged. On a small data set one network soon learns the examples by heart,
             and the errors that several make so differ; their mean is one denoiser, and the bound is its bound.
         solver, steps: default sampler, "ancestral", "ddim" or "second-order", and its number of network evaluations.
@@ -67,7 +70,7 @@ class Diffusion(GenerativeModel):
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3, width: int = 64,
                  depth: int = 1, dropout: float = 0.0, snr: tuple[float, float] = (-5.0, 9.0), schedule: str = "uniform",
                  prediction: str = "v", fourier: int = 5, members: int = 1, solver: str = "second-order",
-                 steps: int = 50):  # fmt: skip
+                 steps: int = 50, patch: int = 1, spread: float = 1.0):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
         if solver not in SOLVERS:
             raise ValueError(f"Unknown solver {solver!r}: expected one of {', '.join(SOLVERS)}.")
@@ -79,14 +82,14 @@ class Diffusion(GenerativeModel):
             )
         self.width, self.depth, self.dropout, self.snr = width, depth, dropout, tuple(snr)
         self.schedule, self.prediction, self.fourier, self.members = schedule, prediction, fourier, members
-        self.solver, self.steps = solver, steps
+        self.solver, self.steps, self.patch, self.spread = solver, steps, patch, spread
         self.latent_shape = self.event_shape
         channels = self.event_shape[0] if is_image(self.event_shape) else self.dims
         self.embed = Condition(condition, 2 * width)
         self.time = Fourier(2 * width)
         inputs, outputs = (1 + 2 * fourier) * channels, levels * channels if prediction == "levels" else None
         self.fields = nn.ModuleList(
-            Field(self.event_shape, 2 * width, width, depth, dropout, inputs, outputs) for _ in range(members)
+            Field(self.event_shape, 2 * width, width, depth, dropout, inputs, outputs, patch) for _ in range(members)
         )
 
     # ------------------------------------------------------------------------------------------------------- network
@@ -95,12 +98,22 @@ class Diffusion(GenerativeModel):
         """Predicted v = alpha epsilon - sigma x, of z's shape; ``snr`` is the log-SNR of each row, ``(n,)``."""
         raw = self.network(self.seen(z), self.embed(c, len(z)) + self.time(snr))
         if self.prediction == "v":
-            return raw
+            return self.beyond_linear(raw, z, snr)
         return (alpha(snr, z) * z - self.expected_level(raw, z, snr)) / sigma(snr, z)
 
     def seen(self, z: Tensor) -> Tensor:
         """The noisy event and its waves, side by side: what goes into the network."""
         return torch.cat([z, waves(z, [math.pi * 2**i for i in range(self.fourier)])], 1)
+
+    def beyond_linear(self, raw: Tensor, z: Tensor, snr: Tensor) -> Tensor:
+        """The network's answer as a correction to the v of data from N(0, spread^2), whose best estimate is linear in z.
+
+        The linear part and the gain are those by which the network sees and gives features of variance one (Karras et al. 2022,
+        table 1, with sigma_data = spread); ``spread`` = 1 is plain v-prediction.
+        """
+        a, s = alpha(snr, z), sigma(snr, z)
+        total = (a * self.spread).square() + s.square()
+        return a * s * (1 - self.spread**2) / total * z + self.spread / total.sqrt() * raw
 
     def network(self, inputs: Tensor, embedding: Tensor) -> Tensor:
         """The mean of all members' answers; in training each answers for its own share of the batch alone."""
@@ -250,14 +263,19 @@ def ancestral(denoise: Denoiser, z: Tensor, times: Tensor) -> Tensor:
     return denoise(z, times[-1:].expand(len(z)))
 
 
-def ddim(denoise: Denoiser, z: Tensor, times: Tensor, last: bool = True) -> Tensor:
+def ddim(denoise: Denoiser, z: Tensor, times: Tensor, last: bool = True, eta: float = 0.0) -> Tensor:
     """Keep the implied noise, swap the amount of it: first-order solver of the probability-flow ODE (Song et al. 2021).
 
-    Runs in either direction of log-SNR; ``last`` finishes with a denoising step.
+    Runs in either direction of log-SNR; ``last`` finishes with a denoising step. With ``eta`` a part of the noise is drawn
+    afresh at each step towards more signal: s^2 = eta^2 sigma'^2 (1 - SNR / SNR') of its variance (eq. 16); eta = 1 is
+    `ancestral`.
     """
     for now, then in zip(times[:-1].expand(len(z), -1).T, times[1:].expand(len(z), -1).T, strict=True):
         x = denoise(z, now)
         epsilon = (z - alpha(now, z) * x) / sigma(now, z)
+        if eta:
+            fresh = eta * (-torch.expm1(now - then)).sqrt().view(-1, *[1] * (z.dim() - 1))  # s / sigma'
+            epsilon = (1 - fresh.square()).sqrt() * epsilon + fresh * torch.randn_like(z)
         z = alpha(then, z) * x + sigma(then, z) * epsilon
     return denoise(z, times[-1:].expand(len(z))) if last else z
 

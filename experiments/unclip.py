@@ -1,0 +1,379 @@
+"""What a trained unCLIP can do, measured by rule: the record that its pages, tables and claims come from.
+
+    genzoo train unclip --text_decoder --out runs/unclip      (trains what is measured here)
+    python experiments/unclip.py runs/unclip                  writes unclip.json and pictures to experiments/records
+
+Sections, each of which can be made again by itself (``--only``), the others staying as they are:
+
+    clip           retrieval and zero-shot reading of attributes
+    faithfulness   attributes that pictures show, and FD in CLIP's space: with this prior, the other one, none, and the truth
+    guidance       both guidances, one at a time
+    candidates     re-ranking of the prior's draws on and off
+    steps          of the decoder, with seconds for sixteen pictures on the processor
+    variations     what they keep and what they change, by eta
+    interpolation  how many pictures on the way are scenes
+    edits          text diffs, by attribute and by how far they go
+    components     attributes that a picture keeps when it is rebuilt from the first principal components
+    captions       grammatical and new captions by an autoregressive model, if ``--captions`` names its run
+    pictures       grids of the above
+
+Prompts are a quarter each of one thing and two, seen and held out. Accuracies come with standard errors.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import genzoo
+from genzoo.data import captions as words
+from genzoo.data.captions import captioned, tokenise, understand
+from genzoo.data.scenes import arrange, draw, render
+from genzoo.evaluation.pictures import picture
+from genzoo.store import whole
+from genzoo.unclip import UnCLIP
+from genzoo.unclip import measures as by_rule
+
+TOGETHER = 250  # pictures drawn at a time
+UNSEEN = 10**6  # seed of the scenes that are measured on; training draws its own from its own seed
+
+SHOWN = (  # in unclip.png; the first two are of combinations that training never showed
+    "a large red circle left of a small blue square",
+    "there is a large green triangle at the top",
+    "on a grey background, a small yellow cross",
+    "a small purple triangle above a large orange circle against a black background",
+    "a blue circle",
+    "in the middle there is a big red cross on a white background",
+    "under a big yellow square there is a little green circle",
+    "a purple square and to the right of it a small green cross",
+)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured: the whole, the same with the other prior, and a decoder that was trained on text embeddings."""
+
+    model: UnCLIP
+    other: UnCLIP
+    text_decoder: genzoo.Diffusion | None
+    n: int  # prompts of the main table
+    fewer: int  # of everything that is swept
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.clip.log_scale.device
+
+
+Way = Callable[[Sequence[str]], Tensor]  # captions to pictures
+
+
+# ------------------------------------------------------------------------------------------------------------ the sections
+
+
+def clip(bench: Bench) -> dict[str, Any]:
+    model, found = bench.model, {}
+    embed_images = lambda x: model.embed_images(x.to(bench.device)).cpu()  # noqa: E731
+    embed_texts = lambda tokens: model.embed_texts(tokens).cpu()  # noqa: E731
+    for name, held_out in {"seen": False, "held out": True}.items():
+        data = captioned(2 * bench.n, UNSEEN, held_out=held_out)
+        found[name] = {
+            "retrieval": by_rule.retrieval(embed_images, embed_texts, data)._asdict(),
+            "zero_shot": by_rule.zero_shot(embed_images, embed_texts, data),
+        }
+    return found
+
+
+def faithfulness(bench: Bench) -> dict[str, Any]:
+    """The ablation of the prior, from none to the truth: the last is the picture of a scene as described, drawn again."""
+    return {name: measured(way, bench, bench.n) for name, way in ways(bench).items()}
+
+
+def ways(bench: Bench) -> dict[str, Way]:
+    """Ways from a caption to a picture; all that is not mentioned is the same."""
+    model, guidance = bench.model, bench.model.guidance
+    texts = lambda captions: model.embed_texts(tokenise(captions))  # noqa: E731
+    found: dict[str, Way] = {
+        "text embedding into the decoder": lambda captions: model.decoder.sample(
+            len(captions), texts(captions), guidance
+        ),
+        "autoregressive prior": lambda captions: bench.other.imagine(captions),
+        "diffusion prior": lambda captions: model.imagine(captions),
+        "embedding of a true picture": lambda captions: model.decoder.sample(
+            len(captions), model.embed_images(true_pictures(captions, 1).to(bench.device)), guidance
+        ),
+        "true pictures": lambda captions: true_pictures(captions, 2),
+    }
+    if (decoder := bench.text_decoder) is not None:
+        found["decoder of text embeddings"] = lambda captions: decoder.sample(len(captions), texts(captions), guidance)
+    return found
+
+
+def guidance(bench: Bench) -> dict[str, Any]:
+    decoder = {f"decoder {g:g}": {"guidance": g} for g in (1.0, 1.5, 2.0, 3.0, 4.0)}
+    prior = {f"prior {g:g}": {"prior_guidance": g} for g in (1.0, 1.5, 2.0, 3.0)}
+    return swept(bench, decoder | prior)
+
+
+def candidates(bench: Bench) -> dict[str, Any]:
+    return swept(bench, {f"{k}": {"candidates": k} for k in (1, 2, 4, 8)})
+
+
+def steps(bench: Bench) -> dict[str, Any]:
+    """Accuracy by the number of steps, at the size of the main table, and seconds for sixteen pictures on two cores."""
+    default = bench.model.decoder.steps
+    counts = sorted({5, 10, default, 2 * default, 100})
+    found = {f"{k}": measured(lambda c, k=k: bench.model.imagine(c, steps=k), bench, bench.n) for k in counts}
+    seconds = seconds_for_sixteen(bench.model, counts)
+    return {name: row | {"seconds": seconds[int(name)], "default": int(name) == default} for name, row in found.items()}
+
+
+def variations(bench: Bench) -> dict[str, Any]:
+    data = captioned(max(20, bench.fewer // 4), UNSEEN + 1)
+    found = {}
+    for eta in (0.0, 0.5, 1.0):
+        seed()
+        varied = batched(lambda x, eta=eta: bench.model.vary(x, 4, eta), data.images, bench).unflatten(0, (-1, 4))
+        found[f"eta {eta:g}"] = asdict(by_rule.variation(data.scenes, data.images, varied))
+    return found
+
+
+def interpolation(bench: Bench) -> dict[str, Any]:
+    """Pairs of scenes with as many things: all others must make or lose one on the way."""
+    count, length = max(10, bench.fewer // 20), 9
+    found = {}
+    for things in (1, 2):
+        pairs = captioned(2 * count, UNSEEN + 2, things).images.to(bench.device).unflatten(0, (2, count))
+        paths = torch.stack(
+            [bench.model.interpolate(*ends, steps=length).cpu() for ends in zip(*pairs, strict=True)], 1
+        )
+        found[f"things {things}"] = {"paths": count, "sensible": [by_rule.sense(images) for images in paths]}
+    return found
+
+
+def edits(bench: Bench) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for share in (0.25, 0.35, 0.45):
+        rows = found[f"share {share:g}"] = {}
+        for attribute in ("size", "colour", "shape", "background", "place"):
+            chosen = by_rule.some_edits(max(20, bench.fewer // 8), attribute, seed=UNSEEN + 3)
+            rows[attribute] = asdict(by_rule.accuracy([edit.wanted for edit in chosen], edited(bench, chosen, share)))
+    return found
+
+
+def edited(bench: Bench, chosen: Sequence[by_rule.Edit], share: float) -> Tensor:
+    seed()
+    x = render([edit.scene for edit in chosen], torch.Generator().manual_seed(0)).to(bench.device)
+    before, after = ([getattr(edit, name) for edit in chosen] for name in ("before", "after"))
+    return bench.model.edit(x, before, after, share).cpu()
+
+
+def components(bench: Bench) -> dict[str, Any]:
+    data = captioned(max(20, bench.fewer // 4), UNSEEN + 4)
+    meanings, dims = [scene.meaning for scene in data.scenes], bench.model.clip.dims
+    counts = [k for k in (1, 2, 3, 5, 8, 12, 20, 32, 48, 64) if k < dims] + [dims]
+    rebuilt = {k: batched(lambda x, k=k: bench.model.rebuild(x, k), data.images, bench) for k in counts}
+    return {f"{k}": asdict(by_rule.accuracy(meanings, images)) for k, images in rebuilt.items()}
+
+
+def captions(run: str) -> dict[str, Any]:
+    """What an autoregressive model of captions writes: the share that is grammatical, and that no training caption equals."""
+    model = genzoo.load(run)
+    seed()
+    data = words.captions()
+    written = words.read(model.sample(1000))
+    test = -model.log_prob(data.test.x).mean().item()
+    return {
+        **asdict(words.fluency(written, words.read(data.train.x))),
+        "n": len(written),
+        "test_nats": test,
+        "some": written[:8],
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------- what they share
+
+
+def measured(way: Way, bench: Bench, n: int) -> dict[str, Any]:
+    """Accuracies of what a way makes of n prompts, by kind, and FD to true pictures of the same prompts (by their own size)."""
+    made, prompts = [], []
+
+    def imagine(texts: Sequence[str]) -> Tensor:
+        seed()
+        parts = [texts[i : i + TOGETHER] for i in range(0, len(texts), TOGETHER)]
+        images = torch.cat([way(part).cpu() for part in parts])
+        made.append(images)
+        prompts.extend(texts)
+        return images
+
+    rows = {kind: asdict(accuracy) for kind, accuracy in by_rule.faithfulness(imagine, n).items()}
+    embedded = [
+        bench.model.clip.embed_images(x.to(bench.device)).detach().cpu() for x in (*made, true_pictures(prompts, 3))
+    ]
+    return {"prompts": rows, "fd": by_rule.frechet_distance(torch.cat(embedded[:-1]), embedded[-1]), "n": len(prompts)}
+
+
+def swept(bench: Bench, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        name: measured(lambda c, o=o: bench.model.imagine(c, **o), bench, bench.fewer) for name, o in settings.items()
+    }
+
+
+def true_pictures(texts: Sequence[str], seed: int) -> Tensor:
+    """Pictures of which captions are true, drawn by rule, what they leave open at random."""
+    rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    return render([arrange(understand(text), rng) for text in texts], generator)
+
+
+def batched(function: Callable[[Tensor], Tensor], x: Tensor, bench: Bench) -> Tensor:
+    return torch.cat([function(part.to(bench.device)).cpu() for part in x.split(50)])
+
+
+def seconds_for_sixteen(model: UnCLIP, counts: Sequence[int]) -> dict[int, float]:
+    """Median of three, on two cores of the processor, after a first time that is not counted."""
+    device, threads = model.clip.log_scale.device, torch.get_num_threads()
+    torch.set_num_threads(2)
+    model.to("cpu")
+    model.imagine(SHOWN[0], 16, steps=2)
+    found = {
+        k: statistics.median(timed(lambda k=k: model.imagine(SHOWN[0], 16, steps=k)) for _ in range(3)) for k in counts
+    }
+    model.to(device)
+    torch.set_num_threads(threads)
+    return {k: round(seconds, 3) for k, seconds in found.items()}
+
+
+def timed(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def seed() -> None:
+    """The same noise for whatever is compared."""
+    torch.manual_seed(0)
+
+
+# ------------------------------------------------------------------------------------------------------------ the pictures
+
+
+def pictures(bench: Bench, out: Path) -> list[str]:
+    """PNG files in ``out``, a row for each caption, way, picture or number."""
+    model, device = bench.model, bench.device
+    seed()
+    rows = {text: model.imagine(text, 10) for text in SHOWN}
+    ablation = {name: way([SHOWN[0]] * 10) for name, way in ways(bench).items() if name != "true pictures"}
+    scenes = draw(4, random.Random(UNSEEN), 2)
+    originals = render(scenes, torch.Generator().manual_seed(0)).to(device)
+    varied = {
+        f"original, variations {i + 1}": torch.cat([x[None], model.vary(x[None], 9)]) for i, x in enumerate(originals)
+    }
+    ways_between = {f"path {i + 1}": model.interpolate(originals[i], originals[i + 1], 10) for i in range(3)}
+    share = torch.linspace(0, 0.5, 10)
+    chosen = [by_rule.some_edits(1, name, seed=UNSEEN)[0] for name in ("size", "colour", "shape", "background")]
+    begun = render([edit.scene for edit in chosen], torch.Generator().manual_seed(0)).to(device)
+    diffs = {
+        f"{edit.attribute}: {edit.after}": model.edit(x.expand(10, *x.shape), edit.before, edit.after, share)
+        for x, edit in zip(begun, chosen, strict=True)
+    }
+    counts = [1, 2, 3, 5, 8, 12, 20, 32, model.clip.dims]
+    probe = {
+        f"scene {i + 1}: {', '.join(map(str, counts))} components, original": torch.cat(
+            [*(model.rebuild(x[None], k) for k in counts), x[None]]
+        )
+        for i, x in enumerate(originals)
+    }
+    files = {
+        "unclip.png": rows, "unclip-prior.png": ablation, "unclip-variations.png": varied, "unclip-paths.png": ways_between,
+        "unclip-edits.png": diffs, "unclip-components.png": probe,
+    }  # fmt: skip
+    for name, strips in files.items():
+        wrapped = {textwrap.fill(label, 18): strip.cpu().numpy() for label, strip in strips.items()}
+        picture(out / name, wrapped, columns=10)
+    return list(files)
+
+
+# --------------------------------------------------------------------------------------------------------------- the record
+
+
+SECTIONS = {
+    "clip": clip, "faithfulness": faithfulness, "guidance": guidance, "candidates": candidates, "steps": steps,
+    "variations": variations, "interpolation": interpolation, "edits": edits, "components": components,
+}  # fmt: skip
+
+
+def main() -> None:
+    options = _options()
+    out, device = Path(options.out), "cuda" if torch.cuda.is_available() else "cpu"
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "unclip.json"
+    record = json.loads(path.read_text()) if path.is_file() and options.only else {}
+    bench = load(Path(options.folder), device, options.n, options.fewer)
+    record |= about(Path(options.folder), bench)
+    for name in options.only or [*SECTIONS, "captions", "pictures"]:
+        start = time.perf_counter()
+        if name == "captions" and not options.captions:
+            continue
+        if name == "captions":
+            record[name] = captions(options.captions)
+        elif name == "pictures":
+            record[name] = pictures(bench, out)
+        else:
+            record[name] = SECTIONS[name](bench)
+        with whole(path) as draft:
+            draft.write_text(json.dumps(rounded(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("folder", help="of a finished genzoo train unclip")
+    parser.add_argument("--out", default="experiments/records")
+    parser.add_argument("--n", type=int, default=1000, help="prompts of the main table")
+    parser.add_argument("--fewer", type=int, default=400, help="prompts of everything that is swept")
+    parser.add_argument("--captions", default=None, help="run of an autoregressive model of captions")
+    parser.add_argument("--only", nargs="+", choices=[*SECTIONS, "captions", "pictures"], default=None)
+    return parser.parse_args()
+
+
+def load(folder: Path, device: str, n: int, fewer: int) -> Bench:
+    model, other = (genzoo.load(folder / name).to(device) for name in ("model", "other"))
+    text = folder / "text_decoder" / "model"
+    return Bench(model, other, genzoo.load(text).to(device) if text.is_dir() else None, n, fewer)
+
+
+def about(folder: Path, bench: Bench) -> dict[str, Any]:
+    """How it was trained, seconds of each stage included, and what it was measured on."""
+    stages = json.loads((folder / "stages.json").read_text())
+    counted = {name: row for name, row in stages.items() if name != "text_decoder"}  # that one is no part of the whole
+    return {
+        "genzoo": genzoo.__version__,
+        "stages": stages,
+        "train_seconds": sum(row["seconds"] for row in counted.values()),
+        "parameters": sum(p.numel() for p in bench.model.parameters()),
+        "defaults": {name: getattr(bench.model, name) for name in ("guidance", "prior_guidance", "candidates")}
+        | {"steps": bench.model.decoder.steps},
+        "n": bench.n,
+        "device": torch.cuda.get_device_name() if bench.device.type == "cuda" else "processor",
+    }
+
+
+def rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: rounded(v) for name, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(v) for v in value]
+    return round(value, 4) if isinstance(value, float) else value
+
+
+if __name__ == "__main__":
+    with torch.no_grad():
+        main()

@@ -1,0 +1,188 @@
+"""``genzoo imagine`` and ``genzoo vary``: pictures from a caption, and pictures from a picture."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genzoo.cli.help import Parser, console
+from genzoo.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genzoo.unclip import UnCLIP
+
+
+def imagine(arguments: Sequence[str]) -> int:
+    """Pictures of what a caption says, in one file; how many show it is read off them by rule."""
+    options = _imagine_options(arguments)
+    screen = console()
+    screen.print(f'Imagining "{options.caption}": loading torch …', markup=False)
+    from genzoo.data import captions
+
+    captions.tokenise(options.caption)  # words that no model knows are refused before one is loaded
+    model = _model(options)
+    guided = (model.guidance if options.guidance is None else options.guidance) != 1
+    evaluations = ((options.steps or model.decoder.steps) + 1) * (2 if guided else 1)
+    pictures, seconds = _drawn(
+        lambda: model.imagine(options.caption, options.n, guidance=options.guidance, steps=options.steps),
+        model,
+        evaluations,
+    )
+    _write(pictures, options.out)
+    screen.print(f"Wrote {options.out}: {len(pictures)} pictures in {seconds:.1f} s.", markup=False)
+    screen.print(_verdict(options.caption, pictures), style="dim", markup=False)
+    return 0
+
+
+def _imagine_options(arguments: Sequence[str]) -> Any:
+    parser = Parser("imagine", 'Draws what a caption says, such as "a large red circle left of a small blue square".')
+    parser.add_argument("caption", type=str, help="one or two things, where they are, and on what background")
+    parser.add_argument("--n", type=int, default=16, help="how many pictures")
+    parser.add_argument("--steps", type=int | None, default=None, help="of the decoder; the model's own by default")
+    _add_common(parser, out="imagined.png", guidance="how far to push towards the caption; 1: not at all")
+    options = parser.parse(arguments)
+    _check(options, least={"n": 1, "steps": 1})
+    return options
+
+
+def _verdict(caption: str, pictures: "Tensor") -> str:
+    """ "15 of 16 show all that the caption asks for, as the parser reads them."."""
+    from genzoo.data.captions import is_grammatical, understand
+    from genzoo.unclip.measures import accuracy
+
+    if not is_grammatical(caption):
+        return "The model knows the words, but not a caption of this form: what it shows is anyone's guess."
+    measured = accuracy([understand(caption)] * len(pictures), pictures)
+    right = round(measured.whole * len(pictures))
+    return f"{right} of {len(pictures)} show all that the caption asks for, read off the pictures by rule."
+
+
+def vary(arguments: Sequence[str]) -> int:
+    """Variations of a picture; or the way to another picture, a text diff, or the picture from parts of what CLIP sees."""
+    options = _vary_options(arguments)
+    screen = console()
+    screen.print(f"Taking {options.image} apart: loading torch …", markup=False)
+    model = _model(options)
+    side = model.event_shape[1]
+    original = _read(options.image, side)
+    draw, passes = _way(options, model, original)
+    guided = 1 if options.guidance == 1 else 2
+    steps = 2 * model.decoder.steps  # there and back, at twice the steps of sampling
+    pictures, seconds = _drawn(draw, model, passes * (steps + guided * (steps + 1)))
+    _write(pictures, options.out)
+    screen.print(f"Wrote {options.out}: {len(pictures)} pictures in {seconds:.1f} s.", markup=False)
+    return 0
+
+
+def _vary_options(arguments: Sequence[str]) -> Any:
+    parser = Parser(
+        "vary", "Draws variations of a picture: the same to CLIP's eye, different otherwise. The original comes first."
+    )
+    parser.add_argument("image", type=str, help="a PNG or JPEG file; its central square is taken, at 32x32 pixels")
+    parser.add_argument("--n", type=int, default=15, help="how many variations, or steps on the way")
+    parser.add_argument("--eta", type=float, default=1.0, help="how much of the rest is drawn afresh, 0 to 1")
+    parser.add_argument("--towards", type=str | None, default=None, help="or go to this other picture, by slerp")
+    parser.add_argument(
+        "--edit", type=str, nargs=2, default=None, metavar=("BEFORE", "AFTER"),
+        help="or change what a caption says: 'a small red circle' 'a large red circle'",
+    )  # fmt: skip
+    parser.add_argument(
+        "--components", type=int, nargs="+", default=None, help="or rebuild it from so many principal components"
+    )
+    _add_common(
+        parser, out="variations.png", guidance="how far to push towards what CLIP sees; 1: not at all", default=1.0
+    )
+    options = parser.parse(arguments)
+    _check(options, least={"n": 1, "eta": 0})
+    if options.eta > 1:
+        raise InputError(f"--eta must be between 0 and 1, got {options.eta}.")
+    given = [f"--{name}" for name in ("towards", "edit", "components") if options[name] is not None]
+    if len(given) > 1:
+        raise InputError(f"Give one of --towards, --edit and --components, got {' and '.join(given)}.")
+    return options
+
+
+def _way(options: Any, model: "UnCLIP", original: "Tensor") -> tuple[Callable[[], "Tensor"], int]:
+    """What was asked for, as a function that draws it, and how often the picture is taken apart and put together for it."""
+    import torch
+
+    n, guidance = options.n, options.guidance
+    if options.towards:
+        other = _read(options.towards, model.event_shape[1])
+        return lambda: model.interpolate(original, other, max(2, n), guidance), 1
+    if options.edit:
+        before, after = options.edit
+        share = torch.linspace(0, 0.5, n + 1)[1:]
+        many = original.expand(n, *original.shape)
+        return lambda: torch.cat([original[None], model.edit(many, before, after, share, guidance)]), 1
+    if options.components:
+        counts = options.components
+        if wrong := [count for count in counts if not 1 <= count <= model.clip.dims]:
+            raise InputError(
+                f"--components {wrong[0]}: expected 1 to {model.clip.dims}, the dimensions of CLIP's space."
+            )
+        rebuilt = lambda: [model.rebuild(original[None], count, guidance) for count in counts]  # noqa: E731
+        return lambda: torch.cat([*rebuilt(), original[None]]), len(counts)
+    return lambda: torch.cat([original[None], model.vary(original[None], n, options.eta, guidance)]), 1
+
+
+# --------------------------------------------------------------------------------------------------------- what both share
+
+
+def _add_common(parser: Parser, out: str, guidance: str, default: float | None = None) -> None:
+    parser.add_argument("--guidance", type=float | None, default=default, help=guidance)
+    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same pictures")
+    parser.add_argument(
+        "--model", type=str | None, default=None, help="folder of an unCLIP; the package's own by default"
+    )
+    parser.add_argument("--out", type=str, default=out, help="a .png to write")
+
+
+def _check(options: Any, least: dict[str, int]) -> None:
+    for name, value in least.items():
+        if options[name] is not None and options[name] < value:
+            raise InputError(f"--{name} must be at least {value}, got {options[name]}.")
+    if Path(options.out).suffix != ".png":
+        raise InputError(f"Cannot write pictures as {options.out!r}: expected a name that ends in .png.")
+
+
+def _model(options: Any) -> "UnCLIP":
+    import torch
+
+    from genzoo.unclip.shipped import pretrained
+
+    torch.manual_seed(options.seed)
+    return pretrained(options.model)
+
+
+def _drawn(draw: Callable[[], "Tensor"], model: "UnCLIP", evaluations: int) -> tuple["Tensor", float]:
+    """What ``draw`` draws, and the seconds it takes; the bar counts evaluations of the decoder's network."""
+    from genzoo.cli.compare import bars
+
+    with bars(console()) as progress:
+        task = progress.add_task("drawing", total=evaluations, text="")
+        hook = model.decoder.fields[0].register_forward_hook(lambda *_: progress.advance(task))
+        start = time.perf_counter()
+        pictures = draw()
+        seconds = time.perf_counter() - start
+        hook.remove()
+    return pictures.cpu(), seconds
+
+
+def _read(path: str, side: int) -> "Tensor":
+    """A picture as an event ``(3, side, side)``."""
+    import torch
+
+    from genzoo import grid
+    from genzoo.data.folder import read_image
+
+    return grid.to_grid(torch.from_numpy(read_image(Path(path), side).copy()).movedim(2, 0), 256)
+
+
+def _write(pictures: "Tensor", out: str) -> None:
+    from genzoo.evaluation.pictures import grid
+
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    grid(out, pictures.numpy(), (-1.0, 1.0))

@@ -1,0 +1,15 @@
+"""DALL-E 2 in small: CLIP ties pictures to captions, a prior imagines what is seen, a decoder draws it.
+
+clip       images and captions in one space                        a module of its own
+prior      caption's embedding to image embeddings                 the zoo's `Diffusion`, or `Autoregressive`
+cascade    `UnCLIP`: prior, then the zoo's `Diffusion` on images   and what can be done with both
+training   the stages, one after the other
+"""
+
+from genzoo.unclip.cascade import UnCLIP
+from genzoo.unclip.clip import CLIP
+from genzoo.unclip.prior import PCA, Components
+
+PARTS = (CLIP, Components, UnCLIP)  # what `genzoo.load` can build beside the families
+
+__all__ = ["CLIP", "PARTS", "PCA", "Components", "UnCLIP"]

@@ -1,0 +1,127 @@
+r"""CLIP: images and sentences in one space, where what belongs together lies close.
+
+An image encoder and a text encoder each give a unit vector. In a batch of n pairs (image, caption) every image picks its own
+caption among all n, and every caption its own image, by a softmax over the cosines:
+
+.. math::
+
+    \ell_{ij} = \tau^{-1} \langle z_i, t_j \rangle, \qquad
+    L = \tfrac12 \big( CE(\operatorname{softmax}_j \ell_{ij}, i) + CE(\operatorname{softmax}_i \ell_{ij}, j) \big)
+
+with a learned temperature. The negatives are the other captions of the batch, so they are as hard as the batch is large: among
+hundreds of scenes some differ in a single word, and to tell them apart the vectors must hold which colour belongs to which
+shape and where it stands.
+
+Reference: Radford et al. 2021, *Learning transferable visual models from natural language supervision* (figure 3: the loss;
+section 2.5: the temperature and its cap).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genzoo.model import Trainable
+from genzoo.nets import Condition, Encoder
+
+START, CAP = 1 / 0.07, 100.0  # of the factor that multiplies the cosines: one over the temperature
+
+
+class CLIP(Trainable):
+    """Embeds images and captions as unit vectors of one space. A batch is ``(images, tokens)``.
+
+    Args:
+        event_shape: of an image, ``(c, h, w)``.
+        condition: number of tokens of a caption; shorter captions are padded with the token 0.
+        vocabulary: number of different tokens, padding included.
+        dims: of the space that both share.
+        width, depth, patch: of the image's `genzoo.nets.Encoder`.
+        text_width, layers, heads: of the transformer that reads a caption.
+        lr: peak learning rate.
+    """
+
+    usage = "similarity = model.embed_images(x) @ model.embed_texts(tokens).T"
+
+    def __init__(self, event_shape: tuple[int, ...], condition: int, vocabulary: int, dims: int = 96, width: int = 64,
+                 depth: int = 1, patch: int = 2, text_width: int = 128, layers: int = 2, heads: int = 4,
+                 lr: float = 1e-3):  # fmt: skip
+        super().__init__()
+        self.event_shape, self.condition, self.vocabulary, self.dims = tuple(event_shape), condition, vocabulary, dims
+        self.width, self.depth, self.patch = width, depth, patch
+        self.text_width, self.layers, self.heads, self.lr = text_width, layers, heads, lr
+        self.nothing = Condition(0, width)  # the image encoder takes a condition, and has none
+        self.image = Encoder(self.event_shape, dims, width, width, depth, norm=True, patch=patch)
+        self.text = TextEncoder(vocabulary, condition, dims, text_width, layers, heads)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(START)))
+
+    def embed_images(self, x: Tensor) -> Tensor:
+        """Images ``(n, *event_shape)`` to unit vectors ``(n, dims)``."""
+        return F.normalize(self.image(x, self.nothing(None, len(x))), dim=1)
+
+    def embed_texts(self, tokens: Tensor) -> Tensor:
+        """Captions as tokens ``(n, condition)`` to unit vectors ``(n, dims)``."""
+        return F.normalize(self.text(tokens), dim=1)
+
+    @property
+    def scale(self) -> Tensor:
+        """What multiplies the cosines: one over the temperature, at most 100 lest single pairs drown the rest."""
+        return self.log_scale.exp().clamp(max=CAP)
+
+    def loss(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """The contrastive loss of each pair of the batch, ``(n,)`` nats."""
+        images, texts = self.embed_images(x), self.embed_texts(tokens)
+        with torch.autocast(x.device.type, enabled=False):  # 16 bits do not tell cosines of close pairs apart
+            logits = self.scale * images.float() @ texts.float().T
+        return contrastive(logits, same(tokens))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        loss = self.loss(*batch).mean()
+        self.log("train_loss", loss, prog_bar=True)
+        return loss
+
+    def facts(self) -> dict[str, str]:
+        captions = f"{self.condition} tokens out of {self.vocabulary}"
+        return {"images": f"{self.event_shape}", "captions": captions, "space": f"{self.dims} dimensions"}
+
+
+class TextEncoder(nn.Module):
+    """A small transformer (Vaswani et al. 2017) that reads ``(n, length)`` tokens into ``(n, dims)``.
+
+    Every token sees every other. Padding is a token like any other, and one more, put in front, is where the sentence is
+    summed up.
+    """
+
+    def __init__(self, vocabulary: int, length: int, dims: int, width: int, layers: int, heads: int):
+        super().__init__()
+        self.words = nn.Embedding(vocabulary, width)
+        self.summary = nn.Parameter(0.1 * torch.randn(1, 1, width))
+        self.position = nn.Parameter(0.1 * torch.randn(1, 1 + length, width))
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dims))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        h = torch.cat([self.summary.expand(len(tokens), -1, -1), self.words(tokens)], 1)
+        return self.head(self.layers(h + self.position)[:, 0])
+
+
+def contrastive(logits: Tensor, same: Tensor) -> Tensor:
+    """Symmetric cross-entropy of ``logits`` (n, n), images by captions; each pair's mean over both directions, ``(n,)``.
+
+    ``same`` (n, n) says which captions are equal. A batch may hold a caption twice; to ask of an image that it tell its own
+    from the copy would be to ask for what cannot be, and would push the image away from a caption that is true of it. So the
+    target is spread evenly over the copies, which is the expectation of the one-hot target, without its noise. Captions that
+    say the same in other words, or less, stay negatives: they meet in a batch as often as chance will have it, and the optimum
+    of the loss, the log of p(image, caption) / p(image) p(caption), allows for just that (van den Oord et al. 2018, InfoNCE).
+    """
+    target = same.to(logits) / same.sum(1, keepdim=True)
+    images, captions = (-(target * each.log_softmax(1)).sum(1) for each in (logits, logits.T))
+    return (images + captions) / 2
+
+
+def same(tokens: Tensor) -> Tensor:
+    """Which of n captions are equal word for word, ``(n, n)``."""
+    return (tokens.unsqueeze(0) == tokens.unsqueeze(1)).all(-1)

@@ -1,0 +1,291 @@
+r"""How good a text-to-image model is, measured by rule: what was asked for is known, and what is shown is read off the picture.
+
+faithfulness      share of the attributes asked for that pictures show: seen and held-out combinations, one thing and two
+retrieval         CLIP picks the one picture of a pool that a caption is true of, and the other way round
+zero_shot         CLIP picks the caption that is true from those that differ from it in one attribute
+frechet_distance  of real and generated pictures, in the space of CLIP's embeddings
+variation         what variations of a picture keep, and how much of the rest they change
+sense             how many pictures on the way from one to another are scenes at all
+some_edits        text diffs, to be judged by whether they change what they should and nothing else
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genzoo.data.captions import Captioned, caption, prompts, tokenise, understand
+from genzoo.data.scenes import (
+    BACKGROUNDS,
+    COLOURS,
+    PLACES,
+    RADII,
+    RELATIONS,
+    SHAPES,
+    Meaning,
+    Scene,
+    arrange,
+    draw,
+    render,
+)
+from genzoo.data.sight import judge, parse
+
+Imagine = Callable[[list[str]], Tensor]  # captions to pictures (n, 3, 32, 32), one each
+Embed = Callable[[Tensor], Tensor]  # pictures, or tokens, to embeddings (n, dims)
+
+
+# ------------------------------------------------------------------------------------------------------------ faithfulness
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """``attributes``: the share that is right, of all that were asked for in ``n`` pictures, and its standard error; ``whole``:
+    the share of pictures in which all are right; ``each``: the first by attribute."""
+
+    attributes: float
+    stderr: float
+    whole: float
+    each: dict[str, float]
+    n: int
+
+
+def accuracy(asked: Sequence[Meaning], images: Tensor) -> Accuracy:
+    """How far pictures ``(n, 3, 32, 32)`` show what was asked for, one meaning each; the rule is `genzoo.data.sight.judge`'s."""
+    verdicts = [judge(*pair) for pair in zip(asked, parse(images), strict=True)]
+    right = np.array([sum(ok for _, ok in verdict) for verdict in verdicts], dtype=float)
+    of = np.array([len(verdict) for verdict in verdicts])
+    share = right.sum() / of.sum()
+    each: dict[str, list[bool]] = defaultdict(list)
+    for name, ok in (one for verdict in verdicts for one in verdict):
+        each[name].append(ok)
+    return Accuracy(
+        attributes=float(share),
+        stderr=float(
+            np.sqrt(np.square(right - share * of).sum()) / of.sum()
+        ),  # of a ratio: pictures are independent, not attributes
+        whole=float((right == of).mean()),
+        each={name: float(np.mean(oks)) for name, oks in each.items() if name != "surplus"},
+        n=len(verdicts),
+    )
+
+
+KINDS = {  # of prompts: how many things, and whether the combination is held out
+    "seen, one thing": (1, False),
+    "seen, two things": (2, False),
+    "held out, one thing": (1, True),
+    "held out, two things": (2, True),
+}
+
+
+def faithfulness(imagine: Imagine, n: int = 1000, seed: int = 0) -> dict[str, Accuracy]:
+    """`accuracy` of what ``imagine`` makes of ``n`` prompts in all, a quarter of each of `KINDS`."""
+    measured = {}
+    for kind, (things, held_out) in KINDS.items():
+        captions, asked = prompts(n // len(KINDS), things, held_out, seed)
+        measured[kind] = accuracy(asked, imagine(captions))
+    return measured
+
+
+# -------------------------------------------------------------------------------------------------------------------- CLIP
+
+
+class Retrieval(NamedTuple):
+    """Shares of captions that find their picture, and of pictures that find their caption, among ``pool``; ``n`` of each."""
+
+    image_of_text: float
+    text_of_image: float
+    pool: int
+    n: int
+
+
+def retrieval(embed_images: Embed, embed_texts: Embed, data: Captioned, pool: int = 100) -> Retrieval:
+    """Top-1 retrieval by cosine, in pools in which each caption is true of one picture alone: there is one right answer."""
+    text, image = [], []
+    answers = torch.arange(pool)
+    for chosen in distinct(data, pool):
+        scores = cosines(embed_texts(data.tokens[chosen]), embed_images(data.images[chosen])).cpu()
+        text.append((scores.argmax(1) == answers).double().mean())
+        image.append((scores.argmax(0) == answers).double().mean())
+    if not text:
+        raise ValueError(f"{len(data)} pictures are too few for a pool of {pool} that no two captions confuse.")
+    return Retrieval(torch.stack(text).mean().item(), torch.stack(image).mean().item(), pool, pool * len(text))
+
+
+def distinct(data: Captioned, pool: int) -> list[list[int]]:
+    """As many pools of places in ``data`` as it has, in each of which every caption is true of its own scene alone."""
+    said = [understand(text) for text in data.captions]
+    whole = [scene.meaning for scene in data.scenes]
+    pools, chosen = [], list[int]()
+    for i in range(len(data)):
+        if any(true_of(said[i], whole[j]) or true_of(said[j], whole[i]) for j in chosen):
+            continue
+        chosen.append(i)
+        if len(chosen) == pool:
+            pools.append(chosen)
+            chosen = []
+    return pools
+
+
+def true_of(meaning: Meaning, whole: Meaning) -> bool:
+    """Whether a scene whose ``whole`` meaning this is has all that ``meaning`` says."""
+    pairs = zip(_said(meaning), _said(whole), strict=False)
+    return len(meaning.things) == len(whole.things) and all(said in (None, there) for said, there in pairs)
+
+
+def _said(meaning: Meaning) -> list[str | None]:
+    looks = [value for kind in meaning.things for value in (kind.size, kind.colour, kind.shape)]
+    return [*looks, meaning.layout, meaning.background]
+
+
+def cosines(one: Tensor, other: Tensor) -> Tensor:
+    """Cosines of the angles between rows of ``one`` (n, d) and of ``other`` (m, d): ``(n, m)``."""
+    return torch.nn.functional.normalize(one, dim=1) @ torch.nn.functional.normalize(other, dim=1).T
+
+
+def zero_shot(embed_images: Embed, embed_texts: Embed, data: Captioned, seed: int = 0) -> dict[str, float]:
+    """Share of attributes that CLIP reads right, by attribute and over all ("mean").
+
+    For each attribute of each scene, its full description stands among those that differ from it in this attribute alone (so
+    guessing is right one time in 6 for colours, 4 for shapes, 2 for sizes); the nearest to the picture is CLIP's answer.
+    """
+    questions = [
+        (i, name, options) for i, scene in enumerate(data.scenes) for name, options in alternatives(scene.meaning)
+    ]
+    texts = [
+        caption(m, random.Random(seed + i)) for i, _, options in questions for m in options
+    ]  # one wording for all options
+    embedded = torch.nn.functional.normalize(torch.cat([embed_texts(t) for t in tokenise(texts).split(1000)]), dim=1)
+    images = torch.cat([embed_images(x) for x in data.images.split(500)])
+    answers: dict[str, list[bool]] = defaultdict(list)
+    for (i, name, options), vectors in zip(questions, embedded.split([len(o) for _, _, o in questions]), strict=True):
+        answers[name].append(options[int((vectors @ images[i]).argmax())] == data.scenes[i].meaning)
+    every = [answer for given in answers.values() for answer in given]
+    return {**{name: float(np.mean(given)) for name, given in answers.items()}, "mean": float(np.mean(every))}
+
+
+def alternatives(meaning: Meaning) -> list[tuple[str, list[Meaning]]]:
+    """For each attribute of a full meaning its name, and all meanings that agree in the others, this one among them.
+
+    The relation of two things has four values: each of `RELATIONS`, with either of them first.
+    """
+    found = []
+    for i, kind in enumerate(meaning.things):
+        for name, values in {"size": RADII, "colour": COLOURS, "shape": SHAPES}.items():
+            kinds = (
+                (*meaning.things[:i], replace(kind, **{name: value}), *meaning.things[i + 1 :]) for value in values
+            )
+            found.append((name, [replace(meaning, things=things) for things in kinds]))
+    if len(meaning.things) == 1:
+        found.append(("place", [replace(meaning, layout=place) for place in PLACES]))
+    else:
+        orders = (meaning.things, meaning.things[::-1])
+        found.append(("relation", [replace(meaning, things=t, layout=layout) for t in orders for layout in RELATIONS]))
+    found.append(("background", [replace(meaning, background=ground) for ground in BACKGROUNDS]))
+    return found
+
+
+def frechet_distance(one: Tensor, other: Tensor) -> float:
+    r"""Squared Fréchet distance of Gaussians with the means and covariances of two sets of vectors, ``(n, d)`` and ``(m, d)``:
+
+    .. math:: |\mu - \mu'|^2 + \operatorname{tr}(\Sigma + \Sigma' - 2 (\Sigma^{1/2} \Sigma' \Sigma^{1/2})^{1/2})
+
+    (Dowson & Landau 1982; Heusel et al. 2017, with Inception's features). Biased upwards by a small n: compare equal n only.
+    """
+    one, other = one.double(), other.double()
+    root, covariance = _root(one.T.cov()), other.T.cov()
+    overlap = torch.linalg.eigvalsh(root @ covariance @ root).clamp(min=0).sqrt().sum()
+    means = (one.mean(0) - other.mean(0)).square().sum()
+    return (means + one.T.cov().trace() + covariance.trace() - 2 * overlap).item()
+
+
+def _root(covariance: Tensor) -> Tensor:
+    values, axes = torch.linalg.eigh(covariance)
+    return axes * values.clamp(min=0).sqrt() @ axes.T
+
+
+# ------------------------------------------------------------------------------------------------ pictures from other pictures
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What variations keep (``kept``: the originals' attributes) and how far they differ from the originals otherwise:
+    ``moved``, the mean distance by which things move, in pixels, and ``difference``, the root mean square of the pixels'
+    differences; both also as shares of what they are for another picture of the same description."""
+
+    kept: Accuracy
+    moved: float
+    moved_share: float
+    difference: float
+    difference_share: float
+
+
+def variation(scenes: Sequence[Scene], images: Tensor, varied: Tensor, seed: int = 0) -> Variation:
+    """How ``varied`` (n, k, 3, 32, 32), k variations each, relate to ``images`` (n, 3, 32, 32) of known ``scenes``."""
+    k = varied.shape[1]
+    rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    scenes, images, varied = (
+        [scene for scene in scenes for _ in range(k)],
+        images.repeat_interleave(k, 0),
+        varied.flatten(0, 1),
+    )
+    others = render([arrange(scene.meaning, rng) for scene in scenes], generator)
+    moved, moved_fully = (_moved(scenes, parse(pictures)) for pictures in (varied, others))
+    difference, fully = ((pictures - images).square().mean().sqrt().item() for pictures in (varied, others))
+    kept = accuracy([scene.meaning for scene in scenes], varied)
+    return Variation(kept, moved, moved / moved_fully, difference, difference / fully)
+
+
+def _moved(before: Sequence[Scene], after: Sequence[Scene]) -> float:
+    """Mean distance in pixels from each thing to the nearest one in the other scene, where there is one."""
+    distances = [
+        min(np.hypot(thing.x - other.x, thing.y - other.y) for other in seen.things)
+        for scene, seen in zip(before, after, strict=True)
+        for thing in scene.things
+        if seen.things
+    ]
+    return float(np.mean(distances))
+
+
+def sense(images: Tensor) -> float:
+    """Share of pictures ``(n, 3, 32, 32)`` that are scenes: one thing or two, each of a shape and a colour that have names."""
+    return float(np.mean([_sensible(scene) for scene in parse(images)]))
+
+
+def _sensible(scene: Scene) -> bool:
+    return len(scene.things) in (1, 2) and all(thing.shape and thing.colour for thing in scene.things)
+
+
+class Edit(NamedTuple):
+    """A text diff for a scene: captions before and after, which differ in one ``attribute``, and what must be true afterwards.
+
+    `accuracy` of what is ``wanted`` is its measure: ``whole`` is the share of pictures in which the attribute changed as asked
+    and every other one was kept.
+    """
+
+    scene: Scene
+    attribute: str
+    before: str
+    after: str
+    wanted: Meaning
+
+
+def some_edits(n: int, attribute: str, things: int = 1, seed: int = 0) -> list[Edit]:
+    """``n`` random scenes of one or two ``things``, each with another value for an ``attribute`` (a name of `alternatives`)."""
+    rng = random.Random(seed)
+    found = []
+    for scene in draw(n, rng, things):
+        options = rng.choice([options for name, options in alternatives(scene.meaning) if name == attribute])
+        wanted = rng.choice([option for option in options if option != scene.meaning and _drawable(option)])
+        before, after = (caption(meaning, random.Random(len(found))) for meaning in (scene.meaning, wanted))
+        found.append(Edit(scene, attribute, before, after, wanted))
+    return found
+
+
+def _drawable(meaning: Meaning) -> bool:
+    """Whether its things differ in colour, as those of all scenes do."""
+    return len({kind.colour for kind in meaning.things}) == len(meaning.things)

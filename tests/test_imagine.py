@@ -1,0 +1,246 @@
+"""The measures of text-to-image models, on painters whose quality is known; then ``genzoo imagine`` and ``genzoo vary``."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import genzoo
+import genzoo.errors
+from genzoo.cli import main
+from genzoo.data.captions import LENGTH, VOCABULARY, captioned, understand
+from genzoo.data.folder import read_image
+from genzoo.data.scenes import arrange, draw, render
+from genzoo.unclip import CLIP, UnCLIP, shipped
+from genzoo.unclip import measures as by_rule
+
+# ------------------------------------------------------------------------------------------------------------ the measures
+
+
+def paint(captions):
+    """A painter that draws by rule."""
+    generator = torch.Generator().manual_seed(3)
+    return render([arrange(understand(text), random.Random(text)) for text in captions], generator)
+
+
+def test_a_painter_by_rule_is_faithful_and_one_that_does_not_listen_is_not():
+    for accuracy in by_rule.faithfulness(paint, 200).values():
+        assert accuracy.attributes == accuracy.whole == 1 and accuracy.stderr == 0 and accuracy.n == 50
+    deaf = by_rule.faithfulness(lambda captions: paint(captions[1:] + captions[:1]), 400)["seen, one thing"]
+    assert 0.15 < deaf.attributes < 0.4 and deaf.whole < 0.1 and 0 < deaf.stderr < 0.05
+    assert deaf.each["size"] > deaf.each["shape"] > 0 and set(deaf.each) == {
+        "size",
+        "colour",
+        "shape",
+        "place",
+        "background",
+    }
+
+
+def test_the_standard_error_is_that_of_repeated_measurements():
+    def measure(seed):
+        some = captioned(50, seed)
+        return by_rule.accuracy([scene.meaning for scene in some.scenes], some.images.roll(1, 0))
+
+    measured = [measure(seed) for seed in range(20)]
+    spread = np.std([accuracy.attributes for accuracy in measured])
+    assert np.mean([accuracy.stderr for accuracy in measured]) == pytest.approx(spread, rel=0.5)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return captioned(400, seed=11)
+
+
+def test_in_a_pool_every_caption_is_true_of_its_own_picture_alone(data):
+    pools = by_rule.distinct(data, 40)
+    assert len(pools) >= 3 and all(len(pool) == 40 for pool in pools)
+    assert len({i for pool in pools for i in pool}) == 40 * len(pools)
+    for pool in pools:
+        for i in pool:
+            said = understand(data.captions[i])
+            assert [j for j in pool if by_rule.true_of(said, data.scenes[j].meaning)] == [i]
+
+
+def embeddings(meanings):
+    """What a perfect CLIP may see: a one-hot vector for each attribute."""
+    names = sorted({str(value) for meaning in meanings for value in enumerate(by_rule._said(meaning))})
+    rows = [[str(value) in map(str, enumerate(by_rule._said(meaning))) for value in names] for meaning in meanings]
+    return torch.tensor(rows).float()
+
+
+def test_retrieval_by_a_perfect_eye_and_by_a_blind_one(data):
+    seen = embeddings([scene.meaning for scene in data.scenes])
+    numbered = replace(data, images=torch.arange(len(data)), tokens=torch.arange(len(data)))
+    look = seen.__getitem__
+    perfect = by_rule.retrieval(look, look, numbered, pool=40)
+    assert perfect.image_of_text > 0.97 and perfect.text_of_image > 0.97 and perfect.n >= 120
+    blind = by_rule.retrieval(look, lambda numbers: torch.randn(len(numbers), seen.shape[1]), numbered, pool=40)
+    assert blind.image_of_text < 0.15 and blind.text_of_image < 0.15
+    with pytest.raises(ValueError, match="too few for a pool of 1000"):
+        by_rule.retrieval(look, look, numbered, pool=1000)
+
+
+def test_alternatives_differ_in_one_attribute(data):
+    for scene in data.scenes[:50]:
+        meaning = scene.meaning
+        for name, options in by_rule.alternatives(meaning):
+            assert options.count(meaning) == 1 and len(set(options)) == len(options)
+            if name != "relation":
+                changed = [sum(map(np.not_equal, by_rule._said(o), by_rule._said(meaning))) for o in options]
+                assert sorted(changed) == [0] + [1] * (len(options) - 1)
+
+
+def test_zero_shot_by_a_blind_eye_is_chance(data):
+    blind = lambda rows: torch.nn.functional.normalize(torch.randn(len(rows), 8), dim=1)  # noqa: E731
+    read = by_rule.zero_shot(blind, blind, captioned(200, seed=12))
+    for name, options in {"colour": 6, "shape": 4, "size": 2, "place": 5, "relation": 4, "background": 3}.items():
+        assert read[name] == pytest.approx(1 / options, abs=0.1)
+
+
+def test_the_frechet_distance_is_that_of_gaussians():
+    torch.manual_seed(0)
+    x = torch.randn(40_000, 3, dtype=torch.float64)
+    spread, shift = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([0.0, 1.0, -1.0])
+    exact = (shift.square() + (spread - 1).square()).sum().item()
+    assert by_rule.frechet_distance(x, torch.randn_like(x) * spread + shift) == pytest.approx(exact, rel=0.03)
+    turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))[0]
+    y = torch.randn_like(x) * spread
+    assert by_rule.frechet_distance(x @ turn + 1, y @ turn + 1) == pytest.approx(
+        by_rule.frechet_distance(x, y), rel=1e-6
+    )
+    assert by_rule.frechet_distance(y, y) == pytest.approx(0, abs=1e-9)
+
+
+def test_variation_of_copies_and_of_pictures_drawn_anew(data):
+    scenes, images = data.scenes[:60], data.images[:60]
+    copies = by_rule.variation(scenes, images, images.unsqueeze(1))
+    assert copies.kept.whole == 1 and copies.moved_share < 0.05 and copies.difference == 0
+    anew = torch.stack([render([arrange(scene.meaning, random.Random(i)) for scene in scenes]) for i in range(3)], 1)
+    varied = by_rule.variation(scenes, images, anew)
+    assert varied.kept.whole == 1 and varied.kept.n == 180
+    assert varied.moved_share == pytest.approx(1, abs=0.15) and varied.difference_share == pytest.approx(1, abs=0.15)
+
+
+def test_a_double_exposure_makes_no_sense(data):
+    assert by_rule.sense(data.images) == 1
+    assert by_rule.sense((data.images[:200] + data.images[200:]) / 2) < 0.2
+
+
+@pytest.mark.parametrize("attribute", ["size", "colour", "shape", "place", "background"])
+def test_an_edit_asks_for_one_other_value(attribute):
+    edits = by_rule.some_edits(30, attribute)
+    for edit in edits:
+        before, after = understand(edit.before), understand(edit.after)
+        assert before == edit.scene.meaning and after == edit.wanted and before != after
+        assert len(edit.before.split()) == len(edit.after.split())  # in the same words but for the one
+    undone = by_rule.accuracy([edit.wanted for edit in edits], render([edit.scene for edit in edits]))
+    assert undone.each[attribute] == undone.whole == 0 and undone.attributes == 0.8
+    done = by_rule.accuracy([edit.wanted for edit in edits], paint([edit.after for edit in edits]))
+    assert done.whole == 1
+
+
+# -------------------------------------------------------------------------------------------------------- the command line
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> str:
+    """An unCLIP that has learned nothing."""
+    torch.manual_seed(0)
+    clip = CLIP((3, 32, 32), LENGTH, len(VOCABULARY), dims=8, width=8, text_width=8, layers=1, heads=2)
+    prior = genzoo.Diffusion((8,), 8, width=8, steps=2)
+    decoder = genzoo.Diffusion((3, 32, 32), 8, width=8, steps=2, patch=2, fourier=0)
+    model = UnCLIP(clip, prior, decoder)
+    model.pca.fit(torch.randn(50, 8))
+    return str(genzoo.save(model, tmp_path_factory.mktemp("unclip"), half=True))
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Commands write where they are run."""
+    monkeypatch.chdir(tmp_path)
+
+
+def picture() -> str:
+    still = render(draw(1, random.Random(0)))[0]
+    pixels = ((still + 1) * 127.5).round().byte().movedim(0, 2).numpy()
+    Image.fromarray(pixels).resize((64, 64), Image.Resampling.NEAREST).save("scene.png")
+    return "scene.png"
+
+
+def test_imagine_draws_a_grid_and_says_how_many_are_right(folder, capsys):
+    command = ["imagine", "a large red circle left of a small blue square", "--model", folder, "--n", "9"]
+    assert main([*command, "--out", "some/one.png"]) == 0
+    printed = capsys.readouterr().out
+    assert "9 pictures" in printed and "of 9 show all that the caption asks for" in printed
+    assert main([*command, "--out", "two.png", "--steps", "2", "--guidance", "2"]) == 0  # the model's own
+    assert main([*command, "--out", "three.png", "--seed", "1"]) == 0
+    one, two, three = map(read_image, map(Path, ("some/one.png", "two.png", "three.png")))
+    assert one.shape == (3 * 64 + 2 * 4, 3 * 64 + 2 * 4, 3) and (one == two).all() and (one != three).any()
+
+
+def test_imagine_owns_up_to_a_caption_of_no_form_it_knows(folder, capsys):
+    assert main(["imagine", "red circle blue", "--model", folder, "--n", "1"]) == 0
+    assert "anyone's guess" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    "way, pictures",
+    [
+        (["--n", "3", "--eta", "0.5"], 4),
+        (["--n", "5", "--towards", "scene.png"], 5),
+        (["--n", "3", "--edit", "a small red circle", "a large red circle"], 4),
+        (["--components", "1", "2", "8"], 4),
+    ],
+    ids=["variations", "towards", "edit", "components"],
+)
+def test_vary_has_four_ways(folder, way, pictures, capsys):
+    assert main(["vary", picture(), "--model", folder, *way]) == 0
+    assert f"variations.png: {pictures} pictures" in capsys.readouterr().out
+    across = 2 if pictures == 4 else 3
+    assert read_image(Path("variations.png")).shape == (2 * 64 + 4, across * 64 + (across - 1) * 4, 3)
+
+
+MISTAKES = {
+    ("imagine", "a pinc circle"): "the word 'pinc', which I do not know",
+    ("imagine", "a circle", "--n", "0"): "--n must be at least 1",
+    ("imagine", "a circle", "--out", "circle.jpg"): "ends in .png",
+    ("imagine", "a red circle", "--model", "nowhere"): "There is no folder nowhere",
+    ("vary", "nothing.png", "--model", "FOLDER"): "Cannot read nothing.png",
+    ("vary", "scene.png", "--eta", "2"): "--eta must be between 0 and 1",
+    ("vary", "scene.png", "--components", "1", "--towards", "scene.png"): "one of --towards, --edit and --components",
+    ("vary", "scene.png", "--components", "9", "--model", "FOLDER"): "--components 9: expected 1 to 8",
+    ("vary", "scene.png", "--edit", "a circle", "a hexagon", "--model", "FOLDER"): "'hexagon', which I do not know",
+}
+
+
+@pytest.mark.parametrize("command", MISTAKES, ids=" ".join)
+def test_a_mistake_is_answered_by_a_sentence(command, folder, capsys):
+    picture()
+    assert main([folder if word == "FOLDER" else word for word in command]) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("genzoo: ") and MISTAKES[command] in errors and "Traceback" not in errors
+
+
+def test_weights_that_are_missing_or_of_something_else_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "none")
+    with pytest.raises(genzoo.errors.InputError, match="genzoo train unclip"):
+        shipped.pretrained()
+    genzoo.save(genzoo.Diffusion((2,), width=8), tmp_path / "other")
+    with pytest.raises(genzoo.errors.InputError, match="holds a Diffusion: expected an unCLIP"):
+        shipped.pretrained(tmp_path / "other")
+
+
+def test_a_model_of_captions_writes_text(tmp_path, capsys):
+    model = genzoo.Autoregressive((LENGTH,), levels=len(VOCABULARY), width=8, depth=1, ordered=False)
+    genzoo.save(model, tmp_path / "run" / "model")
+    (tmp_path / "run" / "config.yaml").write_text("{data: captions}")
+    (tmp_path / "run" / "row.json").write_text("{}")
+    assert main(["sample", "run", "--n", "12"]) == 0
+    assert "are grammatical" in capsys.readouterr().out
+    lines = Path("samples.txt").read_text().splitlines()
+    assert len(lines) == 12 and all(set(line.split()) <= set(VOCABULARY) for line in lines)
