@@ -111,9 +111,9 @@ def family_names(registry: str = "FAMILIES") -> list[str]:
     ]
 
 
-def known_model(name: str) -> str:
-    """A family's or a hybrid's name in lower case and in full; raises `InputError` with the nearest one."""
-    return known(name, family_names(), family_names("HYBRIDS"))
+def known_model(name: str, *besides: str) -> str:
+    """A family's or a hybrid's name, or one of ``besides``, in lower case and in full; raises `InputError` with the nearest."""
+    return known(name, family_names(), [*family_names("HYBRIDS"), *besides])
 
 
 def add_data(parser: ArgumentParser, default: Any = "digits") -> None:

@@ -22,7 +22,7 @@ def train(arguments: Sequence[str]) -> int:
 
         return unclip.train(arguments)
     if family is not None:
-        console().print(f"Training {known_model(family)}: loading torch and lightning …")
+        console().print(f"Training {known_model(family, 'unclip')}: loading torch and lightning …")
     parser, sections = _parser(family)
     given = parser.parse(arguments, defaults=False).as_flat()
     overrides = _overrides(vars(given), sections)
