@@ -24,9 +24,8 @@ import argparse
 import json
 import random
 import statistics
-import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,6 @@ import genzoo
 from genzoo.data import captions as words
 from genzoo.data.captions import captioned, tokenise, understand
 from genzoo.data.scenes import arrange, draw, render
-from genzoo.evaluation.pictures import picture
 from genzoo.store import whole
 from genzoo.unclip import UnCLIP
 from genzoo.unclip import measures as by_rule
@@ -274,19 +272,22 @@ def pictures(bench: Bench, out: Path) -> list[str]:
     scenes = draw(4, random.Random(UNSEEN), 2)
     originals = render(scenes, torch.Generator().manual_seed(0)).to(device)
     varied = {
-        f"original, variations {i + 1}": torch.cat([x[None], model.vary(x[None], 9)]) for i, x in enumerate(originals)
+        f"{i + 1}: the original, then variations": torch.cat([x[None], model.vary(x[None], 9)])
+        for i, x in enumerate(originals)
     }
-    ways_between = {f"path {i + 1}": model.interpolate(originals[i], originals[i + 1], 10) for i in range(3)}
+    ways_between = {f"from {i + 1} to {i + 2}": model.interpolate(originals[i], originals[i + 1], 10) for i in range(3)}
     share = torch.linspace(0, 0.5, 10)
-    chosen = [by_rule.some_edits(1, name, seed=UNSEEN)[0] for name in ("size", "colour", "shape", "background")]
+    chosen = [
+        by_rule.some_edits(1, a, seed=UNSEEN + i)[0] for i, a in enumerate(("size", "colour", "shape", "background"))
+    ]
     begun = render([edit.scene for edit in chosen], torch.Generator().manual_seed(0)).to(device)
     diffs = {
-        f"{edit.attribute}: {edit.after}": model.edit(x.expand(10, *x.shape), edit.before, edit.after, share)
+        f"{edit.before} → {edit.after}": model.edit(x.expand(10, *x.shape), edit.before, edit.after, share)
         for x, edit in zip(begun, chosen, strict=True)
     }
     counts = [1, 2, 3, 5, 8, 12, 20, 32, model.clip.dims]
     probe = {
-        f"scene {i + 1}: {', '.join(map(str, counts))} components, original": torch.cat(
+        f"{i + 1}: from {', '.join(map(str, counts))} components; the original": torch.cat(
             [*(model.rebuild(x[None], k) for k in counts), x[None]]
         )
         for i, x in enumerate(originals)
@@ -296,9 +297,23 @@ def pictures(bench: Bench, out: Path) -> list[str]:
         "unclip-edits.png": diffs, "unclip-components.png": probe,
     }  # fmt: skip
     for name, strips in files.items():
-        wrapped = {textwrap.fill(label, 18): strip.cpu().numpy() for label, strip in strips.items()}
-        picture(out / name, wrapped, columns=10)
+        captioned_rows(out / name, strips)
     return list(files)
+
+
+def captioned_rows(path: Path, rows: Mapping[str, Tensor]) -> None:
+    """A PNG with a line of text above each row of pictures ``(n, 3, h, w)``."""
+    from matplotlib.figure import Figure
+    from torchvision.utils import make_grid
+
+    figure = Figure((7.2, 0.95 * len(rows)), layout="constrained")
+    for axis, (text, images) in zip(figure.subplots(len(rows), squeeze=False).flat, rows.items(), strict=True):
+        strip = make_grid((images.cpu() + 1) / 2, nrow=len(images), padding=2, pad_value=1.0)
+        axis.imshow(strip.movedim(0, 2).clamp(0, 1), interpolation="nearest")
+        axis.set_title(text, fontsize=9, loc="left", pad=3)
+        axis.axis("off")
+    with whole(path) as draft:
+        figure.savefig(draft, dpi=120)
 
 
 # --------------------------------------------------------------------------------------------------------------- the record

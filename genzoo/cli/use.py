@@ -28,6 +28,8 @@ def sample(arguments: Sequence[str]) -> int:
     from genzoo.store import whole
 
     model, plan = load_run(options.run)
+    if out.suffix == ".txt" and plan.get("data") != "captions":
+        raise InputError(f"Only samples of captions are text: expected a name that ends in .png or .npz, not {out}.")
     c = _condition(model, plan, options.label, options.condition)
     guided = _guidance(model, c, options.guidance)
     c = None if c is None else c.expand(options.n, *c.shape[1:])
@@ -84,7 +86,12 @@ def _sample_options(arguments: Sequence[str]) -> Any:
         help="how strongly a diffusion model follows --label or --condition; 1: as it has learned",
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same samples")
-    parser.add_argument("--out", type=str, default="samples.png", help="a .png for a picture, a .npz for the numbers")
+    parser.add_argument(
+        "--out",
+        type=str,
+        default="samples.png",
+        help="a .png for a picture (.txt for captions), a .npz for the numbers",
+    )
     options = parser.parse(arguments)
     if options.n < 1:
         raise InputError(f"--n must be at least 1, got {options.n}.")
@@ -92,8 +99,10 @@ def _sample_options(arguments: Sequence[str]) -> Any:
         raise InputError(
             "Give --label, for data with classes, or --condition, for data described by vectors; not both."
         )
-    if Path(options.out).suffix not in (".png", ".npz"):
-        raise InputError(f"Cannot write samples as {options.out!r}: expected a name that ends in .png or .npz.")
+    if Path(options.out).suffix not in (".png", ".npz", ".txt"):
+        raise InputError(
+            f"Cannot write samples as {options.out!r}: expected a name that ends in .png or .npz, or .txt for captions."
+        )
     return options
 
 
