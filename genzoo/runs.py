@@ -50,7 +50,10 @@ PACKAGES = ("torch", "lightning", "nflows", "numpy", "scikit-learn")
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do, in plain values with nothing left to defaults; equal plans give equal runs."""
+    """What a run will do, in plain values with nothing left to defaults; equal plans give equal runs.
+
+    ``prior`` holds the settings of `fit` for a prior's own stage; where it is empty, all is trained at once.
+    """
 
     family: str
     data: str
@@ -60,9 +63,7 @@ class Plan:
     model: dict[str, Any]
     train: dict[str, Any]
     evaluate: dict[str, Any]
-    prior: dict[str, Any] = field(
-        default_factory=dict
-    )  # settings of `fit` for a prior's own stage; none: it trains along
+    prior: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
