@@ -66,7 +66,7 @@ def blobs(n: int = 300, apart: float = 6.0) -> DataSet:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_that_declares_a_latent_has_one_and_no_other_has(family):
-    model = family((1, 4, 4)).eval()
+    model = family((1, 4, 4), width=8).eval()
     x = 0.5 * torch.randn(2, 1, 4, 4)
     if model.latent == Latent.NONE:
         for verb in (model.encode, model.decode, model.reconstruct):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from genzoo.evaluation.annealing import Bracket, Estimate, anneal, bracket, log_mean_exp
-    from genzoo.evaluation.cost import parameters, samples_per_second
+    from genzoo.evaluation.conditional import class_accuracy, guidance_sweep, tin_errors
+    from genzoo.evaluation.cost import parameters, peak_memory, samples_per_second
     from genzoo.evaluation.decoder import decoder_log_likelihood, simulated_bracket, tune_sigma
     from genzoo.evaluation.likelihood import Measured, evaluate
     from genzoo.evaluation.ode import ode_log_likelihood
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from genzoo.evaluation.pictures import picture
     from genzoo.evaluation.quality import judge
     from genzoo.evaluation.report import write_report
+    from genzoo.evaluation.representation import best_pair, linear_probe, round_trip, taller
     from genzoo.evaluation.scorecard import markdown, read, summarise, write
 
 _HOME = {
     "annealing": ("Bracket", "Estimate", "anneal", "bracket", "log_mean_exp"),
-    "cost": ("parameters", "samples_per_second"),
+    "conditional": ("class_accuracy", "guidance_sweep", "tin_errors"),
+    "cost": ("parameters", "peak_memory", "samples_per_second"),
     "decoder": ("decoder_log_likelihood", "simulated_bracket", "tune_sigma"),
     "likelihood": ("Measured", "evaluate"),
     "ode": ("ode_log_likelihood",),
@@ -30,13 +33,16 @@ _HOME = {
     "pictures": ("picture",),
     "quality": ("judge",),
     "report": ("write_report",),
+    "representation": ("best_pair", "linear_probe", "round_trip", "taller"),
     "scorecard": ("markdown", "read", "summarise", "write"),
 }
 
 __all__ = [
-    "Bracket", "Estimate", "Measured", "anneal", "bracket", "decoder_log_likelihood", "evaluate", "judge",
-    "log_mean_exp", "log_partition", "markdown", "ode_log_likelihood", "parameters", "parzen_log_density", "picture", "read",
-    "samples_per_second", "simulated_bracket", "summarise", "tune_sigma", "write", "write_report",
+    "Bracket", "Estimate", "Measured", "anneal", "best_pair", "bracket", "class_accuracy", "decoder_log_likelihood",
+    "evaluate", "guidance_sweep", "judge", "linear_probe", "log_mean_exp", "log_partition", "markdown",
+    "ode_log_likelihood", "parameters", "parzen_log_density", "peak_memory", "picture", "read", "round_trip",
+    "samples_per_second", "simulated_bracket", "summarise", "taller", "tin_errors", "tune_sigma", "write",
+    "write_report",
 ]  # fmt: skip
 
 
