@@ -6,7 +6,8 @@
 closed-form baselines of its data (``DATA-baselines.json``, as `genzoo compare` writes them) in italics, and the pictures
 ``NAME.png`` (samples) and ``NAME-maps.png`` (where model and truth disagree), where these are there.
 
-``<!-- decoders:NAME -->`` is filled from a record of ``experiments/mnist_decoders.py``.
+``<!-- decoders:NAME -->`` is filled from a record of ``experiments/mnist_decoders.py``, and ``<!-- unclip:NAME -->``,
+``<!-- sweeps:NAME -->`` and ``<!-- imagined:NAME -->`` (one picture and one sentence) from one of ``experiments/unclip.py``.
 """
 
 import json
@@ -21,7 +22,9 @@ from genzoo.evaluation import scorecard
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-BLOCK = re.compile(r"^(<!-- (table|decoders):([\w-]+) -->\n).*?^(<!-- /\2:\3 -->)", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"^(<!-- (table|decoders|unclip|sweeps|imagined):([\w-]+) -->\n).*?^(<!-- /\2:\3 -->)", re.DOTALL | re.MULTILINE
+)
 
 
 def render(page: Path, records: Path = RECORDS) -> str:
@@ -75,7 +78,84 @@ def decoders(name: str, records: Path, away: str) -> str:
     return "\n".join(lines) + f"\n\n{legend}\n\nMade by code from [`{name}.json`]({away}/{name}.json).\n"
 
 
-BODIES: dict[str, Callable[[str, Path, str], str]] = {"table": table, "decoders": decoders}
+KINDS = ("seen, one thing", "seen, two things", "held out, one thing", "held out, two things")  # of prompts
+SWEEPS = {
+    "guidance": "guidance of decoder and prior",
+    "candidates": "embeddings drawn from the prior, of which the one nearest to the text's is kept",
+    "steps": "steps of the decoder",
+}
+
+
+def unclip(name: str, records: Path, away: str) -> str:
+    """What stands in a block ``unclip:name``: pictures, the prior's ablation, CLIP, the cost of training."""
+    if (record := _unclip(name, records)) is None:
+        return "(no record yet)\n"
+    lines = [_line("from a caption by", *KINDS, "FD"), _line("---", *["---:"] * (len(KINDS) + 1))]
+    for way, row in record["faithfulness"].items():
+        lines.append(_line(f"**{way}**", *_attributes(row), f"{row['fd']:.3f}"))
+    stages = "; ".join(f"{stage} {row['seconds'] / 60:.1f}" for stage, row in record["stages"].items())
+    seen, unseen = record["clip"]["seen"], record["clip"]["held out"]
+    legend = (
+        f"Share of the attributes asked for that a parser reads off the pictures, in % ± standard error, {record['n']:,} prompts "
+        "a row, a quarter of each kind; held out: of combinations that no training picture shows; FD: Fréchet distance in CLIP's "
+        "space to true pictures of the same prompts, whose own row is the floor. CLIP finds the caption of a picture among "
+        f"{seen['retrieval']['pool']} in {seen['retrieval']['text_of_image']:.1%} of cases (held out "
+        f"{unseen['retrieval']['text_of_image']:.1%}) and reads {seen['zero_shot']['mean']:.1%} of attributes (held out "
+        f"{unseen['zero_shot']['mean']:.1%}). Minutes of training: {stages}."
+    )
+    return _picture(name, record, records, away) + "\n".join(lines) + f"\n\n{legend}\n\n{_source(name, away)}"
+
+
+def sweeps(name: str, records: Path, away: str) -> str:
+    """What stands in a block ``sweeps:name``: what guidance, re-ranking and steps change."""
+    if (record := _unclip(name, records)) is None:
+        return "(no record yet)\n"
+    lines = [_line("setting", *KINDS, "FD", "seconds for 16"), _line("---", *["---:"] * (len(KINDS) + 2))]
+    for sweep in SWEEPS:
+        for setting, row in record.get(sweep, {}).items():
+            label = setting if sweep == "guidance" else f"{sweep} {setting}"
+            lines.append(
+                _line(label, *_attributes(row), f"{row['fd']:.3f}", f"{row['seconds']:.1f}" if "seconds" in row else "")
+            )
+    legend = "; ".join(f"{sweep}: {about}" for sweep, about in SWEEPS.items() if sweep in record)
+    return "\n".join(lines) + f"\n\n{legend}; seconds on two cores.\n\n{_source(name, away)}"
+
+
+def imagined(name: str, records: Path, away: str) -> str:
+    """What stands in a block ``imagined:name``: pictures of captions, and how many of them show what was asked."""
+    if (record := _unclip(name, records)) is None:
+        return "(no record yet)\n"
+    shown = record["faithfulness"]["diffusion prior"]["prompts"]
+    figures = ", ".join(f"{shown[kind]['attributes']:.1%} ({kind})" for kind in KINDS)
+    return f"{_picture(name, record, records, away)}Attributes that a parser finds as the caption asks: {figures}.\n"
+
+
+def _unclip(name: str, records: Path) -> dict[str, Any] | None:
+    path = records / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _attributes(row: dict[str, Any]) -> list[str]:
+    found = [row["prompts"][kind] for kind in KINDS]
+    return [f"{100 * kind['attributes']:.1f} ± {100 * kind['stderr']:.1f}" for kind in found]
+
+
+def _picture(name: str, record: dict[str, Any], records: Path, away: str) -> str:
+    about = "Pictures of eight captions, of which the first two name combinations that no training picture shows"
+    return f"![{about}]({away}/{name}.png)\n\n" if (records / f"{name}.png").is_file() else ""
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _source(name: str, away: str) -> str:
+    return f"Made by code from [`{name}.json`]({away}/{name}.json).\n"
+
+
+BODIES: dict[str, Callable[[str, Path, str], str]] = {
+    "table": table, "decoders": decoders, "unclip": unclip, "sweeps": sweeps, "imagined": imagined,
+}  # fmt: skip
 
 if __name__ == "__main__":
     for page in PAGES:
