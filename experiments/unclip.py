@@ -31,9 +31,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
 import genzoo
+from genzoo import runs
 from genzoo.data import captions as words
 from genzoo.data.captions import captioned, tokenise, understand
 from genzoo.data.scenes import arrange, draw, render
@@ -378,6 +380,8 @@ def about(folder: Path, bench: Bench) -> dict[str, Any]:
         | {"steps": bench.model.decoder.steps},
         "n": bench.n,
         "device": torch.cuda.get_device_name() if bench.device.type == "cuda" else "processor",
+        "seed": yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["seed"],
+        **runs.circumstances(),
     }
 
 
