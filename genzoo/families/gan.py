@@ -138,7 +138,7 @@ class GAN(GenerativeModel):
         """The event ``(n, *event_shape)`` that the generator makes of ``z``; not held to the data's levels."""
         return self.generator(z, c)
 
-    def encode(self, x: Tensor, c: Tensor | None = None, starts: int = 8, steps: int = 100, lr: float = 0.1,
+    def encode(self, x: Tensor, c: Tensor | None = None, starts: int = 8, steps: int = 200, lr: float = 0.1,
                sigma: float = 0.1) -> Tensor:  # fmt: skip
         """The z most probable after ``x``, if x were G(z) plus Gaussian noise of standard deviation ``sigma``: found by descent.
 
