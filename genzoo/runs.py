@@ -305,22 +305,28 @@ def new_model(wanted: Plan, data: DataSet) -> GenerativeModel:
     if wanted.conditional and not data.condition:
         raise InputError(f"{wanted.data} has no labels or conditions, so no conditional model of it can be trained.")
     L.seed_everything(wanted.seed, verbose=False)
+    condition = data.condition if wanted.conditional else 0
     arguments = {
-        **_with_prior(wanted.model),
+        **_with_prior(wanted.model, condition),
         "event_shape": list(data.event_shape),
-        "condition": data.condition if wanted.conditional else 0,
+        "condition": condition,
         "levels": data.levels,
     }
     return build({"family": hybrids.parts(wanted.family).family.__name__, "arguments": arguments}, path="this plan")
 
 
-def _with_prior(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {**arguments, **({"prior": _prior(arguments)} if isinstance(arguments.get("prior"), Mapping) else {})}
+def _with_prior(arguments: Mapping[str, Any], condition: int) -> dict[str, Any]:
+    prior = arguments.get("prior")
+    return {**arguments, **({"prior": _prior(arguments, condition)} if isinstance(prior, Mapping) else {})}
 
 
-def _prior(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A prior named in a recipe, {family: flow, arguments: {...}}, models events of the latent's shape, and its codes."""
-    latent = {"event_shape": arguments["latent_shape"], "levels": arguments.get("codes", 0)}
+def _prior(arguments: Mapping[str, Any], condition: int = 0) -> dict[str, Any]:
+    """A prior named in a recipe, {family: flow, arguments: {...}}, models latents, their shape and codes, given what the VAE is."""
+    latent = {
+        "event_shape": arguments["latent_shape"],
+        "levels": arguments.get("codes", 0),
+        "condition": condition,
+    }
     return {**arguments["prior"], "arguments": {**latent, **arguments["prior"].get("arguments", {})}}
 
 

@@ -20,7 +20,7 @@ import genzoo
 from genzoo import grid, store
 from genzoo.data.dataset import Data, DataSet, Split
 from genzoo.families import HYBRIDS
-from genzoo.model import GenerativeModel, Likelihood
+from genzoo.model import GenerativeModel, Latent, Likelihood
 from genzoo.nets import Condition
 from genzoo.training import quiet
 
@@ -253,9 +253,9 @@ def check_latents(case: Case, folder: Path) -> None:
             result = getattr(model, name)(given, c)
         except NotImplementedError as error:
             assert_sentence(error)
-            assert shape is None or name == "encode"  # a latent that cannot be decoded would be no latent
+            assert shape is None and model.latent == Latent.NONE  # what cannot be decoded would be no latent
         else:
-            assert shape is not None
+            assert shape is not None and model.latent != Latent.NONE
             assert result.shape == (N, *(shape if name == "encode" else case.shape))
             assert result.isfinite().all()
 
