@@ -321,7 +321,7 @@ def _with_prior(arguments: Mapping[str, Any], condition: int) -> dict[str, Any]:
 
 
 def _prior(arguments: Mapping[str, Any], condition: int = 0) -> dict[str, Any]:
-    """A prior named in a recipe, {family: flow, arguments: {...}}, models latents, their shape and codes, given what the VAE is."""
+    """A prior named in a recipe, {family: flow, arguments: {...}}, as a model of latents, given what the VAE is given."""
     latent = {
         "event_shape": arguments["latent_shape"],
         "levels": arguments.get("codes", 0),
