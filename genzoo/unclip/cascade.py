@@ -45,7 +45,7 @@ class UnCLIP(GenerativeModel):
     usage = 'x = model.imagine("a large red circle left of a small blue square", n=16)'
 
     def __init__(self, clip: CLIP, prior: GenerativeModel, decoder: Diffusion, guidance: float = 3.0,
-                 prior_guidance: float = 2.0, candidates: int = 2):  # fmt: skip
+                 prior_guidance: float = 1.0, candidates: int = 2):  # fmt: skip
         super().__init__(decoder.event_shape, clip.condition)
         for part, width, name in ((prior, prior.dims, "models"), (prior, prior.condition, "is conditioned on"),
                                   (decoder, decoder.condition, "is conditioned on")):  # fmt: skip
