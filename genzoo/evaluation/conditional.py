@@ -35,7 +35,7 @@ Judge = Callable[[Tensor], np.ndarray]  # events (n, *event_shape) -> labels (n,
 
 
 def conditional(model: GenerativeModel, data: DataSet, each: int = 50, seed: int = 0) -> Entry | None:
-    """The row's entry ``conditional``: `class_accuracy` for classes, `tin_errors` for tins, None where neither can be told."""
+    """The row's entry ``condition``: `class_accuracy` for classes, `tin_errors` for tins, None where neither can be told."""
     if not model.condition:
         return None
     if data.classes:

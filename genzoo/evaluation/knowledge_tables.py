@@ -57,8 +57,8 @@ def representation_table(rows: Iterable[Row]) -> Table | None:
 
 
 def conditional_table(rows: Iterable[Row]) -> Table | None:
-    """The table of the entries ``conditional``; None if no model was told anything that can be judged."""
-    groups = _groups(rows, "conditional")
+    """The table of the entries ``condition``; None if no model was told anything that can be judged."""
+    groups = _groups(rows, "condition")
     if not groups:
         return None
     first = next(iter(groups.values()))[0]

@@ -78,5 +78,5 @@ MEASURES: tuple[Measure, ...] = (
     Measure("memory", _memory, _in_the_first_table),
     Measure("quality", quality.measure, quality_table.table, of_baselines=True),
     Measure("representation", _knowledge, representation_table),
-    Measure("conditional", _obedience, conditional_table),
+    Measure("condition", _obedience, conditional_table),
 )
