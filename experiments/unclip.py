@@ -100,7 +100,7 @@ def faithfulness(bench: Bench) -> dict[str, Any]:
 def ways(bench: Bench) -> dict[str, Way]:
     """Ways from a caption to a picture; all that is not mentioned is the same."""
     model, guidance = bench.model, bench.model.guidance
-    texts = lambda captions: model.told(model.embed_texts(tokenise(captions)))  # noqa: E731
+    texts = lambda captions: model.embed_texts(tokenise(captions))  # noqa: E731
     found: dict[str, Way] = {
         "text embedding into the decoder": lambda captions: model.decoder.sample(
             len(captions), texts(captions), guidance
@@ -108,7 +108,7 @@ def ways(bench: Bench) -> dict[str, Way]:
         "autoregressive prior": lambda captions: bench.other.imagine(captions),
         "diffusion prior": lambda captions: model.imagine(captions),
         "embedding of a true picture": lambda captions: model.decoder.sample(
-            len(captions), model.told(model.embed_images(true_pictures(captions, 1).to(bench.device))), guidance
+            len(captions), model.embed_images(true_pictures(captions, 1).to(bench.device)), guidance
         ),
         "true pictures": lambda captions: true_pictures(captions, 2),
     }

@@ -95,8 +95,6 @@ def test_principal_components_are_those_of_the_singular_value_decomposition():
     torch.testing.assert_close(pca.axes @ pca.axes.T, torch.eye(6).double())
     axes = torch.linalg.svd(z - z.mean(0), full_matrices=False).Vh
     torch.testing.assert_close((axes * pca.axes).sum(1).abs(), torch.ones(6).double())
-    torch.testing.assert_close(pca.whiten(z, 0.0).T.cov(), torch.eye(6).double())
-    assert (pca.whiten(z, 1.0).std(0) < pca.whiten(z, 0.0).std(0)).all()
     torch.testing.assert_close(pca.rebuild(pca.project(z)), z)
     errors = [(pca.rebuild(pca.project(z)[:, :k]) - z).square().mean().item() for k in range(7)]
     assert errors == sorted(errors, reverse=True)

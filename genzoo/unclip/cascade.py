@@ -76,7 +76,7 @@ class UnCLIP(GenerativeModel):
         ``steps`` are the decoder's; what is not given is the model's own.
         """
         z = self.draw_embedding(n, c, prior_guidance, candidates)
-        return self.decoder.sample(n, self.told(z), self.guidance if guidance is None else guidance, steps=steps)
+        return self.decoder.sample(n, z, self.guidance if guidance is None else guidance, steps=steps)
 
     @torch.no_grad()
     def draw_embedding(
@@ -91,14 +91,6 @@ class UnCLIP(GenerativeModel):
         text = self.embed_texts(c)
         draws = self.prior.sample(n * k, text.repeat_interleave(k, 0), **options)
         return best_of(draws.unflatten(0, (n, k)), text)
-
-    def told(self, z: Tensor) -> Tensor:
-        """What the decoder is told of embeddings ``(n, dims)``: their principal components, all at one scale.
-
-        CLIP spends most of its variance on background, colour and place. What tells a circle from a square varies forty
-        times less; as it is, a decoder would be long in taking notice of it.
-        """
-        return self.pca.whiten(z)
 
     @torch.no_grad()
     def embed_images(self, x: Tensor) -> Tensor:
@@ -116,14 +108,14 @@ class UnCLIP(GenerativeModel):
     def take_apart(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What CLIP sees in images, ``(n, dims)``, and the noise that leads back to them, ``(n, *event_shape)``."""
         z = self.embed_images(x)
-        return z, self.decoder.encode(x, self.told(z))
+        return z, self.decoder.encode(x, z)
 
     @torch.no_grad()
     def put_together(self, z: Tensor, noise: Tensor, eta: float = 0.0, guidance: float = 1.0) -> Tensor:
         """Images ``(n, *event_shape)`` from embeddings and noise by DDIM; the inverse of `take_apart` for ``eta`` = 0."""
         least, most = self.decoder.snr
         times = torch.linspace(least, most, 2 * self.decoder.steps + 1, device=noise.device)
-        return ddim(self.decoder.denoiser(self.told(z), guidance), noise, times, eta=eta)
+        return ddim(self.decoder.denoiser(z, guidance), noise, times, eta=eta)
 
     def vary(self, x: Tensor, n: int = 1, eta: float = 1.0, guidance: float = 1.0) -> Tensor:
         """``n`` variations of each image: the same embedding, part of the rest drawn afresh, the more the larger ``eta``."""

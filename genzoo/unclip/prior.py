@@ -26,7 +26,6 @@ class PCA(nn.Module):
     mean: Tensor
     axes: Tensor
     reach: Tensor
-    spread: Tensor
 
     def __init__(self, dims: int, components: int):
         super().__init__()
@@ -34,8 +33,9 @@ class PCA(nn.Module):
             raise ValueError(f"Vectors of {dims} dimensions have 1 to {dims} principal components, got {components=}.")
         self.register_buffer("mean", torch.zeros(dims))
         self.register_buffer("axes", torch.zeros(components, dims))
-        self.register_buffer("reach", torch.ones(components))  # the largest of each component, either side of the mean
-        self.register_buffer("spread", torch.ones(components))  # the standard deviation of each component
+        self.register_buffer(
+            "reach", torch.ones(components)
+        )  # the largest component of the data, either side of the mean
 
     def fit(self, z: Tensor) -> "PCA":
         """Learn the axes from vectors ``(n, dims)``."""
@@ -44,19 +44,11 @@ class PCA(nn.Module):
         axes = torch.linalg.eigh(centred.T.double() @ centred.double()).eigenvectors  # in rising order of variance
         self.axes.copy_(axes.T.flip(0)[: len(self.axes)])
         self.reach.copy_(self.project(z).abs().amax(0).clamp(min=1e-6))
-        self.spread.copy_(self.project(z).std(0))
         return self
 
     def project(self, z: Tensor) -> Tensor:
         """The components ``(n, components)`` of vectors ``(n, dims)``."""
         return (z - self.mean) @ self.axes.T
-
-    def whiten(self, z: Tensor, least: float = 0.1) -> Tensor:
-        """The components of vectors ``(..., dims)`` at one scale: over their standard deviations (``least`` added in quadrature).
-
-        What varies less than that stays small, lest the errors of a prior be blown up.
-        """
-        return self.project(z) / (self.spread.square() + least**2).sqrt()
 
     def rebuild(self, y: Tensor) -> Tensor:
         """The vectors ``(n, dims)`` whose first components are ``y`` (n, k), and whose others are zero."""

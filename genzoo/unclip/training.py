@@ -35,7 +35,7 @@ from genzoo.training import Fitted, check_settings, fit
 from genzoo.unclip.cascade import UnCLIP, stretch
 from genzoo.unclip.clip import CLIP
 from genzoo.unclip.measures import alternatives
-from genzoo.unclip.prior import PCA, Components
+from genzoo.unclip.prior import Components
 
 STAGES = {  # and the class that each trains
     "clip": "clip",
@@ -96,12 +96,11 @@ def train_unclip(
     other.pca.fit(z)
     stages.train("autoregressive", other.codes, pairs(other.encode(z), texts, Worded, other.codes.levels))
 
-    told = PCA(clip.dims, clip.dims).fit(z).whiten  # as `UnCLIP.told` will
     decoder = stages.build("decoder", event_shape=image, condition=clip.dims)
-    stages.train("decoder", decoder, pairs(images, told(z)))
+    stages.train("decoder", decoder, pairs(images, z))
     if text_decoder:
         model = stages.build("text_decoder", event_shape=image, condition=clip.dims)
-        stages.train("text_decoder", model, pairs(images, told(texts), Worded))
+        stages.train("text_decoder", model, pairs(images, texts, Worded))
     return stages.assemble(clip, prior, other, decoder, z)
 
 
