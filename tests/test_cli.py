@@ -167,14 +167,16 @@ def test_compare_all_six_then_reuse_them(capsys):
     command = ["compare", "--data", "digits", "--recipe", recipe(), "--conditional", "--out", "out"]
     assert main(command) == 0
     rows = read("out/scorecard.json")
-    assert sorted(row["family"].lower() for row in rows) == sorted(family_names())
+    assert sorted(row["family"].lower() for row in rows) == sorted(family_names("TAXONOMY"))
     for row in rows:
         assert {"data", "seed", "parameters", "train_seconds", "samples_per_second", "evaluations_per_sample"} <= set(
             row
         )
         assert set(row["bits_per_dim"]) == {"value", "kind", "stderr"}
         assert Path("out", f"{row['family'].lower()}-seed0", "model", "model.safetensors").is_file()
-    for name in ("samples.png", "report.html"):
+        assert row["condition"]["accuracy"] and row["representation"]["latent"] and row["memory"]["training"] > 0
+    drawn = ("samples", "classes", "guidance", "copies", "interpolations", "latents", "precision", "cost")
+    for name in ("report.html", *(f"{picture}.png" for picture in drawn)):
         assert Path("out", name).stat().st_size > 10_000
     before = Path("out/vae-seed0/row.json").stat().st_mtime_ns
     capsys.readouterr()
