@@ -131,8 +131,10 @@ def imagined(name: str, records: Path, away: str) -> str:
 
 
 def _unclip(name: str, records: Path) -> dict[str, Any] | None:
+    """The record, or None as long as its main section is not measured."""
     path = records / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return record if "faithfulness" in record else None
 
 
 def _attributes(row: dict[str, Any]) -> list[str]:
