@@ -108,7 +108,8 @@ def unclip(name: str, records: Path, away: str) -> str:
 
 def sweeps(name: str, records: Path, away: str) -> str:
     """What stands in a block ``sweeps:name``: what guidance, re-ranking and steps change."""
-    if (record := _unclip(name, records)) is None:
+    record = _unclip(name, records)
+    if record is None or not any(sweep in record for sweep in SWEEPS):
         return "(no record yet)\n"
     lines = [_line("setting", *KINDS, "FD", "seconds for 16"), _line("---", *["---:"] * (len(KINDS) + 2))]
     for sweep in SWEEPS:
