@@ -39,9 +39,7 @@ class Latent(StrEnum):
     """What `GenerativeModel.encode` and `decode` are to each other; `genzoo.evaluation.round_trip` measures how well it holds."""
 
     EXACT = "exact"  # each other's inverse: to rounding (flow), to the steps of an ODE solver (diffusion)
-    APPROXIMATE = (
-        "approximate"  # the encoder is a network of its own, trained to guess what the decoder was given (VAE)
-    )
+    APPROXIMATE = "approximate"  # the encoder is a network of its own, trained to guess (VAE)
     OPTIMISED = "optimised"  # there is no encoder: `encode` searches for the latent that decodes to x (GAN)
     NONE = "none"  # nothing in the model represents an event as a whole; both raise NotImplementedError
 
