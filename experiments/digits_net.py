@@ -26,10 +26,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import genzoo
-from genzoo import grid, runs
+from genzoo import grid
 from genzoo.data.dataset import Split
 from genzoo.evaluation.digits_net import BOX, WEIGHTS, DigitsNet, framed
 from genzoo.model import warmup_cosine
+from genzoo.provenance import circumstances
 
 RECORD = Path(__file__).parent / "records" / "digits-net.json"
 
@@ -119,7 +120,7 @@ def main() -> None:
         **{name: value for name, value in vars(options).items() if name != "root"},
         "train_seconds": round(seconds, 1),
         "test_accuracy": {name: accuracy(net, split) for name, split in tests.items()},
-        **runs.circumstances(),
+        **circumstances(),
     }
     WEIGHTS.parent.mkdir(exist_ok=True)
     save_file(net.state_dict(), WEIGHTS)

@@ -33,6 +33,7 @@ from genzoo import grid, runs, store
 from genzoo.data.dataset import DataSet, Split
 from genzoo.evaluation.decoder import decoder_log_likelihood, simulated_bracket, tune_sigma
 from genzoo.evaluation.parzen import parzen_log_density
+from genzoo.provenance import circumstances
 
 DIMS = 784
 MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -137,7 +138,7 @@ def main() -> None:
             "model": name, "family": family, "data": "continuous MNIST on [0, 1]", "unit": "nats", "seed": options.seed,
             "arguments": arguments, "settings": settings, "annealing": ANNEALING, "tuning": TUNING,
             "parameters": sum(p.numel() for p in model.parameters()), "train_seconds": seconds,
-            **measured(name, model, data, options.events, options.seed), "published": PUBLISHED[name], **runs.circumstances(),
+            **measured(name, model, data, options.events, options.seed), "published": PUBLISHED[name], **circumstances(),
         })  # fmt: skip
         ais, gap, kernel = rows[-1]["ais"], rows[-1]["bdmc_gap"], rows[-1]["parzen"]
         print(f"{name}: ≈ {ais['value']:.1f} ± {ais['stderr']:.1f} nats by annealing (gap {gap['value']:.1f}); "

@@ -35,10 +35,10 @@ import yaml
 from torch import Tensor
 
 import genzoo
-from genzoo import runs
 from genzoo.data import captions as words
 from genzoo.data.captions import captioned, tokenise, understand
 from genzoo.data.scenes import arrange, draw, render
+from genzoo.provenance import circumstances
 from genzoo.store import whole
 from genzoo.unclip import UnCLIP
 from genzoo.unclip import measures as by_rule
@@ -381,7 +381,7 @@ def about(folder: Path, bench: Bench) -> dict[str, Any]:
         "n": bench.n,
         "device": torch.cuda.get_device_name() if bench.device.type == "cuda" else "processor",
         "seed": yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["seed"],
-        **runs.circumstances(),
+        **circumstances(),
     }
 
 

@@ -11,14 +11,10 @@ The folder of a run::
 
 import inspect
 import json
-import os
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +24,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from genzoo import __version__, hybrids, recipes
+from genzoo import hybrids, recipes
 from genzoo.data import DataSet
 from genzoo.data import load as load_data
 from genzoo.errors import InputError, nearest
@@ -38,6 +34,7 @@ from genzoo.evaluation.measures import MEASURES
 from genzoo.evaluation.scorecard import Row, figures
 from genzoo.evaluation.support import disagreement, of_each
 from genzoo.model import GenerativeModel, Likelihood
+from genzoo.provenance import circumstances
 from genzoo.stages import fit_in_stages
 from genzoo.store import build, load, remove, save, state, whole
 from genzoo.training import Fitted, Report, check_settings, fit
@@ -45,7 +42,6 @@ from genzoo.training import Fitted, Report, check_settings, fit
 FROM_DATA = ("event_shape", "condition", "levels")  # arguments that the data set decides
 NOT_SETTINGS = ("model", "data", "folder", "seed", "progress", "trainer_options")  # of `fit`: not the recipe's business
 NOT_MEASURES = ("model", "data", "split", "seed", "progress")  # of `evaluate`: likewise
-PACKAGES = ("torch", "lightning", "nflows", "numpy", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -354,50 +350,6 @@ def load_run(path: str | Path) -> tuple[GenerativeModel, dict[str, Any]]:
         InputError: nothing there, not finished, or corrupt.
     """
     return load(path), _stored(Path(path) / "config.yaml") or {}
-
-
-# -------------------------------------------------------------------------------------------------------- provenance
-
-
-def circumstances() -> dict[str, Any]:
-    """Under what a run takes place: versions, machine, threads and, in a checkout, the commit."""
-    return {"versions": versions(), "machine": machine(), "commit": commit()}
-
-
-def versions() -> dict[str, str]:
-    found = {"genzoo": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def machine() -> dict[str, Any]:
-    cpus = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
-    about = {
-        "cpu": cpus[0] if cpus else platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-    }
-    return about | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
-
-
-def commit() -> str | None:
-    """The commit of the checkout that genzoo is imported from, "-dirty" if changed; None if it is no checkout."""
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
 
 
 def _write_json(path: Path, content: Any) -> None:
