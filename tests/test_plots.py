@@ -11,7 +11,8 @@ from genzoo.evaluation.pictures import strips
 def rows() -> list[dict]:
     """Two families of two seeds, one without quality and one that was never timed."""
     figures = {"value": 2.0, "stderr": 0.1}
-    full = {"quality": {"fd": figures, "precision": 0.8, "recall": 0.6}, "samples_per_second": 100.0}
+    shares = {"precision": {"value": 0.8, "stderr": 0.1}, "recall": {"value": 0.6, "stderr": 0.1}}
+    full = {"quality": {"figures": {"FD": figures, **shares}}, "samples_per_second": 100.0}
     return [
         {"family": "Flow", **full},
         {"family": "Flow", **full, "samples_per_second": 120.0},
@@ -35,15 +36,15 @@ def test_a_path_leads_to_a_figure_and_its_error_or_to_none():
 
 
 def test_rows_without_the_figure_are_left_out():
-    found = plots._by_family(rows(), "samples_per_second", "quality.fd")
+    found = plots._by_family(rows(), "samples_per_second", "quality.figures.FD")
     assert found == {"Flow": [(100.0, 0.0, 2.0, 0.1), (120.0, 0.0, 2.0, 0.1)]}
 
 
 @pytest.mark.parametrize("some", [rows(), rows()[2:3], []])
 def test_charts_of_rows_are_drawn_whatever_is_missing(tmp_path, some):
-    plots.quality_against_cost(tmp_path / "cost.png", some)
+    plots.quality_against_cost(tmp_path / "cost.png", some, "quality.figures.FD")
     plots.precision_and_recall(tmp_path / "pr.png", some)
-    plots.against(tmp_path / "own.png", some, "samples_per_second", "quality.fd", floor={"real data": 1.0})
+    plots.against(tmp_path / "own.png", some, "samples_per_second", "quality.figures.FD", floor={"real data": 1.0})
     for name in ("cost", "pr", "own"):
         looks_drawn(tmp_path / f"{name}.png")
 

@@ -204,7 +204,7 @@ def taller(path: Path, show: Show) -> bool:
 def precision(path: Path, show: Show) -> bool:
     if not (rows := _judged(show.rows)):
         return False
-    plots.precision_and_recall(path, rows, "quality.figures.precision", "quality.figures.recall")
+    plots.precision_and_recall(path, rows)
     return True
 
 

@@ -1,7 +1,7 @@
 """Charts: what is measured of several models, and where a latent puts what, as points and curves.
 
 A chart of models is drawn from rows of the scorecard, as `genzoo.runs` writes them. What is plotted is named by a path through a
-row's nested dictionaries, such as ``"quality.fd.value"``; rows that have no such figure are left out.
+row's nested dictionaries, such as ``"quality.figures.recall"``; rows that have no such figure are left out.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,9 +18,8 @@ NAMES = {
     "evaluations_per_sample": "network evaluations per sample",
     "train_seconds": "seconds of training",
     "parameters": "parameters",
-    "quality.precision": "precision: share of samples that look real",
-    "quality.recall": "recall: share of real events that could be drawn",
-    "quality.fd": "Fréchet distance",
+    "quality.figures.precision": "precision: share of samples that look real",
+    "quality.figures.recall": "recall: share of real events that could be drawn",
 }
 MARKS = "osD^vP*Xph<>"  # one for each family, for those who do not see colours
 
@@ -28,7 +27,7 @@ Row = Mapping[str, Any]
 
 
 def figure_at(row: Row, path: str) -> tuple[float, float] | None:
-    """The figure of ``row`` at ``path`` ("quality.fd") and its standard error (0 if there is none); None if it is not there."""
+    """The figure of ``row`` at ``path`` and its standard error (0 if there is none); None if it is not there."""
     found: Any = row
     for key in path.split("."):
         if not isinstance(found, Mapping) or (found := found.get(key)) is None:
@@ -57,7 +56,7 @@ def against(
     for label, level in (floor or {}).items():
         axis.axhline(level, color=INK, linewidth=1, linestyle=":")
         axis.annotate(label, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=INK)
-    axis.set(xlabel=NAMES.get(x, x), ylabel=NAMES.get(y, y))
+    axis.set(xlabel=_spoken(x), ylabel=_spoken(y))
     axis.set_xscale("log" if "x" in log else "linear")
     axis.set_yscale("log" if "y" in log else "linear")
     if axis.get_legend_handles_labels()[0]:
@@ -65,15 +64,21 @@ def against(
     _write(figure, path)
 
 
-def quality_against_cost(
-    path: str | Path, rows: Iterable[Row], quality: str = "quality.fd", cost: str = "samples_per_second"
-) -> None:
+def _spoken(path: str) -> str:
+    """What an axis is called: a figure without a name of its own by the last part of its path, such as "FD (digits-net)"."""
+    return NAMES.get(path, path.rpartition(".")[2])
+
+
+def quality_against_cost(path: str | Path, rows: Iterable[Row], quality: str, cost: str = "samples_per_second") -> None:
     """Write a PNG of what samples are worth against what they cost; the best place is a corner, and no family has it."""
     against(path, rows, cost, quality, log="xy")
 
 
 def precision_and_recall(
-    path: str | Path, rows: Iterable[Row], precision: str = "quality.precision", recall: str = "quality.recall"
+    path: str | Path,
+    rows: Iterable[Row],
+    precision: str = "quality.figures.precision",
+    recall: str = "quality.figures.recall",
 ) -> None:
     """Write a PNG of precision against recall: a GAN tends to the upper left (sharp, not all), likelihood to the right."""
     against(path, rows, recall, precision)
