@@ -23,12 +23,11 @@ from torch import Tensor
 from genzoo.data import biscuits
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
-from genzoo.evaluation.likelihood import device_of
+from genzoo.evaluation.drawing import draw
+from genzoo.evaluation.neighbours import NEAREST_COVERED, radii
 from genzoo.evaluation.representation import as_mean, as_share
 from genzoo.families import FAMILIES
 from genzoo.model import GenerativeModel
-
-NEAREST = 5  # neighbours whose distance is the radius of an event's neighbourhood
 
 Entry = dict[str, Any]
 Judge = Callable[[Tensor], np.ndarray]  # events (n, *event_shape) -> labels (n,)
@@ -111,7 +110,7 @@ def class_coverage(data: DataSet, x: Tensor, c: Tensor, each: int | None = None)
     for label in range(len(data.classes)):
         real = data.train.x[data.train.c == label][:1000].flatten(1)
         mine = x[c == label][:each].flatten(1)
-        radius = torch.cdist(real, real).kthvalue(min(NEAREST + 1, len(real))).values  # itself is the nearest
+        radius = radii(real, min(NEAREST_COVERED, len(real) - 1))
         found.append((torch.cdist(real, mine) <= radius[:, None]).any(1))
     return as_share(torch.cat(found))
 
@@ -201,14 +200,6 @@ def check_guidance(model: GenerativeModel) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------- what is shared
-
-
-def draw(model: GenerativeModel, n: int, c: Tensor | None, seed: int = 0, **options: Any) -> Tensor:
-    """``n`` samples for the conditions ``c``, on the CPU, always the same for a seed; ``options`` are for ``model.sample``."""
-    device = device_of(model)
-    with torch.random.fork_rng(), torch.inference_mode():
-        torch.manual_seed(seed)
-        return model.sample(n, None if c is None else c.to(device), **options).cpu()
 
 
 def options_of(model: GenerativeModel) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ import torch
 from genzoo.baselines import fitted
 from genzoo.data.dataset import DataSet
 from genzoo.evaluation import conditional, pictures, plots, quality, representation, support
+from genzoo.evaluation.drawing import draw
 from genzoo.evaluation.quality_table import OTHERS
 from genzoo.evaluation.scorecard import BASELINE_SAMPLES, Row, spoken
 from genzoo.model import GenerativeModel, Latent
@@ -66,8 +67,8 @@ class Show:
 def gallery(out: Path, show: Show) -> list[Plate]:
     """Draw every picture of `PICTURES` that means something for these runs into ``out``, and say what they are."""
     drawn = []
-    for name, title, about, draw in PICTURES:
-        if draw(out / name, show):
+    for name, title, about, painted in PICTURES:
+        if painted(out / name, show):
             drawn.append(Plate(out / name, title, about))
     return drawn
 
@@ -139,7 +140,7 @@ def classes(path: Path, show: Show) -> bool:
     each = max(1, COLUMNS // len(data.classes))
     asked = torch.arange(len(data.classes)).repeat_interleave(each)
     real = torch.cat([data.test.x[data.test.c == label][:each] for label in range(len(data.classes))])
-    drawn = {family: conditional.draw(model, len(asked), asked).numpy() for family, model in told.items()}
+    drawn = {family: draw(model, len(asked), asked).numpy() for family, model in told.items()}
     pictures.strips(path, {REAL: real.numpy(), **drawn}, show.limits, emphasis=0)
     return True
 

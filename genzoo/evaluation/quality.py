@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 from genzoo.data.dataset import DataSet
 from genzoo.evaluation import distances, neighbours
 from genzoo.evaluation.annealing import Progress
+from genzoo.evaluation.drawing import Samples, draw
 from genzoo.evaluation.spaces import Space, space_of
 from genzoo.store import whole
 
@@ -29,12 +30,6 @@ SAMPLES = "quality.npz"  # in a run's folder
 COSTLY = 512  # features; with more, a Fréchet distance takes half a minute, and is not repeated for an error
 
 Entry = dict[str, Any]
-
-
-class Samples(Protocol):
-    """What can be drawn from: a model of the zoo, or a baseline beside it."""
-
-    def sample(self, n: int, c: Tensor | None = None) -> Tensor: ...
 
 
 # --------------------------------------------------------------------------------------------- what to compare with
@@ -94,19 +89,6 @@ def _copying(samples: Tensor, held_out: Tensor) -> distances.Figures:
 
 
 # ---------------------------------------------------------------------------------------------------------- the entry
-
-
-def draw(model: Samples, n: int, c: Tensor | None = None, seed: int = 0, progress: Progress | None = None) -> Tensor:
-    """``n`` samples on the CPU, one for each condition in ``c`` if given, in batches between which ``progress`` is told."""
-    batches = torch.arange(n).split(100)
-    drawn = []
-    with torch.random.fork_rng(), torch.inference_mode():
-        torch.manual_seed(seed)
-        for i, rows in enumerate(batches):
-            if progress:
-                progress(100 * i, n, "drawing samples")
-            drawn.append(model.sample(len(rows), c if c is None else c[rows]).cpu())
-    return torch.cat(drawn)
 
 
 def judge(x: Tensor, data: DataSet, most: int = MOST["full"]) -> Entry:
