@@ -276,7 +276,9 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on():
     options = ["--data", "digits", "--recipe", recipe(steps=300, check_every=10, patience=99)]
     command = ["compare", *options, "--families", "vae", "--out", "out"]
     with open("errors.txt", "w") as errors:
-        process = subprocess.Popen([sys.executable, "-m", "genzoo", *command], stdout=subprocess.DEVNULL, stderr=errors)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "genzoo", *command], stdout=subprocess.DEVNULL, stderr=errors, preexec_fn=hearing
+        )
     wait_for(Path("out/vae-seed0/last.ckpt").is_file)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
@@ -288,6 +290,11 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on():
     assert main(["train", "vae", *options, "--out", "whole"]) == 0
     (resumed,), whole = read("out/scorecard.json"), json.loads(Path("whole/row.json").read_text())
     assert resumed["bits_per_dim"] == whole["bits_per_dim"] and resumed["validation_nats"] == whole["validation_nats"]
+
+
+def hearing() -> None:
+    """Undo what a shell does to a program in the background, and what that hands on: not to hear Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(condition, seconds: float = 120.0) -> None:

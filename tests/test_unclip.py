@@ -273,7 +273,7 @@ TINY = {
             "steps": 10,
             "lr": 0.004,
         },
-        "train": {"steps": 300, "batch_size": 32, "ema": 0.98},
+        "train": {"steps": 450, "batch_size": 32, "ema": 0.98},
     },
 }
 KINDS = [Meaning((Kind("large", colour, "square"),), place, "white")
