@@ -5,8 +5,10 @@ import math
 
 import pytest
 import torch
+from torch.distributions import Normal
 
 from genzoo import Autoregressive, grid
+from genzoo.distributions import LevelCategorical
 from genzoo.families.autoregressive import reading_orders
 
 TINY = {"width": 8, "depth": 2, "kernel": 3, "components": 2}
@@ -158,3 +160,35 @@ def test_samples_follow_the_stated_probabilities():
     expected = (model.log_prob(x) + 2 * math.log(2 / 3)).exp().detach()
     error = (expected * (1 - expected) / n).sqrt()
     assert ((seen - expected).abs() < 5 * error + 1e-4).all()
+
+
+# ------------------------------------------------------------------------------------------------------------- guidance
+
+
+def test_guided_levels_follow_the_tilted_product_of_both_conditionals():
+    model, n = rough((1,), condition=2, levels=4), 20_000
+    given, free = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.4, 0.3, 0.2, 0.1])
+    drawn = model.guided(*(LevelCategorical(p.log().double().expand(n, -1)) for p in (given, free)), guidance=2.0)
+    expected = given**2 / free
+    shares = grid.to_level(drawn, 4).bincount(minlength=4) / n
+    torch.testing.assert_close(shares, expected / expected.sum(), atol=0.02, rtol=0)
+
+
+def test_guided_real_values_follow_it_nearly():
+    """N(1, 1)^2 / N(0, 1) is N(2, 1); the best of a few draws of N(1, 1) come near."""
+    model, ones = rough((1,), condition=2), torch.ones(5000, dtype=torch.float64)
+    drawn = model.guided(Normal(ones, ones), Normal(0 * ones, ones), guidance=2.0)
+    assert drawn.mean() == pytest.approx(2.0, abs=0.1)
+    assert drawn.std() == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("levels", [0, 4])
+def test_guidance_works_in_every_order_and_zero_ignores_the_condition(levels):
+    model = rough((1, 3, 3), condition=2, levels=levels, orders=8)
+    asked = torch.zeros(4000, dtype=torch.long)
+    free, ignored = (model.sample(4000, c, guidance).clamp(-3, 3) for c, guidance in ((None, 1.0), (asked, 0.0)))
+    assert ((ignored.mean(0) - free.mean(0)).abs() < 5 * free.std(0) * (2 / 4000) ** 0.5).all()
+    torch.manual_seed(1)
+    pushed = model.sample(50, asked[:50], guidance=2.0)
+    torch.manual_seed(1)
+    torch.testing.assert_close(model.sample(50, asked[:50], guidance=2.0, cached=False), pushed)
