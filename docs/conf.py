@@ -30,7 +30,7 @@ myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"  # a page is true of the code it was built from, or it does not build
 nb_execution_raise_on_error = True
-nb_execution_timeout = 180
+nb_execution_timeout = 600  # of a cell; they take seconds, but not on a machine that has other work
 nb_merge_streams = True
 nb_output_stderr = "remove"  # other libraries' notes; an error still stops the build
 

@@ -8,6 +8,8 @@ closed-form baselines of its data (``DATA-baselines.json``, as `genzoo compare` 
 
 ``<!-- decoders:NAME -->`` is filled from a record of ``experiments/mnist_decoders.py``, and ``<!-- unclip:NAME -->``,
 ``<!-- sweeps:NAME -->`` and ``<!-- imagined:NAME -->`` (one picture and one sentence) from one of ``experiments/unclip.py``.
+
+A table whose record has not been made yet shows nothing, so a page may ask for one in advance.
 """
 
 import json
@@ -27,6 +29,9 @@ BLOCK = re.compile(
 )
 
 
+NOTHING = "<!-- (no record yet) -->\n"
+
+
 def render(page: Path, records: Path = RECORDS) -> str:
     """The text of ``page`` with every block written anew; links in it are relative to the page."""
     away = Path(os.path.relpath(records, page.parent)).as_posix()
@@ -38,7 +43,7 @@ def table(name: str, records: Path, away: str) -> str:
     """What stands in a block ``table:name``: pictures, table, and where they come from."""
     record = records / f"{name}.json"
     if not record.is_file():
-        return "(no record yet)\n"
+        return NOTHING
     rows = scorecard.read(record)
     data = ", ".join(sorted({row["data"] for row in rows}))
     pictures = {
@@ -56,7 +61,7 @@ def decoders(name: str, records: Path, away: str) -> str:
     """What stands in a block ``decoders:name``: one likelihood in three ways, of which one is none."""
     record = records / f"{name}.json"
     if not record.is_file():
-        return "(no record yet)\n"
+        return NOTHING
     rows: list[dict[str, Any]] = json.loads(record.read_text(encoding="utf-8"))
     lines = [
         "| model | nats by annealing | ± | gap | effective chains | Parzen | published | σ |",

@@ -1,8 +1,8 @@
 """The one interface: a generative model is a conditional distribution p(x | c) over tensors of one ``event_shape``.
 
 It can always `sample`. It states, by its `likelihood`, what its `log_prob` claims. A family that can write log p(x | c), or
-a bound on it, contains no training code at all: the loss is -log p, and everything about training is written here, once.
-A family that cannot overrides `loss` (energy) or `training_step` (GAN): that is what you do instead.
+a bound on it, needs no training code: the loss is -log p, and everything about training is written here, once. A family
+that cannot overrides `loss` (energy, flow matching) or `training_step` (GAN): that is what you do instead.
 """
 
 import inspect

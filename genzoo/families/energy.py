@@ -6,14 +6,14 @@ r"""Energy-based model: say how *un*likely each event is, and let a Markov chain
     E(x, c) = f(x, c) + \tfrac{1}{2 s^2} \|x\|^2
 
 f is any network; the quadratic keeps Z finite. Z itself is out of reach, but the gradient of the log-likelihood needs only
-samples from the model:
+samples from the model (:math:`\mathbb E` is a mean, E the energy):
 
 .. math::
 
-    -\nabla_\theta E_{data}[\log p] = E_{data}[\nabla_\theta E(x^+)] - E_{p}[\nabla_\theta E(x^-)]
+    -\nabla_\theta\, \mathbb E_{data}[\log p(x^+)] = \mathbb E_{data}[\nabla_\theta E(x^+)] - \mathbb E_{p}[\nabla_\theta E(x^-)]
 
 The samples x- come from Langevin dynamics, a random walk downhill, :math:`x' = x - \tfrac{h^2}{2} \nabla E(x) + h \xi`. Its
-chains are never started afresh: they live in a *replay buffer*, take a few steps for each update of the network, and so keep
+chains are seldom started afresh: they live in a *replay buffer*, take a few steps for each update of the network, and so keep
 up with a slowly changing model (persistent contrastive divergence). The buffer is part of the model and of its checkpoint.
 
 A walk of finite steps does not quite keep p, and where E is steep it flies off. A Metropolis test of each step mends both

@@ -9,8 +9,9 @@ A generator G turns noise z into an event; a critic D gives a score to events, h
     \qquad
     \min_G \; E_{z}\,\mathrm{softplus}(-D(G(z)))
 
-The first is logistic regression of "data" against "generated"; at its optimum D(x) = log p_data(x) - log p_G(x). The second is
-the *non-saturating* loss. The gradient penalty R1 keeps the critic smooth around the data, and with it the game convergent.
+The first is logistic regression of "data" against "generated"; but for the penalty its optimum is
+D(x) = log p_data(x) - log p_G(x). The second is the *non-saturating* loss. The gradient penalty R1 keeps the critic smooth around
+the data, and with it the game convergent.
 
 p_G is never written down: the model is *implicit*. It samples, and states no likelihood.
 
