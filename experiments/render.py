@@ -2,9 +2,10 @@
 
     python experiments/render.py
 
-``<!-- table:NAME -->`` ... ``<!-- /table:NAME -->`` is filled from ``experiments/records/NAME.json``: the table, with the
+``<!-- table:NAME -->`` ... ``<!-- /table:NAME -->`` is filled from ``experiments/records/NAME.json``: its tables, with the
 closed-form baselines of its data (``DATA-baselines.json``, as `genzoo compare` writes them) in italics, and the pictures
-``NAME.png`` (samples) and ``NAME-maps.png`` (where model and truth disagree), where these are there.
+``NAME.png`` (samples) and ``NAME-maps.png`` (where model and truth disagree), where these are there. ``likelihoods:NAME`` is the
+first of these tables alone.
 
 ``<!-- decoders:NAME -->`` is filled from a record of ``experiments/mnist_decoders.py``, and ``<!-- unclip:NAME -->``,
 ``<!-- sweeps:NAME -->`` and ``<!-- imagined:NAME -->`` (one picture and one sentence) from one of ``experiments/unclip.py``.
@@ -16,6 +17,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,8 @@ ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(
-    r"^(<!-- (table|decoders|unclip|sweeps|imagined):([\w-]+) -->\n).*?^(<!-- /\2:\3 -->)", re.DOTALL | re.MULTILINE
+    r"^(<!-- (table|likelihoods|decoders|unclip|sweeps|imagined):([\w-]+) -->\n).*?^(<!-- /\2:\3 -->)",
+    re.DOTALL | re.MULTILINE,
 )
 
 
@@ -39,8 +42,8 @@ def render(page: Path, records: Path = RECORDS) -> str:
     return BLOCK.sub(lambda block: f"{block[1]}{BODIES[block[2]](block[3], records, away)}{block[4]}", text)
 
 
-def table(name: str, records: Path, away: str) -> str:
-    """What stands in a block ``table:name``: pictures, table, and where they come from."""
+def table(name: str, records: Path, away: str, most: int | None = None) -> str:
+    """What stands in a block ``table:name``: pictures, tables (at ``most`` so many), and where they come from."""
     record = records / f"{name}.json"
     if not record.is_file():
         return NOTHING
@@ -54,7 +57,8 @@ def table(name: str, records: Path, away: str) -> str:
     if (baselines := records / f"{rows[0]['data']}-baselines.json").is_file():
         rows += scorecard.read(baselines)
     source = f"\nTest split of *{data}*, baselines in italics; made by code from [`{name}.json`]({away}/{name}.json).\n"
-    return shown + scorecard.markdown(rows) + source
+    tables = scorecard.tables(rows)[:most]
+    return shown + "\n".join(each.markdown() for each in tables) + source
 
 
 def decoders(name: str, records: Path, away: str) -> str:
@@ -162,7 +166,7 @@ def _source(name: str, away: str) -> str:
 
 
 BODIES: dict[str, Callable[[str, Path, str], str]] = {
-    "table": table, "decoders": decoders, "unclip": unclip, "sweeps": sweeps, "imagined": imagined,
+    "table": table, "likelihoods": partial(table, most=1), "decoders": decoders, "unclip": unclip, "sweeps": sweeps, "imagined": imagined,
 }  # fmt: skip
 
 if __name__ == "__main__":
