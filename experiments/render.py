@@ -98,7 +98,7 @@ SWEEPS = {
 def unclip(name: str, records: Path, away: str) -> str:
     """What stands in a block ``unclip:name``: pictures, the prior's ablation, CLIP, the cost of training."""
     if (record := _unclip(name, records)) is None:
-        return "(no record yet)\n"
+        return NOTHING
     lines = [_line("from a caption by", *KINDS, "FD"), _line("---", *["---:"] * (len(KINDS) + 1))]
     for way, row in record["faithfulness"].items():
         lines.append(_line(f"**{way}**", *_attributes(row), f"{row['fd']:.3f}"))
@@ -119,7 +119,7 @@ def sweeps(name: str, records: Path, away: str) -> str:
     """What stands in a block ``sweeps:name``: what guidance, re-ranking and steps change."""
     record = _unclip(name, records)
     if record is None or not any(sweep in record for sweep in SWEEPS):
-        return "(no record yet)\n"
+        return NOTHING
     lines = [_line("setting", *KINDS, "FD", "seconds for 16"), _line("---", *["---:"] * (len(KINDS) + 2))]
     for sweep in SWEEPS:
         for setting, row in record.get(sweep, {}).items():
@@ -134,7 +134,7 @@ def sweeps(name: str, records: Path, away: str) -> str:
 def imagined(name: str, records: Path, away: str) -> str:
     """What stands in a block ``imagined:name``: pictures of captions, and how many of them show what was asked."""
     if (record := _unclip(name, records)) is None:
-        return "(no record yet)\n"
+        return NOTHING
     shown = record["faithfulness"]["diffusion prior"]["prompts"]
     figures = ", ".join(f"{shown[kind]['attributes']:.1%} ({kind})" for kind in KINDS)
     return f"{_picture(name, record, records, away)}Attributes that a parser finds as the caption asks: {figures}.\n"
@@ -166,7 +166,8 @@ def _source(name: str, away: str) -> str:
 
 
 BODIES: dict[str, Callable[[str, Path, str], str]] = {
-    "table": table, "likelihoods": partial(table, most=1), "decoders": decoders, "unclip": unclip, "sweeps": sweeps, "imagined": imagined,
+    "table": table, "likelihoods": partial(table, most=1), "decoders": decoders,
+    "unclip": unclip, "sweeps": sweeps, "imagined": imagined,
 }  # fmt: skip
 
 if __name__ == "__main__":
