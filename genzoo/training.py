@@ -160,13 +160,13 @@ def check_settings(**settings: Any) -> None:
     """Raise `InputError` for a setting of `fit`, a seed or a learning rate that is out of range."""
     for name, value in settings.items():
         if name in COUNTS and not (isinstance(value, int) and value >= 1):
-            raise InputError(f"{name} must be a whole number of at least 1, got {value}.")
+            raise InputError(f"{name} must be a whole number of at least 1, got {value!r}.")
         if name in SHARES and not (isinstance(value, float | int) and 0 <= value <= 1):
-            raise InputError(f"{name} must be between 0 and 1, got {value}.")
+            raise InputError(f"{name} must be between 0 and 1, got {value!r}.")
         if name == "seed" and not (isinstance(value, int) and 0 <= value < 2**32):
-            raise InputError(f"seed must be a whole number from 0 to {2**32 - 1}, got {value}.")
+            raise InputError(f"seed must be a whole number from 0 to {2**32 - 1}, got {value!r}.")
         if name == "lr" and not (isinstance(value, float | int) and 0 < value < math.inf):
-            raise InputError(f"lr must be a number above 0, got {value}.")
+            raise InputError(f"lr must be a number above 0, got {value!r}.")
 
 
 def check_fit(model: Trainable, data: DataSet) -> None:
