@@ -349,6 +349,14 @@ def test_a_conditional_model_is_asked_for_the_conditions_of_the_reference(digits
     assert again["figures"] == entry["figures"] and json.dumps(entry, allow_nan=False)
 
 
+@pytest.mark.parametrize("n", [60, 200, 500])
+def test_any_number_of_samples_is_held_against_as_many_events(n):
+    data = DataSet("points", *[Split(torch.randn(m, 2)) for m in (300, 100, 100)])
+    entry = quality.judge(torch.randn(n, 2), data)
+    assert entry["n"] == min(n, 200) and entry["reference"].startswith(f"{min(n, 200)} of 200")
+    assert entry["figures"].keys() == entry["floor"].keys()
+
+
 def test_the_reference_is_made_once(digits):
     assert quality.reference(digits, 100) is quality.reference(digits, 100)
     assert quality.reference(digits, 100).n == 100 and quality.reference(digits).n == 797
