@@ -371,6 +371,15 @@ def test_use_of_a_run_on_what_it_cannot_do(run, capsys):
         assert sentence in capsys.readouterr().err
 
 
+def test_a_part_that_is_no_generative_model_is_refused_by_name(capsys):
+    from genzoo.store import save
+    from genzoo.unclip import CLIP
+
+    save(CLIP((3, 8, 8), 4, 5, dims=8, width=8, text_width=8, heads=1), "clip")
+    assert main(["sample", "clip"]) == 2
+    assert "clip holds a CLIP: expected a generative model" in capsys.readouterr().err
+
+
 def test_a_run_of_vectors_is_asked_for_with_vectors(capsys):
     tiny = "--steps 1 --width 8 --depth 1 --batch-size 8 --conditional --out run"
     assert main(["train", "--data", "biscuits", "gan", *tiny.split()]) == 0  # options may come first

@@ -226,6 +226,7 @@ def test_what_is_compared_where(shape, width, names):
 def test_digits_are_seen_by_digits_net_and_nothing_else_is(digits):
     assert tuple(spaces.space_of(digits).distances) == ("FD (digits-net)", "KID (digits-net)")
     assert spaces.space_of(replace(digits, name="mine")).name == "pixels"
+    assert spaces.space_of(images(1, 16, 16, name="digits")).name == "pixels"  # a folder of that name
 
 
 def test_colour_without_inception_s_weights_says_so_and_goes_on():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genzoo.cli.help import Parser, add_data, console
+from genzoo.data.names import SPLITS
 from genzoo.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
     from genzoo.data import DataSet
     from genzoo.model import GenerativeModel
-
-SPLITS = ("train", "validation", "test")
 
 
 def sample(arguments: Sequence[str]) -> int:
@@ -182,11 +181,10 @@ def evaluate(arguments: Sequence[str]) -> int:
     n = measured.details["n"]
     out.print(f"[bold]{type(model).__name__}[/] on {n} events of {data.name} ({options.split}): [bold]{measured}[/]")
     out.print(f"  {measured.kind.symbol} {measured.details.get('reason') or MEANING[measured.kind]}", style="dim")
-    if options.nats and measured.value is not None and data.levels:
-        nats = figures(measured, data)["nats"]
-        out.print(
-            f"  {measured.kind.symbol} {nats['value']:.2f} ± {nats['stderr']:.2f} nats for a whole event", style="dim"
-        )
+    nats = figures(measured, data)["nats"]
+    if options.nats and nats["value"] is not None and data.levels:
+        whole = f"{nats['value']:.2f} ± {nats['stderr']:.2f} nats for a whole event"
+        out.print(f"  {measured.kind.symbol} {whole}", style="dim")
     for line in _about(measured):
         out.print(f"  {line}", style="dim")
     out.print(f"{parameters(model):,} parameters, {significant(samples_per_second(model))} samples/s")
@@ -266,9 +264,8 @@ def _about(measured) -> list[str]:
     if measured.gap is not None:
         lines.append(f"gap to the truth {measured.gap:.3f} ± {measured.gap_stderr:.3f} {measured.unit}")
     if z := measured.details.get("log_z"):
-        lines.append(
-            f"log Z between {z['lower']:.2f} and {z['upper']:.2f}, ± {z['stderr']:.2f} nats; ess {z['ess']:.1f}"
-        )
+        between = f"log Z between {z['lower']:.2f} and {z['upper']:.2f}, ± {z['stderr']:.2f} nats"
+        lines.append(f"{between}; effective number of chains {z['ess']:.1f}")
     if (gap := measured.details.get("simulated_gap")) is not None:
         sigma = measured.details["sigma"]
         observation = "p(x | z) of its own" if sigma is None else f"sigma {sigma:.3g}, tuned on validation events"
