@@ -167,9 +167,9 @@ def _fill(model: Trainable, weights: dict[str, torch.Tensor], path: Path) -> Non
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        first = str(error).splitlines()[1:2] or [str(error)]
+        first = (str(error).splitlines()[1:2] or [str(error)])[0].strip()
         raise InputError(
-            f"The weights in {path} do not fit the {type(model).__name__} it describes: {first[0].strip()}"
+            f"The weights in {path} do not fit the {type(model).__name__} it describes: {first}"
         ) from error
 
 

@@ -40,11 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _complain(refused(error), 2)
     except KeyboardInterrupt:
-        again = (
-            " Run the same command again to go on where it stopped."
-            if arguments[:1] in (["train"], ["compare"])
-            else ""
-        )
+        resumable = arguments[:1] in (["train"], ["compare"])
+        again = " Run the same command again to go on where it stopped." if resumable else ""
         return _complain(f"interrupted.{again}", 130)
 
 

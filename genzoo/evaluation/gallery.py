@@ -147,8 +147,10 @@ def classes(path: Path, show: Show) -> bool:
 
 def guidance(path: Path, show: Show) -> bool:
     """What guidance gains and what it costs, of the first model that can be guided."""
+    if len(conditional.known_classes(show.data)) < 2:
+        return False
     for model in show.models.values():
-        if model.condition and len(conditional.known_classes(show.data)) > 1 and "guidance" in conditional.options_of(model):
+        if model.condition and "guidance" in conditional.options_of(model):
             plots.guidance(path, conditional.guidance_sweep(model, show.data))
             return True
     return False

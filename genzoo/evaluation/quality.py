@@ -109,7 +109,7 @@ def judge(x: Tensor, data: DataSet, most: int = MOST["full"]) -> Entry:
     entry = {"space": against.space.name, "about": against.space.about, "n": len(x), "reference": against.about,
              "figures": {}, "floor": against.floor}  # fmt: skip
     if against.n < LEAST:
-        return entry | {"reason": f"{against.n} samples or held-out events are too few to judge by: expected {LEAST} at least"}
+        return entry | {"reason": f"{against.n} samples or held-out events are too few to judge by: {LEAST} are needed"}
     if astray := int((~x.flatten(1).isfinite().all(1)).sum()):
         return entry | {"reason": f"{astray} of {len(x)} samples are not finite"}
     features = against.space.features(x)

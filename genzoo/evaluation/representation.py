@@ -111,7 +111,9 @@ def linear_probe(
     if source not in SOURCES:
         raise InputError(f"A probe cannot read {source!r}. {nearest(source, SOURCES)}")
     if not readable(data, most):
-        raise InputError(f"{data.name} has no labels or descriptions that differ, so there is nothing for a probe to read.")
+        raise InputError(
+            f"{data.name} has no labels or descriptions that differ: there is nothing for a probe to read."
+        )
     read = {"features": model.features, "latent": model.encode, "pixels": lambda x: x}[source]
     train, validation, test = (
         (flat(read, split.x[:most], model, seed), _known(split)[:most])

@@ -179,7 +179,7 @@ class Energy(GenerativeModel):
             return self.chains[rows], None
         wanted = as_vectors(c, self.condition).to(self.chains)
         distance = torch.cdist(wanted.nan_to_num(), self.chain_conditions.nan_to_num(nan=1e3, posinf=1e3))
-        distance = distance.masked_fill(wanted.isnan().any(1, keepdim=True), 0.0)  # where nothing is asked for, any chain
+        distance = distance.masked_fill(wanted.isnan().any(1, keepdim=True), 0.0)  # nothing is asked for: any chain
         rows = (distance + 1e-3 * torch.rand_like(distance)).argmin(1)
         return self.chains[rows], wanted
 
