@@ -129,7 +129,7 @@ def class_coverage(data: DataSet, x: Tensor, c: Tensor, each: int | None = None)
 
 def _by_class(hits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
     """Class -> share of ``hits`` (n,) among the events that were asked to be of it, ``labels`` (n,)."""
-    return {classes[label]: float(hits[labels == label].mean()) for label in np.unique(labels)}
+    return {classes[int(label)]: float(hits[labels == label].mean()) for label in np.unique(labels)}
 
 
 def _shares(labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
