@@ -17,7 +17,7 @@ Report = Callable[[int, int, str], None]  # (steps done, steps in all, a few wor
 
 
 def steps_done(trainer: L.Trainer) -> int:
-    """Batches trained on so far, the present one included; Lightning's ``global_step`` counts optimiser steps, of which a GAN takes two a batch."""
+    """Batches trained on, the present one included. (``global_step`` counts steps of optimisers: a GAN takes two a batch.)"""
     return trainer.fit_loop.epoch_loop.batch_progress.total.ready
 
 
