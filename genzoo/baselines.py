@@ -130,9 +130,11 @@ class Gaussian(Baseline):
         covariance.diagonal().add_(self.noise)
         _require_spread(covariance.diagonal())
         if validation is not None:
-            self.shrinkage = max(
-                STRENGTHS, key=lambda s: self._shrink(mean, covariance, s).log_prob(validation).mean().item()
-            )
+
+            def score(shrinkage: float) -> float:
+                return self._shrink(mean, covariance, shrinkage).log_prob(validation).mean().item()
+
+            self.shrinkage = max(STRENGTHS, key=score)
         return self._shrink(mean, covariance, self.shrinkage)
 
     def _shrink(self, mean: Tensor, covariance: Tensor, shrinkage: float) -> "Gaussian":

@@ -16,6 +16,11 @@ from genzoo.errors import TrainingError
 Report = Callable[[int, int, str], None]  # (steps done, steps in all, a few words such as "loss 1.23")
 
 
+def steps_done(trainer: L.Trainer) -> int:
+    """Batches trained on, the present one included. (``global_step`` counts steps of optimisers: a GAN takes two a batch.)"""
+    return trainer.fit_loop.epoch_loop.batch_progress.total.ready
+
+
 class Clock(L.Callback):
     """Seconds of training, those before an interruption included."""
 
@@ -50,7 +55,7 @@ class Guard(L.Callback):
         for name, value in trainer.callback_metrics.items():
             if not value.isfinite().all():
                 raise TrainingError(
-                    f"{type(model).__name__} diverged: {name} is {value.item()} after {trainer.global_step} steps. "
+                    f"{type(model).__name__} diverged: {name} is {value.item()} after {steps_done(trainer)} steps. "
                     f"Try a smaller lr (now {model.lr:g}), a larger batch_size, or another seed; "
                     "the last good checkpoint is kept."
                 )
@@ -100,7 +105,6 @@ class Progress(L.Callback):
 
     def tell(self, trainer: L.Trainer) -> None:
         self.told = time.monotonic()
-        figures = {"loss": "train_loss", "val": "val_nats"}
-        metrics = trainer.callback_metrics
+        figures, metrics = {"loss": "train_loss", "val": trainer.lightning_module.monitor}, trainer.callback_metrics
         text = "  ".join(f"{short} {metrics[name].item():.2f}" for short, name in figures.items() if name in metrics)
-        self.report(trainer.fit_loop.epoch_loop.batch_progress.total.completed, self.steps, text)
+        self.report(steps_done(trainer), self.steps, text)

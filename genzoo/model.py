@@ -66,11 +66,9 @@ class Trainable(L.LightningModule):
     def configure_optimizers(self):
         return self.optimiser(self.parameters())
 
-    def optimiser(
-        self, parameters, lr: float | None = None, betas: tuple[float, float] = (0.9, 0.99)
-    ) -> dict[str, Any]:
+    def optimiser(self, parameters, betas: tuple[float, float] = (0.9, 0.99)) -> dict[str, Any]:
         """AdamW with linear warm-up over 2 % of the run and cosine decay to zero: the zoo's one schedule."""
-        adam = torch.optim.AdamW(parameters, lr or self.lr, betas, weight_decay=self.weight_decay)
+        adam = torch.optim.AdamW(parameters, self.lr, betas, weight_decay=self.weight_decay)
         steps = self.trainer.estimated_stepping_batches if self._trainer else 1
         schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: warmup_cosine(step, int(steps)))
         return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -276,6 +274,16 @@ def warmup_cosine(step: int, steps: int) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+
+
+def require(least: float, most: float = math.inf, /, **arguments: Any) -> None:
+    """Raise ValueError for the first of ``arguments``, numbers or tuples of them, that does not lie in [least, most]."""
+    for name, value in arguments.items():
+        several = isinstance(value, list | tuple)
+        numbers = value if several else (value,)
+        if not numbers or not all(isinstance(n, int | float) and least <= n <= most for n in numbers):
+            limits = f"at least {least:g}" if most == math.inf else f"between {least:g} and {most:g}"
+            raise ValueError(f"{'each size in ' * several}{name} must be {limits}, got {value!r}.")
 
 
 def _plain(value: Any) -> Any:

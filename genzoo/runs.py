@@ -37,7 +37,7 @@ from genzoo.model import GenerativeModel, Likelihood
 from genzoo.provenance import circumstances
 from genzoo.stages import fit_in_stages
 from genzoo.store import build, load, remove, save, state, whole
-from genzoo.training import Fitted, Report, check_settings, fit
+from genzoo.training import Fitted, Report, best_accelerator, check_settings, fit
 
 FROM_DATA = ("event_shape", "condition", "levels")  # arguments that the data set decides
 NOT_SETTINGS = ("model", "data", "folder", "seed", "progress", "trainer_options")  # of `fit`: not the recipe's business
@@ -208,9 +208,8 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
     model = new_model(wanted, data)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "run.json").is_file():
-        _write_json(
-            folder / "run.json", {"started": datetime.now(UTC).isoformat(timespec="seconds"), **circumstances()}
-        )
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        _write_json(folder / "run.json", {"started": started, **circumstances()})
     with whole(folder / "config.yaml") as path:
         path.write_text(yaml.safe_dump(wanted.stated, sort_keys=False), encoding="utf-8")
     fitted = _train(wanted, model, data, folder, report)
@@ -250,7 +249,7 @@ def _row(wanted: Plan, data: DataSet, fitted: Fitted, measured: Measured, each: 
         "train_seconds": round(fitted.seconds, 2),
         "steps": fitted.steps,
         "best_step": fitted.best_step,
-        "validation_nats": fitted.validation,
+        "validation_nats": fitted.validation if fitted.model.monitor == "val_nats" else None,
         **figures(measured, data),
         **disagreement(each, samples, data, wanted.conditional),
         "samples_per_second": None,
@@ -312,8 +311,8 @@ def new_model(wanted: Plan, data: DataSet) -> GenerativeModel:
 
 
 def _with_prior(arguments: Mapping[str, Any], condition: int) -> dict[str, Any]:
-    prior = arguments.get("prior")
-    return {**arguments, **({"prior": _prior(arguments, condition)} if isinstance(prior, Mapping) else {})}
+    named = isinstance(arguments.get("prior"), Mapping)
+    return {**arguments, "prior": _prior(arguments, condition)} if named else dict(arguments)
 
 
 def _prior(arguments: Mapping[str, Any], condition: int = 0) -> dict[str, Any]:
@@ -328,11 +327,14 @@ def _prior(arguments: Mapping[str, Any], condition: int = 0) -> dict[str, Any]:
 
 def on_fastest(model: GenerativeModel) -> GenerativeModel:
     """The model, moved to the device that it was trained on: Lightning brings it back to the CPU."""
-    return model.to(torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu"))
+    return model.to(best_accelerator())
 
 
 def draw(model: GenerativeModel, data: DataSet, n: int | None = None, seed: int = 0) -> Tensor:
-    """``n`` samples for the eye, on the CPU; of a conditional model, its classes in turn or test conditions."""
+    """``n`` samples for the eye, on the CPU; of a conditional model, its classes in turn or test conditions.
+
+    In one call, unlike `genzoo.evaluation.drawing.draw`: the points of a map are many, and cheap.
+    """
     n = n or (5000 if data.event_shape == (2,) else 40)
     c = None
     if model.condition:
@@ -347,9 +349,14 @@ def load_run(path: str | Path) -> tuple[GenerativeModel, dict[str, Any]]:
     """A trained model and its plan, from a run's folder; from a bare model's folder the plan is empty.
 
     Raises:
-        InputError: nothing there, not finished, or corrupt.
+        InputError: nothing there, not finished, corrupt, or no model that could be sampled from, such as a CLIP.
     """
-    return load(path), _stored(Path(path) / "config.yaml") or {}
+    model = load(path)
+    if not isinstance(model, GenerativeModel):
+        raise InputError(
+            f"{path} holds a {type(model).__name__}: expected a generative model, one that can be sampled from."
+        )
+    return model, _stored(Path(path) / "config.yaml") or {}
 
 
 def _write_json(path: Path, content: Any) -> None:

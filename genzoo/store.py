@@ -29,6 +29,9 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 Families = Sequence[type[Trainable]]
 
+# annotation of an argument -> what may be given for it, and in words; YAML takes 1e-3 for text
+NUMBERS = {int: (int, "a whole number"), float: (int | float, "a number, such as 0.001")}
+
 
 def save(model: Trainable, folder: str | Path, card: Mapping[str, Any] | None = None, half: bool = False) -> Path:
     """Write ``model`` to ``folder`` (made if need be) and return it; other files there stay.
@@ -89,9 +92,8 @@ def build(config: Any, families: Families | None = None, path: str | Path = "thi
     for name, value in config["arguments"].items():
         if name not in parameters:
             raise InputError(f"{family.__name__} has no argument {name!r} (in {path}). {nearest(name, parameters)}")
-        arguments[name] = (
-            build(value, families, path) if isinstance(value, Mapping) else _typed(value, parameters[name])
-        )
+        nested = isinstance(value, Mapping)
+        arguments[name] = build(value, families, path) if nested else _typed(value, parameters[name], path)
     try:
         return family(**arguments)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -165,9 +167,9 @@ def _fill(model: Trainable, weights: dict[str, torch.Tensor], path: Path) -> Non
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        first = str(error).splitlines()[1:2] or [str(error)]
+        first = (str(error).splitlines()[1:2] or [str(error)])[0].strip()
         raise InputError(
-            f"The weights in {path} do not fit the {type(model).__name__} it describes: {first[0].strip()}"
+            f"The weights in {path} do not fit the {type(model).__name__} it describes: {first}"
         ) from error
 
 
@@ -176,8 +178,11 @@ def state(path: Path) -> str:
     return "corrupt" if path.stat().st_size else "empty"
 
 
-def _typed(value: Any, parameter: inspect.Parameter) -> Any:
-    """JSON knows no tuples: a list becomes one where the constructor says so."""
+def _typed(value: Any, parameter: inspect.Parameter, path: str | Path) -> Any:
+    """A value of JSON or YAML as the constructor wants it: a list becomes a tuple where it says so, a number must be one."""
+    accepted, expected = NUMBERS.get(parameter.annotation, (object, ""))
+    if not isinstance(value, accepted) or (accepted is not object and isinstance(value, bool)):
+        raise InputError(f"{parameter.name} must be {expected}, got {value!r} (in {path}).")
     wants_tuple = isinstance(parameter.default, tuple) or "tuple" in str(parameter.annotation)
     return tuple(value) if isinstance(value, list) and wants_tuple else value
 

@@ -24,7 +24,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from genzoo import store
-from genzoo.callbacks import Clock, Guard, Patience, Progress, RandomState, Report
+from genzoo.callbacks import Clock, Guard, Patience, Progress, RandomState, Report, steps_done
 from genzoo.data.dataset import Data, DataSet
 from genzoo.errors import InputError
 from genzoo.model import Likelihood, Trainable
@@ -36,8 +36,9 @@ SMALL = 2**30  # bytes; a data set below lives on the training device
 class Fitted:
     """What came out of `fit`.
 
-    ``seconds`` include those of earlier, interrupted calls; ``best_step`` and ``validation`` (nats per event) belong to
-    the weights that ``model`` holds, and are None where nothing was there to choose by.
+    ``seconds`` include those of earlier, interrupted calls; ``best_step`` and ``validation``, the least value of what the
+    model's ``monitor`` names (nats per event, of flow matching its loss), belong to the weights that ``model`` holds, and are
+    None where nothing was there to choose by.
     """
 
     model: Any
@@ -110,14 +111,14 @@ def fit(
         checkpoint = torch.load(kept / ("best.ckpt" if best else "last.ckpt"), map_location="cpu", weights_only=True)
         gather_log(kept)
     model.load_state_dict(checkpoint["state_dict"])
-    steps_done = trainer.fit_loop.epoch_loop.batch_progress.total.completed
+    done = steps_done(trainer)
     return Fitted(
         model=model.eval(),
         seconds=clock.seconds,
-        steps=steps_done,
+        steps=done,
         best_step=(checkpoint["epoch"] + 1) * rounds.batches if best else None,
         validation=float(best.best_model_score) if best and best.best_model_score is not None else None,
-        stopped_early=steps_done < rounds.steps,
+        stopped_early=done < rounds.steps,
     )
 
 
@@ -160,13 +161,13 @@ def check_settings(**settings: Any) -> None:
     """Raise `InputError` for a setting of `fit`, a seed or a learning rate that is out of range."""
     for name, value in settings.items():
         if name in COUNTS and not (isinstance(value, int) and value >= 1):
-            raise InputError(f"{name} must be a whole number of at least 1, got {value}.")
+            raise InputError(f"{name} must be a whole number of at least 1, got {value!r}.")
         if name in SHARES and not (isinstance(value, float | int) and 0 <= value <= 1):
-            raise InputError(f"{name} must be between 0 and 1, got {value}.")
+            raise InputError(f"{name} must be between 0 and 1, got {value!r}.")
         if name == "seed" and not (isinstance(value, int) and 0 <= value < 2**32):
-            raise InputError(f"seed must be a whole number from 0 to {2**32 - 1}, got {value}.")
+            raise InputError(f"seed must be a whole number from 0 to {2**32 - 1}, got {value!r}.")
         if name == "lr" and not (isinstance(value, float | int) and 0 < value < math.inf):
-            raise InputError(f"lr must be a number above 0, got {value}.")
+            raise InputError(f"lr must be a number above 0, got {value!r}.")
 
 
 def check_fit(model: Trainable, data: DataSet) -> None:
@@ -187,10 +188,10 @@ def _guards(monitor: str | None, patience: int, ema: float) -> list[L.Callback]:
     """What watches over every training: finite figures, the random state, averaged weights, patience."""
     # EMAWeightAveraging is the same, but averages the parameters one by one, which costs 5 % of the time
     averages = WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=False)
-    stopping = (
-        Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False) if monitor else None
-    )
-    return [callback for callback in (Guard(), RandomState(), averages, stopping) if callback is not None]
+    guards: list[L.Callback] = [Guard(), RandomState(), averages]
+    if monitor:
+        guards.append(Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False))
+    return guards
 
 
 def _checkpoints(folder: Path, monitor: str | None, rounds: Rounds) -> tuple[ModelCheckpoint | None, ModelCheckpoint]:
@@ -208,7 +209,7 @@ def _checkpoints(folder: Path, monitor: str | None, rounds: Rounds) -> tuple[Mod
 def _options(model: Trainable, given: dict[str, Any]) -> dict[str, Any]:
     """Options of the Trainer: one device of the best kind, quiet, and whatever the caller wants otherwise."""
     ours: dict[str, Any] = {
-        "accelerator": "auto",
+        "accelerator": best_accelerator(),
         "devices": 1,
         "enable_progress_bar": False,
         "enable_model_summary": False,
@@ -218,6 +219,14 @@ def _options(model: Trainable, given: dict[str, Any]) -> dict[str, Any]:
     if model.automatic_optimization:  # Lightning refuses to clip for a model that steps its optimisers by hand
         ours["gradient_clip_val"] = 5.0
     return ours | given
+
+
+def best_accelerator() -> str:
+    """A GPU of CUDA's kind if there is one, else the CPU.
+
+    Not Apple's: it has no float64, which a spline's inverse and annealing cannot do without.
+    """
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _on_device(data: DataSet, trainer: L.Trainer) -> DataSet:

@@ -322,6 +322,9 @@ MISTAKES = {
     "train vae --recipe nothing.yaml": "Cannot read the recipe nothing.yaml",
     "train vae --recipe broken.yaml": "is not YAML",
     "train vae --recipe wrong.yaml": "VAE has no argument 'widht'. Did you mean 'width'?",
+    "train vae --data moons --width 0": "width must be at least 1, got 0.",
+    "train vae --data moons --recipe text.yaml": "lr must be a number above 0, got '1e-3'.",
+    "train autoregressive --data moons --kernel 4": "kernel must be odd",
     "train vae --data nan.npz": "NaN",
     "train flow --data landmass --conditional": "no labels",
     "train diffusion --solver euler": "Unknown solver 'euler'",
@@ -348,6 +351,7 @@ def test_a_mistake_is_answered_by_a_sentence(command, capsys):
     Path("empty").mkdir()
     Path("broken.yaml").write_text("vae: {")
     Path("wrong.yaml").write_text("vae: {model: {widht: 3}}")
+    Path("text.yaml").write_text("vae: {model: {lr: 1e-3}}")  # YAML takes it for text
     np.savez("nan.npz", x=np.full((50, 2), np.nan))
     assert main(command.split()) == 2
     errors = capsys.readouterr().err
@@ -365,6 +369,15 @@ def test_use_of_a_run_on_what_it_cannot_do(run, capsys):
     for command, sentence in mistakes.items():
         assert main(command.split()) == 2
         assert sentence in capsys.readouterr().err
+
+
+def test_a_part_that_is_no_generative_model_is_refused_by_name(capsys):
+    from genzoo.store import save
+    from genzoo.unclip import CLIP
+
+    save(CLIP((3, 8, 8), 4, 5, dims=8, width=8, text_width=8, heads=1), "clip")
+    assert main(["sample", "clip"]) == 2
+    assert "clip holds a CLIP: expected a generative model" in capsys.readouterr().err
 
 
 def test_a_run_of_vectors_is_asked_for_with_vectors(capsys):

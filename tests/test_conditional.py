@@ -97,6 +97,28 @@ def test_coverage_counts_events_of_the_same_class_only_and_a_set_covers_itself()
     assert class_coverage(data, data.train.x, exchanged)["value"] == 0
 
 
+def test_a_class_without_events_is_neither_asked_for_nor_covered_and_one_class_is_none():
+    data = blobs()
+    x, c = data.train.x[data.train.c != 1], data.train.c[data.train.c != 1]  # type: ignore[index]
+    found = class_accuracy(Blobs(), DataSet("gap", Split(x, c), data.validation, data.test, classes=data.classes))
+    assert list(found["per_class"]) == ["a", "c"] and found["accuracy"]["value"] > 0.99
+    assert found["coverage"]["value"] > 0.5
+    same = Split(x, torch.zeros(len(x), dtype=torch.long))
+    single = DataSet("single", same, same, same, classes=("a",), condition=1)
+    assert conditional(Blobs(condition=1), single) is None
+    with pytest.raises(InputError, match="single"):
+        judge(single)
+
+
+def test_samples_that_are_no_numbers_are_of_no_class_and_cover_nothing():
+    class Lost(Blobs):
+        def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
+            return torch.full((n, 2), math.nan)
+
+    found = class_accuracy(Lost(), blobs())
+    assert found["accuracy"]["value"] == found["coverage"]["value"] == sum(found["unconditional"].values()) == 0
+
+
 def test_draws_are_the_same_for_a_seed_and_leave_the_random_state_alone():
     before = torch.random.get_rng_state()
     first, again, other = (draw(Blobs(), 5, None, seed) for seed in (1, 1, 2))

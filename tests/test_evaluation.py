@@ -83,6 +83,11 @@ def test_evaluation_is_repeatable_and_leaves_the_random_state_alone():
     assert more.value is not None and first.value is not None and more.value < first.value
 
 
+def test_a_split_that_there_is_not_is_named_with_the_nearest():
+    with pytest.raises(InputError, match=r"no split 'tset'. Did you mean 'test'"):
+        evaluate(Known((2,)), points(), "tset")
+
+
 def test_an_unconditional_model_ignores_the_data_s_labels():
     data = points()
     labelled = replace(data, test=Split(data.test.x, torch.zeros(400, dtype=torch.long)), condition=3)
@@ -281,4 +286,5 @@ def test_the_page_holds_everything_itself(tmp_path):
         "diverged",
     )
     assert all(part in page for part in expected)
+    assert "validation 2.5" in page
     assert "http" not in page.replace("http://www.w3.org", "")  # nothing is fetched

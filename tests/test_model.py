@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genzoo import Flow, Likelihood
-from genzoo.model import forget, importance_weighted, warmup_cosine
+from genzoo.families import FAMILIES, HYBRIDS
+from genzoo.model import forget, importance_weighted, require, warmup_cosine
 from genzoo.nets import Condition, Decoder, Encoder, Field, as_vectors, groups, pyramid
 
 # ----------------------------------------------------------------------------------------------------- likelihood
@@ -34,6 +35,29 @@ def test_importance_weights_are_averaged_as_probabilities():
     x = torch.zeros(2, 1)
     assert importance_weighted(Draws([[0.2, 0.6], [0.4, 0.1]]), x, None, 2).exp().tolist() == pytest.approx([0.3, 0.35])
     assert importance_weighted(Draws([[0.2, 0.6]]), x, None, 1).exp().tolist() == pytest.approx([0.2, 0.6])
+
+
+# ------------------------------------------------------------------------------------------- what constructors refuse
+
+
+def test_a_number_out_of_range_is_named_with_what_was_expected():
+    require(1, width=1, latent_shape=(2, 3))
+    require(0, 1, share=0.5)
+    wrong = {"width": (0, "width must be at least 1, got 0"), "shape": ((2, 0), r"each size in shape .* got \(2, 0\)"),
+             "empty": ((), r"empty must be at least 1"), "text": ("3", "text must be at least 1, got '3'"),
+             "gap": (math.nan, "gap must be at least 1, got nan")}  # fmt: skip
+    for name, (value, sentence) in wrong.items():
+        with pytest.raises(ValueError, match=sentence):
+            require(1, **{name: value})
+    with pytest.raises(ValueError, match="share must be between 0 and 1, got 2"):
+        require(0, 1, share=2)
+
+
+@pytest.mark.parametrize("family", [f for f in (*FAMILIES, *HYBRIDS) if f.__name__ != "Diffusion"])
+def test_no_family_is_built_without_width_or_with_less_than_no_depth(family):
+    for argument, value in {"width": 0, "depth": -1}.items():
+        with pytest.raises(ValueError, match=f"{argument} must be at least .*, got {value}"):
+            family((1, 8, 8), levels=4, **{argument: value})
 
 
 # ------------------------------------------------------------------------------------------------------ the schedule

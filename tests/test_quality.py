@@ -226,6 +226,7 @@ def test_what_is_compared_where(shape, width, names):
 def test_digits_are_seen_by_digits_net_and_nothing_else_is(digits):
     assert tuple(spaces.space_of(digits).distances) == ("FD (digits-net)", "KID (digits-net)")
     assert spaces.space_of(replace(digits, name="mine")).name == "pixels"
+    assert spaces.space_of(images(1, 16, 16, name="digits")).name == "pixels"  # a folder of that name
 
 
 def test_colour_without_inception_s_weights_says_so_and_goes_on():
@@ -347,6 +348,14 @@ def test_a_conditional_model_is_asked_for_the_conditions_of_the_reference(digits
         assert file["x"].shape == (400, 1, 8, 8)
     again = quality.measure(Coin(), digits, "quick")
     assert again["figures"] == entry["figures"] and json.dumps(entry, allow_nan=False)
+
+
+@pytest.mark.parametrize("n", [60, 200, 500])
+def test_any_number_of_samples_is_held_against_as_many_events(n):
+    data = DataSet("points", *[Split(torch.randn(m, 2)) for m in (300, 100, 100)])
+    entry = quality.judge(torch.randn(n, 2), data)
+    assert entry["n"] == min(n, 200) and entry["reference"].startswith(f"{min(n, 200)} of 200")
+    assert entry["figures"].keys() == entry["floor"].keys()
 
 
 def test_the_reference_is_made_once(digits):

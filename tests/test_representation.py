@@ -1,5 +1,6 @@
 """Latents, probes and steps, on models whose latents are known in closed form."""
 
+import json
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from genzoo.data import DataSet, Split, biscuits
 from genzoo.distributions import feature_mixture
 from genzoo.errors import InputError
 from genzoo.evaluation import representation
+from genzoo.evaluation.knowledge_tables import representation_table
 from genzoo.evaluation.representation import (
     best_pair,
     latent_map,
@@ -200,6 +202,22 @@ def test_r_squared_is_one_of_the_truth_and_zero_of_the_mean():
     np.testing.assert_allclose(r_squared(np.broadcast_to(c.mean(0), c.shape), c), 0, atol=1e-12)
 
 
+def test_what_does_not_vary_cannot_be_read_and_costs_no_run_its_row():
+    constant = np.ones((9, 1))
+    assert np.isnan(r_squared(constant, constant)).all()
+    x, c = torch.randn(3, 30, 4), torch.randn(3, 30, 2) * torch.tensor([1.0, 0.0])
+    half = DataSet("half", *map(Split, x, c), condition=2, features=("a", "b"))
+    assert list(linear_probe(Turned((4,)), half)["r2"]) == ["a"]
+    alike = DataSet("alike", *map(Split, x, torch.zeros(3, 30, dtype=torch.long)), condition=1, classes=("only",))
+    with pytest.raises(InputError, match="alike"):
+        linear_probe(Turned((4,)), alike)
+    single = DataSet("single", half.train, half.validation, Split(x[2, :1], c[2, :1]), condition=2, features=("a", "b"))
+    for data in (half, alike, single):
+        entry = representation.representation(Turned((4,)), data)
+        assert json.dumps(entry, allow_nan=False)
+        assert representation_table([{"family": "Turned", "representation": entry}]) is not None
+
+
 def test_the_step_is_predicted_to_do_what_was_asked_and_is_the_least_unusual_such_step():
     z = np.random.randn(3000, 5) @ np.random.randn(5, 5)
     weights = np.random.randn(5, 2)
@@ -255,6 +273,11 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence():
         round_trip(Energy((4,)), data)
     with pytest.raises(InputError, match="blobs"):
         best_pair(Turned((2,)), blobs())
+
+
+def test_the_map_of_one_dimension_is_a_line():
+    places, _ = latent_map(VAE((4,), latent_shape=(1,), width=8), described(), n=20)
+    assert places.shape == (20, 2) and (places[:, 1] == 0).all()
 
 
 def test_the_map_shows_the_plane_of_greatest_variance():

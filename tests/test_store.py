@@ -108,6 +108,7 @@ DAMAGES = {
     "unknown family": (edit(family="Flw"), "no family 'Flw'. Did you mean 'flow'?"),
     "unknown argument": (edit_arguments(widht=3), "no argument 'widht'.* Did you mean 'width'?"),
     "refused value": (edit_arguments(levels=1), "levels 0 or >= 2"),
+    "a value of another type": (edit_arguments(width="8"), "width must be a whole number, got '8'"),
     "other weights": (edit_arguments(width=16), "do not fit the Flow"),
 }
 

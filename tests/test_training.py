@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genzoo import FAMILIES, GAN, VAE, Autoregressive, Flow, GenerativeModel, fit, load
+from genzoo import FAMILIES, GAN, VAE, Autoregressive, Flow, FlowMatching, GenerativeModel, fit, load
 from genzoo.data import DataSet, Split
 from genzoo.data.dataset import Data, shift
 from genzoo.data.loading import load as load_data
@@ -123,6 +123,18 @@ def test_a_diverging_run_stops_with_a_sentence_and_keeps_its_checkpoint(digits, 
         fit(Exploding(digits.event_shape, levels=17), digits, tmp_path, **SETTINGS)
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert checkpoint["state_dict"]["weight"].isfinite()
+
+
+def test_progress_counts_batches_and_shows_what_weights_are_chosen_by(digits):
+    for family, shown in ((GAN, "loss"), (FlowMatching, "val")):
+        told: list[tuple[int, int, str]] = []
+
+        def note(*news, told=told) -> None:
+            told.append(news)
+
+        fitted = fit(new(family, digits), digits, steps=4, batch_size=8, check_every=2, progress=note)
+        assert told[-1][:2] == (4, 4) and fitted.steps == 4  # not the steps of two optimisers
+        assert f"{shown} " in told[-1][2]
 
 
 def test_another_model_s_checkpoint_is_refused(digits, tmp_path):

@@ -13,8 +13,8 @@ from genzoo.errors import InputError, TrainingError, nearest, refused
 VERBS = {
     "compare": ("genzoo.cli.compare", "train several families on the same data and set them side by side"),
     "train": ("genzoo.cli.train", "train one family, with options typed from its constructor"),
-    "sample": ("genzoo.cli.use", "draw samples from a trained model"),
-    "evaluate": ("genzoo.cli.use", "measure the likelihood and the cost of a trained model"),
+    "sample": ("genzoo.cli.sample", "draw samples from a trained model"),
+    "evaluate": ("genzoo.cli.evaluate", "measure the likelihood and the cost of a trained model"),
     "imagine": ("genzoo.cli.imagine", "draw what a caption says, with an unCLIP that comes trained"),
     "vary": ("genzoo.cli.imagine", "draw variations of a picture, the way to another, or a text diff"),
     "list": ("genzoo.cli.about", "the families and the data sets there are"),
@@ -40,11 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _complain(refused(error), 2)
     except KeyboardInterrupt:
-        again = (
-            " Run the same command again to go on where it stopped."
-            if arguments[:1] in (["train"], ["compare"])
-            else ""
-        )
+        resumable = arguments[:1] in (["train"], ["compare"])
+        again = " Run the same command again to go on where it stopped." if resumable else ""
         return _complain(f"interrupted.{again}", 130)
 
 

@@ -15,9 +15,8 @@ from genzoo.data.names import NAMES, YOURS
 
 def list_(arguments: Sequence[str]) -> int:
     """The families with the claim their likelihood makes, how hybrids are named, and the data sets."""
-    Parser("list", "Lists the families, each with the claim that its likelihood makes, and the data sets.").parse(
-        arguments
-    )
+    parser = Parser("list", "Lists the families, each with the claim that its likelihood makes, and the data sets.")
+    parser.parse(arguments)
     out = console()
     with out.status("Looking at the families"):
         from genzoo import families
@@ -28,9 +27,8 @@ def list_(arguments: Sequence[str]) -> int:
         table.add_row(*row)
     out.print(table)
     out.print("\n  likelihood:  = exact   ≤ bound   ≈ estimate   — none", style="dim")
-    out.print(
-        "  hybrids:     vae+FAMILY, a VAE whose prior is of that family; vaegan, a VAE before a critic\n", style="dim"
-    )
+    composed = "vae+FAMILY, a VAE whose prior is of that family; vaegan, a VAE before a critic"
+    out.print(f"  hybrids:     {composed}\n", style="dim")
     table = Table("data", "", box=None, header_style="help.heading", padding=(0, 2))
     for name, line in NAMES.items():
         table.add_row(f"[help.option]{name}[/]", line)
@@ -70,10 +68,8 @@ def info(arguments: Sequence[str]) -> int:
 
 
 def _type(annotation) -> str:
-    text = (
-        annotation.__name__ if inspect.isclass(annotation) and not hasattr(annotation, "__args__") else str(annotation)
-    )
-    return text.replace("genzoo.model.", "")
+    plain = inspect.isclass(annotation) and not hasattr(annotation, "__args__")
+    return (annotation.__name__ if plain else str(annotation)).replace("genzoo.model.", "")
 
 
 def _readable(text: str) -> str:

@@ -5,21 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
-from rich.measure import Measurement
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table as RichTable
+from rich.progress import Progress
 
 from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, known_model
+from genzoo.cli.screen import bars, print_table
 from genzoo.errors import InputError
 from genzoo.pool import Outcome, cores, run_all
 from genzoo.recipes import check_budget
 
 if TYPE_CHECKING:
-    from genzoo.evaluation.tables import Table
     from genzoo.runs import Plan
 
 
@@ -144,20 +141,6 @@ class Bars:
         self.bars.update(self.tasks[i], completed=steps, total=steps, text=f"[bold]{summary.figure}[/]")
 
 
-def bars(screen: Console) -> Progress:
-    """One bar for each run: steps, time so far and left, loss. A log file has none, a narrow terminal short ones."""
-    return Progress(
-        TextColumn("{task.description:<20}"),
-        BarColumn(bar_width=max(4, min(28, screen.width - 71))),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
-        console=screen,
-        disable=not screen.is_terminal,
-    )
-
-
 def _write(
     rows: list[dict], plans: Sequence["Plan"], out: Path, data: Any, failures: dict[str, str], command: str
 ) -> tuple[list[dict], list[str]]:
@@ -197,23 +180,6 @@ def _print(rows: list[dict], pictures: Sequence[str], out: Path, screen: Console
         Padding("dim: what there is to compare with, real data and closed-form baselines", (0, 2)), style="dim"
     )
     screen.print(f"\nWrote {out}/report.html, with {', '.join(pictures)} and scorecard.json beside it.")
-
-
-def print_table(table: "Table", screen: Console) -> None:
-    """The table, then its legend."""
-    shown = RichTable(box=SIMPLE, header_style="dim", padding=(0, 1), show_edge=False)
-    shown.add_column(table.headers[0], no_wrap=True)
-    for header in table.headers[1:]:
-        shown.add_column(header, justify="right", no_wrap=True)
-    for line in table.lines:
-        if line.opens:
-            shown.add_section()
-        shown.add_row(*line.cells, style="dim" if line.muted else "")
-    # a narrower terminal may break the lines, but not lose a column
-    screen.width = max(screen.width, Measurement.get(screen, screen.options.update(max_width=200), shown).maximum)
-    screen.print(shown)
-    for sentence in table.legend:
-        screen.print(Padding(sentence, (0, 2)), style="dim")
 
 
 def _command(arguments: Sequence[str]) -> str:

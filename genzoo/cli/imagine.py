@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genzoo.cli.help import Parser, console
+from genzoo.cli.screen import bars
 from genzoo.errors import InputError
 
 if TYPE_CHECKING:
@@ -159,8 +160,6 @@ def _model(options: Any) -> "UnCLIP":
 
 def _drawn(draw: Callable[[], "Tensor"], model: "UnCLIP", evaluations: int) -> tuple["Tensor", float]:
     """What ``draw`` draws, and the seconds it takes; the bar counts evaluations of the decoder's network."""
-    from genzoo.cli.compare import bars
-
     with bars(console()) as progress:
         task = progress.add_task("drawing", total=evaluations, text="")
         hook = model.decoder.fields[0].register_forward_hook(lambda *_: progress.advance(task))

@@ -4,11 +4,12 @@
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, known_model, with_value
+from genzoo.cli.screen import bar
 
 PLANNED = ("family", "data", "budget", "recipe", "conditional", "seed")  # the options that `runs.plan` takes
 
@@ -34,7 +35,8 @@ def train(arguments: Sequence[str]) -> int:
     )
     out = Path(getattr(given, "out", None) or Path("runs") / f"{Path(plan.data).stem}-{plan.name}")
     reused = runs.finished(plan, out) is not None
-    _with_bar(plan.name, lambda report: runs.execute(plan, out, report))
+    with bar(console(), plan.name) as report:
+        runs.execute(plan, out, report)
     _say(runs.time_samples(out), out, reused)
     return 0
 
@@ -83,16 +85,6 @@ def _overrides(given: dict[str, Any], sections: dict[str, dict[str, str]]) -> di
     if prior := chosen.get("model", {}).get("prior"):
         chosen["model"]["prior"] = {"family": known_model(prior), "arguments": {}}
     return chosen
-
-
-def _with_bar(name: str, work: Callable[[Callable[[int, int, str], None]], Any]) -> Any:
-    from genzoo.cli.compare import bars
-
-    with bars(console()) as progress:
-        task = progress.add_task(name, total=None, text="", visible=False)  # until there is progress to show
-        return work(
-            lambda done, total, text: progress.update(task, completed=done, total=total, text=text, visible=True)
-        )
 
 
 def _say(row: dict[str, Any], out: Path, reused: bool) -> None:

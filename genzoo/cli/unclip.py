@@ -8,6 +8,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from genzoo.cli.help import Parser, console
+from genzoo.cli.screen import bars
 from genzoo.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ def train(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     out, screen = Path(options.out), console()
     screen.print(f"Training unCLIP in {out}, stage by stage: loading torch and lightning …")
-    from genzoo.cli.compare import bars
     from genzoo.unclip.training import train_unclip
 
     steps = {stage: count for stage in STAGES if (count := options[f"{stage}_steps"]) is not None}

@@ -43,8 +43,9 @@ class DataSet:
 
     ``levels`` is the number of values a feature can take (0: real-valued); values of discrete data are the bin centres
     of `genzoo.grid`. ``condition`` is the width of ``c``: the number of classes for labels, the vector's length
-    otherwise. ``log_density`` (x -> nats per event), where given, is the truth that models are compared with, and
-    ``entropy`` is minus its mean: ``report(-entropy)`` is the figure of a perfect model.
+    otherwise. ``features`` names the numbers of such a vector; of data without one, those of an event. ``log_density``
+    (x -> nats per event), where given, is the truth that models are compared with, and ``entropy`` is minus its mean:
+    ``report(-entropy)`` is the figure of a perfect model.
     """
 
     name: str

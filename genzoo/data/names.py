@@ -1,5 +1,7 @@
 """The names of the data sets, each with one line about it. Imports nothing, so that ``genzoo list`` is instant."""
 
+SPLITS = ("train", "validation", "test")  # of every data set
+
 NAMES = {
     "landmass": "points uniform over the world's land: the lecture's Hello World, true density known",
     "moons": "two interleaved half circles of points, two classes",

@@ -33,22 +33,15 @@ BACKGROUNDS = {"white": 0.96, "grey": 0.55, "black": 0.06}  # brightness from 0 
 ODDS = {"white": 2, "grey": 2, "black": 1}  # how often each background is drawn
 RADII = {"small": 3.8, "large": 6.0}  # in pixels
 
-PLACES = {
-    "left": (8, 16),
-    "right": (24, 16),
-    "top": (16, 8),
-    "bottom": (16, 24),
-    "centre": (16, 16),
-}  # (x, y) in pixels
+# (x, y) in pixels
+PLACES = {"left": (8, 16), "right": (24, 16), "top": (16, 8), "bottom": (16, 24), "centre": (16, 16)}
 RELATIONS = {
     "left of": ("left", "right"),
     "above": ("top", "bottom"),
 }  # the places of the first thing and of the second
 
-ALONG, ACROSS = (
-    0.8,
-    2.5,
-)  # how far, in pixels, a thing may stand from its place: along the axis that tells places apart, across it
+ALONG = 0.8  # how far, in pixels, a thing may stand from its place along the axis that tells places apart
+ACROSS = 2.5  # and across it
 STRETCH = 0.05  # how far a radius may be from its size's, as a share
 TINT = 0.04  # how far each of a colour's channels may be from its name's
 

@@ -30,9 +30,8 @@ from genzoo.data.scenes import (
 STANDS_OUT = 0.2  # distance in colour space (the cube of side 1) from which a pixel is no background
 SPECK = 10  # patches of fewer pixels are none
 UNLIKE_COLOUR = 0.25  # distance from its colour beyond which a thing is of no colour with a name
-UNLIKE_SHAPE = (
-    0.15  # share of a thing's area that may be amiss (squared error of coverage) before it has no shape with a name
-)
+# Share of a thing's area that may be amiss (squared error of coverage) before it has no shape with a name.
+UNLIKE_SHAPE = 0.15
 TOGETHER = 500  # pictures read at a time
 
 

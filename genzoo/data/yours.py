@@ -26,9 +26,9 @@ from torch import Tensor
 
 from genzoo.data.dataset import DataSet, Split
 from genzoo.data.images import on_grid
+from genzoo.data.names import SPLITS
 from genzoo.errors import InputError, nearest
 
-SPLITS = ("train", "validation", "test")
 ARRAYS = ("levels", "classes", *(f"{kind}_{split}" for kind in "xyc" for split in SPLITS))
 
 

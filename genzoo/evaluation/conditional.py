@@ -23,14 +23,14 @@ from torch import Tensor
 from genzoo.data import biscuits
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
+from genzoo.evaluation import averages
 from genzoo.evaluation.drawing import draw
-from genzoo.evaluation.neighbours import NEAREST_COVERED, radii
-from genzoo.evaluation.representation import as_mean, as_share
+from genzoo.evaluation.neighbours import NEAREST_COVERED, in_balls
 from genzoo.families import FAMILIES
 from genzoo.model import GenerativeModel
 
 Entry = dict[str, Any]
-Judge = Callable[[Tensor], np.ndarray]  # events (n, *event_shape) -> labels (n,)
+Judge = Callable[[Tensor], np.ndarray]  # events (n, *event_shape) -> labels (n,), -1 for what is no event at all
 
 
 def conditional(model: GenerativeModel, data: DataSet, each: int = 50, seed: int = 0) -> Entry | None:
@@ -38,7 +38,7 @@ def conditional(model: GenerativeModel, data: DataSet, each: int = 50, seed: int
     if not model.condition:
         return None
     if data.classes:
-        return class_accuracy(model, data, each, seed)
+        return class_accuracy(model, data, each, seed) if len(known_classes(data)) > 1 else None
     return tin_errors(model, data, seed=seed) if data.features == ("height", "width") else None
 
 
@@ -52,14 +52,25 @@ def judge(data: DataSet, most: int = 10_000) -> Judge:
     ``most`` events of the training split and on nothing else.
 
     Raises:
-        InputError: the data has no classes.
+        InputError: the data has no classes, or events of one class only.
     """
     from sklearn.svm import SVC
 
-    if not data.classes or data.train.c is None:
+    if data.train.c is None or len(known_classes(data)) < 2:
         raise InputError(f"{data.name} has no classes that a judge could tell apart.")
     machine = SVC(C=10.0).fit(data.train.x[:most].flatten(1).numpy(), data.train.c[:most].numpy())
-    return lambda x: machine.predict(x.flatten(1).cpu().numpy())
+
+    def labels(x: Tensor) -> np.ndarray:
+        x = x.flatten(1).cpu()
+        finite = x.isfinite().all(1)
+        return np.where(finite, machine.predict(torch.where(finite[:, None], x, 0.0).numpy()), -1)
+
+    return labels
+
+
+def known_classes(data: DataSet) -> Tensor:
+    """The labels that the training split has events of, ``(k,)`` in rising order; none where the data has no classes."""
+    return data.train.c.unique() if data.classes and data.train.c is not None else torch.zeros(0, dtype=torch.long)
 
 
 # ------------------------------------------------------------------------------------------------------------- classes
@@ -69,6 +80,8 @@ def class_accuracy(
     model: GenerativeModel, data: DataSet, each: int = 50, seed: int = 0, by: Judge | None = None, **options: Any
 ) -> Entry:
     """How many of ``each`` samples of every class are of that class, how much of it they cover, and what comes unasked.
+
+    Every class means every one that training has seen.
 
     Args:
         by: the judge; `judge` of the data by default.
@@ -80,46 +93,47 @@ def class_accuracy(
         accuracy on the test split.
 
     Raises:
-        InputError: the model is unconditional, or the data has no classes.
+        InputError: the model is unconditional, or the data has no two classes.
     """
     if not model.condition:
         raise InputError(f"This {type(model).__name__} is unconditional: train one with --conditional.")
-    by, classes = by or judge(data), data.classes
-    asked = torch.arange(len(classes)).repeat_interleave(each)
+    by, known = by or judge(data), known_classes(data)
+    asked = known.repeat_interleave(each)
     drawn = draw(model, len(asked), asked, seed, **options)
     hits = by(drawn) == asked.numpy()
     test = data.test
     return {
-        "accuracy": as_share(hits),
-        "per_class": _by_class(hits, asked.numpy(), classes),
+        "accuracy": averages.share(hits),
+        "per_class": _by_class(hits, asked.numpy(), data.classes),
         "coverage": class_coverage(data, drawn, asked),
         "coverage_real": class_coverage(data, test.x, test.c, each),  # type: ignore[arg-type]
-        "unconditional": _shares(by(draw(model, len(asked), None, seed, **options)), classes),
-        "judge": as_share(by(test.x) == test.c.numpy()),  # type: ignore[union-attr]
+        "unconditional": _shares(by(draw(model, len(asked), None, seed, **options)), data.classes),
+        "judge": averages.share(by(test.x) == test.c.numpy()),  # type: ignore[union-attr]
         "each": each,
     }
 
 
-def class_coverage(data: DataSet, x: Tensor, c: Tensor, each: int | None = None) -> dict[str, float]:
+def class_coverage(data: DataSet, x: Tensor, c: Tensor, each: int | None = None) -> averages.Average:
     """Share of the training events in whose neighbourhood an event of ``x`` (n, ...) of their own class ``c`` (n,) lies.
 
     A neighbourhood reaches as far as the fifth nearest training event of the same class, in pixels. At most ``each`` of every
     class count: the figure grows with their number, so compare like with like.
     """
     found = []
-    for label in range(len(data.classes)):
+    for label in known_classes(data):
         real = data.train.x[data.train.c == label][:1000].flatten(1)
         mine = x[c == label][:each].flatten(1)
-        radius = radii(real, min(NEAREST_COVERED, len(real) - 1))
-        found.append((torch.cdist(real, mine) <= radius[:, None]).any(1))
-    return as_share(torch.cat(found))
+        found.append(in_balls(real, mine, min(NEAREST_COVERED, len(real) - 1)).any(1))
+    return averages.share(torch.cat(found))
 
 
 def _by_class(hits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
-    return {name: float(hits[labels == label].mean()) for label, name in enumerate(classes)}
+    """Class -> share of ``hits`` (n,) among the events that were asked to be of it, ``labels`` (n,)."""
+    return {classes[int(label)]: float(hits[labels == label].mean()) for label in np.unique(labels)}
 
 
 def _shares(labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
+    """Class -> its share among ``labels`` (n,)."""
     return {name: float((labels == label).mean()) for label, name in enumerate(classes)}
 
 
@@ -141,10 +155,10 @@ def tin_errors(model: GenerativeModel, data: DataSet, n: int = 200, seed: int = 
     off_real = biscuits.sizes(asked) - torch.stack(biscuits.measure(real), 1)
     height, width = off.abs().double().unbind(1)
     return {
-        "height": as_mean(height),
-        "width": as_mean(width),
-        "exact": as_share((off == 0).all(1)),
-        "judge": as_share((off_real == 0).all(1)),
+        "height": averages.mean(height),
+        "width": averages.mean(width),
+        "exact": averages.share((off == 0).all(1)),
+        "judge": averages.share((off_real == 0).all(1)),
     }
 
 
@@ -169,25 +183,21 @@ def guidance_sweep(
     """
     check_guidance(model)
     by = judge(data)
-    asked = torch.arange(len(data.classes)).repeat_interleave(each)
+    asked = known_classes(data).repeat_interleave(each)
     real = _spread(data.test.x, data.test.c)  # type: ignore[arg-type]
     rows = []
     for strength in strengths:
         x = draw(model, len(asked), asked, seed, guidance=strength)
+        accuracy, coverage = averages.share(by(x) == asked.numpy()), class_coverage(data, x, asked)
         rows.append(
-            {
-                "guidance": strength,
-                "accuracy": as_share(by(x) == asked.numpy()),
-                "coverage": class_coverage(data, x, asked),
-                "spread": _spread(x, asked) / real,
-            }
+            {"guidance": strength, "accuracy": accuracy, "coverage": coverage, "spread": _spread(x, asked) / real}
         )
     return rows
 
 
 def _spread(x: Tensor, c: Tensor) -> float:
-    """Mean distance between two events of one class, averaged over the classes."""
-    return torch.stack([torch.pdist(x[c == label].flatten(1)).mean() for label in c.unique()]).mean().item()
+    """Mean distance between two events of one class, averaged over the classes that have two."""
+    return torch.stack([torch.pdist(x[c == label].flatten(1)).mean() for label in c.unique()]).nanmean().item()
 
 
 def check_guidance(model: GenerativeModel) -> None:

@@ -147,8 +147,10 @@ def classes(path: Path, show: Show) -> bool:
 
 def guidance(path: Path, show: Show) -> bool:
     """What guidance gains and what it costs, of the first model that can be guided."""
+    if len(conditional.known_classes(show.data)) < 2:
+        return False
     for model in show.models.values():
-        if model.condition and show.data.classes and "guidance" in conditional.options_of(model):
+        if model.condition and "guidance" in conditional.options_of(model):
             plots.guidance(path, conditional.guidance_sweep(model, show.data))
             return True
     return False
@@ -181,7 +183,7 @@ def latents(path: Path, show: Show) -> bool:
         return False
     places = {family: representation.latent_map(model, data) for family, model in models.items()}
     first = {f: (at, known if known.ndim == 1 else known[:, 0]) for f, (at, known) in places.items()}
-    plots.latent_map(path, first, data.features[0] if data.features else "class")
+    plots.latent_map(path, first, "class" if data.classes or not data.features else data.features[0])
     return True
 
 

@@ -47,12 +47,8 @@ def representation_table(rows: Iterable[Row]) -> Table | None:
         columns += [("pair", lambda e: _least(e, "pair.r2")), ("taller by 1", _step)]
     lines = [Line(("Pixels", *(_of_pixels(header, read) for header, _ in columns)), muted=True)] if read else []
     lines += _lines(groups, columns, opens=bool(read))
-    about = (
-        [PROBED + (": the least of the numbers that describe an event" if read and "r2" in read else "")]
-        if read
-        else []
-    )
-    told = [*about, LATENT, *[TALLER] * any(entry.get("taller") for entry in entries)]
+    about = f"{PROBED}: the least of the numbers that describe an event" if read and "r2" in read else PROBED
+    told = [*[about] * bool(read), LATENT, *[TALLER] * any(entry.get("taller") for entry in entries)]
     return Table("What a model knows of an event", ("model", *(header for header, _ in columns)), lines, told)
 
 
@@ -116,7 +112,7 @@ def _percent(entries: Sequence[Row], path: str) -> str:
 def _least(entries: Sequence[Row], path: str) -> str:
     """The least of the figures by name at ``path``, each averaged over runs."""
     probe, _, r2 = path.partition(".")
-    if not all(entry.get(probe) for entry in entries):
+    if not all(entry.get(probe) and entry[probe][r2] for entry in entries):
         return "—"
     return f"{min(mean(entry[probe][r2][name] for entry in entries) for name in entries[0][probe][r2]):.3f}"
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from genzoo.data.dataset import DataSet, Split
+from genzoo.data.names import SPLITS
+from genzoo.errors import InputError, nearest
 from genzoo.evaluation.annealing import Progress
 from genzoo.evaluation.stated import DIRECTION, Stated
 from genzoo.model import Likelihood
@@ -87,7 +89,12 @@ def evaluate(
 
     Returns:
         the figure in the data's unit; for a model that states no likelihood, value None, kind NONE and the reason.
+
+    Raises:
+        InputError: there is no such split.
     """
+    if split not in SPLITS:
+        raise InputError(f"There is no split {split!r}. {nearest(split, SPLITS)}")
     everything: Split = getattr(data, split)
     started = time.perf_counter()
     how = _method(model, ais_levels > 0, ode_tolerance > 0)
@@ -217,8 +224,5 @@ def evaluating(model: object) -> Iterator[None]:
 
 def device_of(model: object) -> torch.device:
     """Where a model's parameters are; a baseline has none and works on the CPU."""
-    return (
-        next((p.device for p in model.parameters()), torch.device("cpu"))
-        if isinstance(model, torch.nn.Module)
-        else torch.device("cpu")
-    )
+    parameters = model.parameters() if isinstance(model, torch.nn.Module) else ()
+    return next((p.device for p in parameters), torch.device("cpu"))

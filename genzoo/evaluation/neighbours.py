@@ -27,16 +27,18 @@ ALIKE = 0.01  # share of held-out events that lie as near to the training events
 
 def support(reference: Tensor, samples: Tensor) -> dict[str, float]:
     """``precision``, ``recall``, ``density`` and ``coverage`` of samples ``(m, d)`` against real events ``(n, d)``."""
-    apart = torch.cdist(reference, samples)  # (n, m)
-    around_real, around_samples = radii(reference, NEAREST), radii(samples, NEAREST)
-    wider = radii(reference, NEAREST_COVERED)
-    inside = apart <= wider[:, None]
+    near = in_balls(reference, samples, NEAREST_COVERED)
     return {
-        "precision": (apart <= around_real[:, None]).any(0).double().mean().item(),
-        "recall": (apart <= around_samples).any(1).double().mean().item(),
-        "density": inside.double().sum(0).mean().item() / NEAREST_COVERED,
-        "coverage": inside.any(1).double().mean().item(),
+        "precision": in_balls(reference, samples, NEAREST).any(0).double().mean().item(),
+        "recall": in_balls(samples, reference, NEAREST).any(0).double().mean().item(),
+        "density": near.double().sum(0).mean().item() / NEAREST_COVERED,
+        "coverage": near.any(1).double().mean().item(),
     }
+
+
+def in_balls(centres: Tensor, points: Tensor, k: int) -> Tensor:
+    """Whether each of ``points`` (m, d) lies in the ball around each of ``centres`` (n, d), ``(n, m)`` booleans."""
+    return torch.cdist(centres, points) <= radii(centres, k)[:, None]
 
 
 def radii(x: Tensor, k: int) -> Tensor:

@@ -46,10 +46,8 @@ def parzen_log_density(samples: Tensor, x: Tensor, validation: Tensor, *, sigmas
 
 def under_windows(samples: Tensor, x: Tensor, sigmas: Sequence[float]) -> Tensor:
     """log 1/N sum_i N(x; y_i, sigma² I) of every sigma, ``(sigmas, n)`` in float64: the distances are measured once for all."""
-    samples, x = (
-        samples.flatten(1).double(),
-        x.flatten(1).double(),
-    )  # or near neighbours' distances would lose their digits
+    # in float64, or near neighbours' distances would lose their digits
+    samples, x = samples.flatten(1).double(), x.flatten(1).double()
     n, dims = samples.shape
     blocks = []
     for rows in x.split(ROWS):

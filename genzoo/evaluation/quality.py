@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from genzoo.data.dataset import DataSet
-from genzoo.evaluation import distances, neighbours
+from genzoo.evaluation import averages, distances, neighbours
 from genzoo.evaluation.annealing import Progress
 from genzoo.evaluation.drawing import Samples, draw
 from genzoo.evaluation.spaces import Space, space_of
@@ -53,14 +53,17 @@ class Reference:
     floor: distances.Figures
 
 
-@lru_cache(maxsize=2)  # of data sets, which are compared by identity
 def reference(data: DataSet, most: int = MOST["full"]) -> Reference:
     """At most ``most`` held-out events of ``data``, and as many training events for the floor, both drawn by a fixed seed."""
+    return _reference(data, min(most, len(data.validation) + len(data.test), len(data.train)))
+
+
+@lru_cache(maxsize=2)  # of data sets, which are compared by identity
+def _reference(data: DataSet, n: int) -> Reference:
     space = space_of(data)
     parts = (data.validation, data.test)
     x = torch.cat([part.x for part in parts])
     c = torch.cat([part.c for part in parts if part.c is not None]) if data.test.c is not None else None
-    n = min(most, len(x), len(data.train))
     rows, twins = (torch.randperm(m, generator=torch.Generator().manual_seed(0))[:n] for m in (len(x), len(data.train)))
     events, train = space.features(x[rows]), space.features(data.train.x)
     nearest, _ = neighbours.nearest(events, train)
@@ -84,8 +87,8 @@ def _figures(space: Space, events: Tensor, samples: Tensor) -> distances.Figures
 
 def _copying(samples: Tensor, held_out: Tensor) -> distances.Figures:
     """Shares, with the standard error of a share."""
-    found, n = neighbours.copying(samples, held_out), len(samples)
-    return {name: {"value": p, "stderr": (p * (1 - p) / n) ** 0.5} for name, p in found.items()}
+    found = neighbours.copying(samples, held_out)
+    return {name: averages.share_of(p, len(samples)) for name, p in found.items()}
 
 
 # ---------------------------------------------------------------------------------------------------------- the entry
@@ -97,12 +100,16 @@ def judge(x: Tensor, data: DataSet, most: int = MOST["full"]) -> Entry:
     ``space``, ``about``; ``n`` and ``reference``; ``figures`` and ``floor``, both name -> {value, stderr}: the distances, then
     ``precision``, ``recall``, ``density``, ``coverage``, ``copies`` and ``nearer`` (see `genzoo.evaluation.neighbours`). Where
     samples are no finite numbers, or events are too few, there are no figures, and ``reason`` says so.
+
+    Figures are held against a floor of the same n: of fewer samples than ``most``, fewer events are compared with; of more
+    samples than there are events, the first.
     """
-    against = reference(data, most)
+    against = reference(data, min(most, len(x)))
+    x = x[: against.n]
     entry = {"space": against.space.name, "about": against.space.about, "n": len(x), "reference": against.about,
              "figures": {}, "floor": against.floor}  # fmt: skip
     if against.n < LEAST:
-        return entry | {"reason": f"{against.n} held-out events are too few to judge by: expected at least {LEAST}"}
+        return entry | {"reason": f"{against.n} samples or held-out events are too few to judge by: {LEAST} are needed"}
     if astray := int((~x.flatten(1).isfinite().all(1)).sum()):
         return entry | {"reason": f"{astray} of {len(x)} samples are not finite"}
     features = against.space.features(x)

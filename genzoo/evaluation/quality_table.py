@@ -85,7 +85,7 @@ def _shares(figures: Figures) -> list[str]:
 def _legend(groups: dict[str, list[dict[str, Any]]], names: Sequence[str], floors: Iterable[tuple]) -> list[str]:
     rows = [row for group in groups.values() for row in group]
     compared = " or ".join(f"as many samples held against {reference}" for _, reference in floors)
-    told = [f"{', '.join(names)}: {compared}; {rows[0]['quality']['about']}; less is better", 
+    told = [f"{', '.join(names) or 'distances'}: {compared}; {rows[0]['quality']['about']}; less is better",
             f"{REAL}: as many training events in place of samples, the floor"]  # fmt: skip
     several = any(len(group) > 1 for group in groups.values())
     error = "standard error by half-sample bootstrap"

@@ -71,7 +71,7 @@ class Curve:
 
 
 def _curve(name: str, log: Path) -> Curve:
-    training, validation = _series(log, "train_loss"), _series(log, "val_nats")
+    training, validation = _series(log, "train_loss"), _series(log, "val_nats") or _series(log, "val_loss")
     steps = max((step for step, _ in training + validation), default=1)
     loss, nats = _range(training), _range(validation)
     if loss and nats and loss[0] <= nats[1] and nats[0] <= loss[1]:  # one scale, unless the loss is another quantity

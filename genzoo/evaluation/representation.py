@@ -19,6 +19,7 @@ from torch import Tensor
 from genzoo.data import biscuits
 from genzoo.data.dataset import DataSet, Split
 from genzoo.errors import InputError, nearest
+from genzoo.evaluation import averages
 from genzoo.evaluation.likelihood import device_of
 from genzoo.model import GenerativeModel, Latent
 
@@ -40,7 +41,7 @@ def representation(model: GenerativeModel, data: DataSet, most: int = 1000, seed
         `linear_probe` gives it, and of tins ``pair`` (`best_pair`) and ``taller``; None where a model or a data set has no such
         thing.
     """
-    known = bool(data.condition) and data.train.c is not None
+    known = readable(data, most)
     encoded = model.latent in (Latent.EXACT, Latent.APPROXIMATE)
     tins = data.features == ("height", "width")
 
@@ -77,10 +78,10 @@ def round_trip(model: GenerativeModel, data: DataSet, n: int = 64, seed: int = 0
     back = through(model.reconstruct, x, model, seed)
     spread = (data.train.x - data.train.x.mean(0)).square().mean().item()
     errors = (back - x).square().flatten(1).mean(1).double() / spread
+    square = averages.mean(errors)
     value = errors.mean().sqrt().item()
-    stderr = (
-        errors.std().item() / len(x) ** 0.5 / max(2 * value, 1e-12)
-    )  # of a root: that of the mean over twice the root
+    # of a root: that of the mean over twice the root
+    stderr = None if square["stderr"] is None else square["stderr"] / max(2 * value, 1e-12)
     return {"value": value, "stderr": stderr, "kind": str(model.latent)}
 
 
@@ -100,17 +101,19 @@ def linear_probe(
         most: events used of each split.
 
     Returns:
-        ``{accuracy: {value, stderr}, width}`` for classes, ``{r2: {name: value}, width}`` for numbers; ``width`` is how many
-        features the probe reads.
+        ``{accuracy: {value, stderr}, width}`` for classes, ``{r2: {name: value}, width}`` for those numbers that vary over the
+        test events; ``width`` is how many features the probe reads.
 
     Raises:
-        InputError: an unknown source, or data without classes and descriptions.
+        InputError: an unknown source, or data without classes and descriptions that differ from event to event.
         NotImplementedError: the family has no such thing as this source.
     """
     if source not in SOURCES:
         raise InputError(f"A probe cannot read {source!r}. {nearest(source, SOURCES)}")
-    if not data.condition or data.train.c is None:
-        raise InputError(f"{data.name} has no labels or descriptions that a probe could read.")
+    if not readable(data, most):
+        raise InputError(
+            f"{data.name} has no labels or descriptions that differ: there is nothing for a probe to read."
+        )
     read = {"features": model.features, "latent": model.encode, "pixels": lambda x: x}[source]
     train, validation, test = (
         (flat(read, split.x[:most], model, seed), _known(split)[:most])
@@ -123,14 +126,20 @@ def linear_probe(
     return {"r2": _named(r_squared(predicted, test[1]), data), **width}
 
 
-def _classify(train: tuple, validation: tuple, test: tuple) -> dict[str, float]:
+def readable(data: DataSet, most: int) -> bool:
+    """Whether the first ``most`` training events differ in label or description: else there is nothing to read off them."""
+    c = data.train.c
+    return bool(data.condition) and c is not None and bool((c[:most] != c[:1]).any())
+
+
+def _classify(train: tuple, validation: tuple, test: tuple) -> averages.Average:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     probes = [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=5000)) for c in (1e-3, 1e-2, 1e-1, 1.0)]
     best = max((probe.fit(*train) for probe in probes), key=lambda probe: probe.score(*validation))
-    return as_share(best.predict(test[0]) == test[1])
+    return averages.share(best.predict(test[0]) == test[1])
 
 
 def _ridge(z: np.ndarray, c: np.ndarray):
@@ -162,12 +171,16 @@ def _explained(z: np.ndarray, c: np.ndarray) -> float:
     """Mean R^2 of the least-squares prediction of the columns of ``c`` (n, k) by those of ``z`` (n, d), on these rows."""
     z = z - z.mean(0)
     weights = np.linalg.lstsq(z, c - c.mean(0), rcond=None)[0]
-    return float(r_squared(z @ weights + c.mean(0), c).mean())
+    return float(np.nanmean(r_squared(z @ weights + c.mean(0), c)))
 
 
 def r_squared(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """1 - (mean squared error / variance) of each column of ``true`` (n, k): 1 is perfect, 0 is no better than the mean."""
-    return 1 - np.square(predicted - true).mean(0) / true.var(0)
+    """1 - (mean squared error / variance) of each column of ``true`` (n, k): 1 is perfect, 0 is no better than the mean.
+
+    NaN of a column that does not vary, up to rounding.
+    """
+    variance, square = true.var(0), np.square(true).mean(0)
+    return 1 - np.square(predicted - true).mean(0) / np.where(variance > 1e-12 * square, variance, np.nan)
 
 
 # ------------------------------------------------------------------------------------------- a step with a known effect
@@ -207,8 +220,8 @@ def taller(model: GenerativeModel, data: DataSet, pixels: float = 1.0, n: int = 
     height, width = (after - before).unbind(1)
     return {
         "asked": pixels,
-        "height": as_mean(height),
-        "width": as_mean(width),
+        "height": averages.mean(height),
+        "width": averages.mean(width),
         "width_moved": width.abs().mean().item(),
     }
 
@@ -241,12 +254,14 @@ def latent_map(model: GenerativeModel, data: DataSet, n: int = 1000, seed: int =
     """The latents of ``n`` test events on the plane in which they vary most (PCA), and what is known of each.
 
     Returns:
-        places ``(n, 2)``, and labels ``(n,)`` or descriptions ``(n, k)``.
+        places ``(n, 2)``, the second coordinate 0 where there is one direction only, and labels ``(n,)`` or descriptions
+        ``(n, k)``.
     """
     z = flat(model.encode, data.test.x[:n], model, seed)
     z = z - z.mean(0)
     axes = np.linalg.svd(z, full_matrices=False)[2][:2]
-    return z @ axes.T, _known(data.test)[:n]
+    places = z @ axes.T
+    return np.pad(places, ((0, 0), (0, 2 - places.shape[1]))), _known(data.test)[:n]
 
 
 # --------------------------------------------------------------------------------------------------------- what is shared
@@ -265,17 +280,6 @@ def flat(function: Callable[[Tensor], Tensor], x: Tensor, model: GenerativeModel
     return through(function, x, model, seed).flatten(1).double().numpy()
 
 
-def as_share(hits: np.ndarray | Tensor) -> dict[str, float]:
-    """The share of ``hits`` (n,) that are true, with its binomial standard error."""
-    p, n = float(np.asarray(hits).mean()), len(hits)
-    return {"value": p, "stderr": (p * (1 - p) / n) ** 0.5}
-
-
-def as_mean(values: Tensor) -> dict[str, float]:
-    """The mean of ``values`` (n,), with its standard error."""
-    return {"value": values.mean().item(), "stderr": values.std().item() / len(values) ** 0.5}
-
-
 def _known(split: Split) -> np.ndarray:
     """What is known of a split's events: labels (n,) or vectors (n, k)."""
     if split.c is None:
@@ -284,5 +288,6 @@ def _known(split: Split) -> np.ndarray:
 
 
 def _named(values: np.ndarray, data: DataSet) -> dict[str, float]:
+    """The values that are numbers, by the names of what they are of."""
     names = data.features or tuple(f"c{i}" for i in range(len(values)))
-    return {name: float(value) for name, value in zip(names, values, strict=True)}
+    return {name: float(value) for name, value in zip(names, values, strict=True) if not np.isnan(value)}

@@ -25,7 +25,8 @@ from genzoo.evaluation import distances
 from genzoo.evaluation.digits_net import digits_net
 from genzoo.evaluation.distances import Distance
 
-DIGITS = ("digits", "mnist")  # data sets that digits-net can read
+# What digits-net can read, by name and shape: a folder of your own may have such a name, too.
+DIGITS = {"digits": (1, 8, 8), "mnist": (1, 28, 28)}
 COMPONENTS = 64  # at most, of pixels
 
 
@@ -43,7 +44,7 @@ def space_of(data: DataSet) -> Space:
     """The space in which samples of ``data`` are compared with it."""
     if len(data.event_shape) < 3:
         return points(data)
-    if data.name in DIGITS:
+    if DIGITS.get(data.name) == data.event_shape:
         return _over("digits-net", "64 features of a network trained to name digits", _batched(digits_net()))
     if data.event_shape[0] != 3:
         return pixels(data)

@@ -20,18 +20,14 @@ import torch
 from torch import Tensor
 
 from genzoo.data.dataset import DataSet
+from genzoo.evaluation import averages
 from genzoo.evaluation.annealing import Progress
 from genzoo.evaluation.likelihood import Measured, evaluate
 from genzoo.evaluation.pictures import Panel
 
 ALMOST_NOTHING = 0.1  # of the true density
-
-FLOW_EVENTS, FLOW_TOLERANCE = (
-    2000,
-    1e-3,
-)  # of the probability flow: B moves by less than its standard error below either
-
-Share = dict[str, Any]
+FLOW_EVENTS = 2000  # test events that the probability flow follows
+FLOW_TOLERANCE = 1e-3  # of its solver; with more events, or less tolerance, B moves by less than its standard error
 
 
 def is_astray(x: Tensor, data: DataSet) -> Tensor:
@@ -87,14 +83,9 @@ def disagreement(measured: Measured, samples: Tensor, data: DataSet, conditional
     missed = None
     if measured.log_prob is not None and measured.events is not None and not conditional:
         which = is_missed(data.test.x[measured.events], measured.log_prob, data)
-        missed = {**_share(which), "kind": measured.kind.name.lower()}
-    return {"astray": _share(is_astray(samples, data)), "missed": missed}
+        missed = {**averages.share(which), "kind": measured.kind.name.lower()}
+    return {"astray": averages.share(is_astray(samples, data)), "missed": missed}
 
 
 def _known(data: DataSet) -> bool:
     return data.log_density is not None and len(data.event_shape) == 1
-
-
-def _share(which: Tensor) -> Share:
-    p, n = which.double().mean().item(), len(which)
-    return {"value": p, "stderr": (p * (1 - p) / n) ** 0.5}

@@ -31,7 +31,7 @@ from torch.distributions import Categorical, Distribution
 
 from genzoo import grid
 from genzoo.distributions import feature_mixture, parameters_of, tiles
-from genzoo.model import GenerativeModel, Likelihood
+from genzoo.model import GenerativeModel, Likelihood, require
 from genzoo.nets import SMALLEST, Condition, is_image, waves
 
 CANDIDATES = 64  # of a real-valued feature under guidance
@@ -60,6 +60,10 @@ class Autoregressive(GenerativeModel):
                  depth: int = 5, kernel: int = 5, components: int = 10, frequencies: tuple[float, ...] = (1, 2, 4, 8),
                  orders: int = 1, dropout: float = 0.0, ordered: bool = True):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
+        require(1, width=width, kernel=kernel, components=components)
+        require(0, depth=depth)
+        if kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, for its window to have a middle, got {kernel}.")
         self.width, self.depth, self.kernel = width, depth, kernel
         self.components, self.frequencies, self.orders, self.dropout = components, tuple(frequencies), orders, dropout
         self.ordered = ordered

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from genzoo import grid
 from genzoo.errors import TrainingError
-from genzoo.model import GenerativeModel, Likelihood
+from genzoo.model import GenerativeModel, Likelihood, require
 from genzoo.nets import Condition, Encoder, as_vectors
 
 
@@ -64,6 +64,10 @@ class Energy(GenerativeModel):
                  buffer: int = 1024, refresh: float = 0.01, regularise: float = 1e-3, sample_steps: int = 200,
                  adjusted: bool = False):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
+        require(1, width=width, steps=steps, buffer=buffer, sample_steps=sample_steps)
+        require(0, depth=depth, noise=noise, regularise=regularise)
+        require(0, 1, refresh=refresh)
+        require(1e-6, spread=spread, step=step)
         self.width, self.depth, self.spread, self.noise = width, depth, spread, noise
         self.step, self.steps, self.sample_steps, self.adjusted = step, steps, sample_steps, adjusted
         self.buffer, self.refresh, self.regularise = buffer, refresh, regularise
@@ -175,6 +179,7 @@ class Energy(GenerativeModel):
             return self.chains[rows], None
         wanted = as_vectors(c, self.condition).to(self.chains)
         distance = torch.cdist(wanted.nan_to_num(), self.chain_conditions.nan_to_num(nan=1e3, posinf=1e3))
+        distance = distance.masked_fill(wanted.isnan().any(1, keepdim=True), 0.0)  # nothing is asked for: any chain
         rows = (distance + 1e-3 * torch.rand_like(distance)).argmin(1)
         return self.chains[rows], wanted
 

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from genzoo import grid
-from genzoo.model import GenerativeModel, Latent, Likelihood
+from genzoo.model import GenerativeModel, Latent, Likelihood, require
 from genzoo.nets import Condition, Field, is_image, waves
 
 LEAST = 1e-6  # mass of a bin of a histogram
@@ -57,9 +57,11 @@ class Flow(GenerativeModel):
         super().__init__(event_shape, condition, levels, lr)
         if self.dims < 2:
             raise ValueError(f"A coupling flow needs at least two features, got event_shape={self.event_shape}.")
-        self.width, self.depth, self.couplings, self.bins, self.dropout = width, depth, couplings, bins, dropout
+        require(1, width=width, couplings=couplings, bins=bins)
+        require(0, depth=depth)
         if lattice and not levels:
             raise ValueError("lattice=True is for discrete data: real-valued data has no bins to fit its splines to.")
+        self.width, self.depth, self.couplings, self.bins, self.dropout = width, depth, couplings, bins, dropout
         self.frequencies, self.lattice, self.latent_shape = tuple(frequencies), lattice, (self.dims,)
         self.embed = Condition(condition, width)
         self.transform = nf.CompositeTransform([*self.unbox(), self.couple()])

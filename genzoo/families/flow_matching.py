@@ -38,7 +38,7 @@ from torch.distributions import Normal
 
 from genzoo import grid
 from genzoo.families.diffusion import stratified
-from genzoo.model import GenerativeModel, Latent, Likelihood
+from genzoo.model import GenerativeModel, Latent, Likelihood, require
 from genzoo.nets import Condition, Field, Fourier, is_image, waves
 
 EXACT_UP_TO = 16  # dimensions in which the trace is exact: one gradient for each
@@ -63,6 +63,8 @@ class FlowMatching(GenerativeModel):
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3, width: int = 64,
                  depth: int = 1, dropout: float = 0.0, fourier: int = 3, steps: int = 12):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
+        require(1, width=width, steps=steps)
+        require(0, depth=depth, fourier=fourier)
         self.width, self.depth, self.dropout, self.fourier, self.steps = width, depth, dropout, fourier, steps
         self.latent_shape = self.event_shape
         inputs = (1 + 2 * fourier) * (self.event_shape[0] if is_image(self.event_shape) else self.dims)

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genzoo import grid
-from genzoo.model import GenerativeModel, Latent, Likelihood, forget
+from genzoo.model import GenerativeModel, Latent, Likelihood, forget, require
 from genzoo.nets import Condition, Decoder, Encoder
 
 
@@ -75,6 +75,8 @@ class GAN(GenerativeModel):
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3,
                  latent_shape: tuple[int, ...] = (32,), width: int = 64, depth: int = 1, gamma: float = 1.0):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
+        require(1, latent_shape=latent_shape, width=width)
+        require(0, depth=depth, gamma=gamma)
         self.automatic_optimization = False
         self.latent_shape, self.width, self.depth, self.gamma = tuple(latent_shape), width, depth, gamma
         latents = int(torch.Size(self.latent_shape).numel())

@@ -37,7 +37,7 @@ from torch.distributions import Distribution, Independent, Normal, Uniform
 
 from genzoo import grid
 from genzoo.distributions import code, diagonal_normal, feature_mixture, parameters_of
-from genzoo.model import GenerativeModel, Latent, Likelihood
+from genzoo.model import GenerativeModel, Latent, Likelihood, require
 from genzoo.nets import Condition, Decoder, Encoder
 
 
@@ -63,6 +63,9 @@ class VAE(GenerativeModel):
                  latent_shape: tuple[int, ...] = (16,), prior: GenerativeModel | None = None, width: int = 64, depth: int = 1,
                  dropout: float = 0.0, components: int = 3, warmup: float = 0.1, codes: int = 0):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
+        require(1, latent_shape=latent_shape, width=width, components=components)
+        require(0, depth=depth)
+        require(0, 1, warmup=warmup)
         if prior is not None and prior.event_shape != tuple(latent_shape):
             raise ValueError(
                 f"The prior models events of shape {prior.event_shape}, but latent_shape is {tuple(latent_shape)}."
@@ -81,9 +84,7 @@ class VAE(GenerativeModel):
         outputs = parameters_of(components, levels)
         self.decoder = Decoder(latents, self.event_shape, outputs, width, width, depth, dropout)
         self.place = Condition(condition, 2 * latents) if condition and prior is None and not codes else None
-        if (
-            self.place is not None and self.place.embed is not None
-        ):  # where z lies for each condition; it starts as N(0, I)
+        if self.place is not None and self.place.embed is not None:  # p(z | c) starts as N(0, I) for every c
             nn.init.zeros_(self.place.embed.weight)
             nn.init.zeros_(self.place.embed.bias)
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from genzoo import grid
 from genzoo.families.gan import GAN, Critic
 from genzoo.families.vae import VAE
-from genzoo.model import GenerativeModel, Latent, Likelihood, forget
+from genzoo.model import GenerativeModel, Latent, Likelihood, forget, require
 
 
 class VAEGAN(GenerativeModel):
@@ -45,6 +45,7 @@ class VAEGAN(GenerativeModel):
                  latent_shape: tuple[int, ...] = (16,), width: int = 64, depth: int = 1, dropout: float = 0.0,
                  components: int = 3, adversary: float = 1.0, gamma: float = 1.0):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
+        require(0, adversary=adversary, gamma=gamma)
         self.automatic_optimization = False
         self.latent_shape, self.width, self.depth, self.dropout = tuple(latent_shape), width, depth, dropout
         self.components, self.adversary, self.gamma = components, adversary, gamma

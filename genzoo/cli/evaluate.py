@@ -1,0 +1,129 @@
+"""``genzoo evaluate``: measure the likelihood, the samples and the cost of a trained model."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from genzoo.cli.help import Parser, add_data, console
+from genzoo.cli.screen import bar, print_table
+from genzoo.data.names import SPLITS
+from genzoo.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from genzoo.data import DataSet
+    from genzoo.model import GenerativeModel
+
+
+def evaluate(arguments: Sequence[str]) -> int:
+    """Likelihood and cost of a run, and, where it is asked for, the quality of its samples."""
+    options = _evaluate_options(arguments)
+    out = console()
+    out.print(f"Evaluating {options.run}: loading torch …")
+    from genzoo.data import load as load_data
+    from genzoo.evaluation import likelihood
+    from genzoo.evaluation.cost import parameters, samples_per_second
+    from genzoo.evaluation.scorecard import MEANING, figures, significant
+    from genzoo.runs import load_run
+    from genzoo.training import check_fit
+
+    model, plan = load_run(options.run)
+    name = options.data or plan.get("data")
+    if name is None:
+        raise InputError(f"{options.run} does not say what data it was trained on: name it with --data.")
+    data = load_data(name)
+    check_fit(model, data)
+    with bar(out, "measuring") as report:
+        measured = likelihood.evaluate(model, data, options.split, progress=report, **_long_ways(options))
+    n = measured.details["n"]
+    out.print(f"[bold]{type(model).__name__}[/] on {n} events of {data.name} ({options.split}): [bold]{measured}[/]")
+    out.print(f"  {measured.kind.symbol} {measured.details.get('reason') or MEANING[measured.kind]}", style="dim")
+    nats = figures(measured, data)["nats"]
+    if options.nats and nats["value"] is not None and data.levels:
+        whole = f"{nats['value']:.2f} ± {nats['stderr']:.2f} nats for a whole event"
+        out.print(f"  {measured.kind.symbol} {whole}", style="dim")
+    for line in _about(measured):
+        out.print(f"  {line}", style="dim")
+    out.print(f"{parameters(model):,} parameters, {significant(samples_per_second(model))} samples/s")
+    if options.quality:
+        _print_quality(model, data, out)
+    return 0
+
+
+def _print_quality(model: "GenerativeModel", data: "DataSet", out: "Console") -> None:
+    """The samples of one model beside real data, and both at n = infinity where that can be had."""
+    from genzoo.evaluation import quality, quality_table
+
+    with bar(out, "quality") as report:
+        x = quality.samples_of(model, data, progress=report)
+    table = quality_table.table([{"family": type(model).__name__, "quality": quality.judge(x, data)}])
+    assert table is not None
+    print_table(table, out)
+    if far := quality.extrapolated(x, data):
+        infinite = "at n = ∞, by a line through 1/n"
+        out.print(f"  {table.headers[1]} {infinite}: {far['value']:.1f}, {far['floor']:.1f} for real data", style="dim")
+
+
+def _evaluate_options(arguments: Sequence[str]):
+    parser = Parser(
+        "evaluate", "Measures the likelihood of held-out data under a trained model, its samples, and what these cost."
+    )
+    parser.add_argument("run", type=str, help="folder of a run or of a saved model")
+    add_data(parser, default=None)
+    parser.add_argument("--split", type=str, default="test", help=", ".join(SPLITS))
+    parser.add_argument("--k", type=int, default=64, help="draws for a bound that is random")
+    parser.add_argument(
+        "--quality", action="store_true", help="hold samples against held-out data: distance, precision, recall, copies"
+    )
+    parser.add_argument("--nats", action="store_true", help="give the figure in nats for a whole event as well")
+    parser.add_argument(
+        "--ais", action="store_true", help="anneal a likelihood for an energy model, a GAN or a VAE; takes minutes"
+    )
+    parser.add_argument("--ais_levels", type=int, default=500, help="temperatures of --ais")
+    parser.add_argument(
+        "--ais_chains", type=int, default=0, help="chains of --ais; 0: 64 for an energy model, 4 for each event"
+    )
+    parser.add_argument(
+        "--ode", action="store_true", help="the likelihood by an ODE, of diffusion and flow matching; takes minutes"
+    )
+    parser.add_argument("--ode_tolerance", type=float, default=1e-4, help="of the solver of --ode")
+    parser.add_argument("--ode_draws", type=int, default=1, help="solutions with fresh noise that --ode averages")
+    parser.add_argument(
+        "--events", type=int, default=100, help="test events to measure, where each takes --ais or --ode"
+    )
+    options = parser.parse(arguments)
+    for name, least in {"k": 1, "ais_levels": 1, "ais_chains": 0, "ode_draws": 1, "events": 1}.items():
+        if options[name] < least:
+            raise InputError(f"--{name} must be at least {least}, got {options[name]}.")
+    if not 0 < options.ode_tolerance < 1:
+        raise InputError(f"--ode_tolerance must be between 0 and 1, got {options.ode_tolerance}.")
+    if options.split not in SPLITS:
+        raise InputError(f"There is no split {options.split!r}. {nearest(options.split, SPLITS)}")
+    return options
+
+
+def _long_ways(options: Any) -> dict[str, Any]:
+    """The arguments of `genzoo.evaluation.evaluate` that --ais and --ode stand for."""
+    ais = {"ais_levels": options.ais_levels, "ais_chains": options.ais_chains} if options.ais else {}
+    ode = {"ode_tolerance": options.ode_tolerance, "k": options.ode_draws} if options.ode else {}
+    return {"k": options.k, "most": options.events, **ais, **ode}
+
+
+def _about(measured) -> list[str]:
+    """What else is known of a figure: the side on which it errs, its gap to the truth, how its estimation went."""
+    lines = [f"errs: {measured.direction}"] if measured.direction else []
+    if measured.gap is not None:
+        lines.append(f"gap to the truth {measured.gap:.3f} ± {measured.gap_stderr:.3f} {measured.unit}")
+    if z := measured.details.get("log_z"):
+        between = f"log Z between {z['lower']:.2f} and {z['upper']:.2f}, ± {z['stderr']:.2f} nats"
+        lines.append(f"{between}; effective number of chains {z['ess']:.1f}")
+    if (gap := measured.details.get("simulated_gap")) is not None:
+        sigma = measured.details["sigma"]
+        observation = "p(x | z) of its own" if sigma is None else f"sigma {sigma:.3g}, tuned on validation events"
+        lines.append(f"{observation}; gap of bidirectional Monte Carlo {gap:.2f} nats on simulated events")
+    if (tolerance := measured.details.get("ode_tolerance")) is not None:
+        about = measured.details
+        lines.append(
+            f"solver's tolerance {tolerance:g}, {about['ode_evaluations']} evaluations; trace: {about['ode_trace']}"
+        )
+    return lines
