@@ -28,9 +28,10 @@ def find(data: str, budget: str, family: str, file: str | Path | None = None) ->
         InputError: unknown budget, or a file that is missing or is not a recipe.
     """
     check_budget(budget)
-    candidates = [Path(file)] if file else [folder() / f"{name}-{budget}.yaml" for name in (data, "default")]
-    for path in candidates:
-        families = read(path) if file or path.is_file() else {}
+    given = [] if file is None else [Path(file)]
+    ours = [folder() / f"{name}-{budget}.yaml" for name in (data, "default")]
+    for path in [*given, *(path for path in ours if path.is_file())]:
+        families = read(path)
         if family.lower() in families:
             return families[family.lower()]
     return {section: {} for section in SECTIONS}

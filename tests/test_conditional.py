@@ -135,6 +135,15 @@ def test_the_sweep_shows_what_guidance_gains_and_loses():
     assert strong["coverage"]["value"] < plain["coverage"]["value"]
 
 
+def test_what_can_be_guided_is_measured_with_and_without():
+    entry = conditional(Blobs(), blobs())
+    assert entry is not None and entry["guided"]["guidance"] == 2
+    assert entry["guided"]["accuracy"]["value"] == pytest.approx(entry["accuracy"]["value"], abs=0.05)
+    assert entry["guided"]["coverage"]["value"] < entry["coverage"]["value"]
+    unguided = conditional(GAN((2,), condition=CLASSES, width=8), blobs())
+    assert unguided is not None and unguided["guided"] is None
+
+
 @pytest.mark.parametrize("taller", [0, 2])
 def test_tins_are_measured_against_what_was_asked_for(taller):
     data = biscuits.biscuits(train=1, validation=1, test=100)

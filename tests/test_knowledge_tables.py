@@ -58,6 +58,15 @@ def test_the_class_that_is_drawn_worst_is_named_by_its_share():
     assert real.muted and flow.cells == ("Flow", "80.0%", "60%", "90.0%")
 
 
+def test_guided_samples_have_columns_of_their_own_where_a_family_takes_guidance():
+    guided = asked("Diffusion", 0.8)
+    guided["condition"]["guided"] = {"guidance": 2.0, "accuracy": {"value": 0.95, "stderr": 0.01}, "coverage": SHARE}
+    table = conditional_table([asked("Flow", 1.0), guided])
+    assert table is not None and table.headers[-2:] == ("guided", "its coverage")
+    assert [line.cells[-2:] for line in table.lines] == [("", ""), ("—", "—"), ("95.0%", "90.0%")]
+    assert any("a guidance of 2" in line for line in table.legend)
+
+
 def test_rows_without_an_entry_make_no_table():
     assert conditional_table([{"family": "GAN", "conditional": True}]) is None
     assert representation_table([known("Energy", "none", None, pixels=None)]) is None

@@ -60,7 +60,7 @@ def test_maps_are_drawn_for_classes_and_for_scales(tmp_path):
 def test_a_sweep_is_drawn(tmp_path):
     share = {"value": 0.5, "stderr": 0.1}
     sweep = [{"guidance": g, "accuracy": share, "coverage": share, "spread": 1.0} for g in (0.0, 1.0, 3.0)]
-    plots.guidance(tmp_path / "sweep.png", sweep)
+    plots.guidance(tmp_path / "sweep.png", {"One": sweep, "Other": sweep})
     looks_drawn(tmp_path / "sweep.png")
 
 

@@ -30,15 +30,16 @@ from genzoo.families import FAMILIES
 from genzoo.model import GenerativeModel
 
 Entry = dict[str, Any]
+GUIDANCE = 2.0  # of the figures beside those of the model as it was learned
 Judge = Callable[[Tensor], np.ndarray]  # events (n, *event_shape) -> labels (n,), -1 for what is no event at all
 
 
 def conditional(model: GenerativeModel, data: DataSet, each: int = 50, seed: int = 0) -> Entry | None:
-    """The row's entry ``condition``: `class_accuracy` for classes, `tin_errors` for tins, None where neither can be told."""
+    """The row's entry ``condition``: `judged` for classes, `tin_errors` for tins, None where neither can be told."""
     if not model.condition:
         return None
     if data.classes:
-        return class_accuracy(model, data, each, seed) if len(known_classes(data)) > 1 else None
+        return judged(model, data, each, seed) if len(known_classes(data)) > 1 else None
     return tin_errors(model, data, seed=seed) if data.features == ("height", "width") else None
 
 
@@ -74,6 +75,15 @@ def known_classes(data: DataSet) -> Tensor:
 
 
 # ------------------------------------------------------------------------------------------------------------- classes
+
+
+def judged(model: GenerativeModel, data: DataSet, each: int, seed: int) -> Entry:
+    """`class_accuracy`, and ``guided``: its accuracy and coverage under a guidance of `GUIDANCE`, None for who knows none."""
+    entry = class_accuracy(model, data, each, seed)
+    if "guidance" not in options_of(model):
+        return entry | {"guided": None}
+    guided = class_accuracy(model, data, each, seed, guidance=GUIDANCE)
+    return entry | {"guided": {"guidance": GUIDANCE, **{name: guided[name] for name in ("accuracy", "coverage")}}}
 
 
 def class_accuracy(
@@ -203,7 +213,7 @@ def _spread(x: Tensor, c: Tensor) -> float:
 def check_guidance(model: GenerativeModel) -> None:
     """Raise `InputError` unless the family's ``sample`` can be guided and the model knows conditions."""
     if "guidance" not in options_of(model):
-        able = " and ".join(f.__name__ for f in FAMILIES if "guidance" in inspect.signature(f.sample).parameters)
+        able = ", ".join(f.__name__ for f in FAMILIES if "guidance" in inspect.signature(f.sample).parameters)
         raise InputError(f"Samples of {type(model).__name__} cannot be guided: those of {able} can.")
     if not model.condition:
         raise InputError(f"This {type(model).__name__} is unconditional, so nothing can guide it.")

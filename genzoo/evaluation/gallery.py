@@ -146,14 +146,14 @@ def classes(path: Path, show: Show) -> bool:
 
 
 def guidance(path: Path, show: Show) -> bool:
-    """What guidance gains and what it costs, of the first model that can be guided."""
-    if len(conditional.known_classes(show.data)) < 2:
+    """What guidance gains and what it costs, of each model that can be guided."""
+    able = {
+        f: model for f, model in show.models.items() if model.condition and "guidance" in conditional.options_of(model)
+    }
+    if len(conditional.known_classes(show.data)) < 2 or not able:
         return False
-    for model in show.models.values():
-        if model.condition and "guidance" in conditional.options_of(model):
-            plots.guidance(path, conditional.guidance_sweep(model, show.data))
-            return True
-    return False
+    plots.guidance(path, {family: conditional.guidance_sweep(model, show.data) for family, model in able.items()})
+    return True
 
 
 def interpolations(path: Path, show: Show) -> bool:

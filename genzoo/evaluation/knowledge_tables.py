@@ -58,23 +58,38 @@ def conditional_table(rows: Iterable[Row]) -> Table | None:
     if not groups:
         return None
     first = next(iter(groups.values()))[0]
-    if "accuracy" in first:
-        columns: list[Column] = [
-            ("accuracy", lambda e: _percent(e, "accuracy")),
-            ("worst", lambda e: f"{min(mean(run['per_class'][k] for run in e) for k in e[0]['per_class']):.0%}"),
-            ("coverage", lambda e: _percent(e, "coverage")),
-        ]
-        real = (REAL, f"{first['judge']['value']:.1%}", "", f"{first['coverage_real']['value']:.1%}")
-    else:
-        columns = [
-            ("height", lambda e: _number(e, "height")),
-            ("width", lambda e: _number(e, "width")),
-            ("exact", lambda e: _percent(e, "exact")),
-        ]
-        real = (REAL, "", "", f"{first['judge']['value']:.1%}")
-    lines = [Line(real, muted=True), *_lines(groups, columns, opens=True)]
-    told = [ASKED if "accuracy" in first else MEASURED, f"{REAL}: test events in place of samples"]
+    columns, real, told = _of_classes(groups, first) if "accuracy" in first else _of_tins(first)
+    lines = [Line((REAL, *real), muted=True), *_lines(groups, columns, opens=True)]
+    told = [*told, f"{REAL}: test events in place of samples"]
     return Table("Drawn as asked", ("model", *(header for header, _ in columns)), lines, told)
+
+
+def _of_classes(groups: Mapping[str, Sequence[Row]], first: Row) -> tuple[list[Column], list[str], list[str]]:
+    """Columns, the cells of real data and the legend, where classes were asked for."""
+    columns: list[Column] = [
+        ("accuracy", lambda e: _percent(e, "accuracy")),
+        ("worst", lambda e: f"{min(mean(run['per_class'][k] for run in e) for k in e[0]['per_class']):.0%}"),
+        ("coverage", lambda e: _percent(e, "coverage")),
+    ]
+    real, told = [f"{first['judge']['value']:.1%}", "", f"{first['coverage_real']['value']:.1%}"], [ASKED]
+    if strengths := {run["guided"]["guidance"] for runs in groups.values() for run in runs if run.get("guided")}:
+        columns += [
+            ("guided", lambda e: _percent(e, "guided.accuracy")),
+            ("its coverage", lambda e: _percent(e, "guided.coverage")),
+        ]
+        real += ["", ""]
+        told.append(f"guided: the same under a guidance of {' or '.join(f'{s:g}' for s in sorted(strengths))}")
+    return columns, real, told
+
+
+def _of_tins(first: Row) -> tuple[list[Column], list[str], list[str]]:
+    """The same where tins of a height and a width were asked for."""
+    columns: list[Column] = [
+        ("height", lambda e: _number(e, "height")),
+        ("width", lambda e: _number(e, "width")),
+        ("exact", lambda e: _percent(e, "exact")),
+    ]
+    return columns, ["", "", f"{first['judge']['value']:.1%}"], [MEASURED]
 
 
 def _groups(rows: Iterable[Row], name: str) -> dict[str, list[Row]]:

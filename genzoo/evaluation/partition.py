@@ -61,9 +61,8 @@ def log_partition(model: HasEnergy, data: Tensor, c: Tensor | None = None, *, ch
         given = None if c is None else c.clone().repeat(each, *[1] * (c.dim() - 1))
         samples, _ = model.nearest_chains(each * n, given)
         events = grid.dequantise(data.clone(), model.levels)
-        base = (
-            Gaussian().fit(torch.cat([events.to(samples), samples[torch.randint(len(samples), (len(events),))]])).normal
-        )
+        as_many = samples[torch.randint(len(samples), (len(events),))]
+        base = Gaussian().fit(torch.cat([events.to(samples), as_many])).normal
         mean, root = base.loc.to(samples), base.scale_tril.to(samples)
         log_volume = base.scale_tril.diagonal().log().sum().item()
 

@@ -108,24 +108,25 @@ def latent_map(path: str | Path, maps: Mapping[str, tuple[np.ndarray, np.ndarray
     _write(figure, path)
 
 
-def guidance(path: str | Path, sweep: Sequence[Row]) -> None:
-    """Write a PNG of a `genzoo.evaluation.guidance_sweep`: what is gained in accuracy and lost in diversity."""
-    figure, axis = _canvas(6.4, 3.8)
+def guidance(path: str | Path, sweeps: Mapping[str, Sequence[Row]]) -> None:
+    """Write a PNG of each model's `genzoo.evaluation.guidance_sweep`: what is gained in accuracy and lost in diversity."""
     curves = {
         "accuracy": "accuracy: judged to be what was asked for",
         "coverage": "coverage: real events with a sample near",
         "spread": "spread within a class, of real data's",
     }
-    strengths = [row["guidance"] for row in sweep]
-    for i, (name, label) in enumerate(curves.items()):
-        value, error = np.array([figure_at(row, name) for row in sweep]).T
-        axis.errorbar(strengths, value, yerr=error, marker=MARKS[i], color=f"C{i}", label=label, capsize=2)
-    axis.axvline(1, color=INK, linewidth=1, linestyle=":")
-    axis.annotate(
-        "as learned", (1, 0.02), xycoords=("data", "axes fraction"), rotation=90, color=INK, ha="right", va="bottom"
-    )
-    axis.set(xlabel="guidance", ylim=(0, None))
-    axis.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    figure, axes = _canvas(2.4 + 4.0 * len(sweeps), 3.8, 1, len(sweeps))
+    for axis, (family, sweep) in zip(axes[0], sweeps.items(), strict=True):
+        strengths = [row["guidance"] for row in sweep]
+        for i, name in enumerate(curves):
+            value, error = np.array([figure_at(row, name) for row in sweep]).T
+            axis.errorbar(strengths, value, yerr=error, marker=MARKS[i], color=f"C{i}", capsize=2)
+        axis.axvline(1, color=INK, linewidth=1, linestyle=":")
+        axis.annotate(
+            "as learned", (1, 0.02), xycoords=("data", "axes fraction"), rotation=90, color=INK, ha="right", va="bottom"
+        )
+        axis.set(title=family, xlabel="guidance", ylim=(0, None))
+    figure.legend(axes[0, 0].containers, curves.values(), frameon=False, fontsize=9, loc="outside upper center")
     _write(figure, path)
 
 

@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from genzoo import grid
-from genzoo.model import GenerativeModel, Latent, Likelihood
+from genzoo.model import GenerativeModel, Latent, Likelihood, require
 from genzoo.nets import Condition, Field, Fourier, is_image, waves
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # (z, log-SNR of each row) -> estimate of the clean x
@@ -72,6 +72,11 @@ class Diffusion(GenerativeModel):
                  prediction: str = "v", fourier: int = 5, members: int = 1, solver: str = "second-order",
                  steps: int = 50, patch: int = 1, spread: float = 1.0):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
+        require(1, width=width, members=members, steps=steps)
+        require(0, depth=depth, fourier=fourier)
+        require(1e-6, spread=spread)
+        if len(snr) != 2 or not snr[0] < snr[1]:
+            raise ValueError(f"snr must be the least and the most log-SNR, in this order, got {snr}.")
         if solver not in SOLVERS:
             raise ValueError(f"Unknown solver {solver!r}: expected one of {', '.join(SOLVERS)}.")
         if schedule not in ("uniform", "cosine"):

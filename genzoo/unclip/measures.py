@@ -63,11 +63,12 @@ def accuracy(asked: Sequence[Meaning], images: Tensor) -> Accuracy:
     each: dict[str, list[bool]] = defaultdict(list)
     for name, ok in (one for verdict in verdicts for one in verdict):
         each[name].append(ok)
+    stderr = (
+        np.sqrt(np.square(right - share * of).sum()) / of.sum()
+    )  # of a ratio: pictures are independent, not attributes
     return Accuracy(
         attributes=float(share),
-        stderr=float(
-            np.sqrt(np.square(right - share * of).sum()) / of.sum()
-        ),  # of a ratio: pictures are independent, not attributes
+        stderr=float(stderr),
         whole=float((right == of).mean()),
         each={name: float(np.mean(oks)) for name, oks in each.items() if name != "surplus"},
         n=len(verdicts),
@@ -156,9 +157,8 @@ def zero_shot(embed_images: Embed, embed_texts: Embed, data: Captioned, seed: in
     questions = [
         (i, name, options) for i, scene in enumerate(data.scenes) for name, options in alternatives(scene.meaning)
     ]
-    texts = [
-        caption(m, random.Random(seed + i)) for i, _, options in questions for m in options
-    ]  # one wording for all options
+    # one wording for all options
+    texts = [caption(m, random.Random(seed + i)) for i, _, options in questions for m in options]
     embedded = torch.nn.functional.normalize(torch.cat([embed_texts(t) for t in tokenise(texts).split(1000)]), dim=1)
     images = torch.cat([embed_images(x) for x in data.images.split(500)])
     answers: dict[str, list[bool]] = defaultdict(list)

@@ -33,9 +33,8 @@ class PCA(nn.Module):
             raise ValueError(f"Vectors of {dims} dimensions have 1 to {dims} principal components, got {components=}.")
         self.register_buffer("mean", torch.zeros(dims))
         self.register_buffer("axes", torch.zeros(components, dims))
-        self.register_buffer(
-            "reach", torch.ones(components)
-        )  # the largest component of the data, either side of the mean
+        # the largest component of the data, either side of the mean
+        self.register_buffer("reach", torch.ones(components))
 
     def fit(self, z: Tensor) -> "PCA":
         """Learn the axes from vectors ``(n, dims)``."""

@@ -8,7 +8,7 @@ from genzoo.unclip.cascade import UnCLIP
 
 FOLDER = (
     Path(__file__).parent / "weights"
-)  # as `genzoo train unclip` trains it; figures in experiments/records/unclip.json
+)  # of `genzoo train unclip`; its figures are in experiments/records/unclip.json
 
 
 def pretrained(folder: str | Path | None = None) -> UnCLIP:

@@ -1,0 +1,35 @@
+"""Recipes: the file that was named, then that of the data set, then the default one; mistakes are named."""
+
+from pathlib import Path
+
+import pytest
+
+from genzoo import recipes
+from genzoo.errors import InputError
+
+
+def test_a_family_that_a_file_leaves_out_is_trained_by_the_recipe_of_its_data(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("VAE: {train: {steps: 7}}")
+    assert recipes.find("digits", "full", "vae", mine)["train"] == {"steps": 7}
+    assert recipes.find("digits", "full", "flow", mine) == recipes.find("digits", "full", "flow")
+
+
+def test_data_without_a_recipe_has_the_default_one_and_an_unknown_family_an_empty_one():
+    assert recipes.find("yours.npz", "quick", "gan") == recipes.read(recipes.folder() / "default-quick.yaml")["gan"]
+    assert recipes.find("digits", "quick", "nobody") == {section: {} for section in recipes.SECTIONS}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("vae: {trian: {steps: 7}}", "no section 'trian'.*train"),
+        ("vae: {train: 7}", "train should be a mapping"),
+        ("- vae", "expected one entry for each family"),
+        ("vae: {", "is not YAML"),
+    ],
+)
+def test_what_is_wrong_with_a_recipe_is_said(tmp_path, text, sentence):
+    Path(tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(InputError, match=sentence):
+        recipes.find("digits", "full", "vae", tmp_path / "mine.yaml")
