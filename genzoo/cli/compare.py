@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def compare(arguments: Sequence[str]) -> int:
     """Train, evaluate, print the table; write scorecard.json, samples.png and report.html. 1 if a run failed."""
     options = _options(arguments)
-    families, out = options.families, Path(options.out or f"runs/{Path(options.data).stem}-{options.budget}")
+    families, out = options.families, Path(options.out or f"runs/{Path(options.data).resolve().stem}-{options.budget}")
     screen = console()
     about = f"Comparing {', '.join(families)} on {options.data} ({options.budget} budget), into {out}."
     screen.print(about, markup=False)

@@ -33,7 +33,7 @@ def train(arguments: Sequence[str]) -> int:
         **{"data": "digits"} | {name: value for name, value in vars(given).items() if name in PLANNED},
         **overrides,
     )
-    out = Path(getattr(given, "out", None) or Path("runs") / f"{Path(plan.data).stem}-{plan.name}")
+    out = Path(getattr(given, "out", None) or Path("runs") / f"{Path(plan.data).resolve().stem}-{plan.name}")
     reused = runs.finished(plan, out) is not None
     with bar(console(), plan.name) as report:
         runs.execute(plan, out, report)

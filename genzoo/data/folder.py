@@ -71,5 +71,5 @@ def _check_one_size(files: list[Path], pictures: list[np.ndarray]) -> None:
         if size != usual:
             raise InputError(
                 f"{file} is {size[1]} x {size[0]} pixels, but most images are {usual[1]} x {usual[0]}: "
-                "expected one size; the option size makes them alike."
+                "expected one size. Make them alike, or load them with genzoo.data.load(folder, size=...)."
             )

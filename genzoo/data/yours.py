@@ -29,6 +29,7 @@ from genzoo.data.images import on_grid
 from genzoo.data.names import SPLITS
 from genzoo.errors import InputError, nearest
 
+CHANNELS = (1, 3, 4)  # grey, colour, colour and transparency
 ARRAYS = ("levels", "classes", *(f"{kind}_{split}" for kind in "xyc" for split in SPLITS))
 
 
@@ -44,7 +45,7 @@ def from_npz(path: str | Path, levels: int | None = None, seed: int = 0) -> Data
     levels = _levels(path, events, _whole(path, arrays.get("levels")) if levels is None else levels)
     classes = _classes(path, arrays.get("classes"), conditions)
     parts = hold_out(path, events, conditions, seed)
-    about = {"name": Path(path).stem, "classes": classes, "source": str(path)}
+    about = {"name": Path(path).resolve().stem, "classes": classes, "source": str(path)}
     return discrete(parts, levels, about) if levels else _standardised(path, parts, about)
 
 
@@ -141,10 +142,10 @@ def _usable(x: np.ndarray) -> np.ndarray:
 
 
 def channels_first(x: np.ndarray) -> np.ndarray:
-    """Images (n, h, w) or (n, h, w, c) with c in 1, 3 as (n, c, h, w); anything else unchanged."""
+    """Images (n, h, w) or (n, h, w, c) with c in `CHANNELS` as (n, c, h, w); anything else unchanged."""
     if x.ndim == 3:
         return x[:, None]
-    if x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
+    if x.ndim == 4 and x.shape[1] not in CHANNELS and x.shape[3] in CHANNELS:
         return np.moveaxis(x, 3, 1)
     return x
 

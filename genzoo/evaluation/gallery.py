@@ -137,9 +137,10 @@ def classes(path: Path, show: Show) -> bool:
     data = show.data
     if not (told and show.of_images and data.classes and data.test.c is not None):
         return False
-    each = max(1, COLUMNS // len(data.classes))
-    asked = torch.arange(len(data.classes)).repeat_interleave(each)
-    real = torch.cat([data.test.x[data.test.c == label][:each] for label in range(len(data.classes))])
+    known = data.test.c.unique()  # a class without test events has no real ones to stand above
+    each = max(1, COLUMNS // len(known))
+    real = torch.cat([data.test.x[data.test.c == label][:each] for label in known])
+    asked = torch.cat([data.test.c[data.test.c == label][:each] for label in known])
     drawn = {family: draw(model, len(asked), asked).numpy() for family, model in told.items()}
     pictures.strips(path, {REAL: real.numpy(), **drawn}, show.limits, emphasis=0)
     return True
