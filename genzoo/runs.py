@@ -147,9 +147,20 @@ def finished(wanted: Plan, folder: Path) -> Row | None:
     """
     if (before := _stored(folder / "config.yaml")) is None:
         return None
-    if changes := _changes(before, wanted.stated):
+    if changes := _changes(_completed(before, wanted.family), wanted.stated):
         raise InputError(f"{folder} holds a run with {changes}: choose another folder with --out, or delete that run.")
     return _stored(folder / "row.json")
+
+
+def _completed(stored: dict[str, Any], family: str) -> dict[str, Any]:
+    """A stored plan with the default of every argument that genzoo has got since: such a default leaves things as they were."""
+    sections = {
+        "model": _resolve(hybrids.parts(family)[0], {}, FROM_DATA, ""),
+        "train": _resolve(fit, {}, NOT_SETTINGS, ""),
+        "evaluate": _resolve(evaluate, {}, NOT_MEASURES, ""),
+    }
+    known = {name: defaults for name, defaults in sections.items() if isinstance(stored.get(name), dict)}
+    return stored | {name: defaults | stored[name] for name, defaults in known.items()}
 
 
 def others(out: Path, plans: Sequence[Plan]) -> list[Plan]:
