@@ -15,6 +15,7 @@ diffusion model likes them (the paper's factor is 17.2).
 Reference: Ramesh et al. 2022, *Hierarchical text-conditional image generation with CLIP latents* (sections 2 and 3).
 """
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -37,15 +38,16 @@ class UnCLIP(GenerativeModel):
         clip: gives both embeddings; a caption's tokens are this model's condition.
         prior: image embeddings ``(dims,)`` given text embeddings.
         decoder: images given image embeddings.
-        guidance, prior_guidance: of decoder and prior, see `genzoo.Diffusion.denoiser`; 1 for none (and for other priors).
+        guidance, prior_guidance: of decoder and prior, see `genzoo.Diffusion.denoiser`; 1 for none. A prior that knows none is
+            drawn from as it is.
         candidates: embeddings drawn from the prior for each image, of which the one nearest to the text's is kept.
     """
 
     likelihood = Likelihood.NONE
     usage = 'x = model.imagine("a large red circle left of a small blue square", n=16)'
 
-    def __init__(self, clip: CLIP, prior: GenerativeModel, decoder: Diffusion, guidance: float = 3.0,
-                 prior_guidance: float = 1.0, candidates: int = 2):  # fmt: skip
+    def __init__(self, clip: CLIP, prior: GenerativeModel, decoder: Diffusion, guidance: float = 2.0,
+                 prior_guidance: float = 2.0, candidates: int = 2):  # fmt: skip
         super().__init__(decoder.event_shape, clip.condition)
         for part, width, name in ((prior, prior.dims, "models"), (prior, prior.condition, "is conditioned on"),
                                   (decoder, decoder.condition, "is conditioned on")):  # fmt: skip
@@ -84,7 +86,8 @@ class UnCLIP(GenerativeModel):
     ) -> Tensor:
         """Image embeddings ``(n, dims)`` from the prior, each the best of ``candidates`` for its row of tokens."""
         guidance = self.prior_guidance if guidance is None else guidance
-        options: dict[str, Any] = {} if guidance == 1.0 else {"guidance": guidance}
+        can_be_guided = "guidance" in inspect.signature(self.prior.sample).parameters
+        options: dict[str, Any] = {"guidance": guidance} if can_be_guided else {}
         if c is None:
             return self.prior.sample(n, **options)
         k = candidates or self.candidates

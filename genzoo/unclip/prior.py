@@ -85,8 +85,10 @@ class Components(GenerativeModel):
         return self.pca.rebuild(z * self.pca.reach)
 
     @torch.no_grad()
-    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
-        return self.decode(self.codes.sample(n, c))
+    def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
+        """Vectors ``(n, dims)``; ``guidance`` is the codes', see `genzoo.Autoregressive.guided`."""
+        options = {} if guidance == 1.0 else {"guidance": guidance}
+        return self.decode(self.codes.sample(n, c, **options))
 
     @property
     def evaluations_per_sample(self) -> int:
