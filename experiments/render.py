@@ -8,7 +8,8 @@ closed-form baselines of its data (``DATA-baselines.json``, as `genzoo compare` 
 first of these tables alone.
 
 ``<!-- decoders:NAME -->`` is filled from a record of ``experiments/mnist_decoders.py``, and ``<!-- unclip:NAME -->``,
-``<!-- sweeps:NAME -->`` and ``<!-- imagined:NAME -->`` (one picture and one sentence) from one of ``experiments/unclip.py``.
+``<!-- sweeps:NAME -->``, ``<!-- abilities:NAME -->`` and ``<!-- imagined:NAME -->`` (one picture and one sentence) from one of
+``experiments/unclip.py``.
 
 A table whose record has not been made yet shows nothing, so a page may ask for one in advance.
 """
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(
-    r"^(<!-- (table|likelihoods|decoders|unclip|sweeps|imagined):([\w-]+) -->\n).*?^(<!-- /\2:\3 -->)",
+    r"^(<!-- (table|likelihoods|decoders|unclip|sweeps|abilities|imagined):([\w-]+) -->\n).*?^(<!-- /\2:\3 -->)",
     re.DOTALL | re.MULTILINE,
 )
 
@@ -131,6 +132,47 @@ def sweeps(name: str, records: Path, away: str) -> str:
     return "\n".join(lines) + f"\n\n{legend}; seconds on two cores.\n\n{_source(name, away)}"
 
 
+ABILITIES = {  # of an unCLIP that are shown: the picture, and what it shows
+    "variations": "Variations of four pictures, the originals on the left",
+    "paths": "From one picture to another",
+    "edits": "Text diffs, the originals on the left",
+    "components": "Pictures rebuilt from more and more principal components of their embeddings",
+}
+
+
+def abilities(name: str, records: Path, away: str) -> str:
+    """What stands in a block ``abilities:name``: pictures made from pictures, and how far they are what they should be."""
+    record = _unclip(name, records)
+    if record is None or not {"variations", "interpolation", "edits", "components"} <= record.keys():
+        return NOTHING
+    shown = "".join(
+        f"![{about}]({away}/{name}-{part}.png)\n\n"
+        for part, about in ABILITIES.items()
+        if (records / f"{name}-{part}.png").is_file()
+    )
+    varied = record["variations"]["eta 1"]
+    sensible = [share for row in record["interpolation"].values() for share in row["sensible"]]
+    told = [
+        f"Variations (η = 1) keep {varied['kept']['attributes']:.1%} of a picture's attributes and change "
+        f"{varied['difference_share']:.0%} of what two pictures of the same attributes differ by",
+        f"{sum(sensible) / len(sensible):.0%} of the pictures on the way from one to another are scenes",
+        *(
+            f"text diffs by {share.removeprefix('share ')} of the way show the new attribute and keep all others for "
+            + ", ".join(f"{attribute} {row['attributes']:.0%}" for attribute, row in rows.items())
+            for share, rows in record["edits"].items()
+        ),
+        "rebuilt from their first components pictures keep "
+        + ", ".join(f"{row['attributes']:.0%} ({k})" for k, row in record["components"].items())
+        + " of their attributes",
+    ]
+    if words := record.get("captions"):
+        told.append(
+            f"an autoregressive model of the captions alone writes {words['grammatical']:.1%} of them grammatically, "
+            f"{words['new']:.0%} of these are new"
+        )
+    return shown + "; ".join(told) + f".\n\n{_source(name, away)}"
+
+
 def imagined(name: str, records: Path, away: str) -> str:
     """What stands in a block ``imagined:name``: pictures of captions, and how many of them show what was asked."""
     if (record := _unclip(name, records)) is None:
@@ -167,7 +209,7 @@ def _source(name: str, away: str) -> str:
 
 BODIES: dict[str, Callable[[str, Path, str], str]] = {
     "table": table, "likelihoods": partial(table, most=1), "decoders": decoders,
-    "unclip": unclip, "sweeps": sweeps, "imagined": imagined,
+    "unclip": unclip, "sweeps": sweeps, "abilities": abilities, "imagined": imagined,
 }  # fmt: skip
 
 if __name__ == "__main__":
