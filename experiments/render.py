@@ -121,15 +121,23 @@ def sweeps(name: str, records: Path, away: str) -> str:
     record = _unclip(name, records)
     if record is None or not any(sweep in record for sweep in SWEEPS):
         return NOTHING
-    lines = [_line("setting", *KINDS, "FD", "seconds for 16"), _line("---", *["---:"] * (len(KINDS) + 2))]
-    for sweep in SWEEPS:
-        for setting, row in record.get(sweep, {}).items():
-            label = setting if sweep == "guidance" else f"{sweep} {setting}"
-            lines.append(
-                _line(label, *_attributes(row), f"{row['fd']:.3f}", f"{row['seconds']:.1f}" if "seconds" in row else "")
-            )
-    legend = "; ".join(f"{sweep}: {about}" for sweep, about in SWEEPS.items() if sweep in record)
-    return "\n".join(lines) + f"\n\n{legend}; seconds on two cores.\n\n{_source(name, away)}"
+    rows = {
+        setting if sweep == "guidance" else f"{sweep} {setting}": row
+        for sweep in SWEEPS
+        for setting, row in record.get(sweep, {}).items()
+    }
+    timed = any("seconds" in row for row in rows.values())
+    last = ["seconds for 16"] if timed else []
+    lines = [_line("setting", *KINDS, "FD", *last), _line("---", *["---:"] * (len(KINDS) + 1 + len(last)))]
+    for setting, row in rows.items():
+        seconds = [f"{row['seconds']:.1f}" if "seconds" in row else ""] if timed else []
+        lines.append(_line(setting, *_attributes(row), f"{row['fd']:.3f}", *seconds))
+    defaults = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in record["defaults"].items())
+    prompts = " or ".join(f"{n:,}" for n in sorted({row["n"] for row in rows.values()}))
+    told = [f"{prompts} prompts a row; where nothing else is said: {defaults}"]
+    told += [f"{sweep}: {about}" for sweep, about in SWEEPS.items() if sweep in record]
+    told += ["seconds on two cores"] if timed else []
+    return "\n".join(lines) + f"\n\n{'; '.join(told)}.\n\n{_source(name, away)}"
 
 
 ABILITIES = {  # of an unCLIP that are shown: the picture, and what it shows
