@@ -134,7 +134,7 @@ class Autoregressive(GenerativeModel):
         for i in range(self.dims):
             raw = step(i, features.repeat(len(ways), 1), caches, embedding).chunk(len(ways))
             laws = [feature_mixture(each, self.levels, self.ordered) for each in raw]
-            features[:, i] = laws[0].sample() if guidance == 1.0 else self.guided(*laws, guidance)
+            features[:, i] = laws[0].sample() if guidance == 1.0 else self.guided(laws[0], laws[1], guidance)
         return torch.empty_like(features).scatter_(1, self.order[r], features).view(n, *self.event_shape)
 
     def guided(self, given: Distribution, free: Distribution, guidance: float) -> Tensor:
