@@ -163,22 +163,23 @@ def abilities(name: str, records: Path, away: str) -> str:
     told = [
         f"Variations (η = 1) keep {varied['kept']['attributes']:.1%} of a picture's attributes and change "
         f"{varied['difference_share']:.0%} of what two pictures of the same attributes differ by",
-        f"{sum(sensible) / len(sensible):.0%} of the pictures on the way from one to another are scenes",
+        f"Of the pictures on the way from one to another {sum(sensible) / len(sensible):.0%} are scenes",
         *(
-            f"text diffs by {share.removeprefix('share ')} of the way show the new attribute and keep all others for "
-            + ", ".join(f"{attribute} {row['attributes']:.0%}" for attribute, row in rows.items())
+            f"Text diffs by {share.removeprefix('share ')} of the way show the new attribute and keep every other one in "
+            + ", ".join(f"{row['whole']:.0%} ({attribute})" for attribute, row in rows.items())
+            + f" of {next(iter(rows.values()))['n']} cases each"
             for share, rows in record["edits"].items()
         ),
-        "rebuilt from their first components pictures keep "
+        "Rebuilt from their first components pictures keep "
         + ", ".join(f"{row['attributes']:.0%} ({k})" for k, row in record["components"].items())
         + " of their attributes",
     ]
     if words := record.get("captions"):
         told.append(
-            f"an autoregressive model of the captions alone writes {words['grammatical']:.1%} of them grammatically, "
+            f"An autoregressive model of the captions alone writes {words['grammatical']:.1%} of them grammatically, "
             f"{words['new']:.0%} of these are new"
         )
-    return shown + "; ".join(told) + f".\n\n{_source(name, away)}"
+    return shown + "".join(f"- {sentence}.\n" for sentence in told) + f"\n{_source(name, away)}"
 
 
 def imagined(name: str, records: Path, away: str) -> str:

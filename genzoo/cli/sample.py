@@ -78,7 +78,7 @@ def _sample_options(arguments: Sequence[str]) -> Any:
         "--guidance",
         type=float | None,
         default=None,
-        help="how strongly a diffusion model follows --label or --condition; 1: as it has learned",
+        help="how strongly samples follow --label or --condition, of a family that can be guided; 1: as it has learned",
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same samples")
     parser.add_argument(

@@ -79,11 +79,10 @@ def known_classes(data: DataSet) -> Tensor:
 
 def judged(model: GenerativeModel, data: DataSet, each: int, seed: int) -> Entry:
     """`class_accuracy`, and ``guided``: its accuracy and coverage under a guidance of `GUIDANCE`, None for who knows none."""
-    entry = class_accuracy(model, data, each, seed)
-    if "guidance" not in options_of(model):
-        return entry | {"guided": None}
-    guided = class_accuracy(model, data, each, seed, guidance=GUIDANCE)
-    return entry | {"guided": {"guidance": GUIDANCE, **{name: guided[name] for name in ("accuracy", "coverage")}}}
+    by, guided = judge(data), None
+    if "guidance" in options_of(model):
+        guided = {"guidance": GUIDANCE, **_scores(*_as_asked(model, data, each, seed, guidance=GUIDANCE), data, by)}
+    return {**class_accuracy(model, data, each, seed, by), "guided": guided}
 
 
 def class_accuracy(
@@ -107,20 +106,27 @@ def class_accuracy(
     """
     if not model.condition:
         raise InputError(f"This {type(model).__name__} is unconditional: train one with --conditional.")
-    by, known = by or judge(data), known_classes(data)
-    asked = known.repeat_interleave(each)
-    drawn = draw(model, len(asked), asked, seed, **options)
-    hits = by(drawn) == asked.numpy()
-    test = data.test
+    by, test = by or judge(data), data.test
+    drawn, asked = _as_asked(model, data, each, seed, **options)
     return {
-        "accuracy": averages.share(hits),
-        "per_class": _by_class(hits, asked.numpy(), data.classes),
-        "coverage": class_coverage(data, drawn, asked),
+        **_scores(drawn, asked, data, by),
+        "per_class": _by_class(by(drawn) == asked.numpy(), asked.numpy(), data.classes),
         "coverage_real": class_coverage(data, test.x, test.c, each),  # type: ignore[arg-type]
         "unconditional": _shares(by(draw(model, len(asked), None, seed, **options)), data.classes),
         "judge": averages.share(by(test.x) == test.c.numpy()),  # type: ignore[union-attr]
         "each": each,
     }
+
+
+def _as_asked(model: GenerativeModel, data: DataSet, each: int, seed: int, **options: Any) -> tuple[Tensor, Tensor]:
+    """``each`` samples of every class that training has seen, ``(n, *event_shape)``, and their classes ``(n,)``."""
+    asked = known_classes(data).repeat_interleave(each)
+    return draw(model, len(asked), asked, seed, **options), asked
+
+
+def _scores(drawn: Tensor, asked: Tensor, data: DataSet, by: Judge) -> Entry:
+    """``accuracy`` and ``coverage`` of what was drawn."""
+    return {"accuracy": averages.share(by(drawn) == asked.numpy()), "coverage": class_coverage(data, drawn, asked)}
 
 
 def class_coverage(data: DataSet, x: Tensor, c: Tensor, each: int | None = None) -> averages.Average:
@@ -192,16 +198,11 @@ def guidance_sweep(
         InputError: the family's ``sample`` knows no guidance.
     """
     check_guidance(model)
-    by = judge(data)
-    asked = known_classes(data).repeat_interleave(each)
-    real = _spread(data.test.x, data.test.c)  # type: ignore[arg-type]
+    by, real = judge(data), _spread(data.test.x, data.test.c)  # type: ignore[arg-type]
     rows = []
     for strength in strengths:
-        x = draw(model, len(asked), asked, seed, guidance=strength)
-        accuracy, coverage = averages.share(by(x) == asked.numpy()), class_coverage(data, x, asked)
-        rows.append(
-            {"guidance": strength, "accuracy": accuracy, "coverage": coverage, "spread": _spread(x, asked) / real}
-        )
+        x, asked = _as_asked(model, data, each, seed, guidance=strength)
+        rows.append({"guidance": strength, **_scores(x, asked, data, by), "spread": _spread(x, asked) / real})
     return rows
 
 

@@ -48,7 +48,8 @@ def representation_table(rows: Iterable[Row]) -> Table | None:
     lines = [Line(("Pixels", *(_of_pixels(header, read) for header, _ in columns)), muted=True)] if read else []
     lines += _lines(groups, columns, opens=bool(read))
     about = f"{PROBED}: the least of the numbers that describe an event" if read and "r2" in read else PROBED
-    told = [*[about] * bool(read), LATENT, *[TALLER] * any(entry.get("taller") for entry in entries)]
+    told = [about] if read else []
+    told += [LATENT, TALLER] if any(entry.get("taller") for entry in entries) else [LATENT]
     return Table("What a model knows of an event", ("model", *(header for header, _ in columns)), lines, told)
 
 

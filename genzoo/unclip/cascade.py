@@ -85,12 +85,11 @@ class UnCLIP(GenerativeModel):
         self, n: int, c: Tensor | None = None, guidance: float | None = None, candidates: int | None = None
     ) -> Tensor:
         """Image embeddings ``(n, dims)`` from the prior, each the best of ``candidates`` for its row of tokens."""
-        guidance = self.prior_guidance if guidance is None else guidance
+        if c is None:  # nothing to be guided to, or to be near
+            return self.prior.sample(n)
+        guidance, k = self.prior_guidance if guidance is None else guidance, candidates or self.candidates
         can_be_guided = "guidance" in inspect.signature(self.prior.sample).parameters
         options: dict[str, Any] = {"guidance": guidance} if can_be_guided else {}
-        if c is None:
-            return self.prior.sample(n, **options)
-        k = candidates or self.candidates
         text = self.embed_texts(c)
         draws = self.prior.sample(n * k, text.repeat_interleave(k, 0), **options)
         return best_of(draws.unflatten(0, (n, k)), text)
