@@ -77,7 +77,7 @@ class Trainable(L.LightningModule):
         """``{"family": ..., "arguments": ...}`` in plain values, nested models included: enough to rebuild the model."""
         names = list(inspect.signature(type(self)).parameters)
         values = {name: getattr(self, name) for name in names}
-        arguments = {k: v.config() if isinstance(v, Trainable) else _plain(v) for k, v in values.items()}
+        arguments = {k: v.config() if isinstance(v, Trainable) else plain(v) for k, v in values.items()}
         return {"family": type(self).__name__, "arguments": arguments}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -286,5 +286,6 @@ def require(least: float, most: float = math.inf, /, **arguments: Any) -> None:
             raise ValueError(f"{'each size in ' * several}{name} must be {limits}, got {value!r}.")
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+def plain(value: Any) -> Any:
+    """A value as YAML and JSON hold it: they know no tuples."""
+    return [plain(v) for v in value] if isinstance(value, list | tuple) else value

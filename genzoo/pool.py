@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from genzoo.runs import Plan
+    from genzoo.planning import Plan
 
 LONGEST_FIRST = ("energy", "diffusion", "autoregressive", "gan", "flow", "vae")
 

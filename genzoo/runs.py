@@ -9,11 +9,9 @@ The folder of a run::
                                                             quality.npz       more samples, by which they are judged
 """
 
-import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,119 +22,21 @@ import torch
 import yaml
 from torch import Tensor
 
-from genzoo import hybrids, recipes
+from genzoo import hybrids
 from genzoo.data import DataSet
 from genzoo.data import load as load_data
-from genzoo.errors import InputError, nearest
+from genzoo.errors import InputError
 from genzoo.evaluation.cost import parameters, samples_per_second
 from genzoo.evaluation.likelihood import Measured, device_of, evaluate
 from genzoo.evaluation.measures import MEASURES
 from genzoo.evaluation.scorecard import Row, figures
 from genzoo.evaluation.support import disagreement, of_each
-from genzoo.model import GenerativeModel, Likelihood
+from genzoo.model import GenerativeModel
+from genzoo.planning import Plan, changes, with_prior
 from genzoo.provenance import circumstances
 from genzoo.stages import fit_in_stages
 from genzoo.store import build, load, remove, save, state, whole
-from genzoo.training import Fitted, Report, best_accelerator, check_settings, fit
-
-FROM_DATA = ("event_shape", "condition", "levels")  # arguments that the data set decides
-NOT_SETTINGS = ("model", "data", "folder", "seed", "progress", "trainer_options")  # of `fit`: not the recipe's business
-NOT_MEASURES = ("model", "data", "split", "seed", "progress")  # of `evaluate`: likewise
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run will do, in plain values with nothing left to defaults; equal plans give equal runs.
-
-    ``prior`` holds the settings of `fit` for a prior's own stage; where it is empty, all is trained at once.
-    """
-
-    family: str
-    data: str
-    seed: int
-    budget: str
-    conditional: bool
-    model: dict[str, Any]
-    train: dict[str, Any]
-    evaluate: dict[str, Any]
-    prior: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return f"{self.family.lower()}-seed{self.seed}"
-
-    @property
-    def stated(self) -> dict[str, Any]:
-        """What config.yaml holds: everything, but of a second stage only where there is one."""
-        return {name: value for name, value in asdict(self).items() if name != "prior" or value}
-
-
-def plan(
-    family: str,
-    data: str,
-    seed: int = 0,
-    budget: str = "quick",
-    conditional: bool = False,
-    recipe: str | Path | None = None,
-    model: Mapping[str, Any] | None = None,
-    train: Mapping[str, Any] | None = None,
-) -> Plan:
-    """Resolve a plan: what is given in ``model`` and ``train`` goes before the recipe, and that before the defaults.
-
-    A hybrid by composition, such as ``vae+flow``, has a recipe for its prior inside its own.
-
-    Raises:
-        InputError: unknown family, hybrid, budget or argument, with the nearest valid choice.
-    """
-    made, part = hybrid = hybrids.parts(family)
-    found = recipes.find(data, budget, hybrid.name, recipe)
-    arguments = _resolve(made, found["model"] | dict(model or {}), FROM_DATA, f"{made.__name__} has no argument")
-    if part is not None:
-        given = found["prior"].get("model", {})
-        own = _resolve(part, given, FROM_DATA, f"The prior, {part.__name__}, has no argument")
-        arguments["prior"] = {"family": part.__name__, "arguments": own}
-    settings = _resolve(fit, found["train"] | dict(train or {}), NOT_SETTINGS, "Training has no setting")
-    check_settings(**settings, seed=seed)
-    if "lr" in arguments:
-        check_settings(lr=arguments["lr"])
-    return Plan(
-        family=hybrid.name,
-        data=data,
-        seed=seed,
-        budget=budget,
-        conditional=conditional,
-        model=arguments,
-        train=settings,
-        evaluate=_resolve(evaluate, found["evaluate"], NOT_MEASURES, "Evaluation has no setting"),
-        prior=_second_stage(arguments, found["prior"].get("train"), seed),
-    )
-
-
-def _second_stage(arguments: Mapping[str, Any], given: Mapping[str, Any] | None, seed: int) -> dict[str, Any]:
-    """Settings for a prior's own stage: where the recipe has some, or where its claim is too weak to train through a bound."""
-    if not isinstance(arguments.get("prior"), Mapping):
-        return {}
-    if given is None and build(_prior(arguments)).likelihood <= Likelihood.BOUND:
-        return {}
-    settings = _resolve(fit, given or {}, NOT_SETTINGS, "Training of the prior has no setting")
-    check_settings(**settings, seed=seed)
-    return settings
-
-
-def _resolve(function: Any, given: Mapping[str, Any], without: tuple[str, ...], complaint: str) -> dict[str, Any]:
-    """The defaults of a signature, overridden by what is given, in the plain values of YAML."""
-    known = {n: p.default for n, p in inspect.signature(function).parameters.items() if n not in without}
-    for name in given:
-        if name not in known:
-            raise InputError(f"{complaint} {name!r}. {nearest(name, known)}")
-    return {name: _plain(given.get(name, default)) for name, default in known.items()}
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
-
-
-# ---------------------------------------------------------------------------------------------------------- execution
+from genzoo.training import Fitted, Report, best_accelerator, fit
 
 
 def finished(wanted: Plan, folder: Path) -> Row | None:
@@ -147,20 +47,11 @@ def finished(wanted: Plan, folder: Path) -> Row | None:
     """
     if (before := _stored(folder / "config.yaml")) is None:
         return None
-    if changes := _changes(_completed(before, wanted.family), wanted.stated):
-        raise InputError(f"{folder} holds a run with {changes}: choose another folder with --out, or delete that run.")
+    if different := changes(before, wanted):
+        raise InputError(
+            f"{folder} holds a run with {different}: choose another folder with --out, or delete that run."
+        )
     return _stored(folder / "row.json")
-
-
-def _completed(stored: dict[str, Any], family: str) -> dict[str, Any]:
-    """A stored plan with the default of every argument that genzoo has got since: such a default leaves things as they were."""
-    sections = {
-        "model": _resolve(hybrids.parts(family)[0], {}, FROM_DATA, ""),
-        "train": _resolve(fit, {}, NOT_SETTINGS, ""),
-        "evaluate": _resolve(evaluate, {}, NOT_MEASURES, ""),
-    }
-    known = {name: defaults for name, defaults in sections.items() if isinstance(stored.get(name), dict)}
-    return stored | {name: defaults | stored[name] for name, defaults in known.items()}
 
 
 def others(out: Path, plans: Sequence[Plan]) -> list[Plan]:
@@ -188,18 +79,6 @@ def _stored(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise InputError(f"{path} is {state(path)}: delete that run, or choose another folder.")
     return content
-
-
-def _changes(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:
-    """ "width 32 instead of 64, ...": what a stored plan has that differs from this one."""
-    found = []
-    for key in [*now, *(k for k in before if k not in now)]:
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += [text] if (text := _changes(old, new, f"{key}.")) else []
-        elif old != new:
-            found.append(f"{prefix}{key} {old} instead of {new}")
-    return ", ".join(found)
 
 
 def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> Row:
@@ -313,27 +192,12 @@ def new_model(wanted: Plan, data: DataSet) -> GenerativeModel:
     L.seed_everything(wanted.seed, verbose=False)
     condition = data.condition if wanted.conditional else 0
     arguments = {
-        **_with_prior(wanted.model, condition),
+        **with_prior(wanted.model, condition),
         "event_shape": list(data.event_shape),
         "condition": condition,
         "levels": data.levels,
     }
     return build({"family": hybrids.parts(wanted.family).family.__name__, "arguments": arguments}, path="this plan")
-
-
-def _with_prior(arguments: Mapping[str, Any], condition: int) -> dict[str, Any]:
-    named = isinstance(arguments.get("prior"), Mapping)
-    return {**arguments, "prior": _prior(arguments, condition)} if named else dict(arguments)
-
-
-def _prior(arguments: Mapping[str, Any], condition: int = 0) -> dict[str, Any]:
-    """A prior named in a recipe, {family: flow, arguments: {...}}, as a model of latents, given what the VAE is given."""
-    latent = {
-        "event_shape": arguments["latent_shape"],
-        "levels": arguments.get("codes", 0),
-        "condition": condition,
-    }
-    return {**arguments["prior"], "arguments": {**latent, **arguments["prior"].get("arguments", {})}}
 
 
 def on_fastest(model: GenerativeModel) -> GenerativeModel:

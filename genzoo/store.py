@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from genzoo import __version__, families
 from genzoo.errors import InputError, nearest
-from genzoo.model import Trainable
+from genzoo.model import Trainable, plain
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
@@ -98,6 +98,17 @@ def build(config: Any, families: Families | None = None, path: str | Path = "thi
         return family(**arguments)
     except (ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"{family.__name__} cannot be built from {path}: {error}") from error
+
+
+def completed(config: Mapping[str, Any], without: Sequence[str] = ()) -> dict[str, Any]:
+    """A configuration with the default of every argument that a constructor has got since, but for those ``without``.
+
+    A new argument's default leaves a family as it was, so a model or a run of an older genzoo is the same as one of today.
+    """
+    parameters = inspect.signature(named(str(config["family"]), _all())).parameters.values()
+    defaults = {p.name: plain(p.default) for p in parameters if p.default is not p.empty and p.name not in without}
+    given = {k: completed(v, without) if isinstance(v, Mapping) else v for k, v in config.get("arguments", {}).items()}
+    return {**config, "arguments": defaults | given}
 
 
 def _all() -> Families:

@@ -90,22 +90,13 @@ def fit(
     )  # fmt: skip
     check_fit(model, data)
     monitor = model.monitor if model.likelihood != Likelihood.NONE and len(data.validation) else None
-    rounds = Rounds.plan(len(data.train), batch_size, steps, check_every)
-    clock = Clock()
+    rounds, clock = Rounds.plan(len(data.train), batch_size, steps, check_every), Clock()
     with _kept(folder) as kept, quiet():
         best, last = _checkpoints(kept, monitor, rounds)
-        callbacks = [clock, *_guards(monitor, patience, ema), *([best] if best else []), last]
-        if progress is not None:
-            callbacks.append(Progress(progress, rounds.steps))
+        told = [] if progress is None else [Progress(progress, rounds.steps)]
+        callbacks = [clock, *_guards(monitor, patience, ema), *([best] if best else []), last, *told]
         L.seed_everything(seed, verbose=False)
-        trainer = L.Trainer(
-            max_epochs=rounds.epochs,
-            limit_train_batches=rounds.batches,
-            check_val_every_n_epoch=rounds.every,
-            logger=CSVLogger(kept, name="log"),
-            callbacks=callbacks,
-            **_options(model, trainer_options),
-        )
+        trainer = _trainer(kept, rounds, callbacks, _options(model, trainer_options))
         batches = Data(_on_device(data, trainer), batch_size, augment, jitter)
         _run(trainer, model, batches, _resumable(model, kept / "last.ckpt"))
         checkpoint = torch.load(kept / ("best.ckpt" if best else "last.ckpt"), map_location="cpu", weights_only=True)
@@ -206,6 +197,18 @@ def _checkpoints(folder: Path, monitor: str | None, rounds: Rounds) -> tuple[Mod
     return best, ModelCheckpoint(filename="last", **common)
 
 
+def _trainer(folder: Path, rounds: Rounds, callbacks: list[L.Callback], options: dict[str, Any]) -> L.Trainer:
+    """Lightning's loop, in rounds, with a log in ``folder``."""
+    return L.Trainer(
+        max_epochs=rounds.epochs,
+        limit_train_batches=rounds.batches,
+        check_val_every_n_epoch=rounds.every,
+        logger=CSVLogger(folder, name="log"),
+        callbacks=callbacks,
+        **options,
+    )
+
+
 def _options(model: Trainable, given: dict[str, Any]) -> dict[str, Any]:
     """Options of the Trainer: one device of the best kind, quiet, and whatever the caller wants otherwise."""
     ours: dict[str, Any] = {
@@ -245,7 +248,7 @@ def _resumable(model: Trainable, path: Path) -> Path | None:
         config = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["genzoo"]
     except Exception as error:
         raise InputError(f"{path} is corrupt, so this run cannot be resumed: delete it to start afresh.") from error
-    if config != model.config():
+    if store.completed(config) != model.config():
         other = f"another {config['family']}" if config["family"] == type(model).__name__ else f"a {config['family']}"
         raise InputError(f"{path} belongs to {other}: choose another folder, or delete it to start afresh.")
     return path

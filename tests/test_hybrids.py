@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from genzoo import GAN, VAE, VAEGAN, Autoregressive, Energy, Flow, FlowMatching, Likelihood, grid, runs
+from genzoo import GAN, VAE, VAEGAN, Autoregressive, Energy, Flow, FlowMatching, Likelihood, grid, planning, runs
 from genzoo.data.dataset import DataSet, Split
 from genzoo.distributions import DiscretisedLogisticMixture, Rounded, SmoothedBoxMixture, code
 from genzoo.errors import InputError
@@ -77,7 +77,7 @@ def test_a_wrong_name_is_answered_with_the_nearest(name, hint):
 def test_the_claim_follows_from_the_parts_and_so_does_the_need_of_a_second_stage(name, claim, in_stages, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"{name}: {{model: {{width: 8}}}}\n", encoding="utf-8")
-    plan = runs.plan(name, "digits", recipe=recipe)
+    plan = planning.plan(name, "digits", recipe=recipe)
     assert runs.new_model(plan, made_up((1, 8, 8), 17)).likelihood == claim
     assert bool(plan.prior) == in_stages
 
@@ -85,9 +85,9 @@ def test_the_claim_follows_from_the_parts_and_so_does_the_need_of_a_second_stage
 def test_a_recipe_may_ask_for_a_second_stage_and_its_mistakes_are_named(tmp_path):
     recipe = tmp_path / "recipe.yaml"
 
-    def planned(prior: str, model: str = "{}") -> runs.Plan:
+    def planned(prior: str, model: str = "{}") -> planning.Plan:
         recipe.write_text(f"vae+flow: {{model: {model}, prior: {prior}}}\n", encoding="utf-8")
-        return runs.plan("vae+flow", "digits", recipe=recipe)
+        return planning.plan("vae+flow", "digits", recipe=recipe)
 
     plan = planned("{model: {width: 8}, train: {steps: 7}}")
     assert plan.prior["steps"] == 7 and plan.model["prior"]["arguments"]["width"] == 8

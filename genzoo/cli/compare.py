@@ -17,7 +17,7 @@ from genzoo.pool import Outcome, cores, run_all
 from genzoo.recipes import check_budget
 
 if TYPE_CHECKING:
-    from genzoo.runs import Plan
+    from genzoo.planning import Plan
 
 
 def compare(arguments: Sequence[str]) -> int:
@@ -28,12 +28,12 @@ def compare(arguments: Sequence[str]) -> int:
     about = f"Comparing {', '.join(families)} on {options.data} ({options.budget} budget), into {out}."
     screen.print(about, markup=False)
     with screen.status("Loading torch, lightning and the data"):
-        from genzoo import runs
+        from genzoo import planning, runs
         from genzoo.data import load as load_data
 
         data = load_data(options.data)
         plans = [
-            runs.plan(family, options.data, seed, options.budget, options.conditional, options.recipe)
+            planning.plan(family, options.data, seed, options.budget, options.conditional, options.recipe)
             for family in families
             for seed in options.seeds
         ]

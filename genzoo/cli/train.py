@@ -11,7 +11,7 @@ from typing import Any
 from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, known_model, with_value
 from genzoo.cli.screen import bar
 
-PLANNED = ("family", "data", "budget", "recipe", "conditional", "seed")  # the options that `runs.plan` takes
+PLANNED = ("family", "data", "budget", "recipe", "conditional", "seed")  # the options that `genzoo.planning.plan` takes
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -27,9 +27,9 @@ def train(arguments: Sequence[str]) -> int:
     parser, sections = _parser(family)
     given = parser.parse(arguments, defaults=False).as_flat()
     overrides = _overrides(vars(given), sections)
-    from genzoo import runs
+    from genzoo import planning, runs
 
-    plan = runs.plan(
+    plan = planning.plan(
         **{"data": "digits"} | {name: value for name, value in vars(given).items() if name in PLANNED},
         **overrides,
     )
@@ -57,7 +57,7 @@ def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
     if family is None:
         return parser, {}
     from genzoo.hybrids import parts
-    from genzoo.runs import FROM_DATA, NOT_SETTINGS
+    from genzoo.planning import FROM_DATA, NOT_SETTINGS
     from genzoo.training import fit
 
     made, prior = parts(family)
