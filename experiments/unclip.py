@@ -312,7 +312,7 @@ def captioned_rows(path: Path, rows: Mapping[str, Tensor]) -> None:
     for axis, (text, images) in zip(figure.subplots(len(rows), squeeze=False).flat, rows.items(), strict=True):
         strip = make_grid((images.cpu() + 1) / 2, nrow=len(images), padding=2, pad_value=1.0)
         axis.imshow(strip.movedim(0, 2).clamp(0, 1), interpolation="nearest")
-        axis.set_title(text, fontsize=9, loc="left", pad=3)
+        axis.set_title(text, fontsize=8, loc="left", pad=3)
         axis.axis("off")
     with whole(path) as draft:
         figure.savefig(draft, dpi=120)

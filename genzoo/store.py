@@ -104,8 +104,10 @@ def completed(config: Mapping[str, Any], without: Sequence[str] = ()) -> dict[st
     """A configuration with the default of every argument that a constructor has got since, but for those ``without``.
 
     A new argument's default leaves a family as it was, so a model or a run of an older genzoo is the same as one of today.
+    A family that is not genzoo's own is left as it is.
     """
-    parameters = inspect.signature(named(str(config["family"]), _all())).parameters.values()
+    ours = [family for family in _all() if family.__name__ == config["family"]]
+    parameters = inspect.signature(ours[0]).parameters.values() if ours else ()
     defaults = {p.name: plain(p.default) for p in parameters if p.default is not p.empty and p.name not in without}
     given = {k: completed(v, without) if isinstance(v, Mapping) else v for k, v in config.get("arguments", {}).items()}
     return {**config, "arguments": defaults | given}

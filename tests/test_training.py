@@ -146,6 +146,18 @@ def test_another_model_s_checkpoint_is_refused(digits, tmp_path):
         fit(new(Flow, digits), digits, tmp_path, **SETTINGS)
 
 
+def test_a_checkpoint_from_before_an_argument_was_added_is_gone_on_with(digits, tmp_path):
+    fit(new(Flow, digits), digits, tmp_path, **SETTINGS)
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    del checkpoint["genzoo"]["arguments"]["lattice"]  # whose default is what the model has
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    assert fit(new(Flow, digits), digits, tmp_path, **SETTINGS).steps >= SETTINGS["steps"]
+    del checkpoint["genzoo"]["arguments"]["width"]  # whose default is not
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match="belongs to another Flow"):
+        fit(new(Flow, digits), digits, tmp_path, **SETTINGS)
+
+
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
