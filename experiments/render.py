@@ -143,7 +143,7 @@ def sweeps(name: str, records: Path, away: str) -> str:
 ABILITIES = {  # of an unCLIP that are shown: the picture, and what it shows
     "variations": "Variations of four pictures, the originals on the left",
     "paths": "From one picture to another",
-    "edits": "Text diffs, the originals on the left",
+    "edits": "Edits by words, the originals on the left",
     "components": "Pictures rebuilt from more and more principal components of their embeddings",
 }
 
@@ -164,12 +164,6 @@ def abilities(name: str, records: Path, away: str) -> str:
         f"Variations (η = 1) keep {varied['kept']['attributes']:.1%} of a picture's attributes and change "
         f"{varied['difference_share']:.0%} of what two pictures of the same attributes differ by",
         f"Of the pictures on the way from one to another {sum(sensible) / len(sensible):.0%} are scenes",
-        *(
-            f"Text diffs by {share.removeprefix('share ')} of the way show the new attribute and keep every other one in "
-            + ", ".join(f"{row['whole']:.0%} ({attribute})" for attribute, row in rows.items())
-            + f" of {next(iter(rows.values()))['n']} cases each"
-            for share, rows in record["edits"].items()
-        ),
         "Rebuilt from their first components pictures keep "
         + ", ".join(f"{row['attributes']:.0%} ({k})" for k, row in record["components"].items())
         + " of their attributes",
@@ -179,7 +173,24 @@ def abilities(name: str, records: Path, away: str) -> str:
             f"An autoregressive model of the captions alone writes {words['grammatical']:.1%} of them grammatically, "
             f"{words['new']:.0%} of these are new"
         )
-    return shown + "".join(f"- {sentence}.\n" for sentence in told) + f"\n{_source(name, away)}"
+    return (
+        f"{shown}{_edits(record['edits'])}\n"
+        + "".join(f"- {sentence}.\n" for sentence in told)
+        + f"\n{_source(name, away)}"
+    )
+
+
+def _edits(ways: dict[str, dict[str, Any]]) -> str:
+    """A table of what edits change and keep, one line for each way of making them."""
+    attributes = next(iter(ways.values()))
+    lines = [_line("edited by words", *attributes), _line("---", *["---:"] * len(attributes))]
+    lines += [_line(f"**{way}**", *(f"{row['whole']:.0%}" for row in rows.values())) for way, rows in ways.items()]
+    legend = (
+        "Share of pictures that show the new size, colour, ... and keep every other attribute, "
+        f"{attributes['size']['n']} edits each; text diff: the paper's, by so much of the way; drawn anew: from the new caption, with "
+        "the old picture's noise; in short: the captions name the thing and the attribute, and leave open what is to be kept."
+    )
+    return "\n".join(lines) + f"\n\n{legend}\n"
 
 
 def imagined(name: str, records: Path, away: str) -> str:

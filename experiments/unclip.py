@@ -12,7 +12,7 @@ Sections, each of which can be made again by itself (``--only``), the others sta
     steps          of the decoder, with seconds for sixteen pictures on the processor
     variations     what they keep and what they change, by eta
     interpolation  how many pictures on the way are scenes
-    edits          text diffs, by attribute and by how far they go
+    edits          by words: whether they change what they should and nothing else, by attribute
     components     attributes that a picture keeps when it is rebuilt from the first principal components
     captions       grammatical and new captions by an autoregressive model, if ``--captions`` names its run
     pictures       grids of the above
@@ -27,6 +27,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,20 +161,26 @@ def interpolation(bench: Bench) -> dict[str, Any]:
 
 
 def edits(bench: Bench) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for share in (0.25, 0.35, 0.45):
-        rows = found[f"share {share:g}"] = {}
-        for attribute in ("size", "colour", "shape", "background", "place"):
-            chosen = by_rule.some_edits(max(20, bench.fewer // 8), attribute, seed=UNSEEN + 3)
-            rows[attribute] = asdict(by_rule.accuracy([edit.wanted for edit in chosen], edited(bench, chosen, share)))
+    """What edits change and keep; "in short": by captions that name the thing and the attribute to be changed, and no more."""
+    model = bench.model
+    drawn_anew = lambda x, before, after: model.put_together(  # noqa: E731
+        model.draw_embedding(len(x), tokenise(after)), model.take_apart(x)[1], guidance=model.guidance
+    )
+    ways = {"edit": model.edit, "drawn anew": drawn_anew}
+    ways |= {f"text diff {share:g}": partial(model.text_diff, share=share) for share in (0.25, 0.35, 0.45)}
+    attributes = ("size", "colour", "shape", "background", "place")
+    found = {name: {a: edited(way, bench, a, short=False) for a in attributes} for name, way in ways.items()}
+    for name in ("edit", "drawn anew", "text diff 0.35"):
+        found[f"{name}, in short"] = {a: edited(ways[name], bench, a, short=True) for a in attributes}
     return found
 
 
-def edited(bench: Bench, chosen: Sequence[by_rule.Edit], share: float) -> Tensor:
+def edited(way: Callable[..., Tensor], bench: Bench, attribute: str, short: bool) -> dict[str, Any]:
     seed()
+    chosen = by_rule.some_edits(max(20, bench.fewer // 4), attribute, seed=UNSEEN + 3, short=short)
     x = render([edit.scene for edit in chosen], torch.Generator().manual_seed(0)).to(bench.device)
-    before, after = ([getattr(edit, name) for edit in chosen] for name in ("before", "after"))
-    return bench.model.edit(x, before, after, share).cpu()
+    pictures = way(x, [edit.before for edit in chosen], [edit.after for edit in chosen]).cpu()
+    return asdict(by_rule.accuracy([edit.wanted for edit in chosen], pictures))
 
 
 def components(bench: Bench) -> dict[str, Any]:
@@ -278,7 +285,7 @@ def pictures(bench: Bench, out: Path) -> list[str]:
         for i, x in enumerate(originals)
     }
     ways_between = {f"from {i + 1} to {i + 2}": model.interpolate(originals[i], originals[i + 1], 10) for i in range(3)}
-    share = torch.linspace(0, 0.5, 10)
+    share = torch.linspace(0, 1, 10)
     chosen = [
         by_rule.some_edits(1, a, seed=UNSEEN + i)[0] for i, a in enumerate(("size", "colour", "shape", "background"))
     ]

@@ -212,8 +212,9 @@ def test_interpolations_and_edits_begin_where_they_should():
     model, x = a_whole(), torch.rand(2, 3, 32, 32)
     ends = model.put_together(*model.take_apart(x))
     torch.testing.assert_close(model.interpolate(x[0], x[1], 5)[[0, -1]], ends, rtol=1e-3, atol=1e-3)
-    edited = model.edit(x, "a small red circle", "a large red circle", share=0.0, guidance=1.0)
-    torch.testing.assert_close(edited, ends, rtol=1e-3, atol=1e-3)
+    for by_words in (model.edit, model.text_diff):
+        edited = by_words(x, "a small red circle", "a large red circle", share=0.0, guidance=1.0)
+        torch.testing.assert_close(edited, ends, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(model.rebuild(x, DIMS), ends, rtol=1e-3, atol=1e-3)
 
 

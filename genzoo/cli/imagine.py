@@ -61,7 +61,7 @@ def _verdict(caption: str, pictures: "Tensor") -> str:
 
 
 def vary(arguments: Sequence[str]) -> int:
-    """Variations of a picture; or the way to another picture, a text diff, or the picture from parts of what CLIP sees."""
+    """Variations of a picture; or the way to another picture, an edit by words, or the picture from parts of what CLIP sees."""
     options = _vary_options(arguments)
     screen = console()
     screen.print(f"Taking {options.image} apart: loading torch …", markup=False)
@@ -115,7 +115,7 @@ def _way(options: Any, model: "UnCLIP", original: "Tensor") -> tuple[Callable[[]
         return lambda: model.interpolate(original, other, max(2, n), guidance), 1
     if options.edit:
         before, after = options.edit
-        share = torch.linspace(0, 0.5, n + 1)[1:]
+        share = torch.linspace(0, 1, n + 1)[1:]
         many = original.expand(n, *original.shape)
         return lambda: torch.cat([original[None], model.edit(many, before, after, share, guidance)]), 1
     if options.components:

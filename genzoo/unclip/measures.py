@@ -6,7 +6,7 @@ zero_shot         CLIP picks the caption that is true from those that differ fro
 frechet_distance  of real and generated pictures, in the space of CLIP's embeddings
 variation         what variations of a picture keep, and how much of the rest they change
 sense             how many pictures on the way from one to another are scenes at all
-some_edits        text diffs, to be judged by whether they change what they should and nothing else
+some_edits        edits by words, to be judged by whether they change what they should and nothing else
 """
 
 import random
@@ -261,7 +261,8 @@ def _sensible(scene: Scene) -> bool:
 
 
 class Edit(NamedTuple):
-    """A text diff for a scene: captions before and after, which differ in one ``attribute``, and what must be true afterwards.
+    """An edit of a scene by words: captions before and after, which differ in one ``attribute``, and what must be true
+    afterwards.
 
     `accuracy` of what is ``wanted`` is its measure: ``whole`` is the share of pictures in which the attribute changed as asked
     and every other one was kept.
@@ -274,16 +275,31 @@ class Edit(NamedTuple):
     wanted: Meaning
 
 
-def some_edits(n: int, attribute: str, things: int = 1, seed: int = 0) -> list[Edit]:
-    """``n`` random scenes of one or two ``things``, each with another value for an ``attribute`` (a name of `alternatives`)."""
+def some_edits(n: int, attribute: str, things: int = 1, seed: int = 0, short: bool = False) -> list[Edit]:
+    """``n`` random scenes of one or two ``things``, each with another value for an ``attribute`` (a name of `alternatives`).
+
+    The captions say all that can be said; ``short`` ones say the things' colours and shapes, the attribute, and nothing else.
+    """
     rng = random.Random(seed)
     found = []
     for scene in draw(n, rng, things):
         options = rng.choice([options for name, options in alternatives(scene.meaning) if name == attribute])
         wanted = rng.choice([option for option in options if option != scene.meaning and _drawable(option)])
-        before, after = (caption(meaning, random.Random(len(found))) for meaning in (scene.meaning, wanted))
+        said = (_in_short(meaning, attribute) if short else meaning for meaning in (scene.meaning, wanted))
+        before, after = (caption(meaning, random.Random(len(found))) for meaning in said)
         found.append(Edit(scene, attribute, before, after, wanted))
     return found
+
+
+def _in_short(meaning: Meaning, attribute: str) -> Meaning:
+    kinds = (kind if attribute == "size" else replace(kind, size=None) for kind in meaning.things)
+    return Meaning(
+        tuple(kinds),
+        meaning.layout
+        if attribute == "place" or len(meaning.things) == 2
+        else None,  # two things are told with their relation
+        meaning.background if attribute == "background" else None,
+    )
 
 
 def _drawable(meaning: Meaning) -> bool:
