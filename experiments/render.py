@@ -187,8 +187,8 @@ def _edits(ways: dict[str, dict[str, Any]]) -> str:
     lines += [_line(f"**{way}**", *(f"{row['whole']:.0%}" for row in rows.values())) for way, rows in ways.items()]
     legend = (
         "Share of pictures that show the new size, colour, ... and keep every other attribute, "
-        f"{attributes['size']['n']} edits each; text diff: the paper's, by so much of the way; drawn anew: from the new caption, with "
-        "the old picture's noise; in short: the captions name the thing and the attribute, and leave open what is to be kept."
+        f"{attributes['size']['n']} edits each; text diff: the paper's, by so much of the way; drawn anew: from the new caption, "
+        "with the old picture's noise; in short: the captions name the thing and the attribute, and leave open what is to be kept."
     )
     return "\n".join(lines) + f"\n\n{legend}\n"
 

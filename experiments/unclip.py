@@ -352,9 +352,11 @@ def main() -> None:
             record[name] = pictures(bench, out)
         else:
             record[name] = SECTIONS[name](bench)
+        seconds = time.perf_counter() - start
+        record.setdefault("measured", {})[name] = {"commit": record["commit"], "seconds": seconds}
         with whole(path) as draft:
             draft.write_text(json.dumps(rounded(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+        print(f"{name}: {seconds:.0f} s", flush=True)
 
 
 def _options() -> argparse.Namespace:
