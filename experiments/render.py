@@ -188,7 +188,7 @@ def _edits(ways: dict[str, dict[str, Any]]) -> str:
     legend = (
         "Share of pictures that show the new size, colour, ... and keep every other attribute, "
         f"{attributes['size']['n']} edits each; text diff: the paper's, by so much of the way; drawn anew: from the new caption, "
-        "with the old picture's noise; in short: the captions name the thing and the attribute, and leave open what is to be kept."
+        "with the old picture's noise; in short: the captions name the thing and the attribute, and say nothing of what is kept."
     )
     return "\n".join(lines) + f"\n\n{legend}\n"
 
