@@ -78,10 +78,10 @@ def decoders(name: str, records: Path, away: str) -> str:
             f"| **{row['model']}** | ≈ {ais['value']:.1f} | {ais['stderr']:.1f} | {gap['value']:.1f} | {ais['ess']:.1f} "
             f"| ({parzen['value']:.1f}) | {row['published']:.0f} | {row['sigma']:.3f} |"
         )
-    first = rows[0]
+    first, events = rows[0], " or ".join(map(str, sorted({row["ais"]["events"] for row in rows})))
     legend = (
         f"log p of an image in nats, more is better, on {first['data']}; ≈ annealed with {first['annealing']['levels']:,} levels "
-        f"and {first['annealing']['chains']} chains for each of {first['ais']['events']} test images, a stochastic lower bound; "
+        f"and {first['annealing']['chains']} chains for each of {events} test images, a stochastic lower bound; "
         "±: standard error over images; gap: forward against reverse annealing on images that the model made; Parzen: in "
         f"brackets, for it is no likelihood, over {first['parzen']['samples']:,} samples; published: Wu et al. 2017."
     )
