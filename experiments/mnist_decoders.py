@@ -1,4 +1,4 @@
-"""Likelihoods of a GAN and of a VAE by annealing, on the scale and by the protocol of Wu et al. 2017, and a Parzen window beside them.
+"""Likelihoods of a GAN and of a VAE by annealing, by the protocol of Wu et al. 2017 and on their scale, and by a Parzen window.
 
     python experiments/mnist_decoders.py --root data --out runs/mnist-decoders
 
