@@ -49,6 +49,15 @@ def test_charts_of_rows_are_drawn_whatever_is_missing(tmp_path, some):
         looks_drawn(tmp_path / f"{name}.png")
 
 
+def test_an_estimate_below_zero_is_not_lost_on_a_logarithmic_axis(monkeypatch):
+    scales = []
+    monkeypatch.setattr(plots, "against", lambda *_, log: scales.append(log))
+    for least in (0.1, -0.1):
+        some = [{"family": "VAE", "samples_per_second": 9.0, "MMD²": {"value": value}} for value in (1.0, least)]
+        plots.quality_against_cost("cost.png", some, "MMD²")
+    assert scales == ["xy", "x"]
+
+
 def test_maps_are_drawn_for_classes_and_for_scales(tmp_path):
     places = np.random.randn(30, 2)
     plots.latent_map(tmp_path / "one.png", {"A": (places, np.arange(30) % 3)})

@@ -70,8 +70,13 @@ def _spoken(path: str) -> str:
 
 
 def quality_against_cost(path: str | Path, rows: Iterable[Row], quality: str, cost: str = "samples_per_second") -> None:
-    """Write a PNG of what samples are worth against what they cost; the best place is a corner, and no family has it."""
-    against(path, rows, cost, quality, log="xy")
+    """Write a PNG of what samples are worth against what they cost; the best place is a corner, and no family has it.
+
+    Quality is on a logarithmic axis, unless an estimate of it is not above zero, as half of those of a perfect model's MMD² are.
+    """
+    rows = list(rows)
+    found = [up[0] for row in rows if (up := figure_at(row, quality)) is not None]
+    against(path, rows, cost, quality, log="xy" if min(found, default=1.0) > 0 else "x")
 
 
 def precision_and_recall(
