@@ -111,6 +111,7 @@ def resolve(function: Any, given: Mapping[str, Any], without: tuple[str, ...], c
 
 
 def with_prior(arguments: Mapping[str, Any], condition: int) -> dict[str, Any]:
+    """A model's arguments with its prior, where one is named, made up for the latents and given the same condition."""
     named = isinstance(arguments.get("prior"), Mapping)
     return {**arguments, "prior": prior_of(arguments, condition)} if named else dict(arguments)
 

@@ -93,9 +93,13 @@ def _vary_options(arguments: Sequence[str]) -> Any:
         "--components", type=int, nargs="+", default=None, help="or rebuild it from so many principal components"
     )
     _add_common(
-        parser, out="variations.png", guidance="how far to push towards what CLIP sees; 1: not at all", default=1.0
+        parser,
+        out="variations.png",
+        guidance="how far to push towards what CLIP sees: 1, not at all, or for edits 2, if it is not given",
     )
     options = parser.parse(arguments)
+    if options.guidance is None:
+        options.guidance = 2.0 if options.edit else 1.0  # as in the library, and as edits were measured
     _check(options, least={"n": 1, "eta": 0})
     if options.eta > 1:
         raise InputError(f"--eta must be between 0 and 1, got {options.eta}.")
@@ -132,8 +136,8 @@ def _way(options: Any, model: "UnCLIP", original: "Tensor") -> tuple[Callable[[]
 # --------------------------------------------------------------------------------------------------------- what both share
 
 
-def _add_common(parser: Parser, out: str, guidance: str, default: float | None = None) -> None:
-    parser.add_argument("--guidance", type=float | None, default=default, help=guidance)
+def _add_common(parser: Parser, out: str, guidance: str) -> None:
+    parser.add_argument("--guidance", type=float | None, default=None, help=guidance)
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same pictures")
     parser.add_argument(
         "--model", type=str | None, default=None, help="folder of an unCLIP; the package's own by default"

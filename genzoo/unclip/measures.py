@@ -292,14 +292,9 @@ def some_edits(n: int, attribute: str, things: int = 1, seed: int = 0, short: bo
 
 
 def _in_short(meaning: Meaning, attribute: str) -> Meaning:
-    kinds = (kind if attribute == "size" else replace(kind, size=None) for kind in meaning.things)
-    return Meaning(
-        tuple(kinds),
-        meaning.layout
-        if attribute == "place" or len(meaning.things) == 2
-        else None,  # two things are told with their relation
-        meaning.background if attribute == "background" else None,
-    )
+    kinds = tuple(kind if attribute == "size" else replace(kind, size=None) for kind in meaning.things)
+    told = attribute == "place" or len(kinds) == 2  # two things cannot be named without their relation
+    return Meaning(kinds, meaning.layout if told else None, meaning.background if attribute == "background" else None)
 
 
 def _drawable(meaning: Meaning) -> bool:
