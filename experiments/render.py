@@ -17,7 +17,7 @@ A table whose record has not been made yet shows nothing, so a page may ask for 
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def unclip(name: str, records: Path, away: str) -> str:
     lines = [_line("from a caption by", *KINDS, "FD"), _line("---", *["---:"] * (len(KINDS) + 1))]
     for way, row in record["faithfulness"].items():
         lines.append(_line(f"**{way}**", *_attributes(row), f"{row['fd']:.3f}"))
-    stages = "; ".join(f"{stage} {row['seconds'] / 60:.1f}" for stage, row in record["stages"].items())
+    stages = "; ".join(map(stage_cost, record["stages"], record["stages"].values()))
     seen, unseen = record["clip"]["seen"], record["clip"]["held out"]
     legend = (
         f"Share of the attributes asked for that a parser reads off the pictures, in % ± standard error, {record['n']:,} prompts "
@@ -114,6 +114,12 @@ def unclip(name: str, records: Path, away: str) -> str:
         f"{unseen['zero_shot']['mean']:.1%}). Minutes of training: {stages}."
     )
     return _picture(name, record, records, away) + "\n".join(lines) + f"\n\n{legend}\n\n{_source(name, away)}"
+
+
+def stage_cost(stage: str, row: Mapping[str, Any]) -> str:
+    """Minutes of one stage, and on how many threads, where the record says."""
+    threads = f" (threads: {row['threads']})" if "threads" in row else ""
+    return f"{stage.replace('_', ' ')} {row['seconds'] / 60:.1f}{threads}"
 
 
 def sweeps(name: str, records: Path, away: str) -> str:

@@ -105,7 +105,11 @@ def ways(bench: Bench) -> dict[str, Way]:
     found: dict[str, Way] = {
         "text embedding into the decoder": lambda captions: model.decoder.sample(
             len(captions), texts(captions), guidance
-        ),
+        )
+    }
+    if (decoder := bench.text_decoder) is not None:
+        found["decoder of text embeddings"] = lambda captions: decoder.sample(len(captions), texts(captions), guidance)
+    return found | {
         "autoregressive prior": lambda captions: bench.other.imagine(captions),
         "diffusion prior": lambda captions: model.imagine(captions),
         "embedding of a true picture": lambda captions: model.decoder.sample(
@@ -113,9 +117,6 @@ def ways(bench: Bench) -> dict[str, Way]:
         ),
         "true pictures": lambda captions: true_pictures(captions, 2),
     }
-    if (decoder := bench.text_decoder) is not None:
-        found["decoder of text embeddings"] = lambda captions: decoder.sample(len(captions), texts(captions), guidance)
-    return found
 
 
 def guidance(bench: Bench) -> dict[str, Any]:

@@ -8,7 +8,7 @@
 
 A stage that is finished is not trained again, and one that was interrupted is resumed: the same call goes on where it
 stopped. In the end ``folder/model`` holds the whole, ``folder/other`` the whole with the autoregressive prior, and
-``folder/stages.json`` the steps, seconds and last losses of each stage.
+``folder/stages.json`` the steps, seconds (with so many threads) and last losses of each stage.
 """
 
 import csv
@@ -163,6 +163,7 @@ class Stages:
         rows[stage] = {
             "steps": fitted.steps,
             "seconds": round(fitted.seconds, 1),
+            "threads": torch.get_num_threads(),
             "loss": last_loss(self.folder / stage / "log.csv"),
             "parameters": sum(p.numel() for p in fitted.model.parameters()),
         }
