@@ -128,6 +128,11 @@ class GenerativeModel(Trainable, ABC):
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
         """Draw ``n`` events, one per row of ``c`` if given; always of shape ``(n, *event_shape)``."""
 
+    @property
+    def can_be_guided(self) -> bool:
+        """Whether `sample` takes a ``guidance``, and there is a condition to guide to."""
+        return bool(self.condition) and "guidance" in inspect.signature(self.sample).parameters
+
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Log-density of each event, summed over its dimensions: ``(n,)``, nats per event; see `likelihood`."""
         raise NotImplementedError(f"{type(self).__name__} states no likelihood: it has samples, but no log p(x).")

@@ -175,6 +175,16 @@ def test_samples_start_from_chains_of_their_condition():
 # ----------------------------------------------------------------------------------------------------------------- guard
 
 
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 3.0])
+def test_guided_chains_walk_in_the_product_of_two_gaussians(guidance):
+    """E(x) = x^2 / 2 and E(x, c) = (x - 1)^2 / 2 make N(w, 1) of p(x | c)^w p(x)^(1 - w)."""
+    torch.manual_seed(0)
+    model = Energy((1,), condition=2, width=8, step=0.3, buffer=4000)
+    model.energy = lambda x, c=None: (x - (0.0 if c is None else 1.0)).square().sum(1) / 2  # type: ignore[method-assign]
+    drawn = model.sample(4000, torch.zeros(4000, dtype=torch.long), guidance, steps=200)
+    assert abs(drawn.mean().item() - guidance) < 0.1 and abs(drawn.std().item() - 1) < 0.1
+
+
 def test_a_run_that_diverges_is_stopped_with_a_sentence():
     model = Energy((2,), lr=30.0, **TINY)
     with pytest.raises(TrainingError, match=r"diverged") as caught:

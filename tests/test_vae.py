@@ -9,6 +9,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal
 import genzoo
 from genzoo import GAN, VAE, Autoregressive, Diffusion, Energy, Flow, FlowMatching, Likelihood, grid
 from genzoo.data.dataset import DataSet, Split
+from genzoo.families.vae import guided
 from genzoo.model import importance_weighted
 
 LATENT, NOISE = 2, 0.5
@@ -224,3 +225,43 @@ def test_without_a_prior_of_its_own_a_conditional_vae_learns_where_each_label_li
 def test_a_vae_with_another_prior_or_no_condition_has_no_place_to_learn():
     for options in ({}, {"condition": 2, "prior": Flow((2,), width=8, couplings=1)}, {"condition": 2, "codes": 4}):
         assert VAE((3,), latent_shape=(2,), **TINY, **options).place is None
+
+
+@pytest.mark.parametrize("w", [0.0, 0.5, 1.0, 2.0, 4.0])
+def test_a_guided_prior_is_the_normalised_product(w):
+    """Against p(z | c)^w p(z)^(1 - w), normalised by a sum over a grid."""
+    given, free = (Normal(torch.tensor(m).double(), torch.tensor(s).double()) for m, s in ((0.8, 0.6), (-0.3, 1.1)))
+    z = torch.linspace(-12, 12, 20_001, dtype=torch.float64)
+    log_p = torch.lerp(free.log_prob(z), given.log_prob(z), w)
+    log_p = log_p - log_p.logsumexp(0) - torch.log(z[1] - z[0])
+    torch.testing.assert_close(guided(given, free, w).log_prob(z), log_p, atol=1e-6, rtol=1e-6)
+
+
+def test_guidance_away_from_a_narrower_prior_moves_the_mean_and_widens_nothing():
+    given, free = Normal(torch.tensor(1.0), torch.tensor(2.0)), Normal(torch.tensor(0.0), torch.tensor(0.5))
+    law = guided(given, free, 3.0)  # p(z | c)^3 / p(z)^2 grows without limit
+    assert (law.mean.item(), law.stddev.item()) == (pytest.approx(3.0), pytest.approx(2.0))
+
+
+def test_guidance_of_a_vae_keeps_to_the_condition_and_zero_ignores_it():
+    torch.manual_seed(0)
+    model, c = VAE((2,), condition=2, latent_shape=(2,), **TINY).eval(), torch.zeros(4000, dtype=torch.long)
+    model.place.embed.weight.data[:2, 0] = 1.0  # p(z | c = 0) lies at (1, 1), p(z) at (0, 0)
+    for w in (0.0, 1.0, 2.0):
+        assert abs(model.draw_latents(len(c), c, w).mean().item() - w) < 0.1
+    torch.manual_seed(1)
+    ignored = model.sample(50, c[:50], guidance=0.0)
+    torch.manual_seed(1)
+    torch.testing.assert_close(ignored, model.sample(50))
+
+
+def test_a_vae_can_be_guided_if_its_prior_can():
+    def able(prior=None, condition=2, codes=0):
+        return VAE((2,), condition, latent_shape=(2,), prior=prior, codes=codes, **TINY).can_be_guided
+
+    assert able() and able(Diffusion((2,), condition=2, width=8))
+    assert not able(condition=0) and not able(codes=4) and not able(Flow((2,), condition=2, width=8))
+    assert not able(Diffusion((2,), width=8))
+    c = torch.zeros(3, dtype=torch.long)
+    model = VAE((2,), 2, latent_shape=(2,), prior=Diffusion((2,), condition=2, width=8), **TINY).eval()
+    assert model.sample(3, c, guidance=2.0).shape == (3, 2)

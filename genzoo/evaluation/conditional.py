@@ -80,7 +80,7 @@ def known_classes(data: DataSet) -> Tensor:
 def judged(model: GenerativeModel, data: DataSet, each: int, seed: int) -> Entry:
     """`class_accuracy`, and ``guided``: its accuracy and coverage under a guidance of `GUIDANCE`, None for who knows none."""
     by, guided = judge(data), None
-    if "guidance" in options_of(model):
+    if model.can_be_guided:
         guided = {"guidance": GUIDANCE, **_scores(*_as_asked(model, data, each, seed, guidance=GUIDANCE), data, by)}
     return {**class_accuracy(model, data, each, seed, by), "guided": guided}
 
@@ -212,12 +212,15 @@ def _spread(x: Tensor, c: Tensor) -> float:
 
 
 def check_guidance(model: GenerativeModel) -> None:
-    """Raise `InputError` unless the family's ``sample`` can be guided and the model knows conditions."""
+    """Raise `InputError` unless the model's ``sample`` can be guided, and there is a condition to guide it to."""
+    if model.can_be_guided:
+        return
     if "guidance" not in options_of(model):
         able = ", ".join(f.__name__ for f in FAMILIES if "guidance" in inspect.signature(f.sample).parameters)
         raise InputError(f"Samples of {type(model).__name__} cannot be guided: those of {able} can.")
     if not model.condition:
         raise InputError(f"This {type(model).__name__} is unconditional, so nothing can guide it.")
+    raise InputError(f"The latents of this {type(model).__name__} cannot be guided: those of a Gaussian prior can.")
 
 
 # --------------------------------------------------------------------------------------------------------- what is shared

@@ -148,9 +148,7 @@ def classes(path: Path, show: Show) -> bool:
 
 def guidance(path: Path, show: Show) -> bool:
     """What guidance gains and what it costs, of each model that can be guided."""
-    able = {
-        f: model for f, model in show.models.items() if model.condition and "guidance" in conditional.options_of(model)
-    }
+    able = {f: model for f, model in show.models.items() if model.can_be_guided}
     if len(conditional.known_classes(show.data)) < 2 or not able:
         return False
     plots.guidance(path, {family: conditional.guidance_sweep(model, show.data) for family, model in able.items()})

@@ -22,8 +22,8 @@ A walk of finite steps does not quite keep p, and where E is steep it flies off.
 
 References: Tieleman 2008, *Persistent contrastive divergence*; Du & Mordatch 2019, *Implicit generation and modeling with
 energy-based models* (buffer, energy regulariser); Nijkamp et al. 2020, *On the anatomy of MCMC-based maximum likelihood
-learning* (what goes wrong, and data smoothing); Roberts & Tweedie 1996, *Exponential convergence of Langevin distributions*
-(the Metropolis test).
+learning* (what goes wrong, and data smoothing); Du et al. 2020, *Compositional visual generation with energy based models*
+(sums of energies); Roberts & Tweedie 1996, *Exponential convergence of Langevin distributions* (the Metropolis test).
 """
 
 from collections.abc import Callable
@@ -156,14 +156,22 @@ class Energy(GenerativeModel):
         return self.spread * torch.randn(n, *self.event_shape)
 
     @torch.no_grad()
-    def sample(self, n: int, c: Tensor | None = None, steps: int | None = None) -> Tensor:
-        """``(n, *event_shape)``: chains of the buffer whose condition is nearest to ``c``, moved on by ``steps``."""
-        start, given = self.nearest_chains(n, c)
-        return self.on_grid(self.walk(start, given, steps or self.sample_steps))
+    def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0, steps: int | None = None) -> Tensor:
+        """``(n, *event_shape)``: chains of the buffer whose condition is nearest to ``c``, moved on by ``steps``.
 
-    def walk(self, x: Tensor, c: Tensor | None, steps: int) -> Tensor:
+        They walk in the landscape of p(x | c)^w p(x)^(1 - w), w being the ``guidance``: see `guided_energy`.
+        """
+        start, given = self.nearest_chains(n, c)
+        return self.on_grid(self.walk(start, given, steps or self.sample_steps, guidance))
+
+    def walk(self, x: Tensor, c: Tensor | None, steps: int, guidance: float = 1.0) -> Tensor:
         move = adjusted_langevin if self.adjusted else langevin
-        return move(lambda y: self.energy(y, c), x, self.step, steps)
+        return move(lambda y: self.guided_energy(y, c, guidance), x, self.step, steps)
+
+    def guided_energy(self, x: Tensor, c: Tensor | None, guidance: float) -> Tensor:
+        """w E(x, c) + (1 - w) E(x), ``(n,)``: energies add where densities multiply (Du et al. 2020)."""
+        e = self.energy(x, c)
+        return e if guidance == 1.0 else torch.lerp(self.energy(x, None), e, guidance)
 
     @property
     def evaluations_per_sample(self) -> int:

@@ -125,11 +125,15 @@ class VAE(GenerativeModel):
         mean, log_scale = self.place(c, n).view(n, 2, *self.latent_shape).unbind(1)
         return Normal(mean, log_scale.exp())
 
-    def draw_latents(self, n: int, c: Tensor | None = None) -> Tensor:
-        """``n`` draws of the prior p(z | c), ``(n, *latent_shape)``."""
-        if self.prior is None:
-            return grid.quantise(self.own_prior(n, c).sample(), self.codes)
-        return self.prior.sample(n, c if self.prior.condition else None)
+    def draw_latents(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
+        """``n`` draws of the prior p(z | c), ``(n, *latent_shape)``; guided as `sample` is."""
+        if self.prior is not None:
+            options = {} if guidance == 1.0 else {"guidance": guidance}
+            return self.prior.sample(n, c if self.prior.condition else None, **options)
+        law = self.own_prior(n, c)
+        if guidance != 1.0 and isinstance(law, Normal):
+            law = guided(law, self.own_prior(n, None), guidance)  # type: ignore[arg-type]
+        return grid.quantise(law.sample(), self.codes)
 
     # ---------------------------------------------------------------------------------------------------- likelihood
 
@@ -163,9 +167,18 @@ class VAE(GenerativeModel):
     # ------------------------------------------------------------------------------------------ samples and the latent
 
     @torch.no_grad()
-    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
-        """``(n, *event_shape)``: z from the prior, then x from the decoder's likelihood."""
-        return self.p(self.draw_latents(n, c), c).sample()
+    def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
+        """``(n, *event_shape)``: z from the prior, then x from the decoder's likelihood.
+
+        ``guidance`` w draws z from p(z | c)^w p(z)^(1 - w), normalised: more than 1 keeps to where c is likelier than it is as a
+        rule (`guided`, or the prior's own way, where it has one), 0 ignores c.
+        """
+        return self.p(self.draw_latents(n, c, guidance), c if guidance else None).sample()
+
+    @property
+    def can_be_guided(self) -> bool:
+        """Whether the prior can be: a Gaussian can, one value for all codes has nothing to be guided to."""
+        return bool(self.condition) and (self.place is not None if self.prior is None else self.prior.can_be_guided)
 
     @property
     def evaluations_per_sample(self) -> int:
@@ -198,3 +211,15 @@ class VAE(GenerativeModel):
         if active is not None and active == 0:
             self.print("Posterior collapse: no latent dimension carries information about the data, so the decoder alone models "
                        "it. Try a longer warmup, a smaller decoder (width, depth) or less dropout.")  # fmt: skip
+
+
+def guided(given: Normal, free: Normal, w: float) -> Normal:
+    """The Gaussian that p(z | c)^w p(z)^(1 - w) is when it is normalised: precisions and weighted means mix linearly.
+
+    A ``free`` Gaussian narrower than the ``given`` one would leave nothing to normalise for a large w. Its width is raised to
+    that one's, so that guidance moves the mean and never widens.
+    """
+    precision = given.variance.reciprocal()
+    free_precision = free.variance.reciprocal().minimum(precision)
+    mixed = torch.lerp(free_precision, precision, w)
+    return Normal(torch.lerp(free_precision * free.mean, precision * given.mean, w) / mixed, mixed.rsqrt())

@@ -120,9 +120,9 @@ class VAEGAN(GenerativeModel):
         return self.vae.unbiased
 
     @torch.no_grad()
-    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
-        """``(n, *event_shape)``: z from the Gaussian prior, then x from the decoder's likelihood."""
-        return self.vae.sample(n, c)
+    def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
+        """``(n, *event_shape)``: z from the Gaussian prior, guided as a `VAE`'s, then x from the decoder's likelihood."""
+        return self.vae.sample(n, c, guidance)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Mean of q(z | x, c), ``(n, *latent_shape)``."""
