@@ -143,6 +143,16 @@ def soft_choice(logits: Tensor, shape: torch.Size) -> Tensor:
     return F.gumbel_softmax(logits.expand(*shape, -1), hard=True)
 
 
+def guided_choice(log_given: Tensor, log_free: Tensor, w: float) -> Tensor:
+    """Which of k candidates to take, ``(n,)``, to draw from p(x | c)^w p(x)^(1 - w): half were drawn from each density.
+
+    Their log-densities ``(k, n)`` under both say how much each candidate weighs. Sampling importance resampling (Rubin 1987): the
+    draws are right in the limit of many candidates.
+    """
+    log_weight = torch.lerp(log_free, log_given, w) - torch.logaddexp(log_given, log_free)
+    return Categorical(logits=log_weight.mT).sample()
+
+
 def _log_sigmoid_difference(upper: Tensor, lower: Tensor, between: Tensor) -> Tensor:
     """log(sigmoid(upper) - sigmoid(lower)), ``between`` = upper - lower > 0; stable wherever the two lie.
 

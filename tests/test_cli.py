@@ -362,7 +362,6 @@ def test_a_mistake_is_answered_by_a_sentence(command, capsys):
 def test_use_of_a_run_on_what_it_cannot_do(run, capsys):
     mistakes = {
         f"sample {run} --label 2": "expected one of 0 to 1",
-        f"sample {run} --label 1 --guidance 2": "Samples of Flow cannot be guided",
         f"evaluate {run} --data digits": "events of shape (2,), but digits has (1, 8, 8)",
         f"evaluate {run}/model": "name it with --data",
     }

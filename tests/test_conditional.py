@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genzoo import GAN, VAE, Diffusion, Energy, Flow
+from genzoo import GAN, VAE, Diffusion, Energy
 from genzoo.data import DataSet, Split, biscuits
 from genzoo.errors import InputError
 from genzoo.evaluation.conditional import (
@@ -168,9 +168,9 @@ def test_a_diffusion_model_can_be_guided_and_what_cannot_is_refused_in_a_sentenc
         check_guidance(GAN((2,), condition=3, width=8))
     with pytest.raises(InputError, match="unconditional"):
         check_guidance(Diffusion((2,), width=8))
-    flow = Flow((2,), condition=3, width=8)
-    with pytest.raises(InputError, match=r"latents of this VAE.*Gaussian"):
-        check_guidance(VAE((2,), condition=3, width=8, latent_shape=(2,), prior=flow))
+    gan = GAN((2,), condition=3, width=8)
+    with pytest.raises(InputError, match=r"prior of this VAE.*Gaussian"):
+        check_guidance(VAE((2,), condition=3, width=8, latent_shape=(2,), prior=gan))
     with pytest.raises(InputError, match="--conditional"):
         class_accuracy(Blobs(condition=0), blobs())
     bare = DataSet("bare", *[Split(torch.randn(20, 2))] * 3)

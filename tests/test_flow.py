@@ -128,6 +128,28 @@ def test_an_exact_density_ignores_k_and_a_bound_says_that_it_is_one():
     assert (exact.likelihood, discrete.likelihood) == (Likelihood.EXACT, Likelihood.BOUND)
 
 
+# -------------------------------------------------------------------------------------------------------------- guidance
+
+
+@pytest.mark.parametrize("w", [0.0, 0.5, 2.0])
+def test_guided_samples_follow_the_tilted_product_nearly(w):
+    """N(m, I)^w N(0, I)^(1 - w) is N(w m, I)."""
+    model, c, mean = Flow((2,), condition=2, width=8, couplings=1), torch.zeros(4000, dtype=torch.long), 0.5
+    model.draw = lambda n, c: torch.randn(n, 2) + mean * (c is not None)
+    model.log_density = lambda x, c: -0.5 * (x - mean * (c is not None)).square().sum(1)
+    drawn = model.sample(len(c), c, guidance=w)
+    assert ((drawn.mean(0) - w * mean).abs() < 0.12).all()
+    assert ((drawn.std(0) - 1).abs() < 0.12).all()
+
+
+@pytest.mark.parametrize("levels", [0, 5])
+def test_guided_images_are_events(levels):
+    model = Flow((1, 4, 4), condition=2, levels=levels, width=8, couplings=1).eval()
+    drawn = model.sample(3, torch.tensor([0, 1, -1]), guidance=2.0)
+    assert drawn.shape == (3, 1, 4, 4) and drawn.isfinite().all()
+    assert not levels or torch.equal(drawn, grid.quantise(drawn, levels))
+
+
 # ----------------------------------------------------------------------------------------------------------- the pieces
 
 

@@ -260,8 +260,8 @@ def test_a_vae_can_be_guided_if_its_prior_can():
         return VAE((2,), condition, latent_shape=(2,), prior=prior, codes=codes, **TINY).can_be_guided
 
     assert able() and able(Diffusion((2,), condition=2, width=8))
-    assert not able(condition=0) and not able(codes=4) and not able(Flow((2,), condition=2, width=8))
-    assert not able(Diffusion((2,), width=8))
+    assert not able(condition=0) and not able(codes=4)
+    assert not able(GAN((2,), condition=2, width=8)) and not able(Diffusion((2,), width=8))
     c = torch.zeros(3, dtype=torch.long)
     model = VAE((2,), 2, latent_shape=(2,), prior=Diffusion((2,), condition=2, width=8), **TINY).eval()
     assert model.sample(3, c, guidance=2.0).shape == (3, 2)

@@ -220,7 +220,9 @@ def check_guidance(model: GenerativeModel) -> None:
         raise InputError(f"Samples of {type(model).__name__} cannot be guided: those of {able} can.")
     if not model.condition:
         raise InputError(f"This {type(model).__name__} is unconditional, so nothing can guide it.")
-    raise InputError(f"The latents of this {type(model).__name__} cannot be guided: those of a Gaussian prior can.")
+    raise InputError(
+        f"The prior of this {type(model).__name__} cannot be guided: a Gaussian, which is the default, can."
+    )
 
 
 # --------------------------------------------------------------------------------------------------------- what is shared

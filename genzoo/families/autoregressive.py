@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
 
 from genzoo import grid
-from genzoo.distributions import feature_mixture, parameters_of, tiles
+from genzoo.distributions import feature_mixture, guided_choice, parameters_of, tiles
 from genzoo.model import GenerativeModel, Likelihood, require
 from genzoo.nets import SMALLEST, Condition, is_image, waves
 
@@ -149,10 +149,11 @@ class Autoregressive(GenerativeModel):
         else:
             candidates = torch.cat([law.sample(torch.Size([CANDIDATES])) for law in (given, free)])
         log_given, log_free = given.log_prob(candidates), free.log_prob(candidates)
-        log_weight = torch.lerp(log_free, log_given, guidance)
-        if not self.levels:  # divided by the density that the candidates came from
-            log_weight = log_weight - torch.logaddexp(log_given, log_free)
-        return candidates.gather(0, Categorical(logits=log_weight.mT).sample()[None])[0]
+        if self.levels:
+            pick = Categorical(logits=torch.lerp(log_free, log_given, guidance).mT).sample()
+        else:
+            pick = guided_choice(log_given, log_free, guidance)
+        return candidates.gather(0, pick[None])[0]
 
     @property
     def evaluations_per_sample(self) -> int:

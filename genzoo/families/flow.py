@@ -29,9 +29,11 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from genzoo import grid
+from genzoo.distributions import guided_choice
 from genzoo.model import GenerativeModel, Latent, Likelihood, require
 from genzoo.nets import Condition, Field, is_image, waves
 
+CANDIDATES = 16  # of each density, for a guided sample
 LEAST = 1e-6  # mass of a bin of a histogram
 TAIL = 5.0  # splines act on [-TAIL, TAIL] and are the identity outside
 
@@ -134,10 +136,23 @@ class Flow(GenerativeModel):
     # ------------------------------------------------------------------------------------------ samples and the latent
 
     @torch.no_grad()
-    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
-        """``(n, *event_shape)``: Gaussian noise through the inverse."""
-        z = torch.randn(n, self.dims, device=self.embed.null.device, dtype=self.embed.null.dtype)
-        return self.on_grid(self.decode(z, c))
+    def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
+        """``(n, *event_shape)``: Gaussian noise through the inverse; see `guided` for a ``guidance`` other than 1."""
+        return self.on_grid(self.draw(n, c) if guidance == 1.0 else self.guided(n, c, guidance))
+
+    def draw(self, n: int, c: Tensor | None) -> Tensor:
+        """``(n, *event_shape)`` of the density, before it is held to the data's levels."""
+        return self.decode(torch.randn(n, self.dims, device=self.embed.null.device, dtype=self.embed.null.dtype), c)
+
+    def guided(self, n: int, c: Tensor | None, guidance: float) -> Tensor:
+        """Draws ``(n, *event_shape)`` of p(x | c)^w p(x)^(1 - w): each is the one picked by weight among `CANDIDATES` of both.
+
+        A flow knows both densities exactly and draws in one pass, so it can afford to choose.
+        """
+        x = torch.stack([self.draw(n, way) for way in (c, None) for _ in range(CANDIDATES)])
+        seen = inside(x) if self.levels else x
+        log_given, log_free = (torch.stack([self.log_density(each, way) for each in seen]) for way in (c, None))
+        return x[guided_choice(log_given, log_free, guidance), torch.arange(n, device=x.device)]
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """z = f(x; c), ``(n, D)``; discrete data is taken at the centre of its bins."""
