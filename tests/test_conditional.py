@@ -92,9 +92,21 @@ def test_one_good_sample_over_and_over_is_accurate_and_covers_next_to_nothing():
 
 def test_coverage_counts_events_of_the_same_class_only_and_a_set_covers_itself():
     data = blobs()
-    assert class_coverage(data, data.train.x, data.train.c)["value"] == 1  # type: ignore[arg-type]
-    exchanged = (data.train.c + 1) % CLASSES  # type: ignore[operator]
-    assert class_coverage(data, data.train.x, exchanged)["value"] == 0
+    x, c = (torch.cat([getattr(part, name) for part in (data.validation, data.test)]) for name in ("x", "c"))
+    assert class_coverage(data, x, c)["value"] == 1  # type: ignore[index]
+    assert class_coverage(data, x, (c + 1) % CLASSES)["value"] == 0  # type: ignore[index]
+
+
+def test_to_have_learned_the_training_events_by_heart_covers_no_more_than_new_data_does():
+    data, fresh = blobs(), blobs()
+    by_heart, new = (class_coverage(data, from_.train.x, from_.train.c)["value"] for from_ in (data, fresh))  # type: ignore[index, arg-type]
+    assert abs(by_heart - new) < 0.1
+
+
+def test_nothing_is_covered_where_nothing_is_held_out_of_a_class():
+    data, bare = blobs(), Split(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long))
+    alone = DataSet("alone", data.train, bare, Split(bare.x, bare.c + 1), condition=CLASSES, classes=data.classes)
+    assert class_coverage(alone, data.train.x, data.train.c) is None  # type: ignore[arg-type]
 
 
 def test_a_class_without_events_is_neither_asked_for_nor_covered_and_one_class_is_none():

@@ -5,7 +5,7 @@ that a judge takes for the class they were drawn for. The judge has never seen a
 fitted on the training split, and its accuracy on real test events is stated beside every figure of its own making (Ravuri &
 Vinyals 2019, *Classification accuracy score*, turn the roles round). *Coverage* is the share of real events of the class in whose
 neighbourhood a sample of that class lies (Naeem et al. 2020, *Reliable fidelity and diversity metrics*), beside what
-as many real test events of the class would reach.
+as many training events of the class reach: the events are held out, so that learning by heart wins nothing.
 
 Tins of biscuits need no judge that learns: height and width are measured.
 
@@ -98,7 +98,7 @@ def class_accuracy(
 
     Returns:
         ``accuracy`` {value, stderr}, ``per_class`` {class: share}; ``coverage`` {value, stderr} and ``coverage_real``, the same
-        of real test events; ``unconditional`` {class: share} of samples drawn with no condition, as judged; ``judge``, its
+        of training events; ``unconditional`` {class: share} of samples drawn with no condition, as judged; ``judge``, its
         accuracy on the test split.
 
     Raises:
@@ -111,7 +111,7 @@ def class_accuracy(
     return {
         **_scores(drawn, asked, data, by),
         "per_class": _by_class(by(drawn) == asked.numpy(), asked.numpy(), data.classes),
-        "coverage_real": class_coverage(data, test.x, test.c, each),  # type: ignore[arg-type]
+        "coverage_real": class_coverage(data, data.train.x, data.train.c, each),  # type: ignore[arg-type]
         "unconditional": _shares(by(draw(model, len(asked), None, seed, **options)), data.classes),
         "judge": averages.share(by(test.x) == test.c.numpy()),  # type: ignore[union-attr]
         "each": each,
@@ -129,18 +129,22 @@ def _scores(drawn: Tensor, asked: Tensor, data: DataSet, by: Judge) -> Entry:
     return {"accuracy": averages.share(by(drawn) == asked.numpy()), "coverage": class_coverage(data, drawn, asked)}
 
 
-def class_coverage(data: DataSet, x: Tensor, c: Tensor, each: int | None = None) -> averages.Average:
-    """Share of the training events in whose neighbourhood an event of ``x`` (n, ...) of their own class ``c`` (n,) lies.
+def class_coverage(data: DataSet, x: Tensor, c: Tensor, each: int | None = None) -> averages.Average | None:
+    """Share of the held-out events in whose neighbourhood an event of ``x`` (n, ...) of their own class ``c`` (n,) lies.
 
-    A neighbourhood reaches as far as the fifth nearest training event of the same class, in pixels. At most ``each`` of every
-    class count: the figure grows with their number, so compare like with like.
+    Held out, because among training events a model that has learned them by heart would do better than new data does. A
+    neighbourhood reaches as far as the fifth nearest held-out event of the same class, in pixels. At most ``each`` of every class
+    count: the figure grows with their number, so compare like with like. None if no class has two held-out events.
     """
+    parts = [part for part in (data.validation, data.test) if part.c is not None]
+    events, labels = (torch.cat([getattr(part, name) for part in parts]) for name in ("x", "c"))
     found = []
     for label in known_classes(data):
-        real = data.train.x[data.train.c == label][:1000].flatten(1)
-        mine = x[c == label][:each].flatten(1)
-        found.append(in_balls(real, mine, min(NEAREST_COVERED, len(real) - 1)).any(1))
-    return averages.share(torch.cat(found))
+        real, mine = (of[at == label].flatten(1) for of, at in ((events, labels), (x, c)))
+        if len(real) > 1:
+            real = real[:1000]
+            found.append(in_balls(real, mine[:each], min(NEAREST_COVERED, len(real) - 1)).any(1))
+    return averages.share(torch.cat(found)) if found else None
 
 
 def _by_class(hits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, float]:

@@ -24,7 +24,7 @@ TALLER = (
 )
 ASKED = (
     "accuracy: share of samples that a classifier fitted on real training events takes for the class they were drawn for; worst: "
-    "of the class with the least; coverage: share of real events with a sample of their class near"
+    "of the class with the least; coverage: share of held-out events with a sample of their class near"
 )
 MEASURED = "height, width: mean error of the tins drawn for a height and a width, in pixels; exact: share right in both"
 REAL = "Real data"
@@ -61,7 +61,6 @@ def conditional_table(rows: Iterable[Row]) -> Table | None:
     first = next(iter(groups.values()))[0]
     columns, real, told = _of_classes(groups, first) if "accuracy" in first else _of_tins(first)
     lines = [Line((REAL, *real), muted=True), *_lines(groups, columns, opens=True)]
-    told = [*told, f"{REAL}: test events in place of samples"]
     return Table("Drawn as asked", ("model", *(header for header, _ in columns)), lines, told)
 
 
@@ -72,7 +71,7 @@ def _of_classes(groups: Mapping[str, Sequence[Row]], first: Row) -> tuple[list[C
         ("worst", lambda e: f"{min(mean(run['per_class'][k] for run in e) for k in e[0]['per_class']):.0%}"),
         ("coverage", lambda e: _percent(e, "coverage")),
     ]
-    real, told = [f"{first['judge']['value']:.1%}", "", f"{first['coverage_real']['value']:.1%}"], [ASKED]
+    real, told = [f"{first['judge']['value']:.1%}", "", _percent([first], "coverage_real")], [ASKED]
     if strengths := {run["guided"]["guidance"] for runs in groups.values() for run in runs if run.get("guided")}:
         columns += [
             ("guided", lambda e: _percent(e, "guided.accuracy")),
@@ -80,7 +79,7 @@ def _of_classes(groups: Mapping[str, Sequence[Row]], first: Row) -> tuple[list[C
         ]
         real += ["", ""]
         told.append(f"guided: the same under a guidance of {' or '.join(f'{s:g}' for s in sorted(strengths))}")
-    return columns, real, told
+    return columns, real, [*told, f"{REAL}: accuracy of test events, coverage by training events"]
 
 
 def _of_tins(first: Row) -> tuple[list[Column], list[str], list[str]]:
@@ -90,7 +89,7 @@ def _of_tins(first: Row) -> tuple[list[Column], list[str], list[str]]:
         ("width", lambda e: _number(e, "width")),
         ("exact", lambda e: _percent(e, "exact")),
     ]
-    return columns, ["", "", f"{first['judge']['value']:.1%}"], [MEASURED]
+    return columns, ["", "", f"{first['judge']['value']:.1%}"], [MEASURED, f"{REAL}: test events in place of samples"]
 
 
 def _groups(rows: Iterable[Row], name: str) -> dict[str, list[Row]]:
