@@ -4,8 +4,8 @@
 
 ``<!-- table:NAME -->`` ... ``<!-- /table:NAME -->`` is filled from ``experiments/records/NAME.json``: its tables, with the
 closed-form baselines of its data (``DATA-baselines.json``, as `genzoo compare` writes them) in italics, and the pictures
-``NAME.png`` (samples) and ``NAME-maps.png`` (where model and truth disagree), where these are there. ``likelihoods:NAME`` is the
-first of these tables alone.
+``NAME.png`` (samples), ``NAME-maps.png`` (where model and truth disagree), ``NAME-classes.png`` and ``NAME-guidance.png`` (of
+models with a condition), where these are there. ``likelihoods:NAME`` is the first of these tables alone.
 
 ``<!-- decoders:NAME -->`` is filled from a record of ``experiments/mnist_decoders.py``, and ``<!-- unclip:NAME -->``,
 ``<!-- sweeps:NAME -->``, ``<!-- abilities:NAME -->`` and ``<!-- imagined:NAME -->`` (one picture and one sentence) from one of
@@ -53,6 +53,8 @@ def table(name: str, records: Path, away: str, most: int | None = None) -> str:
     pictures = {
         f"{name}.png": f"Samples of each family beside real {data}",
         f"{name}-maps.png": "For each model, samples where the truth has no mass, and test points it gives almost nothing",
+        f"{name}-classes.png": "Every class in turn, as each model draws it when it is asked to",
+        f"{name}-guidance.png": "What guidance gains and what it costs",
     }
     shown = "".join(f"![{about}]({away}/{file})\n\n" for file, about in pictures.items() if (records / file).is_file())
     if (baselines := records / f"{rows[0]['data']}-baselines.json").is_file():
