@@ -227,10 +227,12 @@ def test_a_vae_with_another_prior_or_no_condition_has_no_place_to_learn():
         assert VAE((3,), latent_shape=(2,), **TINY, **options).place is None
 
 
-@pytest.mark.parametrize("w", [0.0, 0.5, 1.0, 2.0, 4.0])
-def test_a_guided_prior_is_the_normalised_product(w):
-    """Against p(z | c)^w p(z)^(1 - w), normalised by a sum over a grid."""
-    given, free = (Normal(torch.tensor(m).double(), torch.tensor(s).double()) for m, s in ((0.8, 0.6), (-0.3, 1.1)))
+@pytest.mark.parametrize(
+    ("w", "width"), [(0.0, 1.1), (0.5, 1.1), (1.0, 1.1), (2.0, 1.1), (4.0, 1.1), (0.0, 0.4), (0.5, 0.4)]
+)
+def test_a_guided_prior_is_the_normalised_product(w, width):
+    """Against p(z | c)^w p(z)^(1 - w), normalised by a sum over a grid; ``width`` is that of p(z)."""
+    given, free = (Normal(torch.tensor(m).double(), torch.tensor(s).double()) for m, s in ((0.8, 0.6), (-0.3, width)))
     z = torch.linspace(-12, 12, 20_001, dtype=torch.float64)
     log_p = torch.lerp(free.log_prob(z), given.log_prob(z), w)
     log_p = log_p - log_p.logsumexp(0) - torch.log(z[1] - z[0])

@@ -131,8 +131,8 @@ class VAE(GenerativeModel):
             options = {} if guidance == 1.0 else {"guidance": guidance}
             return self.prior.sample(n, c if self.prior.condition else None, **options)
         law = self.own_prior(n, c)
-        if guidance != 1.0 and isinstance(law, Normal):
-            law = guided(law, self.own_prior(n, None), guidance)  # type: ignore[arg-type]
+        if guidance != 1.0 and self.place is not None:
+            law = guided(law, self.own_prior(n, None), guidance)
         return grid.quantise(law.sample(), self.codes)
 
     # ---------------------------------------------------------------------------------------------------- likelihood
@@ -213,13 +213,14 @@ class VAE(GenerativeModel):
                        "it. Try a longer warmup, a smaller decoder (width, depth) or less dropout.")  # fmt: skip
 
 
-def guided(given: Normal, free: Normal, w: float) -> Normal:
-    """The Gaussian that p(z | c)^w p(z)^(1 - w) is when it is normalised: precisions and weighted means mix linearly.
+def guided(given: Distribution, free: Distribution, w: float) -> Normal:
+    """The Gaussian that p(z | c)^w p(z)^(1 - w) is when it is normalised, both being Gaussian: precisions and weighted means mix.
 
-    A ``free`` Gaussian narrower than the ``given`` one would leave nothing to normalise for a large w. Its width is raised to
-    that one's, so that guidance moves the mean and never widens.
+    For w > 1 a ``free`` Gaussian narrower than the ``given`` one may leave nothing to normalise. Its width is raised to that
+    one's, so that such guidance moves the mean and never widens.
     """
-    precision = given.variance.reciprocal()
-    free_precision = free.variance.reciprocal().minimum(precision)
+    precision, free_precision = given.variance.reciprocal(), free.variance.reciprocal()
+    if w > 1:
+        free_precision = free_precision.minimum(precision)
     mixed = torch.lerp(free_precision, precision, w)
     return Normal(torch.lerp(free_precision * free.mean, precision * given.mean, w) / mixed, mixed.rsqrt())
