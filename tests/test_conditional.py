@@ -92,15 +92,16 @@ def test_one_good_sample_over_and_over_is_accurate_and_covers_next_to_nothing():
 
 def test_coverage_counts_events_of_the_same_class_only_and_a_set_covers_itself():
     data = blobs()
-    x, c = (torch.cat([getattr(part, name) for part in (data.validation, data.test)]) for name in ("x", "c"))
-    assert class_coverage(data, x, c)["value"] == 1  # type: ignore[index]
-    assert class_coverage(data, x, (c + 1) % CLASSES)["value"] == 0  # type: ignore[index]
+    x, c = data.held_out.x, data.held_out.c
+    assert class_coverage(data, x, c)["value"] == 1  # type: ignore[index, arg-type]
+    assert class_coverage(data, x, (c + 1) % CLASSES)["value"] == 0  # type: ignore[index, operator]
 
 
 def test_to_have_learned_the_training_events_by_heart_covers_no_more_than_new_data_does():
-    data, fresh = blobs(), blobs()
-    by_heart, new = (class_coverage(data, from_.train.x, from_.train.c)["value"] for from_ in (data, fresh))  # type: ignore[index, arg-type]
-    assert abs(by_heart - new) < 0.1
+    """A quarter of the events, by heart: of training events themselves they would cover 0.15 more than new ones do."""
+    data, fresh = blobs(1500), blobs(1500)
+    by_heart, new = (class_coverage(data, from_.train.x, from_.train.c, each=125)["value"] for from_ in (data, fresh))  # type: ignore[index, arg-type]
+    assert abs(by_heart - new) < 0.08
 
 
 def test_nothing_is_covered_where_nothing_is_held_out_of_a_class():

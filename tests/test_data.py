@@ -123,6 +123,14 @@ def test_digits_are_split_by_index():
     assert torch.equal(torch.cat([split.c for split in all_splits(dataset)]), torch.from_numpy(labels))
 
 
+@pytest.mark.parametrize("name", ["landmass", "digits"])
+def test_what_is_held_out_is_validation_then_test_with_their_conditions(name):
+    dataset = load(name)
+    assert torch.equal(dataset.held_out.x, torch.cat([dataset.validation.x, dataset.test.x]))
+    assert (dataset.held_out.c is None) == (dataset.test.c is None)
+    assert dataset.test.c is None or torch.equal(dataset.held_out.c[-len(dataset.test) :], dataset.test.c)  # type: ignore[index]
+
+
 # ------------------------------------------------------------------------------------------------------------- landmass
 
 

@@ -72,6 +72,13 @@ class DataSet:
         return math.prod(self.event_shape)
 
     @property
+    def held_out(self) -> "Split":
+        """The validation and the test events together: all that nothing is trained on."""
+        parts = (self.validation, self.test)
+        labels = [part.c for part in parts if part.c is not None]
+        return Split(torch.cat([part.x for part in parts]), torch.cat(labels) if len(labels) == len(parts) else None)
+
+    @property
     def unit(self) -> str:
         """The unit that a likelihood on this data is reported in."""
         return "bits/dim" if self.levels else "nats"

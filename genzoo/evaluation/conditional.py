@@ -136,13 +136,10 @@ def class_coverage(data: DataSet, x: Tensor, c: Tensor, each: int | None = None)
     neighbourhood reaches as far as the fifth nearest held-out event of the same class, in pixels. At most ``each`` of every class
     count: the figure grows with their number, so compare like with like. None if no class has two held-out events.
     """
-    parts = [part for part in (data.validation, data.test) if part.c is not None]
-    events, labels = (torch.cat([getattr(part, name) for part in parts]) for name in ("x", "c"))
-    found = []
+    events, found = data.held_out, []
     for label in known_classes(data):
-        real, mine = (of[at == label].flatten(1) for of, at in ((events, labels), (x, c)))
+        real, mine = events.x[events.c == label][:1000].flatten(1), x[c == label].flatten(1)
         if len(real) > 1:
-            real = real[:1000]
             found.append(in_balls(real, mine[:each], min(NEAREST_COVERED, len(real) - 1)).any(1))
     return averages.share(torch.cat(found)) if found else None
 

@@ -61,9 +61,8 @@ def reference(data: DataSet, most: int = MOST["full"]) -> Reference:
 @lru_cache(maxsize=2)  # of data sets, which are compared by identity
 def _reference(data: DataSet, n: int) -> Reference:
     space = space_of(data)
-    parts = (data.validation, data.test)
-    x = torch.cat([part.x for part in parts])
-    c = torch.cat([part.c for part in parts if part.c is not None]) if data.test.c is not None else None
+    held_out = data.held_out
+    x, c = held_out.x, held_out.c
     rows, twins = (torch.randperm(m, generator=torch.Generator().manual_seed(0))[:n] for m in (len(x), len(data.train)))
     events, train = space.features(x[rows]), space.features(data.train.x)
     nearest, _ = neighbours.nearest(events, train)
