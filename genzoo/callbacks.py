@@ -4,7 +4,6 @@ Each keeps what the future depends on in the checkpoint, so that a resumed run g
 """
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import lightning as L
@@ -12,8 +11,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 
 from genzoo.errors import TrainingError
-
-Report = Callable[[int, int, str], None]  # (steps done, steps in all, a few words such as "loss 1.23")
+from genzoo.progress import Report
 
 
 def steps_done(trainer: L.Trainer) -> int:

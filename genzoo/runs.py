@@ -33,10 +33,11 @@ from genzoo.evaluation.scorecard import Row, figures
 from genzoo.evaluation.support import disagreement, of_each
 from genzoo.model import GenerativeModel
 from genzoo.planning import Plan, changes, with_prior
+from genzoo.progress import Report
 from genzoo.provenance import circumstances
 from genzoo.stages import fit_in_stages
 from genzoo.store import build, load, remove, save, state, whole
-from genzoo.training import Fitted, Report, best_accelerator, fit
+from genzoo.training import Fitted, best_accelerator, fit
 
 
 def finished(wanted: Plan, folder: Path) -> Row | None:

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genzoo.callbacks import Report
 from genzoo.data.dataset import DataSet, Split
 from genzoo.evaluation.likelihood import device_of, evaluating
 from genzoo.families.vae import VAE
+from genzoo.progress import Report
 from genzoo.training import Fitted, fit
 
 DRAWS = 32  # latents of each training event

@@ -24,10 +24,11 @@ from lightning.pytorch.loggers import CSVLogger
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from genzoo import store
-from genzoo.callbacks import Clock, Guard, Patience, Progress, RandomState, Report, steps_done
+from genzoo.callbacks import Clock, Guard, Patience, Progress, RandomState, steps_done
 from genzoo.data.dataset import Data, DataSet
 from genzoo.errors import InputError
 from genzoo.model import Likelihood, Trainable
+from genzoo.progress import Report
 
 SMALL = 2**30  # bytes; a data set below lives on the training device
 

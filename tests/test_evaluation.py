@@ -74,6 +74,12 @@ def test_a_model_without_a_density_gets_no_figure(family):
     assert measured.details["reason"] and str(measured) == "—"
 
 
+def test_evaluation_tells_how_far_it_is():
+    told = []
+    evaluate(Known((2,)), points(), batch=150, progress=lambda done, total, text: told.append((done, total)))
+    assert told == [(150, 400), (300, 400), (400, 400)]
+
+
 def test_evaluation_is_repeatable_and_leaves_the_random_state_alone():
     model, data = VAE((2,), width=8), points()
     before = torch.get_rng_state()

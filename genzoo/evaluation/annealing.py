@@ -34,8 +34,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from genzoo.progress import Report
+
 LogDensity = Callable[[Tensor], Tensor]  # events (rows, ...) to unnormalised log-densities (rows,)
-Progress = Callable[[int, int, str], None]  # level, levels, remark
 FAR = 1e6  # a trajectory that strays farther has flown off and is refused
 
 
@@ -89,7 +90,7 @@ def anneal(
     schedule: str = "sigmoid",
     acceptance: float = 0.65,
     step: float = 0.5,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Annealed:
     """Walk chains from ``log_base`` to ``log_target`` and weigh them.
 
@@ -133,7 +134,7 @@ def _remark(log_weights: Tensor) -> str:
     return f"log-weight {now.value.mean():.2f} ± {now.stderr.mean():.2f} nats"
 
 
-def share(progress: Progress | None, i: int, of: int) -> Progress | None:
+def share(progress: Report | None, i: int, of: int) -> Report | None:
     """``progress`` as told by the i-th of several runs of equal length."""
     return progress and (lambda level, levels, text: progress(i * levels + level, of * levels, text))
 
@@ -152,7 +153,7 @@ def log_mean_exp(log_weights: Tensor) -> Estimate:
 
 
 def bracket(log_base: LogDensity, log_target: LogDensity, base: Tensor, target: Tensor, *,
-            progress: Progress | None = None, **settings: Any) -> Bracket:  # fmt: skip
+            progress: Report | None = None, **settings: Any) -> Bracket:  # fmt: skip
     """log Z of the target from both ends: ``base`` and ``target`` are draws of either, as `anneal` wants its ``start``."""
     forward = anneal(log_base, log_target, base, progress=share(progress, 0, 2), **settings)
     reverse = anneal(log_target, log_base, target, progress=share(progress, 1, 2), **settings)

@@ -31,7 +31,6 @@ from genzoo.data.dataset import DataSet, Split
 from genzoo.evaluation.annealing import (
     Bracket,
     Estimate,
-    Progress,
     anneal,
     bracket,
     log_mean_exp,
@@ -40,6 +39,7 @@ from genzoo.evaluation.annealing import (
 )
 from genzoo.evaluation.stated import Stated
 from genzoo.model import GenerativeModel, Likelihood
+from genzoo.progress import Report
 
 ROWS = 2000  # chains that are moved at once; more would only cost memory
 
@@ -85,7 +85,7 @@ def simulated_bracket(model: GenerativeModel, n: int = 16, sigma: float | None =
 
 
 def tune_sigma(model: GenerativeModel, x: Tensor, c: Tensor | None = None, *, among: Sequence[float] = (0.05, 0.1, 0.2, 0.4),
-               refine: int = 2, progress: Progress | None = None,
+               refine: int = 2, progress: Report | None = None,
                **settings: Any) -> tuple[float, dict[float, float]]:  # fmt: skip
     """The observation's standard deviation under which validation events ``x`` are likeliest, and what was tried.
 
@@ -118,7 +118,7 @@ def tune_sigma(model: GenerativeModel, x: Tensor, c: Tensor | None = None, *, am
 
 
 def anneal_decoder(model: Any, data: DataSet, x: Tensor, c: Tensor | None, *, levels: int, chains: int,
-                   progress: Progress | None = None) -> Stated:  # fmt: skip
+                   progress: Report | None = None) -> Stated:  # fmt: skip
     """log p(x | c) of events under a decoder; without a p(x | z) of its own, sigma is tuned on validation events first.
 
     The gap of bidirectional Monte Carlo on events that the model made is in the details: how far such runs are from the truth.

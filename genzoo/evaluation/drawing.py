@@ -5,8 +5,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from genzoo.evaluation.annealing import Progress
 from genzoo.evaluation.likelihood import device_of
+from genzoo.progress import Report
 
 TOGETHER = 100  # samples in one call
 
@@ -17,7 +17,7 @@ class Samples(Protocol):
     def sample(self, n: int, c: Tensor | None = None) -> Tensor: ...
 
 
-def draw(model: Samples, n: int, c: Tensor | None = None, seed: int = 0, progress: Progress | None = None,
+def draw(model: Samples, n: int, c: Tensor | None = None, seed: int = 0, progress: Report | None = None,
          **options: Any) -> Tensor:  # fmt: skip
     """``n`` samples on the CPU, one for each condition in ``c`` if given, in batches between which ``progress`` is told.
 

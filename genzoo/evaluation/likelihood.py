@@ -13,9 +13,9 @@ from torch import Tensor
 from genzoo.data.dataset import DataSet, Split
 from genzoo.data.names import SPLITS
 from genzoo.errors import InputError, nearest
-from genzoo.evaluation.annealing import Progress
 from genzoo.evaluation.stated import DIRECTION, Stated
 from genzoo.model import Likelihood
+from genzoo.progress import Report
 
 
 class HasLikelihood(Protocol):
@@ -69,7 +69,7 @@ def evaluate(
     ais_chains: int = 0,
     ode_tolerance: float = 0.0,
     most: int = 100,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Measured:
     """The likelihood of the events of one split of ``data``.
 
@@ -85,7 +85,7 @@ def evaluate(
             its bound, or that of flow matching is to be had in steps chosen by their error; 0 leaves it out. ``k`` is then
             the number of solutions, each with fresh noise. It takes minutes.
         most: how many events, drawn at random, are measured where each takes an annealing (GAN, VAE) or an ODE.
-        progress: told of (level, levels, log-weight and error) as the annealing goes, or (events done, events, "").
+        progress: told of (level, levels, log-weight and error) as the annealing goes, or (events done, events, a few words).
 
     Returns:
         the figure in the data's unit; for a model that states no likelihood, value None, kind NONE and the reason.
@@ -158,19 +158,21 @@ def _method(model: object, ais: bool, ode: bool) -> Callable[..., Stated]:
     return _anneal_decoder if ais and (states_none or hasattr(model, "log_prior")) else _ask
 
 
-def _ask(model: HasLikelihood, data: DataSet, events: Split, *, k: int, batch: int, **_: Any) -> Stated:
+def _ask(model: HasLikelihood, data: DataSet, events: Split, *, k: int, batch: int, progress: Report | None,
+         **_: Any) -> Stated:  # fmt: skip
     """The model's own best statement about each event."""
     if model.likelihood == Likelihood.NONE:
         raise NotImplementedError(f"{type(model).__name__} states no likelihood: it has samples, but no log p(x).")
-    parts = [
-        model.bound(*_given(model, Split(*events[rows.to(events.x.device)])), k).cpu()
-        for rows in torch.arange(len(events)).split(batch)
-    ]
+    parts = []
+    for rows in torch.arange(len(events)).split(batch):
+        parts.append(model.bound(*_given(model, Split(*events[rows.to(events.x.device)])), k).cpu())
+        if progress is not None:
+            progress(int(rows[-1]) + 1, len(events), "evaluating")
     return Stated(torch.cat(parts), model.likelihood, DIRECTION[model.likelihood], 0.0, {"k": k})
 
 
 def _anneal_energy(model: Any, data: DataSet, events: Split, *, k: int, levels: int, chains: int,
-                   progress: Progress | None, **_: Any) -> Stated:  # fmt: skip
+                   progress: Report | None, **_: Any) -> Stated:  # fmt: skip
     from genzoo.evaluation.partition import anneal_energy
 
     with torch.inference_mode(False), torch.no_grad():
@@ -179,7 +181,7 @@ def _anneal_energy(model: Any, data: DataSet, events: Split, *, k: int, levels: 
 
 
 def _anneal_prior(model: Any, data: DataSet, events: Split, *, k: int, levels: int, chains: int, batch: int,
-                  progress: Progress | None, **_: Any) -> Stated:  # fmt: skip
+                  progress: Report | None, **_: Any) -> Stated:  # fmt: skip
     from genzoo.evaluation.partition import anneal_prior
 
     with torch.inference_mode(False), torch.no_grad():
@@ -187,7 +189,7 @@ def _anneal_prior(model: Any, data: DataSet, events: Split, *, k: int, levels: i
         return anneal_prior(model, data, *_given(model, events), progress=progress, **settings)
 
 
-def _anneal_decoder(model: Any, data: DataSet, events: Split, *, levels: int, chains: int, progress: Progress | None,
+def _anneal_decoder(model: Any, data: DataSet, events: Split, *, levels: int, chains: int, progress: Report | None,
                     **_: Any) -> Stated:  # fmt: skip
     from genzoo.evaluation.decoder import anneal_decoder
 
@@ -196,7 +198,7 @@ def _anneal_decoder(model: Any, data: DataSet, events: Split, *, levels: int, ch
 
 
 def _follow_flow(model: Any, data: DataSet, events: Split, *, k: int, batch: int, tolerance: float,
-                 progress: Progress | None, **_: Any) -> Stated:  # fmt: skip
+                 progress: Report | None, **_: Any) -> Stated:  # fmt: skip
     from genzoo.evaluation.ode import follow_flow
 
     return follow_flow(model, *_given(model, events), draws=k, batch=batch, tolerance=tolerance, progress=progress)

@@ -16,12 +16,12 @@ import torch
 
 from genzoo.data.dataset import DataSet
 from genzoo.evaluation import quality, quality_table
-from genzoo.evaluation.annealing import Progress
 from genzoo.evaluation.conditional import conditional
 from genzoo.evaluation.cost import peak_memory
 from genzoo.evaluation.knowledge_tables import conditional_table, representation_table
 from genzoo.evaluation.representation import representation
 from genzoo.evaluation.tables import Table
+from genzoo.progress import Report
 
 PROBED = {"quick": 300, "full": 1000}  # events of each split, by the budget of the run
 ASKED = {"quick": 20, "full": 50}  # samples of each class
@@ -34,7 +34,7 @@ class Take(Protocol):
     """Measures a model of the zoo, or a baseline, on a data set; raises nothing that a row should not be lost for."""
 
     def __call__(self, model: Any, data: DataSet, budget: str = "full", folder: Path | None = None,
-                 progress: Progress | None = None) -> Row | None: ...  # fmt: skip
+                 progress: Report | None = None) -> Row | None: ...  # fmt: skip
 
 
 class Measure(NamedTuple):
@@ -47,25 +47,25 @@ class Measure(NamedTuple):
 
 
 def _knowledge(model: Any, data: DataSet, budget: str = "full", folder: Path | None = None,
-               progress: Progress | None = None) -> Row:  # fmt: skip
+               progress: Report | None = None) -> Row:  # fmt: skip
     _say(progress, "probing the latent")
     return representation(model, data, PROBED[budget])
 
 
 def _obedience(model: Any, data: DataSet, budget: str = "full", folder: Path | None = None,
-               progress: Progress | None = None) -> Row | None:  # fmt: skip
+               progress: Report | None = None) -> Row | None:  # fmt: skip
     _say(progress, "drawing what is asked for")
     return conditional(model, data, ASKED[budget])
 
 
 def _memory(model: Any, data: DataSet, budget: str = "full", folder: Path | None = None,
-            progress: Progress | None = None) -> dict[str, int]:  # fmt: skip
+            progress: Report | None = None) -> dict[str, int]:  # fmt: skip
     _say(progress, "measuring memory")
     x, c = data.train[torch.arange(min(BATCH, len(data.train)))]
     return {"batch": len(x), **peak_memory(model, x, c)}
 
 
-def _say(progress: Progress | None, text: str) -> None:
+def _say(progress: Report | None, text: str) -> None:
     if progress is not None:
         progress(0, 1, text)
 

@@ -39,11 +39,12 @@ import torch
 from torch import Tensor
 
 from genzoo import grid
-from genzoo.evaluation.annealing import Progress, standard_normal
+from genzoo.evaluation.annealing import standard_normal
 from genzoo.evaluation.stated import Stated
 from genzoo.families.diffusion import Diffusion, alpha, sigma
 from genzoo.families.flow_matching import EXACT_UP_TO, FlowMatching, with_divergence
 from genzoo.model import Likelihood
+from genzoo.progress import Report
 
 TOGETHER = 50  # events in one system of equations: the steps fit the stiffest of them
 
@@ -100,7 +101,7 @@ def ode_log_likelihood(model: Diffusion | FlowMatching, x: Tensor, c: Tensor | N
 
 
 def follow_flow(model: Diffusion | FlowMatching, x: Tensor, c: Tensor | None, *, draws: int, batch: int, tolerance: float,
-                progress: Progress | None = None) -> Stated:  # fmt: skip
+                progress: Report | None = None) -> Stated:  # fmt: skip
     """log p(x | c) of events under the probability flow, with tolerance, trace and evaluations in the details."""
     values, stderrs, evaluations = [], [], 0
     for rows in torch.arange(len(x)).split(min(batch, TOGETHER)):

@@ -26,9 +26,10 @@ from torch import Tensor
 from genzoo import grid
 from genzoo.baselines import Gaussian
 from genzoo.data.dataset import DataSet
-from genzoo.evaluation.annealing import Bracket, Progress, bracket, log_mean_exp, share, standard_normal, walk
+from genzoo.evaluation.annealing import Bracket, bracket, log_mean_exp, share, standard_normal, walk
 from genzoo.evaluation.stated import Stated
 from genzoo.model import Likelihood
+from genzoo.progress import Report
 
 MOST_CONDITIONS = 100  # normalisers that are annealed for one figure
 
@@ -45,7 +46,7 @@ class HasEnergy(Protocol):
 
 
 def log_partition(model: HasEnergy, data: Tensor, c: Tensor | None = None, *, chains: int = 64, scouts: int = 16,
-                  moves: int | None = None, levels: int = 1000, progress: Progress | None = None,
+                  moves: int | None = None, levels: int = 1000, progress: Report | None = None,
                   **settings: Any) -> Bracket:  # fmt: skip
     """log Z(c) of an energy model between a stochastic lower and a (heuristic) upper bound, ``(n,)`` nats.
 
@@ -90,7 +91,7 @@ def energy_log_likelihood(model: HasEnergy, x: Tensor, log_z: Tensor, c: Tensor 
 
 
 def anneal_energy(model: Any, data: DataSet, x: Tensor, c: Tensor | None, *, k: int, levels: int, chains: int,
-                  progress: Progress | None = None) -> Stated:  # fmt: skip
+                  progress: Report | None = None) -> Stated:  # fmt: skip
     """log p(x | c) of events under an energy model, with the bracket of log Z in the details; one normaliser per condition."""
     conditions, which = (
         (None, torch.zeros(len(x), dtype=torch.long)) if c is None else c.unique(dim=0, return_inverse=True)
@@ -119,7 +120,7 @@ def anneal_energy(model: Any, data: DataSet, x: Tensor, c: Tensor | None, *, k: 
 
 
 def anneal_prior(model: Any, data: DataSet, x: Tensor, c: Tensor | None, *, k: int, levels: int, chains: int, batch: int = 250,
-                 progress: Progress | None = None) -> Stated:  # fmt: skip
+                 progress: Report | None = None) -> Stated:  # fmt: skip
     """A VAE whose prior is an energy model: its bound with ``k`` draws of z, under the prior's annealed log Z.
 
     The larger end of the bracket is kept in the prior, ``model.prior.log_z``, and with its weights.

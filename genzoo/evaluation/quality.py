@@ -19,9 +19,9 @@ from torch import Tensor
 
 from genzoo.data.dataset import DataSet
 from genzoo.evaluation import averages, distances, neighbours
-from genzoo.evaluation.annealing import Progress
 from genzoo.evaluation.drawing import Samples, draw
 from genzoo.evaluation.spaces import Space, space_of
+from genzoo.progress import Report
 from genzoo.store import whole
 
 MOST = {"quick": 400, "full": 2000}  # samples, by the budget of the run: an energy model takes a minute for a thousand
@@ -116,7 +116,7 @@ def judge(x: Tensor, data: DataSet, most: int = MOST["full"]) -> Entry:
     return entry | {"figures": _figures(against.space, against.events, features) | _copying(nearest, against.nearest)}
 
 
-def samples_of(model: Samples, data: DataSet, most: int = MOST["full"], progress: Progress | None = None) -> Tensor:
+def samples_of(model: Samples, data: DataSet, most: int = MOST["full"], progress: Report | None = None) -> Tensor:
     """As many samples as there are events to hold them against, always the same ones.
 
     A conditional model is asked for the conditions of those events, so that both sets have the same.
@@ -126,7 +126,7 @@ def samples_of(model: Samples, data: DataSet, most: int = MOST["full"], progress
 
 
 def measure(model: Samples, data: DataSet, budget: str = "full", folder: Path | None = None,
-            progress: Progress | None = None) -> Entry:  # fmt: skip
+            progress: Report | None = None) -> Entry:  # fmt: skip
     """The entry ``quality`` of a model; its samples are left in ``folder/quality.npz`` for whoever wants to see more."""
     started = time.perf_counter()
     x = samples_of(model, data, MOST[budget], progress)

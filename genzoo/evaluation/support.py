@@ -21,9 +21,9 @@ from torch import Tensor
 
 from genzoo.data.dataset import DataSet
 from genzoo.evaluation import averages
-from genzoo.evaluation.annealing import Progress
 from genzoo.evaluation.likelihood import Measured, evaluate
 from genzoo.evaluation.pictures import Panel
+from genzoo.progress import Report
 
 ALMOST_NOTHING = 0.1  # of the true density
 FLOW_EVENTS = 2000  # test events that the probability flow follows
@@ -63,7 +63,7 @@ def land(data: DataSet, rows: int = 360, columns: int = 720) -> tuple[np.ndarray
     return mass.view(rows, columns).numpy(), (left, right, bottom, top)
 
 
-def of_each(model: object, measured: Measured, data: DataSet, progress: Progress | None = None) -> Measured:
+def of_each(model: object, measured: Measured, data: DataSet, progress: Report | None = None) -> Measured:
     """What can be said of single test events: ``measured``, or in its place a diffusion model's density by its probability flow.
 
     That is done where the truth can be held against it, for points of known density, with up to 2,000 of the test events.

@@ -128,6 +128,8 @@ class VAE(GenerativeModel):
     def draw_latents(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
         """``n`` draws of the prior p(z | c), ``(n, *latent_shape)``; guided as `sample` is."""
         if self.prior is not None:
+            if guidance != 1.0 and not self.prior.can_be_guided:
+                raise ValueError(f"guidance must be 1: the prior, {type(self.prior).__name__}, cannot be guided.")
             options = {} if guidance == 1.0 else {"guidance": guidance}
             return self.prior.sample(n, c if self.prior.condition else None, **options)
         law = self.own_prior(n, c)
@@ -171,7 +173,7 @@ class VAE(GenerativeModel):
         """``(n, *event_shape)``: z from the prior, then x from the decoder's likelihood.
 
         ``guidance`` w draws z from p(z | c)^w p(z)^(1 - w), normalised: more than 1 keeps to where c is likelier than it is as a
-        rule (`guided`, or the prior's own way, where it has one), 0 ignores c.
+        rule (`guided`, or the prior's own way), 0 ignores c. Raises ValueError where the prior has no such way.
         """
         return self.p(self.draw_latents(n, c, guidance), c if guidance else None).sample()
 

@@ -25,12 +25,12 @@ import yaml
 from torch import Tensor
 
 from genzoo import recipes, store
-from genzoo.callbacks import Report
 from genzoo.data.captions import VOCABULARY, caption, leave_out, tokenise
 from genzoo.data.dataset import DataSet, Split
 from genzoo.data.scenes import Scene, arrange, draw, is_held_out, render
 from genzoo.errors import InputError, nearest
 from genzoo.families.diffusion import Diffusion
+from genzoo.progress import Report
 from genzoo.training import Fitted, check_settings, fit
 from genzoo.unclip.cascade import UnCLIP, stretch
 from genzoo.unclip.clip import CLIP
