@@ -188,7 +188,8 @@ class CausalLayer(nn.Module):
     def __init__(self, width_in: int, width: int, window: tuple[int, int], dropout: float, see_self: bool = True):
         super().__init__()
         above, side = window
-        self.padding = (side, side, above, 0)
+        self.reach = 2 * side + 1 if above else side + 1  # in a lone row, all that lies ahead is masked: leave it out
+        self.padding = (side, self.reach - side - 1, above, 0)
         self.residual = see_self
         self.convolution = nn.Conv2d(width_in, 2 * width, (above + 1, 2 * side + 1))
         self.film = nn.Linear(width, 2 * width) if see_self else None
@@ -202,7 +203,8 @@ class CausalLayer(nn.Module):
         return self.respond(F.pad(h, self.padding), h, embedding)
 
     def respond(self, padded: Tensor, h: Tensor, embedding: Tensor | None) -> Tensor:
-        gates = F.conv2d(padded, self.convolution.weight * self.mask, self.convolution.bias)
+        kernel = (self.convolution.weight * self.mask)[..., : self.reach]
+        gates = F.conv2d(padded, kernel, self.convolution.bias)
         if self.film is not None and embedding is not None:
             gates = gates + self.film(embedding)[:, :, None, None]
         value, gate = gates.chunk(2, 1)
@@ -220,8 +222,7 @@ class CausalLayer(nn.Module):
 
     def at(self, cache: Tensor, row: int, column: int, embedding: Tensor | None = None) -> Tensor:
         """The layer's response at one position, ``(n, width, 1, 1)``, from the window of its cache that ends there."""
-        height, width = self.convolution.kernel_size
-        patch = cache[:, :, row : row + height, column : column + width]
+        patch = cache[:, :, row : row + self.convolution.kernel_size[0], column : column + self.reach]
         here = patch[:, :, -1:, self.padding[0] : self.padding[0] + 1]
         return self.respond(patch, here, embedding)
 
