@@ -14,7 +14,7 @@ from PIL import Image
 from torch.distributions import MixtureSameFamily
 
 from genzoo import grid
-from genzoo.data import Data, DataSet, biscuits, gaussians, ising, landmass, load
+from genzoo.data import Data, DataSet, Split, biscuits, gaussians, ising, landmass, load
 from genzoo.data.loading import DOWNLOADED, MADE_HERE
 from genzoo.data.names import NAMES
 from genzoo.errors import InputError, nearest
@@ -109,6 +109,15 @@ def test_batches_are_events_and_conditions(name):
     assert (c is None) == (dataset.condition == 0) and (c is None or len(c) == 32)
     for loader, split in ((data.val_dataloader(), dataset.validation), (data.test_dataloader(), dataset.test)):
         assert torch.equal(torch.cat([x for x, _ in loader]), split.x)
+
+
+def test_some_events_are_drawn_from_all_of_a_sorted_file_and_keep_their_conditions():
+    c = torch.arange(4).repeat_interleave(100)
+    split = Split(c.float()[:, None], c)
+    some = split.some(40)
+    assert len(some) == 40 and some.c is not None and set(some.c.tolist()) == {0, 1, 2, 3}
+    assert torch.equal(some.x[:, 0], some.c.float()) and torch.equal(some.x, split.some(40).x)
+    assert split.some(400) is split
 
 
 def test_digits_are_split_by_index():

@@ -284,7 +284,7 @@ def test_the_map_shows_the_plane_of_greatest_variance():
     data, model = described(), Turned((4,))
     places, known = latent_map(model, data, n=300)
     assert places.shape == (300, 2) and known.shape == (300, 2)
-    x = data.test.x[:300]
+    x = data.test.some(300).x
     assert places.var() * 2 == pytest.approx(
         x.var(0, correction=0).sum().item(), rel=1e-3
     )  # the data is a plane and 1 % noise

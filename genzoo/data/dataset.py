@@ -33,6 +33,13 @@ class Split(Dataset):
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor | None]:
         return self[torch.as_tensor(indices, device=self.x.device)]
 
+    def some(self, most: int) -> "Split":
+        """At most ``most`` events. Of more, a fixed draw: a file may hold one class after the other."""
+        if len(self) <= most:
+            return self
+        rows = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:most]
+        return type(self)(*self[rows.to(self.x.device)])
+
     def to(self, device) -> "Split":
         return type(self)(self.x.to(device), None if self.c is None else self.c.to(device))
 

@@ -49,7 +49,7 @@ def conditional(model: GenerativeModel, data: DataSet, each: int = 50, seed: int
 def judge(data: DataSet, most: int = 10_000) -> Judge:
     """A classifier of ``data`` that no generative model has a part in: a support vector machine on the pixels.
 
-    Its kernel is Gaussian, with scikit-learn's own width (one over the summed variance of the pixels). It is fitted on the first
+    Its kernel is Gaussian, with scikit-learn's own width (one over the summed variance of the pixels). It is fitted on at most
     ``most`` events of the training split and on nothing else.
 
     Raises:
@@ -59,7 +59,8 @@ def judge(data: DataSet, most: int = 10_000) -> Judge:
 
     if data.train.c is None or len(known_classes(data)) < 2:
         raise InputError(f"{data.name} has no classes that a judge could tell apart.")
-    machine = SVC(C=10.0).fit(data.train.x[:most].flatten(1).numpy(), data.train.c[:most].numpy())
+    train = data.train.some(most)
+    machine = SVC(C=10.0).fit(train.x.flatten(1).numpy(), train.c.numpy())  # type: ignore[union-attr]
 
     def labels(x: Tensor) -> np.ndarray:
         x = x.flatten(1).cpu()

@@ -116,8 +116,8 @@ def linear_probe(
         )
     read = {"features": model.features, "latent": model.encode, "pixels": lambda x: x}[source]
     train, validation, test = (
-        (flat(read, split.x[:most], model, seed), _known(split)[:most])
-        for split in (data.train, data.validation, data.test)
+        (flat(read, events.x, model, seed), _known(events))
+        for events in (split.some(most) for split in (data.train, data.validation, data.test))
     )
     width = {"width": train[0].shape[1]}
     if data.classes:
@@ -127,9 +127,9 @@ def linear_probe(
 
 
 def readable(data: DataSet, most: int) -> bool:
-    """Whether the first ``most`` training events differ in label or description: else there is nothing to read off them."""
-    c = data.train.c
-    return bool(data.condition) and c is not None and bool((c[:most] != c[:1]).any())
+    """Whether the training events that a probe gets differ in label or description: else there is nothing to read off them."""
+    c = data.train.some(most).c
+    return bool(data.condition) and c is not None and bool((c != c[:1]).any())
 
 
 def _classify(train: tuple, validation: tuple, test: tuple) -> averages.Average:
@@ -158,13 +158,14 @@ def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int
     Returns:
         ``{dimensions: [i, j], r2: {name: value}}``.
     """
-    z, c = flat(model.encode, data.train.x[:most], model, seed), _known(data.train)[:most]
+    train, test = data.train.some(most), data.test.some(most)
+    z, c = flat(model.encode, train.x, model, seed), _known(train)
     if c.ndim != 2 or z.shape[1] < 2:
         raise InputError(f"Pairs of dimensions need a latent of at least two and vectors that describe {data.name}.")
     i, j = max(combinations(range(z.shape[1]), 2), key=lambda pair: _explained(z[:, pair], c))
-    tested = flat(model.encode, data.test.x[:most], model, seed)[:, (i, j)]
+    tested = flat(model.encode, test.x, model, seed)[:, (i, j)]
     predicted = _ridge(z[:, (i, j)], c).predict(tested)
-    return {"dimensions": [i, j], "r2": _named(r_squared(predicted, _known(data.test)[:most]), data)}
+    return {"dimensions": [i, j], "r2": _named(r_squared(predicted, _known(test)), data)}
 
 
 def _explained(z: np.ndarray, c: np.ndarray) -> float:
@@ -240,7 +241,7 @@ def taller_tins(
         raise InputError(f"{type(model).__name__} has no latent in which a tin could be made taller.")
     pixel = biscuits.describe(torch.tensor([0, 1]), torch.tensor([0, 0])).diff(dim=0)[0]  # of height, as a description
     x = data.test.x[data.test.c[:, 0] + max(pixels) * pixel[0] <= 1 + 1e-6][:n]
-    train = Split(data.train.x[:PROBED], data.train.c[:PROBED])  # type: ignore[index]
+    train = data.train.some(PROBED)
     step = latent_step(flat(model.encode, train.x, model, seed), _known(train), pixel.numpy())
     z = through(model.encode, x, model, seed)
     along = torch.as_tensor(step).to(z).view(1, *z.shape[1:])
@@ -257,11 +258,12 @@ def latent_map(model: GenerativeModel, data: DataSet, n: int = 1000, seed: int =
         places ``(n, 2)``, the second coordinate 0 where there is one direction only, and labels ``(n,)`` or descriptions
         ``(n, k)``.
     """
-    z = flat(model.encode, data.test.x[:n], model, seed)
+    test = data.test.some(n)
+    z = flat(model.encode, test.x, model, seed)
     z = z - z.mean(0)
     axes = np.linalg.svd(z, full_matrices=False)[2][:2]
     places = z @ axes.T
-    return np.pad(places, ((0, 0), (0, 2 - places.shape[1]))), _known(data.test)[:n]
+    return np.pad(places, ((0, 0), (0, 2 - places.shape[1]))), _known(test)
 
 
 # --------------------------------------------------------------------------------------------------------- what is shared
