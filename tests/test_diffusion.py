@@ -90,6 +90,15 @@ def test_stratified_puts_one_number_in_each_cell(n):
     assert torch.equal((u.sort().values * n).floor(), torch.arange(n).double())
 
 
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_at_the_clean_end_no_level_is_left_to_guess(levels):
+    """Else the bound would pay for it, however good the network."""
+    model = Diffusion((4, 4), levels=levels, **TINY)
+    x = grid.to_grid(torch.randint(levels, (500, 4, 4)), levels)
+    bits = grid.bits_per_dim(-model.reconstruction_loss(x), 16, levels)
+    assert 0 <= bits.mean() < 0.01
+
+
 def test_prior_loss_is_the_divergence_from_the_standard_normal():
     model, x = Diffusion((1, 2, 3), snr=(-1.5, 9.0), **TINY).double(), torch.randn(4, 1, 2, 3).double()
     low = torch.full((4,), -1.5).double()

@@ -51,7 +51,7 @@ class Diffusion(GenerativeModel):
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
         width, depth, dropout: of the denoising `genzoo.nets.Field`.
-        snr: log-SNR at the ends of the process, (least, most) signal.
+        snr: log-SNR at the ends of the process, (least, most) signal; None takes `ends`.
         schedule: "uniform" trains on the bound itself (log-SNR uniform, likelihood weighting); "cosine" on the mean squared
             error of v under the cosine schedule, which favours what the eye sees.
         prediction: "v" for v-prediction, or "levels" for a distribution over the levels of each feature (discrete data only).
@@ -68,13 +68,14 @@ class Diffusion(GenerativeModel):
     latent = Latent.EXACT
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3, width: int = 64,
-                 depth: int = 1, dropout: float = 0.0, snr: tuple[float, float] = (-5.0, 9.0), schedule: str = "uniform",
+                 depth: int = 1, dropout: float = 0.0, snr: tuple[float, float] | None = None, schedule: str = "uniform",
                  prediction: str = "v", fourier: int = 5, members: int = 1, solver: str = "second-order",
                  steps: int = 50, patch: int = 1, spread: float = 1.0):  # fmt: skip
         super().__init__(event_shape, condition, levels, lr)
         require(1, width=width, members=members, steps=steps)
         require(0, depth=depth, fourier=fourier)
         require(1e-6, spread=spread)
+        snr = ends(levels) if snr is None else snr
         if len(snr) != 2 or not snr[0] < snr[1]:
             raise ValueError(f"snr must be the least and the most log-SNR, in this order, got {snr}.")
         if solver not in SOLVERS:
@@ -85,7 +86,7 @@ class Diffusion(GenerativeModel):
             raise ValueError(
                 f"Unknown prediction {prediction!r}: expected v, or levels where the data has levels ({levels=})."
             )
-        self.width, self.depth, self.dropout, self.snr = width, depth, dropout, tuple(snr)
+        self.width, self.depth, self.dropout, self.snr = width, depth, dropout, (snr[0], snr[1])
         self.schedule, self.prediction, self.fourier, self.members = schedule, prediction, fourier, members
         self.solver, self.steps, self.patch, self.spread = solver, steps, patch, spread
         self.latent_shape = self.event_shape
@@ -239,6 +240,15 @@ class Diffusion(GenerativeModel):
 
 
 # ------------------------------------------------------------------------------------------------------- noise and solvers
+
+
+def ends(levels: int) -> tuple[float, float]:
+    """The log-SNR where an event of unit scale has drowned, and where the noise is about a tenth of a level (real values: 9).
+
+    With coarser noise at the clean end the last step must guess the level: of 256 levels it would pay 2.5 bits for each feature
+    at 9, whatever the network knows.
+    """
+    return -5.0, float(round(-2 * math.log(grid.bin_width(levels) / 10))) if levels else 9.0
 
 
 def alpha(snr: Tensor, like: Tensor) -> Tensor:
