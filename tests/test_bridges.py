@@ -100,7 +100,7 @@ def divergences(model: Diffusion, x: float, layers: int) -> float:
     nodes, weights = quadrature()
     event = torch.full((len(nodes), 1), x, dtype=torch.float64)
     total = 0.0
-    times = torch.linspace(*model.snr, layers + 1, dtype=torch.float64)
+    times = torch.linspace(*model.ends, layers + 1, dtype=torch.float64)
     for noisy, clean in zip(times[:-1].expand(len(nodes), -1).T, times[1:].expand(len(nodes), -1).T, strict=True):
         z = alpha(noisy, event) * event + sigma(noisy, event) * nodes[:, None]
         guess = model.denoiser()(z, noisy)
@@ -112,7 +112,7 @@ def divergences(model: Diffusion, x: float, layers: int) -> float:
 def diffusion_term(model: Diffusion, x: float, points: int = 100) -> float:
     """The integral over noise levels in the continuous bound, by the midpoint rule and quadrature over the noise."""
     nodes, weights = quadrature()
-    low, high = model.snr
+    low, high = model.ends
     event = torch.full((len(nodes), 1), x, dtype=torch.float64)
     total = 0.0
     for snr in (low + (high - low) * (torch.arange(points, dtype=torch.float64) + 0.5) / points).tolist():
@@ -137,7 +137,7 @@ def test_the_diffusion_bound_is_the_elbo_of_a_hierarchical_vae_of_many_layers():
 def test_the_terms_that_the_bound_adds_are_those_of_the_vae():
     """At the noisy end KL(q(z | x) || N(0, I)); at the clean end the decoder's -log p(x | z), in the mean over z."""
     model, x = rough_diffusion(), torch.randn(6, 1, dtype=torch.float64)
-    low, high = (torch.full((6,), end, dtype=torch.float64) for end in model.snr)
+    low, high = (torch.full((6,), end, dtype=torch.float64) for end in model.ends)
     top = kl_divergence(Normal(alpha(low, x) * x, sigma(low, x)), Normal(torch.zeros_like(x), 1.0)).sum(1)
     close(model.prior_loss(x), top, 1e-6)
     decoder = Normal(0.0, sigma(high, x) / alpha(high, x))

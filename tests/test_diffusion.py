@@ -75,7 +75,7 @@ def test_stratified_draws_of_time_spread_the_bound_less():
     def spread(draw) -> float:
         return torch.stack([draw() for _ in range(100)]).std().item()
 
-    low, high = model.snr
+    low, high = model.ends
 
     def unstratified() -> torch.Tensor:
         snr = low + (high - low) * torch.rand(len(x)).double()

@@ -142,7 +142,7 @@ def test_ddim_with_all_noise_fresh_is_ancestral_sampling():
     model = a_whole().decoder.double()
     z, times, c = (
         torch.randn(2, 3, 32, 32).double(),
-        torch.linspace(*model.snr, 6).double(),
+        torch.linspace(*model.ends, 6).double(),
         torch.randn(2, DIMS).double(),
     )
     found = []

@@ -70,7 +70,7 @@ def path(model: Diffusion | FlowMatching) -> Path:
     """The path of a diffusion, in log-SNR and from the event at its cleanest; or that of a stream, in t from 1 to 0."""
     if isinstance(model, FlowMatching):
         return Path(1.0, 0.0, 1.0)
-    low, high = model.snr
+    low, high = model.ends
     return Path(high, low, alpha(torch.tensor([high], dtype=torch.float64), torch.ones(1, dtype=torch.float64)).item())
 
 

@@ -75,8 +75,7 @@ class Diffusion(GenerativeModel):
         require(1, width=width, members=members, steps=steps)
         require(0, depth=depth, fourier=fourier)
         require(1e-6, spread=spread)
-        snr = ends(levels) if snr is None else snr
-        if len(snr) != 2 or not snr[0] < snr[1]:
+        if snr is not None and (len(snr) != 2 or not snr[0] < snr[1]):
             raise ValueError(f"snr must be the least and the most log-SNR, in this order, got {snr}.")
         if solver not in SOLVERS:
             raise ValueError(f"Unknown solver {solver!r}: expected one of {', '.join(SOLVERS)}.")
@@ -86,7 +85,9 @@ class Diffusion(GenerativeModel):
             raise ValueError(
                 f"Unknown prediction {prediction!r}: expected v, or levels where the data has levels ({levels=})."
             )
-        self.width, self.depth, self.dropout, self.snr = width, depth, dropout, (snr[0], snr[1])
+        self.width, self.depth, self.dropout = width, depth, dropout
+        self.snr = None if snr is None else (snr[0], snr[1])
+        self.ends = self.snr or ends(levels)
         self.schedule, self.prediction, self.fourier, self.members = schedule, prediction, fourier, members
         self.solver, self.steps, self.patch, self.spread = solver, steps, patch, spread
         self.latent_shape = self.event_shape
@@ -157,7 +158,7 @@ class Diffusion(GenerativeModel):
         if self.schedule == "uniform":
             return super().loss(x, c)
         t = stratified(len(x), x).clamp(1e-4, 1 - 1e-4)
-        snr = (-2 * torch.log(torch.tan(math.pi / 2 * t))).clamp(*self.snr)
+        snr = (-2 * torch.log(torch.tan(math.pi / 2 * t))).clamp(*self.ends)
         return self.squared_error(x, snr, c)
 
     def squared_error(self, x: Tensor, snr: Tensor, c: Tensor | None) -> Tensor:
@@ -168,7 +169,7 @@ class Diffusion(GenerativeModel):
 
     def diffusion_loss(self, x: Tensor, c: Tensor | None) -> Tensor:
         """1/2 (lambda_max - lambda_min) E_lambda ||epsilon - epsilon_hat||^2 (VDM eq. 17), and ||.||_eps = alpha ||.||_v."""
-        low, high = self.snr
+        low, high = self.ends
         snr = low + (high - low) * stratified(len(x), x)
         return 0.5 * (high - low) * torch.sigmoid(snr) * self.squared_error(x, snr, c)
 
@@ -178,13 +179,13 @@ class Diffusion(GenerativeModel):
 
     def prior_loss(self, x: Tensor) -> Tensor:
         """KL of the noisiest z given x from N(0, I), in closed form (VDM eq. 13)."""
-        low = torch.full((len(x),), self.snr[0], device=x.device)
+        low = torch.full((len(x),), self.ends[0], device=x.device)
         mean, std = alpha(low, x) * x, sigma(low, x)
         return 0.5 * (mean.square() + std.square() - 1 - 2 * std.log()).flatten(1).sum(1)
 
     def reconstruction_loss(self, x: Tensor) -> Tensor:
         """E[-log p(x | z)] at the cleanest z; discrete data: Bayes' rule over the levels of each feature (VDM eq. 31)."""
-        high = torch.full((len(x),), self.snr[1], device=x.device)
+        high = torch.full((len(x),), self.ends[1], device=x.device)
         a, s = alpha(high, x), sigma(high, x)
         noise = torch.randn_like(x)
         if not self.levels:
@@ -210,13 +211,13 @@ class Diffusion(GenerativeModel):
         return self.steps + 1
 
     def solve(self, z: Tensor, c: Tensor | None, guidance: float, solver: str | None, steps: int | None) -> Tensor:
-        times = torch.linspace(self.snr[0], self.snr[1], (steps or self.steps) + 1, device=z.device)
+        times = torch.linspace(self.ends[0], self.ends[1], (steps or self.steps) + 1, device=z.device)
         return self.on_grid(SOLVERS[solver or self.solver](self.denoiser(c, guidance), z, times))
 
     @torch.no_grad()
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """The noise ``(n, *event_shape)`` that the deterministic DDIM path leads from to ``x`` (run backwards in time)."""
-        times = torch.linspace(self.snr[1], self.snr[0], 2 * self.steps + 1, device=x.device)
+        times = torch.linspace(self.ends[1], self.ends[0], 2 * self.steps + 1, device=x.device)
         return ddim(self.denoiser(c), x * alpha(times[:1], x), times, last=False)
 
     @torch.no_grad()

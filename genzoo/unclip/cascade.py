@@ -115,7 +115,7 @@ class UnCLIP(GenerativeModel):
     @torch.no_grad()
     def put_together(self, z: Tensor, noise: Tensor, eta: float = 0.0, guidance: float = 1.0) -> Tensor:
         """Images ``(n, *event_shape)`` from embeddings and noise by DDIM; the inverse of `take_apart` for ``eta`` = 0."""
-        least, most = self.decoder.snr
+        least, most = self.decoder.ends
         times = torch.linspace(least, most, 2 * self.decoder.steps + 1, device=noise.device)
         return ddim(self.decoder.denoiser(z, guidance), noise, times, eta=eta)
 
