@@ -1,6 +1,7 @@
 """Likelihoods of single features, as `torch.distributions`: what autoregressive models and VAE decoders end in."""
 
 import math
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -168,18 +169,19 @@ def parameters_of(components: int, levels: int, ordered: bool = True) -> int:
     return (3 if levels else 4) * components
 
 
-def tiles(components: int) -> Tensor:
-    """Raw numbers ``(4 K,)`` of boxes side by side, each over one K-th of the mass of N(0, 1): where a mixture of many starts.
-
-    Boxes that lie where data may be need only more weight or less; those that must travel get in one another's way.
-    """
+@cache
+def tiles(components: int) -> tuple[Tensor, Tensor]:
+    """Centres and widths ``(K,)`` of boxes side by side, each over one K-th of the mass of N(0, 1): where K components start."""
     edges = Normal(0.0, 1.0).icdf(torch.linspace(0, 1, components + 1)).clamp(-3.5, 3.5)
-    width = edges.diff().log()
-    return torch.cat([torch.zeros(components), (edges[1:] + edges[:-1]) / 2, width + 2 - math.log(8), width + 2])
+    return (edges[1:] + edges[:-1]) / 2, edges.diff()
 
 
 def feature_mixture(raw: Tensor, levels: int, ordered: bool = True) -> Distribution:
     """The distribution of single features whose raw parameters a network gives.
+
+    Of real values, a component is told by how it differs from one of the `tiles`: a shift in units of the tile's width, a factor
+    of its own width, and one of the softness of its edges. Boxes that lie where data may be need only more weight or less, and
+    with many of them a step of the optimiser that moved each by some absolute length would throw it past its neighbours.
 
     Args:
         raw: ``(..., P K)``: logits, means, log-scales, and for real-valued data log-widths, of K components.
@@ -194,8 +196,10 @@ def feature_mixture(raw: Tensor, levels: int, ordered: bool = True) -> Distribut
     if levels:
         logits, loc, log_scale = raw.chunk(3, -1)
         return DiscretisedLogisticMixture(logits, loc, (log_scale - 2).clamp(-7, 3), levels)
-    logits, loc, log_scale, log_width = raw.chunk(4, -1)
-    return SmoothedBoxMixture(logits, loc, (log_scale - 2).clamp(-7, 3), (log_width - 2).clamp(-7, 3))
+    logits, shift, softer, wider = raw.chunk(4, -1)
+    centre, width = (tile.to(raw) for tile in tiles(logits.shape[-1]))
+    log_scale, log_width = (width / 8).log() + softer, width.log() + wider
+    return SmoothedBoxMixture(logits, centre + width * shift, log_scale.clamp(-7, 3), log_width.clamp(-7, 3))
 
 
 class Rounded(Distribution):

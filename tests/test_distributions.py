@@ -1,6 +1,7 @@
 """Likelihoods of single features: masses sum, densities integrate to one, samples follow them."""
 
 import math
+from typing import cast
 
 import pytest
 import torch
@@ -15,7 +16,6 @@ from genzoo.distributions import (
     SmoothedBoxMixture,
     feature_mixture,
     parameters_of,
-    tiles,
 )
 
 
@@ -120,7 +120,16 @@ def test_the_discretised_mixture_samples_what_it_says():
     assert ((seen - expected).abs() < 5 * (expected * (1 - expected) / n).sqrt()).all()
 
 
-def test_tiles_of_many_boxes_are_close_to_a_standard_normal():
+def test_a_mixture_starts_as_tiles_close_to_a_standard_normal():
     x = torch.linspace(-2, 2, 41)
-    mixture = feature_mixture(tiles(64).expand(41, -1), levels=0)
+    mixture = feature_mixture(torch.zeros(41, parameters_of(64, 0)), levels=0)
     assert (mixture.log_prob(x) - torch.distributions.Normal(0.0, 1.0).log_prob(x)).abs().max() < 0.2
+
+
+def test_a_shift_of_one_moves_each_component_by_the_width_of_its_tile():
+    """However many there are: what the network says of a component means the same of a narrow one as of a wide one."""
+    for components in (1, 16, 128):
+        shift = torch.zeros(parameters_of(components, 0)).view(4, -1)
+        shift[1] = 1
+        start, moved = (cast(SmoothedBoxMixture, feature_mixture(raw.flatten(), 0)) for raw in (0 * shift, shift))
+        torch.testing.assert_close(moved.loc - start.loc, start.log_width.exp())

@@ -18,7 +18,7 @@ from genzoo.data.dataset import DataSet, Split
 MAP_AREA = 4 * math.pi  # 2π of longitude times 2 of sine of latitude: also the area of the unit sphere
 
 
-def landmass(train: int = 50_000, validation: int = 5_000, test: int = 10_000, seed: int = 0) -> DataSet:
+def landmass(train: int = 200_000, validation: int = 5_000, test: int = 10_000, seed: int = 0) -> DataSet:
     """Points uniform over land: events (2,), real-valued; the true log-density (nats) comes with them."""
     points = _darts(train + validation + test, torch.Generator().manual_seed(seed))
     parts = points.split((train, validation, test))

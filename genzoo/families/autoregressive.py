@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
 
 from genzoo import grid
-from genzoo.distributions import feature_mixture, guided_choice, parameters_of, tiles
+from genzoo.distributions import feature_mixture, guided_choice, parameters_of
 from genzoo.model import GenerativeModel, Likelihood, require
 from genzoo.nets import SMALLEST, Condition, is_image, waves
 
@@ -76,9 +76,6 @@ class Autoregressive(GenerativeModel):
         self.layers = nn.ModuleList(CausalLayer(width, width, window, dropout) for _ in range(depth))
         self.head = nn.Conv2d(width, parameters_of(components, levels, ordered), 1)
         nn.init.normal_(self.position, std=0.1)
-        if not levels:
-            with torch.no_grad():
-                self.head.bias.copy_(tiles(components))  # type: ignore[union-attr]
 
     # ---------------------------------------------------------------------------------------------------- likelihood
 
