@@ -171,22 +171,21 @@ def parameters_of(components: int, levels: int, ordered: bool = True) -> int:
 
 @cache
 def tiles(components: int) -> tuple[Tensor, Tensor]:
-    """Centres and widths ``(K,)`` of boxes side by side, each over one K-th of the mass of N(0, 1): where K components start."""
+    """Centres and widths ``(K,)`` of boxes side by side, each over one K-th of the mass of N(0, 1)."""
     edges = Normal(0.0, 1.0).icdf(torch.linspace(0, 1, components + 1)).clamp(-3.5, 3.5)
     return (edges[1:] + edges[:-1]) / 2, edges.diff()
 
 
-def feature_mixture(raw: Tensor, levels: int, ordered: bool = True) -> Distribution:
+def feature_mixture(raw: Tensor, levels: int, ordered: bool = True, tiled: bool = False) -> Distribution:
     """The distribution of single features whose raw parameters a network gives.
-
-    Of real values, a component is told by how it differs from one of the `tiles`: a shift in units of the tile's width, a factor
-    of its own width, and one of the softness of its edges. Boxes that lie where data may be need only more weight or less, and
-    with many of them a step of the optimiser that moved each by some absolute length would throw it past its neighbours.
 
     Args:
         raw: ``(..., P K)``: logits, means, log-scales, and for real-valued data log-widths, of K components.
         levels: grey levels of the data; 0 for real-valued data, modelled by a mixture of K smoothed boxes.
         ordered: whether levels have an order; if not, raw numbers are the logits of a categorical over them.
+        tiled: whether raw numbers tell how each smoothed box differs from one of the `tiles`: its shift in units of the tile's
+            width, and factors of width and softness. For mixtures of many: boxes that lie where data may be need only more
+            weight or less, and a step of the optimiser that moved each by an absolute length would throw it past its neighbours.
 
     Returns:
         a distribution with batch shape ``(...)``.
@@ -196,10 +195,13 @@ def feature_mixture(raw: Tensor, levels: int, ordered: bool = True) -> Distribut
     if levels:
         logits, loc, log_scale = raw.chunk(3, -1)
         return DiscretisedLogisticMixture(logits, loc, (log_scale - 2).clamp(-7, 3), levels)
-    logits, shift, softer, wider = raw.chunk(4, -1)
-    centre, width = (tile.to(raw) for tile in tiles(logits.shape[-1]))
-    log_scale, log_width = (width / 8).log() + softer, width.log() + wider
-    return SmoothedBoxMixture(logits, centre + width * shift, log_scale.clamp(-7, 3), log_width.clamp(-7, 3))
+    logits, loc, log_scale, log_width = raw.chunk(4, -1)
+    if tiled:
+        centre, width = (tile.to(raw) for tile in tiles(logits.shape[-1]))
+        loc, log_scale, log_width = centre + width * loc, (width / 8).log() + log_scale, width.log() + log_width
+    else:
+        log_scale, log_width = log_scale - 2, log_width - 2
+    return SmoothedBoxMixture(logits, loc, log_scale.clamp(-7, 3), log_width.clamp(-7, 3))
 
 
 class Rounded(Distribution):

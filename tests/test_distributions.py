@@ -101,11 +101,12 @@ def test_the_discretised_mixture_sums_to_one(components, levels):
 @given(
     st.lists(st.tuples(finite, *[st.floats(-30, 30)] * 3), min_size=1, max_size=4),
     st.sampled_from([0, 2, 17, 256]),
+    st.booleans(),
 )
-def test_raw_parameters_of_any_size_give_finite_gradients(raw, levels):
+def test_raw_parameters_of_any_size_give_finite_gradients(raw, levels, tiled):
     raw = torch.tensor(raw).T[: parameters_of(1, levels)].flatten().requires_grad_()
     values = grid.to_grid(torch.arange(levels), levels) if levels else torch.linspace(-1, 1, 5)
-    log_prob = feature_mixture(raw.expand(len(values), -1), levels).log_prob(values)
+    log_prob = feature_mixture(raw.expand(len(values), -1), levels, tiled=tiled).log_prob(values)
     assert log_prob.isfinite().all()
     (gradient,) = torch.autograd.grad(log_prob.sum(), raw)
     assert gradient.isfinite().all()
@@ -122,7 +123,7 @@ def test_the_discretised_mixture_samples_what_it_says():
 
 def test_a_mixture_starts_as_tiles_close_to_a_standard_normal():
     x = torch.linspace(-2, 2, 41)
-    mixture = feature_mixture(torch.zeros(41, parameters_of(64, 0)), levels=0)
+    mixture = feature_mixture(torch.zeros(41, parameters_of(64, 0)), levels=0, tiled=True)
     assert (mixture.log_prob(x) - torch.distributions.Normal(0.0, 1.0).log_prob(x)).abs().max() < 0.2
 
 
@@ -131,5 +132,7 @@ def test_a_shift_of_one_moves_each_component_by_the_width_of_its_tile():
     for components in (1, 16, 128):
         shift = torch.zeros(parameters_of(components, 0)).view(4, -1)
         shift[1] = 1
-        start, moved = (cast(SmoothedBoxMixture, feature_mixture(raw.flatten(), 0)) for raw in (0 * shift, shift))
+        start, moved = (
+            cast(SmoothedBoxMixture, feature_mixture(raw.flatten(), 0, tiled=True)) for raw in (0 * shift, shift)
+        )
         torch.testing.assert_close(moved.loc - start.loc, start.log_width.exp())

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from genzoo import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Energy, Flow, Latent
 from genzoo.data import DataSet, Split, biscuits
-from genzoo.distributions import feature_mixture
 from genzoo.errors import InputError
 from genzoo.evaluation import representation
 from genzoo.evaluation.knowledge_tables import representation_table
@@ -146,7 +145,7 @@ def test_autoregressive_features_are_those_the_conditionals_are_made_of():
     x = torch.randn(3, 1, 4, 4)
     r = torch.zeros(3, dtype=torch.long)
     h = model.features(x).view(3, 8, 4, 4)
-    expected = feature_mixture(model.head(h).flatten(2).mT, 0).log_prob(x.flatten(1))
+    expected = model.law(model.head(h).flatten(2).mT).log_prob(x.flatten(1))
     torch.testing.assert_close(model.conditionals(x.flatten(1), None, r).log_prob(x.flatten(1)), expected)
 
 

@@ -95,8 +95,11 @@ class Autoregressive(GenerativeModel):
 
     def conditionals(self, features: Tensor, c: Tensor | None, r: Tensor):
         """All D conditionals in one pass: features ``(n, D)`` in reading order to a distribution of batch shape (n, D)."""
-        raw = self.head(self.hidden(features, self.embedding(c, r))).flatten(2).mT
-        return feature_mixture(raw, self.levels, self.ordered)
+        return self.law(self.head(self.hidden(features, self.embedding(c, r))).flatten(2).mT)
+
+    def law(self, raw: Tensor) -> Distribution:
+        """Conditionals whose raw parameters ``(..., P K)`` the head gave: of real values, they start as broad as the data."""
+        return feature_mixture(raw, self.levels, self.ordered, tiled=True)
 
     def hidden(self, features: Tensor, embedding: Tensor) -> Tensor:
         """What the head reads at each position, ``(n, width, *grid)``: a summary of the features ``(n, D)`` before it."""
@@ -130,7 +133,7 @@ class Autoregressive(GenerativeModel):
         features = self.position.new_zeros(n, self.dims)
         for i in range(self.dims):
             raw = step(i, features.repeat(len(ways), 1), caches, embedding).chunk(len(ways))
-            laws = [feature_mixture(each, self.levels, self.ordered) for each in raw]
+            laws = [self.law(each) for each in raw]
             features[:, i] = laws[0].sample() if guidance == 1.0 else self.guided(laws[0], laws[1], guidance)
         return torch.empty_like(features).scatter_(1, self.order[r], features).view(n, *self.event_shape)
 
