@@ -11,9 +11,10 @@ from rich.padding import Padding
 from rich.progress import Progress
 
 from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, known_model
-from genzoo.cli.screen import bars, print_table
+from genzoo.cli.screen import bar, bars, print_table
 from genzoo.errors import InputError
 from genzoo.pool import Outcome, cores, run_all
+from genzoo.progress import Report
 from genzoo.recipes import check_budget
 
 if TYPE_CHECKING:
@@ -48,10 +49,14 @@ def compare(arguments: Sequence[str]) -> int:
         screen.print(f"The scorecard also holds what {out} has from before: {', '.join(p.name for p in more)}.")
         _appraise(more, out, data, screen)
     if finished := sorted(finished + more, key=_place):
-        with screen.status("Timing samples, one model after another"):
-            rows = [runs.time_samples(out / plan.name) for plan in finished]
-        with screen.status("Making tables, pictures and report"):
-            everything, pictures = _write(rows, finished, out, data, failures, _command(arguments))
+        rows = []
+        with bar(screen, "Timing samples") as report:
+            for i, plan in enumerate(finished):
+                report(i, len(finished), plan.name)
+                rows.append(runs.time_samples(out / plan.name))
+            report(len(finished), len(finished), "")
+        with bar(screen, "Pictures") as report:
+            everything, pictures = _write(rows, finished, out, data, failures, _command(arguments), report)
         _print(everything, pictures, out, screen)
     for name, sentence in failures.items():
         screen.print(f"[bold red]{name} failed:[/] {escape(sentence)}")
@@ -142,7 +147,13 @@ class Bars:
 
 
 def _write(
-    rows: list[dict], plans: Sequence["Plan"], out: Path, data: Any, failures: dict[str, str], command: str
+    rows: list[dict],
+    plans: Sequence["Plan"],
+    out: Path,
+    data: Any,
+    failures: dict[str, str],
+    command: str,
+    report: Report,
 ) -> tuple[list[dict], list[str]]:
     """scorecard.json, baselines.json, report.html and the gallery; returns all rows and the names of the pictures."""
     from genzoo.evaluation import scorecard
@@ -155,7 +166,7 @@ def _write(
     folders: dict[str, Path] = {}
     for plan in plans:
         folders.setdefault(plan.family, out / plan.name)  # of each family its first seed
-    plates = gallery(out, Show(folders, rows, data, plans[0].budget))
+    plates = gallery(out, Show(folders, rows, data, plans[0].budget), report)
     write_report(
         out / "report.html",
         rows + baselines,

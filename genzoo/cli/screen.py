@@ -1,6 +1,6 @@
 """What several verbs show: bars while they work, and tables when they are done."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,8 @@ from rich.measure import Measurement
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
+
+from genzoo.progress import Report
 
 if TYPE_CHECKING:
     from genzoo.evaluation.tables import Table
@@ -30,7 +32,7 @@ def bars(screen: Console) -> Progress:
 
 
 @contextmanager
-def bar(screen: Console, name: str) -> Iterator[Callable[[int, int, str], None]]:
+def bar(screen: Console, name: str) -> Iterator[Report]:
     """One bar, as a function that is told of progress: (done, of how much, a few words). Before that it is not shown."""
     with bars(screen) as progress:
         task = progress.add_task(name, total=None, text="", visible=False)

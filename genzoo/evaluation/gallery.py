@@ -20,6 +20,7 @@ from genzoo.evaluation.drawing import draw
 from genzoo.evaluation.quality_table import OTHERS
 from genzoo.evaluation.scorecard import BASELINE_SAMPLES, Row, spoken
 from genzoo.model import GenerativeModel, Latent
+from genzoo.progress import Report
 from genzoo.store import load
 
 COLUMNS = 20  # small images in a row
@@ -64,12 +65,19 @@ class Show:
         return {family: model for family, model in self.models.items() if model.latent != Latent.NONE}
 
 
-def gallery(out: Path, show: Show) -> list[Plate]:
-    """Draw every picture of `PICTURES` that means something for these runs into ``out``, and say what they are."""
+def gallery(out: Path, show: Show, report: Report | None = None) -> list[Plate]:
+    """Draw every picture of `PICTURES` that means something for these runs into ``out``, and say what they are.
+
+    ``report`` is told which one is being drawn.
+    """
     drawn = []
-    for name, title, about, painted in PICTURES:
+    for i, (name, title, about, painted) in enumerate(PICTURES):
+        if report:
+            report(i, len(PICTURES), title)
         if painted(out / name, show):
             drawn.append(Plate(out / name, title, about))
+    if report:
+        report(len(PICTURES), len(PICTURES), "")
     return drawn
 
 
