@@ -45,7 +45,7 @@ class Autoregressive(GenerativeModel):
         width: hidden channels.
         depth: gated causal convolutions after the first one.
         kernel: side of the causal window on images (odd); on vectors each layer sees up to 64 features back.
-        components: mixture components of each conditional.
+        components: mixture components of each conditional; of real values, smoothed boxes that start side by side.
         ordered: whether levels have an order, as grey levels do. Words have none: then conditionals are categorical, without
             mixture components.
         frequencies: of the sines and cosines of values that the network sees beside them, in radians per unit.
