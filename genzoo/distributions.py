@@ -1,7 +1,6 @@
 """Likelihoods of single features, as `torch.distributions`: what autoregressive models and VAE decoders end in."""
 
 import math
-from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -169,7 +168,6 @@ def parameters_of(components: int, levels: int, ordered: bool = True) -> int:
     return (3 if levels else 4) * components
 
 
-@cache
 def tiles(components: int) -> tuple[Tensor, Tensor]:
     """Centres and widths ``(K,)`` of boxes side by side, each over one K-th of the mass of N(0, 1)."""
     edges = Normal(0.0, 1.0).icdf(torch.linspace(0, 1, components + 1)).clamp(-3.5, 3.5)

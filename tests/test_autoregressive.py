@@ -192,3 +192,12 @@ def test_guidance_works_in_every_order_and_zero_ignores_the_condition(levels):
     pushed = model.sample(50, asked[:50], guidance=2.0)
     torch.manual_seed(1)
     torch.testing.assert_close(model.sample(50, asked[:50], guidance=2.0, cached=False), pushed)
+
+
+def test_a_model_that_was_asked_in_inference_mode_still_learns():
+    """Nothing made there may be kept: autograd refuses such tensors."""
+    model, x = Autoregressive((2,), width=8, depth=1, components=7), torch.randn(4, 2)
+    with torch.inference_mode():
+        model.log_prob(x)
+    model.loss(x).mean().backward()
+    assert model.head.weight.grad is not None

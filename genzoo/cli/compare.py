@@ -55,7 +55,7 @@ def compare(arguments: Sequence[str]) -> int:
                 report(i, len(finished), plan.name)
                 rows.append(runs.time_samples(out / plan.name))
             report(len(finished), len(finished), "")
-        with bar(screen, "Pictures") as report:
+        with bar(screen, "Tables, pictures") as report:
             everything, pictures = _write(rows, finished, out, data, failures, _command(arguments), report)
         _print(everything, pictures, out, screen)
     for name, sentence in failures.items():
@@ -160,6 +160,7 @@ def _write(
     from genzoo.evaluation.gallery import Show, gallery
     from genzoo.evaluation.report import write_report
 
+    report(0, 1, "Baselines")
     baselines = scorecard.baseline_rows(data, plans[0].budget)
     scorecard.write(rows, out / "scorecard.json")
     scorecard.write(baselines, out / "baselines.json")

@@ -93,12 +93,12 @@ class Autoregressive(GenerativeModel):
         features = x.flatten(1).gather(1, self.order[r])
         return self.conditionals(features, c, r).log_prob(features).sum(1)
 
-    def conditionals(self, features: Tensor, c: Tensor | None, r: Tensor):
+    def conditionals(self, features: Tensor, c: Tensor | None, r: Tensor) -> Distribution:
         """All D conditionals in one pass: features ``(n, D)`` in reading order to a distribution of batch shape (n, D)."""
         return self.law(self.head(self.hidden(features, self.embedding(c, r))).flatten(2).mT)
 
     def law(self, raw: Tensor) -> Distribution:
-        """Conditionals whose raw parameters ``(..., P K)`` the head gave: of real values, they start as broad as the data."""
+        """Conditionals whose raw parameters ``(..., P K)`` the head gave: of real values, boxes that start as tiles."""
         return feature_mixture(raw, self.levels, self.ordered, tiled=True)
 
     def hidden(self, features: Tensor, embedding: Tensor) -> Tensor:
