@@ -1,0 +1,247 @@
+r"""One measured number: a value with its error, an interval, or a dash with its reason.
+
+Every number that genzoo prints is a `Figure`. What it says depends on what is known:
+
+* **value ± stderr**: a mean over test events, with the standard error of that mean.
+* **low … high** (``value`` is None): the number is known to lie between two ends and no better, as the likelihood under an
+  annealed log Z. The standard error, where there is one, is that of the test events and comes on top.
+* **value [low–high]**: a value with an uneven error, such as a share near 100 %. The ends hold 95 %.
+* **—**: there is no number, and ``reason`` says why.
+
+**Several runs** become one figure by `combine`. Runs of different seeds share their test events, so two errors add up: that of
+the seeds, which shrinks with their number m, and that of a run, of test events and Monte Carlo draws, which does not:
+
+.. math::
+
+    (1.96 \, \mathrm{stderr})^2 = \Big(t_{m-1} \frac{s}{\sqrt m}\Big)^2 + \frac1m \sum_{i=1}^m (1.96 \, \mathrm{stderr}_i)^2 .
+
+s is the standard deviation over seeds. Of two or three numbers it is itself uncertain, and Student's t (12.7 for two seeds, 4.3
+for three) in place of 1.96 takes that into account. So 1.96 printed errors hold the truth in 95 % of cases, or a little more
+where seeds and events matter alike (``tests/test_figures.py`` counts them).
+
+References: Wilson 1927, *Probable inference, the law of succession, and statistical inference* (intervals of shares);
+Student 1908, *The probable error of a mean*.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+from torch import Tensor
+
+from genzoo.model import Likelihood
+
+Z95 = 1.96  # standard errors on either side that hold 95 % of a Gaussian
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured number and how sure it is.
+
+    Args:
+        value: the number; None where only an interval is known, or nothing.
+        stderr: standard error of the value over test events, Monte Carlo draws and, once combined, seeds.
+        low, high: ends of an interval, both or none. Beside a ``value`` they hold 95 %; without one the number is anywhere
+            between them.
+        kind: what a likelihood claims; None for a plain statistic.
+        n: events it was measured on.
+        reason: why there is no number.
+    """
+
+    value: float | None = None
+    stderr: float | None = None
+    low: float | None = None
+    high: float | None = None
+    kind: Likelihood | None = None
+    n: int | None = None
+    reason: str = ""
+
+    @classmethod
+    def dash(cls, reason: str, n: int | None = None) -> "Figure":
+        """No number, and why."""
+        return cls(kind=Likelihood.NONE, n=n, reason=reason)
+
+    @property
+    def is_interval(self) -> bool:
+        """Whether only two ends are known."""
+        return self.value is None and self.low is not None and self.high is not None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a number or an interval at all."""
+        return self.middle is not None
+
+    @property
+    def middle(self) -> float | None:
+        """The value, or the middle of the interval: where a chart puts its mark."""
+        if self.low is not None and self.high is not None and self.value is None:
+            return (self.low + self.high) / 2
+        return self.value
+
+    @property
+    def symbol(self) -> str:
+        """=, ≤, ≈ or —; empty for a plain statistic."""
+        return "" if self.kind is None else self.kind.symbol
+
+    def scaled(self, factor: float) -> "Figure":
+        """The same figure in another unit: everything times ``factor``, which is positive."""
+        scaled = {
+            name: None if (number := getattr(self, name)) is None else number * factor
+            for name in ("value", "stderr", "low", "high")
+        }
+        return replace(self, **scaled)
+
+    def text(self, digits: int = 3) -> str:
+        """The number as it is printed, with its symbol and without its error: ``= 1.729``, ``≈ 1.948 … 1.953``, ``—``."""
+        if self.kind == Likelihood.NONE:
+            return Likelihood.NONE.symbol
+        if self.is_interval:
+            number = f"{self.low:.{digits}f} … {self.high:.{digits}f}"
+        elif self.value is None or math.isinf(self.value):
+            number = "∞" if self.kind is not None else "—"
+        else:
+            number = f"{self.value:.{digits}f}"
+        return f"{self.symbol} {number}".strip()
+
+    def __str__(self) -> str:
+        if self.stderr is None or not self.is_known:
+            return self.text()
+        return f"{self.text()} ± {self.stderr:.3f}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, None where nothing is known: JSON has no infinity, so a ruled-out event leaves ``value`` null."""
+        entry: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("value", "stderr", "low", "high"):
+            entry[name] = _finite(entry[name])
+        entry["kind"] = None if self.kind is None else self.kind.name.lower()
+        always = {"value", "stderr"}
+        return {name: value for name, value in entry.items() if name in always or value not in (None, "")}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any] | None) -> "Figure":
+        """The figure that `to_json` wrote; nothing known where there is no entry."""
+        if entry is None:
+            return cls()
+        known = {field.name: entry[field.name] for field in fields(cls) if field.name in entry}
+        if known.get("kind") is not None:
+            known["kind"] = Likelihood[str(known["kind"]).upper()]
+        return cls(**known)
+
+
+# ----------------------------------------------------------------------------------------------- figures of many events
+
+
+def mean(values: Tensor, kind: Likelihood | None = None) -> Figure:
+    """The mean of ``values`` (n,) with its standard error, which a single value does not have."""
+    n = len(values)
+    stderr = values.double().std().item() / n**0.5 if n > 1 else None
+    return Figure(values.double().mean().item(), stderr, kind=kind, n=n)
+
+
+def share(hits: np.ndarray | Tensor) -> Figure:
+    """The share of ``hits`` (n,) that are true, with the 95 % interval of `wilson`."""
+    return share_of(float(np.asarray(hits, dtype=float).mean()), len(hits))
+
+
+def share_of(p: float, n: int) -> Figure:
+    """A share ``p`` that was found among ``n`` independent events, with the 95 % interval of `wilson`."""
+    low, high = wilson(p, n)
+    return Figure(p, (p * (1 - p) / n) ** 0.5, low, high, n=n)
+
+
+def wilson(p: float, n: int) -> tuple[float, float]:
+    """95 % interval of a share ``p`` found among ``n``: the true shares from which p is less than 1.96 errors away.
+
+    Unlike p ± 1.96 sqrt(p (1 - p) / n) it has a width where p is 0 or 1 (Wilson 1927).
+    """
+    centre = p + Z95**2 / (2 * n)
+    reach = Z95 * math.sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2))
+    scale = 1 + Z95**2 / n
+    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
+
+
+# ----------------------------------------------------------------------------------------------------------- many runs
+
+
+def combine(figures: Sequence[Figure], shared: bool = True) -> Figure:
+    """One figure of several runs that differ by their seeds: the mean, with all errors together (see the module).
+
+    Args:
+        figures: one of each run. A dash among them leaves a dash, for a mean of some of the runs would be a choice; an interval
+            leaves an interval, from the mean of the lower ends to the mean of the upper ones.
+        shared: whether the runs' own errors are those of the same test events. Errors of samples, of which every run draws its
+            own, are not: they are in the spread over seeds already.
+
+    Returns:
+        a figure of the weakest kind among them.
+    """
+    if len(figures) == 1:
+        return figures[0]
+    kind = _weakest(figures)
+    middles = [figure.middle for figure in figures if figure.middle is not None]
+    if kind == Likelihood.NONE or len(middles) < len(figures):
+        return _missing(figures, kind)
+    centre = float(np.mean(middles))
+    counts = [figure.n for figure in figures if figure.n is not None]
+    n = min(counts, default=None)
+    stderr = joint_error(middles, [figure.stderr for figure in figures], shared)
+    if any(figure.is_interval for figure in figures):
+        low, high = _ends(figures)
+        return Figure(None, stderr, float(np.mean(low)), float(np.mean(high)), kind, n)
+    if any(figure.low is None for figure in figures):
+        return Figure(centre, stderr, kind=kind, n=n)
+    low, high = _ends(figures)
+    below = joint_error(middles, (np.subtract(middles, low) / Z95).tolist(), shared)
+    above = joint_error(middles, (np.subtract(high, middles) / Z95).tolist(), shared)
+    assert below is not None and above is not None  # every figure has both ends
+    return Figure(centre, stderr, centre - Z95 * below, centre + Z95 * above, kind, n)
+
+
+def joint_error(values: Sequence[float], errors: Sequence[float | None], shared: bool = True) -> float | None:
+    """Standard error of the mean of ``values``, one a seed with its own error each: 1.96 of it hold 95 %.
+
+    None where one value has no error. Errors that are not ``shared`` are seen in the spread of the values; they only keep it
+    from vanishing by chance.
+    """
+    m = len(values)
+    known = [error for error in errors if error is not None]
+    own = math.sqrt(float(np.mean(np.square(known)))) if known else None
+    if m < 2:
+        return own
+    of_seeds = float(stdtrit(m - 1, 0.975)) / Z95 * float(np.std(values, ddof=1)) / math.sqrt(m)
+    if own is None:
+        return of_seeds
+    if shared:
+        return math.hypot(of_seeds, own)
+    return max(of_seeds, own / math.sqrt(m))
+
+
+def _ends(figures: Sequence[Figure]) -> tuple[list[float], list[float]]:
+    """Lower and upper ends; both are the value where there is no interval."""
+    low = [figure.middle if figure.low is None else figure.low for figure in figures]
+    high = [figure.middle if figure.high is None else figure.high for figure in figures]
+    return [end or 0.0 for end in low], [end or 0.0 for end in high]
+
+
+def _weakest(figures: Sequence[Figure]) -> Likelihood | None:
+    kinds = [figure.kind for figure in figures if figure.kind is not None]
+    return max(kinds) if kinds else None
+
+
+def _missing(figures: Sequence[Figure], kind: Likelihood | None) -> Figure:
+    """What is left of runs of which some have no number: a dash, and how many lack one; or infinity, where one is infinite."""
+    reasons = list(dict.fromkeys(figure.reason for figure in figures if figure.reason))
+    lacking = sum(not figure.is_known for figure in figures)
+    if kind is not None and kind != Likelihood.NONE and not reasons:
+        return Figure(None, kind=kind)
+    told = "; ".join(reasons)
+    if lacking < len(figures):
+        told = f"{lacking} of {len(figures)} runs: {told}"
+    return Figure.dash(told)
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None
