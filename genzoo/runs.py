@@ -29,7 +29,7 @@ from genzoo.errors import InputError
 from genzoo.evaluation.cost import parameters, samples_per_second
 from genzoo.evaluation.likelihood import Measured, device_of, evaluate
 from genzoo.evaluation.measures import MEASURES
-from genzoo.evaluation.scorecard import Row, figures
+from genzoo.evaluation.scorecard import PROTOCOL, Row, figures, likelihood
 from genzoo.evaluation.support import disagreement, of_each
 from genzoo.model import GenerativeModel
 from genzoo.planning import Plan, changes, with_prior
@@ -106,9 +106,9 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
     fitted = _train(wanted, model, data, folder, report)
     if report is not None:
         report(fitted.steps, fitted.steps, "evaluating")
-    measured = evaluate(on_fastest(fitted.model), data, progress=report, **wanted.evaluate)
-    each = of_each(model, measured, data, progress=report)
-    samples = draw(model, data)
+    measured = evaluate(on_fastest(fitted.model), data, seed=wanted.seed, progress=report, **wanted.evaluate)
+    each = of_each(model, measured, data, progress=report, seed=wanted.seed)
+    samples = draw(model, data, seed=wanted.seed)
     row = _row(wanted, data, fitted, measured, each, samples)
     save(model, folder / "model", _card(row))
     np.savez_compressed(folder / "samples.npz", x=samples.numpy())
@@ -146,6 +146,7 @@ def _row(wanted: Plan, data: DataSet, fitted: Fitted, measured: Measured, each: 
         "samples_per_second": None,
         "evaluations_per_sample": fitted.model.evaluations_per_sample,
         "evaluation": measured.details,
+        "protocol": PROTOCOL,
         **circumstances(),
     }
 
@@ -242,8 +243,9 @@ def _write_json(path: Path, content: Any) -> None:
 
 def _card(row: Row) -> dict[str, Any]:
     """What the model card says about a run."""
-    figure = row["bits_per_dim"] or row["nats"]
+    figure = likelihood(row)
     facts = {name: row[name] for name in ("data", "seed", "steps", "train_seconds")}
-    if figure["value"] is not None:
-        facts[f"test {row['unit']}"] = f"{figure['value']:.4f} ± {figure['stderr']:.4f} ({figure['kind']})"
+    if figure.is_known:
+        kind = "" if figure.kind is None else f" ({figure.kind.name.lower()})"
+        facts[f"test {row['unit']}"] = f"{figure}{kind}"
     return facts

@@ -73,11 +73,11 @@ def ignorance(name: str) -> float:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_family_beats_the_truth(family, name):
     found = measured(family, name)
-    assert found.gap is not None and found.gap_stderr is not None
-    assert found.gap > -4 * found.gap_stderr - 1e-3
+    assert found.gap is not None and found.gap.middle is not None and found.gap.stderr is not None
+    assert found.gap.middle > -4 * found.gap.stderr - 1e-3
     claims = CLAIM_ON_LEVELS if problem(name).levels else CLAIM_ON_REALS
     assert found.kind == Likelihood[claims.get(family, "ESTIMATE")]
-    assert family not in BY_LIKELIHOOD or found.gap < ignorance(name)
+    assert family not in BY_LIKELIHOOD or found.gap.middle < ignorance(name)
 
 
 # ------------------------------------------------------------------------------- all that a model claims of the magnet

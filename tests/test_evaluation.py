@@ -15,7 +15,7 @@ from genzoo.errors import InputError
 from genzoo.evaluation import evaluate, markdown, picture, read, samples_per_second, summarise, write, write_report
 from genzoo.evaluation.gallery import Plate
 from genzoo.evaluation.pictures import Panel, maps
-from genzoo.evaluation.scorecard import about_spread, baseline_rows, figures, legend
+from genzoo.evaluation.scorecard import baseline_rows, figures, legend
 from genzoo.model import GenerativeModel
 
 
@@ -71,7 +71,7 @@ def test_the_error_bar_is_the_spread_over_data_sets():
 def test_a_model_without_a_density_gets_no_figure(family):
     measured = evaluate(family((2,), width=8), points())
     assert measured.value is None and measured.kind == Likelihood.NONE
-    assert measured.details["reason"] and str(measured) == "—"
+    assert measured.figure.reason and str(measured) == "—"
 
 
 def test_evaluation_tells_how_far_it_is():
@@ -131,18 +131,59 @@ ROWS = [
 def test_kinds_are_grouped_before_figures_are_ordered():
     summaries = summarise(ROWS)
     assert [s.family for s in summaries] == ["Autoregressive", "Diffusion", "VAE", "GAN"]
-    assert [s.figure for s in summaries] == ["= 1.900", "≤ 1.400", "≤ 1.600", "—"]
+    assert [s.figure.text() for s in summaries] == ["= 1.900", "≤ 1.400", "≤ 1.600", "—"]
 
 
-def test_seeds_are_averaged_and_their_spread_is_shown():
+def test_seeds_are_averaged_and_the_least_and_the_greatest_are_shown():
     (vae,) = (s for s in summarise(ROWS) if s.family == "VAE")
-    assert (vae.seeds, vae.value, vae.spread) == (2, pytest.approx(1.6), pytest.approx(math.sqrt(0.02)))
-    assert vae.cells[3:5] == ("1.50 M", "2.5 min")
+    assert (vae.seeds, vae.figure.value) == (2, pytest.approx(1.6))
+    assert vae.over_seeds == "1.500 … 1.700 (2)"
+    assert vae.figure.stderr == pytest.approx(math.hypot(0.01, 12.7062 / 1.96 * 0.1), rel=1e-3)
 
 
-def test_the_spread_says_of_what_it_is():
-    assert about_spread(summarise(ROWS[:1])) == "± standard error over test events"
-    assert "over 2 seeds; where there is one" in about_spread(summarise(ROWS))
+def test_the_error_of_seeds_never_replaces_that_of_events():
+    """Three seeds that agree to the last digit share the same test events, and are as uncertain as these."""
+    (gan,) = summarise([row("GAN", "estimate", 2.376, seed=seed) for seed in range(3)])
+    assert gan.figure.stderr == pytest.approx(0.01)
+
+
+def test_an_interval_is_printed_as_one_and_a_dash_says_why():
+    interval = {"value": None, "stderr": 0.01, "low": 1.94, "high": 1.95, "kind": "estimate", "n": 447}
+    reason = {"value": None, "kind": "none", "reason": "the two annealings contradict each other"}
+    text = markdown([row("Energy", "estimate", None) | {"bits_per_dim": interval}, row("Flow", "bound", 1.8)])
+    assert "| **Energy** | ≈ 1.940 … 1.950 | 0.010 |" in text and "low … high" in text
+    text = markdown([row("Energy", "none", None) | {"bits_per_dim": reason}, row("Flow", "bound", 1.8)])
+    assert "| **Energy** | — |  |" in text and "— of Energy: the two annealings contradict each other" in text
+    assert "low … high" not in text
+
+
+def test_n_is_a_column_where_it_differs_and_said_once_where_it_does_not():
+    def of(n, family, **more):
+        figure = {"value": 1.5, "kind": "bound", "stderr": 0.1, "n": n}
+        return row(family, "bound", 1.5, evaluation=more) | {"bits_per_dim": figure}
+
+    differs = markdown([of(100, "GAN", of=447, observation="noise 0.48"), of(447, "VAE")])
+    assert "| n |" in differs and "| **GAN + noise 0.48** | ≤ 1.500 | 0.100 | 100 of 447 |" in differs
+    assert "n: test events measured" in differs
+    same = markdown([of(447, "Flow"), of(447, "VAE")])
+    assert "| n |" not in same and "n = 447 test events" in same
+
+
+def test_the_legend_says_nothing_that_no_row_bears_out():
+    """Each sentence about a column or a symbol stands there only where that column or symbol does."""
+    bare = " ".join(legend(summarise([row("Flow", "exact", 1.0)])))
+    for word in ("≤", "≈", "—", "gap", "A:", "seeds:", "low …", "chains", "p(x | c)", "brackets"):
+        assert word not in bare
+    assert "±" in bare and "= the exact" in bare
+    without = row("Flow", "exact", 1.0)
+    del without["bits_per_dim"]["stderr"]
+    assert "±" not in " ".join(legend(summarise([without])))
+
+
+def test_a_table_says_under_which_protocol_its_rows_were_made():
+    assert "test figures were in sight" in markdown([row("Flow", "exact", 1.0)])  # of before protocols had numbers
+    now = markdown([row("Flow", "exact", 1.0, protocol=2)])
+    assert "print no test figure" in now and "in sight" not in now
 
 
 def test_a_conditional_likelihood_is_said_to_be_one():
@@ -160,7 +201,7 @@ def test_a_model_that_rules_an_event_out_is_infinite_and_not_silent():
     far = replace(data, test=Split(torch.full((3, 2), 99.0)))
     rows = baseline_rows(far)
     rectangle = next(r for r in rows if r["family"] == "Rectangle")
-    assert rectangle["nats"] == {"value": None, "kind": "exact", "stderr": None}
+    assert rectangle["nats"] == {"value": None, "kind": "exact", "stderr": None, "n": 3}
     assert "= ∞" in markdown(rows) and json.dumps(rows, allow_nan=False)
 
 
@@ -179,10 +220,10 @@ def test_figures_of_real_data_are_in_nats_only():
 def test_the_table_explains_its_symbols():
     text = markdown(ROWS)
     for part in (
-        "| **VAE** | ≤ 1.600 | 0.141 |",
+        "| **VAE** | ≤ 1.600 | 0.648 | 1.500 … 1.700 (2) |",
         "| bits/dim |",
-        "≤ a bound",
-        "— no likelihood",
+        "≤ a bound in expectation",
+        "— no figure",
         "not ranked together",
     ):
         assert part in text
@@ -193,7 +234,8 @@ def test_the_gap_to_the_truth_is_a_column_only_where_it_is_known():
     rows = [*ROWS[:3], row("Flow", "bound", 1.6, gap_to_truth=gap), row("Flow", "bound", 1.6, seed=1, gap_to_truth=gap),
             row("Rectangle", "exact", None, gap_to_truth={"value": None, "kind": "exact", "stderr": None})]  # fmt: skip
     text = markdown(rows)
-    assert "| ± | gap | params |" in text and "| **Flow** | ≤ 1.600 | 0.000 | ≤ 0.250 |" in text and "= ∞ |" in text
+    assert "| ± | seeds | gap | params |" in text and "= ∞ |" in text
+    assert "| **Flow** | ≤ 1.600 | 0.010 | 1.600 … 1.600 (2) | ≤ 0.250 ± 0.010 |" in text
     assert "gap: how much likelier" in text and "gap" not in markdown(ROWS)
 
 
@@ -214,7 +256,7 @@ def test_points_a_and_b_are_columns_and_b_has_the_claim_of_its_density():
     text = markdown(
         [row("VAE", "bound", 1.5, **shares), row("GAN", "none", None, astray=shares["astray"], missed=None)]
     )
-    assert "| A | B |" in text and "| 3.1% | ≤ 20.0% |" in text and "A: share of samples" in text
+    assert "| A | B |" in text and "| 3.1 % ± 1.0 | ≤ 20.0 % ± 1.0 |" in text and "A: share of samples" in text
     assert "| A | B |" not in markdown(ROWS)
 
 

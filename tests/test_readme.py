@@ -37,13 +37,13 @@ def test_a_block_is_rewritten_from_its_record(render, tmp_path):
     page = tmp_path / "page.md"
     figure = {"value": 1.5, "kind": "bound", "stderr": 0.01}
     row = {"family": "Flow", "data": "digits", "seed": 0, "parameters": 5, "bits_per_dim": figure}
-    page.write_text("before\n<!-- table:mine -->\nold\n<!-- /table:mine -->\nafter\n")
+    page.write_text("before\n<!-- table:mine -->\nstale\n<!-- /table:mine -->\nafter\n")
     records = tmp_path / "records"
     records.mkdir()
     assert "(no record yet)" in render.render(page, records)
     scorecard.write([row], records / "mine.json")
     once = render.render(page, records)
-    assert "≤ 1.500" in once and "old" not in once and once.startswith("before\n") and once.endswith("after\n")
+    assert "≤ 1.500" in once and "stale" not in once and once.startswith("before\n") and once.endswith("after\n")
     assert "mine.png" not in once and "(records/mine.json)" in once
     (records / "mine.png").touch()
     assert "(records/mine.png)" in render.render(page, records)

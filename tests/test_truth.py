@@ -13,6 +13,7 @@ from genzoo.baselines import Rectangle
 from genzoo.data import DataSet, Split, landmass, load
 from genzoo.data.biscuits import log_density as biscuit_truth
 from genzoo.evaluation import evaluate, support
+from genzoo.evaluation.figures import Figure
 from genzoo.evaluation.scorecard import baseline_rows, figures
 from genzoo.evaluation.support import disagreement, is_astray
 from genzoo.model import GenerativeModel
@@ -67,8 +68,8 @@ class Claim(GenerativeModel):
 def passes(log_prob, data: DataSet, kind: Likelihood = Likelihood.EXACT) -> bool:
     """The bench's rule for one that claims to be the truth: at no distance from it, and above all never better."""
     measured = evaluate(Claim(data.event_shape, data.levels, log_prob, kind), data)
-    assert measured.gap is not None and measured.gap_stderr is not None
-    return abs(measured.gap) <= 4 * measured.gap_stderr + 1e-6
+    assert measured.gap is not None and measured.gap.value is not None and measured.gap.stderr is not None
+    return abs(measured.gap.value) <= 4 * measured.gap.stderr + 1e-6
 
 
 def dequantised(x: Tensor, width: float = 1.0) -> Tensor:
@@ -103,7 +104,9 @@ def test_a_mean_instead_of_a_sum_fails():
 def test_a_half_width_dequantisation_fails():
     """A density trained and measured on noise of half the bin is higher by D ln 2, and beats the truth."""
     measured = evaluate(Claim((1, 4, 4), LEVELS, lambda x: dequantised(x, 0.5), Likelihood.BOUND), discrete())
-    assert measured.gap == pytest.approx(-1.0, abs=1e-3)  # one bit for each dimension
+    assert measured.gap is not None and measured.gap.value == pytest.approx(
+        -1.0, abs=1e-3
+    )  # one bit for each dimension
     assert not passes(lambda x: dequantised(x, 0.5), discrete(), Likelihood.BOUND)
 
 
@@ -133,9 +136,9 @@ def test_the_gap_is_the_divergence_and_stands_in_the_row():
     data = real()
     measured = evaluate(Claim((16,), 0, lambda x: Normal(0.0, 1.0).log_prob(x).sum(1)), data)
     truth = 16 * (-math.log(STD) - 0.5 + STD**2 / 2)
-    assert measured.gap is not None and abs(measured.gap - truth) < 4 * (measured.gap_stderr or 0)
+    assert measured.gap is not None and abs((measured.gap.value or 0) - truth) < 4 * (measured.gap.stderr or 0)
     row = figures(measured, data)
-    assert row["gap_to_truth"] == {"value": measured.gap, "kind": "exact", "stderr": measured.gap_stderr}
+    assert Figure.from_json(row["gap_to_truth"]) == measured.gap and row["gap_to_truth"]["kind"] == "exact"
     assert row["direction"] == "none: it is exact"
 
 
@@ -144,7 +147,8 @@ def test_the_bench_s_own_data_sets_know_their_truth():
         data = load(name)
         small = replace(data, test=Split(data.test.x[:300]))
         own = evaluate(Claim(data.event_shape, data.levels, data.log_density), small)
-        assert (own.gap, own.gap_stderr) == (pytest.approx(0, abs=1e-6), pytest.approx(0, abs=1e-6))
+        assert own.gap is not None
+        assert (own.gap.value, own.gap.stderr) == (pytest.approx(0, abs=1e-6), pytest.approx(0, abs=1e-6))
         for row in baseline_rows(small):
             gap = row["gap_to_truth"]
             assert gap["value"] is None or gap["value"] > -4 * gap["stderr"]
@@ -169,8 +173,8 @@ def test_an_energy_model_gets_an_estimate_with_a_direction_and_a_bracket():
     told = []
     measured = evaluate(confined(), data, ais_levels=60, ais_chains=24, progress=lambda *now: told.append(now))
     assert measured.kind == Likelihood.ESTIMATE and "flatter" in measured.direction and str(measured)[0] == "≈"
-    assert measured.gap is not None and measured.gap_stderr is not None
-    assert abs(measured.gap) < 4 * measured.gap_stderr + 0.05
+    assert measured.gap is not None and measured.gap.middle is not None and measured.gap.stderr is not None
+    assert abs(measured.gap.middle) < 4 * measured.gap.stderr + 0.05
     log_z, truth = measured.details["log_z"], 8 * math.log(2 * math.pi) + 16 * math.log(STD)
     assert log_z["lower"] - 4 * log_z["stderr"] - 0.05 < truth < log_z["upper"] + 4 * log_z["stderr"] + 0.05
     assert told[0][2] == "walking" and told[-1][:2] == (240, 240) and "±" in told[-1][2]

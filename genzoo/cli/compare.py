@@ -141,9 +141,10 @@ class Bars:
         (summary,) = summarise([outcome.row])
         if not self.bars.console.is_terminal:  # a log file shows no bars
             seconds = outcome.row["train_seconds"]
-            self.note(i, f"{summary.figure if summary.value else 'done'}, trained for {seconds:.0f} s")
+            said = summary.figure.text() if summary.figure.is_known else "done"
+            self.note(i, f"{said}, trained for {seconds:.0f} s")
         steps = outcome.row["steps"]
-        self.bars.update(self.tasks[i], completed=steps, total=steps, text=f"[bold]{summary.figure}[/]")
+        self.bars.update(self.tasks[i], completed=steps, total=steps, text=f"[bold]{summary.figure.text()}[/]")
 
 
 def _write(

@@ -23,6 +23,7 @@ def evaluate(arguments: Sequence[str]) -> int:
     from genzoo.data import load as load_data
     from genzoo.evaluation import likelihood
     from genzoo.evaluation.cost import parameters, samples_per_second
+    from genzoo.evaluation.figures import Figure
     from genzoo.evaluation.scorecard import MEANING, figures, significant
     from genzoo.runs import load_run
     from genzoo.training import check_fit
@@ -35,13 +36,15 @@ def evaluate(arguments: Sequence[str]) -> int:
     check_fit(model, data)
     with bar(out, "measuring") as report:
         measured = likelihood.evaluate(model, data, options.split, progress=report, **_long_ways(options))
-    n = measured.details["n"]
-    out.print(f"[bold]{type(model).__name__}[/] on {n} events of {data.name} ({options.split}): [bold]{measured}[/]")
-    out.print(f"  {measured.kind.symbol} {measured.details.get('reason') or MEANING[measured.kind]}", style="dim")
-    nats = figures(measured, data)["nats"]
-    if options.nats and nats["value"] is not None and data.levels:
-        whole = f"{nats['value']:.2f} ± {nats['stderr']:.2f} nats for a whole event"
-        out.print(f"  {measured.kind.symbol} {whole}", style="dim")
+    details = measured.details
+    n = f"{details['n']} of {details['of']}" if details.get("of", details["n"]) != details["n"] else details["n"]
+    name = " + ".join(filter(None, [type(model).__name__, details.get("observation")]))
+    out.print(f"[bold]{name}[/] on {n} events of {data.name} ({options.split}): [bold]{measured}[/]")
+    out.print(f"  {measured.kind.symbol} {measured.figure.reason or MEANING[measured.kind]}", style="dim")
+    if options.nats and measured.figure.is_known and data.levels:
+        nats = Figure.from_json(figures(measured, data)["nats"])
+        error = "" if nats.stderr is None else f" ± {nats.stderr:.2f}"
+        out.print(f"  {nats.text(2)}{error} nats for a whole event", style="dim")
     for line in _about(measured):
         out.print(f"  {line}", style="dim")
     out.print(f"{parameters(model):,} parameters, {significant(samples_per_second(model))} samples/s")
@@ -113,7 +116,7 @@ def _about(measured) -> list[str]:
     """What else is known of a figure: the side on which it errs, its gap to the truth, how its estimation went."""
     lines = [f"errs: {measured.direction}"] if measured.direction else []
     if measured.gap is not None:
-        lines.append(f"gap to the truth {measured.gap:.3f} ± {measured.gap_stderr:.3f} {measured.unit}")
+        lines.append(f"gap to the truth {measured.gap} {measured.unit}")
     if z := measured.details.get("log_z"):
         between = f"log Z between {z['lower']:.2f} and {z['upper']:.2f}, ± {z['stderr']:.2f} nats"
         lines.append(f"{between}; effective number of chains {z['ess']:.1f}")

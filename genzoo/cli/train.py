@@ -94,7 +94,7 @@ def _say(row: dict[str, Any], out: Path, reused: bool) -> None:
     print_ = console().print
     if reused:
         print_(f"This run was finished before; it is in {out}.")
-    unit = summary.unit if summary.value is not None else "(no likelihood)"
+    unit = summary.unit if summary.figure.is_known else f"({summary.caveat or 'no likelihood'})"
     trained = f"trained for {row['train_seconds']:.0f} s"
     print_(f"[bold]{row['family']}[/] on {row['data']}: test {summary.figure} {unit}, {trained}.")
     print_(f"Run in {out}; next: genzoo sample {out}")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from genzoo.evaluation.conditional import class_accuracy, guidance_sweep, tin_errors
     from genzoo.evaluation.cost import parameters, peak_memory, samples_per_second
     from genzoo.evaluation.decoder import decoder_log_likelihood, simulated_bracket, tune_sigma
+    from genzoo.evaluation.figures import Figure, combine
     from genzoo.evaluation.likelihood import Measured, evaluate
     from genzoo.evaluation.ode import ode_log_likelihood
     from genzoo.evaluation.partition import log_partition
@@ -26,6 +27,7 @@ _HOME = {
     "conditional": ("class_accuracy", "guidance_sweep", "tin_errors"),
     "cost": ("parameters", "peak_memory", "samples_per_second"),
     "decoder": ("decoder_log_likelihood", "simulated_bracket", "tune_sigma"),
+    "figures": ("Figure", "combine"),
     "likelihood": ("Measured", "evaluate"),
     "ode": ("ode_log_likelihood",),
     "partition": ("log_partition",),
@@ -38,7 +40,8 @@ _HOME = {
 }
 
 __all__ = [
-    "Bracket", "Estimate", "Measured", "anneal", "best_pair", "bracket", "class_accuracy", "decoder_log_likelihood",
+    "Bracket", "Estimate", "Figure", "Measured", "anneal", "best_pair", "bracket", "class_accuracy", "combine",
+    "decoder_log_likelihood",
     "evaluate", "guidance_sweep", "judge", "linear_probe", "log_mean_exp", "log_partition", "markdown",
     "ode_log_likelihood", "parameters", "parzen_log_density", "peak_memory", "picture", "read", "round_trip",
     "samples_per_second", "simulated_bracket", "summarise", "taller", "tin_errors", "tune_sigma", "write",

@@ -126,8 +126,8 @@ class Figure:
         if entry is None:
             return cls()
         known = {field.name: entry[field.name] for field in fields(cls) if field.name in entry}
-        if known.get("kind") is not None:
-            known["kind"] = Likelihood[str(known["kind"]).upper()]
+        kinds = {kind.name.lower(): kind for kind in Likelihood}
+        known["kind"] = kinds.get(known.get("kind", ""))  # a round trip's kind is that of its latent
         return cls(**known)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from genzoo.data.dataset import DataSet, Split
 from genzoo.data.names import SPLITS
 from genzoo.errors import InputError, nearest
+from genzoo.evaluation.figures import Figure
 from genzoo.evaluation.stated import DIRECTION, Stated
 from genzoo.model import Likelihood
 from genzoo.progress import Report
@@ -29,32 +30,45 @@ class HasLikelihood(Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure, the claim it makes, the side on which it errs, and its uncertainty.
+    """The likelihood of held-out events under a model, as `evaluate` found it.
 
-    ``value`` is the mean over events in ``unit`` (bits/dim, or nats per event for real-valued data; less is better) and
-    ``stderr`` the standard error of that mean over events. A model without a likelihood has neither, and kind NONE.
-
-    ``gap`` is how much the truth is better, KL(p_data || p_model) in the same unit, with its own ``gap_stderr``: on data
-    whose density is known, for an unconditional model. It inherits the claim of the figure: a bound on one is a bound on both.
-
-    ``log_prob`` is what was stated of each event, ``(n,)`` nats, and ``events`` their places in the split, ``(n,)``.
+    Args:
+        figure: mean of the negative log-likelihood over events, in ``unit``; less is better. Its kind says what it claims; its
+            error is that of test events and Monte Carlo draws. A model without a likelihood has a dash and a reason.
+        unit: bits/dim, or nats per event for real-valued data.
+        direction: the side on which the figure errs, in words.
+        gap: how much likelier the data is under the truth, KL(p_data || p_model) in the same unit: on data whose density is
+            known, for an unconditional model. It inherits the claim of the figure: a bound on one is a bound on both.
+        details: settings and diagnostics, plain values.
+        log_prob: what was stated of each event, ``(n,)`` nats; under the middle of an interval.
+        events: their places in the split, ``(n,)``.
     """
 
-    value: float | None
-    kind: Likelihood
-    stderr: float | None
+    figure: Figure
     unit: str
-    details: dict[str, Any] = field(default_factory=dict)
     direction: str = ""
-    gap: float | None = None
-    gap_stderr: float | None = None
+    gap: Figure | None = None
+    details: dict[str, Any] = field(default_factory=dict)
     log_prob: Tensor | None = field(default=None, repr=False, compare=False)
     events: Tensor | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def value(self) -> float | None:
+        """The figure's value, or None: see `genzoo.evaluation.figures.Figure`."""
+        return self.figure.value
+
+    @property
+    def stderr(self) -> float | None:
+        """The figure's standard error."""
+        return self.figure.stderr
+
+    @property
+    def kind(self) -> Likelihood:
+        """What the figure claims."""
+        return Likelihood.NONE if self.figure.kind is None else self.figure.kind
+
     def __str__(self) -> str:
-        if self.value is None:
-            return Likelihood.NONE.symbol
-        return f"{self.kind.symbol} {self.value:.3f} ± {self.stderr:.3f} {self.unit}"
+        return f"{self.figure} {self.unit}" if self.figure.is_known else self.figure.text()
 
 
 def evaluate(
@@ -108,39 +122,55 @@ def evaluate(
             settings = {"k": k, "batch": batch, "levels": ais_levels, "chains": ais_chains, "tolerance": ode_tolerance}
             stated = how(model, data, events, progress=progress, **settings)
         except NotImplementedError as reason:
-            return Measured(None, Likelihood.NONE, None, data.unit, {"reason": str(reason), "n": len(events)})
+            details = {"reason": str(reason), "n": len(events)}
+            return Measured(Figure.dash(str(reason), len(events)), data.unit, details=details)
         details = {"split": split, "seconds": time.perf_counter() - started}
         return _measured(model, data, events, chosen, stated, details)
 
 
 def _measured(
-    model: HasLikelihood, data: DataSet, events: Split, chosen: Tensor, stated: Stated, details: dict[str, Any]
+    model: HasLikelihood,
+    data: DataSet,
+    events: Split,
+    chosen: Tensor,
+    stated: Stated,
+    details: dict[str, Any],
 ) -> Measured:
     """The mean over events, and the gap to the truth where that is known."""
+    details = {**stated.details, "n": len(events), **details}
+    if stated.kind == Likelihood.NONE:
+        figure = Figure.dash(stated.reason, len(events))
+        return Measured(figure, data.unit, details={**details, "reason": stated.reason})
     log_prob = stated.log_prob.cpu()
-    figures = data.report(log_prob).double()
-    unit = (data.report(torch.zeros(())) - data.report(torch.ones(()))).item()  # what a nat is worth
+    reported = data.report(log_prob).double()
     gap = None
     if data.log_density is not None and not getattr(model, "condition", 0):
-        gap = figures - data.report(data.log_density(events.x).cpu()).double()
+        truth = data.report(data.log_density(events.x).cpu()).double()
+        gap = _figure(reported - truth, stated, data)
     return Measured(
-        figures.mean().item(),
-        stated.kind,
-        _error(figures, unit * stated.extra_stderr),
-        data.unit,
-        {**stated.details, "n": len(events), **details},
-        stated.direction,
-        None if gap is None else gap.mean().item(),
-        None if gap is None else _error(gap, unit * stated.extra_stderr),
-        log_prob,
-        chosen,
+        figure=_figure(reported, stated, data),
+        unit=data.unit,
+        direction=stated.direction,
+        gap=gap,
+        details=details,
+        log_prob=log_prob,
+        events=chosen,
     )
 
 
-def _error(figures: Tensor, shared: float) -> float:
-    """Standard error of the mean over events, with the error that is common to all of them added in quadrature."""
-    spread = (figures.std() / len(figures) ** 0.5).item() if len(figures) > 1 else 0.0
-    return math.hypot(spread, shared)
+def _figure(reported: Tensor, stated: Stated, data: DataSet) -> Figure:
+    """The mean of what is reported of each event; errors that all events share are added to that of the mean.
+
+    Where every event may be off by ``half_width`` nats, so may the mean: the figure is then an interval.
+    """
+    of_a_nat = (data.report(torch.zeros(())) - data.report(torch.ones(()))).item()
+    value, n = reported.mean().item(), len(reported)
+    spread = (reported.std() / n**0.5).item() if n > 1 else 0.0
+    stderr = math.hypot(spread, of_a_nat * stated.extra_stderr)
+    half_width = of_a_nat * stated.half_width
+    if half_width:
+        return Figure(None, stderr, value - half_width, value + half_width, stated.kind, n)
+    return Figure(value, stderr, kind=stated.kind, n=n)
 
 
 # ------------------------------------------------------------------------------------------------- ways to a likelihood
@@ -168,7 +198,7 @@ def _ask(model: HasLikelihood, data: DataSet, events: Split, *, k: int, batch: i
         parts.append(model.bound(*_given(model, Split(*events[rows.to(events.x.device)])), k).cpu())
         if progress is not None:
             progress(int(rows[-1]) + 1, len(events), "evaluating")
-    return Stated(torch.cat(parts), model.likelihood, DIRECTION[model.likelihood], 0.0, {"k": k})
+    return Stated(torch.cat(parts), model.likelihood, DIRECTION[model.likelihood], details={"k": k})
 
 
 def _anneal_energy(model: Any, data: DataSet, events: Split, *, k: int, levels: int, chains: int,

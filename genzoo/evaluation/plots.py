@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from genzoo.evaluation.figures import Figure
 from genzoo.evaluation.pictures import INK, PAPER
 from genzoo.store import whole
 
@@ -27,14 +28,21 @@ Row = Mapping[str, Any]
 
 
 def figure_at(row: Row, path: str) -> tuple[float, float] | None:
-    """The figure of ``row`` at ``path`` and its standard error (0 if there is none); None if it is not there."""
+    """The figure of ``row`` at ``path`` and its error; None if it is not there.
+
+    Of an interval the middle and half its width; else the standard error, 0 if there is none.
+    """
     found: Any = row
     for key in path.split("."):
         if not isinstance(found, Mapping) or (found := found.get(key)) is None:
             return None
     if isinstance(found, Mapping):
-        value = found.get("value")
-        return None if value is None else (float(value), float(found.get("stderr") or 0.0))
+        figure = Figure.from_json(found)
+        if figure.middle is None:
+            return None
+        if figure.is_interval:
+            return figure.middle, figure.middle - (figure.low or 0.0)
+        return figure.middle, figure.stderr or 0.0
     return float(found), 0.0
 
 
@@ -147,9 +155,9 @@ def _by_family(rows: Iterable[Row], x: str, y: str) -> dict[str, list[tuple[floa
 
 def _canvas(width: float, height: float, down: int | None = None, across: int = 1) -> tuple[Any, Any]:
     """A figure of so many inches with one axis, or ``down`` x ``across`` of them."""
-    from matplotlib.figure import Figure  # a second to import; not through pyplot, which wants a display
+    from matplotlib.figure import Figure as Canvas  # a second to import; not through pyplot, which wants a display
 
-    figure = Figure((width, height), facecolor=PAPER, layout="constrained")
+    figure = Canvas((width, height), facecolor=PAPER, layout="constrained")
     axes = figure.subplots(down or 1, across, squeeze=down is None)
     for axis in np.atleast_1d(axes).flatten():
         axis.spines[["top", "right"]].set_visible(False)

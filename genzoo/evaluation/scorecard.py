@@ -3,30 +3,31 @@
 A row is a plain mapping, open to more columns; these are always there::
 
     family, data, seed, parameters, train_seconds, samples_per_second, evaluations_per_sample,
-    bits_per_dim   {value, kind, stderr}; null for real-valued data
+    bits_per_dim   a `Figure` as JSON; null for real-valued data
     nats           the same in nats per event
     direction      on which side that figure errs
-    gap_to_truth   KL(p_data || p_model) in ``unit``, {value, kind, stderr}; null where the truth is not known
-    astray         share of samples where the truth has no mass, {value, stderr}; null where that is not known
-    missed         share of test events that the model gives almost nothing, {value, kind, stderr}, likewise (see
-                   `genzoo.evaluation.support`)
+    gap_to_truth   KL(p_data || p_model) in ``unit``, a figure; null where the truth is not known
+    astray         share of samples where the truth has no mass, a figure; null where that is not known
+    missed         share of test events that the model gives almost nothing, likewise (see `genzoo.evaluation.support`)
+    protocol       how the settings were chosen, a key of `PROTOCOLS`
 
-``kind`` is "exact", "bound", "estimate" or "none". A row with ``baseline: true`` is a closed-form model to beat. A finished
-run has an entry for each of `genzoo.evaluation.measures.MEASURES` besides, which is shown in a table of its own.
+A row with ``baseline: true`` is a closed-form model to beat. A finished run has an entry for each of
+`genzoo.evaluation.measures.MEASURES` besides, which is shown in a table of its own.
 """
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf, log
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Any
+from statistics import mean
+from typing import Any, NamedTuple
 
 from genzoo.baselines import Baseline, fitted
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
+from genzoo.evaluation.figures import Figure, combine
 from genzoo.evaluation.likelihood import Measured, evaluate
 from genzoo.evaluation.measures import MEASURES
 from genzoo.evaluation.support import disagreement
@@ -38,25 +39,34 @@ Row = dict[str, Any]
 
 MEANING = {
     Likelihood.EXACT: "the exact likelihood of the test data",
-    Likelihood.BOUND: "a bound: the true figure is at most this",
-    Likelihood.ESTIMATE: "an estimate, whose error is not bounded",
-    Likelihood.NONE: "no likelihood: samples only, or a density whose normaliser has not been estimated",
+    Likelihood.BOUND: "a bound in expectation: but for ±, which includes the draws, the true figure is at most this",
+    Likelihood.ESTIMATE: "an estimate, on no known side of the truth or on a flattering one",
+    Likelihood.NONE: "no figure",
 }
+PROTOCOLS = {
+    1: "settings were chosen by validation while test figures were in sight",
+    2: "settings were chosen by validation alone, by scripts that print no test figure",
+}
+PROTOCOL = 2  # of rows made from now on
 BASELINE_SAMPLES = 5000
 LEGEND = "Less is better, but only among figures of one kind: unlike kinds are not ranked together."
-HEADERS = ("model", "", "±", "params", "training", "samples/s", "evals", "memory")  # the second is the unit
+ERROR = "±: standard error of test events, Monte Carlo draws and seeds together; 1.96 of it on either side hold 95 %"
+SEEDS = "seeds: the least and the greatest of as many runs"
+EVENTS = "n: test events measured; where they are fewer than all, what is known of all corrects for the choice"
+INTERVAL = "low … high: the figure lies between the two, for its normaliser is known no better; ± comes on top"
 GAP = (
     "gap: how much likelier the data is under the truth, KL(p_data || p_model), with the claim of the figure beside it"
 )
 SHARES = (
     "A: share of samples where the truth has no mass; B: share of the test events to which the model gives less than a tenth "
-    "of their true density (≈: a diffusion model's by its probability flow)"
+    "of their true density (≈: a diffusion model's by its probability flow); in brackets, where 95 % lie"
 )
 COST = (
     "training: wall-clock time on the run's share of the cores; samples/s: in batches, one model at a time; "
     "evals: network evaluations for one sample; memory: the most that tensors take in a training step of 64 events"
 )
 CONDITIONAL = "log p(x | c): the models are told the labels or conditions, the baselines are not"
+COSTS = ("parameters", "train_seconds", "samples_per_second", "evaluations_per_sample")
 
 
 # --------------------------------------------------------------------------------------------------------------- rows
@@ -64,23 +74,14 @@ CONDITIONAL = "log p(x | c): the models are told the labels or conditions, the b
 
 def figures(measured: Measured, data: DataSet) -> Row:
     """The entries of a row that carry a likelihood: ``unit``, ``bits_per_dim``, ``nats``, ``direction``, ``gap_to_truth``."""
-    value, stderr, kind = measured.value, measured.stderr, measured.kind
+    nats_of_unit = data.dims * log(2) if data.levels else 1.0
+    gap = measured.gap
     return {
         "unit": measured.unit,
-        "bits_per_dim": _figure(value, stderr, kind) if data.levels else None,
-        "nats": _figure(value, stderr, kind, data.dims * log(2) if data.levels else 1.0),
+        "bits_per_dim": measured.figure.to_json() if data.levels else None,
+        "nats": measured.figure.scaled(nats_of_unit).to_json(),
         "direction": measured.direction,
-        "gap_to_truth": None if measured.gap is None else _figure(measured.gap, measured.gap_stderr, kind),
-    }
-
-
-def _figure(value: float | None, stderr: float | None, kind: Likelihood, factor: float = 1.0) -> Row:
-    """JSON has no infinity: a model that rules a test event out has value null and a kind that is not "none"."""
-    finite = value is not None and abs(value) != inf
-    return {
-        "value": value * factor if finite and value is not None else None,
-        "kind": kind.name.lower(),
-        "stderr": stderr * factor if finite and stderr is not None else None,
+        "gap_to_truth": None if gap is None else gap.to_json(),
     }
 
 
@@ -130,25 +131,24 @@ def read(path: str | Path) -> list[Row]:
 
 @dataclass(frozen=True)
 class Summary:
-    """The rows of one family on one data set, averaged over seeds.
+    """The rows of one family on one data set, all its seeds together.
 
-    ``spread`` is the standard deviation over seeds, or over test events (the standard error) where there is one seed.
+    ``figure`` and ``gap`` carry all errors at once (`genzoo.evaluation.figures.combine`); ``each`` holds one number a seed.
     """
 
     family: str
     data: str
     baseline: bool
     conditional: bool
-    kind: Likelihood
-    value: float | None
-    spread: float | None
+    figure: Figure
     unit: str
-    gap: float | None
-    astray: float | None
-    missed: float | None
-    missed_kind: Likelihood
-    seeds: int
+    each: tuple[float, ...]
+    of: int | None
+    gap: Figure | None
+    astray: Figure | None
+    missed: Figure | None
     caveat: str
+    seeds: int
     parameters: float | None
     train_seconds: float | None
     samples_per_second: float | None
@@ -156,38 +156,23 @@ class Summary:
     memory: float | None
 
     @property
-    def figure(self) -> str:
-        """The likelihood as it is printed: never without its symbol."""
-        if self.kind == Likelihood.NONE:
-            return self.kind.symbol
-        return f"{self.kind.symbol} {'∞' if self.value is None else f'{self.value:.3f}'}"
+    def kind(self) -> Likelihood:
+        """What the likelihood claims."""
+        return Likelihood.NONE if self.figure.kind is None else self.figure.kind
 
     @property
-    def gap_figure(self) -> str:
-        """The gap to the truth as it is printed, with the symbol of the figure that it comes from; empty where unknown."""
-        if self.gap is None:
+    def events(self) -> str:
+        """How many test events were measured: "447", or "100 of 447"."""
+        if self.figure.n is None:
             return ""
-        return f"{self.kind.symbol} {'∞' if self.gap == inf else f'{self.gap:.3f}'}"
+        return f"{self.figure.n:,}" if self.of in (None, self.figure.n) else f"{self.figure.n:,} of {self.of:,}"
 
     @property
-    def share_figures(self) -> tuple[str, str]:
-        """A and B as they are printed: B carries the claim of the log-density behind it, mirrored from a bound's; else empty."""
-        a = "" if self.astray is None else f"{self.astray:.1%}"
-        return a, "" if self.missed is None else f"{self.missed_kind.symbol} {self.missed:.1%}"
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """The printed cells of the table, under `HEADERS` (whose second is the unit)."""
-        return (
-            self.family,
-            self.figure,
-            "" if self.spread is None else f"{self.spread:.3f}",
-            _count(self.parameters),
-            _duration(self.train_seconds),
-            significant(self.samples_per_second),
-            "" if self.evaluations_per_sample is None else f"{self.evaluations_per_sample:g}",
-            "" if self.memory is None else f"{self.memory / 2**20:.0f} MiB",
-        )
+    def over_seeds(self) -> str:
+        """The least and the greatest figure over seeds, and how many there are; empty where there is one."""
+        if len(self.each) < 2 or not self.figure.is_known:
+            return ""
+        return f"{min(self.each):.3f} … {max(self.each):.3f} ({len(self.each)})"
 
 
 def summarise(rows: Iterable[Row]) -> list[Summary]:
@@ -195,103 +180,217 @@ def summarise(rows: Iterable[Row]) -> list[Summary]:
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.get("data", ""), row["family"]), []).append(row)
-    return sorted(map(_summary, groups.values()), key=lambda s: (s.data, s.kind, inf if s.value is None else s.value))
+    return sorted(map(_summary, groups.values()), key=_place)
+
+
+def _place(summary: Summary) -> tuple[str, Likelihood, float]:
+    middle = summary.figure.middle
+    return summary.data, summary.kind, inf if middle is None else middle
 
 
 def _summary(rows: list[Row]) -> Summary:
-    figures = [row.get("bits_per_dim") or row.get("nats") or {"value": None, "kind": "none"} for row in rows]
-    kind = max(Likelihood[figure["kind"].upper()] for figure in figures)
-    values = [figure["value"] for figure in figures if figure["value"] is not None]
-    complete = len(values) == len(rows)
-    spread = stdev(values) if len(values) > 1 else figures[0].get("stderr")
+    first = rows[0]
+    likelihoods = [likelihood(row) for row in rows]
+    figure = combine(likelihoods)
+    gaps = [_figure(row, "gap_to_truth") for row in rows]
+    memory = [(row.get("memory") or {}).get("training") for row in rows]
     return Summary(
-        family=rows[0]["family"],
-        data=rows[0].get("data", ""),
-        baseline=bool(rows[0].get("baseline")),
-        conditional=bool(rows[0].get("conditional")),
-        kind=kind,
-        value=mean(values) if complete else None,
-        spread=spread if complete else None,
-        unit="bits/dim" if rows[0].get("bits_per_dim") else "nats",
-        gap=_gap(rows),
-        astray=_mean((row.get("astray") or {}).get("value") for row in rows),
-        missed=_mean((row.get("missed") or {}).get("value") for row in rows),
-        missed_kind=max(Likelihood[(row.get("missed") or {}).get("kind", "none").upper()] for row in rows),
+        family=_name(rows),
+        data=first.get("data", ""),
+        baseline=bool(first.get("baseline")),
+        conditional=bool(first.get("conditional")),
+        figure=figure,
+        unit="bits/dim" if first.get("bits_per_dim") else "nats",
+        each=tuple(found.middle for found in likelihoods if found.middle is not None),
+        of=(first.get("evaluation") or {}).get("of"),
+        gap=_all_or_none(gaps),
+        astray=_all_or_none([_figure(row, "astray") for row in rows], shared=False),
+        missed=_all_or_none([_figure(row, "missed") for row in rows]),
+        caveat=_caveat(rows, figure),
         seeds=len(rows),
-        caveat=_caveat(rows) if kind == Likelihood.ESTIMATE else "",
-        **{name: _mean(row.get(name) for row in rows) for name in COSTS},
-        memory=_mean((row.get("memory") or {}).get("training") for row in rows),
+        memory=_mean(memory),
+        **{name: _mean([row.get(name) for row in rows]) for name in COSTS},
     )
 
 
-def _caveat(rows: list[Row]) -> str:
-    """On which side an estimate errs, and how many of its chains carry the weight, in the worst of its runs."""
+def likelihood(row: Row) -> Figure:
+    """The likelihood of a row, in its unit; a dash where it states none."""
+    entry = row.get("bits_per_dim") or row.get("nats")
+    if entry is None:
+        return Figure.dash("")
+    figure = Figure.from_json(entry)
+    reason = figure.reason or (row.get("evaluation") or {}).get("reason", "")
+    return figure if figure.kind != Likelihood.NONE else Figure.dash(reason, figure.n)
+
+
+def _figure(row: Row, name: str) -> Figure | None:
+    entry = row.get(name)
+    return None if entry is None else Figure.from_json(entry)
+
+
+def _all_or_none(found: Sequence[Figure | None], shared: bool = True) -> Figure | None:
+    """All runs' figures in one; None where a run has none, or only a dash."""
+    known = [figure for figure in found if figure is not None and figure.kind != Likelihood.NONE]
+    return combine(known, shared) if len(known) == len(found) else None
+
+
+def _name(rows: list[Row]) -> str:
+    """The family, and what had to be added to it to give it a density: "GAN + noise 0.48"."""
+    details = [row.get("evaluation") or {} for row in rows]
+    words = sorted({found["observation"] for found in details if found.get("observation")})
+    if not words:
+        return rows[0]["family"]
+    what, _, first = words[0].partition(" ")
+    last = words[-1].rpartition(" ")[2]
+    return f"{rows[0]['family']} + {what} {first if first == last else f'{first} to {last}'}"
+
+
+def _caveat(rows: list[Row], figure: Figure) -> str:
+    """Why there is no figure, or on which side an estimate errs and how many of its chains carry the weight."""
+    if figure.kind == Likelihood.NONE:
+        return figure.reason
+    if figure.kind != Likelihood.ESTIMATE:
+        return ""
     caveats = [rows[0]["direction"]] if rows[0].get("direction") else []
-    found = [row.get("evaluation") or {} for row in rows]
-    effective = [ess for details in found if (ess := (details.get("log_z") or details).get("ess")) is not None]
-    if effective and (chains := found[0].get("ais_chains")):
-        caveats.append(f"{min(effective):.1f} of {chains} chains carry the weight")
+    details = [row.get("evaluation") or {} for row in rows]
+    effective = [(found.get("log_z") or found).get("ess") for found in details]
+    known = [ess for ess in effective if ess is not None]
+    chains = details[0].get("ais_chains")
+    if known and chains:
+        caveats.append(f"{min(known):.1f} of {chains} chains carry the weight")
     return "; ".join(caveats)
 
 
-def _gap(rows: list[Row]) -> float | None:
-    """The mean gap to the truth; infinite where a model rules an event out, None where a row knows of no gap."""
-    gaps: list[Row] = [row.get("gap_to_truth") or {"kind": "none"} for row in rows]
-    if any(gap["kind"] == "none" for gap in gaps):
-        return None
-    return mean(inf if gap["value"] is None else float(gap["value"]) for gap in gaps)
+# ------------------------------------------------------------------------------------------------------------ columns
 
 
-COSTS = ("parameters", "train_seconds", "samples_per_second", "evaluations_per_sample")
+class Column(NamedTuple):
+    """A column of the table: its header, a cell of it, and whether any of the summaries has something to say in it."""
+
+    header: str
+    cell: Callable[[Summary], str]
+    wanted: Callable[[Sequence[Summary]], bool] = lambda summaries: True
 
 
-def columns(summaries: Sequence[Summary]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Headers of the table, and the printed cells of each summary; columns "gap", "A" and "B" where the truth is known."""
-    gap = any(summary.gap is not None for summary in summaries)
-    shares = any(summary.astray is not None for summary in summaries)
-    known = (*["gap"] * gap, *["A", "B"] * shares)
-    headers = (HEADERS[0], summaries[0].unit if summaries else "", HEADERS[2], *known, *HEADERS[3:])
-    return headers, [
-        (*s.cells[:3], *[s.gap_figure] * gap, *[*s.share_figures] * shares, *s.cells[3:]) for s in summaries
+def _error_cell(summary: Summary) -> str:
+    error = summary.figure.stderr
+    return "" if error is None or not summary.figure.is_known else f"{error:.3f}"
+
+
+def share_cell(figure: Figure | None) -> str:
+    """A share as it is printed: "54 % [50–58]", the brackets holding 95 %."""
+    if figure is None or figure.value is None:
+        return ""
+    text = f"{figure.symbol} {100 * figure.value:.1f} %".strip()
+    if figure.low is None or figure.high is None:
+        return text if figure.stderr is None else f"{text} ± {100 * figure.stderr:.1f}"
+    return f"{text} [{100 * figure.low:.1f}–{100 * figure.high:.1f}]"
+
+
+def _gap_cell(summary: Summary) -> str:
+    if summary.gap is None:
+        return ""
+    error = summary.gap.stderr
+    return summary.gap.text() if error is None else f"{summary.gap.text()} ± {error:.3f}"
+
+
+def _evaluations_cell(summary: Summary) -> str:
+    evaluations = summary.evaluations_per_sample
+    return "" if evaluations is None else f"{evaluations:g}"
+
+
+def _memory_cell(summary: Summary) -> str:
+    return "" if summary.memory is None else f"{summary.memory / 2**20:.0f} MiB"
+
+
+def _several_seeds(summaries: Sequence[Summary]) -> bool:
+    return any(summary.seeds > 1 for summary in summaries)
+
+
+def _different_n(summaries: Sequence[Summary]) -> bool:
+    return len({summary.events for summary in summaries if summary.figure.is_known}) > 1
+
+
+def _gap_known(summaries: Sequence[Summary]) -> bool:
+    return any(summary.gap is not None for summary in summaries)
+
+
+def _shares_known(summaries: Sequence[Summary]) -> bool:
+    return any(summary.astray is not None for summary in summaries)
+
+
+def _columns(summaries: Sequence[Summary]) -> list[Column]:
+    unit = summaries[0].unit if summaries else ""
+    every = [
+        Column("model", lambda s: s.family),
+        Column(unit, lambda s: s.figure.text()),
+        Column("±", _error_cell),
+        Column("seeds", lambda s: s.over_seeds, _several_seeds),
+        Column("n", lambda s: s.events if s.figure.is_known else "", _different_n),
+        Column("gap", _gap_cell, _gap_known),
+        Column("A", lambda s: share_cell(s.astray), _shares_known),
+        Column("B", lambda s: share_cell(s.missed), _shares_known),
+        Column("params", lambda s: _count(s.parameters)),
+        Column("training", lambda s: _duration(s.train_seconds)),
+        Column("samples/s", lambda s: significant(s.samples_per_second)),
+        Column("evals", _evaluations_cell),
+        Column("memory", _memory_cell),
     ]
+    return [column for column in every if column.wanted(summaries)]
 
 
 def legend(summaries: Iterable[Summary]) -> list[str]:
-    """What each symbol in the table means, and what may not be compared."""
+    """What each symbol and column of these rows means, and what may not be compared: nothing that no row bears out."""
     summaries = list(summaries)
-    kinds = sorted({summary.kind for summary in summaries})
-    told = [CONDITIONAL] if any(summary.conditional for summary in summaries) else []
-    told += [GAP] if any(summary.gap is not None for summary in summaries) else []
-    told += [SHARES] if any(summary.astray is not None for summary in summaries) else []
-    caveats = [f"{s.kind.symbol} of {s.family}: {s.caveat}" for s in summaries if s.caveat]
-    return [f"{kind.symbol} {MEANING[kind]}" for kind in kinds] + caveats + told + [LEGEND]
+    known = [summary for summary in summaries if summary.figure.is_known]
+    told = [f"{kind.symbol} {MEANING[kind]}" for kind in sorted({summary.kind for summary in summaries})]
+    told += [f"{s.kind.symbol} of {s.family}: {s.caveat}" for s in summaries if s.caveat]
+    if any(summary.figure.is_interval for summary in known):
+        told.append(INTERVAL)
+    if any(summary.figure.stderr is not None for summary in known):
+        told.append(ERROR)
+    if _several_seeds(summaries):
+        told.append(SEEDS)
+    if _different_n(summaries):
+        told.append(EVENTS)
+    elif known and known[0].events:
+        told.append(f"n = {known[0].events} test events")
+    if any(summary.conditional for summary in summaries):
+        told.append(CONDITIONAL)
+    if _gap_known(summaries):
+        told.append(GAP)
+    if _shares_known(summaries):
+        told.append(SHARES)
+    return told
 
 
-def about_spread(summaries: Sequence[Summary]) -> str:
-    """What the column ± holds."""
-    several = sorted({s.seeds for s in summaries if s.seeds > 1})
-    if not several:
-        return "± standard error over test events"
-    counts = " or ".join(map(str, several))
-    return f"± standard deviation over {counts} seeds; where there is one, standard error over test events"
+# ------------------------------------------------------------------------------------------------------------- tables
 
 
 def tables(rows: Iterable[Row]) -> list[Table]:
     """The scorecard: likelihood and cost, then a table for each of `MEASURES` that the rows have."""
     rows = list(rows)
     others = (measure.table(rows) for measure in MEASURES)
-    return [_likelihoods(summarise(rows)), *(table for table in others if table is not None)]
+    return [_likelihoods(rows), *(table for table in others if table is not None)]
 
 
-def _likelihoods(summaries: Sequence[Summary]) -> Table:
-    headers, cells = columns(summaries)
-    before = [None, *summaries]
-    lines = [
-        Line(row, muted=summary.baseline, opens=last is not None and last.kind != summary.kind)
-        for summary, row, last in zip(summaries, cells, before, strict=False)
-    ]
-    told = [*legend(summaries)[:-1], about_spread(summaries), f"{COST}. {LEGEND}"]
+def _likelihoods(rows: Sequence[Row]) -> Table:
+    summaries = summarise(rows)
+    columns = _columns(summaries)
+    lines = []
+    for i, summary in enumerate(summaries):
+        new_kind = i > 0 and summaries[i - 1].kind != summary.kind
+        cells = tuple(column.cell(summary) for column in columns)
+        lines.append(Line(cells, muted=summary.baseline, opens=new_kind))
+    headers = tuple(column.header for column in columns)
+    told = [*legend(summaries), *_protocols(rows), f"{COST}. {LEGEND}"]
     return Table("Likelihood of the test data, and what it costs", headers, lines, told)
+
+
+def _protocols(rows: Sequence[Row]) -> list[str]:
+    """How the settings of these rows were chosen; rows of before protocols had numbers are of the first."""
+    trained = [row for row in rows if not row.get("baseline")]
+    return [f"protocol: {PROTOCOLS[number]}" for number in sorted({row.get("protocol", 1) for row in trained})]
 
 
 def markdown(rows: Iterable[Row]) -> str:
@@ -307,7 +406,9 @@ def _mean(values: Iterable[float | None]) -> float | None:
 def _count(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.0f} k" if value >= 1e4 else f"{value:.0f}"
+    if value >= 1e6:
+        return f"{value / 1e6:.2f} M"
+    return f"{value / 1e3:.0f} k" if value >= 1e4 else f"{value:.0f}"
 
 
 def _duration(seconds: float | None) -> str:

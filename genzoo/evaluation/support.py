@@ -13,6 +13,7 @@ on log p it is an upper bound. A diffusion model's bound is an average of random
 taken for holes in the model; its B is computed from the density of its probability flow instead (see `of_each`).
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 
 from genzoo.data.dataset import DataSet
-from genzoo.evaluation import averages
+from genzoo.evaluation.figures import share
 from genzoo.evaluation.likelihood import Measured, evaluate
 from genzoo.evaluation.pictures import Panel
 from genzoo.progress import Report
@@ -63,18 +64,21 @@ def land(data: DataSet, rows: int = 360, columns: int = 720) -> tuple[np.ndarray
     return mass.view(rows, columns).numpy(), (left, right, bottom, top)
 
 
-def of_each(model: object, measured: Measured, data: DataSet, progress: Report | None = None) -> Measured:
+def of_each(
+    model: object, measured: Measured, data: DataSet, progress: Report | None = None, seed: int = 0
+) -> Measured:
     """What can be said of single test events: ``measured``, or in its place a diffusion model's density by its probability flow.
 
     That is done where the truth can be held against it, for points of known density, with up to 2,000 of the test events.
     """
     if not _known(data) or not hasattr(model, "denoiser") or getattr(model, "condition", 0):
         return measured
-    return evaluate(model, data, k=1, ode_tolerance=FLOW_TOLERANCE, most=FLOW_EVENTS, progress=progress)  # type: ignore[arg-type]
+    settings = {"k": 1, "ode_tolerance": FLOW_TOLERANCE, "most": FLOW_EVENTS, "seed": seed}
+    return evaluate(model, data, progress=progress, **settings)  # type: ignore[arg-type]
 
 
 def disagreement(measured: Measured, samples: Tensor, data: DataSet, conditional: bool = False) -> dict[str, Any]:
-    """The entries ``astray`` (A: {value, stderr}) and ``missed`` (B: and the kind of claim) of a row; None where there is none.
+    """The entries ``astray`` (A) and ``missed`` (B, with the kind of its claim) of a row, both figures; None where there is none.
 
     Points have them. Of an image's noise, which no model gets exactly right, hundreds of pixels add up to more than a tenth.
     """
@@ -83,8 +87,8 @@ def disagreement(measured: Measured, samples: Tensor, data: DataSet, conditional
     missed = None
     if measured.log_prob is not None and measured.events is not None and not conditional:
         which = is_missed(data.test.x[measured.events], measured.log_prob, data)
-        missed = {**averages.share(which), "kind": measured.kind.name.lower()}
-    return {"astray": averages.share(is_astray(samples, data)), "missed": missed}
+        missed = replace(share(which), kind=measured.kind).to_json()
+    return {"astray": share(is_astray(samples, data)).to_json(), "missed": missed}
 
 
 def _known(data: DataSet) -> bool:
