@@ -64,7 +64,7 @@ def test_a_checkpoint_rebuilds_the_model_by_itself(digits, tmp_path):
 def test_the_best_weights_are_kept_and_training_stops_early(digits):
     model = new(Autoregressive, digits)
     model.lr = 0.3  # overshoots, so that later is worse
-    fitted = fit(model, digits, steps=60, batch_size=10, check_every=3, patience=2, ema=0.0)
+    fitted = fit(model, digits, steps=60, batch_size=10, check_every=3, patience=2, average=0.0)
     assert fitted.stopped_early and fitted.best_step is not None and fitted.best_step < fitted.steps < 60
     with torch.no_grad():
         now = -fitted.model.log_prob(digits.validation.x).mean().item()
@@ -73,7 +73,7 @@ def test_the_best_weights_are_kept_and_training_stops_early(digits):
 
 def test_a_run_that_had_stopped_early_is_not_trained_further(digits, tmp_path):
     """Killed between the end of training and whatever comes next."""
-    settings = {"steps": 60, "batch_size": 10, "check_every": 3, "patience": 2, "ema": 0.0}
+    settings = {"steps": 60, "batch_size": 10, "check_every": 3, "patience": 2, "average": 0.0}
     model = new(Autoregressive, digits)
     model.lr = 0.3
     before = fit(model, digits, tmp_path, **settings)
@@ -162,7 +162,8 @@ def test_a_checkpoint_from_before_an_argument_was_added_is_gone_on_with(digits, 
     ("setting", "sentence"),
     [
         ({"steps": 0}, "steps must be a whole number of at least 1"),
-        ({"ema": 1.5}, "ema must be between 0 and 1"),
+        ({"average": 0.5}, r"average must be between 0 and 0.28, got 0.5"),
+        ({"ema": 0.995}, r"no setting .ema. any more\. Weights are now averaged relative"),
         ({"seed": -1}, "seed must be a whole number from 0"),
     ],
 )
