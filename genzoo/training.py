@@ -60,7 +60,7 @@ def fit(
     steps: int = 1000,
     batch_size: int = 64,
     seed: int = 0,
-    average: float = 0.1,
+    average: float = 0.05,
     patience: int = 10,
     check_every: int = 100,
     augment: float = 0.0,
@@ -75,8 +75,8 @@ def fit(
         steps: batches to train on, rounded up to whole rounds.
         batch_size: events in a batch.
         seed: of everything random in training (initial weights are the caller's).
-        average: width of the running average of the weights, relative to the steps so far (`genzoo.averaging`): about the
-            last tenth of the run for 0.1, however long it is; 0 for the last weights alone.
+        average: width of the running average of the weights, as a share of the steps so far (`genzoo.averaging`), however
+            many they are; 0 for the last weights alone.
         patience: rounds without a better validation figure before training stops.
         check_every: steps of a round, to the nearest whole passes over the data where it is small.
         augment: share of training images that are shifted by up to one pixel each way.
@@ -179,7 +179,7 @@ class Rounds:
 COUNTS, SHARES = ("steps", "batch_size", "patience", "check_every"), ("augment", "jitter")
 RETIRED = {  # what `fit` once took, and what stands in its place
     "ema": "Weights are now averaged relative to the length of the run: "
-    "give average, the width of the average as a share of the steps so far (0.1, say), instead of a decay per step."
+    "give average, the width of the average as a share of the steps so far (0.05, say), instead of a decay per step."
 }
 
 
