@@ -15,7 +15,7 @@ from genzoo.errors import InputError, nearest
 from genzoo.evaluation.likelihood import evaluate
 from genzoo.model import Likelihood, plain
 from genzoo.store import build, completed
-from genzoo.training import check_settings, fit
+from genzoo.training import RETIRED, check_settings, fit
 
 FROM_DATA = ("event_shape", "condition", "levels")  # arguments that the data set decides
 NOT_SETTINGS = ("model", "data", "folder", "seed", "progress", "trainer_options")  # of `fit`: not the recipe's business
@@ -106,7 +106,7 @@ def resolve(function: Any, given: Mapping[str, Any], without: tuple[str, ...], c
     known = {n: p.default for n, p in inspect.signature(function).parameters.items() if n not in without}
     for name in given:
         if name not in known:
-            raise InputError(f"{complaint} {name!r}. {nearest(name, known)}")
+            raise InputError(f"{complaint} {name!r}. {RETIRED.get(name) or nearest(name, known)}")
     return {name: plain(given.get(name, default)) for name, default in known.items()}
 
 

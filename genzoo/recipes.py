@@ -3,7 +3,7 @@
 ``experiments/recipes/<data>-<budget>.yaml`` maps a family to ``{model: {...}, train: {...}, evaluate: {...}}``: the
 arguments of its constructor, of `genzoo.fit` and of `genzoo.evaluation.evaluate`. A hybrid, ``vae+flow`` say, has besides
 ``prior: {model: {...}, train: {...}}``, of its prior; where ``train`` is left out, it trains along with the whole.
-``default-<budget>.yaml`` serves data without a file of its own.
+``default-<budget>.yaml`` serves data without a file of its own, and `ALIKE` says which data share one.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from genzoo.errors import InputError, nearest
 BUDGETS = ("quick", "full")
 SECTIONS = ("model", "train", "evaluate", "prior")
 OF_PRIOR = ("model", "train")
+ALIKE = {"digits-index": "digits"}  # the same events in other splits: what is chosen for one serves the other
 
 Recipe = dict[str, dict[str, Any]]
 
@@ -29,7 +30,7 @@ def find(data: str, budget: str, family: str, file: str | Path | None = None) ->
     """
     check_budget(budget)
     given = [] if file is None else [Path(file)]
-    ours = [folder() / f"{name}-{budget}.yaml" for name in (data, "default")]
+    ours = [folder() / f"{name}-{budget}.yaml" for name in (ALIKE.get(data, data), "default")]
     for path in [*given, *(path for path in ours if path.is_file())]:
         families = read(path)
         if family.lower() in families:

@@ -50,7 +50,7 @@ def trained(family: type[GenerativeModel], name: str) -> GenerativeModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = family(data.event_shape, **{"levels": data.levels, "lr": 1e-2, **SMALL[family]})
-        return fit(model, data, steps=steps, batch_size=128, check_every=40, ema=0.95, accelerator="cpu").model
+        return fit(model, data, steps=steps, batch_size=128, check_every=40, accelerator="cpu").model
 
 
 @cache

@@ -1,5 +1,6 @@
 """Data sets state the truth about themselves: units, splits, densities, and what is wrong with a bad input."""
 
+import hashlib
 import math
 import re
 import subprocess
@@ -15,6 +16,7 @@ from torch.distributions import MixtureSameFamily
 
 from genzoo import grid
 from genzoo.data import Data, DataSet, Split, biscuits, gaussians, ising, landmass, load
+from genzoo.data.digits import stratified
 from genzoo.data.loading import DOWNLOADED, MADE_HERE
 from genzoo.data.names import NAMES
 from genzoo.errors import InputError, nearest
@@ -120,16 +122,50 @@ def test_some_events_are_drawn_from_all_of_a_sorted_file_and_keep_their_conditio
     assert split.some(400) is split
 
 
-def test_digits_are_split_by_index():
+def test_digits_split_by_index_are_the_file_in_its_order():
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
-    dataset = load("digits")
+    dataset = load("digits", split="index")
+    assert dataset.name == "digits-index"
     assert [len(split) for split in all_splits(dataset)] == [1000, 350, 447]
     assert dataset.event_shape == (1, 8, 8) and dataset.levels == 17
     levels = torch.cat([grid.to_level(split.x, 17) for split in all_splits(dataset)]).flatten(1)
     assert torch.equal(levels, torch.from_numpy(pixels).long())
     assert torch.equal(torch.cat([split.c for split in all_splits(dataset)]), torch.from_numpy(labels))
+
+
+def test_the_random_split_of_digits_deals_every_event_out_once_and_each_class_its_share():
+    dataset, by_index = load("digits"), load("digits-index")
+    ours, file = (torch.cat([split.x for split in all_splits(each)]).flatten(1) for each in (dataset, by_index))
+    assert len(ours.unique(dim=0)) == len(ours) == 1797
+    assert torch.equal(ours.unique(dim=0), file.unique(dim=0))
+    assert [len(split) for split in all_splits(dataset)] == [1000, 350, 447]
+    counts = torch.stack([split.c.bincount() for split in all_splits(dataset)]).double()
+    fair = counts.sum(0) * counts.sum(1, keepdim=True) / counts.sum()
+    assert (counts - fair).abs().max() <= 1
+
+
+def test_the_random_split_of_digits_is_the_same_for_ever():
+    """Whatever the versions of Python, numpy and torch: records are compared by it."""
+    from sklearn.datasets import load_digits
+
+    rows = stratified(load_digits().target.tolist())
+    assert hashlib.sha256(" ".join(map(str, torch.cat(rows).tolist())).encode()).hexdigest()[:16] == "01dbee1670664ddd"
+
+
+def test_the_random_split_is_drawn_within_each_class():
+    """In runs of one class, neither early nor late events are preferred."""
+    train, validation, test = (part.double() for part in stratified([0] * 900 + [1] * 897))
+    for part in (train, validation, test):
+        for first, n in ((0, 900), (900, 897)):
+            inside = part[(part >= first) & (part < first + n)] - first
+            assert abs(inside.mean() / n - 0.5) < 5 / (12 * len(inside)) ** 0.5
+
+
+def test_an_unknown_split_of_digits_is_named():
+    with pytest.raises(InputError, match="cannot be split by 'indx'. Did you mean 'index'?"):
+        load("digits", split="indx")
 
 
 @pytest.mark.parametrize("name", ["landmass", "digits"])

@@ -9,7 +9,7 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from genzoo import Diffusion, grid
-from genzoo.families.diffusion import SOLVERS, alpha, ddim, second_order, sigma, stratified
+from genzoo.families.diffusion import SOLVERS, alpha, ddim, second_order, sigma, spread_times, stratified
 
 SCALE = 0.5  # the data is N(0, SCALE^2) in each feature
 TINY = {"width": 8, "fourier": 1}
@@ -255,3 +255,22 @@ def test_members_train_on_their_own_share_and_answer_by_their_mean():
     first, second = (field.eval()(x, e) for field in model.fields)
     torch.testing.assert_close(model.eval().network(x, e), (first + second) / 2)
     torch.testing.assert_close(model.train().network(x, e), torch.cat([first[:2], second[2:]]))
+
+
+def test_the_times_of_several_draws_are_spread_over_the_whole_for_each_event():
+    x = torch.zeros(50, 2)
+    times = torch.stack(list(spread_times(8, x)))
+    assert torch.equal((8 * times).floor(), torch.arange(8.0)[:, None].expand(8, 50))
+    together = (400 * times.flatten()).floor().unique()
+    assert len(together) >= 399  # and over all events and draws at once; a cell's edge may round
+
+
+def test_spread_times_leave_the_bound_what_it_is_and_take_noise_away():
+    torch.manual_seed(0)
+    model, x = Diffusion((2,), width=16).eval(), torch.randn(20, 2)
+    with torch.no_grad():
+        spread = torch.stack([model.bound(x, None, 8) for _ in range(200)])
+        apart = torch.stack([torch.stack([model.log_prob(x) for _ in range(8)]).mean(0) for _ in range(200)])
+    error = ((spread.var(0) + apart.var(0)) / 200).sqrt()
+    assert ((spread.mean(0) - apart.mean(0)).abs() < 5 * error).all()
+    assert spread.var(0).mean() < 0.5 * apart.var(0).mean()

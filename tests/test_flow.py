@@ -183,7 +183,7 @@ def test_a_flow_can_expand_as_well_as_contract():
 def test_a_flow_fits_the_two_moons():
     data = genzoo.data.load("moons")
     model = Flow((2,), lr=1e-2, couplings=3, width=16)
-    fitted = genzoo.fit(model, data, steps=200, batch_size=128, ema=0.97, accelerator="cpu")
+    fitted = genzoo.fit(model, data, steps=200, batch_size=128, accelerator="cpu")
     assert fitted.validation is not None
     with torch.no_grad():
         assert data.report(model.log_prob(data.test.x)).mean().item() < 1.3

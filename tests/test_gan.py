@@ -36,7 +36,7 @@ def test_training_moves_both_players_by_their_own_optimisers(tmp_path):
     before = {name: value.clone() for name, value in model.named_parameters()}
     split = Split(torch.randn(32, 2))
     genzoo.fit(
-        model, DataSet("made up", split, split, split), tmp_path, steps=4, batch_size=8, accelerator="cpu", ema=0.0
+        model, DataSet("made up", split, split, split), tmp_path, steps=4, batch_size=8, accelerator="cpu", average=0.0
     )
     moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
     assert moved == set(before)

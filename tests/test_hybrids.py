@@ -207,7 +207,7 @@ def test_a_prior_in_its_own_stage_tightens_the_bound(tmp_path):
         model.encoder.head.bias[:4] = 1.5  # latents far from where a standard Gaussian expects them
     settings: dict[str, Any] = {
         "train": {"steps": 1},
-        "prior": {"steps": 100, "batch_size": 128, "ema": 0.9, "check_every": 50},
+        "prior": {"steps": 100, "batch_size": 128, "check_every": 50},
     }
     fitted = fit_in_stages(model, data, tmp_path, **settings)
     assert fitted.model is model and fitted.steps > 100 and (fitted.best_step, fitted.validation) == (None, None)

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from genzoo import FAMILIES, GAN, VAE, Autoregressive, Flow, FlowMatching, GenerativeModel, fit, load
+from genzoo import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Flow, FlowMatching, GenerativeModel, fit, load
 from genzoo.data import DataSet, Split
 from genzoo.data.dataset import Data, shift
 from genzoo.data.loading import load as load_data
 from genzoo.errors import InputError, TrainingError
-from genzoo.training import Rounds
+from genzoo.training import FRESH_REPEATS, Rounds
 
 SMALL = {"Autoregressive": {"depth": 1}, "Flow": {"couplings": 1}, "Energy": {"buffer": 32, "steps": 2}}
 SETTINGS = {"steps": 12, "batch_size": 10, "check_every": 6, "augment": 0.5}
@@ -64,16 +64,45 @@ def test_a_checkpoint_rebuilds_the_model_by_itself(digits, tmp_path):
 def test_the_best_weights_are_kept_and_training_stops_early(digits):
     model = new(Autoregressive, digits)
     model.lr = 0.3  # overshoots, so that later is worse
-    fitted = fit(model, digits, steps=60, batch_size=10, check_every=3, patience=2, ema=0.0)
+    fitted = fit(model, digits, steps=60, batch_size=10, check_every=3, patience=2, average=0.0)
     assert fitted.stopped_early and fitted.best_step is not None and fitted.best_step < fitted.steps < 60
     with torch.no_grad():
         now = -fitted.model.log_prob(digits.validation.x).mean().item()
     assert fitted.validation is not None and math.isclose(now, fitted.validation, abs_tol=1e-3)
 
 
+@pytest.mark.parametrize("family", [VAE, Flow, Diffusion, FlowMatching, Autoregressive], ids=lambda f: f.__name__)
+def test_two_checks_of_the_same_weights_give_the_same_figure_and_draw_nothing_from_training(family, digits, monkeypatch):
+    model, logged = new(family, digits).eval(), []
+    monkeypatch.setattr(model, "log", lambda name, value, **_: logged.append(value) if name == model.monitor else None)
+    before = torch.get_rng_state()
+    with torch.no_grad():
+        for _ in range(2):
+            model.validation_step(digits.validation[:], 0)
+            torch.rand(3)
+    torch.set_rng_state(before)
+    with torch.no_grad():
+        model.validation_step(digits.validation[:], 0)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert logged[0] == logged[1] == logged[2]
+
+
+def test_the_figure_of_the_chosen_weights_is_not_the_luck_by_which_they_were_chosen():
+    """Sixty noisy checks of a diffusion on few events: what is stored agrees with draws that had no part in the choice."""
+    data = load_data("moons", train=400, validation=50)
+    torch.manual_seed(0)
+    fitted = fit(Diffusion((2,), width=8), data, steps=180, batch_size=64, check_every=3, patience=100, accelerator="cpu")
+    x, model, draws = data.validation.x, fitted.model, fitted.model.validation_draws
+    with torch.no_grad():
+        figures = torch.stack([-model.bound(x, None, draws).mean() for _ in range(100)]).double()
+    assert fitted.validation is not None
+    error = (figures.var() / FRESH_REPEATS + figures.var() / len(figures)).sqrt()
+    assert abs(fitted.validation - figures.mean()) < 4 * error
+
+
 def test_a_run_that_had_stopped_early_is_not_trained_further(digits, tmp_path):
     """Killed between the end of training and whatever comes next."""
-    settings = {"steps": 60, "batch_size": 10, "check_every": 3, "patience": 2, "ema": 0.0}
+    settings = {"steps": 60, "batch_size": 10, "check_every": 3, "patience": 2, "average": 0.0}
     model = new(Autoregressive, digits)
     model.lr = 0.3
     before = fit(model, digits, tmp_path, **settings)
@@ -162,7 +191,8 @@ def test_a_checkpoint_from_before_an_argument_was_added_is_gone_on_with(digits, 
     ("setting", "sentence"),
     [
         ({"steps": 0}, "steps must be a whole number of at least 1"),
-        ({"ema": 1.5}, "ema must be between 0 and 1"),
+        ({"average": 0.5}, r"average must be between 0 and 0.28, got 0.5"),
+        ({"ema": 0.995}, r"no setting .ema. any more\. Weights are now averaged relative"),
         ({"seed": -1}, "seed must be a whole number from 0"),
     ],
 )

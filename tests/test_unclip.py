@@ -253,15 +253,15 @@ def test_parts_of_different_spaces_do_not_go_together():
 TINY = {
     "clip": {
         "model": {"dims": 16, "width": 16, "patch": 4, "text_width": 32, "layers": 1, "lr": 0.003},
-        "train": {"steps": 150, "batch_size": 64, "ema": 0.97},
+        "train": {"steps": 150, "batch_size": 64},
     },
     "prior": {
         "model": {"width": 64, "schedule": "cosine", "fourier": 0, "snr": [-6, 8], "steps": 10},
-        "train": {"steps": 300, "batch_size": 64, "ema": 0.98},
+        "train": {"steps": 300, "batch_size": 64},
     },
     "autoregressive": {
         "model": {"event_shape": [8], "levels": 32, "width": 32, "depth": 1, "components": 4, "lr": 0.005},
-        "train": {"steps": 500, "batch_size": 64, "ema": 0.98},
+        "train": {"steps": 500, "batch_size": 64},
     },
     "decoder": {
         "model": {
@@ -274,7 +274,7 @@ TINY = {
             "steps": 10,
             "lr": 0.004,
         },
-        "train": {"steps": 450, "batch_size": 32, "ema": 0.98},
+        "train": {"steps": 450, "batch_size": 32},
     },
 }
 KINDS = [Meaning((Kind("large", colour, "square"),), place, "white")

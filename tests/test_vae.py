@@ -136,7 +136,7 @@ def test_a_prior_that_states_a_likelihood_trains_jointly(family):
     model = VAE((3,), latent_shape=(4,), prior=family((4,), **SMALL[family]), **TINY)
     before = {name: value.clone() for name, value in model.prior.named_parameters()}
     data = data_of(torch.randn(32, 3))
-    genzoo.fit(model, data, steps=4, batch_size=8, check_every=4, accelerator="cpu", ema=0.0)
+    genzoo.fit(model, data, steps=4, batch_size=8, check_every=4, accelerator="cpu", average=0.0)
     moved = [name for name, value in model.prior.named_parameters() if not torch.equal(value, before[name])]
     assert len(moved) > 0.9 * len(before)
 

@@ -18,6 +18,7 @@ MADE_HERE: dict[str, Callable[..., DataSet]] = {
     "biscuits": biscuits.biscuits,
     "ising": ising.ising,
     "digits": digits.digits,
+    "digits-index": digits.digits_index,
     "scenes": scenes.scenes,
     "captions": captions.captions,
 }

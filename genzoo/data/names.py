@@ -9,6 +9,7 @@ NAMES = {
     "biscuits": "16x16 grey biscuit tins described by height and width, true density known",
     "ising": "3x3 spins of a magnet: 512 pictures in all, each of known probability",
     "digits": "8x8 handwritten digits in 17 grey levels (scikit-learn, no download)",
+    "digits-index": "the same, split by index as in the notebooks of Tomczak's book",
     "scenes": "32x32 colour pictures of one or two things, every attribute known",
     "captions": "what such scenes are described with, word by word",
     "mnist": "28x28 handwritten digits in 256 grey levels (11 MB download)",

@@ -32,7 +32,7 @@ Lakshminarayanan et al. 2017, *Deep ensembles*.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -167,15 +167,22 @@ class Diffusion(GenerativeModel):
         v = a * epsilon - s * x
         return (v - self.v(a * x + s * epsilon, snr, c)).square().flatten(1).sum(1)
 
-    def diffusion_loss(self, x: Tensor, c: Tensor | None) -> Tensor:
-        """1/2 (lambda_max - lambda_min) E_lambda ||epsilon - epsilon_hat||^2 (VDM eq. 17), and ||.||_eps = alpha ||.||_v."""
+    def diffusion_loss(self, x: Tensor, c: Tensor | None, t: Tensor | None = None) -> Tensor:
+        """1/2 (lambda_max - lambda_min) E_lambda ||epsilon - epsilon_hat||^2 (VDM eq. 17), and ||.||_eps = alpha ||.||_v.
+
+        ``t`` in [0, 1) says where between the ends the log-SNR of each row lies, ``(n,)``; it is drawn where it is not given.
+        """
         low, high = self.ends
-        snr = low + (high - low) * stratified(len(x), x)
+        snr = low + (high - low) * (stratified(len(x), x) if t is None else t)
         return 0.5 * (high - low) * torch.sigmoid(snr) * self.squared_error(x, snr, c)
 
-    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+    def log_prob(self, x: Tensor, c: Tensor | None = None, t: Tensor | None = None) -> Tensor:
         """Variational lower bound on log p(x | c), one draw of noise and time for each row: ``(n,)``, nats per event."""
-        return -(self.prior_loss(x) + self.reconstruction_loss(x) + self.diffusion_loss(x, c))
+        return -(self.prior_loss(x) + self.reconstruction_loss(x) + self.diffusion_loss(x, c, t))
+
+    def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
+        """The mean of ``k`` draws of `log_prob`, ``(n,)`` nats, at k times for each event that are spread over the whole."""
+        return torch.stack([self.log_prob(x, c, t) for t in spread_times(k, x)]).mean(0)
 
     def prior_loss(self, x: Tensor) -> Tensor:
         """KL of the noisiest z given x from N(0, I), in closed form (VDM eq. 13)."""
@@ -266,6 +273,12 @@ def stratified(n: int, like: Tensor) -> Tensor:
     """n uniform numbers in [0, 1), one in each of n equal cells, in random order: low-variance times (VDM, appendix I.1)."""
     cells = torch.arange(n, device=like.device, dtype=like.dtype) + torch.rand((), device=like.device, dtype=like.dtype)
     return (cells / n)[torch.randperm(n, device=like.device)]
+
+
+def spread_times(k: int, like: Tensor) -> Iterator[Tensor]:
+    """k times ``(n,)`` for each of the n rows of ``like``: one in each k-th of [0, 1), there stratified over the rows."""
+    for part in range(k):
+        yield (part + stratified(len(like), like)) / k
 
 
 def ancestral(denoise: Denoiser, z: Tensor, times: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from genzoo import grid
-from genzoo.families.diffusion import stratified
+from genzoo.families.diffusion import spread_times, stratified
 from genzoo.model import GenerativeModel, Latent, Likelihood, require
 from genzoo.nets import Condition, Field, Fourier, is_image, waves
 
@@ -94,19 +94,25 @@ class FlowMatching(GenerativeModel):
 
     # ---------------------------------------------------------------------------------------------------------- loss
 
-    def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """||v(x_t, t) - (x_1 - x_0)||^2 at one time and one noise for each event, ``(n,)`` (Lipman et al. 2023, eq. 23)."""
+    def loss(self, x: Tensor, c: Tensor | None = None, t: Tensor | None = None) -> Tensor:
+        """||v(x_t, t) - (x_1 - x_0)||^2 at one time and one noise for each event, ``(n,)`` (Lipman et al. 2023, eq. 23).
+
+        ``t`` is the time of each event, ``(n,)``, drawn where it is not given.
+        """
         x1 = grid.dequantise(x, self.levels)
-        x0, t = torch.randn_like(x1), stratified(len(x), x)
+        x0 = torch.randn_like(x1)
+        t = stratified(len(x), x) if t is None else t
         share = t.view(-1, *[1] * (x.dim() - 1))
         error = self.v((1 - share) * x0 + share * x1, t, c) - (x1 - x0)
         return error.square().flatten(1).sum(1)
 
-    def validation_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
-        """The best weights are chosen by the loss itself: it has the velocity that was sought for its minimum."""
-        x, c = self.prepare(batch)
-        loss = torch.stack([self.loss(x, c) for _ in range(4)]).mean()
-        self.log("val_loss", loss, prog_bar=True, batch_size=len(x), sync_dist=True)
+    def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
+        """The loss itself, ``(n,)``, at ``k`` times for each event: it has the velocity that was sought for its minimum."""
+        return torch.stack([self.loss(x, c, t) for t in spread_times(k, x)]).mean(0)
+
+    @property
+    def validation_draws(self) -> int:
+        return 8
 
     # ---------------------------------------------------------------------------------------------------- likelihood
 

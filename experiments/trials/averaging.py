@@ -1,0 +1,124 @@
+"""How wide should the average of the weights be? Trials by validation alone; no test event is looked at.
+
+    python experiments/trials/averaging.py
+
+Each task is trained once for each seed, and all widths are averaged side by side over that one run, so that they differ by
+nothing but the width; all are validated at its end, by the same draws. Beside the power-function averages run two of fixed
+decay, as `genzoo.fit` had them. One line for each average goes to ``averaging.jsonl``, with the seconds of processor time that
+the whole run took; how far each is behind the last weights, in nats, is printed.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+import genzoo
+from genzoo.averaging import power_average
+from genzoo.data import DataSet
+from genzoo.data.dataset import Data
+from genzoo.model import GenerativeModel, drawing_from, warmup_cosine
+from genzoo.provenance import circumstances
+
+LOG = Path(__file__).with_suffix(".jsonl")
+WIDTHS = (0.0, 0.02, 0.05, 0.1, 0.2)
+DECAYS = (0.98, 0.995)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A training whose averages are compared."""
+
+    data: str
+    family: str
+    steps: int
+    batch_size: int
+    arguments: dict[str, Any]
+
+
+def tasks() -> list[Task]:
+    """The likelihood families on digits as the recipes have them, and flows of points, each at several lengths."""
+    digits = {
+        "VAE": {"dropout": 0.3},
+        "Autoregressive": {"width": 32, "depth": 3, "dropout": 0.2},
+        "Flow": {"width": 32, "couplings": 3, "dropout": 0.3, "lr": 0.003},
+        "Diffusion": {"prediction": "levels", "fourier": 2, "width": 32},
+    }
+    points = {"width": 32, "couplings": 4, "lr": 0.004}
+    on_digits = [Task("digits", family, steps, 64, given) for steps in (500, 100) for family, given in digits.items()]
+    on_points = [
+        Task(data, "Flow", steps, 256, points | {"frequencies": [1, 2, 4, 8]})
+        for steps in (500, 100)
+        for data in ("moons", "landmass")
+    ]
+    return [*on_points, *on_digits]
+
+
+def trained(task: Task, data: DataSet, seed: int) -> dict[str, float]:
+    """The validation loss of each average at the end of one run, in nats per event."""
+    L.seed_everything(seed, verbose=False)
+    family = getattr(genzoo, task.family)
+    model = family(data.event_shape, levels=data.levels, **task.arguments)
+    averages = {f"width {w:g}": AveragedModel(model, multi_avg_fn=power_average(w)) for w in WIDTHS}
+    averages |= {f"decay {d:g}": AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(d)) for d in DECAYS}
+    optimiser = torch.optim.AdamW(model.parameters(), model.lr, (0.9, 0.99), weight_decay=model.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warmup_cosine(step, task.steps))
+    batches = endless(Data(data, task.batch_size))
+    for _ in range(task.steps):
+        loss = model.train().loss(*model.prepare(next(batches))).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+        schedule.step()
+        for average in averages.values():
+            average.update_parameters(model)
+    return {name: validation(average.module, data) for name, average in averages.items()}
+
+
+def endless(data: Data) -> Iterator[Any]:
+    while True:
+        yield from data.train_dataloader()
+
+
+@torch.no_grad()
+def validation(model: GenerativeModel, data: DataSet) -> float:
+    """The mean validation loss, by draws that are the same for all weights."""
+    split = data.validation.some(500)
+    x, c = model.eval().prepare((split.x, split.c))
+    with drawing_from(0, x.device):
+        return model.validation_loss(x, c, model.validation_draws).mean().item()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=420, help="of processor time, after which no run is begun")
+    parser.add_argument("--seeds", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    commit = circumstances()["commit"]
+    data = {name: genzoo.data.load(name) for name in {task.data for task in tasks()}}
+    for seed in range(options.seeds):
+        for task in tasks():
+            if (begun := time.process_time()) > options.seconds:
+                return
+            found = trained(task, data[task.data], seed)
+            seconds = round(time.process_time() - begun, 1)
+            with LOG.open("a", encoding="utf-8") as log:
+                for name, value in found.items():
+                    settings = {**asdict(task), "seed": seed, "average": name}
+                    line = {"settings": settings, "validation": round(value, 4), "seconds": seconds, "commit": commit}
+                    log.write(json.dumps(line) + "\n")
+            behind = "  ".join(f"{name} {value - found['width 0']:+.3f}" for name, value in found.items())
+            print(f"{task.data} {task.family} {task.steps} steps, seed {seed}, {seconds} s: {behind}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

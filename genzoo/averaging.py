@@ -1,0 +1,59 @@
+r"""Averages of the weights, relative to the length of the run: one width means the same after 100 steps and after 100,000.
+
+The average after step t weighs the weights of step s by a power of s, so that its profile only stretches as t grows:
+
+.. math::
+
+    \hat\theta_t = \frac{\int_0^t s^\gamma\, \theta_s\, ds}{\int_0^t s^\gamma\, ds}, \qquad
+    \hat\theta_t = \beta_t\, \hat\theta_{t-1} + (1 - \beta_t)\, \theta_t, \quad
+    \beta_t = \Big(1 - \frac{1}{t}\Big)^{\gamma + 1} .
+
+Its relative width, the standard deviation of the profile divided by t, tells more than the exponent does:
+
+.. math::
+
+    \sigma_{rel} = \frac{(\gamma + 1)^{1/2}}{(\gamma + 2)\, (\gamma + 3)^{1/2}} .
+
+An exponential average of fixed decay looks back the same number of steps whatever the run: in a short one it still holds
+what training began with. Here the initial weights are forgotten from the first step on (:math:`\beta_1 = 0`), and nothing
+but t and the average itself is to be kept.
+
+Reference: Karras et al. 2024, *Analyzing and improving the training dynamics of diffusion models* (section 3.1, eq. 1-3, and
+algorithm 2 for the exponent).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+WIDEST = 0.28  # relative width; at 12^-1/2 = 0.289 the exponent is 0, and all steps count alike
+
+Update = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
+
+
+def exponent(width: float) -> float:
+    """The power gamma of the profile whose relative width is ``width``; infinite for 0, which keeps the last weights alone."""
+    if width == 0:
+        return math.inf
+    t = width**-2
+    return float(np.roots([1, 7, 16 - t, 12 - t]).real.max())
+
+
+def share_of_newest(step: int, gamma: float) -> float:
+    """1 - beta_t, what the weights of step t = ``step`` >= 2 count for in the average."""
+    return -math.expm1((gamma + 1) * math.log1p(-1 / step))
+
+
+def power_average(width: float) -> Update:
+    """The update of an average of relative width ``width``, for ``multi_avg_fn`` of `torch.optim.swa_utils.AveragedModel`."""
+    gamma = exponent(width)
+
+    @torch.no_grad()
+    def update(averaged: Sequence[Tensor], newest: Sequence[Tensor], averaged_steps: Tensor | int) -> None:
+        share = share_of_newest(int(averaged_steps) + 1, gamma)
+        torch._foreach_lerp_(list(averaged), list(newest), share)
+
+    return update

@@ -1,0 +1,92 @@
+"""Averages of the weights: the profile is the power of the step that was asked for, at every length of the run."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch.optim.swa_utils import AveragedModel
+
+import genzoo
+from genzoo.averaging import WIDEST, exponent, power_average, share_of_newest
+from genzoo.data import DataSet
+from genzoo.data.loading import load as load_data
+from genzoo.errors import InputError
+from genzoo.planning import plan
+
+WIDTHS = (0.01, 0.05, 0.1, 0.2, WIDEST)
+
+
+def profile(width: float, steps: int) -> torch.Tensor:
+    """What each step's weights count for in the average after ``steps``: the average of unit vectors."""
+    weights = torch.nn.Linear(steps, 1, bias=False).double()
+    average = AveragedModel(weights, multi_avg_fn=power_average(width))
+    for step in range(steps):
+        weights.weight.data = torch.eye(steps, dtype=torch.float64)[step : step + 1]
+        average.update_parameters(weights)
+    return average.module.weight.detach()[0]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("steps", [100, 500])
+def test_the_profile_has_the_width_that_was_asked_for_at_every_length(width, steps):
+    found, s = profile(width, steps), torch.arange(1, steps + 1, dtype=torch.float64) / steps
+    assert math.isclose(found.sum(), 1.0, rel_tol=1e-9)
+    mean = (found * s).sum()
+    spread = (found * (s - mean).square()).sum().sqrt().item()
+    assert abs(spread - width) < 1 / steps
+    gamma = exponent(width)
+    assert abs(mean.item() - (gamma + 1) / (gamma + 2)) < 1 / steps
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_exponent_is_that_of_the_equation(width):
+    gamma = exponent(width)
+    assert gamma > 0
+    assert math.isclose((gamma + 1) ** 0.5 / (gamma + 2) / (gamma + 3) ** 0.5, width, rel_tol=1e-9)
+
+
+def test_updates_at_few_steps_weigh_as_updates_at_all():
+    """beta over a stretch of steps is the product of theirs."""
+    gamma = exponent(0.1)
+    kept = math.prod(1 - share_of_newest(step, gamma) for step in range(51, 101))
+    assert math.isclose(kept, (50 / 100) ** (gamma + 1), rel_tol=1e-9)
+
+
+def test_no_width_keeps_the_last_weights():
+    assert torch.equal(profile(0.0, 5), torch.tensor([0.0, 0, 0, 0, 1], dtype=torch.float64))
+
+
+def test_a_recipe_and_a_call_that_still_name_a_decay_are_told_what_replaced_it():
+    data = load_data("moons")
+    with pytest.raises(InputError, match=r"no setting 'ema'.* give average"):
+        genzoo.fit(genzoo.Flow((2,), width=8), data, steps=1, ema=0.99)
+    with pytest.raises(InputError, match=r"no setting 'ema'.* give average"):
+        plan("flow", "moons", train={"ema": 0.99})
+
+
+# ------------------------------------------------------------------------------- are they better than the last weights?
+
+
+def gain(folder: Path, data: DataSet, seed: int, steps: int) -> float:
+    """How much lower the validation loss of the averaged weights is than that of the last ones of the same run."""
+    torch.manual_seed(seed)
+    model = genzoo.Autoregressive((2,), width=32, lr=4e-3)
+    genzoo.fit(model, data, folder, steps=steps, batch_size=128, seed=seed, patience=1000, accelerator="cpu")
+    kept = torch.load(folder / "last.ckpt", weights_only=True)
+    losses = []
+    for weights in ("current_model_state", "state_dict"):
+        model.load_state_dict(kept[weights])
+        with torch.no_grad():
+            losses.append(model.validation_loss(data.validation.x).mean().item())
+    last, averaged = losses
+    return last - averaged
+
+
+@pytest.mark.parametrize("steps", [100, 500, pytest.param(3000, marks=pytest.mark.slow)])
+def test_averaged_weights_are_never_worse_than_the_last_by_more_than_noise(steps, tmp_path):
+    """Of the same run, on the same events, over three seeds."""
+    data = load_data("moons", train=2000, validation=1000)
+    gains = torch.tensor([gain(tmp_path / str(seed), data, seed, steps) for seed in range(3)])
+    noise = gains.std() / len(gains) ** 0.5
+    assert gains.mean() > -2 * noise - 0.002
