@@ -3,7 +3,8 @@
     python experiments/trials/averaging.py
 
 Each task is trained once for each seed, and all widths are averaged side by side over that one run, so that they differ by
-nothing but the width; all are validated at its end, by the same draws. Beside the power-function averages run two of fixed
+nothing but the width; all are validated by the same draws, at its end, or where a longer run on digits has its best check, by
+which time it has begun to overfit and the learning rate is still high. Beside the power-function averages run two of fixed
 decay, as `genzoo.fit` had them. One line for each average goes to ``averaging.jsonl``, with the seconds of processor time that
 the whole run took; how far each is behind the last weights, in nats, is printed.
 """
@@ -34,13 +35,14 @@ DECAYS = (0.98, 0.995)
 
 @dataclass(frozen=True)
 class Task:
-    """A training whose averages are compared."""
+    """A training whose averages are compared after ``steps``, or before its end, ``of`` more that the schedule is made for."""
 
     data: str
     family: str
     steps: int
     batch_size: int
     arguments: dict[str, Any]
+    of: int = 0
 
 
 def tasks() -> list[Task]:
@@ -58,7 +60,11 @@ def tasks() -> list[Task]:
         for steps in (500, 100)
         for data in ("moons", "landmass")
     ]
-    return [*on_points, *on_digits]
+    middle = [
+        Task("digits", "Autoregressive", 900, 64, digits["Autoregressive"], of=3000),
+        Task("digits", "VAE", 900, 64, digits["VAE"], of=1500),
+    ]
+    return [*middle, *on_points, *on_digits]
 
 
 def trained(task: Task, data: DataSet, seed: int) -> dict[str, float]:
@@ -69,7 +75,7 @@ def trained(task: Task, data: DataSet, seed: int) -> dict[str, float]:
     averages = {f"width {w:g}": AveragedModel(model, multi_avg_fn=power_average(w)) for w in WIDTHS}
     averages |= {f"decay {d:g}": AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(d)) for d in DECAYS}
     optimiser = torch.optim.AdamW(model.parameters(), model.lr, (0.9, 0.99), weight_decay=model.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warmup_cosine(step, task.steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warmup_cosine(step, task.of or task.steps))
     batches = endless(Data(data, task.batch_size))
     for _ in range(task.steps):
         loss = model.train().loss(*model.prepare(next(batches))).mean()
@@ -117,7 +123,7 @@ def main() -> None:
                     line = {"settings": settings, "validation": round(value, 4), "seconds": seconds, "commit": commit}
                     log.write(json.dumps(line) + "\n")
             behind = "  ".join(f"{name} {value - found['width 0']:+.3f}" for name, value in found.items())
-            print(f"{task.data} {task.family} {task.steps} steps, seed {seed}, {seconds} s: {behind}", flush=True)
+            print(f"{task.data} {task.family} {task.steps} steps of {task.of or task.steps}, seed {seed}, {seconds} s: {behind}", flush=True)
 
 
 if __name__ == "__main__":
