@@ -29,9 +29,10 @@ from genzoo.errors import InputError
 from genzoo.evaluation.cost import parameters, samples_per_second
 from genzoo.evaluation.likelihood import Measured, device_of, evaluate
 from genzoo.evaluation.measures import MEASURES
+from genzoo.evaluation.partition import keep_log_z
 from genzoo.evaluation.scorecard import PROTOCOL, Row, figures, likelihood
 from genzoo.evaluation.support import disagreement, of_each
-from genzoo.model import GenerativeModel
+from genzoo.model import GenerativeModel, Likelihood
 from genzoo.planning import Plan, changes, with_prior
 from genzoo.progress import Report
 from genzoo.provenance import circumstances
@@ -107,6 +108,8 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
     if report is not None:
         report(fitted.steps, fitted.steps, "evaluating")
     measured = evaluate(on_fastest(fitted.model), data, seed=wanted.seed, progress=report, **wanted.evaluate)
+    if measured.kind == Likelihood.ESTIMATE:
+        keep_log_z(fitted.model, measured.details)
     each = of_each(model, measured, data, progress=report, seed=wanted.seed)
     samples = draw(model, data, seed=wanted.seed)
     row = _row(wanted, data, fitted, measured, each, samples)

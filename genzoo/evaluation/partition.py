@@ -1,23 +1,39 @@
-r"""The normaliser of an energy model, between two bounds, and the likelihood that it gives.
+r"""The normaliser of an energy model, between two ends, and the likelihood that it gives.
 
 .. math::
 
     \log p(x \mid c) = -E(x, c) - \log Z(c), \qquad Z(c) = \int e^{-E(x, c)} dx
 
-log Z comes from annealed importance sampling (`genzoo.evaluation.annealing`) out of a Gaussian that is fitted to data and
-chains. All of it runs in the coordinates u in which that Gaussian is standard, x = m + L u: narrow and wide directions then
-ask for the same step, and the volume, the log-determinant of L, enters log Z once.
+Where the model's log Z is a sum that can be carried out, it is, and the likelihood is exact.
+Otherwise it comes from annealed importance sampling (`genzoo.evaluation.annealing`) and is an
+*interval*, each end widened by two errors:
 
-The forward run under-estimates log Z, and so it *flatters* the model. The reverse run would over-estimate it if it started
-from exact samples; long-run chains stand in for those, which makes the upper end a heuristic. The likelihood reported is the
-one under the **larger** log Z, the less flattering, and the other is kept beside it. The energy model may also be a part: the
-prior of a VAE (Pang et al. 2020), whose bound it then completes.
+* the lower end is a forward run from the base, which under-estimates log Z and so *flatters* the
+  model. Few long chains can all miss a mode that many short ones find, so there are both, and the
+  larger log Z counts. The short ones start from a wider base;
+* the upper end is a reverse run. It would over-estimate log Z if it started from exact draws.
+  Long-run chains stand in: half of them go on from those of training, half from the ends of the
+  forward run, so that a mode known to the one kind alone sets them at odds.
 
-References: Salakhutdinov & Murray 2008, *On the quantitative analysis of deep belief networks*; Burda et al. 2015, *Accurate
-and conservative estimates of MRF log-likelihood using reverse annealing*; Pang et al. 2020, *Learning latent space energy-based
-prior model*.
+The error is the larger of the delta method's and the spread of four independent blocks of chains.
+There is no figure (`Interval.doubt`) where an end rests on fewer than ten effective chains, where
+the ends contradict each other, or where they are too far apart to be called a figure. What remains
+uncounted is a mode that no chain has met; it would flatter.
+
+Chains of discrete data walk the path of the model itself (`genzoo.Energy.path`). Those of
+real-valued data start from a Gaussian fitted to data and chains, and run in the coordinates u in
+which it is standard, x = m + L u: narrow and wide directions then ask for the same step, and the
+volume, the log-determinant of L, enters log Z once.
+
+References: Salakhutdinov & Murray 2008, *On the quantitative analysis of deep belief networks*;
+Burda et al. 2015, *Accurate and conservative estimates of MRF log-likelihood using reverse
+annealing*; Pang et al. 2020, *Learning latent space energy-based prior model*.
 """
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -26,16 +42,37 @@ from torch import Tensor
 from genzoo import grid
 from genzoo.baselines import Gaussian
 from genzoo.data.dataset import DataSet
-from genzoo.evaluation.annealing import Bracket, bracket, log_mean_exp, share, standard_normal, walk
-from genzoo.evaluation.stated import Stated
+from genzoo.evaluation.annealing import (
+    SCHEDULES,
+    Annealed,
+    Estimate,
+    Geometric,
+    Path,
+    follow,
+    in_blocks,
+    share,
+    standard_normal,
+    walk,
+)
+from genzoo.evaluation.stated import DIRECTION, Stated
+from genzoo.families.energy import distinct
 from genzoo.model import Likelihood
 from genzoo.progress import Report
 
 MOST_CONDITIONS = 100  # normalisers that are annealed for one figure
+LEAST_ESS = 10  # effective chains behind either end
+WIDEST_BITS = 0.02  # bits/dim between the ends of a figure of discrete data
+WIDEST_NATS = 0.1  # nats between those of real-valued data
+SHORT_LEVELS, SHORT_CHAINS = (
+    300,
+    2000,
+)  # at most, of the run that looks for what few long chains miss
+WIDER = 3.0  # standard deviations of its base, in those of the long run's
+SOFTENED = 0.5  # share of the uniform distribution in its base, of discrete data
 
 
 class HasEnergy(Protocol):
-    """What is asked of an energy model: E(x, c), and chains to start long walks from."""
+    """What is asked of an energy model: E(x, c), and chains to start long walks from; with levels, the path of `Energy`."""
 
     condition: int
     levels: int
@@ -45,102 +82,443 @@ class HasEnergy(Protocol):
     def nearest_chains(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]: ...
 
 
-def log_partition(model: HasEnergy, data: Tensor, c: Tensor | None = None, *, chains: int = 64, scouts: int = 16,
-                  moves: int | None = None, levels: int = 1000, progress: Report | None = None,
-                  **settings: Any) -> Bracket:  # fmt: skip
-    """log Z(c) of an energy model between a stochastic lower and a (heuristic) upper bound, ``(n,)`` nats.
+@dataclass(frozen=True)
+class Interval:
+    """log Z of each of n problems between two ends, nats, and the three annealings that it comes from."""
+
+    forward: Estimate
+    short: Estimate
+    reverse: Estimate
+
+    @property
+    def below(self) -> Estimate:
+        """Of the two forward runs the one that counts, problem by problem: whose log Z is surely larger."""
+        long, short = self.forward, self.short
+        longer = long.value - 2 * long.stderr >= short.value - 2 * short.stderr
+        return Estimate(*(torch.where(longer, a, b) for a, b in zip(long, short, strict=True)))
+
+    @property
+    def lower(self) -> Tensor:
+        """``(n,)``, widened by two errors."""
+        return self.below.value - 2 * self.below.stderr
+
+    @property
+    def upper(self) -> Tensor:
+        """``(n,)``, widened by two errors, and not below what a forward run has found."""
+        found = torch.maximum(self.forward.value, self.short.value)
+        return torch.maximum(self.reverse.value + 2 * self.reverse.stderr, found)
+
+    @property
+    def middle(self) -> Tensor:
+        return (self.lower + self.upper) / 2
+
+    @property
+    def half_width(self) -> Tensor:
+        return (self.upper - self.lower) / 2
+
+    @property
+    def ess(self) -> Tensor:
+        """Effective chains behind the worse end, ``(n,)``."""
+        return torch.minimum(self.below.ess, self.reverse.ess)
+
+    @property
+    def contradicted(self) -> Tensor:
+        """Where a forward run, which errs below, lies above the reverse run by more than two errors, ``(n,)``."""
+        above = [
+            run.value - self.reverse.value > 2 * torch.hypot(run.stderr, self.reverse.stderr)
+            for run in (self.forward, self.short)
+        ]
+        return above[0] | above[1]
+
+    def doubt(self, widest: float, weights: Tensor | None = None) -> str:
+        """Why this is no figure, or nothing.
+
+        Args:
+            widest: nats between the ends of the mean over problems.
+            weights: of that mean, ``(n,)``, summing to 1; all alike by default.
+        """
+        if not (self.lower.isfinite() & self.upper.isfinite()).all():
+            return "log Z is not finite"
+        if (ess := self.ess.min().item()) < LEAST_ESS:
+            return f"the annealing of log Z rests on {ess:.1f} effective chains, fewer than {LEAST_ESS}"
+        if self.contradicted.any():
+            gap = (self.below.value - self.reverse.value).max().item()
+            return f"the annealings of log Z contradict each other by {gap:.2f} nats: long-run chains miss a mode"
+        width = 2 * self.mean(self.half_width, weights)
+        if width > widest:
+            return f"log Z is known to {width:.2f} nats only, more than {widest:.2f}"
+        return ""
+
+    @staticmethod
+    def mean(values: Tensor, weights: Tensor | None = None) -> float:
+        return (values.mean() if weights is None else (weights.to(values) * values).sum()).item()
+
+    def details(self, weights: Tensor | None = None) -> dict[str, Any]:
+        """Plain values for JSON: widened ends and their error, means over problems; the fewest effective chains."""
+
+        def plain(run: Estimate) -> dict[str, float]:
+            return {
+                "value": self.mean(run.value, weights),
+                "stderr": self.mean(run.stderr, weights),
+                "ess": run.ess.min().item(),
+            }
+
+        return {
+            "lower": self.mean(self.lower, weights),
+            "upper": self.mean(self.upper, weights),
+            "stderr": self.mean(torch.maximum(self.below.stderr, self.reverse.stderr), weights),
+            "ess": self.ess.min().item(),
+            "forward": plain(self.forward),
+            "short": plain(self.short),
+            "reverse": plain(self.reverse),
+        }
+
+
+# ------------------------------------------------------------------------------------ the normaliser
+
+
+def log_partition(
+    model: HasEnergy,
+    data: Tensor,
+    c: Tensor | None = None,
+    *,
+    chains: int = 64,
+    scouts: int | None = None,
+    moves: int | None = None,
+    levels: int = 1000,
+    progress: Report | None = None,
+    **settings: Any,
+) -> Interval:
+    """log Z(c) of an energy model, n problems with an interval each.
 
     Args:
-        data: events ``(m, *event_shape)`` that the base is fitted to, with as many chains of the model beside them.
-        c: conditions, one for each normaliser wanted, ``(n,)`` or ``(n, width)``; None is one normaliser, without condition.
-        chains, scouts: of each condition: weighed chains, and those that set their step.
-        moves: Hamiltonian moves from the model's chains to the start of the reverse run; as many as ``levels`` by default.
-        levels, progress, settings: of `genzoo.evaluation.annealing.anneal`.
+        data: events ``(m, *event_shape)`` that the base of real-valued data is fitted to.
+        c: conditions, one for each normaliser, ``(n,)`` or ``(n, width)``; None is one, without condition.
+        chains: of each normaliser, in the long runs.
+        scouts: further ones that set the steps, where there are steps; a quarter as many by default.
+        moves: from the chains' start to that of the reverse run; as many as ``levels`` by default.
+        levels: temperatures of the long runs. The short ones have a quarter, at most 300, and as
+            many chains as make the same work, at most 2,000.
+        progress: told as the annealings go.
+        settings: of `genzoo.evaluation.annealing.Geometric`, for real-valued data.
     """
     with torch.inference_mode(False), torch.no_grad():
-        n, each = 1 if c is None else len(c), chains + scouts
-        given = None if c is None else c.clone().repeat(each, *[1] * (c.dim() - 1))
-        samples, _ = model.nearest_chains(each * n, given)
-        events = grid.dequantise(data.clone(), model.levels)
-        as_many = samples[torch.randint(len(samples), (len(events),))]
-        base = Gaussian().fit(torch.cat([events.to(samples), as_many])).normal
-        mean, root = base.loc.to(samples), base.scale_tril.to(samples)
-        log_volume = base.scale_tril.diagonal().log().sum().item()
+        c = None if c is None else c.clone()
+        road: Road = (
+            Lattice(model, c) if model.levels else Space(model, data.clone(), c, **settings)
+        )
+        scouts = (max(2, chains // 4) if scouts is None else scouts) if road.has_steps else 0
+        betas = SCHEDULES["sigmoid"](levels)
+        each = chains + scouts
+        forward = road.forward(each, betas, scouts, share(progress, 0, 4))
+        few = min(SHORT_LEVELS, max(1, levels // 4))
+        many = min(SHORT_CHAINS, max(chains, chains * levels // few))
+        short_betas = SCHEDULES["sigmoid"](few)
+        short = road.forward(many + scouts, short_betas, scouts, share(progress, 1, 4), wide=True)
+        start = road.settle(
+            resampled(forward, each, scouts), moves or levels, share(progress, 2, 4)
+        )
+        reverse = road.reverse(start, betas[::-1], scouts, share(progress, 3, 4))
+    below, beside, above = (in_blocks(run.log_weights) for run in (forward, short, reverse))
+    return Interval(
+        below._replace(value=road.log_z0 + below.value),
+        beside._replace(value=road.log_z0 + beside.value),
+        above._replace(value=road.log_z0 - above.value),
+    )
+
+
+def resampled(run: Annealed, each: int, scouts: int) -> Tensor:
+    """The ends of weighed chains, drawn by their weights: ``(each, problems, ...)``, nearly draws of the target."""
+    ends = run.x.view(each, -1, *run.x.shape[1:])[scouts:]
+    weights = (run.log_weights - run.log_weights.amax(0)).exp().nan_to_num(nan=1.0)
+    drawn = torch.multinomial(weights.T, each, replacement=True).T
+    return ends[drawn, torch.arange(ends.shape[1], device=drawn.device)]
+
+
+class Road(Protocol):
+    """A path between base and target for n problems, with where it starts at either end."""
+
+    log_z0: float
+    has_steps: bool
+
+    def forward(
+        self,
+        each: int,
+        betas: list[float],
+        scouts: int,
+        progress: Report | None,
+        wide: bool = False,
+    ) -> Annealed: ...
+
+    def settle(self, ends: Tensor, moves: int, progress: Report | None) -> Tensor: ...
+
+    def reverse(
+        self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+    ) -> Annealed: ...
+
+
+class Lattice:
+    """Discrete data: the model's own path, from independent features."""
+
+    def __init__(self, model: Any, c: Tensor | None):
+        self.model = model
+        self.c = c
+        self.problems = 1 if c is None else len(c)
+        self.log_z0 = model.log_base_z
+        self.has_steps = self.path(1).wanted < 1
+        self.step = model.subset.item()
+
+    def path(self, each: int, soften: float = 0.0) -> Any:
+        return self.model.path(each * self.problems, repeated(self.c, each), soften=soften)
+
+    def along(
+        self, path: Path, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+    ) -> Annealed:
+        settings = {"problems": self.problems, "scouts": scouts, "step": self.step}
+        return follow(path, start, betas, progress=progress, **settings)
+
+    def forward(
+        self,
+        each: int,
+        betas: list[float],
+        scouts: int,
+        progress: Report | None,
+        wide: bool = False,
+    ) -> Annealed:
+        path = self.path(each, SOFTENED if wide else 0.0)
+        return self.along(path, path.draw(each * self.problems), betas, scouts, progress)
+
+    def settle(self, ends: Tensor, moves: int, progress: Report | None) -> Tensor:
+        each = len(ends)
+        chains, _ = self.model.nearest_chains(each * self.problems, repeated(self.c, each))
+        start = half_and_half(chains, ends)
+        return self.along(self.path(each), start, [1.0] * (moves + 1), each, progress).x
+
+    def reverse(
+        self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+    ) -> Annealed:
+        return self.along(self.path(len(start) // self.problems), start, betas, scouts, progress)
+
+
+class Space:
+    """Real-valued data: from a Gaussian fitted to data and chains, in the coordinates in which it is standard."""
+
+    has_steps = True
+
+    def __init__(self, model: HasEnergy, data: Tensor, c: Tensor | None, **settings: Any):
+        self.model = model
+        self.c = c
+        self.problems = 1 if c is None else len(c)
+        self.settings = settings
+        self.log_z0 = 0.0
+        self.event_shape = data.shape[1:]
+        chains, _ = model.nearest_chains(
+            len(data), None if c is None else repeated(c, -(-len(data) // len(c)))[: len(data)]
+        )
+        fitted = Gaussian().fit(torch.cat([data.to(chains), chains])).normal
+        self.mean = fitted.loc.to(chains)
+        self.root = fitted.scale_tril.to(chains)
+        self.log_volume = fitted.scale_tril.diagonal().log().sum().item()
+
+    def target(self, each: int) -> Any:
+        """log f(x(u)) with the volume of the change from x to u, of ``each`` chains of each problem."""
+        given = repeated(self.c, each)
 
         def log_target(u: Tensor) -> Tensor:
-            x = (mean + u @ root.T).view(-1, *data.shape[1:])
-            return log_volume - model.energy(x, given).double()
+            x = (self.mean + u @ self.root.T).view(-1, *self.event_shape)
+            return self.log_volume - self.model.energy(x, given).double()
 
-        start = torch.linalg.solve_triangular(root, (samples.flatten(1) - mean).T, upper=False).T
+        return log_target
+
+    def forward(
+        self,
+        each: int,
+        betas: list[float],
+        scouts: int,
+        progress: Report | None,
+        wide: bool = False,
+    ) -> Annealed:
+        by = WIDER if wide else 1.0
+        rows, dims = each * self.problems, len(self.mean)
+
+        def log_base(u: Tensor) -> Tensor:
+            return standard_normal(u / by) - dims * math.log(by)
+
+        start = by * torch.randn(rows, dims).to(self.mean)
+        path = Geometric(log_base, self.target(each), **self.settings)
+        return follow(path, start, betas, problems=self.problems, scouts=scouts, progress=progress)
+
+    def settle(self, ends: Tensor, moves: int, progress: Report | None) -> Tensor:
+        each = len(ends)
+        chains, _ = self.model.nearest_chains(each * self.problems, repeated(self.c, each))
+        chains = torch.linalg.solve_triangular(
+            self.root, (chains.flatten(1) - self.mean).T, upper=False
+        ).T
+        start, log_target = half_and_half(chains, ends), self.target(each)
         # first at a pace of its own for each chain, or one that starts far off would be held by the steps of the others
-        x = walk(
-            log_target, start, (moves or levels) // 2, problems=len(start), progress=share(progress, 0, 4), **settings
+        alone = walk(
+            log_target,
+            start,
+            moves // 2,
+            problems=len(start),
+            progress=share(progress, 0, 2),
+            **self.settings,
         )
-        x = walk(log_target, x, (moves or levels) // 2, problems=n, progress=share(progress, 1, 4), **settings)
-        return bracket(standard_normal, log_target, torch.randn_like(start), x, problems=n, levels=levels, scouts=scouts,
-                       progress=share(progress, 1, 2), **settings)  # fmt: skip
+        return walk(
+            log_target,
+            alone,
+            moves - moves // 2,
+            problems=self.problems,
+            progress=share(progress, 1, 2),
+            **self.settings,
+        )
+
+    def reverse(
+        self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+    ) -> Annealed:
+        path = Geometric(standard_normal, self.target(len(start) // self.problems), **self.settings)
+        return follow(path, start, betas, problems=self.problems, scouts=scouts, progress=progress)
 
 
-def energy_log_likelihood(model: HasEnergy, x: Tensor, log_z: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-    """-E(x, c) - log Z(c), ``(n,)`` nats, given log Z of each event or of all.
-
-    Discrete data is dequantised by k draws, whose log-mean-exp (Burda et al. 2016) is a lower bound of the discrete figure.
-    """
-    draws = [-model.energy(grid.dequantise(x, model.levels), c).double() for _ in range(k if model.levels else 1)]
-    return log_mean_exp(torch.stack(draws)).value - log_z
+def repeated(c: Tensor | None, each: int) -> Tensor | None:
+    """Conditions of ``each`` chains of every problem: row r belongs to problem ``r % n``."""
+    return None if c is None else c.repeat(each, *[1] * (c.dim() - 1))
 
 
-def anneal_energy(model: Any, data: DataSet, x: Tensor, c: Tensor | None, *, k: int, levels: int, chains: int,
-                  progress: Report | None = None) -> Stated:  # fmt: skip
-    """log p(x | c) of events under an energy model, with the bracket of log Z in the details; one normaliser per condition."""
-    conditions, which = (
-        (None, torch.zeros(len(x), dtype=torch.long)) if c is None else c.unique(dim=0, return_inverse=True)
+def half_and_half(chains: Tensor, ends: Tensor) -> Tensor:
+    """The first half of the rows of ``chains``, and of ``ends`` (each, problems, ...) the second."""
+    half = len(ends) // 2 * ends.shape[1]
+    return torch.cat(
+        [chains[: len(chains) - half], ends.flatten(0, 1)[len(chains) - half :].to(chains)]
     )
+
+
+# ------------------------------------------------------------------------------------ the likelihood
+
+
+def widest(data: DataSet) -> float:
+    """Nats between the ends of a figure that may still be called one."""
+    return WIDEST_BITS * data.dims * math.log(2) if data.levels else WIDEST_NATS
+
+
+def between(interval: Interval, weights: Tensor | None = None) -> str:
+    """The direction in which a figure under an interval errs, in words."""
+    ends = (Interval.mean(end, weights) for end in (interval.lower, interval.upper))
+    return "log Z lies between {:.2f} and {:.2f}; not counted: a mode that no chain has met, which would flatter".format(
+        *ends
+    )
+
+
+def energy_log_likelihood(model: Any, x: Tensor, log_z: Tensor, c: Tensor | None = None) -> Tensor:
+    """-E(x, c) - log Z(c), ``(n,)`` nats, given log Z of each event or of all; with levels a pmf over the volume of a bin."""
+    log_width = x[0].numel() * math.log(grid.bin_width(model.levels))
+    return -model.energy(x, c).double() - log_z - log_width
+
+
+def anneal_energy(
+    model: Any,
+    data: DataSet,
+    x: Tensor,
+    c: Tensor | None,
+    *,
+    k: int,
+    levels: int,
+    chains: int,
+    progress: Report | None = None,
+) -> Stated:
+    """log p(x | c) of events under an energy model: exact where log Z is, else in an interval; one normaliser per condition."""
+    if getattr(model, "likelihood", None) == Likelihood.EXACT:
+        return Stated(
+            model.log_prob(x, c), Likelihood.EXACT, DIRECTION[Likelihood.EXACT], details={"k": k}
+        )
+    conditions, which = distinct(c, len(x))
     if conditions is not None and len(conditions) > MOST_CONDITIONS:
         raise NotImplementedError(
             f"Every condition has a normaliser of its own, and {len(conditions)} are too many to anneal."
         )
-    found = log_partition(model, data.train.x.to(x), conditions, chains=chains, scouts=max(2, chains // 4), levels=levels,
-                          progress=progress)  # fmt: skip
-    less_flattering = torch.maximum(found.lower, found.upper)
-    share = torch.bincount(which.cpu(), minlength=len(found.lower)).to(found.lower) / len(x)
-    parts = zip(x.split(250), which.split(250), [None] * len(x) if c is None else c.split(250), strict=False)
-    log_p = [energy_log_likelihood(model, rows, less_flattering[z], given, k) for rows, z, given in parts]
+    found = log_partition(
+        model, data.train.x.to(x), conditions, chains=chains, levels=levels, progress=progress
+    )
+    which = which.to(found.middle.device)
+    weights = torch.bincount(which, minlength=len(found.middle)).to(found.middle) / len(x)
+    givens = [None] * len(x) if c is None else c.split(250)
+    log_p = [
+        energy_log_likelihood(model, rows, found.middle[z], given)
+        for rows, z, given in zip(x.split(250), which.split(250), givens, strict=False)
+    ]
+    doubt = found.doubt(widest(data), weights)
     return Stated(
         torch.cat(log_p),
-        Likelihood.ESTIMATE,
-        "log Z is bracketed and its larger end taken; forward annealing alone would flatter",
-        extra_stderr=(share * found.stderr).square().sum().sqrt().item(),
+        Likelihood.NONE if doubt else Likelihood.ESTIMATE,
+        between(found, weights),
+        half_width=Interval.mean(found.half_width, weights),
+        reason=doubt,
         details={
-            "k": k, "ais_levels": levels, "ais_chains": chains, "normalisers": len(found.lower),
-            "log_z": {"lower": (share * found.lower).sum().item(), "upper": (share * found.upper).sum().item(),
-                      "stderr": (share * found.stderr).square().sum().sqrt().item(), "ess": found.ess.min().item()},
+            "k": k,
+            "ais_levels": levels,
+            "ais_chains": chains,
+            "normalisers": len(found.middle),
+            "log_z": found.details(weights),
         },
-    )  # fmt: skip
+    )
 
 
-def anneal_prior(model: Any, data: DataSet, x: Tensor, c: Tensor | None, *, k: int, levels: int, chains: int, batch: int = 250,
-                 progress: Report | None = None) -> Stated:  # fmt: skip
-    """A VAE whose prior is an energy model: its bound with ``k`` draws of z, under the prior's annealed log Z.
+def anneal_prior(
+    model: Any,
+    data: DataSet,
+    x: Tensor,
+    c: Tensor | None,
+    *,
+    k: int,
+    levels: int,
+    chains: int,
+    batch: int = 250,
+    progress: Report | None = None,
+) -> Stated:
+    """A VAE whose prior is an energy model: its bound with ``k`` draws of z, under the middle of the prior's annealed log Z.
 
-    The larger end of the bracket is kept in the prior, ``model.prior.log_z``, and with its weights.
+    The model stays as it was; `keep_log_z` stores what was found.
     """
     if model.prior.condition:
-        raise NotImplementedError("A prior with conditions has a normaliser for each; those are not annealed.")
+        raise NotImplementedError(
+            "A prior with conditions has a normaliser for each; those are not annealed."
+        )
     given = data.train.c if model.condition else None
     z = model.q(data.train.x.to(x), None if given is None else given.to(x.device)).sample()
-    found = log_partition(model.prior, z, chains=chains, scouts=max(2, chains // 4), levels=levels, progress=progress)
-    log_z = torch.maximum(found.lower, found.upper).item()
-    model.prior.log_z.fill_(log_z)
-    parts = [model.bound(x[rows], None if c is None else c[rows], k) for rows in torch.arange(len(x)).split(batch)]
+    found = log_partition(model.prior, z, chains=chains, levels=levels, progress=progress)
+    with assuming(model.prior, found.middle.item()):
+        parts = [
+            model.bound(x[rows], None if c is None else c[rows], k)
+            for rows in torch.arange(len(x)).split(batch)
+        ]
+    doubt = found.doubt(widest(data))
     return Stated(
         torch.cat(parts),
-        model.likelihood,
-        "the VAE's bound does not flatter; the prior's log Z is bracketed and its larger end taken",
-        extra_stderr=found.stderr.item(),
-        details={
-            "k": k, "ais_levels": levels, "ais_chains": chains,
-            "log_z": {"lower": found.lower.item(), "upper": found.upper.item(), "stderr": found.stderr.item(),
-                      "ess": found.ess.item()},
-        },
-    )  # fmt: skip
+        Likelihood.NONE if doubt else model.likelihood,
+        f"the VAE's bound does not flatter; the prior's {between(found)}",
+        half_width=found.half_width.item(),
+        reason=doubt,
+        details={"k": k, "ais_levels": levels, "ais_chains": chains, "log_z": found.details()},
+    )
+
+
+@contextmanager
+def assuming(energy: Any, log_z: float) -> Iterator[None]:
+    """An energy model with a log Z inside, and as before outside."""
+    before = energy.log_z.clone()
+    energy.log_z.fill_(log_z)
+    try:
+        yield
+    finally:
+        energy.log_z.copy_(before)
+
+
+def keep_log_z(model: Any, details: dict[str, Any]) -> None:
+    """Store with an energy model, or a VAE's energy prior, the log Z that `evaluate` found, from the details of its figure.
+
+    Not of a model with conditions, which has a normaliser for each.
+    """
+    energy = model if hasattr(model, "set_log_z") else getattr(model, "prior", None)
+    log_z = details.get("log_z")
+    if log_z is not None and hasattr(energy, "set_log_z") and not energy.condition:
+        energy.set_log_z(log_z["lower"], log_z["upper"], log_z["ess"])

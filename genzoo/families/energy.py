@@ -2,194 +2,795 @@ r"""Energy-based model: say how *un*likely each event is, and let a Markov chain
 
 .. math::
 
-    p(x \mid c) = \frac{e^{-E(x, c)}}{Z(c)}, \qquad Z(c) = \int e^{-E(x, c)}\, dx, \qquad
-    E(x, c) = f(x, c) + \tfrac{1}{2 s^2} \|x\|^2
+    p(x \mid c) = \frac{e^{-E(x, c)}}{Z(c)}, \qquad E(x, c) = f(x, c) - \log q(x)
 
-f is any network; the quadratic keeps Z finite. Z itself is out of reach, but the gradient of the log-likelihood needs only
-samples from the model (:math:`\mathbb E` is a mean, E the energy):
+f is any function of an event, and q a base that keeps Z finite: on real-valued data a Gaussian,
+:math:`\log q(x) = -\|x\|^2 / 2 s^2`; on data with levels independent features,
+:math:`\log q(x) = \sum_i b_i(x_i)`, which start at the log histogram of the training data. There an
+untrained model *is* independent pixels, and Z is 1. Trained, Z is out of reach, but the gradient of
+the log-likelihood needs only samples of the model (:math:`\mathbb E` is a mean, E the energy):
 
 .. math::
 
-    -\nabla_\theta\, \mathbb E_{data}[\log p(x^+)] = \mathbb E_{data}[\nabla_\theta E(x^+)] - \mathbb E_{p}[\nabla_\theta E(x^-)]
+    -\nabla_\theta\, \mathbb E_{data}[\log p(x^+)]
+    = \mathbb E_{data}[\nabla_\theta E(x^+)] - \mathbb E_{p}[\nabla_\theta E(x^-)]
 
-The samples x- come from Langevin dynamics, a random walk downhill, :math:`x' = x - \tfrac{h^2}{2} \nabla E(x) + h \xi`. Its
-chains are seldom started afresh: they live in a *replay buffer*, take a few steps for each update of the network, and so keep
-up with a slowly changing model (persistent contrastive divergence). The buffer is part of the model and of its checkpoint.
+The samples x- come from chains that are seldom started afresh: they live in a *buffer*, take a few
+moves for each update of the weights, and so keep up with a slowly changing model (persistent
+contrastive divergence). A few start anew from q at each update, so that there are always chains
+that have not settled yet: a mode that grows where no data is would else be seen by none. The buffer
+is part of the model and of its checkpoint. How a chain moves depends on the data and on f:
 
-A walk of finite steps does not quite keep p, and where E is steep it flies off. A Metropolis test of each step mends both
-(``adjusted``): :math:`x'` is taken with probability
-:math:`\min\{1, e^{E(x) - E(x')} q(x \mid x') / q(x' \mid x)\}`, q being the Gaussian that proposed it.
+*Levels, f a restricted Boltzmann machine* (``hidden`` units h of 0 or 1, each summed out):
 
-References: Tieleman 2008, *Persistent contrastive divergence*; Du & Mordatch 2019, *Implicit generation and modeling with
-energy-based models* (buffer, energy regulariser); Nijkamp et al. 2020, *On the anatomy of MCMC-based maximum likelihood
-learning* (what goes wrong, and data smoothing); Du et al. 2020, *Compositional visual generation with energy based models*
-(sums of energies); Roberts & Tweedie 1996, *Exponential convergence of Langevin distributions* (the Metropolis test).
+.. math::
+
+    f(x) = -\sum_j \log(1 + e^{a_j(x)}), \qquad a(x) = W \varphi(x) + d
+
+:math:`\varphi(v) = (v, v^2, [v = \text{lowest}], [v = \text{highest}])` of each feature. Given x the
+units are independent, and given h the features are: *block Gibbs sampling* draws all of the one,
+then all of the other, and has no step to choose. With few units Z is a sum that can be carried out,
+and the likelihood is exact.
+
+*Levels, f a network* (``hidden=0``). A random subset of features draws new levels v, as if f were
+linear: :math:`q(v) \propto e^{b_i(v) - g_i v}`, g the gradient of f. A Metropolis test of the whole
+move makes up for the error of that guess, and the size of the subset adapts until half pass.
+
+*Real-valued data*. Langevin dynamics, a random walk downhill,
+:math:`x' = x - \tfrac{h^2}{2} \nabla E(x) + h \xi`. A walk of finite steps does not quite keep p,
+and where E is steep it flies off. A Metropolis test of each step mends both (``adjusted``).
+
+References: Hinton 2002, *Training products of experts by minimizing contrastive divergence*;
+Tieleman 2008, *Persistent contrastive divergence*; Salakhutdinov & Murray 2008, *On the
+quantitative analysis of deep belief networks* (annealing a Boltzmann machine); Zanella 2020,
+*Informed proposals for local MCMC in discrete spaces*, and Grathwohl et al. 2021, *Oops I took a
+gradient* (moves guided by a gradient); Du & Mordatch 2019, *Implicit generation and modeling with
+energy-based models* (buffer, energy regulariser); Nijkamp et al. 2020, *On the anatomy of
+MCMC-based maximum likelihood learning* (what goes wrong, and data smoothing); Du et al. 2020,
+*Compositional visual generation with energy based models* (sums of energies); Roberts & Tweedie
+1996, *Exponential convergence of Langevin distributions* (the Metropolis test).
 """
 
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from genzoo import grid
+from genzoo.baselines import IndependentPixels
 from genzoo.errors import TrainingError
-from genzoo.model import GenerativeModel, Likelihood, require
+from genzoo.evaluation.annealing import Geometric, Path, follow, log_mean_exp, sigmoid, taken
+from genzoo.model import GenerativeModel, Likelihood, forget, require
 from genzoo.nets import Condition, Encoder, as_vectors
+
+FEW_UNITS = 18  # hidden units whose 2^18 states are summed, not annealed
+QUICK = {"levels": 300, "chains": 100}  # of the annealing by which validation chooses the weights
+FEW_CONDITIONS = 16  # normalisers that such a check takes the trouble to estimate
 
 
 class Energy(GenerativeModel):
-    """Unnormalised log-density by a network; trained and sampled by Langevin chains kept in a replay buffer.
+    """Unnormalised log-density by a network or a Boltzmann machine; trained and sampled by Markov chains.
 
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
-        width, depth: of the `genzoo.nets.Encoder` f(x, c) -> scalar.
-        spread: s, standard deviation of the Gaussian that the network's energy is added to.
-        noise: standard deviation of Gaussian noise added to training data (beside dequantisation); smooths the landscape
-            so that chains can walk in it.
-        step: h, the Langevin step; steps: Langevin moves of each chain at each update; adjusted: whether each is tested.
-        buffer: number of persistent chains; refresh: share of the chains restarted from noise at each update.
-        regularise: weight of the squared energies, which keeps them in scale.
-        sample_steps: Langevin moves from the buffer to a sample.
+        hidden: units of the restricted Boltzmann machine that is f on data with levels; up to 18 its
+            likelihood is exact. 0: f is the network, as it always is on real-valued data.
+        width, depth: of that network, a `genzoo.nets.Encoder`. Any module ``(x, embedding of c) ->
+            (n, 1)`` may take its place: ``model.network = mine``.
+        steps: moves of each chain at each update.
+        buffer: number of persistent chains. An update moves as many of them as there are events.
+        refresh: share of the chains that start afresh at each update.
+        decay: weight of half the squared weights of the Boltzmann machine, a Gaussian prior on them.
+        regularise: weight of the squares of the network's energies, which keeps them in scale.
+        sample_steps: gradients, or sweeps of block Gibbs, from the base to a sample.
+        spread: s, standard deviation of the Gaussian base of real-valued data.
+        noise: standard deviation of Gaussian noise added to real-valued training data; smooths the
+            landscape so that chains can walk in it.
+        step: h, the Langevin step; adjusted: whether each is tested.
     """
 
-    likelihood = Likelihood.ESTIMATE
     chains: Tensor
     chain_conditions: Tensor
+    started: Tensor
     gap: Tensor
     log_z: Tensor
-    monitor = None  # the contrastive loss says nothing about the likelihood
+    log_z_ends: Tensor
+    log_z_ess: Tensor
+    histogram: Tensor
+    subset: Tensor
 
-    def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3, width: int = 64,
-                 depth: int = 1, spread: float = 1.0, noise: float = 0.05, step: float = 0.05, steps: int = 20,
-                 buffer: int = 1024, refresh: float = 0.01, regularise: float = 1e-3, sample_steps: int = 200,
-                 adjusted: bool = False):  # fmt: skip
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        condition: int = 0,
+        levels: int = 0,
+        lr: float = 1e-3,
+        hidden: int = 200,
+        width: int = 64,
+        depth: int = 1,
+        steps: int = 20,
+        buffer: int = 1024,
+        refresh: float = 0.01,
+        decay: float = 1e-2,
+        regularise: float = 1e-3,
+        sample_steps: int = 200,
+        spread: float = 1.0,
+        noise: float = 0.05,
+        step: float = 0.05,
+        adjusted: bool = False,
+    ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, width=width, steps=steps, buffer=buffer, sample_steps=sample_steps)
-        require(0, depth=depth, noise=noise, regularise=regularise)
+        require(0, hidden=hidden, depth=depth, noise=noise, regularise=regularise, decay=decay)
         require(0, 1, refresh=refresh)
         require(1e-6, spread=spread, step=step)
-        self.width, self.depth, self.spread, self.noise = width, depth, spread, noise
-        self.step, self.steps, self.sample_steps, self.adjusted = step, steps, sample_steps, adjusted
-        self.buffer, self.refresh, self.regularise = buffer, refresh, regularise
-        self.embed = Condition(condition, width)
-        self.network = Encoder(self.event_shape, 1, width, width, depth)
+        self.hidden = hidden
+        self.width = width
+        self.depth = depth
+        self.steps = steps
+        self.buffer = buffer
+        self.refresh = refresh
+        self.decay = decay
+        self.regularise = regularise
+        self.sample_steps = sample_steps
+        self.spread = spread
+        self.noise = noise
+        self.step = step
+        self.adjusted = adjusted
+        if levels:
+            self.register_buffer("histogram", torch.full((self.dims, levels), -math.log(levels)))
+            self.bias = nn.Parameter(torch.zeros(self.dims, levels))  # b less the log histogram
+        if levels and hidden:
+            self.network = Boltzmann(self.dims, levels, hidden)
+            self.embed = self.network.biases(condition)
+        else:
+            self.network = Encoder(self.event_shape, 1, width, width, depth)
+            self.embed = Condition(condition, width)
         self.register_buffer("chains", self.fresh(buffer))
-        self.register_buffer("chain_conditions", torch.full((buffer, condition), torch.inf))  # inf: yet to be given one
-        self.register_buffer("gap", torch.zeros(()))  # running mean of E(x+) - E(x-), watched by the guard
+        self.register_buffer("chain_conditions", torch.full((buffer, condition), torch.nan))
+        self.register_buffer(
+            "started", torch.tensor(False)
+        )  # whether base and chains know the data
+        self.register_buffer(
+            "subset", torch.tensor(0.2)
+        )  # share of the features in an informed move
+        self.register_buffer("gap", torch.zeros(()))  # running mean of E(x+) - E(x-)
         self.register_buffer("log_z", torch.full((), torch.nan))
+        self.register_buffer("log_z_ends", torch.full((2,), torch.nan))
+        self.register_buffer("log_z_ess", torch.full((), torch.nan))
 
-    # -------------------------------------------------------------------------------------------------------- energy
+    # -------------------------------------------------------------------------------- the energy
 
     def energy(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """E(x, c) = f(x, c) + |x|^2 / 2 s^2, ``(n,)``; low where events are likely."""
-        confinement = x.square().flatten(1).sum(1) / (2 * self.spread**2)
-        return self.network(x, self.embed(c, len(x))).squeeze(1) + confinement
+        """E(x, c) = f(x, c) - log q(x), ``(n,)``; low where events are likely."""
+        return self.f(x, c) - self.log_base(x)
+
+    def f(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """What is learned beside the base, ``(n,)``."""
+        return self.network(x, self.embed(c, len(x))).squeeze(1)
+
+    def log_base(self, x: Tensor) -> Tensor:
+        """log q(x) up to a constant, ``(n,)``: the Gaussian's, or the sum of b_i(x_i)."""
+        if not self.levels:
+            return -x.square().flatten(1).sum(1) / (2 * self.spread**2)
+        return look_up(self.histogram + self.bias, grid.to_level(x, self.levels).flatten(1))
+
+    def guided_energy(self, x: Tensor, c: Tensor | None, guidance: float) -> Tensor:
+        """w E(x, c) + (1 - w) E(x), ``(n,)``: energies add where densities multiply (Du et al. 2020)."""
+        return self.guided_f(x, c, guidance) - self.log_base(x)
+
+    def guided_f(self, x: Tensor, c: Tensor | None, guidance: float) -> Tensor:
+        f = self.f(x, c)
+        return f if guidance == 1.0 else torch.lerp(self.f(x, None), f, guidance)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Chances of the hidden units, ``(n, hidden)``, or what the network's last, linear layer reads."""
+        return self.network.features(x, self.embed(None, len(x)))
+
+    def set_base(self, x: Tensor, c: Tensor | None = None) -> None:
+        """Let the base be independent features as those of events ``x``, and start all chains there.
+
+        Training does this by itself, once, with its training events. Real-valued data leaves the
+        base alone. The chains take the conditions ``c`` in the shares in which they occur.
+        """
+        if self.levels:
+            pixels = IndependentPixels(self.levels).fit(x)
+            self.histogram.copy_(pixels.log_pmf)
+        if isinstance(self.network, Boltzmann):
+            self.network.standardise(self.histogram.exp())
+        self.chains.copy_(self.fresh(self.buffer))
+        if self.condition and c is not None:
+            drawn = c[torch.randint(len(c), (self.buffer,), device=c.device)]
+            vectors = as_vectors(forget(drawn, self.drop_condition), self.condition)
+            self.chain_conditions.copy_(vectors)
+        self.started.fill_(True)
+        self.forget_log_z()
+
+    # ---------------------------------------------------------------------------- the likelihood
+
+    @property
+    def exact(self) -> bool:
+        """Whether log Z is a sum that can be carried out, over all states of few hidden units."""
+        return isinstance(self.network, Boltzmann) and self.network.hidden <= FEW_UNITS
+
+    @property
+    def likelihood(self) -> Likelihood:  # type: ignore[override]
+        """Exact where log Z is; an estimate otherwise, and none before log Z has been estimated."""
+        return Likelihood.EXACT if self.exact else Likelihood.ESTIMATE
+
+    @property
+    def monitor(self) -> str | None:  # type: ignore[override]
+        """Validation chooses the weights on discrete data. The contrastive loss says nothing of the likelihood."""
+        return "val_nats" if self.levels else None
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """-E(x, c) - log Z, ``(n,)`` nats, once log Z has been estimated; discrete data is dequantised by one draw.
+        """-E(x, c) - log Z(c), ``(n,)`` nats; for discrete data of its pmf over the volume of a bin.
 
         Raises:
             NotImplementedError: log Z has not been estimated, so there is no density yet.
         """
-        if self.log_z.isnan():
+        if self.exact:
+            conditions, which = distinct(c, len(x))
+            log_z = self.exact_log_z(conditions)[which]
+        elif self.log_z.isnan():
             raise NotImplementedError(
                 "This Energy model is unnormalised: log Z has not been estimated, so log p(x) is not known."
             )
-        return -self.energy(grid.dequantise(x, self.levels), c) - self.log_z
+        else:
+            log_z = self.log_z
+        return self.log_prob_under(log_z, x, c)
 
-    def features(self, x: Tensor) -> Tensor:
-        """What the network's last, linear layer reads, ``(n, width x positions)``."""
-        return self.network.features(x, self.embed(None, len(x)))
+    def log_prob_under(self, log_z: Tensor, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """What `log_prob` would be if log Z(c) were ``log_z``, of each event or of all."""
+        return -self.energy(x, c) - log_z - self.dims * math.log(grid.bin_width(self.levels))
+
+    def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
+        """`log_prob`, which has no randomness: draws buy nothing."""
+        return self.log_prob(x, c)
 
     @property
     def unbiased(self) -> bool:
-        """Yes, as far as log Z is known: the draws differ by dequantisation noise alone, if at all."""
+        """Yes, as far as log Z is known."""
         return True
 
-    # ------------------------------------------------------------------------------------------------------ training
+    def exact_log_z(self, c: Tensor | None = None) -> Tensor:
+        """log Z(c) of each condition, ``(n,)``; without any, ``(1,)``. Raises ValueError where it is out of reach."""
+        if not isinstance(self.network, Boltzmann) or not self.exact:
+            raise ValueError(f"log Z is exact up to {FEW_UNITS} hidden units, got {self.hidden}.")
+        biases = self.embed(c, 1 if c is None else len(c))
+        return self.network.log_partition(self.histogram + self.bias, biases)
+
+    def set_log_z(self, lower: float, upper: float | None = None, ess: float = math.nan) -> None:
+        """Keep an estimate of log Z with the weights, so that `log_prob` has a value.
+
+        Args:
+            lower, upper: nats between which it lies; their middle is taken. One number is known well.
+            ess: effective number of chains behind the worse end.
+
+        Training forgets it. Of a model with conditions it is one normaliser among many: see
+        `genzoo.evaluation.log_partition`.
+        """
+        upper = lower if upper is None else upper
+        self.log_z.fill_((lower + upper) / 2)
+        self.log_z_ends.copy_(torch.tensor([lower, upper]))
+        self.log_z_ess.fill_(ess)
+
+    @property
+    def half_width(self) -> float:
+        """Nats by which `log_prob` may be off in either direction, for all events alike."""
+        ends = self.log_z_ends
+        return 0.0 if self.exact or ends.isnan().any() else (ends[1] - ends[0]).item() / 2
+
+    def forget_log_z(self) -> None:
+        for known in (self.log_z, self.log_z_ends, self.log_z_ess):
+            known.fill_(math.nan)
+
+    def train(self, mode: bool = True) -> "Energy":
+        """As of any module; a model that is to be trained has no log Z that could be relied on."""
+        if mode:
+            self.forget_log_z()
+        return super().train(mode)
+
+    # ------------------------------------------------------------------------------ the training
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """E(x+) - E(x-), whose gradient is that of -log p, plus a pull of both energies towards zero: ``(n,)``."""
-        positive = grid.dequantise(x, self.levels)
-        positive = positive + self.noise * torch.randn_like(x)
-        e_positive = self.energy(positive, c)
-        negative, negative_c = self.persist(len(x), c)
-        e_negative = self.energy(negative, negative_c)
-        self.guard((e_positive - e_negative).mean().detach())
-        return e_positive - e_negative + self.regularise * (e_positive.square() + e_negative.square())
+        """E(x+) - E(x-), whose gradient is that of -log p, and what keeps the weights in scale: ``(n,)``.
+
+        x- are the chains that moved last (`advance`). Looking at the loss moves none.
+        """
+        return self.penalised(*self.contrast(x, c))
+
+    def contrast(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """E(x+), ``(n,)``, and E(x-) of as many chains."""
+        moved = min(len(x), self.buffer)
+        if self.noise and not self.levels:
+            x = x + self.noise * torch.randn_like(x)
+        given = self.chain_conditions[:moved] if self.condition else None
+        return self.energy(x, c), self.energy(self.chains[:moved], given)
+
+    def penalised(self, positive: Tensor, negative: Tensor) -> Tensor:
+        loss = positive - negative.mean()
+        if isinstance(self.network, Boltzmann):
+            weights = self.network.weight.square().sum() + self.bias.square().sum()
+            return loss + 0.5 * self.decay * weights
+        return loss + self.regularise * (positive.square() + negative.square().mean())
+
+    def on_train_start(self) -> None:
+        """Base and chains learn the training events, unless they have: a resumed run changes nothing."""
+        self.forget_log_z()
+        if not self.started:
+            self.set_base(*self.training_events())
+            for buffer in self.buffers():  # on every device the same
+                buffer.copy_(self.trainer.strategy.broadcast(buffer))
+
+    def training_events(self) -> tuple[Tensor, Tensor | None]:
+        loader = self.trainer.train_dataloader
+        split = loader.dataset
+        if hasattr(split, "x") and hasattr(split, "c"):
+            x, c = split.x, split.c
+        else:
+            batches = [self.prepare(batch) for batch in loader]
+            x = torch.cat([x for x, _ in batches])
+            c = torch.cat([c for _, c in batches]) if self.condition else None
+        return x.to(self.device), None if c is None else c.to(self.device)
+
+    def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> Tensor:
+        x, c = self.prepare(batch)
+        c = forget(c, self.drop_condition)
+        self.advance(len(x), c)
+        positive, negative = self.contrast(x, c)
+        self.guard((positive.mean() - negative.mean()).detach(), batch_idx)
+        loss = self.penalised(positive, negative).mean()
+        self.log("train_loss", loss, prog_bar=True)
+        return loss
 
     @torch.no_grad()
-    def persist(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Take n chains from the buffer, restart a few with the conditions of the batch, walk, put them back.
+    def advance(self, n: int, c: Tensor | None = None) -> None:
+        """Walk the n chains that have waited longest and put them first; a few start afresh.
 
-        Chains keep their conditions, and have them in the shares in which the data has them, the conditions that were dropped
-        (NaN) included: were there fewer chains without a condition than events, those events' energies would fall for ever.
+        A chain keeps its condition until it starts afresh with one of ``c``, so conditions occur in
+        the buffer as often as in the data, dropped ones (NaN) included: were there fewer chains
+        without a condition than events, the energies of those events would fall for ever.
         """
-        rows = torch.randperm(self.buffer, device=self.chains.device)[:n]
-        if n > self.buffer:
-            rows = torch.randint(self.buffer, (n,), device=self.chains.device)
-        x, chain_c = self.chains[rows], self.chain_conditions[rows]
+        n = min(n, self.buffer)
+        x, given = self.chains[-n:].clone(), self.chain_conditions[-n:].clone()
         restart = torch.rand(n, device=x.device) < self.refresh
         x[restart] = self.fresh(int(restart.sum())).to(x)
         if self.condition and c is not None:
-            renew = restart | chain_c.isinf().any(1)
-            chain_c[renew] = as_vectors(c, self.condition)[renew].to(chain_c)
-        given = chain_c.nan_to_num(nan=torch.nan, posinf=torch.nan) if self.condition else None
-        x = self.walk(x, given, self.steps)
-        self.chains[rows], self.chain_conditions[rows] = x, chain_c
-        return x, given
+            given[restart] = as_vectors(c[:n], self.condition)[restart].to(given)
+        x = self.walk(x, given if self.condition else None)
+        self.chains.copy_(torch.cat([x, self.chains[:-n]]))
+        self.chain_conditions.copy_(torch.cat([given, self.chain_conditions[:-n]]))
 
-    def guard(self, gap: Tensor) -> None:
+    def walk(self, x: Tensor, c: Tensor | None) -> Tensor:
+        """``steps`` moves of chains in training."""
+        if not self.levels:
+            move = adjusted_langevin if self.adjusted else langevin
+            return move(lambda y: self.energy(y, c), x, self.step, self.steps)
+        path = self.path(len(x), c)
+        at = path.look(x)
+        for _ in range(self.steps):
+            at, accepted = path.move(at, 1.0, self.subset.expand(len(x)))
+            self.subset.mul_(torch.exp(0.05 * (accepted.mean() - path.wanted)))
+            self.subset.clamp_(1 / self.dims, 1.0)
+        return at.x
+
+    def guard(self, gap: Tensor, batch_idx: int = 0) -> None:
         """Stop a run that has diverged: chains and data have drifted to energies that no longer have to do with each other."""
         self.gap.lerp_(gap.float(), 0.05)
-        if not torch.isfinite(self.gap) or self.gap.abs() > 20 + 2 * self.dims:
+        if batch_idx % 10 == 0 and not self.gap.abs() < 20 + 2 * self.dims:
             raise TrainingError(
-                f"The energy model diverged: the energies of data and of Langevin samples differ by {gap.item():.3g} nats. "
+                f"The energy model diverged: the energies of data and of chains differ by {gap.item():.3g} nats. "
                 f"Try a smaller lr (now {self.lr:g}) or step (now {self.step:g}), more steps (now {self.steps}), "
                 f"more noise (now {self.noise:g}) or a larger regularise (now {self.regularise:g})."
             )
 
-    # ------------------------------------------------------------------------------------------------------ sampling
+    def validation_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
+        """Logs the likelihood under a quick estimate of log Z, by the less flattering of two annealings."""
+        if self.exact or self.monitor is None:
+            return super().validation_step(batch, batch_idx)
+        x, c = self.prepare(batch)
+        conditions, which = distinct(c, len(x))
+        few = which < FEW_CONDITIONS
+        x, c, which = x[few], None if c is None else c[few], which[few]
+        if batch_idx == 0 or self.condition:
+            self.checked_log_z = self.quick_log_z(
+                None if conditions is None else conditions[:FEW_CONDITIONS]
+            )
+        nats = -self.log_prob_under(self.checked_log_z[which], x, c).mean()
+        self.log("val_nats", nats, prog_bar=True, batch_size=len(x), sync_dist=True)
 
-    def fresh(self, n: int) -> Tensor:
-        """Starting points of new chains: the Gaussian the energy is built on, ``(n, *event_shape)``."""
-        return self.spread * torch.randn(n, *self.event_shape)
+    def quick_log_z(self, c: Tensor | None = None) -> Tensor:
+        """The larger of a forward and a reverse annealing of each condition, ``(n,)``; the same random numbers each time.
+
+        A model that is hard to anneal looks worse by it than it is, and so is not chosen.
+        """
+        problems = 1 if c is None else len(c)
+        betas = sigmoid(QUICK["levels"])
+        with torch.random.fork_rng(), torch.inference_mode(False), torch.no_grad():
+            torch.manual_seed(0)
+            rows = QUICK["chains"] * problems
+            given = None if c is None else c.clone().repeat(QUICK["chains"], *[1] * (c.dim() - 1))
+            path = self.path(rows, given)
+            settings = {"problems": problems, "scouts": 0, "step": self.subset.item()}
+            forward = follow(path, self.fresh(rows), betas, **settings)
+            reverse = follow(path, self.nearest_chains(rows, given)[0], betas[::-1], **settings)
+        ends = log_mean_exp(forward.log_weights).value, -log_mean_exp(reverse.log_weights).value
+        return self.log_base_z + torch.maximum(*ends).to(self.bias)
+
+    # ------------------------------------------------------------------------------ the sampling
 
     @torch.no_grad()
-    def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0, steps: int | None = None) -> Tensor:
-        """``(n, *event_shape)``: chains of the buffer whose condition is nearest to ``c``, moved on by ``steps``.
+    def fresh(self, n: int) -> Tensor:
+        """Starting points of new chains: exact draws of the base, ``(n, *event_shape)``."""
+        if not self.levels:
+            return self.spread * torch.randn(n, *self.event_shape)
+        k = draw_levels(self.histogram.expand(n, -1, -1))
+        return grid.to_grid(k, self.levels).view(n, *self.event_shape).to(self.histogram)
 
-        They walk in the landscape of p(x | c)^w p(x)^(1 - w), w being the ``guidance``: see `guided_energy`.
+    @torch.no_grad()
+    def sample(
+        self, n: int, c: Tensor | None = None, guidance: float = 1.0, steps: int | None = None
+    ) -> Tensor:
+        """``(n, *event_shape)``: a chain for each, from the base to p, tempered on its first half.
+
+        With ``guidance`` w they arrive at p(x | c)^w p(x)^(1 - w): see `guided_energy`. No two
+        samples share a chain, and none starts from those of training.
         """
-        start, given = self.nearest_chains(n, c)
-        return self.on_grid(self.walk(start, given, steps or self.sample_steps, guidance))
-
-    def walk(self, x: Tensor, c: Tensor | None, steps: int, guidance: float = 1.0) -> Tensor:
-        move = adjusted_langevin if self.adjusted else langevin
-        return move(lambda y: self.guided_energy(y, c, guidance), x, self.step, steps)
-
-    def guided_energy(self, x: Tensor, c: Tensor | None, guidance: float) -> Tensor:
-        """w E(x, c) + (1 - w) E(x), ``(n,)``: energies add where densities multiply (Du et al. 2020)."""
-        e = self.energy(x, c)
-        return e if guidance == 1.0 else torch.lerp(self.energy(x, None), e, guidance)
+        self.embed(c, n)  # raises where the condition is not one for this model and n events
+        path = self.path(n, c, guidance)
+        moves = max(2, (steps or self.sample_steps) // getattr(path, "leapfrogs", 1))
+        half = moves // 2
+        betas = [*(t / half for t in range(half)), *[1.0] * (moves - half + 1)]
+        start = self.fresh(n).to(self.chains)
+        arrived = follow(
+            path, start, betas, scouts=n, step=self.subset.item() if self.levels else 0.5
+        )
+        return self.on_grid(arrived.x)
 
     @property
     def evaluations_per_sample(self) -> int:
-        """One gradient of the energy for each Langevin move, and one at the start where moves are tested."""
-        return self.sample_steps + int(self.adjusted)
+        """One gradient of f or one sweep of block Gibbs for each of `sample_steps`, and a look at the start."""
+        return self.sample_steps + 1
+
+    def path(
+        self, n: int, c: Tensor | None = None, guidance: float = 1.0, soften: float = 0.0
+    ) -> Path:
+        """The road from the base to p(x | c)^w p(x)^(1 - w) of n chains, and how chains walk on it.
+
+        On data with levels the base is the histogram, with a share ``soften`` of the uniform law.
+        """
+        if not self.levels:
+            return Geometric(
+                self.log_base, lambda x: -self.guided_energy(x, c, guidance), leapfrogs=5
+            )
+        base = torch.lerp(
+            self.histogram.exp(), torch.full_like(self.histogram, 1 / self.levels), soften
+        ).log()
+        bias = self.histogram + self.bias - base
+        if isinstance(self.network, Boltzmann) and guidance == 1.0:
+            return Gibbs(self.network, base, bias, self.embed(c, n), self.event_shape)
+        return Informed(lambda x: self.slopes(x, c, guidance), base, bias, self.event_shape)
+
+    def slopes(self, x: Tensor, c: Tensor | None, guidance: float) -> tuple[Tensor, Tensor]:
+        """f of each event, ``(n,)``, and what each level of each feature would add to a linear f, ``(n, D, L)``."""
+        if isinstance(self.network, Boltzmann):
+            f, slope = self.network.slopes(x, self.embed(c, len(x)))
+            if guidance != 1.0:
+                free, free_slope = self.network.slopes(x, self.embed(None, len(x)))
+                f, slope = torch.lerp(free, f, guidance), torch.lerp(free_slope, slope, guidance)
+            return f, slope
+        with torch.inference_mode(False), torch.enable_grad():
+            x = x.detach().clone().requires_grad_(True)
+            f = self.guided_f(x, c, guidance)
+            (gradient,) = torch.autograd.grad(f.sum(), x)
+        values = grid.to_grid(torch.arange(self.levels, device=x.device), self.levels).to(x)
+        return f.detach(), gradient.view(len(x), -1, 1) * values
+
+    @property
+    def log_base_z(self) -> float:
+        """log of what the start of `path` sums to: of Gibbs sampling all hidden units are free there."""
+        if isinstance(self.network, Boltzmann):
+            return self.network.hidden * math.log(2)
+        return 0.0
 
     def nearest_chains(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """n random chains; with conditions, each drawn from those whose own condition is nearest to the one asked for."""
-        self.embed(c, n)  # raises where the condition is not one for this model and n events
+        """n chains of training; with conditions, each drawn from those whose own condition is nearest to the one asked for."""
         if c is None:
             repeats = -(-n // self.buffer)
             rows = torch.randperm(self.buffer, device=self.chains.device).repeat(repeats)[:n]
             return self.chains[rows], None
         wanted = as_vectors(c, self.condition).to(self.chains)
-        distance = torch.cdist(wanted.nan_to_num(), self.chain_conditions.nan_to_num(nan=1e3, posinf=1e3))
-        distance = distance.masked_fill(wanted.isnan().any(1, keepdim=True), 0.0)  # nothing is asked for: any chain
+        distance = torch.cdist(wanted.nan_to_num(), self.chain_conditions.nan_to_num(nan=1e3))
+        distance = distance.masked_fill(
+            wanted.isnan().any(1, keepdim=True), 0.0
+        )  # nothing is asked for: any chain
         rows = (distance + 1e-3 * torch.rand_like(distance)).argmin(1)
         return self.chains[rows], wanted
+
+
+def distinct(c: Tensor | None, n: int) -> tuple[Tensor | None, Tensor]:
+    """The different conditions among n, and which of them each event has, ``(n,)``."""
+    if c is None:
+        return None, torch.zeros(n, dtype=torch.long)
+    if not c.is_floating_point():
+        return c.unique(dim=0, return_inverse=True)
+    filled, which = c.nan_to_num(nan=math.inf).unique(
+        dim=0, return_inverse=True
+    )  # NaN is not itself
+    return filled.masked_fill(filled.isinf(), math.nan), which
+
+
+# ---------------------------------------------------------------------------- the Boltzmann machine
+
+
+class Boltzmann(nn.Module):
+    r"""Free energy of a restricted Boltzmann machine over levels, its hidden units summed out.
+
+    .. math:: f(x, e) = -v \cdot \varphi(x) - \sum_j \log(1 + e^{a_j(x)}), \quad a(x) = W (\varphi(x) - \mu) + d
+
+    The biases d of the units and v of the features are the embedding e of the condition. phi is up
+    to four numbers of each feature, standardised over all features of the data, and mu their means.
+
+    Args:
+        dims: number of features, D.
+        levels: values that each takes, L.
+        hidden: units.
+    """
+
+    table: Tensor
+    centre: Tensor
+
+    def __init__(self, dims: int, levels: int, hidden: int):
+        super().__init__()
+        self.dims, self.levels, self.hidden = dims, levels, hidden
+        self.register_buffer("table", ordinal(levels))  # phi of each level, (L, m)
+        self.register_buffer("centre", torch.zeros(dims * self.table.shape[1]))
+        self.weight = nn.Parameter(0.01 * torch.randn(hidden, len(self.centre)))
+
+    def biases(self, condition: int) -> Condition:
+        """The embedding ``(n, hidden + D m)`` of a condition that `forward` wants: all units rare, no other bias."""
+        e = Condition(condition, self.hidden + len(self.centre))
+        with torch.no_grad():
+            for bias in (e.null, *([e.embed.bias] if e.embed is not None else [])):
+                bias.zero_()[: self.hidden] = -1.0
+            if e.embed is not None:
+                e.embed.weight.mul_(0.01)
+        return e
+
+    def standardise(self, pmf: Tensor) -> None:
+        """Give phi mean 0 and standard deviation 1 over features that have histograms ``pmf`` (D, L), and find mu."""
+        pooled = pmf.mean(0)
+        phi = ordinal(self.levels).to(pmf)
+        mean = pooled @ phi
+        spread = (pooled @ (phi - mean).square()).sqrt().clamp(min=0.05)
+        self.table.copy_((phi - mean) / spread)
+        self.centre.copy_((pmf @ self.table.to(pmf)).flatten())
+
+    def phi(self, k: Tensor) -> Tensor:
+        """phi of levels (n, D), ``(n, D m)``."""
+        return F.embedding(k, self.table).flatten(1)
+
+    def activation(self, k: Tensor, d: Tensor) -> Tensor:
+        """a(x) of levels (n, D), ``(n, hidden)``."""
+        return self.phi(k) @ self.weight.T + (d - self.weight @ self.centre)
+
+    def logits(self, h: Tensor, v: Tensor) -> Tensor:
+        """What the units add to the log-weight of each level, ``(n, D, L)``: the features are independent given h."""
+        field = (h @ self.weight + v).view(len(h), self.dims, -1)
+        return field @ self.table.T
+
+    def split(self, e: Tensor) -> tuple[Tensor, Tensor]:
+        """The biases d of the units and v of the features."""
+        return e[:, : self.hidden], e[:, self.hidden :]
+
+    def features(self, x: Tensor, e: Tensor) -> Tensor:
+        """p(h_j = 1 | x), ``(n, hidden)``."""
+        k = grid.to_level(x, self.levels).flatten(1)
+        return self.activation(k, self.split(e)[0]).sigmoid()
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        """f of each event, ``(n, 1)``."""
+        k = grid.to_level(x, self.levels).flatten(1)
+        d, v = self.split(e)
+        linear = (self.phi(k) * v).sum(1)
+        return -(linear + F.softplus(self.activation(k, d)).sum(1)).unsqueeze(1)
+
+    def slopes(self, x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
+        """f of each event, ``(n,)``, and its derivative by each level of each feature, ``(n, D, L)``."""
+        return self(x, e).squeeze(1), -self.logits(self.features(x, e), self.split(e)[1])
+
+    def log_partition(self, bias: Tensor, e: Tensor, numbers: int = 2**22) -> Tensor:
+        """log sum over x of exp(b(x) - f(x, e)), ``(n,)``: the sum over all 2^hidden states of the units, exactly.
+
+        Args:
+            bias: b_i(v), ``(D, L)``.
+            numbers: held in memory at a time.
+        """
+        states, together = (
+            torch.arange(2**self.hidden, device=bias.device),
+            max(1, numbers // bias.numel()),
+        )
+        place = 2 ** torch.arange(self.hidden, device=bias.device)
+        log_z = []
+        for d, v in zip(*self.split(e), strict=True):
+            d = d - self.weight @ self.centre
+            parts = []
+            for rows in states.split(together):
+                h = (rows[:, None] & place).ne(0).to(bias)
+                log_x = (bias + self.logits(h, v)).logsumexp(2).sum(1, dtype=torch.float64)
+                parts.append((log_x + (h @ d).double()).logsumexp(0))
+            log_z.append(torch.stack(parts).logsumexp(0))
+        return torch.stack(log_z).to(bias)
+
+
+def ordinal(levels: int) -> Tensor:
+    """phi of each level, ``(L, m)``: its value and its square, and whether it is the lowest or the highest; of two, its value."""
+    v = grid.to_grid(torch.arange(levels), levels)
+    if levels == 2:
+        return v[:, None]
+    ends = F.one_hot(torch.tensor([0, levels - 1]), levels).float()
+    return torch.stack([v, v.square(), *ends], 1)
+
+
+def look_up(table: Tensor, k: Tensor) -> Tensor:
+    """sum_i table[i, k_i] of a table (D, L) and levels (n, D), ``(n,)``."""
+    return table.gather(1, k.T).sum(0)
+
+
+def draw_levels(logits: Tensor) -> Tensor:
+    """A level of each feature with chances proportional to exp(logits), ``(n, D)`` of (n, D, L)."""
+    if logits.shape[-1] == 2:
+        chance = (logits[..., 1] - logits[..., 0]).sigmoid()
+        return (torch.rand_like(chance) < chance).long()
+    weights = (logits - logits.amax(-1, keepdim=True)).exp()
+    sums = weights.cumsum(-1)
+    point = torch.rand_like(sums[..., :1]) * sums[..., -1:]
+    return torch.searchsorted(sums, point).squeeze(-1).clamp(max=logits.shape[-1] - 1)
+
+
+# ----------------------------------------------------------------------------------- the samplers
+
+
+class Spins(NamedTuple):
+    """Chains of block Gibbs sampling: events ``x``, their levels ``k`` (n, D), and ``a`` (n, hidden) of the units there."""
+
+    x: Tensor
+    k: Tensor
+    a: Tensor
+
+
+class Gibbs:
+    r"""Block Gibbs sampling of a Boltzmann machine on the way from independent features q_0 to itself.
+
+    .. math:: \log f_\beta(x, h) = (1 - \beta) \log q_0(x) + \beta \, [b(x) + v \cdot \varphi(x) + h \cdot a(x)]
+
+    with h summed out where a chain is weighed. At beta = 0 all units are free.
+
+    Args:
+        machine: whose energy it is.
+        base: log q_0, normalised, ``(D, L)``; bias: b - log q_0.
+        e: embedding of each chain's condition, ``(n, hidden + D m)``.
+        event_shape: of x.
+    """
+
+    wanted = 1.0  # nothing is ever refused
+
+    def __init__(
+        self,
+        machine: Boltzmann,
+        base: Tensor,
+        bias: Tensor,
+        e: Tensor,
+        event_shape: tuple[int, ...],
+    ):
+        self.machine = machine
+        self.base = base
+        self.bias = bias
+        self.d, self.v = machine.split(e)
+        self.event_shape = event_shape
+
+    def draw(self, n: int) -> Tensor:
+        """Exact draws of the base, ``(n, *event_shape)``."""
+        k = draw_levels(self.base.expand(n, -1, -1))
+        return grid.to_grid(k, self.base.shape[1]).to(self.base).view(n, *self.event_shape)
+
+    def look(self, x: Tensor) -> Spins:
+        k = grid.to_level(x, self.machine.levels).flatten(1)
+        return Spins(x, k, self.machine.activation(k, self.d))
+
+    def log_ratio(self, at: Spins, here: float, there: float) -> Tensor:
+        linear = look_up(self.bias, at.k) + (self.machine.phi(at.k) * self.v).sum(1)
+        free = F.softplus(there * at.a) - F.softplus(here * at.a)
+        return (there - here) * linear.double() + free.sum(1, dtype=torch.float64)
+
+    def move(self, at: Spins, beta: float, step: Tensor) -> tuple[Spins, Tensor]:
+        """Draw all units given the features, then all features given the units."""
+        chance = torch.sigmoid(beta * at.a)
+        h = (torch.rand_like(chance) < chance).to(chance)
+        logits = self.base + beta * (self.bias + self.machine.logits(h, self.v))
+        k = draw_levels(logits)
+        x = grid.to_grid(k, self.machine.levels).to(at.x).view(len(k), *self.event_shape)
+        return Spins(x, k, self.machine.activation(k, self.d)), torch.ones_like(step)
+
+
+class Slope(NamedTuple):
+    """Chains of informed moves: events ``x``, their levels ``k`` (n, D), ``f`` (n,), and its slope at each level (n, D, L)."""
+
+    x: Tensor
+    k: Tensor
+    f: Tensor
+    slope: Tensor
+
+
+class Informed:
+    r"""Metropolis moves of random subsets of features, proposed by the slope of f.
+
+    .. math:: \log f_\beta(x) = (1 - \beta) \log q_0(x) + \beta \, [b(x) - f(x)]
+
+    Each feature is in the subset with chance ``step``, whatever the state. Those that are draw a
+    level from what f_beta would be if f were linear around x. For a linear f this is Gibbs
+    sampling; the test makes it right for every other.
+
+    Args:
+        slopes: maps events ``(n, *event_shape)`` to f, ``(n,)``, and what each level of each feature
+            would add to a linear f, ``(n, D, L)``.
+        base: log q_0, normalised, ``(D, L)``; bias: b - log q_0.
+        event_shape: of x.
+    """
+
+    wanted = 0.5
+
+    def __init__(
+        self,
+        slopes: Callable[[Tensor], tuple[Tensor, Tensor]],
+        base: Tensor,
+        bias: Tensor,
+        event_shape: tuple[int, ...],
+    ):
+        self.slopes = slopes
+        self.base = base
+        self.bias = bias
+        self.levels = base.shape[1]
+        self.event_shape = event_shape
+
+    def draw(self, n: int) -> Tensor:
+        """Exact draws of the base, ``(n, *event_shape)``."""
+        k = draw_levels(self.base.expand(n, -1, -1))
+        return grid.to_grid(k, self.levels).to(self.base).view(n, *self.event_shape)
+
+    def look(self, x: Tensor) -> Slope:
+        f, slope = self.slopes(x)
+        return Slope(x, grid.to_level(x, self.levels).flatten(1), f.double(), slope)
+
+    def log_ratio(self, at: Slope, here: float, there: float) -> Tensor:
+        return (there - here) * (look_up(self.bias, at.k).double() - at.f)
+
+    def proposal(self, at: Slope, beta: float) -> Tensor:
+        """log-chance of each level of each feature, ``(n, D, L)``."""
+        return (self.base + beta * (self.bias - at.slope)).log_softmax(2)
+
+    def log_f(self, at: Slope, beta: float) -> Tensor:
+        return look_up(self.base + beta * self.bias, at.k).double() - beta * at.f
+
+    def move(self, at: Slope, beta: float, step: Tensor) -> tuple[Slope, Tensor]:
+        among = torch.rand(at.k.shape, device=at.k.device) < step[:, None]
+        there = self.proposal(at, beta)
+        k = torch.where(among, draw_levels(there), at.k)
+        to = self.look(grid.to_grid(k, self.levels).to(at.x).view(len(k), *self.event_shape))
+        back = self.proposal(to, beta)
+
+        def log_chance(proposal: Tensor, k: Tensor) -> Tensor:
+            of_each = proposal.gather(2, k.unsqueeze(2)).squeeze(2)
+            return (of_each * among).sum(1, dtype=torch.float64)
+
+        log_ratio = self.log_f(to, beta) - self.log_f(at, beta)
+        log_ratio = log_ratio + log_chance(back, at.k) - log_chance(there, to.k)
+        chance = log_ratio.clamp(max=0.0).exp()
+        return Slope(*taken(torch.rand_like(chance) < chance, to, at)), chance
 
 
 def langevin(energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: int) -> Tensor:
@@ -211,8 +812,13 @@ def langevin(energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: 
     return x
 
 
-def adjusted_langevin(energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: int) -> Tensor:
-    """As `langevin`, each move with a Metropolis test: it keeps exp(-E) exactly, at the cost of one more gradient in all."""
+def adjusted_langevin(
+    energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: int
+) -> Tensor:
+    """As `langevin`, each move with a Metropolis test: it keeps exp(-E) exactly, at the cost of one more gradient in all.
+
+    x' is taken with probability min{1, e^(E(x) - E(x')) q(x | x') / q(x' | x)}, q being the Gaussian that proposed it.
+    """
 
     def slope(x: Tensor) -> tuple[Tensor, Tensor]:
         x = x.detach().requires_grad_(True)
@@ -230,7 +836,6 @@ def adjusted_langevin(energy: Callable[[Tensor], Tensor], x: Tensor, step: float
             y = x - 0.5 * step**2 * g + step * torch.randn_like(x)
             e_y, g_y = slope(y)
             log_ratio = e - e_y + log_proposal(x, y, g_y) - log_proposal(y, x, g)
-            taken = torch.rand_like(e).log() < log_ratio
-            e, rows = torch.where(taken, e_y, e), taken.view(-1, *[1] * (x.dim() - 1))
-            x, g = torch.where(rows, y, x), torch.where(rows, g_y, g)
+            accepted = torch.rand_like(e).log() < log_ratio
+            e, x, g = taken(accepted, (e_y, y, g_y), (e, x, g))
     return x.detach()
