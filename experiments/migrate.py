@@ -6,7 +6,8 @@ What a row holds (errors, brackets of log Z, effective chains, numbers of events
 
 * an energy model's figure becomes an interval between both ends of its bracket, or a dash with the reason;
 * a GAN's becomes what it is, a bound of the generator with its noise, on so many of the test events;
-* every figure says on how many events it was measured.
+* every figure says on how many events it was measured;
+* what was measured on *digits* was so on its split by index, now the data set ``digits-index``.
 
 A row that was read anew, or was made by the rules of today, is left as it is.
 """
@@ -39,7 +40,11 @@ def migrated(rows: list[Row]) -> list[Row]:
 def _migrated(row: Row, of: int | None) -> Row:
     details = dict(row.get("evaluation") or {})
     n = details.get("n")
-    row = row | {"protocol": 1} if not row.get("baseline") else dict(row)
+    row = dict(row)
+    if row["data"] == "digits":
+        row["data"] = "digits-index"
+    if not row.get("baseline"):
+        row["protocol"] = 1
     for name in ("bits_per_dim", "nats", "gap_to_truth"):
         if row.get(name):
             row[name] = row[name] | ({} if n is None else {"n": n})
