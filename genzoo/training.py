@@ -60,7 +60,7 @@ def fit(
     steps: int = 1000,
     batch_size: int = 64,
     seed: int = 0,
-    average: float = 0.05,
+    average: float = 0.03,
     patience: int = 10,
     check_every: int = 100,
     augment: float = 0.0,
@@ -179,7 +179,7 @@ class Rounds:
 COUNTS, SHARES = ("steps", "batch_size", "patience", "check_every"), ("augment", "jitter")
 RETIRED = {  # what `fit` once took, and what stands in its place
     "ema": "Weights are now averaged relative to the length of the run: "
-    "give average, the width of the average as a share of the steps so far (0.05, say), instead of a decay per step."
+    "give average, the width of the average as a share of the steps so far (0.03, say), instead of a decay per step."
 }
 
 

@@ -164,7 +164,7 @@ def test_the_random_split_is_drawn_within_each_class():
 
 
 def test_an_unknown_split_of_digits_is_named():
-    with pytest.raises(InputError, match="cannot be split by 'indx'. Did you mean 'index'?"):
+    with pytest.raises(InputError, match=r"cannot be split by 'indx'\. Did you mean 'index'\?"):
         load("digits", split="indx")
 
 

@@ -72,7 +72,9 @@ def test_the_best_weights_are_kept_and_training_stops_early(digits):
 
 
 @pytest.mark.parametrize("family", [VAE, Flow, Diffusion, FlowMatching, Autoregressive], ids=lambda f: f.__name__)
-def test_two_checks_of_the_same_weights_give_the_same_figure_and_draw_nothing_from_training(family, digits, monkeypatch):
+def test_two_checks_of_the_same_weights_give_the_same_figure_and_draw_nothing_from_training(
+    family, digits, monkeypatch
+):
     model, logged = new(family, digits).eval(), []
     monkeypatch.setattr(model, "log", lambda name, value, **_: logged.append(value) if name == model.monitor else None)
     before = torch.get_rng_state()
@@ -91,7 +93,9 @@ def test_the_figure_of_the_chosen_weights_is_not_the_luck_by_which_they_were_cho
     """Sixty noisy checks of a diffusion on few events: what is stored agrees with draws that had no part in the choice."""
     data = load_data("moons", train=400, validation=50)
     torch.manual_seed(0)
-    fitted = fit(Diffusion((2,), width=8), data, steps=180, batch_size=64, check_every=3, patience=100, accelerator="cpu")
+    fitted = fit(
+        Diffusion((2,), width=8), data, steps=180, batch_size=64, check_every=3, patience=100, accelerator="cpu"
+    )
     x, model, draws = data.validation.x, fitted.model, fitted.model.validation_draws
     with torch.no_grad():
         figures = torch.stack([-model.bound(x, None, draws).mean() for _ in range(100)]).double()

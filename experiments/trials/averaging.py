@@ -29,7 +29,7 @@ from genzoo.model import GenerativeModel, drawing_from, warmup_cosine
 from genzoo.provenance import circumstances
 
 LOG = Path(__file__).with_suffix(".jsonl")
-WIDTHS = (0.0, 0.02, 0.05, 0.1, 0.2)
+WIDTHS = (0.0, 0.02, 0.03, 0.05, 0.1, 0.2)
 DECAYS = (0.98, 0.995)
 
 
@@ -123,7 +123,8 @@ def main() -> None:
                     line = {"settings": settings, "validation": round(value, 4), "seconds": seconds, "commit": commit}
                     log.write(json.dumps(line) + "\n")
             behind = "  ".join(f"{name} {value - found['width 0']:+.3f}" for name, value in found.items())
-            print(f"{task.data} {task.family} {task.steps} steps of {task.of or task.steps}, seed {seed}, {seconds} s: {behind}", flush=True)
+            steps = f"{task.steps} steps of {task.of or task.steps}"
+            print(f"{task.data} {task.family} {steps}, seed {seed}, {seconds} s: {behind}", flush=True)
 
 
 if __name__ == "__main__":

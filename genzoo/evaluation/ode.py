@@ -15,11 +15,22 @@ so that one integration from the event to the noise gives an instantaneous chang
     \log p(x) = D \log \alpha_{max} + \log \mathcal N(z_{\lambda_{min}}; 0, I)
         - \int_{\lambda_{min}}^{\lambda_{max}} \operatorname{tr} \frac{\partial}{\partial z} \frac{dz}{d\lambda}\, d\lambda .
 
-The event enters as :math:`z_{\lambda_{max}} = \alpha_{max} x`: what is measured is the density at x of events blurred by the
-last noise, :math:`e^{-\lambda_{max} / 2}`. It is the density of the *deterministic* sampler, a different model of the same
-weights than the one the variational bound is about, and usually a better one. It is an ESTIMATE, and errs to no known side:
-solver and trace each add an error of either sign. The trace is exact in few dimensions (one gradient for each); else it is
-Hutchinson's E[e' J e] with random signs e, unbiased for log p(x).
+A real-valued event enters as :math:`z_{\lambda_{max}} = \alpha_{max} x`: what is measured is the density at x of events blurred
+by the last noise, :math:`e^{-\lambda_{max} / 2}`. Events on a grid have no density of their own. At the clean end that of z is a
+comb, whose teeth are as narrow as the last noise, a tenth of a bin: noise that fills the bin would fall between them. So a
+discrete event is given the noise that the model itself puts there, and the levels are read off z by the same Bayes' rule as in
+the bound (`Diffusion.log_likelihood`):
+
+.. math::
+
+    \log p(x) \ge E_{q(z | x)}\big[\log p_{ODE}(z) + \log p(x | z) - \log q(z | x)\big], \qquad
+    q(z | x) = \mathcal N(\alpha_{max} x, \sigma_{max}^2 I) .
+
+This is the likelihood of the *deterministic* sampler, a different model of the same weights than the one the variational bound is
+about; it may be better or worse. The trace is exact in few dimensions (one gradient for each); else it is Hutchinson's E[e' J e]
+with random signs e, unbiased for log p. Of discrete data the figure would thus be a bound in expectation, by either trace, were
+the path followed exactly. But a solver keeps to a tolerance and proves nothing, and its errors have either sign: the claim is an
+ESTIMATE, of real-valued and of discrete data alike.
 
 Flow matching has such a path by birth, with t from 1 (data) to 0 (noise) as time and the network itself as velocity: the
 same integral, without the last noise.
@@ -37,6 +48,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Normal
 
 from genzoo import grid
 from genzoo.evaluation.annealing import standard_normal
@@ -47,6 +59,9 @@ from genzoo.model import Likelihood
 from genzoo.progress import Report
 
 TOGETHER = 50  # events in one system of equations: the steps fit the stiffest of them
+
+SIDE_OF_REAL = "to no known side: the solver's and the trace's errors have either sign"
+SIDE_OF_DISCRETE = "on average so that it does not flatter, but for the solver's error, which has either sign"
 
 
 class OdeLikelihood(NamedTuple):
@@ -81,27 +96,42 @@ def velocity(model: Diffusion | FlowMatching, z: Tensor, t: Tensor, c: Tensor | 
     return -0.5 * alpha(t, z) * sigma(t, z) * model.v(z, t, c)
 
 
-def ode_log_likelihood(model: Diffusion | FlowMatching, x: Tensor, c: Tensor | None = None, *, tolerance: float = 1e-5,
-                       draws: int = 1, exact: bool | None = None) -> OdeLikelihood:  # fmt: skip
+def ode_log_likelihood(
+    model: Diffusion | FlowMatching,
+    x: Tensor,
+    c: Tensor | None = None,
+    *,
+    tolerance: float = 1e-5,
+    draws: int = 1,
+    exact: bool | None = None,
+) -> OdeLikelihood:
     """log p(x | c) under the probability flow of a diffusion model, or under a stream, ``(n,)`` nats.
 
     Args:
         tolerance: of the solver, absolute and relative, on each event's state and log-density.
-        draws: solutions with fresh randomness (dequantisation of discrete data, signs of the trace), which are averaged;
-            one is enough, and all are alike, where nothing is random.
+        draws: solutions with fresh randomness (noise of discrete data, signs of the trace), which are averaged; one is
+            enough, and all are alike, where nothing is random.
         exact: whether the trace is exact; None: in at most 16 dimensions.
     """
     exact = model.dims <= EXACT_UP_TO if exact is None else exact
     with torch.inference_mode(False), torch.no_grad():
         x, c = x.clone(), None if c is None else c.clone()
-        solutions = [_solve(model, grid.dequantise(x, model.levels), c, tolerance, exact) for _ in range(draws)]
+        solutions = [_solution(model, x, c, tolerance, exact) for _ in range(draws)]
     values = torch.stack([value for value, _ in solutions])
     stderr = values.std(0) / draws**0.5 if draws > 1 else torch.full_like(values[0], math.nan)
     return OdeLikelihood(values.mean(0), stderr, sum(count for _, count in solutions))
 
 
-def follow_flow(model: Diffusion | FlowMatching, x: Tensor, c: Tensor | None, *, draws: int, batch: int, tolerance: float,
-                progress: Report | None = None) -> Stated:  # fmt: skip
+def follow_flow(
+    model: Diffusion | FlowMatching,
+    x: Tensor,
+    c: Tensor | None,
+    *,
+    draws: int,
+    batch: int,
+    tolerance: float,
+    progress: Report | None = None,
+) -> Stated:
     """log p(x | c) of events under the probability flow, with tolerance, trace and evaluations in the details."""
     values, stderrs, evaluations = [], [], 0
     for rows in torch.arange(len(x)).split(min(batch, TOGETHER)):
@@ -117,37 +147,60 @@ def follow_flow(model: Diffusion | FlowMatching, x: Tensor, c: Tensor | None, *,
     return Stated(
         torch.cat(values),
         Likelihood.ESTIMATE,
-        "to no known side: the solver's and the trace's errors have either sign"
-        + ("; dequantisation does not flatter" if model.levels else ""),
+        SIDE_OF_DISCRETE if model.levels else SIDE_OF_REAL,
         details={
-            "k": draws, "ode_tolerance": tolerance, "ode_trace": trace,
+            "k": draws,
+            "ode_tolerance": tolerance,
+            "ode_trace": trace,
             "ode_evaluations": round(evaluations / batches / draws),
             "ode_stderr": torch.cat(stderrs).mean().item() if draws > 1 else None,
         },
-    )  # fmt: skip
+    )
+
+
+def _solution(
+    model: Diffusion | FlowMatching, x: Tensor, c: Tensor | None, tolerance: float, exact: bool
+) -> tuple[Tensor, int]:
+    """One draw of log p(x | c) ``(n,)``, and the evaluations of the network that it took."""
+    if isinstance(model, Diffusion) and model.levels:
+        return _of_discrete(model, x, c, tolerance, exact)
+    scale = path(model).scale
+    log_density, evaluations = _solve(model, scale * grid.dequantise(x, model.levels), c, tolerance, exact)
+    return model.dims * math.log(scale) + log_density, evaluations
+
+
+def _of_discrete(model: Diffusion, x: Tensor, c: Tensor | None, tolerance: float, exact: bool) -> tuple[Tensor, int]:
+    """log p_ode(z) + log p(x | z) - log q(z | x) for one z ~ q, which is the model's last noise about x."""
+    clean = x.new_full((len(x),), model.ends[1])
+    q = Normal(alpha(clean, x) * x, sigma(clean, x))
+    z = q.sample()
+    log_density, evaluations = _solve(model, z, c, tolerance, exact)
+    log_likelihood = model.log_likelihood(x, z) - q.log_prob(z).flatten(1).sum(1)
+    return log_density + log_likelihood.double().cpu(), evaluations
 
 
 def _solve(
-    model: Diffusion | FlowMatching, x: Tensor, c: Tensor | None, tolerance: float, exact: bool
+    model: Diffusion | FlowMatching, z: Tensor, c: Tensor | None, tolerance: float, exact: bool
 ) -> tuple[Tensor, int]:
+    """The flow's log-density at the data's end of the path, ``(n,)`` nats, and the evaluations of the network."""
     from scipy.integrate import solve_ivp
 
-    n, along = len(x), path(model)
-    signs = torch.randint_like(x, 2) * 2 - 1
+    n, along = len(z), path(model)
+    signs = torch.randint_like(z, 2) * 2 - 1
 
     def slope(t: float, state: np.ndarray) -> np.ndarray:
-        z = torch.from_numpy(state[: x.numel()]).to(x).view(x.shape)
-        dz, trace = velocity_and_trace(model, z, x.new_full((n,), t), c, None if exact else signs)
+        now = torch.from_numpy(state[: z.numel()]).to(z).view(z.shape)
+        dz, trace = velocity_and_trace(model, now, z.new_full((n,), t), c, None if exact else signs)
         return torch.cat([dz.flatten(), -trace]).double().cpu().numpy()
 
-    start = torch.cat([(along.scale * x).flatten(), x.new_zeros(n)]).double().cpu().numpy()
+    start = torch.cat([z.flatten(), z.new_zeros(n)]).double().cpu().numpy()
     times = (along.data, along.noise)
     solution = solve_ivp(slope, times, start, method="DOP853", rtol=tolerance, atol=tolerance)
     if not solution.success:
         raise RuntimeError(f"The probability-flow ODE could not be solved: {solution.message}")
     end = torch.from_numpy(solution.y[:, -1])
-    z, gained = end[: x.numel()].view(n, -1), end[x.numel() :]
-    return model.dims * math.log(along.scale) + standard_normal(z) - gained, solution.nfev
+    noise, gained = end[: z.numel()].view(n, -1), end[z.numel() :]
+    return standard_normal(noise) - gained, solution.nfev
 
 
 def velocity_and_trace(

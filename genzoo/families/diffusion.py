@@ -191,17 +191,26 @@ class Diffusion(GenerativeModel):
         return 0.5 * (mean.square() + std.square() - 1 - 2 * std.log()).flatten(1).sum(1)
 
     def reconstruction_loss(self, x: Tensor) -> Tensor:
-        """E[-log p(x | z)] at the cleanest z; discrete data: Bayes' rule over the levels of each feature (VDM eq. 31)."""
+        """E[-log p(x | z)] over the cleanest z, by one draw of it, ``(n,)`` nats (VDM eq. 31)."""
+        high = torch.full((len(x),), self.ends[1], device=x.device)
+        z = alpha(high, x) * x + sigma(high, x) * torch.randn_like(x)
+        return -self.log_likelihood(x, z)
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x | z) at the cleanest z, ``(n,)`` nats: all that z says of x, for what is left of the noise is independent.
+
+        Real-valued data: the Gaussian of that noise about z / alpha. Discrete data: each feature's levels by Bayes' rule, a
+        priori equally likely, divided by the bin's width.
+        """
         high = torch.full((len(x),), self.ends[1], device=x.device)
         a, s = alpha(high, x), sigma(high, x)
-        noise = torch.randn_like(x)
         if not self.levels:
-            return -Normal(x, s / a).log_prob(x + s / a * noise).flatten(1).sum(1)
-        values = grid.to_grid(torch.arange(self.levels, device=x.device), self.levels).to(x)
-        nearest = grid.to_level(x, self.levels).unsqueeze(-1)
-        logits = -0.5 * ((a * x + s * noise).unsqueeze(-1) - a.unsqueeze(-1) * values).div(s.unsqueeze(-1)).square()
-        log_pmf = logits.log_softmax(-1).gather(-1, nearest).squeeze(-1)
-        return -(log_pmf - math.log(grid.bin_width(self.levels))).flatten(1).sum(1)
+            return Normal(z / a, s / a).log_prob(x).flatten(1).sum(1)
+        levels = grid.to_grid(torch.arange(self.levels, device=x.device), self.levels).to(x)
+        evidence = -0.5 * ((z.unsqueeze(-1) - a.unsqueeze(-1) * levels) / s.unsqueeze(-1)).square()
+        its_own = grid.to_level(x, self.levels).unsqueeze(-1)
+        log_pmf = evidence.log_softmax(-1).gather(-1, its_own).squeeze(-1)
+        return (log_pmf - math.log(grid.bin_width(self.levels))).flatten(1).sum(1)
 
     # ------------------------------------------------------------------------------------------------------ sampling
 
