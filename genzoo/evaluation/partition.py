@@ -123,12 +123,8 @@ class Interval:
 
     @property
     def contradicted(self) -> Tensor:
-        """Where a forward run, which errs below, lies above the reverse run by more than two errors, ``(n,)``."""
-        above = [
-            run.value - self.reverse.value > 2 * torch.hypot(run.stderr, self.reverse.stderr)
-            for run in (self.forward, self.short)
-        ]
-        return above[0] | above[1]
+        """Where a forward run, which errs below, lies above the reverse run, each by two errors of its own, ``(n,)``."""
+        return self.lower > self.reverse.value + 2 * self.reverse.stderr
 
     def doubt(self, widest: float, weights: Tensor | None = None) -> str:
         """Why this is no figure, or nothing.
@@ -264,8 +260,9 @@ class Lattice:
         self.model = model
         self.c = c
         self.problems = 1 if c is None else len(c)
-        self.log_z0 = model.log_base_z
-        self.has_steps = self.path(1).wanted < 1
+        path = self.path(1)
+        self.log_z0 = path.log_z0
+        self.has_steps = path.wanted < 1
         self.step = model.subset.item()
 
     def path(self, each: int, soften: float = 0.0) -> Any:
