@@ -47,7 +47,6 @@ from genzoo.evaluation.annealing import (
     Annealed,
     Estimate,
     Geometric,
-    Path,
     follow,
     in_blocks,
     share,
@@ -216,11 +215,7 @@ def log_partition(
         )
         reverse = road.reverse(start, betas[::-1], scouts, share(progress, 3, 4))
     below, beside, above = (in_blocks(run.log_weights) for run in (forward, short, reverse))
-    return Interval(
-        below._replace(value=road.log_z0 + below.value),
-        beside._replace(value=road.log_z0 + beside.value),
-        above._replace(value=road.log_z0 - above.value),
-    )
+    return Interval(below, beside, above._replace(value=-above.value))
 
 
 def resampled(run: Annealed, each: int, scouts: int) -> Tensor:
@@ -234,7 +229,6 @@ def resampled(run: Annealed, each: int, scouts: int) -> Tensor:
 class Road(Protocol):
     """A path between base and target for n problems, with where it starts at either end."""
 
-    log_z0: float
     has_steps: bool
 
     def forward(
@@ -260,19 +254,20 @@ class Lattice:
         self.model = model
         self.c = c
         self.problems = 1 if c is None else len(c)
-        path = self.path(1)
-        self.log_z0 = path.log_z0
-        self.has_steps = path.wanted < 1
+        self.has_steps = self.path(1).wanted < 1
         self.step = model.subset.item()
 
     def path(self, each: int, soften: float = 0.0) -> Any:
         return self.model.path(each * self.problems, repeated(self.c, each), soften=soften)
 
     def along(
-        self, path: Path, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+        self, path: Any, start: Tensor, betas: list[float], scouts: int, progress: Report | None
     ) -> Annealed:
+        """The weights count from the base, whose Z the path knows."""
         settings = {"problems": self.problems, "scouts": scouts, "step": self.step}
-        return follow(path, start, betas, progress=progress, **settings)
+        run = follow(path, start, betas, progress=progress, **settings)
+        log_z0 = path.log_z0[: self.problems].to(run.log_weights)
+        return run._replace(log_weights=run.log_weights + (log_z0 if betas[0] == 0 else -log_z0))
 
     def forward(
         self,
@@ -307,7 +302,6 @@ class Space:
         self.c = c
         self.problems = 1 if c is None else len(c)
         self.settings = settings
-        self.log_z0 = 0.0
         self.event_shape = data.shape[1:]
         chains, _ = model.nearest_chains(
             len(data), None if c is None else repeated(c, -(-len(data) // len(c)))[: len(data)]
