@@ -112,6 +112,7 @@ class GenerativeModel(Trainable, ABC):
     latent_shape: tuple[int, ...] | None = None
     monitor: str | None = "val_nats"
     drop_condition = 0.1
+    half_width: float = 0.0  # nats by which `log_prob` may be off in either direction, for all events alike
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3):
         super().__init__()

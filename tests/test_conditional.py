@@ -198,10 +198,8 @@ def test_a_diffusion_model_can_be_guided_and_what_cannot_is_refused_in_a_sentenc
 def test_chains_without_a_condition_stay_as_many_as_events_without_one():
     """Else the energies of events without one would have nothing to hold against, and fall for ever."""
     model = Energy((2,), condition=CLASSES, width=8, buffer=400, steps=1, refresh=0.2)
-    assert model.chain_conditions.isinf().all()
     for _ in range(60):
         labels = torch.randint(CLASSES, (100,)).masked_fill(torch.rand(100) < 0.3, -1)
-        model.persist(100, labels)
+        model.advance(100, labels)
     without = model.chain_conditions.isnan().all(1).float().mean().item()
-    assert not model.chain_conditions.isinf().any()
     assert abs(without - 0.3) < 4 * math.sqrt(0.3 * 0.7 / 400)

@@ -173,7 +173,7 @@ def test_the_free_energy_is_the_sum_over_all_units():
     k = grid.to_level(x, 3)
     d, v = machine.split(e)
     h = torch.cartesian_prod(*[torch.tensor([0.0, 1.0]).double()] * 6)
-    joint = (machine.phi(k) * v).sum(1)[:, None] + machine.activation(k, d) @ h.T
+    joint = (machine.phi(k) * v).sum(1)[:, None] + (d + machine.pull(k)) @ h.T
     torch.testing.assert_close(-machine(x, e).squeeze(1), joint.logsumexp(1))
 
 
@@ -201,7 +201,7 @@ def transitions(path, x: Tensor, beta: float, step: float, draws: int, chunk: in
 def law(path, model: Energy, x: Tensor, beta: float) -> Tensor:
     """f_beta of every event, normalised, from the path's own weights: (1 - beta) of the base, beta of the model."""
     at = path.look(x)
-    base = path.base.gather(1, at.k.T).sum(0).double()
+    base = path.base.gather(1, at.k.T).sum(0).double()  # and any function of the units alone is a constant
     return (base + path.log_ratio(at, 0.0, beta)).softmax(0)
 
 

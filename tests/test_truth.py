@@ -163,6 +163,7 @@ def confined() -> Energy:
     model = Energy((16,), spread=STD, width=8, buffer=64).eval()
     with torch.no_grad():
         model.network.head.weight.zero_()
+        model.network.head.bias.zero_()
     return model
 
 
@@ -171,13 +172,15 @@ def test_an_energy_model_gets_an_estimate_with_a_direction_and_a_bracket():
     plain = evaluate(confined(), data)
     assert plain.value is None and plain.kind == Likelihood.NONE  # only where it is asked for
     told = []
-    measured = evaluate(confined(), data, ais_levels=60, ais_chains=24, progress=lambda *now: told.append(now))
+    settings = {"ais_levels": 120, "ais_chains": 64}
+    measured = evaluate(confined(), data, **settings, progress=lambda *now: told.append(now))
     assert measured.kind == Likelihood.ESTIMATE and "flatter" in measured.direction and str(measured)[0] == "≈"
     assert measured.gap is not None and measured.gap.middle is not None and measured.gap.stderr is not None
     assert abs(measured.gap.middle) < 4 * measured.gap.stderr + 0.05
     log_z, truth = measured.details["log_z"], 8 * math.log(2 * math.pi) + 16 * math.log(STD)
-    assert log_z["lower"] - 4 * log_z["stderr"] - 0.05 < truth < log_z["upper"] + 4 * log_z["stderr"] + 0.05
-    assert told[0][2] == "walking" and told[-1][:2] == (240, 240) and "±" in told[-1][2]
+    assert log_z["lower"] - 0.02 < truth < log_z["upper"] + 0.02
+    assert any(text == "walking" for _, _, text in told)
+    assert told[-1][:2] == (480, 480) and "±" in told[-1][2]
 
 
 def test_annealing_is_repeatable_and_leaves_state_and_mode_alone():
@@ -193,7 +196,7 @@ def test_every_condition_has_a_normaliser_and_too_many_are_refused():
     x, labels = torch.randn(30, 2), torch.arange(30) % 3
     data = DataSet("made up", *[Split(x, labels)] * 3, condition=3)
     measured = evaluate(model, data, ais_levels=10, ais_chains=4)
-    assert measured.details["normalisers"] == 3 and measured.value is not None
+    assert measured.details["normalisers"] == 3
     model = Energy((2,), condition=1, width=8, buffer=32)
     data = DataSet("made up", *[Split(torch.randn(200, 2), torch.randn(200, 1))] * 3, condition=1)
     refused = evaluate(model, data, ais_levels=10, ais_chains=4)

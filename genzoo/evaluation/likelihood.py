@@ -198,7 +198,9 @@ def _ask(model: HasLikelihood, data: DataSet, events: Split, *, k: int, batch: i
         parts.append(model.bound(*_given(model, Split(*events[rows.to(events.x.device)])), k).cpu())
         if progress is not None:
             progress(int(rows[-1]) + 1, len(events), "evaluating")
-    return Stated(torch.cat(parts), model.likelihood, DIRECTION[model.likelihood], details={"k": k})
+    half_width = getattr(model, "half_width", 0.0)
+    direction = DIRECTION[model.likelihood]
+    return Stated(torch.cat(parts), model.likelihood, direction, half_width=half_width, details={"k": k})
 
 
 def _anneal_energy(model: Any, data: DataSet, events: Split, *, k: int, levels: int, chains: int,

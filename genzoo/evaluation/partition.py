@@ -47,7 +47,6 @@ from genzoo.evaluation.annealing import (
     Annealed,
     Estimate,
     Geometric,
-    Path,
     follow,
     in_blocks,
     share,
@@ -123,12 +122,8 @@ class Interval:
 
     @property
     def contradicted(self) -> Tensor:
-        """Where a forward run, which errs below, lies above the reverse run by more than two errors, ``(n,)``."""
-        above = [
-            run.value - self.reverse.value > 2 * torch.hypot(run.stderr, self.reverse.stderr)
-            for run in (self.forward, self.short)
-        ]
-        return above[0] | above[1]
+        """Where a forward run, which errs below, lies above the reverse run, each by two errors of its own, ``(n,)``."""
+        return self.lower > self.reverse.value + 2 * self.reverse.stderr
 
     def doubt(self, widest: float, weights: Tensor | None = None) -> str:
         """Why this is no figure, or nothing.
@@ -220,11 +215,7 @@ def log_partition(
         )
         reverse = road.reverse(start, betas[::-1], scouts, share(progress, 3, 4))
     below, beside, above = (in_blocks(run.log_weights) for run in (forward, short, reverse))
-    return Interval(
-        below._replace(value=road.log_z0 + below.value),
-        beside._replace(value=road.log_z0 + beside.value),
-        above._replace(value=road.log_z0 - above.value),
-    )
+    return Interval(below, beside, above._replace(value=-above.value))
 
 
 def resampled(run: Annealed, each: int, scouts: int) -> Tensor:
@@ -238,7 +229,6 @@ def resampled(run: Annealed, each: int, scouts: int) -> Tensor:
 class Road(Protocol):
     """A path between base and target for n problems, with where it starts at either end."""
 
-    log_z0: float
     has_steps: bool
 
     def forward(
@@ -264,7 +254,6 @@ class Lattice:
         self.model = model
         self.c = c
         self.problems = 1 if c is None else len(c)
-        self.log_z0 = model.log_base_z
         self.has_steps = self.path(1).wanted < 1
         self.step = model.subset.item()
 
@@ -272,10 +261,13 @@ class Lattice:
         return self.model.path(each * self.problems, repeated(self.c, each), soften=soften)
 
     def along(
-        self, path: Path, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+        self, path: Any, start: Tensor, betas: list[float], scouts: int, progress: Report | None
     ) -> Annealed:
+        """The weights count from the base, whose Z the path knows."""
         settings = {"problems": self.problems, "scouts": scouts, "step": self.step}
-        return follow(path, start, betas, progress=progress, **settings)
+        run = follow(path, start, betas, progress=progress, **settings)
+        log_z0 = path.log_z0[: self.problems].to(run.log_weights)
+        return run._replace(log_weights=run.log_weights + (log_z0 if betas[0] == 0 else -log_z0))
 
     def forward(
         self,
@@ -310,7 +302,6 @@ class Space:
         self.c = c
         self.problems = 1 if c is None else len(c)
         self.settings = settings
-        self.log_z0 = 0.0
         self.event_shape = data.shape[1:]
         chains, _ = model.nearest_chains(
             len(data), None if c is None else repeated(c, -(-len(data) // len(c)))[: len(data)]

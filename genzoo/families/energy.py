@@ -67,8 +67,9 @@ from genzoo.model import GenerativeModel, Likelihood, forget, require
 from genzoo.nets import Condition, Encoder, as_vectors
 
 FEW_UNITS = 18  # hidden units whose 2^18 states are summed, not annealed
-QUICK = {"levels": 300, "chains": 100}  # of the annealing by which validation chooses the weights
-FEW_CONDITIONS = 16  # normalisers that such a check takes the trouble to estimate
+CHECK_LEVELS = 300  # of the annealing by which validation chooses the weights
+CHECK_NUMBERS = 2**28  # weights of levels that it may compute, which sets how many chains it has
+MOST_CHECKED = 16  # conditions whose normalisers it estimates
 
 
 class Energy(GenerativeModel):
@@ -149,6 +150,7 @@ class Energy(GenerativeModel):
         else:
             self.network = Encoder(self.event_shape, 1, width, width, depth)
             self.embed = Condition(condition, width)
+        self.checked_log_z: Tensor | None = None
         self.register_buffer("chains", self.fresh(buffer))
         self.register_buffer("chain_conditions", torch.full((buffer, condition), torch.nan))
         self.register_buffer(
@@ -279,7 +281,7 @@ class Energy(GenerativeModel):
         self.log_z_ess.fill_(ess)
 
     @property
-    def half_width(self) -> float:
+    def half_width(self) -> float:  # type: ignore[override]
         """Nats by which `log_prob` may be off in either direction, for all events alike."""
         ends = self.log_z_ends
         return 0.0 if self.exact or ends.isnan().any() else (ends[1] - ends[0]).item() / 2
@@ -290,6 +292,7 @@ class Energy(GenerativeModel):
 
     def train(self, mode: bool = True) -> "Energy":
         """As of any module; a model that is to be trained has no log Z that could be relied on."""
+        self.checked_log_z = None
         if mode:
             self.forget_log_z()
         return super().train(mode)
@@ -388,38 +391,38 @@ class Energy(GenerativeModel):
                 f"more noise (now {self.noise:g}) or a larger regularise (now {self.regularise:g})."
             )
 
-    def validation_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
-        """Logs the likelihood under a quick estimate of log Z, by the less flattering of two annealings."""
-        if self.exact or self.monitor is None:
-            return super().validation_step(batch, batch_idx)
-        x, c = self.prepare(batch)
+    def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
+        """-log p under the less flattering of two quick annealings, nats of each event, at most 16 conditions' events."""
+        if self.exact:
+            return -self.log_prob(x, c)
         conditions, which = distinct(c, len(x))
-        few = which < FEW_CONDITIONS
-        x, c, which = x[few], None if c is None else c[few], which[few]
-        if batch_idx == 0 or self.condition:
-            self.checked_log_z = self.quick_log_z(
-                None if conditions is None else conditions[:FEW_CONDITIONS]
-            )
-        nats = -self.log_prob_under(self.checked_log_z[which], x, c).mean()
-        self.log("val_nats", nats, prog_bar=True, batch_size=len(x), sync_dist=True)
+        if conditions is None:
+            if self.checked_log_z is None:  # once for all batches of a check
+                self.checked_log_z = self.quick_log_z()
+            return -self.log_prob_under(self.checked_log_z, x)
+        some = torch.arange(len(conditions), device=which.device)[:: -(-len(conditions) // MOST_CHECKED)]
+        among, place = (which[:, None] == some).max(1)
+        log_z = self.quick_log_z(conditions[some])
+        return -self.log_prob_under(log_z[place[among]], x[among], None if c is None else c[among])
 
     def quick_log_z(self, c: Tensor | None = None) -> Tensor:
-        """The larger of a forward and a reverse annealing of each condition, ``(n,)``; the same random numbers each time.
+        """The larger of a forward and a reverse annealing of each condition, ``(n,)``, in a second or so.
 
         A model that is hard to anneal looks worse by it than it is, and so is not chosen.
         """
         problems = 1 if c is None else len(c)
-        betas = sigmoid(QUICK["levels"])
-        with torch.random.fork_rng(), torch.inference_mode(False), torch.no_grad():
-            torch.manual_seed(0)
-            rows = QUICK["chains"] * problems
-            given = None if c is None else c.clone().repeat(QUICK["chains"], *[1] * (c.dim() - 1))
+        numbers = CHECK_LEVELS * self.dims * self.levels * problems
+        chains = min(100, max(10, CHECK_NUMBERS // numbers))
+        betas = sigmoid(CHECK_LEVELS)
+        with torch.inference_mode(False), torch.no_grad():
+            rows = chains * problems
+            given = None if c is None else c.clone().repeat(chains, *[1] * (c.dim() - 1))
             path = self.path(rows, given)
             settings = {"problems": problems, "scouts": 0, "step": self.subset.item()}
             forward = follow(path, self.fresh(rows), betas, **settings)
             reverse = follow(path, self.nearest_chains(rows, given)[0], betas[::-1], **settings)
         ends = log_mean_exp(forward.log_weights).value, -log_mean_exp(reverse.log_weights).value
-        return self.log_base_z + torch.maximum(*ends).to(self.bias)
+        return (path.log_z0[:problems] + torch.maximum(*ends)).to(self.bias)
 
     # ------------------------------------------------------------------------------ the sampling
 
@@ -467,12 +470,10 @@ class Energy(GenerativeModel):
             return Geometric(
                 self.log_base, lambda x: -self.guided_energy(x, c, guidance), leapfrogs=5
             )
-        base = torch.lerp(
-            self.histogram.exp(), torch.full_like(self.histogram, 1 / self.levels), soften
-        ).log()
+        base = softened(self.histogram, soften)
         bias = self.histogram + self.bias - base
         if isinstance(self.network, Boltzmann) and guidance == 1.0:
-            return Gibbs(self.network, base, bias, self.embed(c, n), self.event_shape)
+            return Gibbs(self.network, base, bias, self.embed(c, n), self.event_shape, soften)
         return Informed(lambda x: self.slopes(x, c, guidance), base, bias, self.event_shape)
 
     def slopes(self, x: Tensor, c: Tensor | None, guidance: float) -> tuple[Tensor, Tensor]:
@@ -489,13 +490,6 @@ class Energy(GenerativeModel):
             (gradient,) = torch.autograd.grad(f.sum(), x)
         values = grid.to_grid(torch.arange(self.levels, device=x.device), self.levels).to(x)
         return f.detach(), gradient.view(len(x), -1, 1) * values
-
-    @property
-    def log_base_z(self) -> float:
-        """log of what the start of `path` sums to: of Gibbs sampling all hidden units are free there."""
-        if isinstance(self.network, Boltzmann):
-            return self.network.hidden * math.log(2)
-        return 0.0
 
     def nearest_chains(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """n chains of training; with conditions, each drawn from those whose own condition is nearest to the one asked for."""
@@ -574,9 +568,9 @@ class Boltzmann(nn.Module):
         """phi of levels (n, D), ``(n, D m)``."""
         return F.embedding(k, self.table).flatten(1)
 
-    def activation(self, k: Tensor, d: Tensor) -> Tensor:
-        """a(x) of levels (n, D), ``(n, hidden)``."""
-        return self.phi(k) @ self.weight.T + (d - self.weight @ self.centre)
+    def pull(self, k: Tensor) -> Tensor:
+        """W (phi(x) - mu) of levels (n, D), ``(n, hidden)``: what the features add to the biases of the units."""
+        return F.linear(self.phi(k) - self.centre, self.weight)
 
     def logits(self, h: Tensor, v: Tensor) -> Tensor:
         """What the units add to the log-weight of each level, ``(n, D, L)``: the features are independent given h."""
@@ -590,14 +584,15 @@ class Boltzmann(nn.Module):
     def features(self, x: Tensor, e: Tensor) -> Tensor:
         """p(h_j = 1 | x), ``(n, hidden)``."""
         k = grid.to_level(x, self.levels).flatten(1)
-        return self.activation(k, self.split(e)[0]).sigmoid()
+        d, _ = self.split(e)
+        return (d + self.pull(k)).sigmoid()
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         """f of each event, ``(n, 1)``."""
         k = grid.to_level(x, self.levels).flatten(1)
         d, v = self.split(e)
         linear = (self.phi(k) * v).sum(1)
-        return -(linear + F.softplus(self.activation(k, d)).sum(1)).unsqueeze(1)
+        return -(linear + F.softplus(d + self.pull(k)).sum(1)).unsqueeze(1)
 
     def slopes(self, x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
         """f of each event, ``(n,)``, and its derivative by each level of each feature, ``(n, D, L)``."""
@@ -636,6 +631,14 @@ def ordinal(levels: int) -> Tensor:
     return torch.stack([v, v.square(), *ends], 1)
 
 
+def softened(log_pmf: Tensor, share: float) -> Tensor:
+    """log of a mixture of the pmf in the last dimension with a ``share`` of the uniform one."""
+    if not share:
+        return log_pmf
+    uniform = torch.full_like(log_pmf, 1 / log_pmf.shape[-1])
+    return torch.lerp(log_pmf.exp(), uniform, share).log()
+
+
 def look_up(table: Tensor, k: Tensor) -> Tensor:
     """sum_i table[i, k_i] of a table (D, L) and levels (n, D), ``(n,)``."""
     return table.gather(1, k.T).sum(0)
@@ -656,25 +659,29 @@ def draw_levels(logits: Tensor) -> Tensor:
 
 
 class Spins(NamedTuple):
-    """Chains of block Gibbs sampling: events ``x``, their levels ``k`` (n, D), and ``a`` (n, hidden) of the units there."""
+    """Chains of block Gibbs sampling: events ``x``, their levels ``k`` (n, D), and their ``pull`` (n, hidden) on the units."""
 
     x: Tensor
     k: Tensor
-    a: Tensor
+    pull: Tensor
 
 
 class Gibbs:
-    r"""Block Gibbs sampling of a Boltzmann machine on the way from independent features q_0 to itself.
+    r"""Block Gibbs sampling of a Boltzmann machine on the way from independent features q_0 and units to itself.
 
-    .. math:: \log f_\beta(x, h) = (1 - \beta) \log q_0(x) + \beta \, [b(x) + v \cdot \varphi(x) + h \cdot a(x)]
+    .. math::
 
-    with h summed out where a chain is weighed. At beta = 0 all units are free.
+        \log f_\beta(x, h) = (1 - \beta) \, [\log q_0(x) + h \cdot d_0]
+        + \beta \, [b(x) + v \cdot \varphi(x) + h \cdot (d + W (\varphi(x) - \mu))]
+
+    with h summed out where a chain is weighed.
 
     Args:
         machine: whose energy it is.
         base: log q_0, normalised, ``(D, L)``; bias: b - log q_0.
         e: embedding of each chain's condition, ``(n, hidden + D m)``.
         event_shape: of x.
+        soften: share of a fair coin in the law of each unit at the start. Without it d_0 = d.
     """
 
     wanted = 1.0  # nothing is ever refused
@@ -686,12 +693,17 @@ class Gibbs:
         bias: Tensor,
         e: Tensor,
         event_shape: tuple[int, ...],
+        soften: float = 0.0,
     ):
         self.machine = machine
         self.base = base
         self.bias = bias
         self.d, self.v = machine.split(e)
         self.event_shape = event_shape
+        on_off = torch.stack([F.logsigmoid(self.d), F.logsigmoid(-self.d)], -1)
+        on, off = softened(on_off, soften).unbind(-1)
+        self.d0 = on - off if soften else self.d
+        self.log_z0 = F.softplus(self.d0).sum(1, dtype=torch.float64)  # of what the path starts from, (n,)
 
     def draw(self, n: int) -> Tensor:
         """Exact draws of the base, ``(n, *event_shape)``."""
@@ -700,21 +712,25 @@ class Gibbs:
 
     def look(self, x: Tensor) -> Spins:
         k = grid.to_level(x, self.machine.levels).flatten(1)
-        return Spins(x, k, self.machine.activation(k, self.d))
+        return Spins(x, k, self.machine.pull(k))
+
+    def log_odds(self, at: Spins, beta: float) -> Tensor:
+        """Of each unit to be 1, ``(n, hidden)``."""
+        return torch.lerp(self.d0, self.d, beta) + beta * at.pull
 
     def log_ratio(self, at: Spins, here: float, there: float) -> Tensor:
         linear = look_up(self.bias, at.k) + (self.machine.phi(at.k) * self.v).sum(1)
-        free = F.softplus(there * at.a) - F.softplus(here * at.a)
+        free = F.softplus(self.log_odds(at, there)) - F.softplus(self.log_odds(at, here))
         return (there - here) * linear.double() + free.sum(1, dtype=torch.float64)
 
     def move(self, at: Spins, beta: float, step: Tensor) -> tuple[Spins, Tensor]:
         """Draw all units given the features, then all features given the units."""
-        chance = torch.sigmoid(beta * at.a)
+        chance = self.log_odds(at, beta).sigmoid()
         h = (torch.rand_like(chance) < chance).to(chance)
         logits = self.base + beta * (self.bias + self.machine.logits(h, self.v))
         k = draw_levels(logits)
         x = grid.to_grid(k, self.machine.levels).to(at.x).view(len(k), *self.event_shape)
-        return Spins(x, k, self.machine.activation(k, self.d)), torch.ones_like(step)
+        return Spins(x, k, self.machine.pull(k)), torch.ones_like(step)
 
 
 class Slope(NamedTuple):
@@ -756,6 +772,7 @@ class Informed:
         self.bias = bias
         self.levels = base.shape[1]
         self.event_shape = event_shape
+        self.log_z0 = base.new_zeros(1, dtype=torch.float64)  # of what the path starts from
 
     def draw(self, n: int) -> Tensor:
         """Exact draws of the base, ``(n, *event_shape)``."""

@@ -151,6 +151,11 @@ class VAE(GenerativeModel):
         return log_likelihood + minus_kl
 
     @property
+    def half_width(self) -> float:  # type: ignore[override]
+        """What is unsure about the prior's log-density."""
+        return self.prior.half_width if self.prior else 0.0
+
+    @property
     def unbiased(self) -> bool:
         """Yes, so `bound` is the importance-weighted one; unless the prior's own draws are not importance weights."""
         return self.prior is None or self.prior.unbiased
