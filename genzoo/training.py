@@ -25,6 +25,7 @@ from lightning.pytorch.loggers import CSVLogger
 from genzoo import store
 from genzoo.averaging import WIDEST, power_average
 from genzoo.callbacks import Clock, Guard, Patience, Progress, RandomState, steps_done
+from genzoo.checkpoints import with_whole_checkpoints
 from genzoo.data.dataset import Data, DataSet
 from genzoo.errors import InputError
 from genzoo.model import GenerativeModel, Likelihood, Trainable, drawing_from
@@ -109,6 +110,8 @@ def fit(
         callbacks = [clock, *_guards(monitor, patience, average), *([best] if best else []), last, *told]
         L.seed_everything(seed, verbose=False)
         trainer = _trainer(kept, rounds, callbacks, _options(model, trainer_options))
+        if trainer.is_global_zero:
+            store.discard_drafts(kept)
         batches = Data(_on_device(data, trainer), batch_size, augment, jitter)
         _run(trainer, model, batches, _resumable(model, kept / "last.ckpt"))
         checkpoint = torch.load(kept / ("best.ckpt" if best else "last.ckpt"), map_location="cpu", weights_only=True)
@@ -264,7 +267,7 @@ def _options(model: Trainable, given: dict[str, Any]) -> dict[str, Any]:
     }
     if model.automatic_optimization:  # Lightning refuses to clip for a model that steps its optimisers by hand
         ours["gradient_clip_val"] = 5.0
-    return ours | given
+    return ours | given | {"plugins": with_whole_checkpoints(given.get("plugins"))}
 
 
 def best_accelerator() -> str:
