@@ -21,6 +21,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
+from torch.distributions import Distribution
 
 from genzoo import store
 from genzoo.averaging import WIDEST, power_average
@@ -87,7 +88,8 @@ def fit(
 
     Raises:
         InputError: model and data do not fit each other, or ``folder`` holds another model's checkpoint.
-        TrainingError: the loss is no longer finite. The last good checkpoint stays in ``folder``.
+        TrainingError: the loss is no longer finite. The last good checkpoint, if there is one,
+            stays in ``folder``.
     """
     refuse_retired(trainer_options)
     check_settings(
@@ -107,7 +109,8 @@ def fit(
     with _kept(folder) as kept, quiet():
         best, last = _checkpoints(kept, monitor, rounds)
         told = [] if progress is None else [Progress(progress, rounds.steps)]
-        callbacks = [clock, *_guards(monitor, patience, average), *([best] if best else []), last, *told]
+        guards = [Guard(None if folder is None else kept), *_guards(monitor, patience, average)]
+        callbacks = [clock, *guards, *([best] if best else []), last, *told]
         L.seed_everything(seed, verbose=False)
         trainer = _trainer(kept, rounds, callbacks, _options(model, trainer_options))
         if trainer.is_global_zero:
@@ -223,9 +226,9 @@ def check_fit(model: Trainable, data: DataSet) -> None:
 
 
 def _guards(monitor: str | None, patience: int, average: float) -> list[L.Callback]:
-    """What watches over every training: finite figures, the random state, averaged weights, patience."""
+    """What watches over every training: the random state, averaged weights, patience."""
     averages = WeightAveraging(multi_avg_fn=power_average(average), use_buffers=False)
-    guards: list[L.Callback] = [Guard(), RandomState(), averages]
+    guards: list[L.Callback] = [RandomState(), averages]
     if monitor:
         guards.append(Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False))
     return guards
@@ -305,12 +308,28 @@ def _run(trainer: L.Trainer, model: Trainable, batches: Data, resume: Path | Non
     model.train()
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(model, batches, ckpt_path=resume, weights_only=True)
+        with _unchecked_distributions():
+            trainer.fit(model, batches, ckpt_path=resume, weights_only=True)
     except SystemExit as stop:
         signal.signal(signal.SIGINT, on_interrupt)  # Lightning leaves it switched off
         raise KeyboardInterrupt from stop
     except OSError as error:  # a full disk, say, which Lightning reports of a temporary file
         raise OSError(error.errno, error.strerror, str(trainer.loggers[0].save_dir)) from error
+
+
+@contextmanager
+def _unchecked_distributions() -> Iterator[None]:
+    """Let NaN pass through distributions into the loss, where `Guard` finds it for every family.
+
+    Their own check would end the run first, with a ValueError that prints a whole tensor. (On a GPU
+    it also waits for the device, at every use of a distribution.)
+    """
+    before = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(before)
 
 
 # ------------------------------------------------------------------------------------------------- what Lightning leaves
