@@ -4,6 +4,7 @@ Each keeps what the future depends on in the checkpoint, so that a resumed run g
 """
 
 import time
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -37,26 +38,41 @@ class Clock(L.Callback):
 
 
 class Guard(L.Callback):
-    """Stops a run whose logged figures are no longer finite, before they reach a checkpoint."""
+    """Stops a run whose logged figures are no longer finite, before they reach a checkpoint.
+
+    Args:
+        folder: where checkpoints are kept; None where none is.
+    """
 
     EVERY = 10
 
+    def __init__(self, folder: Path | None = None):
+        self.folder = folder
+
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        if batch_idx % self.EVERY == 0:
+        if batch_idx % self.EVERY == 0 or trainer.is_last_batch:
             self.check(trainer, pl_module)
 
     def on_validation_end(self, trainer, pl_module) -> None:
         self.check(trainer, pl_module)
 
-    @staticmethod
-    def check(trainer: L.Trainer, model: L.LightningModule) -> None:
+    def check(self, trainer: L.Trainer, model: L.LightningModule) -> None:
         for name, value in trainer.callback_metrics.items():
             if not value.isfinite().all():
+                steps = f"{steps_done(trainer)} steps"
                 raise TrainingError(
-                    f"{type(model).__name__} diverged: {name} is {value.item()} after {steps_done(trainer)} steps. "
-                    f"Try a smaller lr (now {model.lr:g}), a larger batch_size, or another seed; "
-                    "the last good checkpoint is kept."
+                    f"{type(model).__name__} diverged: {name} is {value.item()} after {steps}. "
+                    f"Try a smaller lr (now {model.lr:g}), a larger batch_size, or another seed"
+                    f"{self.kept()}."
                 )
+
+    def kept(self) -> str:
+        """What there is to go back to."""
+        if self.folder is None:
+            return ""
+        if (self.folder / "last.ckpt").is_file():
+            return "; the last good checkpoint is kept"
+        return "; there is no checkpoint yet"
 
 
 class Patience(EarlyStopping):

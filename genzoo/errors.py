@@ -25,4 +25,4 @@ def refused(error: OSError, otherwise: str | Path = "") -> str:
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on (it diverged, say). Says what happened and what to try; the last good checkpoint is kept."""
+    """Training cannot go on (it diverged, say). Says what happened and what to try."""

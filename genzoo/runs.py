@@ -37,7 +37,7 @@ from genzoo.planning import Plan, changes, with_prior
 from genzoo.progress import Report
 from genzoo.provenance import circumstances
 from genzoo.stages import fit_in_stages
-from genzoo.store import build, load, remove, save, state, whole
+from genzoo.store import build, discard_drafts, load, remove, save, state, whole
 from genzoo.training import Fitted, best_accelerator, fit
 
 
@@ -95,6 +95,7 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
     """
     folder = Path(folder)
     if finished(wanted, folder) is not None:
+        _tidy(folder)
         return appraise(folder, report=report)
     data = load_data(wanted.data)
     model = new_model(wanted, data)
@@ -119,9 +120,15 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
         events, log_prob = each.events.numpy(), each.log_prob.numpy()
         np.savez_compressed(folder / "likelihoods.npz", events=events, log_prob=log_prob)
     _write_json(folder / "row.json", row)
+    _tidy(folder)
+    return appraise(folder, data, report)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a finished run no longer needs, and what a kill left half written."""
     for leftover in ("best.ckpt", "last.ckpt", "prior/best.ckpt", "prior/last.ckpt"):
         remove(folder / leftover)
-    return appraise(folder, data, report)
+    discard_drafts(folder)
 
 
 def _train(wanted: Plan, model: Any, data: DataSet, folder: Path, report: Report | None) -> Fitted:

@@ -7,6 +7,7 @@ Which prior is best for the bound? It contains the prior in one term, E_q[log p(
 is nearest to the *aggregate* of q(z | x) over all x. Hence the prior is fitted to draws of q, not to its means.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +19,14 @@ from torch import Tensor
 from genzoo.data.dataset import DataSet, Split
 from genzoo.evaluation.likelihood import device_of, evaluating
 from genzoo.families.vae import VAE
+from genzoo.model import GenerativeModel, Likelihood
 from genzoo.progress import Report
 from genzoo.training import Fitted, fit
 
 DRAWS = 32  # latents of each training event
+PRIOR = "prior"  # the folder, inside that of a run, of the prior's own stage
+
+Stages = list[tuple[GenerativeModel, Tensor]]
 
 
 def fit_in_stages(
@@ -51,7 +56,8 @@ def fit_in_stages(
     try:
         first = fit(model, data, folder, seed=seed, progress=progress, **train)
         latents = encoded(data, model, seed=seed)
-        second = fit(part, latents, Path(folder) / "prior", seed=seed, progress=_of_prior(progress), **prior)
+        told = _of_prior(progress)
+        second = fit(part, latents, Path(folder) / PRIOR, seed=seed, progress=told, **prior)
     finally:
         model.prior = part
     return Fitted(
@@ -62,6 +68,29 @@ def fit_in_stages(
         validation=None,
         stopped_early=first.stopped_early or second.stopped_early,
     )
+
+
+def trained(model: GenerativeModel, x: Tensor, c: Tensor | None, folder: Path | None) -> Stages:
+    """What the training of ``model`` on a batch worked on: all of it at once, or each stage's part.
+
+    Args:
+        x, c: a batch of data.
+        folder: of the run, which tells whether a prior that can be trained along had its own stage.
+
+    Returns:
+        the models that were trained, one after the other, each with its batch of events.
+    """
+    if not isinstance(model, VAE) or model.prior is None:
+        return [(model, x)]
+    prior = model.prior
+    alone = folder is not None and (folder / PRIOR).is_dir()
+    if prior.likelihood <= Likelihood.BOUND and not alone:
+        return [(model, x)]
+    first = copy.deepcopy(model)
+    first.prior = None
+    with torch.no_grad():
+        latents = _draw(first, x, c if model.condition else None)
+    return [(first, x), (prior, latents)]
 
 
 def encoded(data: DataSet, model: VAE, draws: int = DRAWS, seed: int = 0) -> DataSet:

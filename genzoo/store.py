@@ -26,6 +26,7 @@ from genzoo.errors import InputError, nearest
 from genzoo.model import Trainable, plain
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+DRAFT = ".writing-"  # how the names begin of folders in which files are being written
 
 Families = Sequence[type[Trainable]]
 
@@ -44,6 +45,7 @@ def save(model: Trainable, folder: str | Path, card: Mapping[str, Any] | None = 
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    discard_drafts(folder)
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     if half:
         weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
@@ -129,11 +131,33 @@ def named(name: str, among: Families | None = None) -> Any:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends well, and vanishes when it does not."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+    """A temporary path beside ``path`` that takes its place when the block ends well.
+
+    When it does not, the draft vanishes. It is on the disk before it takes the place of what was
+    there: a power cut leaves the one or the other.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=DRAFT) as folder:
         draft = Path(folder) / path.name
         yield draft
+        _to_disk(draft)
         os.replace(draft, path)
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        _to_disk(path.parent)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until what was written to a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def discard_drafts(folder: Path) -> None:
+    """Remove drafts whose writer was killed from a folder that nobody is writing to now."""
+    for draft in folder.glob(f"{DRAFT}*"):
+        remove(draft)
 
 
 # ------------------------------------------------------------------------------------------------------------ reading

@@ -21,10 +21,12 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
+from torch.distributions import Distribution
 
 from genzoo import store
 from genzoo.averaging import WIDEST, power_average
 from genzoo.callbacks import Clock, Guard, Patience, Progress, RandomState, steps_done
+from genzoo.checkpoints import with_whole_checkpoints
 from genzoo.data.dataset import Data, DataSet
 from genzoo.errors import InputError
 from genzoo.model import GenerativeModel, Likelihood, Trainable, drawing_from
@@ -86,7 +88,8 @@ def fit(
 
     Raises:
         InputError: model and data do not fit each other, or ``folder`` holds another model's checkpoint.
-        TrainingError: the loss is no longer finite. The last good checkpoint stays in ``folder``.
+        TrainingError: the loss is no longer finite. The last good checkpoint, if there is one,
+            stays in ``folder``.
     """
     refuse_retired(trainer_options)
     check_settings(
@@ -106,9 +109,12 @@ def fit(
     with _kept(folder) as kept, quiet():
         best, last = _checkpoints(kept, monitor, rounds)
         told = [] if progress is None else [Progress(progress, rounds.steps)]
-        callbacks = [clock, *_guards(monitor, patience, average), *([best] if best else []), last, *told]
+        guards = [Guard(None if folder is None else kept), *_guards(monitor, patience, average)]
+        callbacks = [clock, *guards, *([best] if best else []), last, *told]
         L.seed_everything(seed, verbose=False)
         trainer = _trainer(kept, rounds, callbacks, _options(model, trainer_options))
+        if trainer.is_global_zero:
+            store.discard_drafts(kept)
         batches = Data(_on_device(data, trainer), batch_size, augment, jitter)
         _run(trainer, model, batches, _resumable(model, kept / "last.ckpt"))
         checkpoint = torch.load(kept / ("best.ckpt" if best else "last.ckpt"), map_location="cpu", weights_only=True)
@@ -220,9 +226,9 @@ def check_fit(model: Trainable, data: DataSet) -> None:
 
 
 def _guards(monitor: str | None, patience: int, average: float) -> list[L.Callback]:
-    """What watches over every training: finite figures, the random state, averaged weights, patience."""
+    """What watches over every training: the random state, averaged weights, patience."""
     averages = WeightAveraging(multi_avg_fn=power_average(average), use_buffers=False)
-    guards: list[L.Callback] = [Guard(), RandomState(), averages]
+    guards: list[L.Callback] = [RandomState(), averages]
     if monitor:
         guards.append(Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False))
     return guards
@@ -264,7 +270,7 @@ def _options(model: Trainable, given: dict[str, Any]) -> dict[str, Any]:
     }
     if model.automatic_optimization:  # Lightning refuses to clip for a model that steps its optimisers by hand
         ours["gradient_clip_val"] = 5.0
-    return ours | given
+    return ours | given | {"plugins": with_whole_checkpoints(given.get("plugins"))}
 
 
 def best_accelerator() -> str:
@@ -302,12 +308,28 @@ def _run(trainer: L.Trainer, model: Trainable, batches: Data, resume: Path | Non
     model.train()
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(model, batches, ckpt_path=resume, weights_only=True)
+        with _unchecked_distributions():
+            trainer.fit(model, batches, ckpt_path=resume, weights_only=True)
     except SystemExit as stop:
         signal.signal(signal.SIGINT, on_interrupt)  # Lightning leaves it switched off
         raise KeyboardInterrupt from stop
     except OSError as error:  # a full disk, say, which Lightning reports of a temporary file
         raise OSError(error.errno, error.strerror, str(trainer.loggers[0].save_dir)) from error
+
+
+@contextmanager
+def _unchecked_distributions() -> Iterator[None]:
+    """Let NaN pass through distributions into the loss, where `Guard` finds it for every family.
+
+    Their own check would end the run first, with a ValueError that prints a whole tensor. (On a GPU
+    it also waits for the device, at every use of a distribution.)
+    """
+    before = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(before)
 
 
 # ------------------------------------------------------------------------------------------------- what Lightning leaves

@@ -1,5 +1,6 @@
 """Hybrids: what their names stand for, that their claims are computed, and that two stages make one honest model."""
 
+import json
 import math
 from typing import Any
 
@@ -10,10 +11,11 @@ from genzoo import GAN, VAE, VAEGAN, Autoregressive, Energy, Flow, FlowMatching,
 from genzoo.data.dataset import DataSet, Split
 from genzoo.distributions import DiscretisedLogisticMixture, Rounded, SmoothedBoxMixture, code
 from genzoo.errors import InputError
+from genzoo.evaluation.cost import peak_memory
 from genzoo.evaluation.likelihood import evaluate
 from genzoo.evaluation.partition import keep_log_z
 from genzoo.hybrids import parts
-from genzoo.stages import encoded, fit_in_stages
+from genzoo.stages import encoded, fit_in_stages, trained
 
 TINY: dict[str, Any] = {"width": 8, "components": 2}
 
@@ -364,6 +366,48 @@ def test_hybrids_are_rows_of_a_comparison(tmp_path, capsys):
     assert main(command) == 0
     assert "2 of 2 runs were finished before" in capsys.readouterr().out
     assert not list(out.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("prior", "model"),
+    [("gan", "{width: 8}"), ("energy", "{width: 8, buffer: 32, steps: 2, sample_steps: 2}")],
+)
+def test_a_prior_without_a_likelihood_of_its_own_makes_a_whole_run(prior, model, tmp_path):
+    """Its memory is that of what was trained, the VAE or its prior, whichever took more."""
+    from genzoo.cli import main
+
+    settings = "--data moons --steps 2 --batch-size 8 --latent-shape [2]".split()  # noqa: SIM905
+    recipe = tmp_path / "recipe.yaml"
+    stage = f"{{model: {model}, train: {{steps: 2, batch_size: 8}}}}"
+    recipe.write_text(f"vae+{prior}: {{prior: {stage}}}\n", encoding="utf-8")
+    out = tmp_path / "run"
+    command = ["train", f"vae+{prior}", *settings, "--recipe", str(recipe), "--out", str(out)]
+    assert main(command) == 0
+    row = json.loads((out / "row.json").read_text(encoding="utf-8"))
+    assert row["bits_per_dim"] is None and row["nats"]["value"] is None
+    assert row["memory"]["training"] > row["memory"]["sampling"] > 0
+
+
+def test_the_memory_of_two_stages_is_that_of_the_one_that_takes_more(tmp_path):
+    for width in (4, 64):
+        prior = Energy((2,), width=width, buffer=16, steps=2, sample_steps=2)
+        model = VAE((1, 4, 4), levels=3, latent_shape=(2,), width=16, prior=prior)
+        x = model.on_grid(torch.randn(8, 1, 4, 4))
+        alone = VAE((1, 4, 4), levels=3, latent_shape=(2,), width=16)
+        parts = [(alone, x), (prior, torch.randn(8, 2))]
+        each = [peak_memory(part, events)["training"] for part, events in parts]
+        found = peak_memory(model, x, None, trained(model, x, None, None))
+        assert found["training"] == max(each)
+        assert found["sampling"] == peak_memory(model, x, None, parts)["sampling"]
+        assert model.prior is not None
+
+
+def test_a_prior_that_can_be_trained_along_was_so_unless_the_run_has_a_stage_of_it(tmp_path):
+    model, x = VAE((2,), latent_shape=(2,), width=8, prior=Flow((2,), width=8)), torch.randn(4, 2)
+    assert [part for part, _ in trained(model, x, None, tmp_path)] == [model]
+    fit_in_stages(model, made_up((2,), 0), tmp_path, **STAGES)
+    first, second = (part for part, _ in trained(model, x, None, tmp_path))
+    assert first.prior is None and second is model.prior
 
 
 def test_an_unknown_hybrid_is_refused_by_the_command_line(capsys):

@@ -8,7 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+<<<<<<< HEAD
 from genzoo import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Flow, FlowMatching, GenerativeModel, fit, load
+=======
+from genzoo import FAMILIES, GAN, VAE, VAEGAN, Autoregressive, Flow, FlowMatching, GenerativeModel, fit, load
+>>>>>>> 3e96c35 (Let NaN reach the loss in training, where the guard finds it: distributions ended a diverging VAE or flow with a printed tensor)
 from genzoo.data import DataSet, Split
 from genzoo.data.dataset import Data, shift
 from genzoo.data.loading import load as load_data
@@ -152,10 +156,32 @@ class Exploding(GenerativeModel):
 
 
 def test_a_diverging_run_stops_with_a_sentence_and_keeps_its_checkpoint(digits, tmp_path):
-    with pytest.raises(TrainingError, match=r"Exploding diverged: .* Try a smaller lr \(now 0.001\)"):
+    with pytest.raises(
+        TrainingError,
+        match=r"Exploding diverged: .* Try a smaller lr \(now 0.001\).*; the last good checkpoint is kept",
+    ):
         fit(Exploding(digits.event_shape, levels=17), digits, tmp_path, **SETTINGS)
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert checkpoint["state_dict"]["weight"].isfinite()
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, VAEGAN], ids=lambda f: f.__name__)
+def test_whatever_diverges_says_so_in_a_sentence(family, digits, tmp_path):
+    """In the first round, with nothing to go back to; and distributions check again afterwards."""
+    model = new(family, digits)
+    model.lr = 1e10
+    sentence = r"diverged: .* Try a smaller lr \(now 1e\+10\)"
+    with pytest.raises(TrainingError, match=sentence) as caught:
+        fit(model, digits, tmp_path, steps=60, batch_size=10, check_every=30)
+    assert "\n" not in str(caught.value) and "is kept" not in str(caught.value)
+    assert not (tmp_path / "last.ckpt").exists()
+    with pytest.raises(ValueError, match="Expected parameter loc"):
+        torch.distributions.Normal(torch.tensor(math.nan), 1.0)
+
+
+def test_a_run_that_keeps_nothing_does_not_say_that_it_does(digits):
+    with pytest.raises(TrainingError, match=r"or another seed\.$"):
+        fit(Exploding(digits.event_shape, levels=17), digits, **SETTINGS)
 
 
 def test_progress_counts_batches_and_shows_what_weights_are_chosen_by(digits):

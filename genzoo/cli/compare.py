@@ -31,6 +31,7 @@ def compare(arguments: Sequence[str]) -> int:
     with screen.status("Loading torch, lightning and the data"):
         from genzoo import planning, runs
         from genzoo.data import load as load_data
+        from genzoo.store import discard_drafts
 
         data = load_data(options.data)
         plans = [
@@ -39,6 +40,7 @@ def compare(arguments: Sequence[str]) -> int:
             for seed in options.seeds
         ]
         out.mkdir(parents=True, exist_ok=True)
+        discard_drafts(out)
         done = sum(runs.finished(plan, out / plan.name) is not None for plan in plans)
     if done:
         screen.print(f"{done} of {len(plans)} runs were finished before and are reused.")

@@ -3,7 +3,7 @@
 import copy
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -36,25 +36,53 @@ def samples_per_second(model: GenerativeModel, seconds: float = 0.5) -> float:
         return n / elapsed
 
 
-def peak_memory(model: GenerativeModel, x: Tensor, c: Tensor | None = None) -> dict[str, int]:
-    """Most bytes that tensors take at once, on the model's device: to train on a batch ``x``, and to draw as many samples.
+def peak_memory(
+    model: GenerativeModel,
+    x: Tensor,
+    c: Tensor | None = None,
+    stages: Sequence[tuple[GenerativeModel, Tensor]] = (),
+) -> dict[str, int]:
+    """Most bytes that tensors take at once: to train on a batch, and to draw as many samples.
 
-    Training holds, beside what one forward and backward pass allocates, the weights, Adam's two averages of the gradients and
-    the running average of the weights. Sampling holds the weights. On the CPU every tensor is counted as PyTorch makes it
-    (scratch space inside an operation is not seen); a GPU's allocator keeps the count itself.
+    Training holds, beside what one forward and backward pass allocates, the weights, Adam's two
+    averages of the gradients and the running average of the weights. Sampling holds the weights.
+    On the CPU every tensor is counted as PyTorch makes it (scratch space inside an operation is not
+    seen); a GPU's allocator keeps the count itself.
+
+    Args:
+        x, c: the batch.
+        stages: models and their batches that were trained one after the other, where ``model`` was
+            not trained at once (`genzoo.stages.trained`): the most that any of them takes counts.
 
     Returns:
-        ``{"training": bytes, "sampling": bytes}``. The model is left as it was.
+        ``{"training": bytes, "sampling": bytes}``. The models are left as they were.
     """
+    training = [_to_train(part, events, c) for part, events in stages or [(model, x)]]
+    return {"training": max(training), "sampling": _to_sample(model, len(x), c)}
+
+
+def _to_train(model: GenerativeModel, x: Tensor, c: Tensor | None) -> int:
     subject, device = copy.deepcopy(model), device_of(model)
-    x, c = x.to(device), None if c is None or not model.condition else c.to(device)
-    weights = sum(tensor.nbytes for tensor in subject.state_dict().values())
+    x, c = x.to(device), _condition(model, c)
     with torch.random.fork_rng():
-        training = _most(lambda: subject.train().loss(x, c).mean().backward(), device)
-        subject.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            sampling = _most(lambda: subject.eval().sample(len(x), c), device)
-    return {"training": training + 4 * weights, "sampling": sampling + weights}
+        passes = _most(lambda: subject.train().loss(x, c).mean().backward(), device)
+    return passes + 4 * _weights(model)
+
+
+def _to_sample(model: GenerativeModel, n: int, c: Tensor | None) -> int:
+    subject, c = copy.deepcopy(model).eval(), _condition(model, c)
+    with torch.random.fork_rng(), torch.no_grad():
+        return _most(lambda: subject.sample(n, c), device_of(model)) + _weights(model)
+
+
+def _condition(model: GenerativeModel, c: Tensor | None) -> Tensor | None:
+    """The conditions where the model is; an unconditional one is given none."""
+    return None if c is None or not model.condition else c.to(device_of(model))
+
+
+def _weights(model: torch.nn.Module) -> int:
+    """Bytes of the weights and the persistent buffers."""
+    return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
 def _most(work: Callable[[], Any], device: torch.device) -> int:

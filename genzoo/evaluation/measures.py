@@ -22,6 +22,7 @@ from genzoo.evaluation.knowledge_tables import conditional_table, representation
 from genzoo.evaluation.representation import representation
 from genzoo.evaluation.tables import Table
 from genzoo.progress import Report
+from genzoo.stages import trained
 
 PROBED = {"quick": 300, "full": 1000}  # events of each split, by the budget of the run
 ASKED = {"quick": 20, "full": 50}  # samples of each class
@@ -62,7 +63,7 @@ def _memory(model: Any, data: DataSet, budget: str = "full", folder: Path | None
             progress: Report | None = None) -> dict[str, int]:  # fmt: skip
     _say(progress, "measuring memory")
     x, c = data.train[torch.arange(min(BATCH, len(data.train)))]
-    return {"batch": len(x), **peak_memory(model, x, c)}
+    return {"batch": len(x), **peak_memory(model, x, c, trained(model, x, c, folder))}
 
 
 def _say(progress: Report | None, text: str) -> None:

@@ -123,6 +123,7 @@ class Stages:
                 "choose another folder, or delete that one."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
+        store.discard_drafts(self.folder)
         with store.whole(path) as draft:
             draft.write_text(yaml.safe_dump(plan, sort_keys=False), encoding="utf-8")
 
