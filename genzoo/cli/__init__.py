@@ -15,6 +15,8 @@ VERBS = {
     "train": ("genzoo.cli.train", "train one family, with options typed from its constructor"),
     "sample": ("genzoo.cli.sample", "draw samples from a trained model"),
     "evaluate": ("genzoo.cli.evaluate", "measure the likelihood and the cost of a trained model"),
+    "compress": ("genzoo.cli.compress", "write data to a file, with a trained model to say what is probable"),
+    "decompress": ("genzoo.cli.compress", "read that file back, bit for bit"),
     "imagine": ("genzoo.cli.imagine", "draw what a caption says, with an unCLIP that comes trained"),
     "vary": ("genzoo.cli.imagine", "draw variations of a picture, the way to another, or a text diff"),
     "list": ("genzoo.cli.about", "the families and the data sets there are"),

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
+from genzoo.compression import figure
 from genzoo.data.dataset import DataSet
 from genzoo.evaluation import quality, quality_table
 from genzoo.evaluation.conditional import conditional
@@ -80,4 +81,5 @@ MEASURES: tuple[Measure, ...] = (
     Measure("quality", quality.measure, quality_table.table, of_baselines=True),
     Measure("representation", _knowledge, representation_table),
     Measure("condition", _obedience, conditional_table),
+    Measure("file", figure.as_a_file, figure.table, of_baselines=True),
 )

@@ -1,0 +1,155 @@
+"""``genzoo compress`` and ``genzoo decompress``: a likelihood as a file, and the events back from it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genzoo.cli.help import Parser, add_data, console
+from genzoo.cli.screen import bar, print_table
+from genzoo.data.names import SPLITS
+from genzoo.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genzoo.compression.figure import AsFile
+    from genzoo.data import DataSet
+    from genzoo.evaluation.tables import Line, Table
+
+RUNS = Path("runs")  # where a model is looked for that is not named
+
+
+def compress(arguments: Sequence[str]) -> int:
+    """Write a split of a data set, and set the file beside what the model states and what other programs need."""
+    options = _compress_options(arguments)
+    out = console()
+    out.print(f"Compressing with {options.run}: loading torch …")
+    from genzoo.compression.figure import write
+    from genzoo.data import load as load_data
+    from genzoo.runs import load_run
+    from genzoo.store import whole
+    from genzoo.training import check_fit
+
+    model, plan = load_run(options.run)
+    name = options.data or plan.get("data")
+    if name is None:
+        raise InputError(f"{options.run} does not say what data it was trained on: name it with --data.")
+    data = load_data(name)
+    check_fit(model, data)
+    x = getattr(data, options.split).x[: options.n]
+    with bar(out, "compressing") as report:
+        blob, file = write(model, x, progress=report)
+    path = Path(options.out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as draft:
+        draft.write_bytes(blob)
+    out.print(f"[bold]{path}[/]: {file.n:,} events of {data.name} ({options.split}) in {file.bytes:,} bytes, read back.")
+    if model.condition:
+        out.print("  The model was not told labels or conditions: they are not in the file.", style="dim")
+    print_table(_beside(plan.get("family") or type(model).__name__, file, x, data), out)
+    return 0
+
+
+def decompress(arguments: Sequence[str]) -> int:
+    """The events of a file, as an array."""
+    options = _decompress_options(arguments)
+    path, out = Path(options.file), Path(options.out)
+    if not path.is_file():
+        raise InputError(f"There is no file {path}: expected one that genzoo compress wrote.")
+    console().print(f"Decompressing {path}: loading torch …")
+    import numpy as np
+
+    from genzoo.compression import decompress as read
+    from genzoo.compression.file import read_header
+    from genzoo.runs import load_run
+    from genzoo.store import whole
+
+    blob = path.read_bytes()
+    try:
+        header = read_header(blob)
+        model = load_run(options.model)[0] if options.model else _writer_of(header.model)
+        with bar(console(), "decompressing") as report:
+            x = read(model, blob, progress=report).numpy()
+    except InputError as error:
+        raise InputError(f"Cannot decompress {path}. {error}") from error
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with whole(out) as draft:
+        np.savez_compressed(draft, x=x)
+    console().print(f"Wrote {out}: {len(x):,} events of shape {x.shape[1:]}, as they were.")
+    return 0
+
+
+def _writer_of(fingerprint: bytes) -> Any:
+    """The model below `RUNS` that has this fingerprint."""
+    from genzoo import compression
+    from genzoo.runs import load_run
+    from genzoo.store import CONFIG
+
+    for config in sorted(RUNS.rglob(CONFIG)):
+        try:
+            model, _ = load_run(config.parent)
+        except InputError:  # a model of another kind, or half a one
+            continue
+        if compression.fingerprint(model) == fingerprint:
+            return model
+    raise InputError(f"No model in {RUNS} is the one that wrote it: name the folder of its run with --model.")
+
+
+def _beside(family: str, file: "AsFile", x: "Tensor", data: "DataSet") -> "Table":
+    """The file, independent pixels and other programs, the shortest first, and how the file compares with its model."""
+    from genzoo import grid
+    from genzoo.baselines import IndependentPixels
+    from genzoo.compression.figure import write
+    from genzoo.compression.others import sizes
+    from genzoo.evaluation.tables import Line, Table
+
+    pixels = IndependentPixels(data.levels).fit(data.train.x, data.validation.x)
+    independent = write(pixels, x)[1]
+    bytes_of = {family: file.bytes, "Independent pixels": independent.bytes}
+    bytes_of |= sizes(grid.to_level(x, data.levels), data.levels)
+
+    def line(name: str) -> "Line":
+        bits = 8 * bytes_of[name] / x.numel()
+        return Line((name, f"{bytes_of[name]:,}", f"{bits:.4f}"), muted=name != family)
+
+    lines = [line(name) for name in sorted(bytes_of, key=lambda name: bytes_of[name])]
+    return Table("As a file", ("", "bytes", "bits/dim"), lines, _legend(family, file))
+
+
+def _legend(family: str, file: "AsFile") -> list[str]:
+    claim = "" if file.kind == 0 else ", the mean of single draws of its bound"
+    own = f"{family} itself states {file.kind.symbol} {file.stated:.4f} bits/dim of these events{claim}"
+    header = f"without the {file.header_bytes} bytes of its header the file has {file.bits_per_dim:.4f} bits/dim"
+    told = [f"{own}; {header}, {file.ratio:.4f} of that."]
+    if file.initial_bits:
+        told.append(f"{file.initial_bits} of its bits hold nothing: the first event borrowed them.")
+    told.append("gzip, xz (without its container) and PNG (all on one sheet) are given the same levels, a byte for each.")
+    return told
+
+
+def _compress_options(arguments: Sequence[str]) -> Any:
+    parser = Parser("compress", "Writes a split of a data set to a file, in as many bits as a trained model says it holds.")
+    parser.add_argument("run", type=str, help="folder of a run or of a saved model: autoregressive, VAE, exact energy")
+    add_data(parser, default=None)
+    parser.add_argument("--split", type=str, default="test", help=", ".join(SPLITS))
+    parser.add_argument("--n", type=int | None, default=None, help="only the first n events of the split")
+    parser.add_argument("--out", type=str, default="events.bits", help="the file")
+    options = parser.parse(arguments)
+    if options.split not in SPLITS:
+        raise InputError(f"There is no split {options.split!r}. {nearest(options.split, SPLITS)}")
+    if options.n is not None and options.n < 1:
+        raise InputError(f"--n must be at least 1, got {options.n}.")
+    return options
+
+
+def _decompress_options(arguments: Sequence[str]) -> Any:
+    parser = Parser("decompress", "Reads a file of genzoo compress back, bit for bit.")
+    parser.add_argument("file", type=str, help="what genzoo compress wrote")
+    parser.add_argument("--out", type=str, default="events.npz", help="a .npz file with the events as its array x")
+    parser.add_argument(
+        "--model", type=str | None, default=None, help="folder of the run that wrote it; else it is looked for in runs"
+    )
+    options = parser.parse(arguments)
+    if Path(options.out).suffix != ".npz":
+        raise InputError(f"Cannot write events as {options.out!r}: expected a name that ends in .npz.")
+    return options

@@ -1,0 +1,509 @@
+"""A likelihood that is a file: everything comes back bit for bit, and the file is as long as the model says."""
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import genzoo
+from genzoo import FAMILIES, VAE, VAEGAN, Autoregressive, Flow, grid
+from genzoo.baselines import Gaussian, IndependentPixels
+from genzoo.cli import main
+from genzoo.compression import HEADER_BYTES, codes, compress, decompress, figure, file, fingerprint, others, stack
+from genzoo.compression.stack import PRECISION, Stack, frequencies
+from genzoo.errors import InputError
+
+SHAPE, LEVELS = (1, 6, 6), 8
+SMALL = {"width": 8, "depth": 1}
+LAYOUT = {"event_shape": SHAPE, "levels": LEVELS, **SMALL}
+
+
+def stirred(model):
+    """Random weights that make something of their input: fresh ones ignore much of it."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def one_order():
+    return stirred(Autoregressive(**LAYOUT, kernel=3))
+
+
+def eight_orders():
+    return stirred(Autoregressive(**LAYOUT, kernel=3, orders=8))
+
+
+def words():
+    return stirred(Autoregressive((7,), levels=5, ordered=False, orders=2, **SMALL))
+
+
+def vae():
+    return stirred(VAE(**LAYOUT, latent_shape=(3,)))
+
+
+def codes_alike():
+    return stirred(VAE(**LAYOUT, latent_shape=(4,), codes=5))
+
+
+def codes_with_prior():
+    prior = Autoregressive((4,), levels=5, orders=2, **SMALL)
+    return stirred(VAE(**LAYOUT, latent_shape=(4,), codes=5, prior=prior))
+
+
+def vae_gan():
+    return stirred(VAEGAN(**LAYOUT, latent_shape=(3,)))
+
+
+def pixels():
+    return IndependentPixels(LEVELS).fit(events(50))
+
+
+EXACT = [one_order, eight_orders, words, pixels]
+BOUND = [vae, codes_alike, codes_with_prior, vae_gan]
+
+
+def events(n, shape=SHAPE, levels=LEVELS):
+    return grid.to_grid(torch.randint(levels, (n, *shape)), levels)
+
+
+def events_of(model, n):
+    return events(n, model.event_shape, model.levels)
+
+
+# ----------------------------------------------------------------------------------------------------------- the stack
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 300), st.floats(0.01, 5))
+@settings(max_examples=40)
+def test_frequencies_are_whole_and_add_up(seed, choices, concentration):
+    pmf = torch.from_numpy(np.random.default_rng(seed).dirichlet([concentration] * choices, size=5))
+    whole = frequencies(pmf)
+    assert (whole == whole.floor()).all() and (whole >= 0).all()
+    assert (whole.sum(-1) == 2**PRECISION - choices).all()
+    assert (whole[..., :-1] - pmf[..., :-1] * 2**PRECISION).abs().max() <= 1 + choices
+    assert (whole.float() == whole).all(), "not exact in the single precision that the coder is given"
+
+
+def test_no_probabilities_are_an_error():
+    for pmf in (torch.full((1, 1, 3), math.nan), torch.zeros(1, 1, 3), torch.tensor([[[1.0, -0.1]]])):
+        with pytest.raises(InputError, match="diverged"):
+            frequencies(pmf)
+
+
+def test_a_symbol_takes_as_many_bits_as_it_is_improbable():
+    pmf = torch.rand(200, 50, 6).double() ** 4
+    pmf /= pmf.sum(-1, keepdim=True)
+    symbols = torch.distributions.Categorical(pmf).sample()
+    full = Stack()
+    full.push(symbols, pmf)
+    bits = -pmf.gather(-1, symbols.unsqueeze(-1)).log2().sum().item()
+    assert bits - 1 < full.bits < 1.0001 * bits + PRECISION, "the first symbol of all takes a whole state"
+    assert 8 * len(full.content) - full.bits < 32
+
+
+@given(st.binary(max_size=40), st.integers(0, 2**32 - 1))
+@settings(max_examples=40)
+def test_a_pop_after_a_push_and_a_push_after_a_pop_change_nothing(below, seed):
+    """The second is what bits-back lives on: what is drawn from the stack can be given back to it."""
+    generator = np.random.default_rng(seed)
+    pmf = torch.from_numpy(generator.dirichlet([0.3] * 7, size=(2, 3)))
+    symbols = torch.from_numpy(generator.integers(7, size=(2, 3)))
+    full = Stack()
+    full.push(torch.tensor([list(below)], dtype=torch.long), torch.ones(1, len(below), 256))
+    before = full.content
+    full.push(symbols, pmf)
+    assert torch.equal(full.pop(pmf), symbols) and full.content == before
+    drawn = full.pop(pmf)
+    full.push(drawn, pmf)
+    assert full.content == before
+
+
+def test_popping_draws_from_the_probabilities():
+    full = Stack()
+    full.push(torch.randint(256, (1, 20_000)), torch.ones(1, 20_000, 256))
+    pmf = torch.tensor([0.5, 0.3, 0.2]).expand(1, 10_000, 3)
+    shares = full.pop(pmf).flatten().bincount(minlength=3) / 10_000
+    assert shares == pytest.approx([0.5, 0.3, 0.2], abs=0.02)
+
+
+def test_a_transposed_table_is_read_row_by_row():
+    """constriction takes the memory of a transposed array for that of a plain one."""
+    pmf = torch.rand(5, 4, 1).movedim(0, -1).contiguous().movedim(1, 0)
+    a, b, symbols = Stack(), Stack(), torch.randint(5, (pmf.shape[0], pmf.shape[1]))
+    a.push(symbols, pmf)
+    b.push(symbols, pmf.contiguous())
+    assert a.content == b.content
+
+
+# ----------------------------------------------------------------------------------------------------------- round trip
+
+
+@pytest.mark.parametrize("make", EXACT + BOUND)
+def test_events_come_back_bit_for_bit_whatever_the_threads_and_the_batch(make):
+    model = make()
+    x = events_of(model, 21)
+    before = torch.get_num_threads()
+    try:
+        for batch, writers, readers in ((128, 1, 2), (5, 2, 1), (1, 3, 1)):
+            torch.set_num_threads(writers)
+            blob = compress(model, x, batch=batch)
+            assert torch.get_num_threads() == writers
+            torch.set_num_threads(readers)
+            y = decompress(model, blob)
+            assert y.dtype == torch.float32 and torch.equal(y, x)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("make", EXACT + BOUND)
+@pytest.mark.parametrize("n", [1, 2])
+def test_one_event_is_enough(make, n):
+    model = make()
+    x = events_of(model, n)
+    assert torch.equal(decompress(model, compress(model, x)), x)
+
+
+@pytest.mark.parametrize("family", [Autoregressive, VAE])
+def test_conditions_are_told_to_both_sides(family):
+    model = stirred(family(**LAYOUT, condition=3))
+    x, c = events(12), torch.arange(12) % 3
+    blob = compress(model, x, c)
+    assert torch.equal(decompress(model, blob, c), x)
+    with pytest.raises(InputError, match="conditions"):
+        decompress(model, blob)
+    with pytest.raises(InputError, match="conditions"):
+        decompress(model, blob, (c + 1) % 3)
+    with pytest.raises(InputError, match="each of 12"):
+        decompress(model, blob, c[:5])
+    assert torch.equal(decompress(model, compress(model, x)), x), "not given is a condition too"
+
+
+@given(st.integers(0, 2**31), st.integers(1, 9), st.integers(2, 20), st.integers(1, 2), st.sampled_from(["ar", "vae"]))
+@settings(max_examples=25)
+def test_any_small_model_returns_any_events(seed, n, levels, channels, family):
+    torch.manual_seed(seed)
+    shape = (channels, 2, 3)
+    if family == "ar":
+        model = Autoregressive(shape, levels=levels, orders=1 + seed % 4, kernel=3, **SMALL)
+    else:
+        model = VAE(shape, levels=levels, latent_shape=(1 + seed % 3,), **SMALL)
+    x = events(n, shape, levels)
+    assert torch.equal(decompress(stirred(model), compress(model, x)), x)
+
+
+def test_a_model_is_left_as_it_was():
+    model = one_order().train()
+    x = events(3)
+    compress(model, x)
+    assert model.training and model.position.dtype == torch.float32
+
+
+def test_a_model_fresh_from_training_writes_too():
+    data = genzoo.data.load("digits")
+    model = VAE(data.event_shape, levels=data.levels, **SMALL)
+    genzoo.fit(model, data, steps=2)
+    x = data.test.x[:3]
+    assert torch.equal(decompress(model, compress(model, x)), x)
+
+
+# ---------------------------------------------------------------------------------------------- the file is the figure
+
+
+def sampled(model, n=250):
+    with torch.no_grad():
+        return model.sample(n)
+
+
+@pytest.mark.parametrize("make", EXACT)
+def test_an_exact_figure_is_met(make):
+    model = make()
+    _, written = figure.write(model, sampled(model, 600))
+    assert written.kind.symbol == "="
+    assert abs(written.ratio - 1) < 0.005
+
+
+@pytest.mark.parametrize("make", BOUND)
+def test_a_bound_is_met(make):
+    model = make()
+    _, written = figure.write(model, sampled(model))
+    assert written.kind.symbol == "≤"
+    assert abs(written.ratio - 1) < 0.02
+
+
+def test_bits_back_over_the_orders_meets_the_mixture_and_no_single_order():
+    """The mixture is better than its orders on the mean, and worse than the best of them by at most log2 R an event."""
+    model = eight_orders()
+    x = sampled(model, 300)
+    _, written = figure.write(model, x)
+    with torch.no_grad():
+        each = torch.stack([model.log_prob_in_order(x, None, torch.full((300,), r)) for r in range(8)])
+    bits = grid.bits_per_dim(each, model.dims, LEVELS)
+    assert written.bits_per_dim < bits.mean() - 0.005
+    assert written.bits_per_dim < bits.amin(0).mean() + 3 / model.dims
+
+
+def test_a_batch_borrows_no_more_than_was_lent():
+    for make in (eight_orders, codes_with_prior, vae):
+        code = codes.code_of(make())
+        for n in (1, 2, 7, 100, 1000):
+            sizes = code.batches(n, 128)
+            assert sum(sizes) == n and max(sizes) <= 128
+            assert all(size <= max(1, sum(sizes[:i])) for i, size in enumerate(sizes))
+
+
+def test_all_bytes_of_the_file_are_accounted_for():
+    model = vae()
+    blob, written = figure.write(model, events(30))
+    assert written.bytes == len(blob) and written.header_bytes == HEADER_BYTES == file.LAYOUT.size
+    assert written.bits_per_dim == 8 * (len(blob) - HEADER_BYTES) / (30 * model.dims)
+    assert written.initial_bits >= 3 * math.log2(codes.BINS)
+
+
+def test_the_latents_bins_are_too_fine_to_cost(monkeypatch):
+    model = vae()
+    x = sampled(model)
+    lengths = []
+    for bins in (2**8, 2**12, 2**14):
+        monkeypatch.setattr(codes, "BINS", bins)
+        written = figure.write(model, x)[1]
+        lengths.append(written.bits_per_dim * written.n * model.dims - written.initial_bits)
+    assert max(lengths) / min(lengths) - 1 < 0.01
+
+
+# ------------------------------------------------------------------------------------------------------ what is refused
+
+
+@pytest.fixture(scope="module")
+def written():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = one_order()
+        x = events(9)
+        return model, x, compress(model, x)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 255))
+@settings(max_examples=60)
+def test_a_damaged_file_is_refused(written, place, change):
+    model, _, blob = written
+    damaged = bytearray(blob)
+    damaged[place % len(blob)] ^= change
+    with pytest.raises(InputError):
+        decompress(model, bytes(damaged))
+
+
+def test_a_file_cut_short_is_refused_wherever_it_ends(written):
+    model, _, blob = written
+    for end in range(len(blob)):
+        with pytest.raises(InputError, match="begin|format|short"):
+            decompress(model, blob[:end])
+    with pytest.raises(InputError, match="damaged"):
+        decompress(model, blob + b"\0")
+
+
+def test_another_version_and_another_model_are_refused(written):
+    model, _, blob = written
+    with pytest.raises(InputError, match="format"):
+        decompress(model, blob[:3] + b"\x07" + blob[4:])
+    other = one_order()
+    with pytest.raises(InputError, match="another model"):
+        decompress(other, blob)
+
+
+def test_what_comes_out_wrong_is_an_error_and_no_answer(written, monkeypatch):
+    """A reader that computes other probabilities, however little other."""
+    model, _, blob = written
+    honest = codes._pmf
+    monkeypatch.setattr(codes, "_pmf", lambda *given: honest(*given) + 1e-6)
+    with pytest.raises(InputError, match="do not come out as they went in"):
+        decompress(model, blob)
+
+
+def test_arithmetic_that_is_not_reproducible_is_found_in_writing(monkeypatch):
+    honest = codes._pmf
+    monkeypatch.setattr(codes, "_pmf", lambda *given: honest(*given) + 1e-3 * torch.rand(LEVELS))
+    with pytest.raises(InputError, match="do not come out as they went in"):
+        compress(one_order(), events(9))
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in (Autoregressive, VAE)])
+def test_other_families_say_why_they_cannot(family):
+    model = family(SHAPE, levels=LEVELS)
+    with pytest.raises(InputError, match=f"{family.__name__} cannot write a file: "):
+        compress(model, events(2))
+
+
+def test_a_prior_of_real_numbers_and_a_gaussian_are_refused():
+    with pytest.raises(InputError, match="VAE without a prior model"):
+        compress(VAE(**LAYOUT, latent_shape=(3,), prior=Flow((3,), width=8, couplings=1)), events(2))
+    with pytest.raises(InputError, match="Gaussian cannot write"):
+        compress(Gaussian(LEVELS).fit(events(80)), events(2))
+
+
+def test_real_numbers_are_refused():
+    with pytest.raises(InputError, match="real numbers"):
+        compress(Autoregressive((2,), **SMALL), torch.randn(3, 2))
+
+
+@pytest.mark.parametrize(
+    "x, expected",
+    [
+        (torch.zeros(0, *SHAPE), "shape"),
+        (torch.zeros(2, 1, 5, 6), "shape"),
+        (torch.zeros(2, *SHAPE), "72 of 72 values"),
+        (torch.full((2, *SHAPE), math.nan), "72 of 72 values"),
+        (torch.full((1, *SHAPE), 1.125), "36 of 36 values"),
+    ],
+)
+def test_events_that_would_not_come_back_are_refused(x, expected):
+    with pytest.raises(InputError, match=expected):
+        compress(one_order(), x)
+
+
+@pytest.mark.parametrize("batch", [0, 2**16])
+def test_a_batch_that_the_header_cannot_hold_is_refused(batch):
+    with pytest.raises(InputError, match="batch"):
+        compress(one_order(), events(2), batch=batch)
+
+
+def test_without_the_coder_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    with pytest.raises(InputError, match="pip install constriction"):
+        compress(one_order(), events(2))
+
+
+def test_a_fingerprint_is_the_models_own(tmp_path):
+    model = one_order()
+    genzoo.save(model, tmp_path)
+    assert fingerprint(genzoo.load(tmp_path)) == fingerprint(model)
+    with torch.no_grad():
+        model.head.bias[0] += 1e-6
+    assert fingerprint(genzoo.load(tmp_path)) != fingerprint(model)
+    assert fingerprint(Autoregressive(**LAYOUT)) != fingerprint(Autoregressive(**LAYOUT))
+
+
+def test_the_prior_is_part_of_the_fingerprint():
+    model = codes_with_prior()
+    before = fingerprint(model)
+    with torch.no_grad():
+        model.prior.head.bias[0] += 1e-6
+    assert fingerprint(model) != before
+
+
+# -------------------------------------------------------------------------------------------- other programs, the table
+
+
+@pytest.mark.parametrize("columns", [1, 3, 7])
+def test_every_image_lies_on_the_sheet(columns):
+    numbers = np.random.default_rng(0).integers(256, size=(7, 3, 4, 5), dtype=np.uint8)
+    laid = others.sheet(numbers, columns)
+    for i, image in enumerate(numbers):
+        row, column = divmod(i, columns)
+        there = laid[4 * row : 4 * row + 4, 5 * column : 5 * column + 5]
+        assert (there == image.transpose(1, 2, 0)).all()
+
+
+def test_other_programs_cannot_press_noise_and_can_press_nothing():
+    noise = others.sizes(torch.randint(256, (50, 1, 8, 8)), 256)
+    nothing = others.sizes(torch.zeros(50, 1, 8, 8), 256)
+    assert set(noise) == {"gzip", "xz", "PNG"}
+    assert all(3200 <= size < 3700 for size in noise.values()), noise
+    assert all(size < 150 for size in nothing.values()), nothing
+    assert set(others.sizes(torch.zeros(5, 7), 300)) == {"gzip", "xz"}
+
+
+def test_the_measure_fills_an_entry_for_those_that_can(monkeypatch):
+    data = genzoo.data.load("digits")
+    model = Autoregressive(data.event_shape, levels=data.levels, **SMALL)
+    monkeypatch.setitem(figure.WRITTEN, "quick", 10)
+    entry = figure.as_a_file(model, data, "quick")
+    assert entry is not None and entry["n"] == 10 and entry["kind"] == "exact"
+    assert entry["bits_per_dim"] == pytest.approx(entry["stated"], rel=0.02)
+    assert figure.as_a_file(Flow(data.event_shape, levels=data.levels, width=8, couplings=1), data, "quick") is None
+    assert figure.as_a_file(Autoregressive((2,), **SMALL), genzoo.data.load("moons"), "quick") is None
+    baseline = figure.as_a_file(IndependentPixels(17).fit(data.train.x), data, "quick")
+    table = figure.table([{"family": "Pixels", "baseline": True, "file": baseline}, {"family": "AR", "file": entry}])
+    assert table is not None and {line.cells[0] for line in table.lines} == {"AR", "Pixels"}
+    assert figure.table([{"family": "GAN", "file": None}]) is None
+
+
+def test_a_file_that_failed_is_told_in_the_table(monkeypatch):
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    data = genzoo.data.load("digits")
+    entry = figure.as_a_file(IndependentPixels(17).fit(data.train.x), data, "quick")
+    table = figure.table([{"family": "Independent pixels", "file": entry}])
+    assert table is not None and "—" in table.lines[0].cells
+    assert any("pip install constriction" in sentence for sentence in table.legend)
+
+
+# ------------------------------------------------------------------------------------------------------ the command line
+
+
+@pytest.fixture
+def saved(tmp_path, monkeypatch):
+    """The folder of an untrained model of digits, in a directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    data = genzoo.data.load("digits")
+    genzoo.save(Autoregressive(data.event_shape, levels=17, **SMALL), "runs/ar/model")
+    return data
+
+
+def test_from_the_command_line_and_back(saved, capsys):
+    told = ["compress", "runs/ar", "--data", "digits", "--n", "12", "--out", "some/digits.bits"]
+    assert main(told) == 0
+    printed = capsys.readouterr().out
+    size = Path("some/digits.bits").stat().st_size
+    assert all(word in printed for word in (f"{size:,}", "Independent pixels", "gzip", "PNG", "xz", "="))
+    for where in ([], ["--model", "runs/ar"]):
+        assert main(["decompress", "some/digits.bits", "--out", "back/events.npz", *where]) == 0
+        back = np.load("back/events.npz")["x"]
+        assert back.dtype == np.float32 and (back == saved.test.x[:12].numpy()).all()
+        Path("back/events.npz").unlink()
+
+
+def mistaken(command, capsys):
+    assert main(command.split()) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("genzoo: ") and "Traceback" not in complaint
+    return complaint
+
+
+def test_mistakes_on_the_command_line_are_sentences(saved, capsys):
+    genzoo.save(Flow((1, 8, 8), levels=17, width=8, couplings=1), "runs/flow/model")
+    genzoo.save(Autoregressive((1, 8, 8), levels=17, **SMALL), "elsewhere")
+    assert main("compress elsewhere --data digits --n 3 --out e.bits".split()) == 0
+    blob = Path("e.bits").read_bytes()
+    Path("short.bits").write_bytes(blob[:-4])
+    Path("other.bits").write_bytes(b"PK" + blob)
+    Path("newer.bits").write_bytes(blob[:3] + b"\x09" + blob[4:])
+    assert "Flow cannot write a file" in mistaken("compress runs/flow --data digits", capsys)
+    assert "There is no split" in mistaken("compress runs/ar --data digits --split tset", capsys)
+    assert "--n must be" in mistaken("compress runs/ar --data digits --n 0", capsys)
+    assert "name it with --data" in mistaken("compress runs/ar", capsys)
+    assert "cut short" in mistaken("decompress short.bits", capsys)
+    assert "no file of genzoo compress" in mistaken("decompress other.bits", capsys)
+    assert "format" in mistaken("decompress newer.bits", capsys)
+    assert "another model" in mistaken("decompress e.bits --model runs/ar", capsys)
+    assert "name the folder" in mistaken("decompress e.bits", capsys)
+    assert "There is no file" in mistaken("decompress none.bits", capsys)
+    assert ".npz" in mistaken("decompress e.bits --out events.png", capsys)
+    assert not Path("events.npz").exists()
+
+
+def test_a_reader_with_other_vector_instructions_reads_the_same(saved):
+    """Sums then differ in their last digits; rounded to frequencies they do not."""
+    assert main("compress runs/ar --data digits --n 40 --out digits.bits".split()) == 0
+    plain = {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "MKL_CBWR": "COMPATIBLE"}
+    path = str(Path(__file__).parents[1])
+    read = [sys.executable, "-m", "genzoo", "decompress", "digits.bits", "--model", "runs/ar"]
+    told = subprocess.run(read, env={**os.environ, **plain, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert (np.load("events.npz")["x"] == saved.test.x[:40].numpy()).all()
