@@ -45,7 +45,7 @@ MEANING = {
 }
 PROTOCOLS = {
     1: "settings were chosen by validation while test figures were in sight",
-    2: "settings were chosen by validation alone, by scripts that print no test figure",
+    2: "settings were fixed before these test events were drawn, or chosen by validation in scripts that print no test figure",
 }
 PROTOCOL = 2  # of rows made from now on
 BASELINE_SAMPLES = 5000
