@@ -172,12 +172,19 @@ def test_n_is_a_column_where_it_differs_and_said_once_where_it_does_not():
 def test_the_legend_says_nothing_that_no_row_bears_out():
     """Each sentence about a column or a symbol stands there only where that column or symbol does."""
     bare = " ".join(legend(summarise([row("Flow", "exact", 1.0)])))
-    for word in ("≤", "≈", "—", "gap", "A:", "seeds:", "low …", "chains", "p(x | c)", "brackets"):
+    for word in ("≤", "≈", "—", "gap", "file", "A:", "seeds:", "low …", "chains", "p(x | c)", "brackets"):
         assert word not in bare
     assert "±" in bare and "= the exact" in bare
     without = row("Flow", "exact", 1.0)
     del without["bits_per_dim"]["stderr"]
     assert "±" not in " ".join(legend(summarise([without])))
+
+
+def test_a_likelihood_that_was_cashed_stands_beside_its_claim():
+    file = {"bits_per_dim": 1.904, "stated": 1.9, "kind": "exact", "bytes": 6800, "n": 447, "ratio": 1.002}
+    text = markdown([row("Autoregressive", "exact", 1.9, file=file), row("GAN", "none", None)])
+    first = text.split("\n\n")[0]
+    assert "| as a file |" in first and "| 1.904 |" in first and "read back bit for bit" in text
 
 
 def test_a_table_says_under_which_protocol_its_rows_were_made():

@@ -54,6 +54,7 @@ ERROR = "±: standard error of test events, Monte Carlo draws and seeds together
 SEEDS = "seeds: the least and the greatest of as many runs"
 EVENTS = "n: test events measured; where they are fewer than all, what is known of all corrects for the choice"
 INTERVAL = "low … high: the figure lies between the two, for its normaliser is known no better; ± comes on top"
+FILE = "as a file: bits/dim of test events that were written to a file with the model, and read back bit for bit"
 GAP = (
     "gap: how much likelier the data is under the truth, KL(p_data || p_model), with the claim of the figure beside it"
 )
@@ -147,6 +148,7 @@ class Summary:
     gap: Figure | None
     astray: Figure | None
     missed: Figure | None
+    file: float | None
     caveat: str
     seeds: int
     parameters: float | None
@@ -206,6 +208,7 @@ def _summary(rows: list[Row]) -> Summary:
         gap=_all_or_none(gaps),
         astray=_all_or_none([_figure(row, "astray") for row in rows], shared=False),
         missed=_all_or_none([_figure(row, "missed") for row in rows]),
+        file=_mean([(row.get("file") or {}).get("bits_per_dim") for row in rows]),
         caveat=_caveat(rows, figure),
         seeds=len(rows),
         memory=_mean(memory),
@@ -294,6 +297,10 @@ def _gap_cell(summary: Summary) -> str:
     return summary.gap.text() if error is None else f"{summary.gap.text()} ± {error:.3f}"
 
 
+def _file_cell(summary: Summary) -> str:
+    return "" if summary.file is None else f"{summary.file:.3f}"
+
+
 def _evaluations_cell(summary: Summary) -> str:
     evaluations = summary.evaluations_per_sample
     return "" if evaluations is None else f"{evaluations:g}"
@@ -309,6 +316,10 @@ def _several_seeds(summaries: Sequence[Summary]) -> bool:
 
 def _different_n(summaries: Sequence[Summary]) -> bool:
     return len({summary.events for summary in summaries if summary.figure.is_known}) > 1
+
+
+def _written(summaries: Sequence[Summary]) -> bool:
+    return any(summary.file is not None for summary in summaries)
 
 
 def _gap_known(summaries: Sequence[Summary]) -> bool:
@@ -327,6 +338,7 @@ def _columns(summaries: Sequence[Summary]) -> list[Column]:
         Column("±", _error_cell),
         Column("seeds", lambda s: s.over_seeds, _several_seeds),
         Column("n", lambda s: s.events if s.figure.is_known else "", _different_n),
+        Column("as a file", _file_cell, _written),
         Column("gap", _gap_cell, _gap_known),
         Column("A", lambda s: share_cell(s.astray), _shares_known),
         Column("B", lambda s: share_cell(s.missed), _shares_known),
@@ -357,6 +369,8 @@ def legend(summaries: Iterable[Summary]) -> list[str]:
         told.append(f"n = {known[0].events} test events")
     if any(summary.conditional for summary in summaries):
         told.append(CONDITIONAL)
+    if _written(summaries):
+        told.append(FILE)
     if _gap_known(summaries):
         told.append(GAP)
     if _shares_known(summaries):
