@@ -8,11 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
-<<<<<<< HEAD
-from genzoo import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Flow, FlowMatching, GenerativeModel, fit, load
-=======
-from genzoo import FAMILIES, GAN, VAE, VAEGAN, Autoregressive, Flow, FlowMatching, GenerativeModel, fit, load
->>>>>>> 3e96c35 (Let NaN reach the loss in training, where the guard finds it: distributions ended a diverging VAE or flow with a printed tensor)
+from genzoo import (
+    FAMILIES,
+    GAN,
+    VAE,
+    VAEGAN,
+    Autoregressive,
+    Diffusion,
+    Flow,
+    FlowMatching,
+    GenerativeModel,
+    fit,
+    load,
+)
 from genzoo.data import DataSet, Split
 from genzoo.data.dataset import Data, shift
 from genzoo.data.loading import load as load_data
