@@ -12,7 +12,7 @@ from typing import Any
 
 from genzoo import hybrids, recipes
 from genzoo.errors import InputError, nearest
-from genzoo.evaluation.likelihood import evaluate
+from genzoo.evaluation.likelihood import check_measuring, evaluate
 from genzoo.model import Likelihood, plain
 from genzoo.store import build, completed
 from genzoo.training import RETIRED, check_settings, fit
@@ -77,6 +77,8 @@ def plan(
     check_settings(**settings, seed=seed)
     if "lr" in arguments:
         check_settings(lr=arguments["lr"])
+    measures = resolve(evaluate, found["evaluate"], NOT_MEASURES, "Evaluation has no setting")
+    check_measuring(**measures)
     return Plan(
         family=hybrid.name,
         data=data,
@@ -85,7 +87,7 @@ def plan(
         conditional=conditional,
         model=arguments,
         train=settings,
-        evaluate=resolve(evaluate, found["evaluate"], NOT_MEASURES, "Evaluation has no setting"),
+        evaluate=measures,
         prior=_second_stage(arguments, found["prior"].get("train"), seed),
     )
 

@@ -47,13 +47,16 @@ def finished(wanted: Plan, folder: Path) -> Row | None:
     Raises:
         InputError: the folder holds a run of another plan.
     """
-    if (before := _stored(folder / "config.yaml")) is None:
+    before, row = _stored(folder / "config.yaml"), _stored(folder / "row.json")
+    if before is None:
         return None
+    if row is None:  # how it will be evaluated may still change, with what was trained unharmed
+        before = before | {"evaluate": wanted.evaluate}
     if different := changes(before, wanted):
         raise InputError(
             f"{folder} holds a run with {different}: choose another folder with --out, or delete that run."
         )
-    return _stored(folder / "row.json")
+    return row
 
 
 def others(out: Path, plans: Sequence[Plan]) -> list[Plan]:

@@ -1,12 +1,14 @@
 """Plans of runs: what counts as the same run, also for a genzoo that has learned more since."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from genzoo import planning, runs
 from genzoo.errors import InputError
+from genzoo.evaluation.likelihood import check_measuring, evaluate
 
 
 def stored(folder, **sections):
@@ -49,3 +51,42 @@ def test_a_run_of_another_plan_is_not_taken_for_this_one(tmp_path):
     with pytest.raises(InputError, match="instead of"):
         runs.finished(planning.plan("vae", "digits"), tmp_path)
     assert runs.finished(planning.plan("vae", "digits"), tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("k: x", "k must be a whole number of at least 1, got 'x'"),
+        ("k: 0", "k must be a whole number of at least 1, got 0"),
+        ("k: null", "got None"),
+        ("k: 1.5", "got 1.5"),
+        ("k: [1]", r"got \[1\]"),
+        ("batch: true", "batch must be a whole number of at least 1, got True"),
+        ("most: -1", "most must be a whole number of at least 1, got -1"),
+        ("ais_levels: x", "ais_levels must be a whole number of at least 0, got 'x'"),
+        ("ais_chains: -2", "ais_chains must be a whole number of at least 0, got -2"),
+        ("ode_tolerance: x", "ode_tolerance must be a number from 0 up to, but not, 1, got 'x'"),
+        ("ode_tolerance: .nan", "got nan"),
+    ],
+)
+def test_a_wrong_setting_of_the_evaluation_is_found_before_training(setting, sentence, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"vae: {{evaluate: {{{setting}}}}}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=f"To evaluate, .*{sentence}"):
+        planning.plan("vae", "digits", recipe=recipe)
+
+
+def test_every_setting_of_the_evaluation_is_checked():
+    for name in planning.resolve(evaluate, {}, planning.NOT_MEASURES):
+        with pytest.raises(InputError, match=f"{name} must be"):
+            check_measuring(**{name: "x"})
+
+
+def test_how_a_run_is_evaluated_may_change_until_it_is_finished(tmp_path):
+    plan = planning.plan("vae", "digits")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(plan.stated))
+    other = replace(plan, evaluate=plan.evaluate | {"k": 3})
+    assert runs.finished(other, tmp_path) is None
+    (tmp_path / "row.json").write_text(json.dumps({"family": "VAE"}))
+    with pytest.raises(InputError, match=r"evaluate\.k \d+ instead of 3"):
+        runs.finished(other, tmp_path)

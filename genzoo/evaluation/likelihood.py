@@ -105,10 +105,18 @@ def evaluate(
         the figure in the data's unit; for a model that states no likelihood, value None, kind NONE and the reason.
 
     Raises:
-        InputError: there is no such split.
+        InputError: there is no such split, or a setting is out of range.
     """
     if split not in SPLITS:
         raise InputError(f"There is no split {split!r}. {nearest(split, SPLITS)}")
+    check_measuring(
+        k=k,
+        batch=batch,
+        ais_levels=ais_levels,
+        ais_chains=ais_chains,
+        ode_tolerance=ode_tolerance,
+        most=most,
+    )
     everything: Split = getattr(data, split)
     started = time.perf_counter()
     how = _method(model, ais_levels > 0, ode_tolerance > 0)
@@ -126,6 +134,22 @@ def evaluate(
             return Measured(Figure.dash(str(reason), len(events)), data.unit, details=details)
         details = {"split": split, "seconds": time.perf_counter() - started}
         return _measured(model, data, events, chosen, stated, details)
+
+
+LEAST = {"k": 1, "batch": 1, "most": 1, "ais_levels": 0, "ais_chains": 0}
+
+
+def check_measuring(**settings: Any) -> None:
+    """Raise `InputError` for a setting of `evaluate` that is out of range."""
+    for name, value in settings.items():
+        if name == "ode_tolerance":
+            expected = "a number from 0 up to, but not, 1"
+            right = isinstance(value, int | float) and 0 <= value < 1
+        else:
+            expected = f"a whole number of at least {LEAST[name]}"
+            right = isinstance(value, int) and value >= LEAST[name]
+        if not right or isinstance(value, bool):
+            raise InputError(f"To evaluate, {name} must be {expected}, got {value!r}.")
 
 
 def _measured(
