@@ -263,6 +263,7 @@ def test_the_linear_guess_is_gibbs_sampling_where_f_is_linear():
         torch.zeros_like(base),
         (6,),
     )
+    path.trust = torch.ones  # type: ignore[method-assign]
     at = path.look(path.draw(500))
     for _ in range(3):
         at, accepted = path.move(at, 1.0, torch.ones(500).double())

@@ -85,7 +85,7 @@ class Energy(GenerativeModel):
         buffer: number of persistent chains. An update moves as many of them as there are events.
         refresh: share of the chains that start afresh at each update.
         decay: weight of half the squared weights of the Boltzmann machine, a Gaussian prior on them.
-        regularise: weight of the squares of the network's energies, which keeps them in scale.
+        regularise: weight of the squares of f where it is the network, which keeps it in scale.
         sample_steps: gradients, or sweeps of block Gibbs, from the base to a sample.
         spread: s, standard deviation of the Gaussian base of real-valued data.
         noise: standard deviation of Gaussian noise added to real-valued training data; smooths the
@@ -300,26 +300,25 @@ class Energy(GenerativeModel):
     # ------------------------------------------------------------------------------ the training
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """E(x+) - E(x-), whose gradient is that of -log p, and what keeps the weights in scale: ``(n,)``.
+        """E(x+) - E(x-), whose gradient is that of -log p, and what keeps f in scale: ``(n,)``.
 
         x- are the chains that moved last (`advance`). Looking at the loss moves none.
         """
-        return self.penalised(*self.contrast(x, c))
+        contrast, penalty = self.terms(x, c)
+        return contrast + penalty
 
-    def contrast(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """E(x+), ``(n,)``, and E(x-) of as many chains."""
-        moved = min(len(x), self.buffer)
+    def terms(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """E(x+) of each event less the mean E(x-) of as many chains, and the penalty, each ``(n,)``."""
+        chains = min(len(x), self.buffer)
         if self.noise and not self.levels:
             x = x + self.noise * torch.randn_like(x)
-        given = self.chain_conditions[:moved] if self.condition else None
-        return self.energy(x, c), self.energy(self.chains[:moved], given)
-
-    def penalised(self, positive: Tensor, negative: Tensor) -> Tensor:
-        loss = positive - negative.mean()
+        y, given = self.chains[:chains], self.chain_conditions[:chains] if self.condition else None
+        f_data, f_chains = self.f(x, c), self.f(y, given)
+        contrast = f_data - self.log_base(x) - (f_chains - self.log_base(y)).mean()
         if isinstance(self.network, Boltzmann):
-            weights = self.network.weight.square().sum() + self.bias.square().sum()
-            return loss + 0.5 * self.decay * weights
-        return loss + self.regularise * (positive.square() + negative.square().mean())
+            squares = self.network.weight.square().sum() + self.bias.square().sum()
+            return contrast, 0.5 * self.decay * squares.expand(len(x))
+        return contrast, self.regularise * (f_data.square() + f_chains.square().mean())
 
     def on_train_start(self) -> None:
         """Base and chains learn the training events, unless they have: a resumed run changes nothing."""
@@ -344,9 +343,9 @@ class Energy(GenerativeModel):
         x, c = self.prepare(batch)
         c = forget(c, self.drop_condition)
         self.advance(len(x), c)
-        positive, negative = self.contrast(x, c)
-        self.guard((positive.mean() - negative.mean()).detach(), batch_idx)
-        loss = self.penalised(positive, negative).mean()
+        contrast, penalty = self.terms(x, c)
+        self.guard(contrast.mean().detach(), batch_idx)
+        loss = (contrast + penalty).mean()
         self.log("train_loss", loss, prog_bar=True)
         return loss
 
@@ -748,8 +747,9 @@ class Informed:
     .. math:: \log f_\beta(x) = (1 - \beta) \log q_0(x) + \beta \, [b(x) - f(x)]
 
     Each feature is in the subset with chance ``step``, whatever the state. Those that are draw a
-    level from what f_beta would be if f were linear around x. For a linear f this is Gibbs
-    sampling; the test makes it right for every other.
+    level from what f_beta would be if f were linear around x, with a share u of its slope. u is drawn
+    afresh for each move, whatever the state: where slopes mislead, some moves do not follow them.
+    For a linear f and u = 1 this is Gibbs sampling; the test makes it right for every other.
 
     Args:
         slopes: maps events ``(n, *event_shape)`` to f, ``(n,)``, and what each level of each feature
@@ -786,19 +786,25 @@ class Informed:
     def log_ratio(self, at: Slope, here: float, there: float) -> Tensor:
         return (there - here) * (look_up(self.bias, at.k).double() - at.f)
 
-    def proposal(self, at: Slope, beta: float) -> Tensor:
-        """log-chance of each level of each feature, ``(n, D, L)``."""
-        return (self.base + beta * (self.bias - at.slope)).log_softmax(2)
+    def proposal(self, at: Slope, beta: float, trust: Tensor) -> Tensor:
+        """log-chance of each level of each feature, ``(n, D, L)``, by a share ``trust`` (n,) of the slope."""
+        guess = trust.to(at.slope).view(-1, 1, 1) * at.slope
+        return (self.base + beta * (self.bias - guess)).log_softmax(2)
+
+    def trust(self, n: int) -> Tensor:
+        """u of each chain, ``(n,)``: 1 for every second."""
+        return (2 * torch.rand(n)).clamp(max=1.0)
 
     def log_f(self, at: Slope, beta: float) -> Tensor:
         return look_up(self.base + beta * self.bias, at.k).double() - beta * at.f
 
     def move(self, at: Slope, beta: float, step: Tensor) -> tuple[Slope, Tensor]:
         among = torch.rand(at.k.shape, device=at.k.device) < step[:, None]
-        there = self.proposal(at, beta)
+        trust = self.trust(len(at.k)).to(step)
+        there = self.proposal(at, beta, trust)
         k = torch.where(among, draw_levels(there), at.k)
         to = self.look(grid.to_grid(k, self.levels).to(at.x).view(len(k), *self.event_shape))
-        back = self.proposal(to, beta)
+        back = self.proposal(to, beta, trust)
 
         def log_chance(proposal: Tensor, k: Tensor) -> Tensor:
             of_each = proposal.gather(2, k.unsqueeze(2)).squeeze(2)
