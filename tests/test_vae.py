@@ -267,3 +267,14 @@ def test_a_vae_can_be_guided_if_its_prior_can():
     c = torch.zeros(3, dtype=torch.long)
     model = VAE((2,), 2, latent_shape=(2,), prior=Diffusion((2,), condition=2, width=8), **TINY).eval()
     assert model.sample(3, c, guidance=2.0).shape == (3, 2)
+
+
+@pytest.mark.parametrize("raw", [-100.0, 100.0])
+def test_a_prior_of_a_condition_keeps_its_scale_within_reason(raw):
+    """Like every other Gaussian of the zoo: one of no width, or of any, would be a density of infinity or of nothing."""
+    model = VAE((2,), condition=3, latent_shape=(2,), width=8)
+    assert model.place is not None and model.place.embed is not None
+    with torch.no_grad():
+        model.place.embed.bias.fill_(raw)
+        scale = model.own_prior(3, torch.arange(3)).stddev
+    assert math.exp(-7) <= scale.min() and scale.max() <= math.exp(3) * (1 + 1e-6)

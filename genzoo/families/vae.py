@@ -122,8 +122,7 @@ class VAE(GenerativeModel):
             return Uniform(zeros - 1, zeros + 1, validate_args=False)
         if self.place is None:
             return Normal(zeros, 1.0)
-        mean, log_scale = self.place(c, n).view(n, 2, *self.latent_shape).unbind(1)
-        return Normal(mean, log_scale.exp())
+        return diagonal_normal(self.place(c, n), self.latent_shape).base_dist
 
     def draw_latents(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
         """``n`` draws of the prior p(z | c), ``(n, *latent_shape)``; guided as `sample` is."""
