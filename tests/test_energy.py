@@ -105,7 +105,12 @@ def test_plain_batches_of_a_stranger_s_loader_serve_as_well():
 
     x = some((4,), 4, 60)
     model = Energy((4,), levels=4, hidden=5, **TINY)
-    options = {"logger": False, "num_sanity_val_steps": 0, "enable_checkpointing": False, "enable_progress_bar": False}
+    options = {
+        "logger": False,
+        "num_sanity_val_steps": 0,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+    }
     with quiet():
         trainer = L.Trainer(max_steps=1, accelerator="cpu", enable_model_summary=False, **options)
         loader = torch.utils.data.DataLoader(
@@ -201,7 +206,9 @@ def transitions(path, x: Tensor, beta: float, step: float, draws: int, chunk: in
 def law(path, model: Energy, x: Tensor, beta: float) -> Tensor:
     """f_beta of every event, normalised, from the path's own weights: (1 - beta) of the base, beta of the model."""
     at = path.look(x)
-    base = path.base.gather(1, at.k.T).sum(0).double()  # and any function of the units alone is a constant
+    base = (
+        path.base.gather(1, at.k.T).sum(0).double()
+    )  # and any function of the units alone is a constant
     return (base + path.log_ratio(at, 0.0, beta)).softmax(0)
 
 
@@ -570,6 +577,24 @@ def test_training_on_a_gaussian_finds_it():
         model.loss(torch.randn(256, 2)).mean().backward()
         optimiser.step()
     assert model.sample(512).std().item() == pytest.approx(1, abs=0.2)
+
+
+def test_a_deep_f_learns_what_independent_features_cannot_say():
+    """Four features that are all low or all high: 1/8 of draws of independent ones would be alike."""
+    x = grid.quantise(0.7 * torch.randn(400, 1).sign().expand(-1, 4), 3)
+    data = DataSet("made up", Split(x), Split(x[:100]), Split(x[100:200]), levels=3)
+    model = Energy(
+        (4,), levels=3, hidden=0, width=16, steps=5, buffer=200, refresh=0.05, regularise=1e-2
+    )
+    genzoo.fit(model, data, steps=300, batch_size=100, check_every=100, accelerator="cpu")
+    drawn = model.sample(300, steps=40)
+    assert (drawn == drawn[:, :1]).all(1).float().mean() > 0.6
+    with torch.no_grad():
+        log_z = torch.tensor(enumerated_log_z(model.double(), (4,), 3))
+        nats = -(-model.energy(x.double()) - log_z).mean().item()
+    assert (
+        math.log(2) - 0.1 < nats < math.log(2) + 0.5
+    )  # of 4 log 2 or so that independent features cost
 
 
 # -------------------------------------------------------------------------------------------------------------- langevin

@@ -55,7 +55,9 @@ def estimate(value: float, stderr: float = 0.01, ess: float = 50.0) -> Estimate:
     return Estimate(*(torch.tensor([number]).double() for number in (value, stderr, ess)))
 
 
-def machine(hidden: int, dims: int, levels: int, strength: float, condition: int = 0, seed: int = 0) -> Energy:
+def machine(
+    hidden: int, dims: int, levels: int, strength: float, condition: int = 0, seed: int = 0
+) -> Energy:
     """A Boltzmann machine with random weights, whose hidden units can be enumerated, settled chains included."""
     torch.manual_seed(seed)
     model = Energy((dims,), condition, levels, hidden=hidden, buffer=2000)
@@ -107,7 +109,10 @@ def test_a_gaussian_visible_machine_is_calibrated():
     """
     dims, hidden, n = 5, 6, 40
     weights = 0.7 * torch.randn(n, hidden, dims, dtype=torch.float64)
-    a, b = 0.3 * torch.randn(n, dims, dtype=torch.float64), torch.randn(n, hidden, dtype=torch.float64)
+    a, b = (
+        0.3 * torch.randn(n, dims, dtype=torch.float64),
+        torch.randn(n, hidden, dtype=torch.float64),
+    )
 
     def energy(x: Tensor, c: Tensor | None = None) -> Tensor:
         i = c.long()  # type: ignore[union-attr]
@@ -121,7 +126,12 @@ def test_a_gaussian_visible_machine_is_calibrated():
     drawn = torch.multinomial(log_terms.softmax(1), 25, replacement=True)
     data = centre.gather(1, drawn[..., None].expand(-1, -1, dims)).flatten(0, 1)
     found = log_partition(
-        Known(energy, dims), data + torch.randn_like(data), torch.arange(n), chains=32, levels=60, leapfrogs=3
+        Known(energy, dims),
+        data + torch.randn_like(data),
+        torch.arange(n),
+        chains=32,
+        levels=60,
+        leapfrogs=3,
     )
     held = (found.lower < truth) & (truth < found.upper)
     assert held.sum() >= 38
@@ -156,7 +166,11 @@ def test_discrete_annealings_are_calibrated_at_the_budget_of_the_quick_recipes()
 def test_informed_moves_and_block_gibbs_weigh_alike(hidden):
     """Of a network by enumeration of all events; of a machine by guidance, whose chains move by informed moves."""
     dims, levels = 5, 4
-    model = machine(6, dims, levels, 1.0) if hidden else Energy((dims,), levels=levels, hidden=0, width=8)
+    model = (
+        machine(6, dims, levels, 1.0)
+        if hidden
+        else Energy((dims,), levels=levels, hidden=0, width=8)
+    )
     model = model.double().eval()
     if not hidden:
         model.set_base(grid.quantise(torch.randn(200, dims), levels))
@@ -183,7 +197,9 @@ def test_a_mode_that_long_chains_miss_is_caught_on_levels():
         model.network.centre.zero_()
         model.embed.null.zero_()
         base = model.histogram.exp()
-        log_mass = (base[:, 1] * math.exp(5) + base[:, 0]).log().sum() + (model.network.weight * low).sum()
+        log_mass = (base[:, 1] * math.exp(5) + base[:, 0]).log().sum() + (
+            model.network.weight * low
+        ).sum()
         model.embed.null[0] = math.log(0.98 / 0.02) - log_mass
         truth = model.exact_log_z().item()
     model.chains.copy_(model.fresh(200))
@@ -230,11 +246,26 @@ def test_ends_are_widened_by_two_errors_and_the_larger_log_z_counts():
 @pytest.mark.parametrize(
     "found, words",
     [
-        (Interval(estimate(5.0), estimate(5.0), estimate(5.0, ess=9.0)), "9.0 effective chains, fewer than 10"),
-        (Interval(estimate(5.0, ess=2.0), estimate(4.0, ess=40), estimate(5.0)), "2.0 effective chains"),
-        (Interval(estimate(5.1), estimate(5.0), estimate(5.0)), "contradict each other by 0.10 nats"),
-        (Interval(estimate(5.0), estimate(15.0), estimate(5.0)), "contradict each other by 10.00 nats"),
-        (Interval(estimate(5.0), estimate(5.0), estimate(5.7)), "known to 0.74 nats only, more than 0.50"),
+        (
+            Interval(estimate(5.0), estimate(5.0), estimate(5.0, ess=9.0)),
+            "9.0 effective chains, fewer than 10",
+        ),
+        (
+            Interval(estimate(5.0, ess=2.0), estimate(4.0, ess=40), estimate(5.0)),
+            "2.0 effective chains",
+        ),
+        (
+            Interval(estimate(5.1), estimate(5.0), estimate(5.0)),
+            "contradict each other by 0.10 nats",
+        ),
+        (
+            Interval(estimate(5.0), estimate(15.0), estimate(5.0)),
+            "contradict each other by 10.00 nats",
+        ),
+        (
+            Interval(estimate(5.0), estimate(5.0), estimate(5.7)),
+            "known to 0.74 nats only, more than 0.50",
+        ),
         (Interval(estimate(5.0), estimate(5.0), estimate(math.inf)), "not finite"),
         (Interval(estimate(5.0), estimate(5.0), estimate(5.1)), ""),
     ],
@@ -257,13 +288,19 @@ def test_one_chain_that_outweighs_all_is_known_by_its_block():
 def test_several_normalisers_make_one_interval_by_their_shares():
     found = Interval(
         *(
-            Estimate(torch.tensor(value).double(), torch.tensor([0.0, 0.0]).double(), torch.tensor([20.0, 30.0]))
+            Estimate(
+                torch.tensor(value).double(),
+                torch.tensor([0.0, 0.0]).double(),
+                torch.tensor([20.0, 30.0]),
+            )
             for value in ([1.0, 10.0], [1.0, 10.0], [1.2, 11.0])
         )
     )
     weights = torch.tensor([0.9, 0.1])
     assert Interval.mean(found.half_width, weights) == pytest.approx(0.9 * 0.1 + 0.1 * 0.5)
-    assert found.doubt(0.5, weights) == "" and found.doubt(0.5) != ""  # half and half they are too far apart
+    assert (
+        found.doubt(0.5, weights) == "" and found.doubt(0.5) != ""
+    )  # half and half they are too far apart
     assert found.details(weights)["lower"] == pytest.approx(0.9 * 1 + 0.1 * 10)
 
 
@@ -272,9 +309,16 @@ def test_several_normalisers_make_one_interval_by_their_shares():
 
 def binary(n: int = 300) -> DataSet:
     """Four spins that mostly agree."""
-    x = torch.where(torch.rand(n, 1) < 0.5, 0.5, -0.5) * torch.where(torch.rand(n, 4) < 0.9, 1.0, -1.0)
+    x = torch.where(torch.rand(n, 1) < 0.5, 0.5, -0.5) * torch.where(
+        torch.rand(n, 4) < 0.9, 1.0, -1.0
+    )
     parts = x.split(n // 3)
-    return DataSet("made up", *[Split(part, torch.arange(len(part)) % 2) for part in parts[:3]], levels=2, condition=2)
+    return DataSet(
+        "made up",
+        *[Split(part, torch.arange(len(part)) % 2) for part in parts[:3]],
+        levels=2,
+        condition=2,
+    )
 
 
 @pytest.mark.parametrize("hidden", [6, 25])
@@ -289,7 +333,9 @@ def test_the_figure_of_a_machine_is_exact_or_an_interval_around_the_enumerated_o
         truth = data.report(model.log_prob_under(log_z, data.test.x)).mean().item()
     measured = evaluate(model, data, ais_levels=100, ais_chains=64)
     if hidden == 6:
-        assert measured.kind == Likelihood.EXACT and measured.value == pytest.approx(truth, abs=1e-5)
+        assert measured.kind == Likelihood.EXACT and measured.value == pytest.approx(
+            truth, abs=1e-5
+        )
     else:
         assert measured.kind == Likelihood.ESTIMATE and measured.value is None
         assert measured.figure.low < truth < measured.figure.high  # type: ignore[operator]
@@ -307,7 +353,9 @@ def test_each_condition_is_stated_under_its_own_normaliser():
         model.embed.embed.weight.normal_(0, 0.5)  # type: ignore[union-attr]
     x = grid.to_grid(torch.cartesian_prod(*[torch.arange(2)] * 4), 2)
     with torch.no_grad():
-        log_z = torch.stack([(-model.energy(x, label.expand(16))).logsumexp(0) for label in torch.arange(2)])
+        log_z = torch.stack(
+            [(-model.energy(x, label.expand(16))).logsumexp(0) for label in torch.arange(2)]
+        )
         want = model.log_prob_under(log_z[data.test.c], data.test.x, data.test.c)
     stated = anneal_energy(model, data, data.test.x, data.test.c, k=1, levels=300, chains=128)
     assert stated.reason == "" and stated.kind == Likelihood.ESTIMATE
@@ -336,7 +384,9 @@ def test_what_was_found_is_kept_only_where_it_is_asked_for():
     assert again.kind == Likelihood.ESTIMATE
     assert again.figure.low == pytest.approx(measured.figure.low, abs=1e-5)
     assert again.figure.high == pytest.approx(measured.figure.high, abs=1e-5)
-    keep_log_z(VAE((4,), levels=2, latent_shape=(2,), width=8), measured.details)  # has none, and no harm is done
+    keep_log_z(
+        VAE((4,), levels=2, latent_shape=(2,), width=8), measured.details
+    )  # has none, and no harm is done
 
 
 def test_a_uniform_density_over_the_levels_costs_what_it_costs():

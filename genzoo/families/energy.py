@@ -399,7 +399,9 @@ class Energy(GenerativeModel):
             if self.checked_log_z is None:  # once for all batches of a check
                 self.checked_log_z = self.quick_log_z()
             return -self.log_prob_under(self.checked_log_z, x)
-        some = torch.arange(len(conditions), device=which.device)[:: -(-len(conditions) // MOST_CHECKED)]
+        some = torch.arange(len(conditions), device=which.device)[
+            :: -(-len(conditions) // MOST_CHECKED)
+        ]
         among, place = (which[:, None] == some).max(1)
         log_z = self.quick_log_z(conditions[some])
         return -self.log_prob_under(log_z[place[among]], x[among], None if c is None else c[among])
@@ -702,7 +704,9 @@ class Gibbs:
         on_off = torch.stack([F.logsigmoid(self.d), F.logsigmoid(-self.d)], -1)
         on, off = softened(on_off, soften).unbind(-1)
         self.d0 = on - off if soften else self.d
-        self.log_z0 = F.softplus(self.d0).sum(1, dtype=torch.float64)  # of what the path starts from, (n,)
+        self.log_z0 = F.softplus(self.d0).sum(
+            1, dtype=torch.float64
+        )  # of what the path starts from, (n,)
 
     def draw(self, n: int) -> Tensor:
         """Exact draws of the base, ``(n, *event_shape)``."""
