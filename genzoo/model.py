@@ -59,6 +59,7 @@ class Trainable(L.LightningModule):
     lr: float
     likelihood: Likelihood = Likelihood.NONE
     monitor: str | None = None  # what validation chooses the best weights by; None: nothing there to choose by
+    check_draws = 8  # of each held-out event where a check is noisy; `genzoo.fit` sets it by what a check may cost
     weight_decay = 1e-2
     usage = "x = model.sample(16)"  # the line of the model card that shows what the model is for
 
@@ -213,7 +214,7 @@ class GenerativeModel(Trainable, ABC):
         """
         if self.likelihood == Likelihood.EXACT:
             return 1
-        return 4 if self.unbiased else 8
+        return 4 if self.unbiased else self.check_draws
 
     def validation_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
         """Logs the mean of `validation_loss`, with the same random numbers at every check, so that only weights differ."""

@@ -33,6 +33,7 @@ from genzoo.model import GenerativeModel, Likelihood, Trainable, drawing_from
 from genzoo.progress import Report
 
 SMALL = 2**30  # bytes; a data set below lives on the training device
+MOST_DRAWS = 32  # of a held-out event at a check
 FRESH_SEED, FRESH_REPEATS = 2**32 - 1, 4  # of the draws that the chosen weights are validated with once more
 
 
@@ -106,6 +107,7 @@ def fit(
     check_fit(model, data)
     monitor = model.monitor if model.likelihood != Likelihood.NONE and len(data.validation) else None
     rounds, clock = Rounds.plan(len(data.train), batch_size, steps, check_every), Clock()
+    model.check_draws = affordable_draws(rounds.batches * rounds.every * batch_size, len(data.validation))
     with _kept(folder) as kept, quiet():
         best, last = _checkpoints(kept, monitor, rounds)
         told = [] if progress is None else [Progress(progress, rounds.steps)]
@@ -132,21 +134,35 @@ def fit(
     )
 
 
-@torch.no_grad()
+def affordable_draws(trained: int, held_out: int) -> int:
+    """Draws of each held-out event at a check of a noisy figure, so that a check costs about a tenth of the round before it.
+
+    Args:
+        trained: events that a round trains on, each at the cost of three draws: one pass forward, and twice that backward.
+        held_out: events of the validation split.
+    """
+    return min(MOST_DRAWS, max(1, round(0.1 * 3 * trained / max(1, held_out))))
+
+
 def validated(model: GenerativeModel, data: DataSet, device: torch.device) -> float:
     """The mean of `GenerativeModel.validation_loss` over the validation split, by draws that chose nothing.
 
     The least of many noisy figures is too low: it was least partly because its draws were lucky.
     """
     repeats = 1 if model.likelihood == Likelihood.EXACT else FRESH_REPEATS
-    model.to(device)
-    losses = []
     with drawing_from(FRESH_SEED, device):
-        for batch in Data(data).val_dataloader():
-            x, c = model.prepare(tuple(part if part is None else part.to(device) for part in batch))
-            draws = [model.validation_loss(x, c, model.validation_draws) for _ in range(repeats)]
-            losses.append(torch.stack(draws).mean(0))
+        figures = [_validation(model.to(device), data, device) for _ in range(repeats)]
     model.to("cpu")
+    return sum(figures) / repeats
+
+
+@torch.no_grad()
+def _validation(model: GenerativeModel, data: DataSet, device: torch.device) -> float:
+    model.eval()  # as Lightning does when a check begins
+    losses = []
+    for x, c in Data(data).val_dataloader():
+        x, c = model.prepare((x.to(device), None if c is None else c.to(device)))
+        losses.append(model.validation_loss(x, c, model.validation_draws))
     return torch.cat(losses).double().mean().item()
 
 

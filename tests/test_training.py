@@ -25,7 +25,7 @@ from genzoo.data import DataSet, Split
 from genzoo.data.dataset import Data, shift
 from genzoo.data.loading import load as load_data
 from genzoo.errors import InputError, TrainingError
-from genzoo.training import FRESH_REPEATS, Rounds
+from genzoo.training import FRESH_REPEATS, MOST_DRAWS, Rounds, affordable_draws
 
 SMALL = {"Autoregressive": {"depth": 1}, "Flow": {"couplings": 1}, "Energy": {"buffer": 32, "steps": 2}}
 SETTINGS = {"steps": 12, "batch_size": 10, "check_every": 6, "augment": 0.5}
@@ -99,6 +99,17 @@ def test_two_checks_of_the_same_weights_give_the_same_figure_and_draw_nothing_fr
         model.validation_step(digits.validation[:], 0)
     assert torch.equal(torch.get_rng_state(), before)
     assert logged[0] == logged[1] == logged[2]
+
+
+@pytest.mark.parametrize(("trained", "held_out"), [(6400, 350), (12_800, 350), (32_000, 5000), (100_000, 10_000)])
+def test_a_check_costs_about_a_tenth_of_the_round_before_it(trained, held_out):
+    """An event costs three passes in training, and one for each draw at a check."""
+    share = affordable_draws(trained, held_out) * held_out / (3 * trained)
+    assert 0.05 < share < 0.15
+
+
+def test_a_check_has_at_least_one_draw_and_no_more_than_help():
+    assert affordable_draws(64, 10_000) == 1 and affordable_draws(10**6, 10) == MOST_DRAWS
 
 
 def test_the_figure_of_the_chosen_weights_is_not_the_luck_by_which_they_were_chosen():

@@ -112,7 +112,7 @@ class FlowMatching(GenerativeModel):
 
     @property
     def validation_draws(self) -> int:
-        return 8
+        return self.check_draws
 
     # ---------------------------------------------------------------------------------------------------- likelihood
 
