@@ -359,6 +359,32 @@ def test_a_mistake_is_answered_by_a_sentence(command, capsys):
     assert not Path("runs").exists()  # nothing is left behind
 
 
+@pytest.mark.parametrize("command", ["sample [/]", "info [/]", "evaluate [/]", "compress [/]"])
+def test_a_name_with_brackets_is_no_markup(command, capsys):
+    assert main(command.split()) == 2
+    assert "[/]" in capsys.readouterr().err
+
+
+def test_a_path_with_brackets_is_printed_as_it_is(run, capsys):
+    for out in ("x[/]/a.npz", "[red]x/:smile:.png"):
+        assert main(["sample", run, "--n", "4", "--out", out]) == 0
+        assert Path(out).is_file()
+        assert f"Wrote {out}." in capsys.readouterr().out
+    copied = "copy [/] of :smile: [bold]"
+    shutil.copytree(run, copied)
+    assert main(["train", "flow", *RUN, "--out", copied]) == 0
+    assert f"Run in {copied}" in capsys.readouterr().out
+    assert main(["evaluate", copied]) == 0
+    printed = capsys.readouterr().out
+    assert f"Evaluating {copied}" in printed and printed.count("[bold]") == 1
+
+
+def test_what_is_bold_or_coloured_is_so_without_a_mark(capsys):
+    for command in (["--help"], ["list"], ["info", "vae"]):
+        assert main(command) == 0
+        assert "[/]" not in capsys.readouterr().out
+
+
 def test_use_of_a_run_on_what_it_cannot_do(run, capsys):
     mistakes = {
         f"sample {run} --label 2": "expected one of 0 to 1",

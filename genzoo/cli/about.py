@@ -5,9 +5,9 @@ import re
 import sys
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from genzoo.cli.help import Parser, console, family_names
 from genzoo.data.names import NAMES, YOURS
@@ -22,26 +22,32 @@ def list_(arguments: Sequence[str]) -> int:
         from genzoo import families
 
         rows = [_family_row(family) for family in families.FAMILIES]
-    table = Table("family", "on levels", "on reals", "", box=None, header_style="help.heading", padding=(0, 2))
+    table = _table("family", "on levels", "on reals", "")
     for row in rows:
         table.add_row(*row)
     out.print(table)
     out.print("\n  likelihood:  = exact   ≤ bound   ≈ estimate   — none", style="dim")
     composed = "vae+FAMILY, a VAE whose prior is of that family; vaegan, a VAE before a critic"
     out.print(f"  hybrids:     {composed}\n", style="dim")
-    table = Table("data", "", box=None, header_style="help.heading", padding=(0, 2))
+    table = _table("data", "")
     for name, line in NAMES.items():
-        table.add_row(f"[help.option]{name}[/]", line)
-    table.add_row("[help.option]your own[/]", YOURS)
+        table.add_row(name, line)
+    table.add_row("your own", YOURS)
     out.print(table)
     return 0
+
+
+def _table(first: str, *others: str, header_style: str = "help.heading") -> Table:
+    """A table without lines, whose first column has names."""
+    names = Column(first, style="help.option")
+    return Table(names, *others, box=None, header_style=header_style, padding=(0, 2))
 
 
 def _family_row(family) -> tuple[str, str, str, str]:
     """The claim depends on the data: dequantisation weakens a flow's from exact to a bound."""
     claims = [family((2,), levels=levels).likelihood.symbol for levels in (2, 0)]
     about = (inspect.getdoc(sys.modules[family.__module__]) or "").split("\n")[0]
-    return f"[help.option]{family.__name__.lower()}[/]", *claims, about.partition(": ")[2]
+    return family.__name__.lower(), *claims, about.partition(": ")[2]
 
 
 def info(arguments: Sequence[str]) -> int:
@@ -50,20 +56,20 @@ def info(arguments: Sequence[str]) -> int:
     parser.add_argument("family", type=str, help=", ".join(family_names()))
     name = parser.parse(arguments).family
     out = console()
-    with out.status(f"Opening {name}"):
+    with out.status(Text(f"Opening {name}")):
         from genzoo.store import named
 
         family = named(name)
-    out.print(f"[bold]genzoo.{family.__name__}[/]\n")
-    out.print(Padding(_readable(inspect.getdoc(sys.modules[family.__module__]) or ""), (0, 2)), markup=False)
-    out.print("\n[help.heading]Arguments[/]")
-    table = Table("name", "type", "default", box=None, header_style="dim", padding=(0, 2))
+    out.print(f"genzoo.{family.__name__}\n", style="bold")
+    out.print(Padding(_readable(inspect.getdoc(sys.modules[family.__module__]) or ""), (0, 2)))
+    out.print("\nArguments", style="help.heading")
+    table = _table("name", "type", "default", header_style="dim")
     for parameter in inspect.signature(family).parameters.values():
         default = "(from the data)" if parameter.default is parameter.empty else repr(parameter.default)
-        table.add_row(f"[help.option]{parameter.name}[/]", escape(_type(parameter.annotation)), escape(default))
+        table.add_row(parameter.name, _type(parameter.annotation), default)
     out.print(table)
     out.print()
-    out.print(Padding(inspect.getdoc(family) or "", (0, 2)), markup=False)
+    out.print(Padding(inspect.getdoc(family) or "", (0, 2)))
     return 0
 
 

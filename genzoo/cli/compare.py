@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import Progress
+from rich.text import Text
 
 from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, known_model
 from genzoo.cli.screen import bar, bars, print_table
@@ -27,7 +27,7 @@ def compare(arguments: Sequence[str]) -> int:
     families, out = options.families, Path(options.out or f"runs/{Path(options.data).resolve().stem}-{options.budget}")
     screen = console()
     about = f"Comparing {', '.join(families)} on {options.data} ({options.budget} budget), into {out}."
-    screen.print(about, markup=False)
+    screen.print(about)
     with screen.status("Loading torch, lightning and the data"):
         from genzoo import planning, runs
         from genzoo.data import load as load_data
@@ -61,7 +61,7 @@ def compare(arguments: Sequence[str]) -> int:
             everything, pictures = _write(rows, finished, out, data, failures, _command(arguments), report)
         _print(everything, pictures, out, screen)
     for name, sentence in failures.items():
-        screen.print(f"[bold red]{name} failed:[/] {escape(sentence)}")
+        screen.print(Text.assemble((f"{name} failed:", "bold red"), f" {sentence}"))
     return 1 if failures else 0
 
 
@@ -130,7 +130,7 @@ class Bars:
         self.bars.update(self.tasks[i], completed=done, total=total, text=text)
 
     def note(self, i: int, text: str) -> None:
-        self.bars.console.print(f"{self.names[i]}: {text}", markup=False)
+        self.bars.console.print(f"{self.names[i]}: {text}")
 
     def outcome(self, i: int, outcome: Outcome) -> None:
         if outcome.row is None:
@@ -189,7 +189,7 @@ def _print(rows: list[dict], pictures: Sequence[str], out: Path, screen: Console
 
     for i, table in enumerate(tables(rows)):
         if i:
-            screen.print(f"\n[bold]{table.title}[/]")
+            screen.print(f"\n{table.title}", style="bold")
         print_table(table, screen)
     screen.print(
         Padding("dim: what there is to compare with, real data and closed-form baselines", (0, 2)), style="dim"

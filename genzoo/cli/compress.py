@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
+
 from genzoo.cli.help import Parser, add_data, console
 from genzoo.cli.screen import bar, print_table
 from genzoo.data.names import SPLITS
@@ -43,7 +45,8 @@ def compress(arguments: Sequence[str]) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as draft:
         draft.write_bytes(blob)
-    out.print(f"[bold]{path}[/]: {file.n:,} events of {data.name} ({options.split}) in {file.bytes:,} bytes, read back.")
+    events = f"{file.n:,} events of {data.name} ({options.split})"
+    out.print(Text.assemble((str(path), "bold"), f": {events} in {file.bytes:,} bytes, read back."))
     if model.condition:
         out.print("  The model was not told labels or conditions: they are not in the file.", style="dim")
     print_table(_beside(plan.get("family") or type(model).__name__, file, x, data), out)
@@ -123,12 +126,16 @@ def _legend(family: str, file: "AsFile") -> list[str]:
     told = [f"{own}; {header}, {file.ratio:.4f} of that."]
     if file.initial_bits:
         told.append(f"{file.initial_bits} of its bits hold nothing: the first event borrowed them.")
-    told.append("gzip, xz (without its container) and PNG (all on one sheet) are given the same levels, a byte for each.")
+    told.append(
+        "gzip, xz (without its container) and PNG (all on one sheet) are given the same levels, a byte for each."
+    )
     return told
 
 
 def _compress_options(arguments: Sequence[str]) -> Any:
-    parser = Parser("compress", "Writes a split of a data set to a file, in as many bits as a trained model says it holds.")
+    parser = Parser(
+        "compress", "Writes a split of a data set to a file, in as many bits as a trained model says it holds."
+    )
     parser.add_argument("run", type=str, help="folder of a run or of a saved model: autoregressive, VAE, exact energy")
     add_data(parser, default=None)
     parser.add_argument("--split", type=str, default="test", help=", ".join(SPLITS))

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
+
 from genzoo.cli.help import Parser, add_data, console
 from genzoo.cli.screen import bar, print_table
 from genzoo.data.names import SPLITS
@@ -39,7 +41,8 @@ def evaluate(arguments: Sequence[str]) -> int:
     details = measured.details
     n = f"{details['n']} of {details['of']}" if details.get("of", details["n"]) != details["n"] else details["n"]
     name = " + ".join(filter(None, [type(model).__name__, details.get("observation")]))
-    out.print(f"[bold]{name}[/] on {n} events of {data.name} ({options.split}): [bold]{measured}[/]")
+    events = f" on {n} events of {data.name} ({options.split}): "
+    out.print(Text.assemble((name, "bold"), events, (str(measured), "bold")))
     out.print(f"  {measured.kind.symbol} {measured.figure.reason or MEANING[measured.kind]}", style="dim")
     if options.nats and measured.figure.is_known and data.levels:
         nats = Figure.from_json(figures(measured, data)["nats"])

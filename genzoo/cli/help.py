@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.highlighter import RegexHighlighter
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 from rich.theme import Theme
 
 from genzoo.errors import InputError, nearest
@@ -80,19 +81,25 @@ def with_value(arguments: Sequence[str]) -> set[int]:
 
 
 def console() -> Console:
-    return Console(theme=THEME, highlight=False)
+    """The screen. Text is printed as it is, for it may hold a path with brackets or colons in it.
+
+    What is to be bold or coloured is told by a ``style``, or by a `rich.text.Text` of several parts.
+    """
+    return Console(theme=THEME, highlight=False, markup=False, emoji=False)
 
 
 def overview(verbs: Mapping[str, str]) -> None:
     """``genzoo --help``."""
     out = console()
-    out.print("[bold]genzoo[/]: six families of generative models behind one interface, compared honestly.\n")
-    out.print("[help.heading]usage:[/] genzoo VERB [OPTIONS]        genzoo VERB --help\n")
-    table = Table(box=None, show_header=False, padding=(0, 2))
+    about = "six families of generative models behind one interface, compared honestly."
+    out.print(Text.assemble(("genzoo", "bold"), f": {about}\n"))
+    usage = "genzoo VERB [OPTIONS]        genzoo VERB --help"
+    out.print(Text.assemble(("usage:", "help.heading"), f" {usage}\n"))
+    table = Table(Column(style="help.option"), "", box=None, show_header=False, padding=(0, 2))
     for verb, line in verbs.items():
-        table.add_row(f"[help.option]{verb}[/]", line)
+        table.add_row(verb, line)
     out.print(table)
-    out.print("\n[help.heading]begin with:[/] genzoo compare --data digits")
+    out.print(Text.assemble(("\nbegin with:", "help.heading"), " genzoo compare --data digits"))
 
 
 def family_names(registry: str = "FAMILIES") -> list[str]:

@@ -19,7 +19,7 @@ def imagine(arguments: Sequence[str]) -> int:
     """Pictures of what a caption says, in one file; how many show it is read off them by rule."""
     options = _imagine_options(arguments)
     screen = console()
-    screen.print(f'Imagining "{options.caption}": loading torch …', markup=False)
+    screen.print(f'Imagining "{options.caption}": loading torch …')
     from genzoo.data import captions
 
     captions.tokenise(options.caption)  # words that no model knows are refused before one is loaded
@@ -32,8 +32,8 @@ def imagine(arguments: Sequence[str]) -> int:
         evaluations,
     )
     _write(pictures, options.out)
-    screen.print(f"Wrote {options.out}: {len(pictures)} pictures in {seconds:.1f} s.", markup=False)
-    screen.print(_verdict(options.caption, pictures), style="dim", markup=False)
+    screen.print(f"Wrote {options.out}: {len(pictures)} pictures in {seconds:.1f} s.")
+    screen.print(_verdict(options.caption, pictures), style="dim")
     return 0
 
 
@@ -64,7 +64,7 @@ def vary(arguments: Sequence[str]) -> int:
     """Variations of a picture; or the way to another picture, an edit by words, or the picture from parts of what CLIP sees."""
     options = _vary_options(arguments)
     screen = console()
-    screen.print(f"Taking {options.image} apart: loading torch …", markup=False)
+    screen.print(f"Taking {options.image} apart: loading torch …")
     model = _model(options)
     side = model.event_shape[1]
     original = _read(options.image, side)
@@ -73,7 +73,7 @@ def vary(arguments: Sequence[str]) -> int:
     steps = 2 * model.decoder.steps  # there and back, at twice the steps of sampling
     pictures, seconds = _drawn(draw, model, passes * (steps + guided * (steps + 1)))
     _write(pictures, options.out)
-    screen.print(f"Wrote {options.out}: {len(pictures)} pictures in {seconds:.1f} s.", markup=False)
+    screen.print(f"Wrote {options.out}: {len(pictures)} pictures in {seconds:.1f} s.")
     return 0
 
 

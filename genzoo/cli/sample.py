@@ -60,7 +60,7 @@ def _write_captions(out: Path, x: Any) -> None:
         draft.write_text("\n".join(written) + "\n", encoding="utf-8")
     share = fluency(written, read(captions().train.x))
     for line in written[:8]:
-        console().print(f"  {line}", markup=False)
+        console().print(f"  {line}")
     console().print(f"{share.grammatical:.1%} are grammatical; {share.new:.1%} of these no training caption equals.")
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, known_model, with_value
 from genzoo.cli.screen import bar
 
@@ -96,5 +98,6 @@ def _say(row: dict[str, Any], out: Path, reused: bool) -> None:
         print_(f"This run was finished before; it is in {out}.")
     unit = summary.unit if summary.figure.is_known else f"({summary.caveat or 'no likelihood'})"
     trained = f"trained for {row['train_seconds']:.0f} s"
-    print_(f"[bold]{row['family']}[/] on {row['data']}: test {summary.figure} {unit}, {trained}.")
+    found = f"on {row['data']}: test {summary.figure} {unit}, {trained}."
+    print_(Text.assemble((row["family"], "bold"), f" {found}"))
     print_(f"Run in {out}; next: genzoo sample {out}")
