@@ -67,8 +67,10 @@ from genzoo.model import GenerativeModel, Likelihood, forget, require
 from genzoo.nets import Condition, Encoder, as_vectors
 
 FEW_UNITS = 18  # hidden units whose 2^18 states are summed, not annealed
-CHECK_LEVELS = 300  # of the annealing by which validation chooses the weights
-CHECK_NUMBERS = 2**28  # weights of levels that it may compute, which sets how many chains it has
+CHECK_LEVELS = (
+    5  # for each feature, of the annealing by which validation chooses the weights; at least 300
+)
+CHECK_NUMBERS = 2**26  # weights of levels that it may compute, which sets how many chains it has
 MOST_CHECKED = 16  # conditions whose normalisers it estimates
 
 
@@ -412,9 +414,10 @@ class Energy(GenerativeModel):
         A model that is hard to anneal looks worse by it than it is, and so is not chosen.
         """
         problems = 1 if c is None else len(c)
-        numbers = CHECK_LEVELS * self.dims * self.levels * problems
+        levels = max(300, CHECK_LEVELS * self.dims)
+        numbers = levels * self.dims * self.levels * problems
         chains = min(100, max(10, CHECK_NUMBERS // numbers))
-        betas = sigmoid(CHECK_LEVELS)
+        betas = sigmoid(levels)
         with torch.inference_mode(False), torch.no_grad():
             rows = chains * problems
             given = None if c is None else c.clone().repeat(chains, *[1] * (c.dim() - 1))
@@ -660,11 +663,17 @@ def draw_levels(logits: Tensor) -> Tensor:
 
 
 class Spins(NamedTuple):
-    """Chains of block Gibbs sampling: events ``x``, their levels ``k`` (n, D), and their ``pull`` (n, hidden) on the units."""
+    """Chains of block Gibbs sampling: levels ``k`` (n, D) of events, and their ``pull`` (n, hidden) on the units."""
 
-    x: Tensor
     k: Tensor
     pull: Tensor
+    levels: int
+    event_shape: tuple[int, ...]
+
+    @property
+    def x(self) -> Tensor:
+        """The events, ``(n, *event_shape)``."""
+        return grid.to_grid(self.k, self.levels).view(-1, *self.event_shape)
 
 
 class Gibbs:
@@ -714,8 +723,10 @@ class Gibbs:
         return grid.to_grid(k, self.base.shape[1]).to(self.base).view(n, *self.event_shape)
 
     def look(self, x: Tensor) -> Spins:
-        k = grid.to_level(x, self.machine.levels).flatten(1)
-        return Spins(x, k, self.machine.pull(k))
+        return self.at(grid.to_level(x, self.machine.levels).flatten(1))
+
+    def at(self, k: Tensor) -> Spins:
+        return Spins(k, self.machine.pull(k), self.machine.levels, self.event_shape)
 
     def log_odds(self, at: Spins, beta: float) -> Tensor:
         """Of each unit to be 1, ``(n, hidden)``."""
@@ -731,9 +742,7 @@ class Gibbs:
         chance = self.log_odds(at, beta).sigmoid()
         h = (torch.rand_like(chance) < chance).to(chance)
         logits = self.base + beta * (self.bias + self.machine.logits(h, self.v))
-        k = draw_levels(logits)
-        x = grid.to_grid(k, self.machine.levels).to(at.x).view(len(k), *self.event_shape)
-        return Spins(x, k, self.machine.pull(k)), torch.ones_like(step)
+        return self.at(draw_levels(logits)), torch.ones_like(step)
 
 
 class Slope(NamedTuple):
