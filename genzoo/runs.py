@@ -116,7 +116,8 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
         keep_log_z(fitted.model, measured.details)
     each = of_each(model, measured, data, progress=report, seed=wanted.seed)
     samples = draw(model, data, seed=wanted.seed)
-    row = _row(wanted, data, fitted, measured, each, samples)
+    started = _stored(folder / "run.json") or {}
+    row = _row(wanted, data, fitted, measured, each, samples, started)
     save(model, folder / "model", _card(row))
     np.savez_compressed(folder / "samples.npz", x=samples.numpy())
     if each.log_prob is not None and each.events is not None:
@@ -141,8 +142,20 @@ def _train(wanted: Plan, model: Any, data: DataSet, folder: Path, report: Report
     return fit_in_stages(model, data, folder, train=wanted.train, prior=wanted.prior, seed=wanted.seed, progress=report)
 
 
-def _row(wanted: Plan, data: DataSet, fitted: Fitted, measured: Measured, each: Measured, samples: Tensor) -> Row:
-    """The row of a trained model: what was done, the likelihood of the test split, the cost, and under what."""
+def _row(
+    wanted: Plan,
+    data: DataSet,
+    fitted: Fitted,
+    measured: Measured,
+    each: Measured,
+    samples: Tensor,
+    started: dict[str, Any],
+) -> Row:
+    """The row of a trained model: what was done, the likelihood of the test split, the cost, and under what.
+
+    ``commit`` is the code that measured; ``started_by`` the code that the training was started with, which an interruption may
+    set apart.
+    """
     return {
         "family": wanted.family,
         "data": data.name,
@@ -161,6 +174,7 @@ def _row(wanted: Plan, data: DataSet, fitted: Fitted, measured: Measured, each: 
         "evaluation": measured.details,
         "protocol": PROTOCOL,
         **circumstances(),
+        "started_by": started.get("commit"),
     }
 
 
