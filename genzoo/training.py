@@ -382,12 +382,17 @@ CHATTER = (
 )
 
 
+def _whole_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a log, but for a last one that a full disk or a kill has cut off."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return list(csv.DictReader(line for line in lines if line.endswith("\n")))
+
+
 def gather_log(folder: Path) -> None:
     """Join the logs of a run and of its resumptions, ``log/version_*/metrics.csv``, into one ``log.csv``."""
     rows: list[dict[str, str]] = []
     for path in sorted(folder.glob("log/version_*/metrics.csv"), key=lambda p: int(p.parent.name.split("_")[1])):
-        with path.open(newline="") as file:
-            part = list(csv.DictReader(file))
+        part = _whole_rows(path)
         if part:  # what a resumed run repeats, the interrupted one had logged but not yet saved
             rows = [row for row in rows if int(row["step"]) < int(part[0]["step"])] + part
     if not rows and (folder / "log.csv").is_file():  # a run that was finished before has nothing to add

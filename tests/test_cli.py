@@ -1,5 +1,6 @@
 """Every verb from end to end on a few steps, and every mistake a user makes: a sentence, exit code 2, no traceback."""
 
+import io
 import json
 import os
 import shutil
@@ -90,6 +91,15 @@ def test_list_and_info(capsys):
     assert main(["info", "VAE"]) == 0
     printed = capsys.readouterr().out
     assert all(part in printed for part in ("ELBO", "latent_shape", "Kingma"))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_what_a_locale_cannot_print_is_a_question_mark(encoding, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    assert main(["list"]) == 0
+    sys.stdout.flush()
+    assert "?" in written.getvalue().decode(encoding)
 
 
 # ------------------------------------------------------------------------------------------ train, sample, evaluate

@@ -2,21 +2,25 @@
 
 import hashlib
 import math
+import os
 import re
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 from torch.distributions import MixtureSameFamily
 
 from genzoo import grid
 from genzoo.data import Data, DataSet, Split, biscuits, gaussians, ising, landmass, load
 from genzoo.data.digits import stratified
+from genzoo.data.folder import read_image
 from genzoo.data.loading import DOWNLOADED, MADE_HERE
 from genzoo.data.names import NAMES
 from genzoo.errors import InputError, nearest
@@ -642,6 +646,82 @@ def test_bad_folders(tmp_path):
     for size in (0, -3):
         with pytest.raises(InputError, match=f"size is {size}: expected"):
             load(str(tmp_path), size=size)
+
+
+def test_only_png_and_jpeg_are_opened_whatever_a_file_is_called(tmp_path, monkeypatch):
+    """An EPS would start Ghostscript, where that is installed."""
+
+    def started(*_, **__):
+        raise AssertionError("another program was started")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", started)
+    for kind in ("EPS", "TIFF", "BMP", "GIF", "PPM"):
+        Image.new("L", (4, 4)).save(tmp_path / "a.png", kind)
+        with pytest.raises(InputError, match=r"Cannot read .*a\.png: expected a PNG or JPEG image"):
+            load(str(tmp_path))
+        with pytest.raises(InputError, match=r"Cannot read .*a\.png: expected a PNG or JPEG image"):
+            read_image(tmp_path / "a.png", 4)
+
+
+def claiming(width: int, height: int, more: bytes = b"") -> bytes:
+    """A PNG of a few bytes whose header claims so many pixels, with more chunks after it."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + more + chunk(b"IEND", b"")
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    checked = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checked
+
+
+LONG_TEXT = chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(10**7)))
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (claiming(30_000, 30_000), "is too large an image to be safe: expected at most .* pixels"),
+        (claiming(2**31 - 1, 2**31 - 1), "is too large an image to be safe"),
+        (claiming(10_000, 10_000), "is too large an image to be safe"),  # of which Pillow warns
+        (claiming(4, 4, LONG_TEXT), "Cannot read"),
+        (claiming(0, 4), "Cannot read"),
+    ],
+    ids=["huge", "largest", "large", "text", "empty"],
+)
+def test_an_image_that_would_unpack_to_too_much_is_named(content, sentence, tmp_path):
+    (tmp_path / "a.png").write_bytes(content)
+    for size in (None, 4):
+        with pytest.raises(InputError, match=rf"a\.png.*{sentence}|{sentence} .*a\.png"):
+            load(str(tmp_path), size=size)
+
+
+def test_sizes_are_compared_before_any_pixel_is_read(tmp_path, monkeypatch):
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "b.png")
+    (tmp_path / "c.png").write_bytes(claiming(9_000, 9_000))
+    monkeypatch.setattr(Image.Image, "convert", None)
+    sentence = r"c\.png is 9000 x 9000 pixels, but most images are 4 x 4"
+    with pytest.raises(InputError, match=sentence):
+        load(str(tmp_path))
+
+
+def test_images_that_do_not_fit_into_memory_are_a_sentence(tmp_path, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    for i in range(10):
+        picture(tmp_path / f"{i}.png")
+    monkeypatch.setattr("genzoo.data.folder.np.empty", full)
+    with pytest.raises(InputError, match="10 images of 4 x 4 pixels do not fit into memory"):
+        load(str(tmp_path))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"Cannot read .*a\.png"):
+        load(str(tmp_path))
 
 
 # ---------------------------------------------------------------------------------------------------- names and options

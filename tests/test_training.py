@@ -25,7 +25,7 @@ from genzoo.data import DataSet, Split
 from genzoo.data.dataset import Data, shift
 from genzoo.data.loading import load as load_data
 from genzoo.errors import InputError, TrainingError
-from genzoo.training import FRESH_REPEATS, MOST_DRAWS, Rounds, affordable_draws
+from genzoo.training import FRESH_REPEATS, MOST_DRAWS, Rounds, affordable_draws, gather_log
 
 SMALL = {"Autoregressive": {"depth": 1}, "Flow": {"couplings": 1}, "Energy": {"buffer": 32, "steps": 2}}
 SETTINGS = {"steps": 12, "batch_size": 10, "check_every": 6, "augment": 0.5}
@@ -201,6 +201,19 @@ def test_whatever_diverges_says_so_in_a_sentence(family, digits, tmp_path):
 def test_a_run_that_keeps_nothing_does_not_say_that_it_does(digits):
     with pytest.raises(TrainingError, match=r"or another seed\.$"):
         fit(Exploding(digits.event_shape, levels=17), digits, **SETTINGS)
+
+
+@pytest.mark.parametrize("cut", ["4,", "4", "4,12", "4,12,3.", "epo"])
+def test_a_line_that_a_full_disk_cut_off_is_left_out_of_the_log(cut, tmp_path):
+    metrics = tmp_path / "log" / "version_0" / "metrics.csv"
+    metrics.parent.mkdir(parents=True)
+    whole = "" if cut == "epo" else "epoch,step,train_loss\n0,9,2.5\n1,19,2.0\n"
+    metrics.write_text(whole + cut)
+    gather_log(tmp_path)
+    with (tmp_path / "log.csv").open(newline="") as log:
+        steps = [row["step"] for row in csv.DictReader(log)]
+    assert steps == (["9", "19"] if whole else [])
+    assert not (tmp_path / "log").exists()
 
 
 def test_progress_counts_batches_and_shows_what_weights_are_chosen_by(digits):

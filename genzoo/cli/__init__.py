@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from io import TextIOWrapper
 
 from genzoo.errors import InputError, TrainingError, nearest, refused
 
@@ -27,6 +28,7 @@ VERBS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 a run failed, 2 the input cannot be used, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _print_what_the_locale_can()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -65,6 +67,13 @@ def _run(arguments: list[str]) -> int:
         return getattr(import_module(VERBS[verb][0]), verb if verb != "list" else "list_")(rest)
     except SystemExit as stop:  # how argparse ends after --help
         return int(stop.code or 0)
+
+
+def _print_what_the_locale_can() -> None:
+    """An ASCII locale, or a pipe on Windows, gets a question mark for "≤", and no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _interrupt(*_: object) -> None:

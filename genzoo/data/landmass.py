@@ -40,7 +40,8 @@ def mask() -> Tensor:
     """The raster that defines land: (360, 720) booleans, first row at the north pole, first column at longitude -π."""
     from PIL import Image
 
-    return torch.from_numpy(np.array(Image.open(Path(__file__).with_name("land.png"))))
+    land = Image.open(Path(__file__).with_name("land.png"), formats=("PNG",))
+    return torch.from_numpy(np.array(land))
 
 
 def land_area() -> float:
