@@ -1,15 +1,25 @@
-"""The site builds without a network and without a warning, and every page's cells run while it does."""
+"""The site builds without a network and without a warning, every page's cells run while it does, and a reader can read it."""
 
+import html
 import importlib.util
+import json
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from genzoo import FAMILIES
 
 DOCS = Path(__file__).parents[1] / "docs"
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+WIDTHS = (390, 1280, 1440, 1600)  # pixels: a phone, and the usual windows of a laptop
+LINES = 20  # of printed output that a reader can be asked to look at
+needs_sphinx = pytest.mark.skipif(importlib.util.find_spec("sphinx") is None, reason="needs pip install -e '.[docs]'")
 
 
 def test_every_family_has_a_page():
@@ -17,14 +27,145 @@ def test_every_family_has_a_page():
     assert pages == {family.__module__.rpartition(".")[2] for family in FAMILIES}
 
 
+@needs_sphinx
+def test_a_faulty_formula_stops_the_build(tmp_path):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    shutil.copytree(DOCS / "_static", docs / "_static")
+    for name in ("conf.py", "references.bib"):
+        shutil.copy(DOCS / name, docs)
+    (docs / "index.md").write_text("# A page\n\nA faulty formula: $\\frac{1$.\n", encoding="utf-8")
+    done = built(docs, tmp_path / "site")
+    assert done.returncode != 0 and "KaTeX parse error" in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.skipif(importlib.util.find_spec("sphinx") is None, reason="needs pip install -e '.[docs]'")
-def test_the_site_builds(tmp_path):
+@needs_sphinx
+def test_the_site_builds(tmp_path, subtests):
     site = tmp_path / "site"
-    build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(DOCS), str(site)]
-    done = subprocess.run(build, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = built(DOCS, site)
     assert done.returncode == 0, done.stderr
-    page = (site / "families" / "vae.html").read_text(encoding="utf-8")
-    assert 'class="katex"' in page, "formulas are not rendered by the build"
-    assert "cdn.jsdelivr" not in page, "the page asks a server for something"
+
+    with subtests.test("formulas are rendered by the build, and no page asks a server for anything"):
+        page = (site / "families" / "vae.html").read_text(encoding="utf-8")
+        assert 'class="katex"' in page
+        assert "cdn.jsdelivr" not in page
+
+    for check in (raw_tables, echoes, long_outputs, nameless_pictures, false_types):
+        with subtests.test(check.__doc__):
+            assert list(found(check, site)) == []
+
+    with subtests.test("every page fits a phone, and shows its contents and lines of prose of 42em on a laptop"):
+        if BROWSER is None:
+            pytest.skip("needs a browser to measure pages with: apt-get install chromium")
+        assert misfits(measured(site, tmp_path)) == []
+
+
+def built(docs: Path, site: Path) -> subprocess.CompletedProcess[str]:
+    """What came of building ``docs``, warnings being errors."""
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(docs), str(site)]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+
+# ------------------------------------------------------------------------------------------ what a page may not contain
+
+
+def pages(site: Path) -> list[Path]:
+    """The pages of the site, but for the source code that they link to."""
+    return [page for page in sorted(site.rglob("*.html")) if "_modules" not in page.parts]
+
+
+def found(check: Callable[[Any], list[str]], site: Path) -> Iterator[str]:
+    """What ``check`` finds fault with, each fault after the name of its page."""
+    from bs4 import BeautifulSoup
+
+    for page in pages(site):
+        content = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+        yield from (f"{page.relative_to(site)}: {fault}" for fault in check(content))
+
+
+def raw_tables(page) -> list[str]:
+    """No table is shown as a paragraph of bars."""
+    paragraphs = [paragraph.get_text().strip() for paragraph in page.find_all("p")]
+    return [text[:60] for text in paragraphs if text.startswith("| ")]
+
+
+def echoes(page) -> list[str]:
+    """No cell shows the repr of its last value: what a page shows was printed, drawn or rendered."""
+    return [output.get_text().strip()[:60] for output in page.select(".cell_output .text_plain")]
+
+
+def long_outputs(page) -> list[str]:
+    """No cell prints more lines than a reader will look at."""
+    printed = [output.get_text().strip() for output in page.select(".cell_output pre")]
+    return [text[:60] for text in printed if len(text.splitlines()) > LINES]
+
+
+def nameless_pictures(page) -> list[str]:
+    """Every picture has a text in its place, and not the name of its file."""
+    pictures = page.select("img:not(.toggler)")  # a toggler folds a part of the index
+    texts = [picture.get("alt", "").strip() for picture in pictures]
+    return [text for text in texts if len(text) <= 15 or " " not in text]
+
+
+def false_types(page) -> list[str]:
+    """No property's docstring is cut in two at its colon and its first half called a type."""
+    return [field.parent.get_text()[:60] for field in page.select("dl.field-list dt") if field.get_text() == "Type:"]
+
+
+# -------------------------------------------------------------------------------------------------- how pages are laid out
+
+MEASURE = """
+addEventListener("load", () => {
+  const found = [];
+  for (const frame of document.querySelectorAll("iframe")) for (const width of WIDTHS) {
+    frame.style.width = width + "px";
+    const page = frame.contentDocument, root = page.documentElement;
+    const content = page.querySelector(".content"), contents = page.querySelector(".toc-drawer:not(.no-toc)");
+    const em = parseFloat(getComputedStyle(root).fontSize);
+    const prose = [...page.querySelectorAll("article p")].map(line => line.getBoundingClientRect().width / em);
+    found.push({
+      page: frame.title, width, visible: root.clientWidth,
+      overflow: root.scrollWidth - root.clientWidth + content.scrollWidth - content.clientWidth,
+      prose: Math.max(0, ...prose),
+      contents: contents && contents.getBoundingClientRect(),
+    });
+  }
+  document.body.textContent = JSON.stringify(found);
+});
+"""
+
+
+def measured(site: Path, folder: Path) -> list[dict[str, Any]]:
+    """The layout of every page at each of `WIDTHS`, by a browser that shows all of them in frames of one page."""
+    frame = '<iframe title="{}" src="{}" height="900"></iframe>'
+    frames = "".join(frame.format(page.relative_to(site), page.as_uri()) for page in pages(site))
+    script = f"<script>const WIDTHS = {list(WIDTHS)};{MEASURE}</script>"
+    style = "<style>iframe { border: 0 }</style>"
+    album = folder / "frames.html"
+    album.write_text(f"<!doctype html><meta charset=utf-8>{style}<body>{frames}{script}", encoding="utf-8")
+    offline = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", *offline]
+    command = [str(BROWSER), *options, f"--user-data-dir={folder / 'profile'}", "--dump-dom", album.as_uri()]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    body = re.search(r"<body>(.*)</body>", done.stdout, re.DOTALL)
+    assert body is not None, done.stderr
+    return json.loads(html.unescape(body[1]))
+
+
+def misfits(layouts: list[dict[str, Any]]) -> list[str]:
+    """What does not fit its window, in words."""
+    faults = []
+    for layout in layouts:
+        where = f"{layout['page']} at {layout['width']} pixels"
+        if layout["overflow"] > 0:
+            faults.append(f"{where}: {layout['overflow']} pixels too wide")
+        if layout["prose"] > 42.01:
+            faults.append(f"{where}: a paragraph is {layout['prose']:.1f}em wide")
+        contents = layout["contents"]
+        if contents and layout["width"] >= 1280:
+            in_sight = 0 < contents["left"] < contents["right"] <= layout["visible"] + 1
+            if not in_sight:
+                faults.append(f"{where}: its contents are cut off or out of sight")
+    return faults
