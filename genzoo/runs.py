@@ -202,7 +202,7 @@ def appraise(folder: str | Path, data: DataSet | None = None, report: Report | N
     if missing:
         model, data = load(folder), data or load_data((_stored(folder / "config.yaml") or row)["data"])
         for measure in missing:
-            row[measure.name] = measure.take(model, data, row["budget"], folder, report)
+            row[measure.name] = measure.take(model, data, row["budget"], folder, report, row["seed"])
             _write_json(folder / "row.json", row)
     return row
 

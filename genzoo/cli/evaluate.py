@@ -59,6 +59,7 @@ def evaluate(arguments: Sequence[str]) -> int:
 def _print_quality(model: "GenerativeModel", data: "DataSet", out: "Console") -> None:
     """The samples of one model beside real data, and both at n = infinity where that can be had."""
     from genzoo.evaluation import quality, quality_table
+    from genzoo.evaluation.cells import number
 
     with bar(out, "quality") as report:
         x = quality.samples_of(model, data, progress=report)
@@ -67,7 +68,8 @@ def _print_quality(model: "GenerativeModel", data: "DataSet", out: "Console") ->
     print_table(table, out)
     if far := quality.extrapolated(x, data):
         infinite = "at n = ∞, by a line through 1/n"
-        out.print(f"  {table.headers[1]} {infinite}: {far['value']:.1f}, {far['floor']:.1f} for real data", style="dim")
+        mine, real = (number(far[name], 1) for name in ("value", "floor"))
+        out.print(f"  {table.headers[1]} {infinite}: {mine}, {real} for real data", style="dim")
 
 
 def _evaluate_options(arguments: Sequence[str]):

@@ -99,6 +99,23 @@ def measure(x: Tensor) -> tuple[Tensor, Tensor]:
     return height, width
 
 
+def noise_score(x: Tensor) -> Tensor:
+    """How usual the noise of images (n, 1, 16, 16) is for the tin that most probably gave each.
+
+    It is log P(x | tin), less its mean over pictures of this tin, in standard deviations, (n,): of
+    real pictures it has mean 0 and deviation 1. Far below, the image is no picture of any tin; far
+    above, it is too clean to be one.
+    """
+    log_pmf = _log_pmf()
+    pmf = log_pmf.exp()
+    mean = (pmf * log_pmf).sum(2)  # (72, 256), over levels
+    variance = (pmf * log_pmf.square()).sum(2) - mean.square()
+    of_each = log_likelihoods(x)
+    best = of_each.argmax(1)
+    mean, deviation = mean.sum(1).to(x.device), variance.sum(1).sqrt().to(x.device)
+    return ((of_each.amax(1) - mean[best]) / deviation[best]).to(x.dtype)
+
+
 def log_density(x: Tensor) -> Tensor:
     """The true log(P(x) / width^256) of images (n, 1, 16, 16), in nats; -inf outside [-1, 1]."""
     tins = log_likelihoods(x)

@@ -26,13 +26,14 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-HALVES = 20  # random halves, by whose spread an error is estimated
+from genzoo.evaluation.figures import Figure
+
+HALVES = 40  # random halves, by whose spread an error is estimated
 KERNELS = 4  # Gaussian, each half as wide as the one before: coarse to fine
 DIRECTIONS = 64  # onto which the sliced distance projects
 
 Distance = Callable[[Tensor, Tensor], float]
-Statistic = Callable[[Tensor, Tensor], Mapping[str, float]]  # reference and samples to figures by their names
-Figures = dict[str, dict[str, float | None]]  # name -> {value, stderr}
+Statistic = Callable[[Tensor, Tensor], Mapping[str, float]]  # reference and samples to numbers by their names
 
 
 class Given(nn.Module):
@@ -72,8 +73,8 @@ def kernel_distance(reference: Tensor, samples: Tensor) -> float:
 def extrapolated(reference: Tensor, samples: Tensor, sizes: int = 8, draws: int = 4) -> float:
     """Fréchet distance at n = infinity: a line through its values at smaller n, against 1/n (Chong and Forsyth 2020, sec. 3).
 
-    Both sets are thinned to n, so that the bias of either falls as 1/n, and two samples of one distribution come to zero
-    but for noise. (The paper thins the samples only, beside a reference of 50,000.)
+    Both sets are thinned to n, so that the bias of either falls as 1/n, and two samples of one distribution come to zero but for
+    noise, of which it has far more than the plain distance. (The paper thins the samples only, beside a reference of 50,000.)
     """
     most = min(len(reference), len(samples))
     inverse = torch.linspace(4 / most, 1 / most, sizes, dtype=torch.float64)
@@ -135,27 +136,30 @@ def _directions(dims: int) -> Tensor:
 # -------------------------------------------------------------------------------------------------------------- its error
 
 
-def with_errors(statistic: Statistic, reference: Tensor, samples: Tensor, halves: int = HALVES) -> Figures:
-    """Every figure of a statistic of two sets, and its standard error by the half-sample bootstrap; None without ``halves``.
+def with_errors(statistic: Statistic, reference: Tensor, samples: Tensor, halves: int = HALVES) -> dict[str, Figure]:
+    """Every figure of a statistic of two sets, with its standard error by half-sampling.
 
-    Over random halves of both sets, drawn without replacement, an average spreads as it does over whole sets drawn afresh
-    (Politis and Romano 1994). Drawn with replacement, events would have twins at distance zero, which kernels and neighbours
-    notice.
+    Over random halves of both sets, drawn without replacement, an average spreads as it does over
+    whole sets drawn afresh (Politis & Romano 1994). Drawn with replacement, events would have twins
+    at distance zero, which kernels and neighbours notice. What is estimated is the error at this n,
+    around what fresh sets of this n would give on average; both sets must be independent draws. If
+    samples come in clusters, as those of one Markov chain do, the error is too small.
+
+    Args:
+        statistic: reference and samples to numbers by their names.
+        reference, samples: ``(n, d)`` and ``(m, d)``.
+        halves: how many; without any there is no error.
     """
     n = min(len(reference), len(samples)) // 2
     drawn = [statistic(some(reference, n), some(samples, n)) for _ in range(halves)]
 
     def error(name: str) -> float | None:
-        return finite(torch.tensor([half[name] for half in drawn], dtype=torch.float64).std().item()) if drawn else None
+        if not drawn:
+            return None
+        return torch.tensor([half[name] for half in drawn], dtype=torch.float64).std().item()
 
-    return {
-        name: {"value": finite(value), "stderr": error(name)} for name, value in statistic(reference, samples).items()
-    }
-
-
-def finite(value: float) -> float | None:
-    """JSON knows neither infinity nor NaN: they are null."""
-    return value if math.isfinite(value) else None
+    whole = statistic(reference, samples)
+    return {name: Figure(value, error(name), n=len(samples)) for name, value in whole.items()}
 
 
 def some(x: Tensor, n: int) -> Tensor:

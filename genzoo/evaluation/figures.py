@@ -152,7 +152,23 @@ def share_of(p: float, n: int) -> Figure:
     return Figure(p, (p * (1 - p) / n) ** 0.5, low, high, n=n)
 
 
-def wilson(p: float, n: int) -> tuple[float, float]:
+def share_with(p: float, stderr: float | None, n: int) -> Figure:
+    """A share ``p`` of ``n`` events whose ``stderr`` is known and is not that of independent events.
+
+    The interval is Wilson's of as many independent events as would have that error, and of n at
+    most (Korn & Graubard 1998, *Confidence intervals for proportions*: the effective sample size).
+    How many these are is told by the share moved away from 0 and 1 as by four more events, two of
+    either kind (Agresti & Coull 1998), so that even a share of 1 has a width by its error.
+    """
+    effective = float(n)
+    if stderr:
+        moved = (p * n + 2) / (n + 4)
+        effective = min(effective, moved * (1 - moved) / stderr**2)
+    low, high = wilson(p, effective)
+    return Figure(p, stderr, low, high, n=n)
+
+
+def wilson(p: float, n: float) -> tuple[float, float]:
     """95 % interval of a share ``p`` found among ``n``: the true shares from which p is less than 1.96 errors away.
 
     Unlike p ± 1.96 sqrt(p (1 - p) / n) it has a width where p is 0 or 1 (Wilson 1927).

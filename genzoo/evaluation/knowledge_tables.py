@@ -1,33 +1,57 @@
-"""Two tables of the scorecard: what each model knows of an event, and whether it draws what it is asked for."""
+"""Two tables of the scorecard: what each model knows of an event, and whether it draws as asked."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import mean
 from typing import Any
 
-from genzoo.evaluation.plots import figure_at
+from scipy.special import ndtri
+
+from genzoo.evaluation.cells import ERRORS, NOTHING, figure_in, number, percent, share_in
+from genzoo.evaluation.figures import Z95, Figure, combine
 from genzoo.evaluation.tables import Line, Table
 
 Row = Mapping[str, Any]
-Column = tuple[str, Callable[[Sequence[Row]], str]]  # a header, and a cell of it from the entries of a family's runs
+Column = tuple[str, Callable[[Sequence[Row]], str]]  # header, and a cell of all runs of a family
 
 PROBED = (
-    "a linear probe is fitted on training events and scored on test events; the row of raw pixels is what its figure must be "
-    "held against"
+    "a linear probe is fitted on training events and scored on test events; the row of raw pixels "
+    "is what its figure must be held against"
 )
+LEAST = "R²: the least of the numbers that describe an event"
 LATENT = (
-    "latent: exact where encoding and decoding invert each other, approximate where the encoder is a guess, optimised where it "
-    "is a search; round trip: error of an event that was encoded and decoded, as a share of the data's spread"
+    "latent: exact where encoding and decoding invert each other, approximate where the encoder is "
+    "a guess, optimised where it is a search; round trip: error of an event that was encoded and "
+    "decoded, as a share of the data's spread"
 )
 TALLER = (
-    "pair: the least R² of height and width read off the best two dimensions of the latent; taller by 1: what a step of the "
-    "latent meant to add one pixel of height and none of width did to each, as measured on the tins it made"
+    "pair: the least R² of height and width read off the best two dimensions of the latent; taller "
+    "by 1: what a step of the latent meant to add one pixel of height and none of width did to "
+    "each, as measured on the tins it made"
 )
-ASKED = (
-    "accuracy: share of samples that a classifier fitted on real training events takes for the class they were drawn for; worst: "
-    "of the class with the least; coverage: share of held-out events with a sample of their class near"
+ACCURACY = (
+    "accuracy: share of samples that a classifier fitted on real training events takes for the "
+    "class they were drawn for. It errs itself: above its accuracy on real test events, the figure "
+    "says that samples are typical, not that they are better"
 )
-MEASURED = "height, width: mean error of the tins drawn for a height and a width, in pixels; exact: share right in both"
+WORST = (
+    "worst: of the class with the least, which with many classes is low by luck, as its upper end "
+    "allows for"
+)
+COVERAGE = (
+    "coverage: share of real events that no model was trained on with a sample of their class near"
+)
+CAS = "CAS: accuracy on real test events of a classifier fitted on these samples and nothing else"
+MEASURED = (
+    "height, width: mean error of the tins drawn for a height and a width, in pixels; exact: share "
+    "right in both"
+)
+OF_REAL_CLASSES = (
+    "Real data: accuracy of test events, the others by as many training events in place of samples"
+)
+OF_REAL_TINS = "Real data: test events in place of samples"
 REAL = "Real data"
+
+
+# ---------------------------------------------------------------------- what is known of an event
 
 
 def representation_table(rows: Iterable[Row]) -> Table | None:
@@ -36,60 +60,163 @@ def representation_table(rows: Iterable[Row]) -> Table | None:
     entries = [entry for group in groups.values() for entry in group]
     if all(entry["latent"] == "none" and not entry["features"] for entry in entries):
         return None
-    columns: list[Column] = [("latent", lambda e: e[0]["latent"]), ("round trip", lambda e: _number(e, "round_trip"))]
     read = next((entry["pixels"] for entry in entries if entry["pixels"]), None)
-    for source, header in (("features", "features"), ("encoded", "latent")):
-        if read and "accuracy" in read:
-            columns.append((f"probe of {header}", lambda e, s=source: _percent(e, f"{s}.accuracy")))
-        elif read:
-            columns.append((f"R² of {header}", lambda e, s=source: _least(e, f"{s}.r2")))
-    if any(entry.get("taller") for entry in entries):
-        columns += [("pair", lambda e: _least(e, "pair.r2")), ("taller by 1", _step)]
-    lines = [Line(("Pixels", *(_of_pixels(header, read) for header, _ in columns)), muted=True)] if read else []
-    lines += _lines(groups, columns, opens=bool(read))
-    about = f"{PROBED}: the least of the numbers that describe an event" if read and "r2" in read else PROBED
-    told = [about] if read else []
-    told += [LATENT, TALLER] if any(entry.get("taller") for entry in entries) else [LATENT]
-    return Table("What a model knows of an event", ("model", *(header for header, _ in columns)), lines, told)
+    tins = any(entry.get("taller") for entry in entries)
+
+    columns: list[Column] = [
+        ("latent", lambda runs: runs[0]["latent"]),
+        ("round trip", lambda runs: _number(runs, "round_trip", shared=True)),
+    ]
+    if read and "accuracy" in read:
+        columns += [
+            ("probe of features", lambda runs: _percent(runs, "features.accuracy", shared=True)),
+            ("probe of latent", lambda runs: _percent(runs, "encoded.accuracy", shared=True)),
+        ]
+    elif read:
+        columns += [
+            ("R² of features", lambda runs: _least(runs, "features")),
+            ("R² of latent", lambda runs: _least(runs, "encoded")),
+        ]
+    if tins:
+        columns += [("pair", lambda runs: _least(runs, "pair")), ("taller by 1", _step)]
+
+    lines = _lines(groups, columns, opens=bool(read))
+    if read:
+        pixels = [_of_pixels(header, read) for header, _ in columns]
+        lines.insert(0, Line(("Pixels", *pixels), muted=True))
+    told = {
+        PROBED: bool(read),
+        LEAST: bool(read and "r2" in read),
+        LATENT: True,
+        TALLER: tins,
+        ERRORS: True,
+    }
+    headers = ("model", *(header for header, _ in columns))
+    legend = [sentence for sentence, applies in told.items() if applies]
+    return Table("What a model knows of an event", headers, lines, legend)
+
+
+def _of_pixels(header: str, read: Row) -> str:
+    if header == "probe of features":
+        return _percent([{"pixels": read}], "pixels.accuracy", shared=True)
+    return _least([{"pixels": read}], "pixels") if header == "R² of features" else ""
+
+
+def _least(entries: Sequence[Row], probe: str) -> str:
+    """The least R² of what a ``probe`` reads, each averaged over runs."""
+    if not all(entry.get(probe) and entry[probe]["r2"] for entry in entries):
+        return NOTHING
+    names = entries[0][probe]["r2"]
+    read = [combine([figure_in(entry[probe]["r2"][name]) for entry in entries]) for name in names]
+    return number(min(read, key=lambda figure: figure.value or 0.0))
+
+
+def _step(entries: Sequence[Row]) -> str:
+    height = _together(entries, "taller.height", shared=True)
+    width = _together(entries, "taller.width", shared=True)
+    if height.value is None or width.value is None:
+        return NOTHING
+    return f"{number(height, 2, signed=True)}, {number(width, 2, signed=True)}"
+
+
+# ---------------------------------------------------------------------------------- drawn as asked
 
 
 def conditional_table(rows: Iterable[Row]) -> Table | None:
-    """The table of the entries ``condition``; None if no model was told anything that can be judged."""
+    """The table of the entries ``condition``; None if no model was told what can be judged."""
     groups = _groups(rows, "condition")
     if not groups:
         return None
-    first = next(iter(groups.values()))[0]
-    columns, real, told = _of_classes(groups, first) if "accuracy" in first else _of_tins(first)
+    entries = [entry for group in groups.values() for entry in group]
+    of_classes = "accuracy" in entries[0]
+    columns, real, told = _of_classes(entries) if of_classes else _of_tins(entries[0])
+    if len({_drawn(entry) for entry in entries}) > 1:
+        columns.insert(0, ("n", lambda runs: f"{min(_drawn(run) or 0 for run in runs):,}"))
+        real.insert(0, "")
+        told.append("n: samples drawn")
     lines = [Line((REAL, *real), muted=True), *_lines(groups, columns, opens=True)]
-    return Table("Drawn as asked", ("model", *(header for header, _ in columns)), lines, told)
+    headers = ("model", *(header for header, _ in columns))
+    return Table("Drawn as asked", headers, lines, [*told, ERRORS])
 
 
-def _of_classes(groups: Mapping[str, Sequence[Row]], first: Row) -> tuple[list[Column], list[str], list[str]]:
+def _of_classes(entries: Sequence[Row]) -> tuple[list[Column], list[str], list[str]]:
     """Columns, the cells of real data and the legend, where classes were asked for."""
+    first = entries[0]
     columns: list[Column] = [
-        ("accuracy", lambda e: _percent(e, "accuracy")),
-        ("worst", lambda e: f"{min(mean(run['per_class'][k] for run in e) for k in e[0]['per_class']):.0%}"),
-        ("coverage", lambda e: _percent(e, "coverage")),
+        ("accuracy", lambda runs: _accuracy(runs, "accuracy")),
+        ("worst", _worst),
+        ("coverage", lambda runs: _percent(runs, "coverage")),
     ]
-    real, told = [f"{first['judge']['value']:.1%}", "", _percent([first], "coverage_real")], [ASKED]
-    if strengths := {run["guided"]["guidance"] for runs in groups.values() for run in runs if run.get("guided")}:
+    real = [percent(share_in(first["judge"])), "", percent(share_in(first["coverage_real"]))]
+    told = [ACCURACY, WORST, COVERAGE]
+    if any(entry.get("cas") for entry in entries):
+        columns.append(("CAS", lambda runs: _percent(runs, "cas", shared=True)))
+        real.append(percent(share_in(first.get("cas_real"))))
+        told.append(CAS)
+    strengths = {entry["guided"]["guidance"] for entry in entries if entry.get("guided")}
+    if strengths:
         columns += [
-            ("guided", lambda e: _percent(e, "guided.accuracy")),
-            ("its coverage", lambda e: _percent(e, "guided.coverage")),
+            ("guided", lambda runs: _accuracy(runs, "guided.accuracy")),
+            ("its coverage", lambda runs: _percent(runs, "guided.coverage")),
         ]
         real += ["", ""]
-        told.append(f"guided: the same under a guidance of {' or '.join(f'{s:g}' for s in sorted(strengths))}")
-    return columns, real, [*told, f"{REAL}: accuracy of test events, coverage by training events"]
+        listed = " or ".join(f"{strength:g}" for strength in sorted(strengths))
+        told.append(f"guided: the same under a guidance of {listed}")
+    return columns, real, [*told, OF_REAL_CLASSES]
 
 
 def _of_tins(first: Row) -> tuple[list[Column], list[str], list[str]]:
     """The same where tins of a height and a width were asked for."""
     columns: list[Column] = [
-        ("height", lambda e: _number(e, "height")),
-        ("width", lambda e: _number(e, "width")),
-        ("exact", lambda e: _percent(e, "exact")),
+        ("height", lambda runs: _number(runs, "height")),
+        ("width", lambda runs: _number(runs, "width")),
+        ("exact", lambda runs: _accuracy(runs, "exact")),
     ]
-    return columns, ["", "", f"{first['judge']['value']:.1%}"], [MEASURED, f"{REAL}: test events in place of samples"]
+    return columns, ["", "", percent(share_in(first["judge"]))], [MEASURED, OF_REAL_TINS]
+
+
+def _drawn(entry: Row) -> int | None:
+    """How many samples a model was asked for, where that is known."""
+    n = (entry.get("accuracy") or entry["exact"]).get("n")
+    if n is None and "each" in entry:
+        return len(entry["per_class"]) * entry["each"]
+    return n
+
+
+def _accuracy(entries: Sequence[Row], path: str) -> str:
+    """A share of the samples, of which every run draws its own."""
+    figures = [share_in(_at(entry, path), _drawn(entry)) for entry in entries]
+    return _shares_together(figures, shared=False)
+
+
+def _worst(entries: Sequence[Row]) -> str:
+    """The least accuracy of a class, over runs, with an interval for the least of the true ones."""
+    shares = []
+    for name in entries[0]["per_class"]:
+        of_runs = [share_in(entry["per_class"][name], entry.get("each")) for entry in entries]
+        shares.append(combine(of_runs, shared=False))
+    return percent(least_share(shares))
+
+
+def least_share(shares: Sequence[Figure]) -> Figure:
+    """The least of several shares, with an interval that holds the least of the true ones.
+
+    The least that was found is low by luck as well. So the upper end is that of all of them at
+    once, each at a level that one of them fails in 2.5 % of cases at most (Bonferroni); the lower
+    end needs no such care. Where a share has no ends, neither has the least.
+    """
+    values = [figure.value for figure in shares if figure.value is not None]
+    lower = [figure.low for figure in shares if figure.low is not None]
+    upper = [figure.high for figure in shares if figure.high is not None]
+    least = min(values, default=None)
+    if not len(values) == len(lower) == len(upper) == len(shares):
+        return Figure(least)
+    wider = float(ndtri(1 - 0.025 / len(shares))) / Z95
+    reach = [value + wider * (high - value) for value, high in zip(values, upper, strict=True)]
+    return Figure(least, low=min(lower), high=min(reach))
+
+
+# ---------------------------------------------------------------------------------- what they share
 
 
 def _groups(rows: Iterable[Row], name: str) -> dict[str, list[Row]]:
@@ -101,43 +228,44 @@ def _groups(rows: Iterable[Row], name: str) -> dict[str, list[Row]]:
     return groups
 
 
-def _lines(groups: Mapping[str, Sequence[Row]], columns: Sequence[Column], opens: bool) -> list[Line]:
+def _lines(
+    groups: Mapping[str, Sequence[Row]], columns: Sequence[Column], opens: bool
+) -> list[Line]:
     return [
         Line((family, *(cell(entries) for _, cell in columns)), opens=opens and not i)
         for i, (family, entries) in enumerate(groups.items())
     ]
 
 
-def _mean(entries: Iterable[Row], path: str) -> float | None:
-    """The figure at ``path``, averaged over runs; None where any of them has none."""
-    found = [figure_at(entry, path) for entry in entries]
-    return None if None in found else mean(figure[0] for figure in found if figure)
+def _together(entries: Iterable[Row], path: str, shared: bool) -> Figure:
+    """The figure at ``path`` of all runs in one; unknown where any of them has none.
+
+    ``shared``: whether its error is that of test events, which runs have in common, and not of
+    samples, of which each draws its own.
+    """
+    figures = [figure_in(_at(entry, path)) for entry in entries]
+    if not all(figure.is_known for figure in figures):
+        return Figure()
+    return combine(figures, shared)
 
 
-def _number(entries: Sequence[Row], path: str) -> str:
-    value = _mean(entries, path)
-    return "—" if value is None else f"{value:.3f}"
+def _number(entries: Iterable[Row], path: str, shared: bool = False) -> str:
+    return number(_together(entries, path, shared))
 
 
-def _percent(entries: Sequence[Row], path: str) -> str:
-    value = _mean(entries, path)
-    return "—" if value is None else f"{value:.1%}"
+def _percent(entries: Iterable[Row], path: str, shared: bool = False) -> str:
+    """A share of all runs in one; that of an old row gets its ends from its error."""
+    return _shares_together([share_in(_at(entry, path)) for entry in entries], shared)
 
 
-def _least(entries: Sequence[Row], path: str) -> str:
-    """The least of the figures by name at ``path``, each averaged over runs."""
-    probe, _, r2 = path.partition(".")
-    if not all(entry.get(probe) and entry[probe][r2] for entry in entries):
-        return "—"
-    return f"{min(mean(entry[probe][r2][name] for entry in entries) for name in entries[0][probe][r2]):.3f}"
+def _shares_together(figures: Sequence[Figure], shared: bool) -> str:
+    known = all(figure.is_known for figure in figures)
+    return percent(combine(figures, shared)) if known else NOTHING
 
 
-def _step(entries: Sequence[Row]) -> str:
-    height, width = _mean(entries, "taller.height"), _mean(entries, "taller.width")
-    return "—" if height is None or width is None else f"{height:+.2f}, {width:+.2f}"
-
-
-def _of_pixels(header: str, read: Row) -> str:
-    if header == "probe of features":
-        return _percent([{"pixels": read}], "pixels.accuracy")
-    return _least([{"pixels": read}], "pixels.r2") if header == "R² of features" else ""
+def _at(entry: Row, path: str) -> Any:
+    """What stands at a path of keys, as "guided.accuracy"; None where a part of it is missing."""
+    found: Any = entry
+    for key in path.split("."):
+        found = found.get(key) if found else None
+    return found

@@ -2,8 +2,11 @@
 
 A measure to come is a file with two functions and one entry here::
 
-    measure(model, data, budget, folder, progress) -> entry     plain values, for JSON; may leave files in the run's folder
-    table(rows) -> Table or None                                 how the rows that have the entry are shown
+    measure(model, data, budget, folder, progress, seed) -> entry     plain values, for JSON; may leave files in the run's folder
+    table(rows) -> Table or None                                       how the rows that have the entry are shown
+
+Every run is measured with random numbers of its own, drawn by its seed: were they the same for all, their luck would be shared
+and not show in the spread over runs.
 
 Runs that were finished before a measure came get its entry when they are next compared.
 """
@@ -35,8 +38,15 @@ Row = dict[str, Any]
 class Take(Protocol):
     """Measures a model of the zoo, or a baseline, on a data set; raises nothing that a row should not be lost for."""
 
-    def __call__(self, model: Any, data: DataSet, budget: str = "full", folder: Path | None = None,
-                 progress: Report | None = None) -> Row | None: ...  # fmt: skip
+    def __call__(
+        self,
+        model: Any,
+        data: DataSet,
+        budget: str = "full",
+        folder: Path | None = None,
+        progress: Report | None = None,
+        seed: int = 0,
+    ) -> Row | None: ...
 
 
 class Measure(NamedTuple):
@@ -48,20 +58,38 @@ class Measure(NamedTuple):
     of_baselines: bool = False
 
 
-def _knowledge(model: Any, data: DataSet, budget: str = "full", folder: Path | None = None,
-               progress: Report | None = None) -> Row:  # fmt: skip
+def _knowledge(
+    model: Any,
+    data: DataSet,
+    budget: str = "full",
+    folder: Path | None = None,
+    progress: Report | None = None,
+    seed: int = 0,
+) -> Row:
     _say(progress, "probing the latent")
-    return representation(model, data, PROBED[budget])
+    return representation(model, data, PROBED[budget], seed)
 
 
-def _obedience(model: Any, data: DataSet, budget: str = "full", folder: Path | None = None,
-               progress: Report | None = None) -> Row | None:  # fmt: skip
+def _obedience(
+    model: Any,
+    data: DataSet,
+    budget: str = "full",
+    folder: Path | None = None,
+    progress: Report | None = None,
+    seed: int = 0,
+) -> Row | None:
     _say(progress, "drawing what is asked for")
-    return conditional(model, data, ASKED[budget])
+    return conditional(model, data, ASKED[budget], seed)
 
 
-def _memory(model: Any, data: DataSet, budget: str = "full", folder: Path | None = None,
-            progress: Report | None = None) -> dict[str, int]:  # fmt: skip
+def _memory(
+    model: Any,
+    data: DataSet,
+    budget: str = "full",
+    folder: Path | None = None,
+    progress: Report | None = None,
+    seed: int = 0,
+) -> dict[str, int]:
     _say(progress, "measuring memory")
     x, c = data.train[torch.arange(min(BATCH, len(data.train)))]
     return {"batch": len(x), **peak_memory(model, x, c, trained(model, x, c, folder))}

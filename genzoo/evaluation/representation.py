@@ -5,7 +5,8 @@ can do it says that the model has already laid it out (Alain & Bengio 2017, *Und
 classifier probes*). Probes are fitted on the training split, scored on the test split, and held against the same probe on raw
 pixels, without which the figure means nothing.
 
-Each function returns a plain dictionary, an entry of a row of the scorecard; shares and errors are ``{value, stderr}``.
+Each function returns a plain dictionary, an entry of a row of the scorecard; figures are as `Figure.to_json` gives them. Their
+errors are those of the test events, for a model and a probe as they are.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from torch import Tensor
 from genzoo.data import biscuits
 from genzoo.data.dataset import DataSet, Split
 from genzoo.errors import InputError, nearest
-from genzoo.evaluation import averages
+from genzoo.evaluation.figures import Figure, mean, share
 from genzoo.evaluation.likelihood import device_of
 from genzoo.model import GenerativeModel, Latent
 
@@ -66,7 +67,7 @@ def round_trip(model: GenerativeModel, data: DataSet, n: int = 64, seed: int = 0
     """How far `GenerativeModel.reconstruct` leads away from ``n`` test events.
 
     Returns:
-        ``{value, stderr, kind}``: the root of the mean squared error of a feature, as a share of the data's own spread around
+        a figure, and ``kind``: the root of the mean squared error of a feature, as a share of the data's own spread around
         its mean, so that 0 is a perfect round trip and 1 what the mean event would do; ``kind`` is the latent's.
 
     Raises:
@@ -77,12 +78,16 @@ def round_trip(model: GenerativeModel, data: DataSet, n: int = 64, seed: int = 0
     x = data.test.x[:n]
     back = through(model.reconstruct, x, model, seed)
     spread = (data.train.x - data.train.x.mean(0)).square().mean().item()
-    errors = (back - x).square().flatten(1).mean(1).double() / spread
-    square = averages.mean(errors)
-    value = errors.mean().sqrt().item()
-    # of a root: that of the mean over twice the root
-    stderr = None if square["stderr"] is None else square["stderr"] / max(2 * value, 1e-12)
-    return {"value": value, "stderr": stderr, "kind": str(model.latent)}
+    square = mean((back - x).square().flatten(1).mean(1) / spread)
+    return _root(square).to_json() | {"kind": str(model.latent)}
+
+
+def _root(square: Figure) -> Figure:
+    """The root of a mean square; its error is that of the mean over twice the root."""
+    assert square.value is not None
+    root = square.value**0.5
+    stderr = None if square.stderr is None else square.stderr / max(2 * root, 1e-12)
+    return Figure(root, stderr, n=square.n)
 
 
 # ----------------------------------------------------------------------------------------------------------- the probes
@@ -101,8 +106,8 @@ def linear_probe(
         most: events used of each split.
 
     Returns:
-        ``{accuracy: {value, stderr}, width}`` for classes, ``{r2: {name: value}, width}`` for those numbers that vary over the
-        test events; ``width`` is how many features the probe reads.
+        ``{accuracy, width}`` for classes, ``{r2: {name: figure}, width}`` for those numbers that vary over the test events;
+        ``width`` is how many features the probe reads.
 
     Raises:
         InputError: an unknown source, or data without classes and descriptions that differ from event to event.
@@ -123,7 +128,7 @@ def linear_probe(
     if data.classes:
         return {"accuracy": _classify(train, validation, test), **width}
     predicted = _ridge(*train).predict(test[0])
-    return {"r2": _named(r_squared(predicted, test[1]), data), **width}
+    return {"r2": _explained_by_name(predicted, test[1], data), **width}
 
 
 def readable(data: DataSet, most: int) -> bool:
@@ -132,14 +137,14 @@ def readable(data: DataSet, most: int) -> bool:
     return bool(data.condition) and c is not None and bool((c != c[:1]).any())
 
 
-def _classify(train: tuple, validation: tuple, test: tuple) -> averages.Average:
+def _classify(train: tuple, validation: tuple, test: tuple) -> Entry:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     probes = [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=5000)) for c in (1e-3, 1e-2, 1e-1, 1.0)]
     best = max((probe.fit(*train) for probe in probes), key=lambda probe: probe.score(*validation))
-    return averages.share(best.predict(test[0]) == test[1])
+    return share(best.predict(test[0]) == test[1]).to_json()
 
 
 def _ridge(z: np.ndarray, c: np.ndarray):
@@ -156,7 +161,7 @@ def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int
     The pair is chosen on the training split by the mean R^2 over what describes the data, and scored on the test split.
 
     Returns:
-        ``{dimensions: [i, j], r2: {name: value}}``.
+        ``{dimensions: [i, j], r2: {name: figure}}``.
     """
     train, test = data.train.some(most), data.test.some(most)
     z, c = flat(model.encode, train.x, model, seed), _known(train)
@@ -165,7 +170,7 @@ def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int
     i, j = max(combinations(range(z.shape[1]), 2), key=lambda pair: _explained(z[:, pair], c))
     tested = flat(model.encode, test.x, model, seed)[:, (i, j)]
     predicted = _ridge(z[:, (i, j)], c).predict(tested)
-    return {"dimensions": [i, j], "r2": _named(r_squared(predicted, _known(test)), data)}
+    return {"dimensions": [i, j], "r2": _explained_by_name(predicted, _known(test), data)}
 
 
 def _explained(z: np.ndarray, c: np.ndarray) -> float:
@@ -180,8 +185,27 @@ def r_squared(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 
     NaN of a column that does not vary, up to rounding.
     """
+    return 1 - np.square(predicted - true).mean(0) / _variance(true)
+
+
+def r_squared_error(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Standard error of `r_squared` over events, for each column: that of a ratio of two means, by the delta method.
+
+    With e the squared error and d the squared distance from the mean, an event moves R^2 by (R^2_rest d - e) / mean(d), where
+    R^2_rest = mean(e) / mean(d) is what is not explained.
+    """
+    variance = _variance(true)
+    errors = np.square(predicted - true)
+    distances = np.square(true - true.mean(0))
+    unexplained = errors.mean(0) / variance
+    moved = (unexplained * distances - errors) / variance
+    return moved.std(0) / len(true) ** 0.5
+
+
+def _variance(true: np.ndarray) -> np.ndarray:
+    """Of each column; NaN where a column does not vary, up to rounding."""
     variance, square = true.var(0), np.square(true).mean(0)
-    return 1 - np.square(predicted - true).mean(0) / np.where(variance > 1e-12 * square, variance, np.nan)
+    return np.where(variance > 1e-12 * square, variance, np.nan)
 
 
 # ------------------------------------------------------------------------------------------- a step with a known effect
@@ -214,16 +238,16 @@ def taller(model: GenerativeModel, data: DataSet, pixels: float = 1.0, n: int = 
 
     Returns:
         ``asked`` (pixels), and what came of it for ``n`` test tins, in pixels: the mean change of ``height`` and of ``width``,
-        each {value, stderr}, and ``width_moved``, the mean of the width's *absolute* change.
+        and ``width_moved``, the mean of the width's *absolute* change.
     """
     _, decoded = taller_tins(model, data, (0.0, pixels), n, seed)
     before, after = (torch.stack(biscuits.measure(tins), 1).double() for tins in decoded)
     height, width = (after - before).unbind(1)
     return {
         "asked": pixels,
-        "height": averages.mean(height),
-        "width": averages.mean(width),
-        "width_moved": width.abs().mean().item(),
+        "height": mean(height).to_json(),
+        "width": mean(width).to_json(),
+        "width_moved": mean(width.abs()).to_json(),
     }
 
 
@@ -289,7 +313,12 @@ def _known(split: Split) -> np.ndarray:
     return split.c.numpy()
 
 
-def _named(values: np.ndarray, data: DataSet) -> dict[str, float]:
-    """The values that are numbers, by the names of what they are of."""
-    names = data.features or tuple(f"c{i}" for i in range(len(values)))
-    return {name: float(value) for name, value in zip(names, values, strict=True) if not np.isnan(value)}
+def _explained_by_name(predicted: np.ndarray, true: np.ndarray, data: DataSet) -> dict[str, Entry]:
+    """R^2 of each column of ``true`` (n, k) that varies, by the name of what it is."""
+    names = data.features or tuple(f"c{i}" for i in range(true.shape[1]))
+    explained, errors = r_squared(predicted, true), r_squared_error(predicted, true)
+    return {
+        name: Figure(float(value), float(error), n=len(true)).to_json()
+        for name, value, error in zip(names, explained, errors, strict=True)
+        if not np.isnan(value)
+    }
