@@ -68,25 +68,25 @@ def test_a_recipe_and_a_call_that_still_name_a_decay_are_told_what_replaced_it()
 # ------------------------------------------------------------------------------- are they better than the last weights?
 
 
-def gain(folder: Path, data: DataSet, seed: int, steps: int) -> float:
-    """How much lower the validation loss of the averaged weights is than that of the last ones of the same run."""
+def gain(folder: Path, data: DataSet, seed: int, steps: int) -> torch.Tensor:
+    """How much lower the validation loss of the averaged weights is than that of the last of the same run, of each event."""
     torch.manual_seed(seed)
-    model = genzoo.Autoregressive((2,), width=32, lr=4e-3)
-    genzoo.fit(model, data, folder, steps=steps, batch_size=128, seed=seed, patience=1000, accelerator="cpu")
+    model = genzoo.Autoregressive((2,), width=16, lr=4e-3)
+    genzoo.fit(model, data, folder, steps=steps, batch_size=64, seed=seed, patience=1000, accelerator="cpu")
     kept = torch.load(folder / "last.ckpt", weights_only=True)
     losses = []
     for weights in ("current_model_state", "state_dict"):
         model.load_state_dict(kept[weights])
         with torch.no_grad():
-            losses.append(model.validation_loss(data.validation.x).mean().item())
+            losses.append(model.validation_loss(data.validation.x))
     last, averaged = losses
     return last - averaged
 
 
-@pytest.mark.parametrize("steps", [100, 500, pytest.param(3000, marks=pytest.mark.slow)])
-def test_averaged_weights_are_never_worse_than_the_last_by_more_than_noise(steps, tmp_path):
-    """Of the same run, on the same events, over three seeds."""
+@pytest.mark.parametrize(("steps", "seeds"), [(100, 3), (500, 2), pytest.param(3000, 1, marks=pytest.mark.slow)])
+def test_averaged_weights_are_never_worse_than_the_last_by_more_than_noise(steps, seeds, tmp_path):
+    """Of the same run, on the same events: the noise is that of the events."""
     data = load_data("moons", train=2000, validation=1000)
-    gains = torch.tensor([gain(tmp_path / str(seed), data, seed, steps) for seed in range(3)])
+    gains = torch.cat([gain(tmp_path / str(seed), data, seed, steps) for seed in range(seeds)])
     noise = gains.std() / len(gains) ** 0.5
     assert gains.mean() > -2 * noise - 0.002

@@ -665,8 +665,8 @@ def test_an_unknown_name_gets_the_nearest_one(name, message):
 
 
 def test_an_unknown_option_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"'digits' has no option 'size'\. It takes no options\."):
-        load("digits", size=3)
+    with pytest.raises(InputError, match=r"'digits-index' has no option 'size'\. It takes no options\."):
+        load("digits-index", size=3)
     with pytest.raises(InputError, match=r"'moons' has no option 'noisy'. Did you mean 'noise'\?"):
         load("moons", noisy=3)
     with pytest.raises(InputError, match=r"has no option 'levles'\. Did you mean 'levels'"):
