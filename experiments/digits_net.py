@@ -29,6 +29,7 @@ import genzoo
 from genzoo import grid
 from genzoo.data.dataset import Split
 from genzoo.evaluation.digits_net import BOX, WEIGHTS, DigitsNet, framed
+from genzoo.evaluation.figures import wilson
 from genzoo.model import warmup_cosine
 from genzoo.provenance import circumstances
 
@@ -92,11 +93,12 @@ def trained(mnist: Split, digits: Split, epochs: int, batch_size: int, lr: float
 
 
 def accuracy(net: DigitsNet, split: Split) -> dict[str, float]:
-    """The share of a split's digits that are named right, with its standard error."""
+    """The share of a split's digits that are named right, with its 95 % interval."""
     with torch.no_grad():
         named = torch.cat([net.logits(part).argmax(1) for part in split.x.split(1000)])
-    p = (named == split.c).double().mean().item()
-    return {"value": p, "stderr": (p * (1 - p) / len(named)) ** 0.5, "n": len(named)}
+    p, n = (named == split.c).double().mean().item(), len(named)
+    low, high = wilson(p, n)
+    return {"value": p, "low": low, "high": high, "n": n}
 
 
 def main() -> None:
@@ -126,7 +128,7 @@ def main() -> None:
     save_file(net.state_dict(), WEIGHTS)
     RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     for name, found in record["test_accuracy"].items():
-        print(f"{name}: {found['value']:.2%} ± {found['stderr']:.2%} of {found['n']:,}")
+        print(f"{name}: {found['value']:.2%} ({found['low']:.2%} to {found['high']:.2%}) of {found['n']:,}")
 
 
 if __name__ == "__main__":

@@ -23,15 +23,16 @@ algorithm 2 for the exponent).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
-import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 WIDEST = 0.28  # relative width; at 12^-1/2 = 0.289 the exponent is 0, and all steps count alike
 
-Update = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
+Parameters = tuple[Tensor, ...] | list[Tensor]
+Update = Callable[[Parameters, Parameters, Tensor | int], None]
 
 
 def exponent(width: float) -> float:
@@ -42,18 +43,17 @@ def exponent(width: float) -> float:
     return float(np.roots([1, 7, 16 - t, 12 - t]).real.max())
 
 
-def share_of_newest(step: int, gamma: float) -> float:
-    """1 - beta_t, what the weights of step t = ``step`` >= 2 count for in the average."""
-    return -math.expm1((gamma + 1) * math.log1p(-1 / step))
+def kept(step: int, gamma: float) -> float:
+    """beta_t, what the average so far counts for at step t = ``step``."""
+    return (1 - 1 / step) ** (gamma + 1)
 
 
 def power_average(width: float) -> Update:
     """The update of an average of relative width ``width``, for ``multi_avg_fn`` of `torch.optim.swa_utils.AveragedModel`."""
     gamma = exponent(width)
 
-    @torch.no_grad()
-    def update(averaged: Sequence[Tensor], newest: Sequence[Tensor], averaged_steps: Tensor | int) -> None:
-        share = share_of_newest(int(averaged_steps) + 1, gamma)
-        torch._foreach_lerp_(list(averaged), list(newest), share)
+    def update(averaged: Parameters, newest: Parameters, steps_before: Tensor | int) -> None:
+        decay = kept(int(steps_before) + 1, gamma)
+        get_ema_multi_avg_fn(decay)(averaged, newest, steps_before)
 
     return update

@@ -202,7 +202,10 @@ class GenerativeModel(Trainable, ABC):
         return loss
 
     def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """What `monitor` names, by which the best weights are chosen: of each event ``(n,)``, by ``k`` draws."""
+        """What `monitor` names, by which the best weights are chosen: of each event ``(n,)``, by ``k`` draws.
+
+        A family that is to be chosen by something else overrides this, and names it in `monitor`.
+        """
         return -self.bound(x, c, k)
 
     @property

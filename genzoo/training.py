@@ -121,15 +121,18 @@ def fit(
         _run(trainer, model, batches, _resumable(model, kept / "last.ckpt"))
         checkpoint = torch.load(kept / ("best.ckpt" if best else "last.ckpt"), map_location="cpu", weights_only=True)
         gather_log(kept)
+    seconds = clock.seconds
     model.load_state_dict(checkpoint["state_dict"])
     model.eval()
-    done = steps_done(trainer)
+    done, validation = steps_done(trainer), None
+    if best and isinstance(model, GenerativeModel):
+        validation = validated(model, data, trainer.strategy.root_device)
     return Fitted(
         model=model,
-        seconds=clock.seconds,
+        seconds=seconds,
         steps=done,
         best_step=(checkpoint["epoch"] + 1) * rounds.batches if best else None,
-        validation=validated(model, data, trainer.strategy.root_device) if best else None,
+        validation=validation,
         stopped_early=done < rounds.steps,
     )
 

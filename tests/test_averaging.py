@@ -8,7 +8,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 import genzoo
-from genzoo.averaging import WIDEST, exponent, power_average, share_of_newest
+from genzoo.averaging import WIDEST, exponent, kept, power_average
 from genzoo.data import DataSet
 from genzoo.data.loading import load as load_data
 from genzoo.errors import InputError
@@ -46,11 +46,12 @@ def test_the_exponent_is_that_of_the_equation(width):
     assert math.isclose((gamma + 1) ** 0.5 / (gamma + 2) / (gamma + 3) ** 0.5, width, rel_tol=1e-9)
 
 
-def test_updates_at_few_steps_weigh_as_updates_at_all():
-    """beta over a stretch of steps is the product of theirs."""
+def test_what_is_kept_over_a_stretch_of_steps_depends_on_its_ends_alone():
+    """So the profile after any number of steps is the same, stretched."""
     gamma = exponent(0.1)
-    kept = math.prod(1 - share_of_newest(step, gamma) for step in range(51, 101))
-    assert math.isclose(kept, (50 / 100) ** (gamma + 1), rel_tol=1e-9)
+    for first, last in ((50, 100), (500, 1000)):
+        product = math.prod(kept(step, gamma) for step in range(first + 1, last + 1))
+        assert math.isclose(product, (first / last) ** (gamma + 1), rel_tol=1e-9)
 
 
 def test_no_width_keeps_the_last_weights():
@@ -73,10 +74,10 @@ def gain(folder: Path, data: DataSet, seed: int, steps: int) -> torch.Tensor:
     torch.manual_seed(seed)
     model = genzoo.Autoregressive((2,), width=16, lr=4e-3)
     genzoo.fit(model, data, folder, steps=steps, batch_size=64, seed=seed, patience=1000, accelerator="cpu")
-    kept = torch.load(folder / "last.ckpt", weights_only=True)
+    checkpoint = torch.load(folder / "last.ckpt", weights_only=True)
     losses = []
     for weights in ("current_model_state", "state_dict"):
-        model.load_state_dict(kept[weights])
+        model.load_state_dict(checkpoint[weights])
         with torch.no_grad():
             losses.append(model.validation_loss(data.validation.x))
     last, averaged = losses
