@@ -9,6 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import genzoo
 from genzoo.averaging import WIDEST, exponent, kept, power_average
+from genzoo.cli.train import train
 from genzoo.data import DataSet
 from genzoo.data.loading import load as load_data
 from genzoo.errors import InputError
@@ -58,12 +59,14 @@ def test_no_width_keeps_the_last_weights():
     assert torch.equal(profile(0.0, 5), torch.tensor([0.0, 0, 0, 0, 1], dtype=torch.float64))
 
 
-def test_a_recipe_and_a_call_that_still_name_a_decay_are_told_what_replaced_it():
+def test_a_call_a_recipe_and_a_command_that_still_name_a_decay_are_told_what_replaced_it():
     data = load_data("moons")
     with pytest.raises(InputError, match=r"no setting 'ema'.* give average"):
         genzoo.fit(genzoo.Flow((2,), width=8), data, steps=1, ema=0.99)
     with pytest.raises(InputError, match=r"no setting 'ema'.* give average"):
         plan("flow", "moons", train={"ema": 0.99})
+    with pytest.raises(InputError, match=r"no setting 'ema'.* give average"):
+        train(["flow", "--data", "moons", "--ema", "0.99"])
 
 
 # ------------------------------------------------------------------------------- are they better than the last weights?

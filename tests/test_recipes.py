@@ -33,3 +33,8 @@ def test_what_is_wrong_with_a_recipe_is_said(tmp_path, text, sentence):
     Path(tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(InputError, match=sentence):
         recipes.find("digits", "full", "vae", tmp_path / "mine.yaml")
+
+
+def test_the_same_digits_in_another_split_are_trained_by_the_same_recipe():
+    for family in ("vae", "diffusion"):
+        assert recipes.find("digits-index", "quick", family) == recipes.find("digits", "quick", family)

@@ -27,6 +27,8 @@ def train(arguments: Sequence[str]) -> int:
     if family is not None:
         console().print(f"Training {known_model(family, 'unclip')}: loading torch and lightning …")
     parser, sections = _parser(family)
+    if family is not None:
+        _refuse_retired(arguments)
     given = parser.parse(arguments, defaults=False).as_flat()
     overrides = _overrides(vars(given), sections)
     from genzoo import planning, runs
@@ -76,6 +78,13 @@ def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
         parser.add_argument("--prior", type=str | None, default=None, help="a family to model the latent with")
     options = {(f"model.{name}" if name in clashing else name): name for name in model}
     return parser, {"model": options, "train": {name: name for name in training}}
+
+
+def _refuse_retired(arguments: Sequence[str]) -> None:
+    """Say of an option that there once was what stands in its place."""
+    from genzoo.training import refuse_retired
+
+    refuse_retired(argument.removeprefix("--").partition("=")[0] for argument in arguments if argument.startswith("--"))
 
 
 def _overrides(given: dict[str, Any], sections: dict[str, dict[str, str]]) -> dict[str, Any]:
