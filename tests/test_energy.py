@@ -13,6 +13,7 @@ from genzoo.data.dataset import DataSet, Split
 from genzoo.errors import TrainingError
 from genzoo.families.energy import (
     Boltzmann,
+    Gibbs,
     Informed,
     adjusted_langevin,
     distinct,
@@ -206,9 +207,9 @@ def transitions(path, x: Tensor, beta: float, step: float, draws: int, chunk: in
 def law(path, model: Energy, x: Tensor, beta: float) -> Tensor:
     """f_beta of every event, normalised, from the path's own weights: (1 - beta) of the base, beta of the model."""
     at = path.look(x)
-    base = (
-        path.base.gather(1, at.k.T).sum(0).double()
-    )  # and any function of the units alone is a constant
+    base = path.base.gather(1, at.k.T).sum(0).double()
+    if isinstance(path, Gibbs):  # whose start has the biases of the condition, too
+        base = base + (path.machine.phi(at.k) * path.v).sum(1)
     return (base + path.log_ratio(at, 0.0, beta)).softmax(0)
 
 

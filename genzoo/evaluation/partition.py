@@ -54,7 +54,7 @@ from genzoo.evaluation.annealing import (
     walk,
 )
 from genzoo.evaluation.stated import DIRECTION, Stated
-from genzoo.families.energy import distinct
+from genzoo.families.energy import SOFTENED, distinct
 from genzoo.model import Likelihood
 from genzoo.progress import Report
 
@@ -67,7 +67,6 @@ SHORT_LEVELS, SHORT_CHAINS = (
     2000,
 )  # at most, of the run that looks for what few long chains miss
 WIDER = 3.0  # standard deviations of its base, in those of the long run's
-SOFTENED = 0.5  # share of the uniform distribution in its base, of discrete data
 
 
 class HasEnergy(Protocol):

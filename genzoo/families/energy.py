@@ -53,7 +53,7 @@ MCMC-based maximum likelihood learning* (what goes wrong, and data smoothing); D
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -61,8 +61,9 @@ from torch import Tensor, nn
 
 from genzoo import grid
 from genzoo.baselines import IndependentPixels
+from genzoo.data.dataset import Split
 from genzoo.errors import TrainingError
-from genzoo.evaluation.annealing import Geometric, Path, follow, log_mean_exp, sigmoid, taken
+from genzoo.evaluation.annealing import Geometric, follow, log_mean_exp, sigmoid, taken
 from genzoo.model import GenerativeModel, Likelihood, forget, require
 from genzoo.nets import Condition, Encoder, as_vectors
 
@@ -71,6 +72,7 @@ CHECK_LEVELS = (
     5  # for each feature, of the annealing by which validation chooses the weights; at least 300
 )
 CHECK_NUMBERS = 2**26  # weights of levels that it may compute, which sets how many chains it has
+SOFTENED = 0.5  # share of the uniform law in the base of chains that look for modes far from the data
 MOST_CHECKED = 16  # conditions whose normalisers it estimates
 
 
@@ -208,8 +210,8 @@ class Energy(GenerativeModel):
         self.chains.copy_(self.fresh(self.buffer))
         if self.condition and c is not None:
             drawn = c[torch.randint(len(c), (self.buffer,), device=c.device)]
-            vectors = as_vectors(forget(drawn, self.drop_condition), self.condition)
-            self.chain_conditions.copy_(vectors)
+            dropped: Any = forget(drawn, self.drop_condition)
+            self.chain_conditions.copy_(as_vectors(dropped, self.condition))
         self.started.fill_(True)
         self.forget_log_z()
 
@@ -331,14 +333,13 @@ class Energy(GenerativeModel):
                 buffer.copy_(self.trainer.strategy.broadcast(buffer))
 
     def training_events(self) -> tuple[Tensor, Tensor | None]:
-        loader = self.trainer.train_dataloader
-        split = loader.dataset
-        if hasattr(split, "x") and hasattr(split, "c"):
-            x, c = split.x, split.c
+        """All events of the training loader, as its data set holds them where that is a `genzoo.data.Split`."""
+        loader: Any = self.trainer.train_dataloader
+        if isinstance(loader.dataset, Split):
+            x, c = loader.dataset.x, loader.dataset.c
         else:
-            batches = [self.prepare(batch) for batch in loader]
-            x = torch.cat([x for x, _ in batches])
-            c = torch.cat([c for _, c in batches]) if self.condition else None
+            events, conditions = zip(*(self.prepare(batch) for batch in loader), strict=True)
+            x, c = torch.cat(events), torch.cat(conditions) if self.condition else None
         return x.to(self.device), None if c is None else c.to(self.device)
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> Tensor:
@@ -362,7 +363,7 @@ class Energy(GenerativeModel):
         n = min(n, self.buffer)
         x, given = self.chains[-n:].clone(), self.chain_conditions[-n:].clone()
         restart = torch.rand(n, device=x.device) < self.refresh
-        x[restart] = self.fresh(int(restart.sum())).to(x)
+        x[restart] = self.fresh(int(restart.sum()), SOFTENED).to(x)
         if self.condition and c is not None:
             given[restart] = as_vectors(c[:n], self.condition)[restart].to(given)
         x = self.walk(x, given if self.condition else None)
@@ -409,33 +410,35 @@ class Energy(GenerativeModel):
         return -self.log_prob_under(log_z[place[among]], x[among], None if c is None else c[among])
 
     def quick_log_z(self, c: Tensor | None = None) -> Tensor:
-        """The larger of a forward and a reverse annealing of each condition, ``(n,)``, in a second or so.
+        """The largest of three annealings of each condition, ``(n,)``: from the base, from a wide base, and from the chains.
 
-        A model that is hard to anneal looks worse by it than it is, and so is not chosen.
+        A model that is hard to anneal, or has a mode where its chains are not, looks worse by it than
+        by the first alone, and so is not chosen.
         """
         problems = 1 if c is None else len(c)
         levels = max(300, CHECK_LEVELS * self.dims)
         numbers = levels * self.dims * self.levels * problems
-        chains = min(100, max(10, CHECK_NUMBERS // numbers))
-        betas = sigmoid(levels)
+        rows = problems * min(100, max(10, CHECK_NUMBERS // numbers))
+        betas, settings = sigmoid(levels), {"problems": problems, "scouts": 0, "step": self.subset.item()}
         with torch.inference_mode(False), torch.no_grad():
-            rows = chains * problems
-            given = None if c is None else c.clone().repeat(chains, *[1] * (c.dim() - 1))
-            path = self.path(rows, given)
-            settings = {"problems": problems, "scouts": 0, "step": self.subset.item()}
-            forward = follow(path, self.fresh(rows), betas, **settings)
+            given = None if c is None else c.clone().repeat(rows // problems, *[1] * (c.dim() - 1))
+            found = []
+            for soften in (SOFTENED, 0.0):
+                path = self.path(rows, given, soften=soften)
+                forward = follow(path, path.draw(rows), betas, **settings)
+                found.append(path.log_z0[:problems] + log_mean_exp(forward.log_weights).value)
             reverse = follow(path, self.nearest_chains(rows, given)[0], betas[::-1], **settings)
-        ends = log_mean_exp(forward.log_weights).value, -log_mean_exp(reverse.log_weights).value
-        return (path.log_z0[:problems] + torch.maximum(*ends)).to(self.bias)
+            found.append(path.log_z0[:problems] - log_mean_exp(reverse.log_weights).value)
+        return torch.stack(found).amax(0).to(self.bias)
 
     # ------------------------------------------------------------------------------ the sampling
 
     @torch.no_grad()
-    def fresh(self, n: int) -> Tensor:
-        """Starting points of new chains: exact draws of the base, ``(n, *event_shape)``."""
+    def fresh(self, n: int, soften: float = 0.0) -> Tensor:
+        """Starting points of new chains: draws of the base, ``(n, *event_shape)``; on levels ``soften`` makes it wider."""
         if not self.levels:
             return self.spread * torch.randn(n, *self.event_shape)
-        k = draw_levels(self.histogram.expand(n, -1, -1))
+        k = draw_levels(softened(self.histogram, soften).expand(n, -1, -1))
         return grid.to_grid(k, self.levels).view(n, *self.event_shape).to(self.histogram)
 
     @torch.no_grad()
@@ -452,7 +455,7 @@ class Energy(GenerativeModel):
         moves = max(2, (steps or self.sample_steps) // getattr(path, "leapfrogs", 1))
         half = moves // 2
         betas = [*(t / half for t in range(half)), *[1.0] * (moves - half + 1)]
-        start = self.fresh(n).to(self.chains)
+        start = path.draw(n) if self.levels else self.fresh(n).to(self.chains)
         arrived = follow(
             path, start, betas, scouts=n, step=self.subset.item() if self.levels else 0.5
         )
@@ -465,7 +468,7 @@ class Energy(GenerativeModel):
 
     def path(
         self, n: int, c: Tensor | None = None, guidance: float = 1.0, soften: float = 0.0
-    ) -> Path:
+    ) -> Any:
         """The road from the base to p(x | c)^w p(x)^(1 - w) of n chains, and how chains walk on it.
 
         On data with levels the base is the histogram, with a share ``soften`` of the uniform law.
@@ -576,10 +579,9 @@ class Boltzmann(nn.Module):
         """W (phi(x) - mu) of levels (n, D), ``(n, hidden)``: what the features add to the biases of the units."""
         return F.linear(self.phi(k) - self.centre, self.weight)
 
-    def logits(self, h: Tensor, v: Tensor) -> Tensor:
-        """What the units add to the log-weight of each level, ``(n, D, L)``: the features are independent given h."""
-        field = (h @ self.weight + v).view(len(h), self.dims, -1)
-        return field @ self.table.T
+    def weigh(self, field: Tensor) -> Tensor:
+        """field . phi of each level of each feature, ``(n, D, L)`` of ``(n, D m)``."""
+        return field.view(len(field), self.dims, -1) @ self.table.T
 
     def split(self, e: Tensor) -> tuple[Tensor, Tensor]:
         """The biases d of the units and v of the features."""
@@ -600,7 +602,8 @@ class Boltzmann(nn.Module):
 
     def slopes(self, x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
         """f of each event, ``(n,)``, and its derivative by each level of each feature, ``(n, D, L)``."""
-        return self(x, e).squeeze(1), -self.logits(self.features(x, e), self.split(e)[1])
+        _, v = self.split(e)
+        return self(x, e).squeeze(1), -self.weigh(v + self.features(x, e) @ self.weight)
 
     def log_partition(self, bias: Tensor, e: Tensor, numbers: int = 2**22) -> Tensor:
         """log sum over x of exp(b(x) - f(x, e)), ``(n,)``: the sum over all 2^hidden states of the units, exactly.
@@ -620,7 +623,7 @@ class Boltzmann(nn.Module):
             parts = []
             for rows in states.split(together):
                 h = (rows[:, None] & place).ne(0).to(bias)
-                log_x = (bias + self.logits(h, v)).logsumexp(2).sum(1, dtype=torch.float64)
+                log_x = (bias + self.weigh(h @ self.weight + v)).logsumexp(2).sum(1, dtype=torch.float64)
                 parts.append((log_x + (h @ d).double()).logsumexp(0))
             log_z.append(torch.stack(parts).logsumexp(0))
         return torch.stack(log_z).to(bias)
@@ -641,6 +644,13 @@ def softened(log_pmf: Tensor, share: float) -> Tensor:
         return log_pmf
     uniform = torch.full_like(log_pmf, 1 / log_pmf.shape[-1])
     return torch.lerp(log_pmf.exp(), uniform, share).log()
+
+
+def soften_odds(log_odds: Tensor, share: float) -> Tensor:
+    """The same of coins with such log-odds."""
+    sides = torch.stack([F.logsigmoid(log_odds), F.logsigmoid(-log_odds)], -1)
+    heads, tails = softened(sides, share).unbind(-1)
+    return heads - tails
 
 
 def look_up(table: Tensor, k: Tensor) -> Tensor:
@@ -677,14 +687,15 @@ class Spins(NamedTuple):
 
 
 class Gibbs:
-    r"""Block Gibbs sampling of a Boltzmann machine on the way from independent features q_0 and units to itself.
+    r"""Block Gibbs sampling of a Boltzmann machine on the way from independent features and units to itself.
 
     .. math::
 
-        \log f_\beta(x, h) = (1 - \beta) \, [\log q_0(x) + h \cdot d_0]
-        + \beta \, [b(x) + v \cdot \varphi(x) + h \cdot (d + W (\varphi(x) - \mu))]
+        \log f_\beta(x, h) = (1 - \beta) \, [\log q_0(x) + h \cdot d_0] + \beta \, [b(x) + h \cdot d]
+        + v \cdot \varphi(x) + \beta \, h \cdot W (\varphi(x) - \mu)
 
-    with h summed out where a chain is weighed.
+    with h summed out where a chain is weighed. At the start features and units have their biases
+    and nothing couples them, so Z is known.
 
     Args:
         machine: whose energy it is.
@@ -709,18 +720,18 @@ class Gibbs:
         self.base = base
         self.bias = bias
         self.d, self.v = machine.split(e)
+        self.d0 = self.d if not soften else soften_odds(self.d, soften)
         self.event_shape = event_shape
-        on_off = torch.stack([F.logsigmoid(self.d), F.logsigmoid(-self.d)], -1)
-        on, off = softened(on_off, soften).unbind(-1)
-        self.d0 = on - off if soften else self.d
-        self.log_z0 = F.softplus(self.d0).sum(
-            1, dtype=torch.float64
-        )  # of what the path starts from, (n,)
+
+    @property
+    def log_z0(self) -> Tensor:
+        """log of what the start of the path sums to, of each chain, ``(n,)`` float64."""
+        features = self.logits(0.0).logsumexp(2).sum(1, dtype=torch.float64)
+        return features + F.softplus(self.d0).sum(1, dtype=torch.float64)
 
     def draw(self, n: int) -> Tensor:
-        """Exact draws of the base, ``(n, *event_shape)``."""
-        k = draw_levels(self.base.expand(n, -1, -1))
-        return grid.to_grid(k, self.base.shape[1]).to(self.base).view(n, *self.event_shape)
+        """Exact draws of the start, ``(n, *event_shape)``, one for each chain."""
+        return self.at(draw_levels(self.logits(0.0))).x
 
     def look(self, x: Tensor) -> Spins:
         return self.at(grid.to_level(x, self.machine.levels).flatten(1))
@@ -728,21 +739,25 @@ class Gibbs:
     def at(self, k: Tensor) -> Spins:
         return Spins(k, self.machine.pull(k), self.machine.levels, self.event_shape)
 
-    def log_odds(self, at: Spins, beta: float) -> Tensor:
-        """Of each unit to be 1, ``(n, hidden)``."""
-        return torch.lerp(self.d0, self.d, beta) + beta * at.pull
-
     def log_ratio(self, at: Spins, here: float, there: float) -> Tensor:
-        linear = look_up(self.bias, at.k) + (self.machine.phi(at.k) * self.v).sum(1)
-        free = F.softplus(self.log_odds(at, there)) - F.softplus(self.log_odds(at, here))
-        return (there - here) * linear.double() + free.sum(1, dtype=torch.float64)
+        features = (there - here) * look_up(self.bias, at.k).double()
+        units = F.softplus(self.log_odds(at, there)) - F.softplus(self.log_odds(at, here))
+        return features + units.sum(1, dtype=torch.float64)
 
     def move(self, at: Spins, beta: float, step: Tensor) -> tuple[Spins, Tensor]:
         """Draw all units given the features, then all features given the units."""
         chance = self.log_odds(at, beta).sigmoid()
         h = (torch.rand_like(chance) < chance).to(chance)
-        logits = self.base + beta * (self.bias + self.machine.logits(h, self.v))
-        return self.at(draw_levels(logits)), torch.ones_like(step)
+        return self.at(draw_levels(self.logits(beta, h))), torch.ones_like(step)
+
+    def log_odds(self, at: Spins, beta: float) -> Tensor:
+        """Of each unit to be 1 given the features, ``(n, hidden)``."""
+        return torch.lerp(self.d0, self.d, beta) + beta * at.pull
+
+    def logits(self, beta: float, h: Tensor | None = None) -> Tensor:
+        """Log-weights of the levels of each feature given the units, ``(n, D, L)``; without these, at the start."""
+        field = self.v if h is None else self.v + beta * (h @ self.machine.weight)
+        return self.base + beta * self.bias + self.machine.weigh(field)
 
 
 class Slope(NamedTuple):
