@@ -24,6 +24,7 @@ algorithm 2 for the exponent).
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from torch import Tensor
@@ -49,11 +50,18 @@ def kept(step: int, gamma: float) -> float:
 
 
 def power_average(width: float) -> Update:
-    """The update of an average of relative width ``width``, for ``multi_avg_fn`` of `torch.optim.swa_utils.AveragedModel`."""
-    gamma = exponent(width)
+    """The update of an average of relative width ``width``, for ``multi_avg_fn`` of `torch.optim.swa_utils.AveragedModel`.
 
-    def update(averaged: Parameters, newest: Parameters, steps_before: Tensor | int) -> None:
-        decay = kept(int(steps_before) + 1, gamma)
-        get_ema_multi_avg_fn(decay)(averaged, newest, steps_before)
+    It can be pickled, for training in processes that are started afresh.
+    """
+    return partial(_update, exponent(width))
 
-    return update
+
+def _update(
+    gamma: float,
+    averaged: Parameters,
+    newest: Parameters,
+    steps_before: Tensor | int,
+) -> None:
+    decay = kept(int(steps_before) + 1, gamma)
+    get_ema_multi_avg_fn(decay)(averaged, newest, steps_before)
