@@ -21,11 +21,12 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.strategies import DDPStrategy
 from torch.distributions import Distribution
 
 from genzoo import store
 from genzoo.averaging import WIDEST, power_average
-from genzoo.callbacks import Clock, Guard, Patience, Progress, RandomState, steps_done
+from genzoo.callbacks import Clock, Guard, Patience, Progress, RandomState
 from genzoo.checkpoints import with_whole_checkpoints
 from genzoo.data.dataset import Data, DataSet
 from genzoo.errors import InputError
@@ -85,7 +86,8 @@ def fit(
         augment: share of training images that are shifted by up to one pixel each way.
         jitter: standard deviation of Gaussian noise on real-valued training events, at most 1.
         progress: called with (steps done, steps in all, a few words) a few times a second.
-        trainer_options: for `lightning.Trainer`, such as ``accelerator``, ``devices`` and ``strategy``.
+        trainer_options: for `lightning.Trainer`, such as ``accelerator``, ``devices``, ``strategy``.
+            Of several processes, each trains on its share of the data, in batches of ``batch_size``.
 
     Raises:
         InputError: model and data do not fit each other, or ``folder`` holds another model's checkpoint.
@@ -106,32 +108,42 @@ def fit(
     )
     check_fit(model, data)
     monitor = model.monitor if model.likelihood != Likelihood.NONE and len(data.validation) else None
-    rounds, clock = Rounds.plan(len(data.train), batch_size, steps, check_every), Clock()
-    model.check_draws = affordable_draws(rounds.batches * rounds.every * batch_size, len(data.validation))
+    clock, options = Clock(), _options(model, trainer_options)
     with _kept(folder) as kept, quiet():
+        processes = _processes(options)
+        share = max(1, len(data.train) // processes)
+        batch_size = min(batch_size, share)
+        rounds = Rounds.plan(share, batch_size, steps, check_every)
+        trained = processes * rounds.events(batch_size)
+        model.check_draws = affordable_draws(trained, len(data.validation))
         best, last = _checkpoints(kept, monitor, rounds)
         told = [] if progress is None else [Progress(progress, rounds.steps)]
         guards = [Guard(None if folder is None else kept), *_guards(monitor, patience, average)]
         callbacks = [clock, *guards, *([best] if best else []), last, *told]
         L.seed_everything(seed, verbose=False)
-        trainer = _trainer(kept, rounds, callbacks, _options(model, trainer_options))
+        trainer = _trainer(kept, rounds, callbacks, options)
+        _let_players_take_turns(model, trainer)
         if trainer.is_global_zero:
             store.discard_drafts(kept)
         batches = Data(_on_device(data, trainer), batch_size, augment, jitter)
         _run(trainer, model, batches, _resumable(model, kept / "last.ckpt"))
-        checkpoint = torch.load(kept / ("best.ckpt" if best else "last.ckpt"), map_location="cpu", weights_only=True)
-        gather_log(kept)
-    seconds = clock.seconds
-    model.load_state_dict(checkpoint["state_dict"])
+        written = Path(last.dirpath or kept)  # by the first process, whichever this one is
+        final = _read(written / "last.ckpt")
+        chosen = _read(written / "best.ckpt") if best else final
+        if trainer.is_global_zero:
+            gather_log(kept)
+        trainer.strategy.barrier()  # or the first would remove what the others have yet to read
+    model.load_state_dict(chosen["state_dict"])
     model.eval()
-    done, validation = steps_done(trainer), None
+    validation = None
     if best and isinstance(model, GenerativeModel):
         validation = validated(model, data, trainer.strategy.root_device)
+    done = final["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"]
     return Fitted(
         model=model,
-        seconds=seconds,
+        seconds=final["callbacks"][clock.state_key]["seconds"],
         steps=done,
-        best_step=(checkpoint["epoch"] + 1) * rounds.batches if best else None,
+        best_step=(chosen["epoch"] + 1) * rounds.batches if best else None,
         validation=validation,
         stopped_early=done < rounds.steps,
     )
@@ -199,6 +211,10 @@ class Rounds:
     @property
     def steps(self) -> int:
         return self.batches * self.epochs
+
+    def events(self, batch_size: int) -> int:
+        """Events that a round trains on."""
+        return self.batches * self.every * batch_size
 
 
 COUNTS, SHARES = ("steps", "batch_size", "patience", "check_every"), ("augment", "jitter")
@@ -292,6 +308,19 @@ def _options(model: Trainable, given: dict[str, Any]) -> dict[str, Any]:
     return ours | given | {"plugins": with_whole_checkpoints(given.get("plugins"))}
 
 
+def _processes(options: dict[str, Any]) -> int:
+    """How many processes will train, each on its share of the data: a Trainer knows."""
+    if options["devices"] == 1 and options.get("num_nodes", 1) == 1:
+        return 1
+    return L.Trainer(**options, logger=False, enable_checkpointing=False).world_size
+
+
+def _let_players_take_turns(model: Trainable, trainer: L.Trainer) -> None:
+    """Tell DDP, which waits for every gradient, that a pass of a game has those of one player."""
+    if isinstance(trainer.strategy, DDPStrategy) and not model.automatic_optimization:
+        trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+
+
 def best_accelerator() -> str:
     """A GPU of CUDA's kind if there is one, else the CPU.
 
@@ -320,6 +349,10 @@ def _resumable(model: Trainable, path: Path) -> Path | None:
         other = f"another {config['family']}" if config["family"] == type(model).__name__ else f"a {config['family']}"
         raise InputError(f"{path} belongs to {other}: choose another folder, or delete it to start afresh.")
     return path
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    return torch.load(checkpoint, map_location="cpu", weights_only=True)
 
 
 def _run(trainer: L.Trainer, model: Trainable, batches: Data, resume: Path | None) -> None:
