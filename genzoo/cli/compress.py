@@ -1,4 +1,4 @@
-"""``genzoo compress`` and ``genzoo decompress``: a likelihood as a file, and the events back from it."""
+"""``genzoo compress`` and ``genzoo decompress``: a likelihood as a file, and the events back."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from genzoo.compression.figure import AsFile
     from genzoo.data import DataSet
-    from genzoo.evaluation.tables import Line, Table
+    from genzoo.evaluation.tables import Table
 
-RUNS = Path("runs")  # where a model is looked for that is not named
+RUNS = Path("runs")  # where a model that is not named is looked for
 
 
 def compress(arguments: Sequence[str]) -> int:
-    """Write a split of a data set, and set the file beside what the model states and what other programs need."""
+    """Write a split of a data set; compare the file with the model's figure and other programs."""
     options = _compress_options(arguments)
     out = console()
     out.print(f"Compressing with {options.run}: loading torch …")
@@ -35,7 +35,7 @@ def compress(arguments: Sequence[str]) -> int:
     model, plan = load_run(options.run)
     name = options.data or plan.get("data")
     if name is None:
-        raise InputError(f"{options.run} does not say what data it was trained on: name it with --data.")
+        raise InputError(f"{options.run} does not say what data it learned: name it with --data.")
     data = load_data(name)
     check_fit(model, data)
     x = getattr(data, options.split).x[: options.n]
@@ -45,10 +45,10 @@ def compress(arguments: Sequence[str]) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as draft:
         draft.write_bytes(blob)
-    events = f"{file.n:,} events of {data.name} ({options.split})"
-    out.print(Text.assemble((str(path), "bold"), f": {events} in {file.bytes:,} bytes, read back."))
+    what = f"{file.n:,} events of {data.name} ({options.split})"
+    out.print(Text.assemble((str(path), "bold"), f": {what} in {file.bytes:,} bytes, read back."))
     if model.condition:
-        out.print("  The model was not told labels or conditions: they are not in the file.", style="dim")
+        out.print("  The model was not told labels or conditions: no file holds them.", style="dim")
     print_table(_beside(plan.get("family") or type(model).__name__, file, x, data), out)
     return 0
 
@@ -70,7 +70,7 @@ def decompress(arguments: Sequence[str]) -> int:
     blob = path.read_bytes()
     try:
         header = read_header(blob)
-        model = load_run(options.model)[0] if options.model else _writer_of(header.model)
+        model = load_run(options.model)[0] if options.model else _writer(header.model)
         with bar(console(), "decompressing") as report:
             x = read(model, blob, progress=report).numpy()
     except InputError as error:
@@ -82,8 +82,8 @@ def decompress(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _writer_of(fingerprint: bytes) -> Any:
-    """The model below `RUNS` that has this fingerprint."""
+def _writer(fingerprint: bytes) -> Any:
+    """The model somewhere in `RUNS` that has this fingerprint."""
     from genzoo import compression
     from genzoo.runs import load_run
     from genzoo.store import CONFIG
@@ -91,15 +91,15 @@ def _writer_of(fingerprint: bytes) -> Any:
     for config in sorted(RUNS.rglob(CONFIG)):
         try:
             model, _ = load_run(config.parent)
-        except InputError:  # a model of another kind, or half a one
+        except InputError:  # a model that is no generative one, or half a one
             continue
         if compression.fingerprint(model) == fingerprint:
             return model
-    raise InputError(f"No model in {RUNS} is the one that wrote it: name the folder of its run with --model.")
+    raise InputError(f"No model in {RUNS} wrote it: name the folder of its run with --model.")
 
 
 def _beside(family: str, file: "AsFile", x: "Tensor", data: "DataSet") -> "Table":
-    """The file, independent pixels and other programs, the shortest first, and how the file compares with its model."""
+    """The file, independent pixels and other programs, the shortest first."""
     from genzoo import grid
     from genzoo.baselines import IndependentPixels
     from genzoo.compression.figure import write
@@ -107,39 +107,36 @@ def _beside(family: str, file: "AsFile", x: "Tensor", data: "DataSet") -> "Table
     from genzoo.evaluation.tables import Line, Table
 
     pixels = IndependentPixels(data.levels).fit(data.train.x, data.validation.x)
-    independent = write(pixels, x)[1]
-    bytes_of = {family: file.bytes, "Independent pixels": independent.bytes}
-    bytes_of |= sizes(grid.to_level(x, data.levels), data.levels)
-
-    def line(name: str) -> "Line":
-        bits = 8 * bytes_of[name] / x.numel()
-        return Line((name, f"{bytes_of[name]:,}", f"{bits:.4f}"), muted=name != family)
-
-    lines = [line(name) for name in sorted(bytes_of, key=lambda name: bytes_of[name])]
+    size = {family: file.bytes, "Independent pixels": write(pixels, x)[1].bytes}
+    size |= sizes(grid.to_level(x, data.levels), data.levels)
+    lines = []
+    for name in sorted(size, key=lambda name: size[name]):
+        bits = 8 * size[name] / x.numel()
+        lines.append(Line((name, f"{size[name]:,}", f"{bits:.4f}"), muted=name != family))
     return Table("As a file", ("", "bytes", "bits/dim"), lines, _legend(family, file))
 
 
 def _legend(family: str, file: "AsFile") -> list[str]:
-    claim = "" if file.kind == 0 else ", the mean of single draws of its bound"
-    own = f"{family} itself states {file.kind.symbol} {file.stated:.4f} bits/dim of these events{claim}"
-    header = f"without the {file.header_bytes} bytes of its header the file has {file.bits_per_dim:.4f} bits/dim"
-    told = [f"{own}; {header}, {file.ratio:.4f} of that."]
+    """How the file compares with its own model."""
+    how = "" if file.kind.symbol == "=" else ", by single draws"
+    told = [
+        f"{family} itself states {file.kind.symbol} {file.stated:.4f} bits/dim of these events"
+        f"{how}; less {file.header_bytes} bytes of header and check sums, the file has "
+        f"{file.bits_per_dim:.4f}, {file.ratio:.4f} of that."
+    ]
     if file.initial_bits:
-        told.append(f"{file.initial_bits} of its bits hold nothing: the first event borrowed them.")
-    told.append(
-        "gzip, xz (without its container) and PNG (all on one sheet) are given the same levels, a byte for each."
-    )
+        told.append(f"{file.initial_bits} of its bits hold nothing: the first event borrows them.")
+    told.append("gzip, xz and PNG are given the same levels, a byte for each, all in one file.")
     return told
 
 
 def _compress_options(arguments: Sequence[str]) -> Any:
-    parser = Parser(
-        "compress", "Writes a split of a data set to a file, in as many bits as a trained model says it holds."
-    )
-    parser.add_argument("run", type=str, help="folder of a run or of a saved model: autoregressive, VAE, exact energy")
+    parser = Parser("compress", "Writes a split of a data set in as many bits as a model says.")
+    models = "autoregressive, VAE, or energy of few hidden units"
+    parser.add_argument("run", type=str, help=f"folder of a run or of a saved model: {models}")
     add_data(parser, default=None)
     parser.add_argument("--split", type=str, default="test", help=", ".join(SPLITS))
-    parser.add_argument("--n", type=int | None, default=None, help="only the first n events of the split")
+    parser.add_argument("--n", type=int | None, default=None, help="only the first n events")
     parser.add_argument("--out", type=str, default="events.bits", help="the file")
     options = parser.parse(arguments)
     if options.split not in SPLITS:
@@ -152,11 +149,11 @@ def _compress_options(arguments: Sequence[str]) -> Any:
 def _decompress_options(arguments: Sequence[str]) -> Any:
     parser = Parser("decompress", "Reads a file of genzoo compress back, bit for bit.")
     parser.add_argument("file", type=str, help="what genzoo compress wrote")
-    parser.add_argument("--out", type=str, default="events.npz", help="a .npz file with the events as its array x")
-    parser.add_argument(
-        "--model", type=str | None, default=None, help="folder of the run that wrote it; else it is looked for in runs"
-    )
+    out = "a .npz file, with the events as its array x"
+    parser.add_argument("--out", type=str, default="events.npz", help=out)
+    model = "folder of the run that wrote it; without, it is looked for in runs"
+    parser.add_argument("--model", type=str | None, default=None, help=model)
     options = parser.parse(arguments)
     if Path(options.out).suffix != ".npz":
-        raise InputError(f"Cannot write events as {options.out!r}: expected a name that ends in .npz.")
+        raise InputError(f"Cannot write {options.out!r}: expected a name that ends in .npz.")
     return options

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from genzoo import grid
-from genzoo.compression.codes import code_of
-from genzoo.compression.file import HEADER_BYTES, borrowed_bits, compress
+from genzoo.compression.file import HEADER_BYTES, compress, initial_bits
+from genzoo.compression.models import code_of
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
 from genzoo.evaluation.likelihood import device_of, evaluating
@@ -20,29 +20,32 @@ from genzoo.evaluation.tables import Line, Table
 from genzoo.model import Likelihood
 from genzoo.progress import Report
 
-WRITTEN = {"quick": 100, "full": 500}  # most test events, by the budget of the run
+EVENTS = {"quick": 100, "full": 500}  # most test events, by the budget of the run
+FEATURES = {"quick": 10_000, "full": 400_000}  # most of their features: each takes its time
 DRAWS = 16  # of z for each event, where the model's own figure is the mean of a bound
-FEATURES = {"quick": 10_000, "full": 400_000}  # most features in all: each costs an evaluation of the network
+BATCH = 250  # events at a time, for that figure
 
-HEADERS = ("model", "as a file", "its own", "ratio", "bytes", "events")
+Row = dict[str, Any]
+
+HEADERS = ("model", "as a file", "its own", "ratio", "bytes", "n")
 LEGEND = (
-    "as a file: events written with the model as an entropy coder's probabilities, and read back bit for bit; less the header "
-    f"of {HEADER_BYTES} bytes, the bits that the first event borrows counted; its own: what the model states of the same events "
-    "(≤: the mean of one draw, which is what a file can have)"
+    "as a file: bits/dim of events that were written with the model as the probability model of an "
+    f"entropy coder, and read back bit for bit; {HEADER_BYTES} bytes of header and check sums are "
+    "left out; its own: what the model states of the same events (≤: by single draws, as the file)"
 )
 
 
 @dataclass(frozen=True)
 class AsFile:
-    """What a file of ``n`` events takes.
+    """What a file of events takes.
 
     Args:
         n: events in the file.
         bytes: the length of the file.
-        header_bytes: how many of them are the header, whatever the number of events.
-        initial_bits: how many bits of the rest hold nothing, but were there for the first event to borrow.
-        bits_per_dim: of all but the header.
-        stated: what the model itself says of these events, bits/dim; of a bound, the mean over single draws.
+        header_bytes: those of them that are header and check sums, whatever the number of events.
+        initial_bits: bits of the rest that hold nothing: the first event borrows them.
+        bits_per_dim: of all but header and check sums.
+        stated: what the model says of these events, bits/dim; of a bound, the mean of single draws.
         kind: what it claims with that.
     """
 
@@ -56,12 +59,17 @@ class AsFile:
 
     @property
     def ratio(self) -> float:
-        """How much longer the events are than the model says."""
+        """How many bits the file takes for each that the model states."""
         return self.bits_per_dim / self.stated
 
 
-def write(model: Any, x: Tensor, c: Tensor | None = None, progress: Report | None = None) -> tuple[bytes, AsFile]:
-    """`compress`, and what is to be said of the file.
+def write(
+    model: Any,
+    x: Tensor,
+    c: Tensor | None = None,
+    progress: Report | None = None,
+) -> tuple[bytes, AsFile]:
+    """The content of a file, as `compress` makes it, and what is to be said of it.
 
     Raises:
         InputError: the model cannot write a file, or not these events.
@@ -71,7 +79,7 @@ def write(model: Any, x: Tensor, c: Tensor | None = None, progress: Report | Non
         n=len(x),
         bytes=len(blob),
         header_bytes=HEADER_BYTES,
-        initial_bits=borrowed_bits(model),
+        initial_bits=initial_bits(model),
         bits_per_dim=8 * (len(blob) - HEADER_BYTES) / x.numel(),
         stated=stated(model, x, c),
         kind=model.likelihood,
@@ -79,49 +87,68 @@ def write(model: Any, x: Tensor, c: Tensor | None = None, progress: Report | Non
 
 
 def stated(model: Any, x: Tensor, c: Tensor | None = None) -> float:
-    """What a model says of events, bits/dim: the exact figure, or the mean of `DRAWS` single draws of a bound."""
+    """What a model says of events, bits/dim: exactly, or the mean of `DRAWS` draws of a bound."""
     device = device_of(model)
     draws = 1 if model.likelihood == Likelihood.EXACT else DRAWS
+    found = []
     with torch.random.fork_rng(), torch.inference_mode(), evaluating(model):
         torch.manual_seed(0)
-        told = None if c is None else c.to(device)
-        log_prob = torch.stack([model.log_prob(x.to(device), told).double() for _ in range(draws)])
+        for rows in torch.arange(len(x)).split(BATCH):
+            events = x[rows].to(device)
+            told = None if c is None else c[rows].to(device)
+            found += [model.log_prob(events, told).double().cpu() for _ in range(draws)]
+    log_prob = torch.cat(found)
     return grid.bits_per_dim(log_prob, math.prod(x.shape[1:]), model.levels).mean().item()
 
 
-def file_bits_per_dim(model: Any, data: DataSet, split: str = "test", most: int | None = None) -> AsFile:
-    """The figure of a model as a file: of a split of ``data``, or of at most ``most`` of its events, drawn once for all.
+def file_bits_per_dim(
+    model: Any,
+    data: DataSet,
+    split: str = "test",
+    most: int | None = None,
+) -> AsFile:
+    """The figure of a model as a file, of a split of ``data`` or of at most ``most`` of its events.
 
-    A conditional model is told the conditions of the data, as it is where its likelihood is measured.
+    A conditional model is told the conditions, as it is where its likelihood is measured.
 
     Raises:
         InputError: the model cannot write a file, or not these events.
     """
     events = getattr(data, split)
-    events = events if most is None else events.some(most)
-    return write(model, events.x, events.c if getattr(model, "condition", 0) else None)[1]
+    if most is not None:
+        events = events.some(most)
+    c = events.c if getattr(model, "condition", 0) else None
+    return write(model, events.x, c)[1]
 
 
-def as_a_file(model: Any, data: DataSet, budget: str = "full", folder: Path | None = None,
-              progress: Report | None = None) -> dict[str, Any] | None:  # fmt: skip
-    """The entry of a row: an `AsFile` in plain values, or ``{"reason": ...}`` where a file was tried and came to nothing.
+# ------------------------------------------------------------------------- a row and a table of it
 
-    None for a model that cannot write a file, or too slowly for a look on the way.
+
+def as_a_file(
+    model: Any,
+    data: DataSet,
+    budget: str = "full",
+    folder: Path | None = None,
+    progress: Report | None = None,
+) -> Row | None:
+    """The entry of a row: an `AsFile` in plain values, or the ``reason`` why the file failed.
+
+    None for a model that writes no files, and for events too large for a look on the way.
     """
-    most = min(WRITTEN[budget], FEATURES[budget] // data.dims)
+    most = min(EVENTS[budget], FEATURES[budget] // data.dims)
     if not most or not writes_files(model):
         return None
     if progress is not None:
         progress(0, 1, "writing a file")
     try:
-        entry = file_bits_per_dim(model, data, most=most)
+        found = file_bits_per_dim(model, data, most=most)
     except InputError as error:
         return {"reason": str(error)}
-    return {**asdict(entry), "kind": entry.kind.name.lower()}
+    return {**asdict(found), "kind": found.kind.name.lower()}
 
 
 def writes_files(model: Any) -> bool:
-    """Whether there is a code for ``model``; the reason why not is what `compress` raises."""
+    """Whether there is a code for ``model``; `compress` says why not."""
     try:
         code_of(model)
     except InputError:
@@ -129,38 +156,43 @@ def writes_files(model: Any) -> bool:
     return True
 
 
-def table(rows: Iterable[dict[str, Any]]) -> Table | None:
-    """The table of those rows that have an entry ``file``, averaged over seeds, the shortest first; None if none has."""
-    groups: dict[str, list[dict[str, Any]]] = {}
+def table(rows: Iterable[Row]) -> Table | None:
+    """The table of the rows that have an entry ``file``, the shortest first; None if none has."""
+    groups: dict[str, list[Row]] = {}
     for row in rows:
         if row.get("file"):
             groups.setdefault(row["family"], []).append(row)
     if not groups:
         return None
     reasons = {family: _failure(group) for family, group in groups.items()}
-    failed = {family: reason for family, reason in reasons.items() if reason}
-    written = {family: group for family, group in groups.items() if family not in failed}
-    ordered = sorted(written.items(), key=lambda named: mean(row["file"]["bits_per_dim"] for row in named[1]))
-    lines = [_line(family, group) for family, group in ordered] + [Line((name, *"—————")) for name in failed]
-    told = [f"— of {family}: {reason}" for family, reason in failed.items()]
+    failed = [family for family in groups if reasons[family]]
+    written = [family for family in groups if not reasons[family]]
+    written.sort(key=lambda family: _mean(groups[family], "bits_per_dim"))
+    lines = [_line(family, groups[family]) for family in written]
+    lines += [Line((family, *"—————")) for family in failed]
+    told = [f"— of {family}: {reasons[family]}" for family in failed]
     return Table("As a file", HEADERS, lines, [LEGEND, *told])
 
 
-def _failure(rows: list[dict[str, Any]]) -> str:
+def _failure(rows: list[Row]) -> str:
     """Why one of the rows has no file; "" if all have."""
     return next((row["file"]["reason"] for row in rows if "reason" in row["file"]), "")
 
 
-def _line(family: str, rows: list[dict[str, Any]]) -> Line:
-    entries = [row["file"] for row in rows]
-    written, own, size = (mean(entry[name] for entry in entries) for name in ("bits_per_dim", "stated", "bytes"))
-    kind = max(Likelihood[entry["kind"].upper()] for entry in entries)
+def _line(family: str, rows: list[Row]) -> Line:
+    """A family's files, averaged over seeds."""
+    written, own = _mean(rows, "bits_per_dim"), _mean(rows, "stated")
+    kind = max(Likelihood[row["file"]["kind"].upper()] for row in rows)
     cells = (
         family,
         f"{written:.3f}",
         f"{kind.symbol} {own:.3f}",
         f"{written / own:.4f}",
-        f"{size:,.0f}",
-        f"{entries[0]['n']:,}",
+        f"{_mean(rows, 'bytes'):,.0f}",
+        f"{_mean(rows, 'n'):,.0f}",
     )
     return Line(cells, muted=bool(rows[0].get("baseline")))
+
+
+def _mean(rows: list[Row], name: str) -> float:
+    return mean(row["file"][name] for row in rows)

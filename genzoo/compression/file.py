@@ -1,18 +1,23 @@
 """Events as a file, by a model: a header of fixed length, then a stack of bits.
 
-The header, 31 bytes, little-endian::
+The header, 23 bytes, little-endian::
 
-    3   b"GZB"                                  8   digest of the model: its weights and configuration
-    1   version of this format                  8   digest of the events
-    1   whether the model was told conditions   4   CRC-32 of all the rest, what follows included
+    3   b"GZB"                                  4   events
+    1   version of this format                  8   digest of the model
+    1   whether the model was told conditions   4   CRC-32 of all the rest, the stack included
     2   most events in a batch
-    4   events
 
-So a file that is cut short, a file of something else and a file of another model are refused before anything is read from
-it, and events that come out other than they went in are an error and never an answer. Nothing in the file is executed.
+At the bottom of the stack lies the digest of the events, for two uses. The first event borrows it,
+which would otherwise need random bits that are good for nothing. And what is left on the stack when
+all events have been read must be the digest of these events, or they are not the ones.
 
-A reader recomputes the probabilities that the writer saw, and a difference in the last bit of one may turn all that follows
-to noise. What holds them together: see `reproducible` and `genzoo.compression.stack`.
+So a file that is cut short, a file of something else and a file of another model are refused before
+anything is read, and events that come out other than they went in are an error, never an answer.
+Nothing in the file is executed.
+
+A reader computes the probabilities that the writer saw once more, and one that differs in its last
+bit may turn all that follows into noise. What holds the two together: `reproducible`, and
+`genzoo.compression.stack`.
 """
 
 import copy
@@ -30,15 +35,18 @@ import torch
 from torch import Tensor
 
 from genzoo import grid
-from genzoo.compression.codes import Code, code_of
+from genzoo.compression.codes import Code
+from genzoo.compression.models import code_of
 from genzoo.compression.stack import Stack
 from genzoo.errors import InputError
 from genzoo.model import Trainable, plain
 from genzoo.progress import Report
 
-MAGIC, VERSION = b"GZB", 1
-LAYOUT = struct.Struct("<3sB?HI8s8sI")
-HEADER_BYTES = LAYOUT.size
+MAGIC = b"GZB"
+VERSION = 1
+LAYOUT = struct.Struct("<3sB?HI8sI")
+DIGEST_BYTES = 8
+HEADER_BYTES = LAYOUT.size + DIGEST_BYTES  # what every file has beside its events
 
 
 @dataclass(frozen=True)
@@ -51,31 +59,34 @@ class Header:
     batch: int
     events: int
     model: bytes
-    digest: bytes
     crc: int = 0
 
 
 def compress(
-    model: Any, x: Tensor, c: Tensor | None = None, batch: int = 128, progress: Report | None = None
+    model: Any,
+    x: Tensor,
+    c: Tensor | None = None,
+    batch: int = 128,
+    progress: Report | None = None,
 ) -> bytes:
-    """Write events by the probabilities that a model gives them; `decompress` returns them bit for bit.
+    """Write events by a model's probabilities; `decompress` returns them bit for bit.
 
-    What was written is read back before it is returned, so a file that cannot be read is never made.
+    What was written is read back before it is returned: a file that cannot be read is never made.
 
     Args:
-        model: an autoregressive model, a VAE without a prior model or with codes, an energy model whose normaliser is
-            exact, or `genzoo.baselines.IndependentPixels`.
+        model: an autoregressive model, a VAE without a prior model or with codes, an energy model
+            of few hidden units, or `genzoo.baselines.IndependentPixels`.
         x: ``(n, *event_shape)``, on the grid of `genzoo.grid`.
-        c: conditions that writer and reader both know: they are not in the file, and a reader must be told the same.
+        c: conditions, which are not in the file: a reader must be given the same.
         batch: most events that the network sees at a time.
-        progress: told of (events done, events, a few words), first in writing and then in reading back.
+        progress: told of (events done, events, a few words), in writing and in reading back.
 
     Returns:
         the content of the file; all but `HEADER_BYTES` of it are the events.
 
     Raises:
-        InputError: a model without such probabilities (and why), events of another shape or off the grid, or arithmetic
-            that does not come out the same twice.
+        InputError: the model has no such probabilities (and why), events have another shape or lie
+            off the grid, or arithmetic does not come out the same twice.
     """
     if not 1 <= batch < 2**16:
         raise InputError(f"batch must be between 1 and {2**16 - 1}, got {batch}.")
@@ -83,8 +94,7 @@ def compress(
         code = code_of(twin)
         level = _levels(twin, x)
         c = _conditions(twin, c, len(level))
-        stack = Stack()
-        stack.push(*_primer(code, _digest(twin, level)))
+        stack = Stack(_primer(code, level))
         for rows in _batches(code, len(level), batch):
             code.push(stack, level[rows], None if c is None else c[rows])
             if progress is not None:
@@ -96,26 +106,37 @@ def compress(
         batch=batch,
         events=len(level),
         model=fingerprint(model),
-        digest=_digest(model, level),
     )
     blob = _sealed(header, stack.content)
     if not torch.equal(decompress(model, blob, c, progress), x.cpu().float()):
-        raise InputError("What was written does not read back as it was: please report this, with the model.")
+        raise InputError("What was written does not read back as it was: please report this.")
     return blob
 
 
-def decompress(model: Any, blob: bytes, c: Tensor | None = None, progress: Report | None = None) -> Tensor:
-    """The events that `compress` wrote with the same model, ``(n, *event_shape)`` float32; arguments as there.
+def decompress(
+    model: Any,
+    blob: bytes,
+    c: Tensor | None = None,
+    progress: Report | None = None,
+) -> Tensor:
+    """The events that `compress` wrote with the same model, ``(n, *event_shape)`` in float32.
+
+    Args:
+        model: the one that wrote.
+        blob: the content of the file.
+        c: the conditions that the writer was given.
+        progress: as in `compress`.
 
     Raises:
-        InputError: a damaged file, a file of another model or format, or events whose digest is not the header's.
+        InputError: the file is damaged or was written by another model or format, or its events do
+            not come out as they went in.
     """
     header = read_header(blob)
     if header.model != fingerprint(model):
         raise InputError(f"It was written with another model than this {type(model).__name__}.")
     if header.conditional and c is None:
-        raise InputError("It was written with conditions, which are not in the file: the same must be given to read it.")
-    stack = Stack(blob[HEADER_BYTES:])
+        raise InputError("It was written with conditions, which are not in it: give the same.")
+    stack = Stack(blob[LAYOUT.size :])
     with reproducible(model) as twin:
         code = code_of(twin)
         c = _conditions(twin, c if header.conditional else None, header.events)
@@ -125,67 +146,71 @@ def decompress(model: Any, blob: bytes, c: Tensor | None = None, progress: Repor
             if progress is not None:
                 progress(header.events - int(rows[0]), header.events, "reading")
         level = torch.cat(parts[::-1])
-        borrowed, pmf = _primer(code, header.digest)
-        given_back = torch.equal(stack.pop(pmf), borrowed) and stack.empty
-    if not given_back or _digest(model, level) != header.digest:
+    if stack.content != _primer(code, level):
         raise InputError(
-            "The events do not come out as they went in, though the file is whole and the model is the one: other "
-            "conditions were given, or this machine or version of torch computes other probabilities than the writer's."
+            "The events do not come out as they went in, though the file is whole and the model is "
+            "the one: other conditions were given, or this machine or version of torch computes "
+            "other probabilities than the writer's."
         )
     return grid.to_grid(level, model.levels).view(-1, *model.event_shape)
-
-
-def borrowed_bits(model: Any) -> int:
-    """Bits that lie on the stack before the first event, for it to borrow: they are in the file and hold nothing."""
-    return 8 * _primer(code_of(model), b"")[0].numel()
 
 
 @contextmanager
 def reproducible(model: Any) -> Iterator[Any]:
     """A twin of ``model`` whose arithmetic comes out the same whenever it is asked the same.
 
-    In double precision, on the CPU, on one thread, without dropout. Sums of floating-point numbers depend on their order,
-    and the order on how a batch is split over threads; so nothing is split, and `compress` and `decompress` ask for the
-    same batches. Between machines sums may still differ in their sixteenth digit: probabilities that are then rounded to
-    seven seldom do, and where one does the digest of the events tells.
+    In double precision, on the CPU, on one thread, without dropout. A floating-point sum depends on
+    its order, and that on how work is split over threads: here it is not split, and writer and
+    reader ask for the same batches. Between machines sums may still differ, in their sixteenth
+    digit. Probabilities rounded to seven digits seldom do, and where one does the digest tells.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-            yield copy.deepcopy(model).cpu().double().eval() if isinstance(model, Trainable) else model
+            if isinstance(model, Trainable):
+                yield copy.deepcopy(model).cpu().double().eval()
+            else:
+                yield model
     finally:
         torch.set_num_threads(threads)
 
 
 def read_header(blob: bytes) -> Header:
-    """What the file says of itself.
+    """What a file says of itself.
 
     Raises:
         InputError: it is no such file, one of another version, or damaged.
     """
-    if blob[:3] != MAGIC:
+    if blob[: len(MAGIC)] != MAGIC:
         raise InputError("It is no file of genzoo compress: it does not begin with GZB.")
-    if blob[3:4] != bytes([VERSION]):
-        raise InputError(f"It has another format, {blob[3:4].hex()}, than this genzoo reads, {VERSION:02x}.")
-    if len(blob) < HEADER_BYTES:
-        raise InputError(f"It is cut short: {len(blob)} bytes, where the header alone takes {HEADER_BYTES}.")
+    if len(blob) < LAYOUT.size:
+        raise InputError(f"It is cut short: {len(blob)} bytes, but its header takes {LAYOUT.size}.")
     header = Header(*LAYOUT.unpack_from(blob))
-    if _sealed(header, blob[HEADER_BYTES:]) != blob:
-        raise InputError("It is damaged or cut short: its check sum is not the one of its content.")
+    if header.version != VERSION:
+        raise InputError(
+            f"It has format {header.version}, but this genzoo reads format {VERSION}: read it with "
+            "the genzoo that wrote it."
+        )
+    whole = _sealed(header, blob[LAYOUT.size :]) == blob
+    if not whole or not header.batch or not header.events:
+        raise InputError("It is damaged or cut short: its check sum is not that of its content.")
     return header
 
 
 def fingerprint(model: Any) -> bytes:
-    """8 bytes that tell a model from others: a digest of its weights, and of arguments that are not at their default.
+    """8 bytes that tell a model from others: a digest of its weights and of its unusual arguments.
 
-    So a model stays the same when it is moved, saved and loaded, and when its family gets another argument.
+    So a model stays the same when it is moved, saved and loaded, and when its family gets another
+    argument whose default leaves all as it was.
     """
     digest = hashlib.blake2b(digest_size=8)
-    trained = isinstance(model, Trainable)
-    told = _unusual(model) if trained else type(model).__name__
-    digest.update(repr(told).encode())
-    weights = model.state_dict() if trained else {k: v for k, v in vars(model).items() if isinstance(v, Tensor)}
+    if isinstance(model, Trainable):
+        digest.update(repr(_unusual(model)).encode())
+        weights = model.state_dict()
+    else:
+        digest.update(type(model).__name__.encode())
+        weights = {name: value for name, value in vars(model).items() if isinstance(value, Tensor)}
     for name, value in sorted(weights.items()):
         digest.update(f"{name}{tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().double().contiguous().numpy().tobytes())
@@ -193,7 +218,7 @@ def fingerprint(model: Any) -> bytes:
 
 
 def _unusual(model: Trainable) -> tuple[str, dict[str, Any]]:
-    """A model's family and those of its arguments that are not at their default, nested models included."""
+    """A model's family and its arguments that are not at their default, nested models included."""
     told = {}
     for name, parameter in inspect.signature(type(model)).parameters.items():
         value = getattr(model, name)
@@ -202,6 +227,22 @@ def _unusual(model: Trainable) -> tuple[str, dict[str, Any]]:
         elif plain(value) != plain(parameter.default):
             told[name] = plain(value)
     return type(model).__name__, told
+
+
+def initial_bits(model: Any) -> int:
+    """Bits of a file that hold nothing: what the first event may borrow beyond the digest."""
+    return 8 * (_primer_bytes(code_of(model)) - DIGEST_BYTES)
+
+
+def _primer(code: Code, level: Tensor) -> bytes:
+    """What lies on the stack before the first event: a digest of all, as long as one may borrow."""
+    events = level.numpy().astype("<u4").tobytes()
+    digest = hashlib.shake_128(events).digest(_primer_bytes(code))
+    return digest[:-1] + bytes([digest[-1] | 0x80])  # a stack does not end in zero
+
+
+def _primer_bytes(code: Code) -> int:
+    return max(DIGEST_BYTES, 4 * math.ceil(code.borrowed / 32))
 
 
 def _sealed(header: Header, content: bytes) -> bytes:
@@ -215,36 +256,28 @@ def _batches(code: Code, events: int, most: int) -> list[Tensor]:
     return list(torch.arange(events).split(code.batches(events, most)))
 
 
-def _primer(code: Code, digest: bytes) -> tuple[Tensor, Tensor]:
-    """Random bytes ``(1, k)`` for the first event to borrow, and their probabilities; a reader knows them from the digest."""
-    k = math.ceil(code.borrowed / 8)
-    drawn = hashlib.shake_128(digest).digest(k)
-    return torch.tensor([list(drawn)], dtype=torch.long), torch.ones(1, k, 256)
-
-
-def _digest(model: Any, level: Tensor) -> bytes:
-    """8 bytes that tell events from others."""
-    what = f"{tuple(model.event_shape)} {model.levels}".encode()
-    return hashlib.blake2b(what + level.numpy().astype("<u4").tobytes(), digest_size=8).digest()
-
-
 def _levels(model: Any, x: Tensor) -> Tensor:
-    """The levels of events, ``(n, D)``; raises `InputError` if they are not events of the model's, on its grid."""
-    if not len(x) or tuple(x.shape[1:]) != tuple(model.event_shape):
-        raise InputError(f"Expected events of shape {tuple(model.event_shape)}, got an array of shape {tuple(x.shape)}.")
+    """The levels of events, ``(n, D)``.
+
+    Raises:
+        InputError: they are not events of the model's, or not on its grid.
+    """
+    shape, given = tuple(model.event_shape), tuple(x.shape)
+    if not len(x) or given[1:] != shape:
+        raise InputError(f"Expected events of shape {shape}, got an array of shape {given}.")
     x = x.detach().cpu().float()
     level = grid.to_level(x, model.levels)
     strays = (grid.to_grid(level, model.levels) != x).sum().item()
     if strays:
         raise InputError(
-            f"{strays} of {x.numel()} values are none of the {model.levels} levels of genzoo.grid, and would not come back "
-            "as they are: genzoo.grid.quantise gives the nearest."
+            f"{strays} of {x.numel()} values are none of the {model.levels} levels of genzoo.grid, "
+            "and would not come back as they are: genzoo.grid.quantise gives the nearest."
         )
     return level.flatten(1)
 
 
 def _conditions(model: Any, c: Tensor | None, n: int) -> Tensor | None:
-    """Conditions as the model takes them; None for one that takes none."""
+    """Conditions on the CPU; None for a model that takes none."""
     if c is None or not getattr(model, "condition", 0):
         return None
     if len(c) != n:

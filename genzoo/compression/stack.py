@@ -1,12 +1,13 @@
-"""A stack that holds symbols in as few bits as their probabilities allow: what is pushed last is popped first.
+r"""A stack of symbols in as few bits as their probabilities allow: last in, first out.
 
-The coder is *asymmetric numeral systems* (Duda 2009) of the package constriction. Pushing a symbol of probability P makes
-the stack longer by :math:`-\\log_2 P` bits, popping it makes the stack as much shorter, and popping a symbol that nobody has
-pushed *draws* one from P, with the bits on the stack for random numbers. That last fact is what bits-back coding lives on
-(`genzoo.compression.codes`).
+The coder is *asymmetric numeral systems* (Duda 2009), of the package constriction. Pushing a symbol
+of probability P makes the stack longer by :math:`-\log_2 P` bits, and popping it makes the stack as
+much shorter. Popping a symbol that nobody has pushed *draws* one: the bits on the stack serve as
+random numbers, and pushing the symbol gives them back. Bits-back coding
+(`genzoo.compression.codes`) lives on that.
 
-A coder and a decoder understand each other only if they see the very same probabilities. So these reach the coder as whole
-numbers (`frequencies`), and both sides are told them by one and the same `Walk`.
+Writer and reader understand each other only if they see the very same probabilities. So these reach
+the coder as whole numbers (`frequencies`), and both sides are told them by one and the same `Walk`.
 """
 
 from collections.abc import Generator
@@ -18,128 +19,130 @@ from torch import Tensor
 
 from genzoo.errors import InputError
 
-PRECISION = 24  # bits of a frequency: constriction's own, and what a float32 holds without rounding
+PRECISION = 24  # bits of a frequency: constriction's own, and what a float32 holds unrounded
 
-# Asks for symbols, some at a time: yields their probabilities (n, m, K), is sent the symbols (n, m), and goes on from there.
+# Asks for symbols, some at a time: yields their probabilities (n, m, K), is sent them (n, m).
 Walk = Generator[Tensor, Tensor, None]
 
 
 def frequencies(pmf: Tensor) -> Tensor:
-    """Probabilities ``(..., K)`` in whole units of 2^-24, less the one unit that constriction adds to every symbol.
+    """Probabilities ``(..., K)`` in units of 2^-24, less the one that constriction gives to all.
 
-    They add up to 2^24 - K exactly, so the coder finds nothing left to round. What rounding leaves over goes to the last
-    symbol, not to the likeliest: which one that is could hang on the last digit of a sum.
+    They are whole numbers that add up to 2^24 - K, so the coder finds nothing left to round. What
+    rounding leaves over goes to the last symbol, not to the likeliest: which one is the likeliest
+    may hang on the last digit of a sum.
 
     Raises:
-        InputError: what is given are no probabilities, such as a NaN of a model that diverged.
+        InputError: these are no probabilities, but a NaN, say, of a model that diverged.
     """
+    pmf = pmf.double()
     total = pmf.sum(-1, keepdim=True)
     if not (total.isfinite().all() and (total > 0).all() and (pmf >= 0).all()):
-        raise InputError("The model gives no probabilities here, but NaN or infinity: has its training diverged?")
+        raise InputError("The model's probabilities are no numbers: has its training diverged?")
     units = 2**PRECISION - pmf.shape[-1]
     whole = (pmf / total * units).floor()
     whole[..., -1] += units - whole.sum(-1)
-    return whole
+    return whole.float()
 
 
 class Stack:
     """Symbols, and the bits they take.
 
     Args:
-        content: what an earlier stack's `content` returned; None for an empty stack.
+        content: bytes that lie there from the start, the last of them not zero: what another
+            stack's `content` returned, or random ones to draw from.
 
     Raises:
-        InputError: the package constriction is missing, or ``content`` cannot be what a stack held.
+        InputError: the package constriction is missing, or no stack has such a ``content``.
     """
 
-    def __init__(self, content: bytes | None = None):
+    def __init__(self, content: bytes = b""):
+        if content.endswith(b"\0"):
+            raise InputError("These bytes are not what a coder leaves: they end in zero.")
         stream = _constriction().stream
+        words = np.frombuffer(content + bytes(-len(content) % 4), "<u4")
+        self._coder = stream.stack.AnsCoder(words.astype(np.uint32))
         self._family = stream.model.Categorical(perfect=False)
-        if content is None:
-            self._coder = stream.stack.AnsCoder()
-            return
-        try:
-            self._coder = stream.stack.AnsCoder(np.frombuffer(content, "<u4").astype(np.uint32))
-        except ValueError as error:
-            raise InputError(f"These bytes are not what a coder leaves: {error}") from error
 
     @property
     def content(self) -> bytes:
-        """All that is on the stack, in words of 32 bits."""
-        return self._coder.get_compressed().astype("<u4").tobytes()
+        """All that is on the stack."""
+        words = self._coder.get_compressed().astype("<u4")
+        return words.tobytes().rstrip(b"\0")  # the last word, of 32 bits, is seldom full
 
-    @property
-    def bits(self) -> int:
-        """The length of the stack."""
-        return self._coder.num_valid_bits()
+    def push(self, walk: Walk, symbols: Tensor, key: int | None = None) -> None:
+        """Put symbols ``(n, D)`` on the stack; `pop` with the same walk and key returns them.
 
-    @property
-    def empty(self) -> bool:
-        return self._coder.is_empty()
-
-    def push(self, symbols: Tensor, pmf: Tensor) -> None:
-        """Put symbols ``(n, m)`` on the stack, each of 0 ... K-1 with probabilities ``(n, m, K)``."""
-        self._push(_symbols(symbols), _table(pmf))
-
-    def pop(self, pmf: Tensor) -> Tensor:
-        """Take symbols ``(n, m)`` of probabilities ``(n, m, K)`` off the stack: those pushed last, or else draws."""
-        return self._pop(_table(pmf)).view(pmf.shape[:2])
-
-    def push_along(self, walk: Walk, symbols: Tensor) -> None:
-        """Push symbols ``(n, D)`` so that `pop_along` of the same walk returns them.
-
-        The walk goes forward, for later probabilities hang on earlier symbols; then all is pushed from its end to its
-        beginning.
+        The walk goes forward, for later probabilities hang on earlier symbols. Then all is pushed,
+        from its end to its beginning.
         """
-        done, parts = 0, []
+        done = 0
+        parts = []
         pmf = next(walk)
         while pmf is not None:
             here = symbols[:, done : done + pmf.shape[1]]
             done += pmf.shape[1]
-            parts.append((_symbols(here), _table(pmf)))
+            parts.append((here, frequencies(pmf)))
             pmf = _next(walk, here)
-        for part in reversed(parts):
-            self._push(*part)
+        for here, table in reversed(parts):
+            self._push(here, table, key)
 
-    def pop_along(self, walk: Walk) -> Tensor:
-        """Pop the symbols ``(n, D)`` that a walk asks for."""
+    def pop(self, walk: Walk, key: int | None = None) -> Tensor:
+        """Take the symbols ``(n, D)`` that a walk asks for off the stack: the last ones, or draws.
+
+        Args:
+            walk: asks for symbols, and says how probable each is.
+            key: for draws, by which the symbols of a table change places. On top of the stack lies
+                the latent variable of the event before: from it, by tables in the same order, the
+                next one would not be drawn at random but copied.
+        """
         parts = []
         pmf = next(walk)
         while pmf is not None:
-            parts.append(self.pop(pmf))
+            parts.append(self._pop(frequencies(pmf), key))
             pmf = _next(walk, parts[-1])
         return torch.cat(parts, 1)
 
-    def _push(self, symbols: np.ndarray, table: np.ndarray) -> None:
-        if table.shape[1] > 1:  # a symbol without a choice costs nothing
-            self._coder.encode_reverse(symbols, self._family, table)
+    def _push(self, symbols: Tensor, table: Tensor, key: int | None) -> None:
+        order = _places(table.shape[-1], key)
+        if len(order) > 1:  # a symbol without a choice takes nothing
+            place = order.argsort()[symbols].to(torch.int32)
+            self._coder.encode_reverse(_rows(place), self._family, _rows(table[..., order]))
 
-    def _pop(self, table: np.ndarray) -> Tensor:
-        if table.shape[1] == 1:
-            return torch.zeros(len(table), dtype=torch.long)
-        return torch.from_numpy(self._coder.decode(self._family, table)).long()
-
-
-def _symbols(symbols: Tensor) -> np.ndarray:
-    return symbols.flatten().to(torch.int32).numpy()
-
-
-def _table(pmf: Tensor) -> np.ndarray:
-    """Frequencies ``(n m, K)``, row after row in memory: constriction reads a transposed array as if it were none."""
-    return np.ascontiguousarray(frequencies(pmf).flatten(0, 1).float().numpy())
+    def _pop(self, table: Tensor, key: int | None) -> Tensor:
+        order = _places(table.shape[-1], key)
+        if len(order) == 1:
+            return torch.zeros(table.shape[:2], dtype=torch.long)
+        place = self._coder.decode(self._family, _rows(table[..., order]))
+        return order[torch.from_numpy(place).long()].view(table.shape[:2])
 
 
 def _next(walk: Walk, symbols: Tensor) -> Tensor | None:
-    """What a walk asks for after it has been told ``symbols``; None at its end."""
+    """What a walk asks for after it was told ``symbols``; None at its end."""
     try:
         return walk.send(symbols)
     except StopIteration:
         return None
 
 
+def _places(symbols: int, key: int | None) -> Tensor:
+    """Which symbol is the first in a table, which the second, and so on."""
+    if key is None:
+        return torch.arange(symbols)
+    return torch.from_numpy(np.random.RandomState(key).permutation(symbols))  # frozen by numpy
+
+
+def _rows(numbers: Tensor) -> np.ndarray:
+    """Numbers ``(n, m, ...)`` as ``(n m, ...)``, row after row in memory.
+
+    constriction reads a transposed array as if it were a plain one.
+    """
+    return np.ascontiguousarray(numbers.flatten(0, 1).numpy())
+
+
 def _constriction() -> Any:
     try:
         import constriction
     except ImportError as error:
-        raise InputError("To compress, install the entropy coder: pip install constriction.") from error
+        raise InputError("Files need an entropy coder: pip install constriction.") from error
     return constriction

@@ -605,28 +605,33 @@ class Boltzmann(nn.Module):
         _, v = self.split(e)
         return self(x, e).squeeze(1), -self.weigh(v + self.features(x, e) @ self.weight)
 
-    def log_partition(self, bias: Tensor, e: Tensor, numbers: int = 2**22) -> Tensor:
-        """log sum over x of exp(b(x) - f(x, e)), ``(n,)``: the sum over all 2^hidden states of the units, exactly.
+    def log_partition(self, bias: Tensor, e: Tensor) -> Tensor:
+        """log sum over x of exp(b(x) - f(x, e)), ``(n,)``: the sum over all states of the units, exactly."""
+        return self.log_states(bias, e).logsumexp(1).to(bias)
+
+    def log_states(self, bias: Tensor, e: Tensor, numbers: int = 2**22) -> Tensor:
+        """The share of each state of the units in that sum, its logarithm: ``(n, 2^hidden)``, in double precision.
 
         Args:
             bias: b_i(v), ``(D, L)``.
+            e: as in `forward`.
             numbers: held in memory at a time.
+
+        Unit j is on in state s if s has the bit 2^j.
         """
-        states, together = (
-            torch.arange(2**self.hidden, device=bias.device),
-            max(1, numbers // bias.numel()),
-        )
+        states = torch.arange(2**self.hidden, device=bias.device)
+        together = max(1, numbers // bias.numel())
         place = 2 ** torch.arange(self.hidden, device=bias.device)
-        log_z = []
+        found = []
         for d, v in zip(*self.split(e), strict=True):
             d = d - self.weight @ self.centre
             parts = []
             for rows in states.split(together):
                 h = (rows[:, None] & place).ne(0).to(bias)
                 log_x = (bias + self.weigh(h @ self.weight + v)).logsumexp(2).sum(1, dtype=torch.float64)
-                parts.append((log_x + (h @ d).double()).logsumexp(0))
-            log_z.append(torch.stack(parts).logsumexp(0))
-        return torch.stack(log_z).to(bias)
+                parts.append(log_x + (h @ d).double())
+            found.append(torch.cat(parts))
+        return torch.stack(found)
 
 
 def ordinal(levels: int) -> Tensor:

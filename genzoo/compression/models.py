@@ -1,0 +1,261 @@
+"""What each family is to the coder: which latent variable it has, and the probabilities it gives.
+
+================================  ====================  ======================  ===================
+model                             z                     Q(z | x)                the file is
+================================  ====================  ======================  ===================
+`IndependentPixels`               none                                          exact
+`Autoregressive`                  the reading order     the posterior           exact
+`Energy`, log Z exact             its hidden units      the posterior           exact
+`VAE`                             bins of its latent    the encoder's Gaussian  the bound, one draw
+`VAE` with codes                  the code              certain                 the bound
+================================  ====================  ======================  ===================
+"""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions import Distribution, Normal
+
+from genzoo import grid
+from genzoo.baselines import IndependentPixels
+from genzoo.compression.codes import BitsBack, Chain, Code, Fixed
+from genzoo.compression.stack import PRECISION, Walk
+from genzoo.errors import InputError
+from genzoo.families import VAE, VAEGAN, Autoregressive, Energy
+from genzoo.families.energy import Boltzmann, distinct
+from genzoo.model import Likelihood
+
+BINS = 2**11  # of each feature of a VAE's latent
+REACH = 8  # standard deviations of the prior, each way, that the bins divide
+
+
+def code_of(model: Any) -> Code:
+    """The code that writes the events of ``model``, a model of the zoo or a baseline.
+
+    Raises:
+        InputError: there is none, and why.
+    """
+    name = type(model).__name__
+    if not model.levels:
+        raise InputError(f"{name} of real numbers cannot write a file: expected data with levels.")
+    if isinstance(model, IndependentPixels):
+        return Fixed(model.log_pmf.exp())
+    if isinstance(model, Autoregressive):
+        return OfAutoregressive(model)
+    if isinstance(model, Energy) and isinstance(model.network, Boltzmann) and model.exact:
+        return OfBoltzmann(model, model.network)
+    if isinstance(model, VAEGAN):
+        return code_of(model.vae)
+    if isinstance(model, VAE) and model.codes:
+        return OfCodes(model)
+    if isinstance(model, VAE) and model.prior is None:
+        return OfVAE(model)
+    raise InputError(f"{name} cannot write a file: {_why_not(model)}")
+
+
+def _why_not(model: Any) -> str:
+    if isinstance(model, VAE):
+        return (
+            f"its latent has a prior of its own, {type(model.prior).__name__}, and only bins of a "
+            "Gaussian prior are built. A VAE without a prior model can, and so can one with codes."
+        )
+    if model.likelihood == Likelihood.NONE:
+        return "it states no likelihood, so there are no probabilities to write by."
+    if model.likelihood == Likelihood.ESTIMATE:
+        return (
+            "its figure is an estimate, of probabilities that need not add up to one. An energy "
+            "model of few hidden units can."
+        )
+    return (
+        "its bound counts noise or latents of as many numbers as an event has. Their bits could be "
+        "had back as those of a VAE are, which is not built."
+    )
+
+
+class OfAutoregressive(BitsBack):
+    """The latent variable is the reading order r: P(x) is the mean of the orders' P_r(x).
+
+    Each order predicts another pixel next, so their mixture has no conditionals to write by. Given
+    r there are some. Writer and reader take the steps of `Autoregressive.sample`, one a feature.
+    """
+
+    def __init__(self, model: Autoregressive):
+        self.model = model
+        self.dims = model.dims
+        self.prior = Fixed(torch.ones(1, model.orders))
+        self.borrowed = PRECISION + math.log2(model.orders) if model.orders > 1 else 0.0
+
+    def posterior(self, level: Tensor, c: Tensor | None) -> Walk:
+        """P(r | x), in proportion to P_r(x)."""
+        model = self.model
+        if model.orders == 1:
+            yield torch.ones(len(level), 1, 1)
+            return
+        x = _events(level, model)
+        orders = torch.arange(model.orders)
+        given = _told(model, c)
+        log_joint = [model.log_prob_in_order(x, given, r.expand(len(x))) for r in orders]
+        yield torch.stack(log_joint, 1).softmax(1).unsqueeze(1)
+
+    def likelihood(self, z: Tensor, c: Tensor | None) -> Walk:
+        model = self.model
+        n = len(z)
+        embedding = model.embedding(_told(model, c), z[:, 0])
+        layers: Any = (model.first, *model.layers)
+        caches = [layer.empty(n, model.grid) for layer in layers]
+        features = model.position.new_zeros(n, model.dims)
+        for i in range(model.dims):
+            law = model.law(model.step(i, features, caches, embedding))
+            level = yield _pmf(law, model.levels)
+            features[:, i] = grid.to_grid(level[:, 0], model.levels)
+
+    def order(self, z: Tensor) -> Tensor:
+        return self.model.order[z[:, 0]]
+
+
+class OfBoltzmann(BitsBack):
+    """An energy model with hidden units so few that log Z is a sum over their states.
+
+    Given x the units are independent, and given the units the features are; both are read off the
+    weights. P(h), the share of a state in that sum, completes the three.
+    """
+
+    def __init__(self, model: Energy, machine: Boltzmann):
+        self.model = model
+        self.machine = machine
+        self.dims = model.dims
+        self.prior = OfStates(model, machine)
+        self.borrowed = PRECISION + machine.hidden
+
+    def posterior(self, level: Tensor, c: Tensor | None) -> Walk:
+        embedding = self.model.embed(_told(self.model, c), len(level))
+        on = self.machine.features(_events(level, self.model), embedding)
+        yield torch.stack([1 - on, on], -1)
+
+    def likelihood(self, z: Tensor, c: Tensor | None) -> Walk:
+        embedding = self.model.embed(_told(self.model, c), len(z))
+        _, biases = self.machine.split(embedding)
+        base = self.model.histogram + self.model.bias
+        field = biases + z.double() @ self.machine.weight
+        yield (base + self.machine.weigh(field)).softmax(-1)
+
+
+class OfStates(Chain):
+    """The hidden units one after the other, each given those before it."""
+
+    def __init__(self, model: Energy, machine: Boltzmann):
+        self.model = model
+        self.machine = machine
+        self.known: dict[bytes, Tensor] = {}
+
+    def walk(self, n: int, c: Tensor | None) -> Walk:
+        conditions, which = distinct(_told(self.model, c), n)
+        log_share = self.log_shares(conditions)
+        before = torch.zeros(n, dtype=torch.long)  # the units so far, as a binary number
+        for j in range(self.machine.hidden):
+            log_joint = log_share.view(len(log_share), -1, 2, 2**j).logsumexp(1)
+            pmf = log_joint[which, :, before].softmax(-1)
+            unit = yield pmf.unsqueeze(1)
+            before = before + unit[:, 0] * 2**j
+
+    def log_shares(self, conditions: Tensor | None) -> Tensor:
+        """log P(h | c) up to a constant, of all states, ``(conditions, 2^H)``; computed once."""
+        if conditions is None:
+            return self.log_share(None)
+        return torch.cat([self.log_share(c) for c in conditions.split(1)])
+
+    def log_share(self, c: Tensor | None) -> Tensor:
+        name = b"" if c is None else c.numpy().tobytes()
+        if name not in self.known:
+            base = self.model.histogram + self.model.bias
+            self.known[name] = self.machine.log_states(base, self.model.embed(c, 1))
+        return self.known[name]
+
+
+class OfVAE(BitsBack):
+    """A Gaussian latent, each of its features in one of many narrow bins.
+
+    The decoder network is told the middle of the bin. How narrow the bins are cancels: what
+    narrower ones cost more by the prior, they have lent more by the posterior. Only the first event
+    has nobody to borrow from.
+    """
+
+    def __init__(self, model: VAE):
+        self.model = model
+        self.dims = model.dims
+        width = 2 * REACH / BINS
+        self.middles = (torch.arange(BINS, dtype=torch.float64) + 0.5) * width - REACH
+        self.edges = torch.arange(BINS + 1, dtype=torch.float64) * width - REACH
+        self.edges[0], self.edges[-1] = -math.inf, math.inf
+        latents = math.prod(model.latent_shape)
+        mass = Normal(0.0, 1.0).cdf(self.edges).diff()
+        self.prior = Fixed(mass.expand(latents, -1))
+        entropy = math.log2(math.sqrt(2 * math.pi * math.e) / width)  # of the prior, in bits
+        self.borrowed = PRECISION + latents * entropy
+
+    def posterior(self, level: Tensor, c: Tensor | None) -> Walk:
+        """The mass of the encoder's Gaussian in each bin."""
+        q = _each(self.model.q(_events(level, self.model), c))
+        prior = self.model.own_prior(len(level), c)
+        edges = self.edges.view(-1, *[1] * len(q.batch_shape))
+        mass = q.cdf(prior.mean + prior.stddev * edges).diff(dim=0)
+        yield mass.flatten(2).movedim(0, -1)
+
+    def likelihood(self, z: Tensor, c: Tensor | None) -> Walk:
+        prior = self.model.own_prior(len(z), c)
+        middles = self.middles[z].view(-1, *self.model.latent_shape)
+        law = self.model.p(prior.mean + prior.stddev * middles, c)
+        yield _pmf(_each(law), self.model.levels)
+
+    def batches(self, n: int, most: int) -> list[int]:
+        """One by one: an event may borrow more bits than it adds."""
+        return [1] * n
+
+
+class OfCodes(BitsBack):
+    """A VAE with ``codes``: Q is certain of z, so none but the prior's own code borrows."""
+
+    def __init__(self, model: VAE):
+        self.model = model
+        self.dims = model.dims
+        latents = math.prod(model.latent_shape)
+        alike = Fixed(torch.ones(latents, model.codes))
+        self.prior = alike if model.prior is None else code_of(model.prior)
+        self.borrowed = max(PRECISION, self.prior.borrowed)
+
+    def posterior(self, level: Tensor, c: Tensor | None) -> Walk:
+        code = self.model.encode(_events(level, self.model), c)
+        z = grid.to_level(code, self.model.codes).flatten(1)
+        yield F.one_hot(z, self.model.codes).double()
+
+    def likelihood(self, z: Tensor, c: Tensor | None) -> Walk:
+        code = grid.to_grid(z, self.model.codes).double()
+        law = self.model.p(code.view(-1, *self.model.latent_shape), c)
+        yield _pmf(_each(law), self.model.levels)
+
+
+def _events(level: Tensor, model: Any) -> Tensor:
+    """Levels ``(n, D)`` as events ``(n, *event_shape)``: the data's own numbers."""
+    return grid.to_grid(level, model.levels).double().view(-1, *model.event_shape)
+
+
+def _told(model: Any, c: Tensor | None) -> Tensor | None:
+    """The condition, for a model that takes one; the prior of a conditional model need not."""
+    return c if model.condition else None
+
+
+def _pmf(law: Distribution, levels: int) -> Tensor:
+    """Probabilities of all levels, ``(n, D, L)``, by laws of single features ``(n, ...)``."""
+    shape = law.batch_shape
+    level = grid.to_grid(torch.arange(levels), levels).double()
+    everywhere = level.view(-1, *[1] * len(shape)).expand(-1, *shape)
+    log_mass = law.log_prob(everywhere) + math.log(grid.bin_width(levels))
+    return log_mass.exp().view(levels, shape[0], -1).movedim(0, -1)
+
+
+def _each(law: Distribution) -> Distribution:
+    """The laws of single features that an independent law is made of."""
+    return law.base_dist  # type: ignore[attr-defined]
