@@ -135,9 +135,7 @@ class Subset:
         return ((g[self.chosen] - g.mean()) / g.std()).numpy()
 
 
-def choose(
-    data: DataSet, split: str, most: int, controls: Mapping[str, Tensor] | None = None
-) -> Subset:
+def choose(data: DataSet, split: str, most: int, controls: Mapping[str, Tensor] | None = None) -> Subset:
     """At most ``most`` events of a split, drawn at random as the module says, and what is known of all.
 
     Args:
