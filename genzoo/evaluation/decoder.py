@@ -157,16 +157,16 @@ def tune_sigma(
     Returns:
         sigma, and the mean log-likelihood (nats per event) of every sigma tried.
     """
-    tried: dict[float, float] = {}
-    score = _scores(model, x, c, tried, progress, settings)
     ratio = 2.0
     if len(among) > 1:
         ratio = (max(among) / min(among)) ** (1 / (len(among) - 1))
-    best = _climb(score, max(among, key=score), ratio)
-    for _ in range(refine):
-        ratio **= 0.5
-        best = _climb(score, best, ratio)
-    return best, dict(sorted(tried.items()))
+    stride = 2**refine
+    score = _Scores(model, x, c, min(among), ratio ** (1 / stride), progress, settings)
+    best = max(range(0, len(among) * stride, stride), key=score)
+    while stride >= 1:
+        best = _climb(score, best, stride)
+        stride //= 2
+    return score.sigma(best), score.tried
 
 
 def settle_sigma(
@@ -183,9 +183,8 @@ def settle_sigma(
 
     The search climbs by ``ratio`` until both neighbours are worse. Arguments and result as of `tune_sigma`.
     """
-    tried: dict[float, float] = {}
-    best = _climb(_scores(model, x, c, tried, progress, settings), sigma, ratio)
-    return best, dict(sorted(tried.items()))
+    score = _Scores(model, x, c, sigma, ratio, progress, settings)
+    return score.sigma(_climb(score, 0, 1)), score.tried
 
 
 def enough_levels(
@@ -249,7 +248,7 @@ def anneal_decoder(
     sigma, tried = None, {}
     needs_noise = not hasattr(model, "p")
     if needs_noise:
-        rough = max(20, levels // 5)
+        rough = max(10, levels // 5)
         sigma, _ = tune_sigma(model, seen, given, levels=rough, **settings)
     most = most_levels or 4 * levels
     levels = enough_levels(model, seen, sigma, given, levels=levels, most=most, **settings)
@@ -345,42 +344,56 @@ def _latents(model: GenerativeModel, n: int) -> Tensor:
     return torch.randn(n, *model.latent_shape, dtype=like.dtype, device=like.device)
 
 
-def _scores(
-    model: GenerativeModel,
-    x: Tensor,
-    c: Tensor | None,
-    tried: dict[float, float],
-    progress: Report | None,
-    settings: dict[str, Any],
-) -> Callable[[float], float]:
-    """The mean log-likelihood of ``x`` as a function of sigma, which notes in ``tried`` what it was asked.
+class _Scores:
+    """Mean log-likelihood of ``x`` with noise of ``least * ratio**k``, as a function of k that is looked up once known.
 
-    Every sigma meets the same random numbers, so that it is the noise that is compared and not the luck.
+    Every sigma meets the same random numbers, so that the noise is compared and not the luck.
     """
-    seed = int(torch.randint(2**31, ()))
 
-    def score(sigma: float) -> float:
-        if sigma in tried:
-            return tried[sigma]
+    def __init__(
+        self,
+        model: GenerativeModel,
+        x: Tensor,
+        c: Tensor | None,
+        least: float,
+        ratio: float,
+        progress: Report | None,
+        settings: dict[str, Any],
+    ):
+        self.model, self.x, self.c = model, x, c
+        self.least, self.ratio = least, ratio
+        self.progress, self.settings = progress, settings
+        self.seed = int(torch.randint(2**31, ()))
+        self.known: dict[int, float] = {}
 
+    def sigma(self, k: int) -> float:
+        return self.least * self.ratio**k
+
+    @property
+    def tried(self) -> dict[float, float]:
+        """sigma and score of all that was asked for."""
+        return {self.sigma(k): self.known[k] for k in sorted(self.known)}
+
+    def __call__(self, k: int) -> float:
+        if k not in self.known:
+            with torch.random.fork_rng():
+                torch.manual_seed(self.seed)
+                self.known[k] = self.measured(self.sigma(k))
+        return self.known[k]
+
+    def measured(self, sigma: float) -> float:
         def tell(level: int, levels: int, text: str) -> None:
-            if progress is not None:
-                progress(level, levels, f"sigma {sigma:.3g} on validation: {text}")
+            if self.progress is not None:
+                self.progress(level, levels, f"sigma {sigma:.3g} on validation: {text}")
 
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            found = decoder_log_likelihood(model, x, sigma, c, progress=tell, **settings)
-        tried[sigma] = found.value.mean().item()
-        return tried[sigma]
-
-    return score
+        found = decoder_log_likelihood(self.model, self.x, sigma, self.c, progress=tell, **self.settings)
+        return found.value.mean().item()
 
 
-def _climb(score: Callable[[float], float], best: float, ratio: float) -> float:
-    """Go on to the better neighbour, by a factor of ``ratio``, until both are worse."""
-    while 1e-4 < best < 1e4:
-        neighbours = [float(f"{sigma:.4g}") for sigma in (best / ratio, best * ratio)]
-        better = max((best, *neighbours), key=score)
+def _climb(score: _Scores, best: int, stride: int) -> int:
+    """Go on to the better neighbour until both are worse."""
+    while 1e-4 < score.sigma(best) < 1e4:
+        better = max((best, best - stride, best + stride), key=score)
         if better == best:
             break
         best = better
