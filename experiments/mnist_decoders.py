@@ -5,13 +5,15 @@
 Both decoders have ten latent variables (GAN-10, VAE-10). The data is *continuous* MNIST: pixels with uniform noise over their
 bin, on [0, 1]; log p in nats for an image. For each model:
 
-    sigma   one spherical observation noise, tuned on validation images by annealing
-    AIS     p(z) -> p(z) N(x; G(z), sigma² I)^beta, sigmoid schedule, HMC with 10 leapfrogs adapted to 65 % acceptance
+    sigma   one spherical observation noise, tuned on validation images by annealing, at last with all levels
+    AIS     p(z) -> p(z) N(x; G(z), sigma² I)^beta, sigmoid schedule, HMC with 10 leapfrogs adapted to 65 % acceptance: a
+            lower bound on log p in expectation, under the decoder with that noise
     BDMC    the gap between forward and reverse annealing on images that the model made: how far such runs are from the truth
     Parzen  a kernel density estimate on 10,000 samples, its bandwidth tuned on validation, which is no likelihood
 
 Differences from the paper: multilayer perceptrons of our own with residual blocks (theirs is 10-64-256-256-1024-784),
-1,000 levels instead of 10,000, and fewer test images: the record states how many, and the BDMC gap.
+1,000 levels instead of 10,000, and fewer test images: the record states how many, and the BDMC gap. (The rows of the record that
+comes with genzoo chose sigma with the levels of TUNING alone.)
 
 A finished model is reused, an interrupted one resumed. Takes about an hour of one core, or minutes of a GPU.
 """
@@ -31,7 +33,7 @@ from torch import Tensor, nn
 import genzoo
 from genzoo import grid, runs, store
 from genzoo.data.dataset import DataSet, Split
-from genzoo.evaluation.decoder import decoder_log_likelihood, simulated_bracket, tune_sigma
+from genzoo.evaluation.decoder import decoder_log_likelihood, settle_sigma, simulated_bracket, tune_sigma
 from genzoo.evaluation.parzen import parzen_log_density
 from genzoo.provenance import circumstances
 
@@ -41,8 +43,9 @@ MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "VAE-10": ("VAE", {"latent_shape": (10,), "width": 256, "components": 1, "lr": 1e-3}, {"steps": 10_000}),
 }  # fmt: skip
 PUBLISHED = {"GAN-10": 329.0, "VAE-10": 705.0}  # Wu et al. 2017, about
-TUNING = {"levels": 200, "chains": 4, "scouts": 2}
+TUNING = {"levels": 200, "chains": 4, "scouts": 2}  # of the first, rough search
 ANNEALING = {"levels": 1000, "chains": 16, "scouts": 4}
+DIRECTION = "a lower bound on log p in expectation, under the decoder with noise"
 SAMPLES = 10_000  # of the kernel density estimate, as in the paper
 
 
@@ -97,7 +100,8 @@ def measured(name: str, model: genzoo.GenerativeModel, data: DataSet, events: in
     torch.manual_seed(seed)
     rows = torch.randperm(len(data.test))[:events]
     test, validation = continuous(data.test.x[rows]).to(device), continuous(data.validation.x).to(device)
-    sigma, tried = tune_sigma(decoder, validation[:32], **TUNING)
+    rough, _ = tune_sigma(decoder, validation[:32], **TUNING)
+    sigma, tried = settle_sigma(decoder, validation[:32], rough, **ANNEALING)
     with Progress() as progress:
         task = progress.add_task(f"{name}: annealing", total=ANNEALING["levels"])
 
@@ -111,14 +115,31 @@ def measured(name: str, model: genzoo.GenerativeModel, data: DataSet, events: in
         samples = decoder.decode(torch.randn(SAMPLES, 10, device=device))
     density, bandwidth = parzen_log_density(samples, continuous(data.test.x[:1000]).to(device), validation[:1000])
     return {
-        "ais": {"value": found.value.mean().item(), "kind": "estimate", "direction": "a stochastic lower bound on log p",
-                "stderr": (found.value.std() / events**0.5).item(), "ess": found.ess.mean().item(), "events": events},
-        "bdmc_gap": {"value": gap.mean().item(), "stderr": (gap.std() / len(gap) ** 0.5).item(), "events": len(gap)},
-        "sigma": sigma, "sigmas_tried": {f"{s:.4g}": nats for s, nats in tried.items()},
-        "parzen": {"value": density.mean().item(), "kind": "none", "stderr": (density.std() / len(density) ** 0.5).item(),
-                   "bandwidth": bandwidth, "samples": SAMPLES, "events": len(density)},
+        "ais": {
+            "value": found.value.mean().item(),
+            "kind": "bound",
+            "direction": DIRECTION,
+            "stderr": (found.value.std() / events**0.5).item(),
+            "ess": found.ess.mean().item(),
+            "events": events,
+        },
+        "bdmc_gap": {
+            "value": gap.mean().item(),
+            "stderr": (gap.std() / len(gap) ** 0.5).item(),
+            "events": len(gap),
+        },
+        "sigma": sigma,
+        "sigmas_tried": {f"{s:.4g}": nats for s, nats in tried.items()},
+        "parzen": {
+            "value": density.mean().item(),
+            "kind": "none",
+            "stderr": (density.std() / len(density) ** 0.5).item(),
+            "bandwidth": bandwidth,
+            "samples": SAMPLES,
+            "events": len(density),
+        },
         "ais_seconds": round(ais_seconds, 1),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
@@ -126,7 +147,7 @@ def main() -> None:
     parser.add_argument("--root", default="data", help="folder that holds MNIST/raw")
     parser.add_argument("--out", default="runs/mnist-decoders", help="folder of the models and of the record")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument("--events", type=int, default=50, help="test images to anneal for")
+    parser.add_argument("--events", type=int, default=100, help="test images to anneal for")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     data, out = flattened(genzoo.data.load("mnist", root=options.root)), Path(options.out)
@@ -141,7 +162,7 @@ def main() -> None:
             **measured(name, model, data, options.events, options.seed), "published": PUBLISHED[name], **circumstances(),
         })  # fmt: skip
         ais, gap, kernel = rows[-1]["ais"], rows[-1]["bdmc_gap"], rows[-1]["parzen"]
-        print(f"{name}: ≈ {ais['value']:.1f} ± {ais['stderr']:.1f} nats by annealing (gap {gap['value']:.1f}); "
+        print(f"{name}: ≥ {ais['value']:.1f} ± {ais['stderr']:.1f} nats by annealing (gap {gap['value']:.1f}); "
               f"Parzen {kernel['value']:.1f}")  # fmt: skip
         (out / "mnist-decoders.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 

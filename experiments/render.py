@@ -70,24 +70,37 @@ def decoders(name: str, records: Path, away: str) -> str:
     if not record.is_file():
         return NOTHING
     rows: list[dict[str, Any]] = json.loads(record.read_text(encoding="utf-8"))
-    lines = [
-        "| model | nats by annealing | ± | gap | effective chains | Parzen | published | σ |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    headers = ("model", "n", "nats by annealing", "±", "gap", "effective chains", "Parzen", "published", "σ")
+    lines = [_line(*headers), _line("---", *["---:"] * (len(headers) - 1))]
     for row in rows:
-        ais, gap, parzen = row["ais"], row["bdmc_gap"], row["parzen"]
+        ais, gap = row["ais"], row["bdmc_gap"]
         lines.append(
-            f"| **{row['model']}** | ≈ {ais['value']:.1f} | {ais['stderr']:.1f} | {gap['value']:.1f} | {ais['ess']:.1f} "
-            f"| ({parzen['value']:.1f}) | {row['published']:.0f} | {row['sigma']:.3f} |"
+            _line(
+                f"**{row['model']}**",
+                str(ais["events"]),
+                f"≥ {ais['value']:.1f}",
+                f"{ais['stderr']:.1f}",
+                f"{gap['value']:.1f} ± {gap['stderr']:.1f}",
+                f"{ais['ess']:.1f}",
+                f"({row['parzen']['value']:.1f})",
+                f"{row['published']:.0f}",
+                f"{row['sigma']:.3f}",
+            )
         )
-    first, events = rows[0], " or ".join(map(str, sorted({row["ais"]["events"] for row in rows})))
-    legend = (
-        f"log p of an image in nats, more is better, on {first['data']}; ≈ annealed with {first['annealing']['levels']:,} levels "
-        f"and {first['annealing']['chains']} chains for each of {events} test images, a stochastic lower bound; "
-        "±: standard error over images; gap: forward against reverse annealing on images that the model made; Parzen: in "
-        f"brackets, for it is no likelihood, over {first['parzen']['samples']:,} samples; published: Wu et al. 2017."
-    )
-    return "\n".join(lines) + f"\n\n{legend}\n\nMade by code from [`{name}.json`]({away}/{name}.json).\n"
+    first = rows[0]
+    annealing = first["annealing"]
+    simulated = " or ".join(map(str, sorted({row["bdmc_gap"]["events"] for row in rows})))
+    told = [
+        f"log p of an image in nats, more is better, on {first['data']}, under the decoder with Gaussian noise of "
+        "σ around what it makes",
+        f"≥: at least this in expectation, by annealing with {annealing['levels']:,} levels and "
+        f"{annealing['chains']} chains for each of n test images",
+        "±: standard error over these images, so that differences of less than two such errors say nothing",
+        f"gap: forward against reverse annealing on {simulated} images that the model made; of real ones it may be wider",
+        f"Parzen: in brackets, for it is no likelihood, over {first['parzen']['samples']:,} samples",
+        "published: Wu et al. 2017, about, with networks of their own and ten times the levels",
+    ]
+    return "\n".join(lines) + f"\n\n{'; '.join(told)}.\n\n{_source(name, away)}"
 
 
 KINDS = ("seen, one thing", "seen, two things", "held out, one thing", "held out, two things")  # of prompts

@@ -19,7 +19,7 @@ from genzoo.training import RETIRED, check_settings, fit
 
 FROM_DATA = ("event_shape", "condition", "levels")  # arguments that the data set decides
 NOT_SETTINGS = ("model", "data", "folder", "seed", "progress", "trainer_options")  # of `fit`: not the recipe's business
-NOT_MEASURES = ("model", "data", "split", "seed", "progress")  # of `evaluate`: likewise
+NOT_MEASURES = ("model", "data", "split", "seed", "controls", "progress")  # of `evaluate`: likewise
 
 
 @dataclass(frozen=True)

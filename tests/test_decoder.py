@@ -8,7 +8,17 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 
 from genzoo import GAN, VAE, Flow
-from genzoo.evaluation.decoder import decoder_log_likelihood, observation, simulated_bracket, tune_sigma
+from genzoo.data.dataset import DataSet, Split
+from genzoo.evaluation import decoder
+from genzoo.evaluation.decoder import (
+    decoder_log_likelihood,
+    enough_levels,
+    observation,
+    settle_sigma,
+    simulated_bracket,
+    tune_sigma,
+)
+from genzoo.evaluation.likelihood import evaluate
 from genzoo.model import GenerativeModel, Likelihood
 
 FAST = {"levels": 120, "chains": 24, "scouts": 8, "leapfrogs": 5}
@@ -163,6 +173,97 @@ def test_sigma_is_found_where_the_data_put_it():
     best, tried = tune_sigma(model, x, among=(0.02, 0.04), **FAST | {"levels": 40, "chains": 4, "scouts": 2})
     assert 0.35 < best < 0.7
     assert list(tried) == sorted(tried) and tried[best] == max(tried.values())
+
+
+def test_few_levels_rank_large_sigmas_too_high_and_the_last_word_is_right():
+    """Of a linear decoder the best sigma of these very events is known. Few levels lose most where sigma is small."""
+    torch.manual_seed(2)
+    model = Linear(dims=20, latents=4)
+    x = model.law(0.4).sample((40,))
+    grid = [0.4 * 2 ** (i / 8) for i in range(-8, 25)]
+    best = max(grid, key=lambda sigma: model.law(sigma).log_prob(x).mean().item())
+    settings = {"chains": 6, "scouts": 2, "leapfrogs": 2}
+    rough, _ = tune_sigma(model, x, among=(0.1, 0.2, 0.4), levels=4, **settings)
+    assert rough > 2 * best
+    settled, tried = settle_sigma(model, x, rough, levels=120, **settings)
+    assert best / 1.2 < settled < best * 1.2
+    assert tried[settled] == max(tried.values()) and list(tried) == sorted(tried)
+
+
+def test_every_sigma_meets_the_same_random_numbers():
+    """The luck of the draw does not choose, and the caller's random numbers go on as if nothing had been tried."""
+    model = Linear()
+    x = model.law(0.5).sample((5,))
+    score = decoder._Scores(model, x, None, 0.5, 1.2, None, {"levels": 3, "chains": 2, "scouts": 2})
+    state = torch.get_rng_state()
+    first, other = score(0), score(3)
+    score.known.clear()
+    assert (score(3), score(0)) == (other, first)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+# --------------------------------------------------------------------------------------------------------------- the sign
+
+
+def test_the_figure_is_a_bound_in_expectation_and_closes():
+    """-log of the mean weight costs more than the truth, on average over repetitions: the less so, the more levels there are."""
+    torch.manual_seed(5)
+    model = Linear(dims=8, latents=3)
+    x = model.law(0.4).sample((1,)).expand(300, -1)
+    truth = model.law(0.4).log_prob(x)
+    costs = []
+    for levels in (2, 10, 40, 160):
+        found = decoder_log_likelihood(model, x, 0.4, levels=levels, chains=4, scouts=2, leapfrogs=2)
+        short = truth - found.value
+        assert short.mean() > 3 * short.std() / len(short) ** 0.5
+        costs.append(short.mean().item())
+    assert costs == sorted(costs, reverse=True) and costs[-1] < 0.3
+    weights = torch.exp(-short)  # what the mean of four weights is, in units of p(x)
+    assert weights.mean().item() == pytest.approx(1, abs=0.1)
+
+
+def test_levels_are_doubled_until_enough_chains_count():
+    torch.manual_seed(0)
+    model = Linear(dims=8, latents=3)
+    x = model.law(0.4).sample((40,))
+    settings = {"chains": 8, "scouts": 2, "leapfrogs": 2}
+    levels = enough_levels(model, x, 0.4, levels=5, most=640, **settings)
+    assert levels in (40, 80, 160)
+    few, many = (decoder_log_likelihood(model, x, 0.4, levels=n, **settings) for n in (levels // 4, levels))
+    assert few.ess.mean() < decoder.ENOUGH - 0.3 and many.ess.mean() > decoder.ENOUGH - 0.3
+    assert enough_levels(model, x, 0.4, levels=5, most=20, **settings) == 20
+    assert enough_levels(model, x, 0.4, levels=5, most=9, **settings) == 5
+
+
+def test_a_decoder_is_measured_on_some_events_and_stands_for_all():
+    """From noise and levels chosen on validation events to the figure of all test events: the closed form is within reach."""
+    torch.manual_seed(6)
+    model = Linear(dims=5, latents=3)
+    parts = [Split(model.law(0.5).sample((n,))) for n in (400, 100, 300)]
+    data = DataSet("made up", *parts)
+    measured = evaluate(model, data, ais_levels=60, ais_chains=6, most=100)
+    sigma = measured.details["sigma"]
+    assert 0.35 < sigma < 0.7
+    truth = -model.law(sigma).log_prob(data.test.x).mean().item()
+    assert measured.value is not None
+    assert abs(measured.value - truth) < 4 * measured.details["subset_stderr"] + 0.1
+    assert measured.details["variance_ratio"] < 0.3  # a Gaussian is the right control here
+    assert measured.details["controls"] == ["Gaussian"]
+
+
+def test_simulated_events_have_conditions_of_all_kinds():
+    """Measured events come class by class; those of the gap must not all be of the first."""
+    seen = []
+
+    class Noting(Linear):
+        def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+            assert c is not None
+            seen.append(c)
+            return super().decode(z)
+
+    model = Noting()
+    decoder._simulated_gap(model, 4, 0.5, torch.arange(4).repeat_interleave(50), levels=1, chains=1, scouts=1)
+    assert set(seen[0].tolist()) == {0, 1, 2, 3}
 
 
 def test_a_model_without_a_decoder_or_an_observation_is_refused():

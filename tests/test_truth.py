@@ -204,14 +204,19 @@ def test_every_condition_has_a_normaliser_and_too_many_are_refused():
 
 
 @pytest.mark.parametrize("levels", [0, 4])
-def test_a_gan_gets_an_estimate_that_does_not_flatter(levels):
+def test_a_gan_with_noise_gets_a_bound(levels):
     model = GAN((2,), levels=levels, latent_shape=(2,), width=8)
     parts = [Split(model.on_grid(0.5 * torch.randn(60, 2).clamp(-1.9, 1.9))) for _ in range(3)]
     data = DataSet("made up", *parts, levels=levels)
     measured = evaluate(model, data, ais_levels=20, ais_chains=4, most=20)
-    assert measured.kind == Likelihood.ESTIMATE and "does not flatter" in measured.direction
-    assert measured.details["n"] == 20 and measured.details["sigma"] > 0
-    assert {"simulated_gap", "ess", "ais_stderr", "ais_levels", "ais_chains", "sigmas"} <= set(measured.details)
+    assert measured.kind == Likelihood.BOUND and "the generator with noise" in measured.direction
+    found = measured.details
+    assert (found["n"], found["of"], found["simulated_events"]) == (20, 60, 16)
+    assert found["observation"] == f"noise {found['sigma']:.2g}" and found["sigma"] > 0
+    assert {"simulated_gap", "ess", "ais_stderr", "ais_levels", "ais_chains", "sigmas"} <= set(found)
+    assert 20 <= found["ais_levels"] <= 80
+    fixed = evaluate(model, data, ais_levels=20, ais_chains=4, ais_most_levels=20, most=20)
+    assert fixed.details["ais_levels"] == 20
 
 
 def test_a_vae_is_annealed_only_where_it_is_asked_for_and_then_lies_above_its_bound():
@@ -219,8 +224,8 @@ def test_a_vae_is_annealed_only_where_it_is_asked_for_and_then_lies_above_its_bo
     model = VAE((16,), latent_shape=(2,), width=8)
     bound = evaluate(model, data, k=64)
     annealed = evaluate(model, data, ais_levels=60, ais_chains=8, most=100)
-    assert bound.kind == Likelihood.BOUND and annealed.kind == Likelihood.ESTIMATE
-    assert annealed.details["sigma"] is None
+    assert bound.kind == annealed.kind == Likelihood.BOUND
+    assert annealed.details["sigma"] is None and "observation" not in annealed.details
     assert annealed.value is not None and bound.value is not None and annealed.value < bound.value + 0.05
 
 

@@ -89,7 +89,7 @@ def _evaluate_options(arguments: Sequence[str]):
     )
     parser.add_argument("--ais_levels", type=int, default=500, help="temperatures of --ais")
     parser.add_argument(
-        "--ais_chains", type=int, default=0, help="chains of --ais; 0: 64 for an energy model, 4 for each event"
+        "--ais_chains", type=int, default=0, help="chains of --ais; 0: 64 for an energy model, 8 for each event"
     )
     parser.add_argument(
         "--ode", action="store_true", help="the likelihood by an ODE, of diffusion and flow matching; takes minutes"
@@ -126,9 +126,18 @@ def _about(measured) -> list[str]:
         between = f"log Z between {z['lower']:.2f} and {z['upper']:.2f}, ± {z['stderr']:.2f} nats"
         lines.append(f"{between}; effective number of chains {z['ess']:.1f}")
     if (gap := measured.details.get("simulated_gap")) is not None:
-        sigma = measured.details["sigma"]
-        observation = "p(x | z) of its own" if sigma is None else f"sigma {sigma:.3g}, tuned on validation events"
-        lines.append(f"{observation}; gap of bidirectional Monte Carlo {gap:.2f} nats on simulated events")
+        about, sigma = measured.details, measured.details["sigma"]
+        own = "p(x | z) of its own"
+        observation = own if sigma is None else f"noise {sigma:.3g}, chosen on validation events"
+        chains = f"{about['ess']:.1f} of {about['ais_chains']} chains effective at {about['ais_levels']} levels"
+        lines.append(f"{observation}; {chains}")
+        error = about["simulated_gap_stderr"]
+        width = f"{gap:.2f}" if error is None else f"{gap:.2f} ± {error:.2f}"
+        made = f"{about['simulated_events']} events that the model made"
+        lines.append(f"gap of bidirectional Monte Carlo {width} nats on {made}; of real ones it may be wider")
+    if ratio := measured.details.get("variance_ratio"):
+        controls = ", ".join(measured.details["controls"]) or "no control variates"
+        lines.append(f"of all {measured.details['of']} events, by {controls}: {ratio:.2f} of the variance is left")
     if (tolerance := measured.details.get("ode_tolerance")) is not None:
         about = measured.details
         lines.append(

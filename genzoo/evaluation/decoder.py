@@ -7,15 +7,26 @@ A GAN states no density: its samples lie on a thin sheet. With a spherical Gauss
     p(x) = \int \mathcal N(z; 0, I) \; \mathcal N(x; G(z), s^2 I) \, dz ,
 
 and the integral is a normaliser: that of p(z) p(x | z) as a function of z, found for each event by annealed importance
-sampling (`genzoo.evaluation.annealing`) along p(z) p(x | z)^beta. The result is a stochastic *lower* bound on log p(x): its
-error never flatters. For data that the model itself made, the z behind it is an exact draw of p(z | x), so there the upper
-bound is to be had as well, and the gap between the two says how far such runs are from the truth.
+sampling (`genzoo.evaluation.annealing`) along p(z) p(x | z)^beta. The row is that of "GAN + noise s": of the generator with this
+noise, not of the generator.
 
-s is no part of the GAN, yet caps its score at -(D/2) log(2 pi s²): it is chosen on validation data, by the same annealing,
-never by kernel density estimates, which rank models wrongly. Discrete data is taken as G(z) + s epsilon *rounded to the
-grid*, tails and all: p(x | z) is then the Gaussian's mass in x's bin, a pmf that sums to one, and needs no dequantisation.
+**The sign is ≤.** The weights of such chains are unbiased, E[w] = p(x). So by Jensen's inequality E[-log mean w] is at least
+-log p(x), at any number of levels and chains, just as for the importance weights of a VAE's encoder (Burda et al. 2016): a
+bound in expectation on what the model *with its noise* costs. Few levels make it loose, not wrong. Everything that is chosen, s
+and the number of levels, is therefore chosen on validation events: levels that were doubled until a test event's own weights
+pleased would bias them.
 
-References: Wu et al. 2017, *On the quantitative analysis of decoder-based generative models*; Grosse et al. 2015.
+**How loose.** For data that the model itself made, the z behind it is an exact draw of p(z | x), so there the other bound is to
+be had as well, and the gap between the two says how far such runs are from the truth. It holds for simulated events only: a real
+one may lie where no z leads, and be harder.
+
+s is no part of the GAN, yet caps its score at -(D/2) log(2 pi s²): it is chosen on validation data, by the same annealing with
+as many levels, never by kernel density estimates, which rank models wrongly. (Few levels rank wrongly, too: they lose most where
+s is small.) Discrete data is taken as G(z) + s epsilon *rounded to the grid*, tails and all: p(x | z) is then the Gaussian's
+mass in x's bin, a pmf that sums to one, and needs no dequantisation.
+
+References: Wu et al. 2017, *On the quantitative analysis of decoder-based generative models*; Grosse et al. 2015; Burda et al.
+2016, *Importance weighted autoencoders*.
 """
 
 import math
@@ -38,33 +49,71 @@ from genzoo.evaluation.annealing import (
     standard_normal,
 )
 from genzoo.evaluation.stated import Stated
+from genzoo.evaluation.subset import choose
 from genzoo.model import GenerativeModel, Likelihood
 from genzoo.progress import Report
 
-ROWS = 2000  # chains that are moved at once; more would only cost memory
+ROWS = {"cpu": 500, "cuda": 10_000}  # chains that are moved at once: what a processor's cache holds
+ENOUGH = 3.0  # effective chains, on average over events: below, the levels are doubled
+LEAPFROGS = 2  # of each move: at equal cost, many levels with short moves lose least
+TUNED_ON = 20  # validation events that settle the noise and the levels
+SIMULATED = 16  # events that the model makes, for the gap
 
 
-def decoder_log_likelihood(model: GenerativeModel, x: Tensor, sigma: float | None = None, c: Tensor | None = None, *,
-                           chains: int = 16, scouts: int = 4, **settings: Any) -> Estimate:  # fmt: skip
-    """Stochastic lower bound on log p(x | c) of each event, ``(n,)`` nats, with its standard error and effective sample size.
+def decoder_log_likelihood(
+    model: GenerativeModel,
+    x: Tensor,
+    sigma: float | None = None,
+    c: Tensor | None = None,
+    *,
+    chains: int = 16,
+    scouts: int = 4,
+    progress: Report | None = None,
+    **settings: Any,
+) -> Estimate:
+    """Stochastic lower bound on log p(x | c) of each event, ``(n,)`` nats, with its error and effective sample size.
 
     Args:
         model: anything with a ``latent_shape`` and a differentiable ``decode``; its latent's law is a standard Gaussian, or
             ``model.log_prior`` where there is one. Put it into eval mode first: dropout would change the target at every look.
+        x: events.
         sigma: standard deviation of the observation; None takes the model's own p(x | z), as of a VAE.
+        c: their conditions.
         chains, scouts: of each event: weighed chains, and those that set their step.
+        progress: told now and then.
         settings: of `genzoo.evaluation.annealing.anneal`.
     """
+    each = chains + scouts
+    size = max(1, ROWS.get(x.device.type, ROWS["cuda"]) // each)
+    parts = torch.arange(len(x), device=x.device).split(size)
+    found = []
     with torch.inference_mode(False), torch.no_grad():
-        log_joint = _joint(model, x.clone(), sigma, None if c is None else c.clone(), chains + scouts)
-        start = _latents(model, (chains + scouts) * len(x))
-        return log_mean_exp(
-            anneal(standard_normal, log_joint, start, problems=len(x), scouts=scouts, **settings).log_weights
-        )
+        for i, rows in enumerate(parts):
+            given = None if c is None else c[rows].clone()
+            log_joint = _joint(model, x[rows].clone(), sigma, given, each)
+            run = anneal(
+                standard_normal,
+                log_joint,
+                _latents(model, each * len(rows)),
+                problems=len(rows),
+                scouts=scouts,
+                progress=share(progress, i, len(parts)),
+                **settings,
+            )
+            found.append(log_mean_exp(run.log_weights))
+    return Estimate(*(torch.cat(columns) for columns in zip(*found, strict=True)))
 
 
-def simulated_bracket(model: GenerativeModel, n: int = 16, sigma: float | None = None, c: Tensor | None = None, *,
-                      chains: int = 16, scouts: int = 4, **settings: Any) -> Bracket:  # fmt: skip
+def simulated_bracket(
+    model: GenerativeModel,
+    n: int = SIMULATED,
+    sigma: float | None = None,
+    c: Tensor | None = None,
+    *,
+    chains: int = 16,
+    scouts: int = 4,
+    **settings: Any,
+) -> Bracket:
     """Bidirectional Monte Carlo: log p(x | c) of ``n`` events that the model made, between two stochastic bounds, ``(n,)``.
 
     Arguments as of `decoder_log_likelihood`, with ``n`` conditions. Wu et al. report gaps of 0.6 to 10 nats.
@@ -79,82 +128,162 @@ def simulated_bracket(model: GenerativeModel, n: int = 16, sigma: float | None =
             x = model.on_grid(x + sigma * torch.randn_like(x))
         log_joint = _joint(model, x, sigma, c, chains + scouts)
         behind = z.repeat(chains + scouts, *[1] * (z.dim() - 1))
-        return bracket(
-            standard_normal, log_joint, _latents(model, len(behind)), behind, problems=n, scouts=scouts, **settings
-        )
+        start = _latents(model, len(behind))
+        return bracket(standard_normal, log_joint, start, behind, problems=n, scouts=scouts, **settings)
 
 
-def tune_sigma(model: GenerativeModel, x: Tensor, c: Tensor | None = None, *, among: Sequence[float] = (0.05, 0.1, 0.2, 0.4),
-               refine: int = 2, progress: Report | None = None,
-               **settings: Any) -> tuple[float, dict[float, float]]:  # fmt: skip
+def tune_sigma(
+    model: GenerativeModel,
+    x: Tensor,
+    c: Tensor | None = None,
+    *,
+    among: Sequence[float] = (0.05, 0.1, 0.2, 0.4),
+    refine: int = 2,
+    progress: Report | None = None,
+    **settings: Any,
+) -> tuple[float, dict[float, float]]:
     """The observation's standard deviation under which validation events ``x`` are likeliest, and what was tried.
 
-    Every value in ``among`` is tried; while the best one is at an end, the range is continued by the same factor; then the
-    neighbours of the best are tried ``refine`` times, the factor's logarithm halved each time. ``progress`` is told of each.
+    Every value in ``among`` is tried. From the best one the search climbs by the same ratio until both neighbours are worse, and
+    again by its square root, ``refine`` times.
+
+    Args:
+        model, x, c: as of `decoder_log_likelihood`.
+        among: where to look, at equal ratios.
+        refine: how often the ratio is refined.
+        progress: told of each value.
+        settings: of `decoder_log_likelihood`. Few levels rank large values too high: `settle_sigma` mends that.
 
     Returns:
         sigma, and the mean log-likelihood (nats per event) of every sigma tried.
     """
-    tried: dict[float, float] = {}
-
-    def score(sigma: float) -> float:
-        if sigma not in tried:
-
-            def tell(level: int, levels: int, text: str) -> None:
-                if progress is not None:
-                    progress(level, levels, f"sigma {sigma:.3g} on validation: {text}")
-
-            tried[sigma] = decoder_log_likelihood(model, x, sigma, c, progress=tell, **settings).value.mean().item()
-        return tried[sigma]
-
-    factor = (max(among) / min(among)) ** (1 / max(1, len(among) - 1)) if len(among) > 1 else 2.0
-    best = max(among, key=score)
-    while best in (min(tried), max(tried)) and 1e-4 < best < 1e4:
-        best = max((best / factor, best, best * factor), key=score)
-    for _ in range(refine):
-        factor **= 0.5
-        best = max((best / factor, best, best * factor), key=score)
-    return best, dict(sorted(tried.items()))
+    ratio = 2.0
+    if len(among) > 1:
+        ratio = (max(among) / min(among)) ** (1 / (len(among) - 1))
+    stride = 2**refine
+    score = _Scores(model, x, c, min(among), ratio ** (1 / stride), progress, settings)
+    best = max(range(0, len(among) * stride, stride), key=score)
+    while stride >= 1:
+        best = _climb(score, best, stride)
+        stride //= 2
+    return score.sigma(best), score.tried
 
 
-def anneal_decoder(model: Any, data: DataSet, x: Tensor, c: Tensor | None, *, levels: int, chains: int,
-                   progress: Report | None = None) -> Stated:  # fmt: skip
-    """log p(x | c) of events under a decoder; without a p(x | z) of its own, sigma is tuned on validation events first.
+def settle_sigma(
+    model: GenerativeModel,
+    x: Tensor,
+    sigma: float,
+    c: Tensor | None = None,
+    *,
+    ratio: float = 2**0.25,
+    progress: Report | None = None,
+    **settings: Any,
+) -> tuple[float, dict[float, float]]:
+    """The last word on a ``sigma`` that was found with few levels: its neighbours with as many as the figure will have.
 
-    The gap of bidirectional Monte Carlo on events that the model made is in the details: how far such runs are from the truth.
+    The search climbs by ``ratio`` until both neighbours are worse. Arguments and result as of `tune_sigma`.
     """
-    own, settings = hasattr(model, "p"), dict[str, Any](chains=chains, scouts=max(2, chains // 4))
-    conditional = c is not None
+    score = _Scores(model, x, c, sigma, ratio, progress, settings)
+    return score.sigma(_climb(score, 0, 1)), score.tried
+
+
+def enough_levels(
+    model: GenerativeModel,
+    x: Tensor,
+    sigma: float | None = None,
+    c: Tensor | None = None,
+    *,
+    levels: int,
+    most: int,
+    **settings: Any,
+) -> int:
+    """``levels``, doubled until `ENOUGH` chains are effective on average over validation events ``x``, and at most ``most``.
+
+    Other arguments as of `decoder_log_likelihood`.
+    """
+    while 2 * levels <= most:
+        found = decoder_log_likelihood(model, x, sigma, c, levels=levels, **settings)
+        if found.ess.mean() >= ENOUGH:
+            break
+        levels *= 2
+    return levels
+
+
+def anneal_decoder(
+    model: Any,
+    data: DataSet,
+    x: Tensor,
+    c: Tensor | None,
+    *,
+    levels: int,
+    chains: int,
+    most_levels: int = 0,
+    progress: Report | None = None,
+) -> Stated:
+    """log p(x | c) of events under a decoder; to one without a p(x | z) of its own noise is added, tuned on validation events.
+
+    Args:
+        model: as of `decoder_log_likelihood`.
+        data: whose validation events settle the noise and the number of levels.
+        x, c: events and their conditions; c is None for an unconditional model.
+        levels: temperatures, doubled as `enough_levels` says.
+        chains: weighed chains of each event.
+        most_levels: where doubling ends; 0: at four times ``levels``.
+        progress: told now and then.
+
+    Returns:
+        a bound, with the gap of bidirectional Monte Carlo on events that the model made in its details.
+    """
+    settings: dict[str, Any] = {
+        "chains": chains,
+        "scouts": max(2, chains // 4),
+        "leapfrogs": LEAPFROGS,
+        "progress": progress,
+    }
+    rows = choose(data, "validation", TUNED_ON).chosen.to(data.validation.x.device)
+    held_out = Split(*data.validation[rows]).to(x.device)
+    seen, given = held_out.x, held_out.c
+    if c is None:
+        given = None
     sigma, tried = None, {}
-    if not own:
-        rows = torch.randperm(len(data.validation))[: min(32, len(x))]
-        held_out, given = Split(*data.validation[rows.to(data.validation.x.device)]).to(x.device)[:]
-        given = given if conditional else None
-        # only the ranking of sigmas matters here: fewer levels and half of the leapfrogs do
-        sigma, tried = tune_sigma(model, held_out, given, levels=max(20, levels // 5), leapfrogs=5,
-                                  progress=progress, **settings)  # fmt: skip
-    n = min(16, len(x))
-    gap = simulated_bracket(model, n, sigma, c[:n] if conditional else None, levels=levels, progress=progress,
-                            **settings).gap  # fmt: skip
-    parts, size = [], max(1, ROWS // (chains + settings["scouts"]))
-    for i in range(0, len(x), size):
-        told = share(progress, i // size, -(-len(x) // size))
-        given = c[i : i + size] if conditional else None
-        parts.append(
-            decoder_log_likelihood(model, x[i : i + size], sigma, given, levels=levels, progress=told, **settings)
-        )
-    value, stderr, ess = (torch.cat(columns) for columns in zip(*parts, strict=True))
-    return Stated(
-        value,
-        Likelihood.ESTIMATE,
-        "annealing under-estimates log p, which does not flatter",
-        details={
-            "ais_levels": levels, "ais_chains": chains, "sigma": sigma,
-            "sigmas": {f"{tried_sigma:.4g}": nats for tried_sigma, nats in tried.items()},
-            "simulated_gap": gap.mean().item(), "simulated_gap_stderr": (gap.std() / n**0.5).item() if n > 1 else None,
-            "ais_stderr": stderr.mean().item(), "ess": ess.mean().item(),
-        },
-    )  # fmt: skip
+    needs_noise = not hasattr(model, "p")
+    if needs_noise:
+        rough = max(10, levels // 5)
+        sigma, _ = tune_sigma(model, seen, given, levels=rough, **settings)
+    most = most_levels or 4 * levels
+    levels = enough_levels(model, seen, sigma, given, levels=levels, most=most, **settings)
+    if sigma is not None:
+        sigma, tried = settle_sigma(model, seen, sigma, given, levels=levels, **settings)
+    gap = _simulated_gap(model, min(SIMULATED, len(x)), sigma, c, levels=levels, **settings)
+    found = decoder_log_likelihood(model, x, sigma, c, levels=levels, **settings)
+    details = {
+        "ais_levels": levels,
+        "ais_chains": chains,
+        "sigma": sigma,
+        "sigmas": {f"{value:.4g}": nats for value, nats in tried.items()},
+        **gap,
+        "ais_stderr": found.stderr.mean().item(),
+        "ess": found.ess.mean().item(),
+    }
+    direction = "never flatters: in expectation the true figure is at most this"
+    if sigma is not None:
+        details["observation"] = f"noise {sigma:.2g}"
+        direction += f", that of the generator with noise of {sigma:.2g} around what it makes"
+    return Stated(found.value, Likelihood.BOUND, direction, details=details)
+
+
+def _simulated_gap(
+    model: GenerativeModel, n: int, sigma: float | None, c: Tensor | None, **settings: Any
+) -> dict[str, Any]:
+    """How far such runs are from the truth, in nats, on ``n`` events that the model makes under some of the conditions ``c``."""
+    if c is not None:  # events come class by class
+        c = c[torch.linspace(0, len(c) - 1, n, device=c.device).long()]
+    gap = simulated_bracket(model, n, sigma, c, **settings).gap
+    return {
+        "simulated_gap": gap.mean().item(),
+        "simulated_gap_stderr": (gap.std() / n**0.5).item() if n > 1 else None,
+        "simulated_events": n,
+    }
 
 
 # ------------------------------------------------------------------------------------------------------------- the parts
@@ -213,3 +342,59 @@ def _latents(model: GenerativeModel, n: int) -> Tensor:
         raise NotImplementedError(f"{type(model).__name__} has no latent to anneal over.")
     like = next(model.parameters())
     return torch.randn(n, *model.latent_shape, dtype=like.dtype, device=like.device)
+
+
+class _Scores:
+    """Mean log-likelihood of ``x`` with noise of ``least * ratio**k``, as a function of k that is looked up once known.
+
+    Every sigma meets the same random numbers, so that the noise is compared and not the luck.
+    """
+
+    def __init__(
+        self,
+        model: GenerativeModel,
+        x: Tensor,
+        c: Tensor | None,
+        least: float,
+        ratio: float,
+        progress: Report | None,
+        settings: dict[str, Any],
+    ):
+        self.model, self.x, self.c = model, x, c
+        self.least, self.ratio = least, ratio
+        self.progress, self.settings = progress, settings
+        self.seed = int(torch.randint(2**31, ()))
+        self.known: dict[int, float] = {}
+
+    def sigma(self, k: int) -> float:
+        return self.least * self.ratio**k
+
+    @property
+    def tried(self) -> dict[float, float]:
+        """sigma and score of all that was asked for."""
+        return {self.sigma(k): self.known[k] for k in sorted(self.known)}
+
+    def __call__(self, k: int) -> float:
+        if k not in self.known:
+            with torch.random.fork_rng():
+                torch.manual_seed(self.seed)
+                self.known[k] = self.measured(self.sigma(k))
+        return self.known[k]
+
+    def measured(self, sigma: float) -> float:
+        def tell(level: int, levels: int, text: str) -> None:
+            if self.progress is not None:
+                self.progress(level, levels, f"sigma {sigma:.3g} on validation: {text}")
+
+        found = decoder_log_likelihood(self.model, self.x, sigma, self.c, progress=tell, **self.settings)
+        return found.value.mean().item()
+
+
+def _climb(score: _Scores, best: int, stride: int) -> int:
+    """Go on to the better neighbour until both are worse."""
+    while 1e-4 < score.sigma(best) < 1e4:
+        better = max((best, best - stride, best + stride), key=score)
+        if better == best:
+            break
+        best = better
+    return best

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from genzoo.data.names import SPLITS
 from genzoo.errors import InputError, nearest
 from genzoo.evaluation.figures import Figure
 from genzoo.evaluation.stated import DIRECTION, Stated
+from genzoo.evaluation.subset import Mean, Subset, all_of, choose
 from genzoo.model import Likelihood
 from genzoo.progress import Report
 
@@ -82,7 +83,9 @@ def evaluate(
     ais_levels: int = 0,
     ais_chains: int = 0,
     ode_tolerance: float = 0.0,
+    ais_most_levels: int = 0,
     most: int = 100,
+    controls: Mapping[str, Tensor] | None = None,
     progress: Report | None = None,
 ) -> Measured:
     """The likelihood of the events of one split of ``data``.
@@ -94,18 +97,22 @@ def evaluate(
         seed: of those draws; the caller's random state is left as it was.
         ais_levels: temperatures of annealed importance sampling, by which an energy model, a GAN and, where asked for, a
             VAE get a figure; 0 leaves it out. It takes minutes.
-        ais_chains: chains of each normaliser (energy) or of each event (GAN, VAE); 0: 64 of the former, 4 of the latter.
+        ais_chains: chains of each normaliser (energy) or of each event (GAN, VAE); 0: 64 of the former, 8 of the latter.
+        ais_most_levels: of a GAN or VAE. Where fewer than three chains are effective on validation events, levels are doubled
+            up to this many; 0: up to four times ``ais_levels``.
         ode_tolerance: of the solver, where the figure of a diffusion model is to be that of its probability flow instead of
             its bound, or that of flow matching is to be had in steps chosen by their error; 0 leaves it out. ``k`` is then
             the number of solutions, each with fresh noise. It takes minutes.
-        most: how many events, drawn at random, are measured where each takes an annealing (GAN, VAE) or an ODE.
+        most: how many events are measured where each takes an annealing (GAN, VAE) or an ODE. The figure is that of all, as
+            estimated with control variates (`genzoo.evaluation.subset`).
+        controls: further control variates: log-densities of *every* event of the split under other models, ``(N,)`` nats each.
         progress: told of (level, levels, log-weight and error) as the annealing goes, or (events done, events, a few words).
 
     Returns:
         the figure in the data's unit; for a model that states no likelihood, value None, kind NONE and the reason.
 
     Raises:
-        InputError: there is no such split, or a setting is out of range.
+        InputError: there is no such split, a setting is out of range, or a control is not one number for each event.
     """
     if split not in SPLITS:
         raise InputError(f"There is no split {split!r}. {nearest(split, SPLITS)}")
@@ -114,6 +121,7 @@ def evaluate(
         batch=batch,
         ais_levels=ais_levels,
         ais_chains=ais_chains,
+        ais_most_levels=ais_most_levels,
         ode_tolerance=ode_tolerance,
         most=most,
     )
@@ -122,21 +130,28 @@ def evaluate(
     how = _method(model, ais_levels > 0, ode_tolerance > 0)
     with torch.random.fork_rng(), torch.inference_mode(), evaluating(model):
         torch.manual_seed(seed)
-        chosen = torch.arange(len(everything))
-        if how in (_anneal_decoder, _follow_flow) and most < len(chosen):
-            chosen = torch.randperm(len(chosen))[:most].sort().values
-        events = Split(*everything[chosen.to(everything.x.device)])
+        subset = all_of(len(everything))
+        if how in (_anneal_decoder, _follow_flow):
+            subset = choose(data, split, most, controls)
+        events = Split(*everything[subset.chosen.to(everything.x.device)])
         try:
-            settings = {"k": k, "batch": batch, "levels": ais_levels, "chains": ais_chains, "tolerance": ode_tolerance}
+            settings = {
+                "k": k,
+                "batch": batch,
+                "levels": ais_levels,
+                "chains": ais_chains,
+                "most_levels": ais_most_levels,
+                "tolerance": ode_tolerance,
+            }
             stated = how(model, data, events, progress=progress, **settings)
         except NotImplementedError as reason:
             details = {"reason": str(reason), "n": len(events)}
             return Measured(Figure.dash(str(reason), len(events)), data.unit, details=details)
         details = {"split": split, "seconds": time.perf_counter() - started}
-        return _measured(model, data, events, chosen, stated, details)
+        return _measured(model, data, events, subset, stated, details)
 
 
-LEAST = {"k": 1, "batch": 1, "most": 1, "ais_levels": 0, "ais_chains": 0}
+LEAST = {"k": 1, "batch": 1, "most": 1, "ais_levels": 0, "ais_chains": 0, "ais_most_levels": 0}
 
 
 def check_measuring(**settings: Any) -> None:
@@ -156,45 +171,46 @@ def _measured(
     model: HasLikelihood,
     data: DataSet,
     events: Split,
-    chosen: Tensor,
+    subset: Subset,
     stated: Stated,
     details: dict[str, Any],
 ) -> Measured:
     """The mean over events, and the gap to the truth where that is known."""
-    details = {**stated.details, "n": len(events), **details}
+    details = {**stated.details, **subset.details, **details}
     if stated.kind == Likelihood.NONE:
         figure = Figure.dash(stated.reason, len(events))
         return Measured(figure, data.unit, details={**details, "reason": stated.reason})
     log_prob = stated.log_prob.cpu()
     reported = data.report(log_prob).double()
+    mean = subset.mean(reported)
+    if not subset.is_all:
+        details |= {"subset_stderr": mean.of_subset, "variance_ratio": mean.variance_ratio}
     gap = None
     if data.log_density is not None and not getattr(model, "condition", 0):
         truth = data.report(data.log_density(events.x).cpu()).double()
-        gap = _figure(reported - truth, stated, data)
+        gap = _figure(subset.mean(reported - truth), subset.n, stated, data)
     return Measured(
-        figure=_figure(reported, stated, data),
+        figure=_figure(mean, subset.n, stated, data),
         unit=data.unit,
         direction=stated.direction,
         gap=gap,
         details=details,
         log_prob=log_prob,
-        events=chosen,
+        events=subset.chosen,
     )
 
 
-def _figure(reported: Tensor, stated: Stated, data: DataSet) -> Figure:
-    """The mean of what is reported of each event; errors that all events share are added to that of the mean.
+def _figure(mean: Mean, n: int, stated: Stated, data: DataSet) -> Figure:
+    """The mean over events, measured on ``n`` of them; errors that all events share are added to its own.
 
     Where every event may be off by ``half_width`` nats, so may the mean: the figure is then an interval.
     """
     of_a_nat = (data.report(torch.zeros(())) - data.report(torch.ones(()))).item()
-    value, n = reported.mean().item(), len(reported)
-    spread = (reported.std() / n**0.5).item() if n > 1 else 0.0
-    stderr = math.hypot(spread, of_a_nat * stated.extra_stderr)
+    stderr = math.hypot(mean.stderr, of_a_nat * stated.extra_stderr)
     half_width = of_a_nat * stated.half_width
     if half_width:
-        return Figure(None, stderr, value - half_width, value + half_width, stated.kind, n)
-    return Figure(value, stderr, kind=stated.kind, n=n)
+        return Figure(None, stderr, mean.value - half_width, mean.value + half_width, stated.kind, n)
+    return Figure(mean.value, stderr, kind=stated.kind, n=n)
 
 
 # ------------------------------------------------------------------------------------------------- ways to a likelihood
@@ -245,12 +261,29 @@ def _anneal_prior(model: Any, data: DataSet, events: Split, *, k: int, levels: i
         return anneal_prior(model, data, *_given(model, events), progress=progress, **settings)
 
 
-def _anneal_decoder(model: Any, data: DataSet, events: Split, *, levels: int, chains: int, progress: Report | None,
-                    **_: Any) -> Stated:  # fmt: skip
+def _anneal_decoder(
+    model: Any,
+    data: DataSet,
+    events: Split,
+    *,
+    levels: int,
+    chains: int,
+    most_levels: int,
+    progress: Report | None,
+    **_: Any,
+) -> Stated:
     from genzoo.evaluation.decoder import anneal_decoder
 
     with torch.inference_mode(False), torch.no_grad():
-        return anneal_decoder(model, data, *_given(model, events), levels=levels, chains=chains or 4, progress=progress)
+        return anneal_decoder(
+            model,
+            data,
+            *_given(model, events),
+            levels=levels,
+            chains=chains or 8,
+            most_levels=most_levels,
+            progress=progress,
+        )
 
 
 def _follow_flow(model: Any, data: DataSet, events: Split, *, k: int, batch: int, tolerance: float,

@@ -24,8 +24,8 @@ has two parts: that of the n events among the N, and that of the N among all the
 s_e is the standard deviation of what g leaves unexplained. The events were taken in order, so it comes from differences of
 neighbours, and nothing that changes slowly along the order widens it. With n = N only the standard error of a plain mean is left.
 
-References: Cochran 1977, *Sampling techniques*, §7.3, §8 and §12.6; Wolter 1984, *Investigation of some estimators of variance for
-systematic sampling*; von Neumann 1941, *Distribution of the ratio of the mean square successive difference to the variance*.
+References: Cochran 1977, *Sampling techniques*, chapters 7, 8 and 12; Wolter 1984, *Investigation of some estimators of variance
+for systematic sampling*; von Neumann 1941, *Distribution of the ratio of the mean square successive difference to the variance*.
 """
 
 from collections.abc import Mapping
@@ -135,8 +135,16 @@ class Subset:
         return ((g[self.chosen] - g.mean()) / g.std()).numpy()
 
 
+def all_of(n: int) -> Subset:
+    """Every event of a split of ``n``."""
+    return Subset(torch.arange(n), n)
+
+
 def choose(
-    data: DataSet, split: str, most: int, controls: Mapping[str, Tensor] | None = None
+    data: DataSet,
+    split: str,
+    most: int,
+    controls: Mapping[str, Tensor] | None = None,
 ) -> Subset:
     """At most ``most`` events of a split, drawn at random as the module says, and what is known of all.
 
@@ -153,7 +161,7 @@ def choose(
     of = len(events)
     given = {name: _checked(name, values, of) for name, values in (controls or {}).items()}
     if most >= of:
-        return Subset(torch.arange(of), of)
+        return all_of(of)
     known = {**given, **stated_of_all(data, events)}
     useful = {name: g for name, g in known.items() if g.isfinite().all() and g.std() > 0}
     kept = dict(list(useful.items())[: most // EVENTS_A_CONTROL])
@@ -183,8 +191,9 @@ def _in_order(data: DataSet, events: Split, log_density: Tensor) -> Tensor:
 
     So neighbours are alike, also where one class follows another.
     """
-    labelled = bool(data.classes) and events.c is not None and events.c.dim() == 1
-    label = events.c.cpu().numpy() if labelled else np.zeros(len(events), dtype=int)
+    label = np.zeros(len(events), dtype=int)
+    if data.classes and events.c is not None and events.c.dim() == 1:
+        label = events.c.cpu().numpy()
     falling = label % 2 == 1
     g = log_density.cpu().numpy()
     return torch.from_numpy(np.lexsort((np.where(falling, -g, g), label)))
