@@ -102,8 +102,14 @@ def file_bits_per_dim(model: Any, data: DataSet, split: str = "test", most: int 
     return write(model, events.x, events.c if getattr(model, "condition", 0) else None)[1]
 
 
-def as_a_file(model: Any, data: DataSet, budget: str = "full", folder: Path | None = None,
-              progress: Report | None = None) -> dict[str, Any] | None:  # fmt: skip
+def as_a_file(
+    model: Any,
+    data: DataSet,
+    budget: str = "full",
+    folder: Path | None = None,
+    progress: Report | None = None,
+    seed: int = 0,
+) -> dict[str, Any] | None:
     """The entry of a row: an `AsFile` in plain values, or ``{"reason": ...}`` where a file was tried and came to nothing.
 
     None for a model that cannot write a file, or too slowly for a look on the way.
