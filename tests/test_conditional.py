@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,12 +14,14 @@ from genzoo.evaluation.conditional import (
     check_guidance,
     class_accuracy,
     class_coverage,
+    classification_accuracy_score,
     conditional,
     draw,
     guidance_sweep,
     judge,
     tin_errors,
 )  # fmt: skip
+from genzoo.evaluation.figures import share_of
 from genzoo.model import GenerativeModel
 
 CLASSES = 3
@@ -76,10 +79,53 @@ def test_accuracy_is_the_share_of_samples_of_the_class_asked_for(share):
     found = class_accuracy(Blobs(share), blobs(), each=80)
     assert abs(found["accuracy"]["value"] - (1 - share)) < 4 * max(found["accuracy"]["stderr"], 0.01)
     assert found["judge"]["value"] > 0.99
-    mean = sum(found["per_class"].values()) / CLASSES
+    mean = sum(of_class["value"] for of_class in found["per_class"].values()) / CLASSES
     assert mean == pytest.approx(found["accuracy"]["value"])
-    assert sum(found["unconditional"].values()) == pytest.approx(1)
-    assert all(0.15 < part < 0.55 for part in found["unconditional"].values())
+    assert sum(part["value"] for part in found["unconditional"].values()) == pytest.approx(1)
+    assert all(0.15 < part["value"] < 0.55 for part in found["unconditional"].values())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_a_classifier_fitted_on_samples_names_real_events_as_well_as_samples_are_named(share):
+    found = class_accuracy(Blobs(share), blobs(), each=80)
+    assert found["cas_real"]["value"] > 0.99
+    if share == 0.4:  # most samples are of the class asked for, and that is what is learned
+        assert found["cas"]["value"] > 0.9
+    else:
+        assert found["cas"]["value"] == pytest.approx(1 - share, abs=0.01)
+
+
+def test_samples_that_lack_a_part_of_their_class_teach_less_than_real_events():
+    """Each class has two far apart halves, of which only one is drawn; the other lies beyond the next class."""
+    c = torch.randint(2, (3, 400))
+    side = torch.randint(2, (3, 400))
+    x = torch.stack([(8.0 * c + 16.0 * side)[..., None] + torch.randn(3, 400, 1)], -1).flatten(2)
+    data = DataSet("halves", *map(Split, x, c), condition=2, classes=("a", "b"))
+    one = side[0] == 0
+    partial = classification_accuracy_score(data, x[0][one], c[0][one])
+    real = classification_accuracy_score(data, x[0], c[0])
+    assert partial is not None and real is not None and partial.value < 0.85 < 0.95 < real.value
+
+
+def test_a_classifier_cannot_be_fitted_on_samples_of_one_class_or_of_none():
+    data = blobs()
+    assert classification_accuracy_score(data, torch.zeros(5, 2), torch.zeros(5, dtype=torch.long)) is None
+    assert classification_accuracy_score(data, torch.full((9, 2), math.nan), torch.arange(9) % 3) is None
+
+
+def test_coverage_of_classes_has_an_interval_that_holds(monkeypatch):
+    """Events and samples are drawn afresh, so the truth is the mean over trials; the events alone would seem surer."""
+    monkeypatch.setattr("genzoo.evaluation.conditional.HALVES", 20)
+    found, counted = [], 0
+    for _ in range(150):
+        data, samples = blobs(300), blobs(60).train
+        found.append(class_coverage(data, samples.x, samples.c))  # type: ignore[arg-type]
+    truth = np.mean([figure.value for figure in found])
+    assert 0.92 <= np.mean([figure.low <= truth <= figure.high for figure in found]) <= 0.99
+    for figure in found:
+        alone = share_of(figure.value, figure.n)
+        counted += alone.low <= truth <= alone.high
+    assert counted / 150 < 0.92
 
 
 def test_one_good_sample_over_and_over_is_accurate_and_covers_next_to_nothing():
@@ -93,14 +139,14 @@ def test_one_good_sample_over_and_over_is_accurate_and_covers_next_to_nothing():
 def test_coverage_counts_events_of_the_same_class_only_and_a_set_covers_itself():
     data = blobs()
     x, c = data.held_out.x, data.held_out.c
-    assert class_coverage(data, x, c)["value"] == 1  # type: ignore[index, arg-type]
-    assert class_coverage(data, x, (c + 1) % CLASSES)["value"] == 0  # type: ignore[index, operator]
+    assert class_coverage(data, x, c).value == 1  # type: ignore[union-attr, arg-type]
+    assert class_coverage(data, x, (c + 1) % CLASSES).value == 0  # type: ignore[union-attr, operator]
 
 
 def test_to_have_learned_the_training_events_by_heart_covers_no_more_than_new_data_does():
     """A quarter of the events, by heart: of training events themselves they would cover 0.15 more than new ones do."""
     data, fresh = blobs(1500), blobs(1500)
-    by_heart, new = (class_coverage(data, from_.train.x, from_.train.c, each=125)["value"] for from_ in (data, fresh))  # type: ignore[index, arg-type]
+    by_heart, new = (class_coverage(data, from_.train.x, from_.train.c, each=125).value for from_ in (data, fresh))  # type: ignore[union-attr, arg-type]
     assert abs(by_heart - new) < 0.08
 
 
@@ -129,7 +175,8 @@ def test_samples_that_are_no_numbers_are_of_no_class_and_cover_nothing():
             return torch.full((n, 2), math.nan)
 
     found = class_accuracy(Lost(), blobs())
-    assert found["accuracy"]["value"] == found["coverage"]["value"] == sum(found["unconditional"].values()) == 0
+    assert found["accuracy"]["value"] == found["coverage"]["value"] == 0 and found["cas"] is None
+    assert all(part["value"] == 0 for part in found["unconditional"].values())
 
 
 def test_draws_are_the_same_for_a_seed_and_leave_the_random_state_alone():

@@ -12,6 +12,7 @@ from genzoo import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Energy, Flow, 
 from genzoo.data import DataSet, Split, biscuits
 from genzoo.errors import InputError
 from genzoo.evaluation import representation
+from genzoo.evaluation.figures import mean
 from genzoo.evaluation.knowledge_tables import representation_table
 from genzoo.evaluation.representation import (
     best_pair,
@@ -19,6 +20,7 @@ from genzoo.evaluation.representation import (
     latent_step,
     linear_probe,
     r_squared,
+    r_squared_error,
     round_trip,
     taller,
 )  # fmt: skip
@@ -168,14 +170,14 @@ def test_a_probe_reads_what_is_linear_and_says_so_of_pixels_as_well():
     for source in representation.SOURCES:
         found = linear_probe(model, data, source)
         assert set(found["r2"]) == {"first", "second"} and found["width"] == 4
-        assert all(0.99 < value <= 1 for value in found["r2"].values())
+        assert all(0.99 < explained["value"] <= 1 for explained in found["r2"].values())
 
 
 def test_a_probe_does_not_read_what_is_not_there():
     data = described()
     noise = [Split(torch.randn_like(split.x), split.c) for split in (data.train, data.validation, data.test)]
     found = linear_probe(Turned((4,)), DataSet("noise", *noise, condition=2, features=data.features))
-    assert all(abs(value) < 0.05 for value in found["r2"].values())
+    assert all(abs(explained["value"]) < 0.05 for explained in found["r2"].values())
 
 
 def test_classes_apart_are_told_apart_up_to_the_error_of_the_best_rule():
@@ -192,13 +194,30 @@ def test_the_best_pair_is_the_one_that_was_planted():
     model.turn = torch.eye(5)
     found = best_pair(model, DataSet("planted", *splits, condition=2, features=("a", "b")))
     assert found["dimensions"] == [1, 3]
-    assert min(found["r2"].values()) > 0.999
+    assert min(explained["value"] for explained in found["r2"].values()) > 0.999
 
 
 def test_r_squared_is_one_of_the_truth_and_zero_of_the_mean():
     c = np.random.randn(50, 2)
     np.testing.assert_allclose(r_squared(c, c), 1)
     np.testing.assert_allclose(r_squared(np.broadcast_to(c.mean(0), c.shape), c), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("noise", [0.1, 1.0, 3.0])
+def test_the_error_of_r_squared_holds(noise):
+    """Predictions that miss by as much, over test events drawn afresh: 1.96 errors hold the true share in 95 % of cases."""
+    truth = 1 - noise**2 / (1 + noise**2)
+    c = np.random.randn(300, 2000)
+    events = c + noise * np.random.randn(300, 2000)
+    predicted = truth * events  # the best linear reading of c
+    off = np.abs(r_squared(predicted, c) - truth)
+    assert 0.92 < np.mean(off < 1.96 * r_squared_error(predicted, c)) < 0.98
+
+
+def test_the_error_of_a_round_trip_holds():
+    square = np.random.gamma(2.0, 0.5, (2000, 64))
+    found = [representation._root(mean(torch.from_numpy(events))) for events in square]
+    assert 0.92 < np.mean([abs(figure.value - 1.0) < 1.96 * figure.stderr for figure in found]) < 0.98
 
 
 def test_what_does_not_vary_cannot_be_read_and_costs_no_run_its_row():
@@ -256,7 +275,7 @@ def test_tins_grow_as_asked_in_a_model_that_knows_nothing_but_height_and_width()
         found = taller(Tins((1, 16, 16)), data, asked, n=100)
         assert found["asked"] == asked
         assert abs(found["height"]["value"] - asked) < 0.1
-        assert found["width_moved"] < 0.1
+        assert found["width_moved"]["value"] < 0.1
 
 
 def test_what_cannot_be_asked_is_refused_in_a_sentence():

@@ -203,7 +203,8 @@ def least_share(shares: Sequence[Figure]) -> Figure:
 
     The least that was found is low by luck as well. So the upper end is that of all of them at
     once, each at a level that one of them fails in 2.5 % of cases at most (Bonferroni); the lower
-    end needs no such care. Where a share has no ends, neither has the least.
+    end needs no such care. Where one is the worst by far, that is cautious. Where a share has no
+    ends, neither has the least.
     """
     values = [figure.value for figure in shares if figure.value is not None]
     lower = [figure.low for figure in shares if figure.low is not None]
