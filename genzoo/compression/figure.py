@@ -121,7 +121,7 @@ def file_bits_per_dim(
     return write(model, events.x, c)[1]
 
 
-# ------------------------------------------------------------------------- a row and a table of it
+# -------------------------------------------------------------------------- a row and a table of it
 
 
 def as_a_file(
