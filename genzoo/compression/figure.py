@@ -68,8 +68,13 @@ def write(
     x: Tensor,
     c: Tensor | None = None,
     progress: Report | None = None,
+    seed: int = 0,
 ) -> tuple[bytes, AsFile]:
     """The content of a file, as `compress` makes it, and what is to be said of it.
+
+    Args:
+        model, x, c, progress: as in `compress`.
+        seed: of the draws by which a bound is stated. A file draws from its own bits.
 
     Raises:
         InputError: the model cannot write a file, or not these events.
@@ -81,18 +86,18 @@ def write(
         header_bytes=HEADER_BYTES,
         initial_bits=initial_bits(model),
         bits_per_dim=8 * (len(blob) - HEADER_BYTES) / x.numel(),
-        stated=stated(model, x, c),
+        stated=stated(model, x, c, seed),
         kind=model.likelihood,
     )
 
 
-def stated(model: Any, x: Tensor, c: Tensor | None = None) -> float:
+def stated(model: Any, x: Tensor, c: Tensor | None = None, seed: int = 0) -> float:
     """What a model says of events, bits/dim: exactly, or the mean of `DRAWS` draws of a bound."""
     device = device_of(model)
     draws = 1 if model.likelihood == Likelihood.EXACT else DRAWS
     found = []
     with torch.random.fork_rng(), torch.inference_mode(), evaluating(model):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         for rows in torch.arange(len(x)).split(BATCH):
             events = x[rows].to(device)
             told = None if c is None else c[rows].to(device)
@@ -106,6 +111,7 @@ def file_bits_per_dim(
     data: DataSet,
     split: str = "test",
     most: int | None = None,
+    seed: int = 0,
 ) -> AsFile:
     """The figure of a model as a file, of a split of ``data`` or of at most ``most`` of its events.
 
@@ -118,10 +124,10 @@ def file_bits_per_dim(
     if most is not None:
         events = events.some(most)
     c = events.c if getattr(model, "condition", 0) else None
-    return write(model, events.x, c)[1]
+    return write(model, events.x, c, seed=seed)[1]
 
 
-# ------------------------------------------------------------------------- a row and a table of it
+# -------------------------------------------------------------------------- a row and a table of it
 
 
 def as_a_file(
@@ -130,6 +136,7 @@ def as_a_file(
     budget: str = "full",
     folder: Path | None = None,
     progress: Report | None = None,
+    seed: int = 0,
 ) -> Row | None:
     """The entry of a row: an `AsFile` in plain values, or the ``reason`` why the file failed.
 
@@ -141,7 +148,7 @@ def as_a_file(
     if progress is not None:
         progress(0, 1, "writing a file")
     try:
-        found = file_bits_per_dim(model, data, most=most)
+        found = file_bits_per_dim(model, data, most=most, seed=seed)
     except InputError as error:
         return {"reason": str(error)}
     return {**asdict(found), "kind": found.kind.name.lower()}
