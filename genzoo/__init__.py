@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from genzoo import data, evaluation
+    from genzoo import compression, data, evaluation
     from genzoo.families import FAMILIES, GAN, VAE, VAEGAN, Autoregressive, Diffusion, Energy, Flow, FlowMatching
     from genzoo.model import GenerativeModel, Latent, Likelihood
     from genzoo.store import load, save
@@ -32,7 +32,7 @@ _HOME = {
 
 __all__ = [
     "FAMILIES", "GAN", "VAE", "VAEGAN", "Autoregressive", "Diffusion", "Energy", "Flow", "FlowMatching", "GenerativeModel",
-    "Latent", "Likelihood", "data", "evaluation", "fit", "load", "save",
+    "Latent", "Likelihood", "compression", "data", "evaluation", "fit", "load", "save",
 ]  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def __getattr__(name: str):
     for module, names in _HOME.items():
         if name in names:
             return getattr(import_module(module), name)
-    if name in ("data", "evaluation"):
+    if name in ("compression", "data", "evaluation"):
         return import_module(f"genzoo.{name}")
     raise AttributeError(f"module 'genzoo' has no attribute {name!r}")
 
