@@ -122,7 +122,7 @@ def _legend(family: str, file: "AsFile") -> list[str]:
     told = [
         f"{family} itself states {file.kind.symbol} {file.stated:.4f} bits/dim of these events"
         f"{how}; less {file.header_bytes} bytes of header and check sums, the file has "
-        f"{file.bits_per_dim:.4f}, {file.ratio:.4f} of that."
+        f"{file.bits_per_dim:.4f}, {file.ratio:.4f} times as much."
     ]
     if file.initial_bits:
         told.append(f"{file.initial_bits} of its bits hold nothing: the first event borrows them.")
