@@ -12,7 +12,7 @@ from genzoo import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Energy, Flow, 
 from genzoo.data import DataSet, Split, biscuits
 from genzoo.errors import InputError
 from genzoo.evaluation import representation
-from genzoo.evaluation.figures import mean
+from genzoo.evaluation.figures import mean, root
 from genzoo.evaluation.knowledge_tables import representation_table
 from genzoo.evaluation.representation import (
     best_pair,
@@ -216,7 +216,7 @@ def test_the_error_of_r_squared_holds(noise):
 
 def test_the_error_of_a_round_trip_holds():
     square = np.random.gamma(2.0, 0.5, (2000, 64))
-    found = [representation._root(mean(torch.from_numpy(events))) for events in square]
+    found = [root(mean(torch.from_numpy(events))) for events in square]
     assert 0.92 < np.mean([abs(figure.value - 1.0) < 1.96 * figure.stderr for figure in found]) < 0.98
 
 

@@ -302,7 +302,7 @@ def test_the_chain_in_miniature_shows_what_is_asked_for(tmp_path):
     captions = [caption(meaning, random.Random(i)) for i, meaning in enumerate(asked)]
     for whole in (model, genzoo.load(out / "other")):
         shown = accuracy(asked, whole.imagine(captions)).each
-        assert min(shown["colour"], shown["place"]) > 0.85
+        assert min(shown["colour"].value, shown["place"].value) > 0.85
 
     before = json.loads((out / "stages.json").read_text())
     again = train_unclip(out, recipe=recipe, scenes=scenes, wordings=3)

@@ -56,7 +56,7 @@ def _verdict(caption: str, pictures: "Tensor") -> str:
     if not is_grammatical(caption):
         return "The model knows the words, but not a caption of this form: what it shows is anyone's guess."
     measured = accuracy([understand(caption)] * len(pictures), pictures)
-    right = round(measured.whole * len(pictures))
+    right = round((measured.whole.value or 0.0) * len(pictures))
     return f"{right} of {len(pictures)} show all that the caption asks for, read off the pictures by rule."
 
 

@@ -79,8 +79,9 @@ def _faithfulness(model: "UnCLIP", prompts: int) -> "dict[str, Accuracy]":
 
 
 def _table(measured: "dict[str, Accuracy]") -> Table:
+    from genzoo.evaluation.cells import percent
+
     table = Table("prompts", "attributes right", "pictures all right", box=SIMPLE)
     for kind, figures in measured.items():
-        attributes = f"{100 * figures.attributes:.1f} ± {100 * figures.stderr:.1f} %"
-        table.add_row(kind, attributes, f"{100 * figures.whole:.1f} %")
+        table.add_row(kind, percent(figures.attributes), percent(figures.whole))
     return table

@@ -141,6 +141,14 @@ def mean(values: Tensor, kind: Likelihood | None = None) -> Figure:
     return Figure(values.double().mean().item(), stderr, kind=kind, n=n)
 
 
+def root(square: Figure) -> Figure:
+    """The root of a mean square; its error is that of the mean over twice the root."""
+    assert square.value is not None
+    value = math.sqrt(square.value)
+    stderr = None if square.stderr is None else square.stderr / max(2 * value, 1e-12)
+    return Figure(value, stderr, n=square.n)
+
+
 def share(hits: np.ndarray | Tensor) -> Figure:
     """The share of ``hits`` (n,) that are true, with the 95 % interval of `wilson`."""
     return share_of(float(np.asarray(hits, dtype=float).mean()), len(hits))

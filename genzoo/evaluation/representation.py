@@ -20,7 +20,7 @@ from torch import Tensor
 from genzoo.data import biscuits
 from genzoo.data.dataset import DataSet, Split
 from genzoo.errors import InputError, nearest
-from genzoo.evaluation.figures import Figure, mean, share
+from genzoo.evaluation.figures import Figure, mean, root, share
 from genzoo.evaluation.likelihood import device_of
 from genzoo.model import GenerativeModel, Latent
 
@@ -79,15 +79,7 @@ def round_trip(model: GenerativeModel, data: DataSet, n: int = 64, seed: int = 0
     back = through(model.reconstruct, x, model, seed)
     spread = (data.train.x - data.train.x.mean(0)).square().mean().item()
     square = mean((back - x).square().flatten(1).mean(1) / spread)
-    return _root(square).to_json() | {"kind": str(model.latent)}
-
-
-def _root(square: Figure) -> Figure:
-    """The root of a mean square; its error is that of the mean over twice the root."""
-    assert square.value is not None
-    root = square.value**0.5
-    stderr = None if square.stderr is None else square.stderr / max(2 * root, 1e-12)
-    return Figure(root, stderr, n=square.n)
+    return root(square).to_json() | {"kind": str(model.latent)}
 
 
 # ----------------------------------------------------------------------------------------------------------- the probes

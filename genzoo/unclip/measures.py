@@ -7,6 +7,9 @@ frechet_distance  of real and generated pictures, in the space of CLIP's embeddi
 variation         what variations of a picture keep, and how much of the rest they change
 sense             how many pictures on the way from one to another are scenes at all
 some_edits        edits by words, to be judged by whether they change what they should and nothing else
+
+Every share is a `Figure` with the ends that hold 95 %. Pictures are independent of each other, the answers about one are not, so
+the errors of shares of answers are those of a ratio of two sums over pictures.
 """
 
 import random
@@ -34,6 +37,7 @@ from genzoo.data.scenes import (
     render,
 )
 from genzoo.data.sight import judge, parse
+from genzoo.evaluation.figures import Figure, root, share, share_with
 
 Imagine = Callable[[list[str]], Tensor]  # captions to pictures (n, 3, 32, 32), one each
 Embed = Callable[[Tensor], Tensor]  # pictures, or tokens, to embeddings (n, dims)
@@ -44,35 +48,49 @@ Embed = Callable[[Tensor], Tensor]  # pictures, or tokens, to embeddings (n, dim
 
 @dataclass(frozen=True)
 class Accuracy:
-    """``attributes``: the share that is right, of all that were asked for in ``n`` pictures, and its standard error; ``whole``:
-    the share of pictures in which all are right; ``each``: the first by attribute."""
+    """How far pictures show what was asked for.
 
-    attributes: float
-    stderr: float
-    whole: float
-    each: dict[str, float]
+    Args:
+        attributes: the share that is right of all attributes that were asked for.
+        whole: the share of pictures in which all are right.
+        each: the first by attribute.
+        n: pictures.
+    """
+
+    attributes: Figure
+    whole: Figure
+    each: dict[str, Figure]
     n: int
 
 
-def accuracy(asked: Sequence[Meaning], images: Tensor) -> Accuracy:
-    """How far pictures ``(n, 3, 32, 32)`` show what was asked for, one meaning each; the rule is `genzoo.data.sight.judge`'s."""
+def accuracy(asked: Sequence[Meaning], images: Tensor, together: int = 1) -> Accuracy:
+    """How far pictures show what was asked for, by the rule of `genzoo.data.sight.judge`.
+
+    Args:
+        asked: one meaning for each picture.
+        images: ``(n, 3, 32, 32)``.
+        together: so many pictures, one after the other, are of one origin and count as one when errors are told.
+    """
     verdicts = [judge(*pair) for pair in zip(asked, parse(images), strict=True)]
-    right = np.array([sum(ok for _, ok in verdict) for verdict in verdicts], dtype=float)
-    of = np.array([len(verdict) for verdict in verdicts])
-    share = right.sum() / of.sum()
-    each: dict[str, list[bool]] = defaultdict(list)
-    for name, ok in (one for verdict in verdicts for one in verdict):
-        each[name].append(ok)
-    stderr = (
-        np.sqrt(np.square(right - share * of).sum()) / of.sum()
-    )  # of a ratio: pictures are independent, not attributes
+    names = dict.fromkeys(name for verdict in verdicts for name, _ in verdict if name != "surplus")
     return Accuracy(
-        attributes=float(share),
-        stderr=float(stderr),
-        whole=float((right == of).mean()),
-        each={name: float(np.mean(oks)) for name, oks in each.items() if name != "surplus"},
+        attributes=_right([[ok for _, ok in verdict] for verdict in verdicts], together),
+        whole=_right([[all(ok for _, ok in verdict)] for verdict in verdicts], together),
+        each={
+            name: _right([[ok for n, ok in verdict if n == name] for verdict in verdicts], together) for name in names
+        },
         n=len(verdicts),
     )
+
+
+def _right(answers: Sequence[Sequence[bool]], together: int = 1) -> Figure:
+    """The share of right ``answers``, any number about each picture; the error is that of a ratio of sums over pictures."""
+    right, of = (
+        np.array([float(count(given)) for given in answers]).reshape(-1, together).sum(1) for count in (sum, len)
+    )
+    value = right.sum() / of.sum()
+    stderr = np.sqrt(np.square(right - value * of).sum()) / of.sum()
+    return share_with(float(value), float(stderr), int(of.sum()))
 
 
 KINDS = {  # of prompts: how many things, and whether the combination is held out
@@ -98,8 +116,8 @@ def faithfulness(imagine: Imagine, n: int = 1000, seed: int = 0) -> dict[str, Ac
 class Retrieval(NamedTuple):
     """Shares of captions that find their picture, and of pictures that find their caption, among ``pool``; ``n`` of each."""
 
-    image_of_text: float
-    text_of_image: float
+    image_of_text: Figure
+    text_of_image: Figure
     pool: int
     n: int
 
@@ -110,11 +128,11 @@ def retrieval(embed_images: Embed, embed_texts: Embed, data: Captioned, pool: in
     answers = torch.arange(pool)
     for chosen in distinct(data, pool):
         scores = cosines(embed_texts(data.tokens[chosen]), embed_images(data.images[chosen])).cpu()
-        text.append((scores.argmax(1) == answers).double().mean())
-        image.append((scores.argmax(0) == answers).double().mean())
+        text.append(scores.argmax(1) == answers)
+        image.append(scores.argmax(0) == answers)
     if not text:
         raise ValueError(f"{len(data)} pictures are too few for a pool of {pool} that no two captions confuse.")
-    return Retrieval(torch.stack(text).mean().item(), torch.stack(image).mean().item(), pool, pool * len(text))
+    return Retrieval(share(torch.cat(text)), share(torch.cat(image)), pool, pool * len(text))
 
 
 def distinct(data: Captioned, pool: int) -> list[list[int]]:
@@ -148,7 +166,7 @@ def cosines(one: Tensor, other: Tensor) -> Tensor:
     return torch.nn.functional.normalize(one, dim=1) @ torch.nn.functional.normalize(other, dim=1).T
 
 
-def zero_shot(embed_images: Embed, embed_texts: Embed, data: Captioned, seed: int = 0) -> dict[str, float]:
+def zero_shot(embed_images: Embed, embed_texts: Embed, data: Captioned, seed: int = 0) -> dict[str, Figure]:
     """Share of attributes that CLIP reads right, by attribute and over all ("mean").
 
     For each attribute of each scene, its full description stands among those that differ from it in this attribute alone (so
@@ -161,11 +179,12 @@ def zero_shot(embed_images: Embed, embed_texts: Embed, data: Captioned, seed: in
     texts = [caption(m, random.Random(seed + i)) for i, _, options in questions for m in options]
     embedded = torch.nn.functional.normalize(torch.cat([embed_texts(t) for t in tokenise(texts).split(1000)]), dim=1)
     images = torch.cat([embed_images(x) for x in data.images.split(500)])
-    answers: dict[str, list[bool]] = defaultdict(list)
+    answers: dict[str, list[list[bool]]] = defaultdict(lambda: [[] for _ in data.scenes])  # of each scene
     for (i, name, options), vectors in zip(questions, embedded.split([len(o) for _, _, o in questions]), strict=True):
-        answers[name].append(options[int((vectors @ images[i]).argmax())] == data.scenes[i].meaning)
-    every = [answer for given in answers.values() for answer in given]
-    return {**{name: float(np.mean(given)) for name, given in answers.items()}, "mean": float(np.mean(every))}
+        right = options[int((vectors @ images[i]).argmax())] == data.scenes[i].meaning
+        answers[name][i].append(right)
+        answers["mean"][i].append(right)
+    return {name: _right(given) for name, given in answers.items()}
 
 
 def alternatives(meaning: Meaning) -> list[tuple[str, list[Meaning]]]:
@@ -197,8 +216,8 @@ def frechet_distance(one: Tensor, other: Tensor) -> float:
     (Dowson & Landau 1982; Heusel et al. 2017, with Inception's features). Biased upwards by a small n: compare equal n only.
     """
     one, other = one.double(), other.double()
-    root, covariance = _root(one.T.cov()), other.T.cov()
-    overlap = torch.linalg.eigvalsh(root @ covariance @ root).clamp(min=0).sqrt().sum()
+    half, covariance = _root(one.T.cov()), other.T.cov()
+    overlap = torch.linalg.eigvalsh(half @ covariance @ half).clamp(min=0).sqrt().sum()
     means = (one.mean(0) - other.mean(0)).square().sum()
     return (means + one.T.cov().trace() + covariance.trace() - 2 * overlap).item()
 
@@ -213,47 +232,76 @@ def _root(covariance: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Variation:
-    """What variations keep (``kept``: the originals' attributes) and how far they differ from the originals otherwise:
-    ``moved``, the mean distance by which things move, in pixels, and ``difference``, the root mean square of the pixels'
-    differences; both also as shares of what they are for another picture of the same description."""
+    """What variations keep and how far they differ from the originals otherwise.
+
+    Args:
+        kept: the originals' attributes.
+        moved: the mean distance by which things move, in pixels.
+        moved_share: that as a share of what it is for another picture of the same description.
+        difference: the root mean square of the pixels' differences.
+        difference_share: likewise, as a share.
+    """
 
     kept: Accuracy
-    moved: float
-    moved_share: float
-    difference: float
-    difference_share: float
+    moved: Figure
+    moved_share: Figure
+    difference: Figure
+    difference_share: Figure
 
 
 def variation(scenes: Sequence[Scene], images: Tensor, varied: Tensor, seed: int = 0) -> Variation:
-    """How ``varied`` (n, k, 3, 32, 32), k variations each, relate to ``images`` (n, 3, 32, 32) of known ``scenes``."""
-    k = varied.shape[1]
+    """How ``varied`` (n, k, 3, 32, 32), k variations each, relate to ``images`` (n, 3, 32, 32) of known ``scenes``.
+
+    Errors are those of the n originals, not of the n k pictures.
+    """
+    n, k = varied.shape[:2]
     rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
-    scenes, images, varied = (
-        [scene for scene in scenes for _ in range(k)],
-        images.repeat_interleave(k, 0),
-        varied.flatten(0, 1),
-    )
+    originals = images.repeat_interleave(k, 0)
+    scenes = [scene for scene in scenes for _ in range(k)]
+    varied = varied.flatten(0, 1)
     others = render([arrange(scene.meaning, rng) for scene in scenes], generator)
-    moved, moved_fully = (_moved(scenes, parse(pictures)) for pictures in (varied, others))
-    difference, fully = ((pictures - images).square().mean().sqrt().item() for pictures in (varied, others))
-    kept = accuracy([scene.meaning for scene in scenes], varied)
-    return Variation(kept, moved, moved / moved_fully, difference, difference / fully)
+
+    moved, moved_fully = (_moved(scenes, parse(pictures)).reshape(n, k) for pictures in (varied, others))
+    squares, squares_fully = (
+        (pictures - originals).square().flatten(1).mean(1).double().numpy().reshape(n, k)
+        for pictures in (varied, others)
+    )
+    one = np.ones((n, k))
+    return Variation(
+        kept=accuracy([scene.meaning for scene in scenes], varied, together=k),
+        moved=_ratio(moved, one),
+        moved_share=_ratio(moved, moved_fully),
+        difference=root(_ratio(squares, one)),
+        difference_share=root(_ratio(squares, squares_fully)),
+    )
 
 
-def _moved(before: Sequence[Scene], after: Sequence[Scene]) -> float:
-    """Mean distance in pixels from each thing to the nearest one in the other scene, where there is one."""
-    distances = [
-        min(np.hypot(thing.x - other.x, thing.y - other.y) for other in seen.things)
-        for scene, seen in zip(before, after, strict=True)
-        for thing in scene.things
-        if seen.things
-    ]
-    return float(np.mean(distances))
+def _ratio(one: np.ndarray, other: np.ndarray) -> Figure:
+    """Mean of ``one`` over that of ``other``, (n, k) each, k numbers of each origin; the error by the delta method."""
+    one, other = (np.nanmean(values, 1) for values in (one, other))
+    known = np.isfinite(one) & np.isfinite(other)
+    one, other = one[known], other[known]
+    ratio = one.mean() / other.mean()
+    off = (one - ratio * other) / other.mean()
+    return Figure(float(ratio), float(off.std() / len(off) ** 0.5), n=len(off))
 
 
-def sense(images: Tensor) -> float:
+def _moved(before: Sequence[Scene], after: Sequence[Scene]) -> np.ndarray:
+    """Mean distance in pixels from each thing to the nearest one in the other scene, (n,); NaN where that is empty."""
+    found = []
+    for scene, seen in zip(before, after, strict=True):
+        nearest = [
+            min(np.hypot(thing.x - other.x, thing.y - other.y) for other in seen.things)
+            for thing in scene.things
+            if seen.things
+        ]
+        found.append(np.mean(nearest) if nearest else np.nan)
+    return np.array(found)
+
+
+def sense(images: Tensor) -> Figure:
     """Share of pictures ``(n, 3, 32, 32)`` that are scenes: one thing or two, each of a shape and a colour that have names."""
-    return float(np.mean([_sensible(scene) for scene in parse(images)]))
+    return share(np.array([_sensible(scene) for scene in parse(images)]))
 
 
 def _sensible(scene: Scene) -> bool:
