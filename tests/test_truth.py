@@ -180,7 +180,7 @@ def test_an_energy_model_gets_an_estimate_with_a_direction_and_a_bracket():
     log_z, truth = measured.details["log_z"], 8 * math.log(2 * math.pi) + 16 * math.log(STD)
     assert log_z["lower"] - 0.02 < truth < log_z["upper"] + 0.02
     assert any(text == "walking" for _, _, text in told)
-    assert told[-1][:2] == (480, 480) and "±" in told[-1][2]
+    assert told[-1][:2] == (720, 720) and "±" in told[-1][2]
 
 
 def test_annealing_is_repeatable_and_leaves_state_and_mode_alone():

@@ -12,8 +12,9 @@ Otherwise it comes from annealed importance sampling (`genzoo.evaluation.anneali
   model. Few long chains can all miss a mode that many short ones find, so there are both, and the
   larger log Z counts. The short ones start from a wider base;
 * the upper end is a reverse run. It would over-estimate log Z if it started from exact draws.
-  Long-run chains stand in: half of them go on from those of training, half from the ends of the
-  forward run, so that a mode known to the one kind alone sets them at odds.
+  Long-run chains stand in, of two kinds, and again the larger log Z counts: those that go on from
+  the ends of the forward runs, drawn by their weights, and those that go on from training's, which
+  may know a mode that no forward run has found.
 
 The error is the larger of the delta method's and the spread of four independent blocks of chains.
 There is no figure (`Interval.doubt`) where an end rests on fewer than ten effective chains, where
@@ -82,18 +83,26 @@ class HasEnergy(Protocol):
 
 @dataclass(frozen=True)
 class Interval:
-    """log Z of each of n problems between two ends, nats, and the three annealings that it comes from."""
+    """log Z of each of n problems between two ends, nats, and the four annealings that it comes from."""
 
     forward: Estimate
     short: Estimate
     reverse: Estimate
+    onward: Estimate
 
     @property
     def below(self) -> Estimate:
         """Of the two forward runs the one that counts, problem by problem: whose log Z is surely larger."""
         long, short = self.forward, self.short
         longer = long.value - 2 * long.stderr >= short.value - 2 * short.stderr
-        return Estimate(*(torch.where(longer, a, b) for a, b in zip(long, short, strict=True)))
+        return pick(longer, long, short)
+
+    @property
+    def above(self) -> Estimate:
+        """Of the two reverse runs the one that counts: whose log Z may be larger."""
+        ends, chains = self.reverse, self.onward
+        larger = ends.value + 2 * ends.stderr >= chains.value + 2 * chains.stderr
+        return pick(larger, ends, chains)
 
     @property
     def lower(self) -> Tensor:
@@ -104,7 +113,7 @@ class Interval:
     def upper(self) -> Tensor:
         """``(n,)``, widened by two errors, and not below what a forward run has found."""
         found = torch.maximum(self.forward.value, self.short.value)
-        return torch.maximum(self.reverse.value + 2 * self.reverse.stderr, found)
+        return torch.maximum(self.above.value + 2 * self.above.stderr, found)
 
     @property
     def middle(self) -> Tensor:
@@ -117,12 +126,12 @@ class Interval:
     @property
     def ess(self) -> Tensor:
         """Effective chains behind the worse end, ``(n,)``."""
-        return torch.minimum(self.below.ess, self.reverse.ess)
+        return torch.minimum(self.below.ess, self.above.ess)
 
     @property
     def contradicted(self) -> Tensor:
-        """Where a forward run, which errs below, lies above the reverse run, each by two errors of its own, ``(n,)``."""
-        return self.lower > self.reverse.value + 2 * self.reverse.stderr
+        """Where a forward run, which errs below, lies above both reverse runs, each by two errors of its own, ``(n,)``."""
+        return self.lower > self.above.value + 2 * self.above.stderr
 
     def doubt(self, widest: float, weights: Tensor | None = None) -> str:
         """Why this is no figure, or nothing.
@@ -136,8 +145,8 @@ class Interval:
         if (ess := self.ess.min().item()) < LEAST_ESS:
             return f"the annealing of log Z rests on {ess:.1f} effective chains, fewer than {LEAST_ESS}"
         if self.contradicted.any():
-            gap = (self.below.value - self.reverse.value).max().item()
-            return f"the annealings of log Z contradict each other by {gap:.2f} nats: long-run chains miss a mode"
+            gap = (self.below.value - self.above.value).max().item()
+            return f"the annealings of log Z contradict each other by {gap:.2f} nats"
         width = 2 * self.mean(self.half_width, weights)
         if width > widest:
             return f"log Z is known to {width:.2f} nats only, more than {widest:.2f}"
@@ -160,15 +169,21 @@ class Interval:
         return {
             "lower": self.mean(self.lower, weights),
             "upper": self.mean(self.upper, weights),
-            "stderr": self.mean(torch.maximum(self.below.stderr, self.reverse.stderr), weights),
+            "stderr": self.mean(torch.maximum(self.below.stderr, self.above.stderr), weights),
             "ess": self.ess.min().item(),
             "forward": plain(self.forward),
             "short": plain(self.short),
             "reverse": plain(self.reverse),
+            "onward": plain(self.onward),
         }
 
 
 # ------------------------------------------------------------------------------------ the normaliser
+
+
+def pick(which: Tensor, a: Estimate, b: Estimate) -> Estimate:
+    """``a`` of the problems for which ``which`` holds, ``b`` of the others."""
+    return Estimate(*(torch.where(which, one, other) for one, other in zip(a, b, strict=True)))
 
 
 def log_partition(
@@ -204,25 +219,28 @@ def log_partition(
         scouts = (max(2, chains // 4) if scouts is None else scouts) if road.has_steps else 0
         betas = SCHEDULES["sigmoid"](levels)
         each = chains + scouts
-        forward = road.forward(each, betas, scouts, share(progress, 0, 4))
+        forward = road.forward(each, betas, scouts, share(progress, 0, 6))
         few = min(SHORT_LEVELS, max(1, levels // 4))
         many = min(SHORT_CHAINS, max(chains, chains * levels // few))
         short_betas = SCHEDULES["sigmoid"](few)
-        short = road.forward(many + scouts, short_betas, scouts, share(progress, 1, 4), wide=True)
-        start = road.settle(
-            resampled(forward, each, scouts), moves or levels, share(progress, 2, 4)
-        )
-        reverse = road.reverse(start, betas[::-1], scouts, share(progress, 3, 4))
-    below, beside, above = (in_blocks(run.log_weights) for run in (forward, short, reverse))
-    return Interval(below, beside, above._replace(value=-above.value))
+        short = road.forward(many + scouts, short_betas, scouts, share(progress, 1, 6), wide=True)
+        backward = []
+        for i, start in enumerate((resampled([forward, short], each), road.chains(each))):
+            settled = road.settle(start, moves or levels, share(progress, 2 + 2 * i, 6))
+            backward.append(road.reverse(settled, betas[::-1], scouts, share(progress, 3 + 2 * i, 6)))
+    up = [in_blocks(run.log_weights) for run in (forward, short)]
+    down = [in_blocks(run.log_weights) for run in backward]
+    return Interval(*up, *(each._replace(value=-each.value) for each in down))
 
 
-def resampled(run: Annealed, each: int, scouts: int) -> Tensor:
-    """The ends of weighed chains, drawn by their weights: ``(each, problems, ...)``, nearly draws of the target."""
-    ends = run.x.view(each, -1, *run.x.shape[1:])[scouts:]
-    weights = (run.log_weights - run.log_weights.amax(0)).exp().nan_to_num(nan=1.0)
-    drawn = torch.multinomial(weights.T, each, replacement=True).T
-    return ends[drawn, torch.arange(ends.shape[1], device=drawn.device)]
+def resampled(runs: list[Annealed], n: int) -> Tensor:
+    """Ends of all weighed chains, drawn by their weights, ``(n * problems, ...)``: nearly draws of the target."""
+    problems = runs[0].log_weights.shape[1]
+    ends = [run.x.view(-1, problems, *run.x.shape[1:])[-len(run.log_weights) :] for run in runs]
+    log_weights = torch.cat([run.log_weights - math.log(len(run.log_weights)) for run in runs])
+    weights = (log_weights - log_weights.amax(0)).exp().nan_to_num(nan=1.0)
+    drawn = torch.multinomial(weights.T, n, replacement=True).T
+    return torch.cat(ends)[drawn, torch.arange(problems, device=drawn.device)].flatten(0, 1)
 
 
 class Road(Protocol):
@@ -239,7 +257,9 @@ class Road(Protocol):
         wide: bool = False,
     ) -> Annealed: ...
 
-    def settle(self, ends: Tensor, moves: int, progress: Report | None) -> Tensor: ...
+    def chains(self, each: int) -> Tensor: ...
+
+    def settle(self, start: Tensor, moves: int, progress: Report | None) -> Tensor: ...
 
     def reverse(
         self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
@@ -279,10 +299,11 @@ class Lattice:
         path = self.path(each, SOFTENED if wide else 0.0)
         return self.along(path, path.draw(each * self.problems), betas, scouts, progress)
 
-    def settle(self, ends: Tensor, moves: int, progress: Report | None) -> Tensor:
-        each = len(ends)
-        chains, _ = self.model.nearest_chains(each * self.problems, repeated(self.c, each))
-        start = half_and_half(chains, ends)
+    def chains(self, each: int) -> Tensor:
+        return self.model.nearest_chains(each * self.problems, repeated(self.c, each))[0]
+
+    def settle(self, start: Tensor, moves: int, progress: Report | None) -> Tensor:
+        each = len(start) // self.problems
         return self.along(self.path(each), start, [1.0] * (moves + 1), each, progress).x
 
     def reverse(
@@ -302,9 +323,8 @@ class Space:
         self.problems = 1 if c is None else len(c)
         self.settings = settings
         self.event_shape = data.shape[1:]
-        chains, _ = model.nearest_chains(
-            len(data), None if c is None else repeated(c, -(-len(data) // len(c)))[: len(data)]
-        )
+        given = None if c is None else c[torch.arange(len(data)) % len(c)]
+        chains, _ = model.nearest_chains(len(data), given)
         fitted = Gaussian().fit(torch.cat([data.to(chains), chains])).normal
         self.mean = fitted.loc.to(chains)
         self.root = fitted.scale_tril.to(chains)
@@ -338,29 +358,17 @@ class Space:
         path = Geometric(log_base, self.target(each), **self.settings)
         return follow(path, start, betas, problems=self.problems, scouts=scouts, progress=progress)
 
-    def settle(self, ends: Tensor, moves: int, progress: Report | None) -> Tensor:
-        each = len(ends)
-        chains, _ = self.model.nearest_chains(each * self.problems, repeated(self.c, each))
-        chains = torch.linalg.solve_triangular(
-            self.root, (chains.flatten(1) - self.mean).T, upper=False
-        ).T
-        start, log_target = half_and_half(chains, ends), self.target(each)
-        # first at a pace of its own for each chain, or one that starts far off would be held by the steps of the others
-        alone = walk(
-            log_target,
-            start,
-            moves // 2,
-            problems=len(start),
-            progress=share(progress, 0, 2),
-            **self.settings,
-        )
+    def chains(self, each: int) -> Tensor:
+        x, _ = self.model.nearest_chains(each * self.problems, repeated(self.c, each))
+        return torch.linalg.solve_triangular(self.root, (x.flatten(1) - self.mean).T, upper=False).T
+
+    def settle(self, start: Tensor, moves: int, progress: Report | None) -> Tensor:
+        """First at a pace of its own for each chain, or one that starts far off would be held by the steps of the others."""
+        log_target, half = self.target(len(start) // self.problems), moves // 2
+        told = [share(progress, i, 2) for i in (0, 1)]
+        alone = walk(log_target, start, half, problems=len(start), progress=told[0], **self.settings)
         return walk(
-            log_target,
-            alone,
-            moves - moves // 2,
-            problems=self.problems,
-            progress=share(progress, 1, 2),
-            **self.settings,
+            log_target, alone, moves - half, problems=self.problems, progress=told[1], **self.settings
         )
 
     def reverse(
@@ -373,14 +381,6 @@ class Space:
 def repeated(c: Tensor | None, each: int) -> Tensor | None:
     """Conditions of ``each`` chains of every problem: row r belongs to problem ``r % n``."""
     return None if c is None else c.repeat(each, *[1] * (c.dim() - 1))
-
-
-def half_and_half(chains: Tensor, ends: Tensor) -> Tensor:
-    """The first half of the rows of ``chains``, and of ``ends`` (each, problems, ...) the second."""
-    half = len(ends) // 2 * ends.shape[1]
-    return torch.cat(
-        [chains[: len(chains) - half], ends.flatten(0, 1)[len(chains) - half :].to(chains)]
-    )
 
 
 # ------------------------------------------------------------------------------------ the likelihood

@@ -455,11 +455,13 @@ class Energy(GenerativeModel):
         moves = max(2, (steps or self.sample_steps) // getattr(path, "leapfrogs", 1))
         half = moves // 2
         betas = [*(t / half for t in range(half)), *[1.0] * (moves - half + 1)]
-        start = path.draw(n) if self.levels else self.fresh(n).to(self.chains)
-        arrived = follow(
-            path, start, betas, scouts=n, step=self.subset.item() if self.levels else 0.5
-        )
-        return self.on_grid(arrived.x)
+        if guidance != 1.0 and isinstance(self.network, Boltzmann):
+            start = self.sample(n, c, 1.0, half)  # block Gibbs knows no guidance, and leads near it
+            betas = betas[half:]
+        else:
+            start = path.draw(n) if self.levels else self.fresh(n).to(self.chains)
+        step = self.subset.item() if self.levels else 0.5
+        return self.on_grid(follow(path, start, betas, scouts=n, step=step).x)
 
     @property
     def evaluations_per_sample(self) -> int:
