@@ -508,7 +508,7 @@ def keep_log_z(model: Any, details: dict[str, Any]) -> None:
 
     Not of a model with conditions, which has a normaliser for each.
     """
-    energy = model if hasattr(model, "set_log_z") else getattr(model, "prior", None)
+    energy: Any = model if hasattr(model, "set_log_z") else getattr(model, "prior", None)
     log_z = details.get("log_z")
     if log_z is not None and hasattr(energy, "set_log_z") and not energy.condition:
         energy.set_log_z(log_z["lower"], log_z["upper"], log_z["ess"])
