@@ -123,7 +123,7 @@ def _about(measured) -> list[str]:
     if measured.gap is not None:
         lines.append(f"gap to the truth {measured.gap} {measured.unit}")
     if z := measured.details.get("log_z"):
-        between = f"log Z between {z['lower']:.2f} and {z['upper']:.2f}, ± {z['stderr']:.2f} nats"
+        between = f"log Z between {z['lower']:.2f} and {z['upper']:.2f} nats, both ends widened by two errors"
         lines.append(f"{between}; effective number of chains {z['ess']:.1f}")
     if (gap := measured.details.get("simulated_gap")) is not None:
         about, sigma = measured.details, measured.details["sigma"]

@@ -227,7 +227,9 @@ def log_partition(
         backward = []
         for i, start in enumerate((resampled([forward, short], each), road.chains(each))):
             settled = road.settle(start, moves or levels, share(progress, 2 + 2 * i, 6))
-            backward.append(road.reverse(settled, betas[::-1], scouts, share(progress, 3 + 2 * i, 6)))
+            backward.append(
+                road.reverse(settled, betas[::-1], scouts, share(progress, 3 + 2 * i, 6))
+            )
     up = [in_blocks(run.log_weights) for run in (forward, short)]
     down = [in_blocks(run.log_weights) for run in backward]
     return Interval(*up, *(each._replace(value=-each.value) for each in down))
@@ -366,9 +368,16 @@ class Space:
         """First at a pace of its own for each chain, or one that starts far off would be held by the steps of the others."""
         log_target, half = self.target(len(start) // self.problems), moves // 2
         told = [share(progress, i, 2) for i in (0, 1)]
-        alone = walk(log_target, start, half, problems=len(start), progress=told[0], **self.settings)
+        alone = walk(
+            log_target, start, half, problems=len(start), progress=told[0], **self.settings
+        )
         return walk(
-            log_target, alone, moves - half, problems=self.problems, progress=told[1], **self.settings
+            log_target,
+            alone,
+            moves - half,
+            problems=self.problems,
+            progress=told[1],
+            **self.settings,
         )
 
     def reverse(

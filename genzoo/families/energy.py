@@ -72,7 +72,9 @@ CHECK_LEVELS = (
     5  # for each feature, of the annealing by which validation chooses the weights; at least 300
 )
 CHECK_NUMBERS = 2**26  # weights of levels that it may compute, which sets how many chains it has
-SOFTENED = 0.5  # share of the uniform law in the base of chains that look for modes far from the data
+SOFTENED = (
+    0.5  # share of the uniform law in the base of chains that look for modes far from the data
+)
 MOST_CHECKED = 16  # conditions whose normalisers it estimates
 
 
@@ -155,15 +157,14 @@ class Energy(GenerativeModel):
             self.network = Encoder(self.event_shape, 1, width, width, depth)
             self.embed = Condition(condition, width)
         self.checked_log_z: Tensor | None = None
+        # the chains and their conditions (NaN: none), and whether base and chains know the data
         self.register_buffer("chains", self.fresh(buffer))
         self.register_buffer("chain_conditions", torch.full((buffer, condition), torch.nan))
-        self.register_buffer(
-            "started", torch.tensor(False)
-        )  # whether base and chains know the data
-        self.register_buffer(
-            "subset", torch.tensor(0.2)
-        )  # share of the features in an informed move
-        self.register_buffer("gap", torch.zeros(()))  # running mean of E(x+) - E(x-)
+        self.register_buffer("started", torch.tensor(False))
+        # share of the features in an informed move; running mean of E(x+) - E(x-)
+        self.register_buffer("subset", torch.tensor(0.2))
+        self.register_buffer("gap", torch.zeros(()))
+        # an estimate of log Z, its two ends, and the effective chains behind it
         self.register_buffer("log_z", torch.full((), torch.nan))
         self.register_buffer("log_z_ends", torch.full((2,), torch.nan))
         self.register_buffer("log_z_ess", torch.full((), torch.nan))
@@ -386,12 +387,21 @@ class Energy(GenerativeModel):
     def guard(self, gap: Tensor, batch_idx: int = 0) -> None:
         """Stop a run that has diverged: chains and data have drifted to energies that no longer have to do with each other."""
         self.gap.lerp_(gap.float(), 0.05)
-        if batch_idx % 10 == 0 and not self.gap.abs() < 20 + 2 * self.dims:
-            raise TrainingError(
-                f"The energy model diverged: the energies of data and of chains differ by {gap.item():.3g} nats. "
-                f"Try a smaller lr (now {self.lr:g}) or step (now {self.step:g}), more steps (now {self.steps}), "
-                f"more noise (now {self.noise:g}) or a larger regularise (now {self.regularise:g})."
+        if batch_idx % 10 or self.gap.abs() < 20 + 2 * self.dims:
+            return
+        advice = f"Try a smaller lr (now {self.lr:g}), more steps (now {self.steps})"
+        if isinstance(self.network, Boltzmann):
+            advice += f" or a larger decay (now {self.decay:g})."
+        else:
+            advice += f" or a larger regularise (now {self.regularise:g})"
+            advice += (
+                "."
+                if self.levels
+                else f"; a smaller step (now {self.step:g}) or more noise (now {self.noise:g})."
             )
+        raise TrainingError(
+            f"The energy model diverged: the energies of data and of chains differ by {gap.item():.3g} nats. {advice}"
+        )
 
     def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
         """-log p under the less flattering of two quick annealings, nats of each event, at most 16 conditions' events."""
@@ -419,7 +429,10 @@ class Energy(GenerativeModel):
         levels = max(300, CHECK_LEVELS * self.dims)
         numbers = levels * self.dims * self.levels * problems
         rows = problems * min(100, max(10, CHECK_NUMBERS // numbers))
-        betas, settings = sigmoid(levels), {"problems": problems, "scouts": 0, "step": self.subset.item()}
+        betas, settings = (
+            sigmoid(levels),
+            {"problems": problems, "scouts": 0, "step": self.subset.item()},
+        )
         with torch.inference_mode(False), torch.no_grad():
             given = None if c is None else c.clone().repeat(rows // problems, *[1] * (c.dim() - 1))
             found = []
@@ -630,7 +643,11 @@ class Boltzmann(nn.Module):
             parts = []
             for rows in states.split(together):
                 h = (rows[:, None] & place).ne(0).to(bias)
-                log_x = (bias + self.weigh(h @ self.weight + v)).logsumexp(2).sum(1, dtype=torch.float64)
+                log_x = (
+                    (bias + self.weigh(h @ self.weight + v))
+                    .logsumexp(2)
+                    .sum(1, dtype=torch.float64)
+                )
                 parts.append(log_x + (h @ d).double())
             found.append(torch.cat(parts))
         return torch.stack(found)
