@@ -64,9 +64,7 @@ def binary_mnist(root: str, seed: int = 0) -> DataSet:
     data = genzoo.data.load("mnist", root=root)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        greys = [
-            grid.to_level(split.x, 256) / 255 for split in (data.train, data.validation, data.test)
-        ]
+        greys = [grid.to_level(split.x, 256) / 255 for split in (data.train, data.validation, data.test)]
         parts = [Flickering(greys[0]), *(Split(binarised(grey)) for grey in greys[1:])]
     return replace(data, name="binary MNIST", **dict(zip(("train", "validation", "test"), parts, strict=True)),
                    levels=2, condition=0, classes=())  # fmt: skip
@@ -105,9 +103,7 @@ def measured(model: genzoo.Energy, data: DataSet, seed: int) -> dict[str, Any]:
     for name in ("validation", "test"):
         x = getattr(data, name).x
         with torch.no_grad():
-            nats = torch.cat(
-                [-energy_log_likelihood(model, part, found.middle) for part in x.split(500)]
-            )
+            nats = torch.cat([-energy_log_likelihood(model, part, found.middle) for part in x.split(500)])
         half_width = found.half_width.item()
         splits[name] = {
             "low": nats.mean().item() - half_width,
@@ -126,13 +122,9 @@ def measured(model: genzoo.Energy, data: DataSet, seed: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", default="data", help="folder that holds MNIST/raw")
-    parser.add_argument(
-        "--out", default="runs/mnist-rbm", help="folder of the model and of the record"
-    )
+    parser.add_argument("--out", default="runs/mnist-rbm", help="folder of the model and of the record")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     data, out = binary_mnist(options.root), Path(options.out)
@@ -154,9 +146,7 @@ def main() -> None:
     }
     for name in ("validation", "test"):
         ends = found[name]
-        print(
-            f"{name}: ≈ {ends['low']:.2f} … {ends['high']:.2f} ± {ends['stderr']:.2f} nats {found['reason']}"
-        )
+        print(f"{name}: ≈ {ends['low']:.2f} … {ends['high']:.2f} ± {ends['stderr']:.2f} nats {found['reason']}")
     (out / "mnist-rbm.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 

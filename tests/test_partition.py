@@ -60,9 +60,7 @@ def interval(forward: Estimate, short: Estimate, reverse: Estimate) -> Interval:
     return Interval(forward, short, reverse, estimate(-9.0))
 
 
-def machine(
-    hidden: int, dims: int, levels: int, strength: float, condition: int = 0, seed: int = 0
-) -> Energy:
+def machine(hidden: int, dims: int, levels: int, strength: float, condition: int = 0, seed: int = 0) -> Energy:
     """A Boltzmann machine with random weights, whose hidden units can be enumerated, settled chains included."""
     torch.manual_seed(seed)
     model = Energy((dims,), condition, levels, hidden=hidden, buffer=2000)
@@ -171,11 +169,7 @@ def test_discrete_annealings_are_calibrated_at_the_budget_of_the_quick_recipes()
 def test_informed_moves_and_block_gibbs_weigh_alike(hidden):
     """Of a network by enumeration of all events; of a machine by guidance, whose chains move by informed moves."""
     dims, levels = 5, 4
-    model = (
-        machine(6, dims, levels, 1.0)
-        if hidden
-        else Energy((dims,), levels=levels, hidden=0, width=8)
-    )
+    model = machine(6, dims, levels, 1.0) if hidden else Energy((dims,), levels=levels, hidden=0, width=8)
     model = model.double().eval()
     if not hidden:
         model.set_base(grid.quantise(torch.randn(200, dims), levels))
@@ -202,9 +196,7 @@ def test_a_mode_that_long_chains_miss_is_caught_on_levels():
         model.network.centre.zero_()
         model.embed.null.zero_()
         base = model.histogram.exp()
-        log_mass = (base[:, 1] * math.exp(5) + base[:, 0]).log().sum() + (
-            model.network.weight * low
-        ).sum()
+        log_mass = (base[:, 1] * math.exp(5) + base[:, 0]).log().sum() + (model.network.weight * low).sum()
         model.embed.null[0] = math.log(0.98 / 0.02) - log_mass
         truth = model.exact_log_z().item()
     model.chains.copy_(model.fresh(200))
@@ -305,9 +297,7 @@ def test_several_normalisers_make_one_interval_by_their_shares():
     )
     weights = torch.tensor([0.9, 0.1])
     assert Interval.mean(found.half_width, weights) == pytest.approx(0.9 * 0.1 + 0.1 * 0.5)
-    assert (
-        found.doubt(0.5, weights) == "" and found.doubt(0.5) != ""
-    )  # half and half they are too far apart
+    assert found.doubt(0.5, weights) == "" and found.doubt(0.5) != ""  # half and half they are too far apart
     assert found.details(weights)["lower"] == pytest.approx(0.9 * 1 + 0.1 * 10)
 
 
@@ -316,9 +306,7 @@ def test_several_normalisers_make_one_interval_by_their_shares():
 
 def binary(n: int = 300) -> DataSet:
     """Four spins that mostly agree."""
-    x = torch.where(torch.rand(n, 1) < 0.5, 0.5, -0.5) * torch.where(
-        torch.rand(n, 4) < 0.9, 1.0, -1.0
-    )
+    x = torch.where(torch.rand(n, 1) < 0.5, 0.5, -0.5) * torch.where(torch.rand(n, 4) < 0.9, 1.0, -1.0)
     parts = x.split(n // 3)
     return DataSet(
         "made up",
@@ -340,9 +328,7 @@ def test_the_figure_of_a_machine_is_exact_or_an_interval_around_the_enumerated_o
         truth = data.report(model.log_prob_under(log_z, data.test.x)).mean().item()
     measured = evaluate(model, data, ais_levels=100, ais_chains=64)
     if hidden == 6:
-        assert measured.kind == Likelihood.EXACT and measured.value == pytest.approx(
-            truth, abs=1e-5
-        )
+        assert measured.kind == Likelihood.EXACT and measured.value == pytest.approx(truth, abs=1e-5)
     else:
         assert measured.kind == Likelihood.ESTIMATE and measured.value is None
         assert measured.figure.low < truth < measured.figure.high  # type: ignore[operator]
@@ -360,9 +346,7 @@ def test_each_condition_is_stated_under_its_own_normaliser():
         model.embed.embed.weight.normal_(0, 0.5)  # type: ignore[union-attr]
     x = grid.to_grid(torch.cartesian_prod(*[torch.arange(2)] * 4), 2)
     with torch.no_grad():
-        log_z = torch.stack(
-            [(-model.energy(x, label.expand(16))).logsumexp(0) for label in torch.arange(2)]
-        )
+        log_z = torch.stack([(-model.energy(x, label.expand(16))).logsumexp(0) for label in torch.arange(2)])
         want = model.log_prob_under(log_z[data.test.c], data.test.x, data.test.c)
     stated = anneal_energy(model, data, data.test.x, data.test.c, k=1, levels=300, chains=128)
     assert stated.reason == "" and stated.kind == Likelihood.ESTIMATE
@@ -391,9 +375,7 @@ def test_what_was_found_is_kept_only_where_it_is_asked_for():
     assert again.kind == Likelihood.ESTIMATE
     assert again.figure.low == pytest.approx(measured.figure.low, abs=1e-5)
     assert again.figure.high == pytest.approx(measured.figure.high, abs=1e-5)
-    keep_log_z(
-        VAE((4,), levels=2, latent_shape=(2,), width=8), measured.details
-    )  # has none, and no harm is done
+    keep_log_z(VAE((4,), levels=2, latent_shape=(2,), width=8), measured.details)  # has none, and no harm is done
 
 
 def test_a_uniform_density_over_the_levels_costs_what_it_costs():

@@ -184,9 +184,7 @@ def _remark(log_weights: Tensor) -> str:
 
 def share(progress: Report | None, i: int, of: int) -> Report | None:
     """``progress`` as told by the i-th of several runs of equal length."""
-    return progress and (
-        lambda level, levels, text: progress(i * levels + level, of * levels, text)
-    )
+    return progress and (lambda level, levels, text: progress(i * levels + level, of * levels, text))
 
 
 def log_mean_exp(log_weights: Tensor) -> Estimate:
@@ -230,18 +228,14 @@ def bracket(log_base: LogDensity, log_target: LogDensity, base: Tensor, target: 
     )
 
 
-def walk(
-    log_density: LogDensity, start: Tensor, moves: int, *, problems: int = 1, **settings: Any
-) -> Tensor:
+def walk(log_density: LogDensity, start: Tensor, moves: int, *, problems: int = 1, **settings: Any) -> Tensor:
     """Plain Hamiltonian Monte Carlo: annealing from a target to itself weighs nothing and only moves the chains, all scouts.
 
     Here no chain is weighed, so each may help to set the step. Returns the last places, of ``start``'s shape.
     """
     settings.pop("scouts", None)
     scouts = len(start) // problems
-    return anneal(
-        log_density, log_density, start, problems=problems, scouts=scouts, levels=moves, **settings
-    ).x
+    return anneal(log_density, log_density, start, problems=problems, scouts=scouts, levels=moves, **settings).x
 
 
 def standard_normal(z: Tensor) -> Tensor:
@@ -339,6 +333,4 @@ class Geometric:
 
 def taken(moved: Tensor, to: Sequence[Tensor], at: Sequence[Tensor]) -> list[Tensor]:
     """Row by row what is known of ``to`` where the chain has ``moved``, else of ``at``."""
-    return [
-        torch.where(moved.view(-1, *[1] * (b.dim() - 1)), b, a) for b, a in zip(to, at, strict=True)
-    ]
+    return [torch.where(moved.view(-1, *[1] * (b.dim() - 1)), b, a) for b, a in zip(to, at, strict=True)]

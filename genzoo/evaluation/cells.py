@@ -12,8 +12,7 @@ from genzoo.evaluation.figures import Figure, share_of, share_with
 
 NOTHING = "—"
 ERRORS = (
-    "±: one standard error; [–]: ends that hold 95 %; of events, draws and, where there are "
-    "several, seeds together"
+    "±: one standard error; [–]: ends that hold 95 %; of events, draws and, where there are several, seeds together"
 )
 
 
@@ -61,9 +60,7 @@ def figure_in(entry: Mapping[str, Any] | float | None) -> Figure:
     if isinstance(entry, int | float):
         return Figure(float(entry))
     names = ("value", "stderr", "low", "high", "n", "reason")
-    return Figure.from_json(
-        {name: entry[name] for name in names if name in entry} if entry else None
-    )
+    return Figure.from_json({name: entry[name] for name in names if name in entry} if entry else None)
 
 
 def share_in(entry: Mapping[str, Any] | float | None, n: int | None = None) -> Figure:

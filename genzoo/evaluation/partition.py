@@ -111,9 +111,11 @@ class Interval:
 
     @property
     def upper(self) -> Tensor:
-        """``(n,)``, widened by two errors, and not below what a forward run has found."""
-        found = torch.maximum(self.forward.value, self.short.value)
-        return torch.maximum(self.above.value + 2 * self.above.stderr, found)
+        """``(n,)``, widened by two errors, and not below the lower end.
+
+        That a forward run lies above by its noise alone widens nothing; if by more, the ends contradict each other.
+        """
+        return torch.maximum(self.above.value + 2 * self.above.stderr, self.lower)
 
     @property
     def middle(self) -> Tensor:
@@ -213,9 +215,7 @@ def log_partition(
     """
     with torch.inference_mode(False), torch.no_grad():
         c = None if c is None else c.clone()
-        road: Road = (
-            Lattice(model, c) if model.levels else Space(model, data.clone(), c, **settings)
-        )
+        road: Road = Lattice(model, c) if model.levels else Space(model, data.clone(), c, **settings)
         scouts = (max(2, chains // 4) if scouts is None else scouts) if road.has_steps else 0
         betas = SCHEDULES["sigmoid"](levels)
         each = chains + scouts
@@ -227,9 +227,7 @@ def log_partition(
         backward = []
         for i, start in enumerate((resampled([forward, short], each), road.chains(each))):
             settled = road.settle(start, moves or levels, share(progress, 2 + 2 * i, 6))
-            backward.append(
-                road.reverse(settled, betas[::-1], scouts, share(progress, 3 + 2 * i, 6))
-            )
+            backward.append(road.reverse(settled, betas[::-1], scouts, share(progress, 3 + 2 * i, 6)))
     up = [in_blocks(run.log_weights) for run in (forward, short)]
     down = [in_blocks(run.log_weights) for run in backward]
     return Interval(*up, *(each._replace(value=-each.value) for each in down))
@@ -263,9 +261,7 @@ class Road(Protocol):
 
     def settle(self, start: Tensor, moves: int, progress: Report | None) -> Tensor: ...
 
-    def reverse(
-        self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
-    ) -> Annealed: ...
+    def reverse(self, start: Tensor, betas: list[float], scouts: int, progress: Report | None) -> Annealed: ...
 
 
 class Lattice:
@@ -281,9 +277,7 @@ class Lattice:
     def path(self, each: int, soften: float = 0.0) -> Any:
         return self.model.path(each * self.problems, repeated(self.c, each), soften=soften)
 
-    def along(
-        self, path: Any, start: Tensor, betas: list[float], scouts: int, progress: Report | None
-    ) -> Annealed:
+    def along(self, path: Any, start: Tensor, betas: list[float], scouts: int, progress: Report | None) -> Annealed:
         """The weights count from the base, whose Z the path knows."""
         settings = {"problems": self.problems, "scouts": scouts, "step": self.step}
         run = follow(path, start, betas, progress=progress, **settings)
@@ -308,9 +302,7 @@ class Lattice:
         each = len(start) // self.problems
         return self.along(self.path(each), start, [1.0] * (moves + 1), each, progress).x
 
-    def reverse(
-        self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
-    ) -> Annealed:
+    def reverse(self, start: Tensor, betas: list[float], scouts: int, progress: Report | None) -> Annealed:
         return self.along(self.path(len(start) // self.problems), start, betas, scouts, progress)
 
 
@@ -368,9 +360,7 @@ class Space:
         """First at a pace of its own for each chain, or one that starts far off would be held by the steps of the others."""
         log_target, half = self.target(len(start) // self.problems), moves // 2
         told = [share(progress, i, 2) for i in (0, 1)]
-        alone = walk(
-            log_target, start, half, problems=len(start), progress=told[0], **self.settings
-        )
+        alone = walk(log_target, start, half, problems=len(start), progress=told[0], **self.settings)
         return walk(
             log_target,
             alone,
@@ -380,9 +370,7 @@ class Space:
             **self.settings,
         )
 
-    def reverse(
-        self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
-    ) -> Annealed:
+    def reverse(self, start: Tensor, betas: list[float], scouts: int, progress: Report | None) -> Annealed:
         path = Geometric(standard_normal, self.target(len(start) // self.problems), **self.settings)
         return follow(path, start, betas, problems=self.problems, scouts=scouts, progress=progress)
 
@@ -403,8 +391,10 @@ def widest(data: DataSet) -> float:
 def between(interval: Interval, weights: Tensor | None = None) -> str:
     """The direction in which a figure under an interval errs, in words."""
     ends = (Interval.mean(end, weights) for end in (interval.lower, interval.upper))
-    return "log Z lies between {:.2f} and {:.2f}; not counted: a mode that no chain has met, which would flatter".format(
-        *ends
+    return (
+        "log Z lies between {:.2f} and {:.2f}; not counted: a mode that no chain has met, which would flatter".format(
+            *ends
+        )
     )
 
 
@@ -427,17 +417,13 @@ def anneal_energy(
 ) -> Stated:
     """log p(x | c) of events under an energy model: exact where log Z is, else in an interval; one normaliser per condition."""
     if getattr(model, "likelihood", None) == Likelihood.EXACT:
-        return Stated(
-            model.log_prob(x, c), Likelihood.EXACT, DIRECTION[Likelihood.EXACT], details={"k": k}
-        )
+        return Stated(model.log_prob(x, c), Likelihood.EXACT, DIRECTION[Likelihood.EXACT], details={"k": k})
     conditions, which = distinct(c, len(x))
     if conditions is not None and len(conditions) > MOST_CONDITIONS:
         raise NotImplementedError(
             f"Every condition has a normaliser of its own, and {len(conditions)} are too many to anneal."
         )
-    found = log_partition(
-        model, data.train.x.to(x), conditions, chains=chains, levels=levels, progress=progress
-    )
+    found = log_partition(model, data.train.x.to(x), conditions, chains=chains, levels=levels, progress=progress)
     which = which.to(found.middle.device)
     weights = torch.bincount(which, minlength=len(found.middle)).to(found.middle) / len(x)
     givens = [None] * len(x) if c is None else c.split(250)
@@ -479,17 +465,12 @@ def anneal_prior(
     The model stays as it was; `keep_log_z` stores what was found.
     """
     if model.prior.condition:
-        raise NotImplementedError(
-            "A prior with conditions has a normaliser for each; those are not annealed."
-        )
+        raise NotImplementedError("A prior with conditions has a normaliser for each; those are not annealed.")
     given = data.train.c if model.condition else None
     z = model.q(data.train.x.to(x), None if given is None else given.to(x.device)).sample()
     found = log_partition(model.prior, z, chains=chains, levels=levels, progress=progress)
     with assuming(model.prior, found.middle.item()):
-        parts = [
-            model.bound(x[rows], None if c is None else c[rows], k)
-            for rows in torch.arange(len(x)).split(batch)
-        ]
+        parts = [model.bound(x[rows], None if c is None else c[rows], k) for rows in torch.arange(len(x)).split(batch)]
     doubt = found.doubt(widest(data))
     return Stated(
         torch.cat(parts),

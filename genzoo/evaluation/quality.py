@@ -93,9 +93,7 @@ def _reference(data: DataSet, n: int) -> Reference:
 
     train = space.copied_in(data.train.x)
     untrained = data.held_out.x
-    apart, _ = neighbours.nearest(
-        space.copied_in(untrained[_some_of(untrained, MOST["full"])]), train
-    )
+    apart, _ = neighbours.nearest(space.copied_in(untrained[_some_of(untrained, MOST["full"])]), train)
 
     floor = {}
     if n >= LEAST:
@@ -215,9 +213,7 @@ def measure(
     return entry | {"seconds": round(time.perf_counter() - started, 1)}
 
 
-def closest(
-    x: Tensor, data: DataSet, n: int = 10, most: int = MOST["full"]
-) -> tuple[Tensor, Tensor]:
+def closest(x: Tensor, data: DataSet, n: int = 10, most: int = MOST["full"]) -> tuple[Tensor, Tensor]:
     """The ``n`` samples of ``x`` nearest to training events, nearest first, and these events."""
     against = reference(data, most)
     apart, which = neighbours.nearest(against.space.copied_in(x), against.train)

@@ -19,8 +19,7 @@ MEANING = (
     "precision: share of samples that look real, in a ball of real events",
     "recall: share of real events that could have been drawn, in a ball of samples; above real "
     "data's, it means samples that are spread too widely, not better ones",
-    "density, coverage: the same with less regard to outliers; density is above 1 where samples "
-    "crowd in the middle",
+    "density, coverage: the same with less regard to outliers; density is above 1 where samples crowd in the middle",
     "copies: share of samples nearer to a training event than 99 % of held-out events are; of real "
     "data, share of training events that lie so near to another one",
 )
@@ -140,10 +139,7 @@ def _legend(groups: Mapping[str, Sequence[Row]], names: Sequence[str], differ: b
     entries = [row["quality"] for group in groups.values() for row in group]
     spaces = dict.fromkeys((entry["reference"], entry["about"]) for entry in entries)
     listed = ", ".join(names) or "distances"
-    told = [
-        f"{listed}: as many samples held against {reference}; {about}"
-        for reference, about in spaces
-    ]
+    told = [f"{listed}: as many samples held against {reference}; {about}" for reference, about in spaces]
     told.append(f"{REAL}: as many training events in place of samples, the floor")
     told.append(ERRORS)
     unsure = [name for name in names if all(_without_error(entry, name) for entry in entries)]

@@ -68,13 +68,9 @@ from genzoo.model import GenerativeModel, Likelihood, forget, require
 from genzoo.nets import Condition, Encoder, as_vectors
 
 FEW_UNITS = 18  # hidden units whose 2^18 states are summed, not annealed
-CHECK_LEVELS = (
-    5  # for each feature, of the annealing by which validation chooses the weights; at least 300
-)
+CHECK_LEVELS = 5  # for each feature, of the annealing by which validation chooses the weights; at least 300
 CHECK_NUMBERS = 2**26  # weights of levels that it may compute, which sets how many chains it has
-SOFTENED = (
-    0.5  # share of the uniform law in the base of chains that look for modes far from the data
-)
+SOFTENED = 0.5  # share of the uniform law in the base of chains that look for modes far from the data
 MOST_CHECKED = 16  # conditions whose normalisers it estimates
 
 
@@ -395,9 +391,7 @@ class Energy(GenerativeModel):
         else:
             advice += f" or a larger regularise (now {self.regularise:g})"
             advice += (
-                "."
-                if self.levels
-                else f"; a smaller step (now {self.step:g}) or more noise (now {self.noise:g})."
+                "." if self.levels else f"; a smaller step (now {self.step:g}) or more noise (now {self.noise:g})."
             )
         raise TrainingError(
             f"The energy model diverged: the energies of data and of chains differ by {gap.item():.3g} nats. {advice}"
@@ -412,9 +406,7 @@ class Energy(GenerativeModel):
             if self.checked_log_z is None:  # once for all batches of a check
                 self.checked_log_z = self.quick_log_z()
             return -self.log_prob_under(self.checked_log_z, x)
-        some = torch.arange(len(conditions), device=which.device)[
-            :: -(-len(conditions) // MOST_CHECKED)
-        ]
+        some = torch.arange(len(conditions), device=which.device)[:: -(-len(conditions) // MOST_CHECKED)]
         among, place = (which[:, None] == some).max(1)
         log_z = self.quick_log_z(conditions[some])
         return -self.log_prob_under(log_z[place[among]], x[among], None if c is None else c[among])
@@ -455,9 +447,7 @@ class Energy(GenerativeModel):
         return grid.to_grid(k, self.levels).view(n, *self.event_shape).to(self.histogram)
 
     @torch.no_grad()
-    def sample(
-        self, n: int, c: Tensor | None = None, guidance: float = 1.0, steps: int | None = None
-    ) -> Tensor:
+    def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0, steps: int | None = None) -> Tensor:
         """``(n, *event_shape)``: a chain for each, from the base to p, tempered on its first half.
 
         With ``guidance`` w they arrive at p(x | c)^w p(x)^(1 - w): see `guided_energy`. No two
@@ -481,17 +471,13 @@ class Energy(GenerativeModel):
         """One gradient of f or one sweep of block Gibbs for each of `sample_steps`, and a look at the start."""
         return self.sample_steps + 1
 
-    def path(
-        self, n: int, c: Tensor | None = None, guidance: float = 1.0, soften: float = 0.0
-    ) -> Any:
+    def path(self, n: int, c: Tensor | None = None, guidance: float = 1.0, soften: float = 0.0) -> Any:
         """The road from the base to p(x | c)^w p(x)^(1 - w) of n chains, and how chains walk on it.
 
         On data with levels the base is the histogram, with a share ``soften`` of the uniform law.
         """
         if not self.levels:
-            return Geometric(
-                self.log_base, lambda x: -self.guided_energy(x, c, guidance), leapfrogs=5
-            )
+            return Geometric(self.log_base, lambda x: -self.guided_energy(x, c, guidance), leapfrogs=5)
         base = softened(self.histogram, soften)
         bias = self.histogram + self.bias - base
         if isinstance(self.network, Boltzmann) and guidance == 1.0:
@@ -521,9 +507,7 @@ class Energy(GenerativeModel):
             return self.chains[rows], None
         wanted = as_vectors(c, self.condition).to(self.chains)
         distance = torch.cdist(wanted.nan_to_num(), self.chain_conditions.nan_to_num(nan=1e3))
-        distance = distance.masked_fill(
-            wanted.isnan().any(1, keepdim=True), 0.0
-        )  # nothing is asked for: any chain
+        distance = distance.masked_fill(wanted.isnan().any(1, keepdim=True), 0.0)  # nothing is asked for: any chain
         rows = (distance + 1e-3 * torch.rand_like(distance)).argmin(1)
         return self.chains[rows], wanted
 
@@ -534,9 +518,7 @@ def distinct(c: Tensor | None, n: int) -> tuple[Tensor | None, Tensor]:
         return None, torch.zeros(n, dtype=torch.long)
     if not c.is_floating_point():
         return c.unique(dim=0, return_inverse=True)
-    filled, which = c.nan_to_num(nan=math.inf).unique(
-        dim=0, return_inverse=True
-    )  # NaN is not itself
+    filled, which = c.nan_to_num(nan=math.inf).unique(dim=0, return_inverse=True)  # NaN is not itself
     return filled.masked_fill(filled.isinf(), math.nan), which
 
 
@@ -643,11 +625,7 @@ class Boltzmann(nn.Module):
             parts = []
             for rows in states.split(together):
                 h = (rows[:, None] & place).ne(0).to(bias)
-                log_x = (
-                    (bias + self.weigh(h @ self.weight + v))
-                    .logsumexp(2)
-                    .sum(1, dtype=torch.float64)
-                )
+                log_x = (bias + self.weigh(h @ self.weight + v)).logsumexp(2).sum(1, dtype=torch.float64)
                 parts.append(log_x + (h @ d).double())
             found.append(torch.cat(parts))
         return torch.stack(found)
@@ -887,9 +865,7 @@ def langevin(energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: 
     return x
 
 
-def adjusted_langevin(
-    energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: int
-) -> Tensor:
+def adjusted_langevin(energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: int) -> Tensor:
     """As `langevin`, each move with a Metropolis test: it keeps exp(-E) exactly, at the cost of one more gradient in all.
 
     x' is taken with probability min{1, e^(E(x) - E(x')) q(x | x') / q(x' | x)}, q being the Gaussian that proposed it.
