@@ -14,7 +14,7 @@ from genzoo.data.dataset import DataSet, Split
 from genzoo.data.names import SPLITS
 from genzoo.errors import InputError, nearest
 from genzoo.evaluation.figures import Figure
-from genzoo.evaluation.stated import DIRECTION, Stated
+from genzoo.evaluation.stated import BETWEEN, DIRECTION, Stated
 from genzoo.evaluation.subset import Mean, Subset, all_of, choose
 from genzoo.model import Likelihood
 from genzoo.progress import Report
@@ -239,7 +239,7 @@ def _ask(model: HasLikelihood, data: DataSet, events: Split, *, k: int, batch: i
         if progress is not None:
             progress(int(rows[-1]) + 1, len(events), "evaluating")
     half_width = getattr(model, "half_width", 0.0)
-    direction = DIRECTION[model.likelihood]
+    direction = BETWEEN if half_width else DIRECTION[model.likelihood]
     return Stated(torch.cat(parts), model.likelihood, direction, half_width=half_width, details={"k": k})
 
 

@@ -13,6 +13,7 @@ DIRECTION = {
     Likelihood.ESTIMATE: "unknown",
     Likelihood.NONE: "",
 }
+BETWEEN = "log Z lies between two ends; not counted: a mode that no chain has met, which would flatter"
 
 
 @dataclass(frozen=True)
