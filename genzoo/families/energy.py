@@ -385,20 +385,20 @@ class Energy(GenerativeModel):
         self.gap.lerp_(gap.float(), 0.05)
         if batch_idx % 10 or self.gap.abs() < 20 + 2 * self.dims:
             return
-        advice = f"Try a smaller lr (now {self.lr:g}), more steps (now {self.steps})"
-        if isinstance(self.network, Boltzmann):
-            advice += f" or a larger decay (now {self.decay:g})."
-        else:
-            advice += f" or a larger regularise (now {self.regularise:g})"
-            advice += (
-                "." if self.levels else f"; a smaller step (now {self.step:g}) or more noise (now {self.noise:g})."
-            )
+        larger = ["steps", "decay" if isinstance(self.network, Boltzmann) else "regularise"]
+        smaller = ["lr"]
+        if not self.levels:
+            larger.append("noise")
+            smaller.append("step")
+        now = {name: f"{name} (now {getattr(self, name):g})" for name in (*larger, *smaller)}
         raise TrainingError(
-            f"The energy model diverged: the energies of data and of chains differ by {gap.item():.3g} nats. {advice}"
+            f"The energy model diverged: the energies of data and of chains differ by {gap.item():.3g} nats. "
+            f"Try a smaller {' or '.join(now[name] for name in smaller)}, "
+            f"or a larger {' or '.join(now[name] for name in larger)}."
         )
 
     def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """-log p under the less flattering of two quick annealings, nats of each event, at most 16 conditions' events."""
+        """-log p under the least flattering of three quick annealings, nats of each event, at most 16 conditions' events."""
         if self.exact:
             return -self.log_prob(x, c)
         conditions, which = distinct(c, len(x))
@@ -406,7 +406,8 @@ class Energy(GenerativeModel):
             if self.checked_log_z is None:  # once for all batches of a check
                 self.checked_log_z = self.quick_log_z()
             return -self.log_prob_under(self.checked_log_z, x)
-        some = torch.arange(len(conditions), device=which.device)[:: -(-len(conditions) // MOST_CHECKED)]
+        every = math.ceil(len(conditions) / MOST_CHECKED)
+        some = torch.arange(0, len(conditions), every, device=which.device)
         among, place = (which[:, None] == some).max(1)
         log_z = self.quick_log_z(conditions[some])
         return -self.log_prob_under(log_z[place[among]], x[among], None if c is None else c[among])
@@ -421,10 +422,8 @@ class Energy(GenerativeModel):
         levels = max(300, CHECK_LEVELS * self.dims)
         numbers = levels * self.dims * self.levels * problems
         rows = problems * min(100, max(10, CHECK_NUMBERS // numbers))
-        betas, settings = (
-            sigmoid(levels),
-            {"problems": problems, "scouts": 0, "step": self.subset.item()},
-        )
+        betas = sigmoid(levels)
+        settings: Any = {"problems": problems, "scouts": 0, "step": self.subset.item()}
         with torch.inference_mode(False), torch.no_grad():
             given = None if c is None else c.clone().repeat(rows // problems, *[1] * (c.dim() - 1))
             found = []
