@@ -98,10 +98,11 @@ def test_masses_given_a_condition_sum_to_one(label):
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_bounds_of_hybrids_sum_to_less_than_one_and_rise_with_the_number_of_draws(name):
     model, x = trained(name), ising.worlds()
+    torch.manual_seed(0)
     assert model.likelihood == Likelihood.BOUND and model.unbiased
     sums = [total(torch.stack([model.bound(x, k=k) for _ in range(8)])) for k in (1, 4, 16)]
     assert all(mass < 1 + 4 * error for mass, error in sums)
-    assert all(few[0] < many[0] + 4 * few[1] for few, many in pairwise(sums))
+    assert all(few[0] < many[0] + 4 * few[1] + 1e-6 for few, many in pairwise(sums))  # codes have no draws
     assert sums[-1][0] > 0.2
 
 
@@ -109,6 +110,7 @@ def test_bounds_of_hybrids_sum_to_less_than_one_and_rise_with_the_number_of_draw
 @pytest.mark.parametrize("name", AVERAGED)
 def test_bounds_of_hybrids_with_a_diffusion_sum_to_less_than_one(name):
     model = trained(name)
+    torch.manual_seed(0)
     assert model.likelihood == Likelihood.BOUND and not model.unbiased
     mass, error = total(torch.stack([model.log_prob(ising.worlds()) for _ in range(256)]))
     assert 0.01 < mass < 1 + 4 * error
