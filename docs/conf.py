@@ -67,11 +67,13 @@ def as_prose(app, what, name, obj, options, lines):
 
 
 def as_sentence(app, what, name, obj, options, lines):
-    """A property's docstring is a sentence. Napoleon takes what is before its colon for a type, but not after a blank line."""
-    if what in ("property", "attribute", "data"):
-        lines.insert(0, "")
+    """A property's docstring is a sentence: put back in front what Napoleon took for a type because a colon follows it."""
+    types = [i for i, line in enumerate(lines) if line.startswith(":type:")]
+    if what in ("property", "attribute", "data") and types:
+        before_colon = lines.pop(types[0]).removeprefix(":type:").strip()
+        lines[0] = f"{before_colon}: {lines[0]}"
 
 
 def setup(app):
     app.connect("autodoc-process-docstring", as_prose)
-    app.connect("autodoc-process-docstring", as_sentence, priority=400)  # before Napoleon's, which has 500
+    app.connect("autodoc-process-docstring", as_sentence, priority=600)  # after Napoleon's, which has 500
