@@ -256,7 +256,12 @@ def anneal_decoder(
     sigma, tried = None, {}
     needs_noise = not hasattr(model, "p")
     if needs_noise:
-        rough = settings | {"chains": min(4, chains), "scouts": 2, "levels": max(10, levels // 5)}
+        rough: dict[str, Any] = {
+            **settings,
+            "chains": min(4, chains),
+            "scouts": 2,
+            "levels": max(10, levels // 5),
+        }
         sigma, _ = tune_sigma(model, seen, given, **rough)
     most = most_levels or 4 * levels
     levels = enough_levels(model, seen, sigma, given, levels=levels, most=most, **settings)
@@ -398,7 +403,7 @@ class _Scores:
             if self.progress is not None:
                 self.progress(level, levels, f"sigma {sigma:.3g} on validation: {text}")
 
-        settings = self.settings | {"progress": tell}
+        settings: dict[str, Any] = {**self.settings, "progress": tell}
         found = decoder_log_likelihood(self.model, self.x, sigma, self.c, **settings)
         return found.value.mean().item()
 
