@@ -160,7 +160,7 @@ def test_all_events_need_no_controls():
 
 def test_few_events_take_few_controls_and_useless_ones_are_left_out():
     data, g = made_up(100), torch.randn(100, dtype=torch.float64)
-    controls = {"flat": torch.ones(100), "ruled out": g.log(), "first": g, "second": g.square(), "again": 1 - g}
+    controls = {"flat": torch.full((100,), 0.1), "ruled out": g.log(), "first": g, "second": g.square(), "again": 1 - g}
     assert choose(data, "test", 9, controls).details == {"n": 9, "of": 100, "controls": []}
     assert choose(data, "test", 25, controls).details["controls"] == ["first", "second"]
     both = choose(data, "test", 50, controls)

@@ -1,32 +1,36 @@
-r"""The likelihood of a decoder: a GAN's generator, a VAE's, anything that turns a latent z into an event.
+r"""The likelihood of a decoder: a GAN's, a VAE's, anything that turns a latent z into an event.
 
-A GAN states no density: its samples lie on a thin sheet. With a spherical Gaussian of variance s² around every G(z) it has one,
+A GAN states no density: its samples lie on a thin sheet. With a spherical Gaussian of variance s²
+around every G(z) it has one,
 
 .. math::
 
     p(x) = \int \mathcal N(z; 0, I) \; \mathcal N(x; G(z), s^2 I) \, dz ,
 
-and the integral is a normaliser: that of p(z) p(x | z) as a function of z, found for each event by annealed importance
-sampling (`genzoo.evaluation.annealing`) along p(z) p(x | z)^beta. The row is that of "GAN + noise s": of the generator with this
-noise, not of the generator.
+and the integral is a normaliser: that of p(z) p(x | z) as a function of z, found for each event
+by annealed importance sampling (`genzoo.evaluation.annealing`) along p(z) p(x | z)^beta. The row
+is that of "GAN + noise s": of the generator with this noise, not of the generator.
 
-**The sign is ≤.** The weights of such chains are unbiased, E[w] = p(x). So by Jensen's inequality E[-log mean w] is at least
--log p(x), at any number of levels and chains, just as for the importance weights of a VAE's encoder (Burda et al. 2016): a
-bound in expectation on what the model *with its noise* costs. Few levels make it loose, not wrong. Everything that is chosen, s
-and the number of levels, is therefore chosen on validation events: levels that were doubled until a test event's own weights
-pleased would bias them.
+**The sign is ≤.** The weights of such chains are unbiased, E[w] = p(x). So by Jensen's inequality
+E[-log mean w] is at least -log p(x), at any number of levels and chains, just as for the
+importance weights of a VAE's encoder (Burda et al. 2016): a bound in expectation on what the
+model *with its noise* costs. Few levels make it loose, not wrong. Everything that is chosen, s
+and the number of levels, is therefore chosen on validation events: levels that were doubled until
+a test event's own weights pleased would bias them.
 
-**How loose.** For data that the model itself made, the z behind it is an exact draw of p(z | x), so there the other bound is to
-be had as well, and the gap between the two says how far such runs are from the truth. It holds for simulated events only: a real
-one may lie where no z leads, and be harder.
+**How loose.** For data that the model itself made, the z behind it is an exact draw of p(z | x),
+so there the other bound is to be had as well, and the gap between the two says how far such runs
+are from the truth. It holds for simulated events only: a real one may lie where no z leads, and
+be harder.
 
-s is no part of the GAN, yet caps its score at -(D/2) log(2 pi s²): it is chosen on validation data, by the same annealing with
-as many levels, never by kernel density estimates, which rank models wrongly. (Few levels rank wrongly, too: they lose most where
-s is small.) Discrete data is taken as G(z) + s epsilon *rounded to the grid*, tails and all: p(x | z) is then the Gaussian's
+s is no part of the GAN, yet caps its score at -(D/2) log(2 pi s²): it is chosen on validation
+data, by the same annealing with as many levels, never by kernel density estimates, which rank
+models wrongly. (Few levels rank wrongly, too: they lose most where s is small.) Discrete data is
+taken as G(z) + s epsilon *rounded to the grid*, tails and all: p(x | z) is then the Gaussian's
 mass in x's bin, a pmf that sums to one, and needs no dequantisation.
 
-References: Wu et al. 2017, *On the quantitative analysis of decoder-based generative models*; Grosse et al. 2015; Burda et al.
-2016, *Importance weighted autoencoders*.
+References: Wu et al. 2017, *On the quantitative analysis of decoder-based generative models*;
+Grosse et al. 2015; Burda et al. 2016, *Importance weighted autoencoders*.
 """
 
 import math
@@ -71,13 +75,14 @@ def decoder_log_likelihood(
     progress: Report | None = None,
     **settings: Any,
 ) -> Estimate:
-    """Stochastic lower bound on log p(x | c) of each event, ``(n,)`` nats, with its error and effective sample size.
+    """Lower bound in expectation on log p(x | c) of each event, ``(n,)`` nats, with error and ESS.
 
     Args:
-        model: anything with a ``latent_shape`` and a differentiable ``decode``; its latent's law is a standard Gaussian, or
-            ``model.log_prior`` where there is one. Put it into eval mode first: dropout would change the target at every look.
+        model: anything with a ``latent_shape`` and a differentiable ``decode``; the law of its
+            latent is a standard Gaussian, or ``model.log_prior`` where there is one. Put it into
+            eval mode first: dropout would change the target at every look.
         x: events.
-        sigma: standard deviation of the observation; None takes the model's own p(x | z), as of a VAE.
+        sigma: standard deviation of the observation; None takes the model's own p(x | z).
         c: their conditions.
         chains, scouts: of each event: weighed chains, and those that set their step.
         progress: told now and then.
@@ -114,9 +119,10 @@ def simulated_bracket(
     scouts: int = 4,
     **settings: Any,
 ) -> Bracket:
-    """Bidirectional Monte Carlo: log p(x | c) of ``n`` events that the model made, between two stochastic bounds, ``(n,)``.
+    """Bidirectional Monte Carlo: log p(x | c) of events that the model made, between two bounds.
 
-    Arguments as of `decoder_log_likelihood`, with ``n`` conditions. Wu et al. report gaps of 0.6 to 10 nats.
+    Arguments as of `decoder_log_likelihood`, with ``n`` conditions. Wu et al. report gaps of 0.6 to
+    10 nats.
     """
     with torch.inference_mode(False), torch.no_grad():
         c = None if c is None else c.clone()
@@ -129,7 +135,8 @@ def simulated_bracket(
         log_joint = _joint(model, x, sigma, c, chains + scouts)
         behind = z.repeat(chains + scouts, *[1] * (z.dim() - 1))
         start = _latents(model, len(behind))
-        return bracket(standard_normal, log_joint, start, behind, problems=n, scouts=scouts, **settings)
+        settings |= {"problems": n, "scouts": scouts}
+        return bracket(standard_normal, log_joint, start, behind, **settings)
 
 
 def tune_sigma(
@@ -142,17 +149,18 @@ def tune_sigma(
     progress: Report | None = None,
     **settings: Any,
 ) -> tuple[float, dict[float, float]]:
-    """The observation's standard deviation under which validation events ``x`` are likeliest, and what was tried.
+    """The observation's standard deviation under which validation events ``x`` are likeliest.
 
-    Every value in ``among`` is tried. From the best one the search climbs by the same ratio until both neighbours are worse, and
-    again by its square root, ``refine`` times.
+    Every value in ``among`` is tried. From the best one the search climbs by the same ratio until
+    both neighbours are worse, and again by its square root, ``refine`` times.
 
     Args:
         model, x, c: as of `decoder_log_likelihood`.
         among: where to look, at equal ratios.
         refine: how often the ratio is refined.
         progress: told of each value.
-        settings: of `decoder_log_likelihood`. Few levels rank large values too high: `settle_sigma` mends that.
+        settings: of `decoder_log_likelihood`. Few levels rank large values too high, which
+            `settle_sigma` mends.
 
     Returns:
         sigma, and the mean log-likelihood (nats per event) of every sigma tried.
@@ -179,9 +187,9 @@ def settle_sigma(
     progress: Report | None = None,
     **settings: Any,
 ) -> tuple[float, dict[float, float]]:
-    """The last word on a ``sigma`` that was found with few levels: its neighbours with as many as the figure will have.
+    """The last word on a ``sigma`` found with few levels: a search with as many as the figure has.
 
-    The search climbs by ``ratio`` until both neighbours are worse. Arguments and result as of `tune_sigma`.
+    It climbs by ``ratio`` until both neighbours are worse. Arguments and result as of `tune_sigma`.
     """
     score = _Scores(model, x, c, sigma, ratio, progress, settings)
     return score.sigma(_climb(score, 0, 1)), score.tried
@@ -197,9 +205,9 @@ def enough_levels(
     most: int,
     **settings: Any,
 ) -> int:
-    """``levels``, doubled until `ENOUGH` chains are effective on average over validation events ``x``, and at most ``most``.
+    """``levels``, doubled until `ENOUGH` chains are effective or there are ``most``.
 
-    Other arguments as of `decoder_log_likelihood`.
+    On average over validation events ``x``. Other arguments as of `decoder_log_likelihood`.
     """
     while 2 * levels <= most:
         found = decoder_log_likelihood(model, x, sigma, c, levels=levels, **settings)
@@ -220,7 +228,7 @@ def anneal_decoder(
     most_levels: int = 0,
     progress: Report | None = None,
 ) -> Stated:
-    """log p(x | c) of events under a decoder; to one without a p(x | z) of its own noise is added, tuned on validation events.
+    """log p(x | c) of events under a decoder, to which noise is added if it has no p(x | z).
 
     Args:
         model: as of `decoder_log_likelihood`.
@@ -232,7 +240,7 @@ def anneal_decoder(
         progress: told now and then.
 
     Returns:
-        a bound, with the gap of bidirectional Monte Carlo on events that the model made in its details.
+        a bound; the gap of bidirectional Monte Carlo on simulated events is in its details.
     """
     settings: dict[str, Any] = {
         "chains": chains,
@@ -248,8 +256,13 @@ def anneal_decoder(
     sigma, tried = None, {}
     needs_noise = not hasattr(model, "p")
     if needs_noise:
-        rough = max(10, levels // 5)
-        sigma, _ = tune_sigma(model, seen, given, levels=rough, **settings)
+        rough: dict[str, Any] = {
+            **settings,
+            "chains": min(4, chains),
+            "scouts": 2,
+            "levels": max(10, levels // 5),
+        }
+        sigma, _ = tune_sigma(model, seen, given, **rough)
     most = most_levels or 4 * levels
     levels = enough_levels(model, seen, sigma, given, levels=levels, most=most, **settings)
     if sigma is not None:
@@ -275,7 +288,7 @@ def anneal_decoder(
 def _simulated_gap(
     model: GenerativeModel, n: int, sigma: float | None, c: Tensor | None, **settings: Any
 ) -> dict[str, Any]:
-    """How far such runs are from the truth, in nats, on ``n`` events that the model makes under some of the conditions ``c``."""
+    """How far such runs are from the truth, in nats, on ``n`` events that the model makes."""
     if c is not None:  # events come class by class
         c = c[torch.linspace(0, len(c) - 1, n, device=c.device).long()]
     gap = simulated_bracket(model, n, sigma, c, **settings).gap
@@ -286,14 +299,14 @@ def _simulated_gap(
     }
 
 
-# ------------------------------------------------------------------------------------------------------------- the parts
+# ----------------------------------------------------------------------------------- the parts
 
 
 def observation(x: Tensor, centre: Tensor, sigma: float, levels: int) -> Tensor:
-    """log N(x; centre, sigma² I), ``(n,)`` nats; on a grid of levels, log of the Gaussian's mass in x's bin over its width.
+    """log N(x; centre, sigma² I), ``(n,)`` nats; on a grid, of its mass in x's bin over the width.
 
-    The first and the last bin reach to infinity, so the masses sum to one, and rounding N(centre, sigma²) to the grid draws
-    from them exactly.
+    The first and the last bin reach to infinity, so the masses sum to one, and rounding
+    N(centre, sigma²) to the grid draws from them exactly.
     """
     if not levels:
         return Normal(centre, sigma).log_prob(x).flatten(1).sum(1)
@@ -314,15 +327,18 @@ def _joint(
     rows = x.repeat(each, *[1] * (x.dim() - 1))
     given = None if c is None else c.repeat(each, *[1] * (c.dim() - 1))
     if getattr(model, "codes", 0):
-        raise NotImplementedError("This model's latent is discrete: between codes there is nothing to anneal through.")
+        told = "This model's latent is discrete: between codes there is nothing to anneal through."
+        raise NotImplementedError(told)
     prior = getattr(model, "prior", None)
     if prior is not None and prior.likelihood != Likelihood.EXACT:
-        raise NotImplementedError(
-            f"The prior's log-density must be exact to be annealed; {type(prior).__name__}'s is not."
-        )
+        name = type(prior).__name__
+        told = f"The prior's log-density must be exact to be annealed; {name}'s is not."
+        raise NotImplementedError(told)
 
     def log_joint(z: Tensor) -> Tensor:
-        log_prior = _own(model).log_prior(z, given) if hasattr(model, "log_prior") else standard_normal(z)
+        log_prior = standard_normal(z)
+        if hasattr(model, "log_prior"):
+            log_prior = _own(model).log_prior(z, given)
         if sigma is None:
             return log_prior + _own(model).p(z, given).log_prob(rows)
         return log_prior + observation(rows, model.decode(z, given), sigma, model.levels)
@@ -333,7 +349,8 @@ def _joint(
 def _own(model: GenerativeModel) -> Any:
     """The model as one that has p(x | z) of its own."""
     if not hasattr(model, "p"):
-        raise ValueError(f"{type(model).__name__} has no p(x | z) of its own: give the observation's sigma.")
+        name = type(model).__name__
+        raise ValueError(f"{name} has no p(x | z) of its own: give the observation's sigma.")
     return model
 
 
@@ -345,7 +362,7 @@ def _latents(model: GenerativeModel, n: int) -> Tensor:
 
 
 class _Scores:
-    """Mean log-likelihood of ``x`` with noise of ``least * ratio**k``, as a function of k that is looked up once known.
+    """Mean log-likelihood of ``x`` with noise of ``least * ratio**k``, as a function of k.
 
     Every sigma meets the same random numbers, so that the noise is compared and not the luck.
     """
@@ -386,7 +403,8 @@ class _Scores:
             if self.progress is not None:
                 self.progress(level, levels, f"sigma {sigma:.3g} on validation: {text}")
 
-        found = decoder_log_likelihood(self.model, self.x, sigma, self.c, progress=tell, **self.settings)
+        settings: dict[str, Any] = {**self.settings, "progress": tell}
+        found = decoder_log_likelihood(self.model, self.x, sigma, self.c, **settings)
         return found.value.mean().item()
 
 

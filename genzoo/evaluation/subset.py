@@ -1,31 +1,36 @@
-r"""The figure over all events of a split, where each takes an annealing or an ODE and only some can be measured.
+r"""The figure over all events of a split, where only some can be measured.
 
-Some rows of a table are measured on every test event, others on a hundred. Two things make them comparable.
+Where each event takes an annealing or an ODE, a hundred are measured, and other rows of the table
+are measured on all. Two things make them comparable.
 
-**Which events.** They are sorted by class, where there are classes, and within a class by a log-density that is known of every
-event; then every (N/n)-th is taken, from a random start (*systematic sampling*). So each class has its share, easy and hard
-events theirs.
+**Which events.** They are sorted by class, where there are classes, and within a class by a
+log-density that is known of every event; then every (N/n)-th is taken, from a random start
+(*systematic sampling*). So each class has its share, easy and hard events theirs.
 
-**Control variates.** The closed-form baselines, and the truth where it is known, state a log-density g of *every* event. What
-is hard for them is mostly hard for the model as well, and by how much these n events are harder than all N can be told:
+**Control variates.** The closed-form baselines, and the truth where it is known, state a
+log-density g of *every* event. What is hard for them is mostly hard for the model as well, and by
+how much these n events are harder than all N can be told:
 
 .. math::
 
     \bar y = \frac1n \sum_{i \in \text{subset}} y_i
         + b \cdot \Big( \frac1N \sum_{i} g_i - \frac1n \sum_{i \in \text{subset}} g_i \Big) ,
 
-with b by least squares on the subset (the *regression estimator*). It is a weighted mean, :math:`\sum_i w_i y_i`, and its error
-has two parts: that of the n events among the N, and that of the N among all there could be,
+with b by least squares on the subset (the *regression estimator*). It is a weighted mean,
+:math:`\sum_i w_i y_i`, and its error has two parts: that of the n events among the N, and that of
+the N among all there could be,
 
 .. math::
 
     \mathrm{stderr}^2 = s_e^2 \Big( \sum_i w_i^2 - \frac1N \Big) + \frac{s_y^2}{N} .
 
-s_e is the standard deviation of what g leaves unexplained. The events were taken in order, so it comes from differences of
-neighbours, and nothing that changes slowly along the order widens it. With n = N only the standard error of a plain mean is left.
+s_e is the standard deviation of what g leaves unexplained. The events were taken in order, so it
+comes from differences of neighbours, and nothing that changes slowly along the order widens it.
+With n = N only the standard error of a plain mean is left.
 
-References: Cochran 1977, *Sampling techniques*, chapters 7, 8 and 12; Wolter 1984, *Investigation of some estimators of variance
-for systematic sampling*; von Neumann 1941, *Distribution of the ratio of the mean square successive difference to the variance*.
+References: Cochran 1977, *Sampling techniques*, chapters 7, 8 and 12; Wolter 1984, *Investigation
+of some estimators of variance for systematic sampling*; von Neumann 1941, *Distribution of the
+ratio of the mean square successive difference to the variance*.
 """
 
 from collections.abc import Mapping
@@ -44,7 +49,7 @@ from genzoo.errors import InputError
 from genzoo.evaluation.figures import Z95
 
 EVENTS_A_CONTROL = 10  # with fewer, a coefficient costs more than it brings
-SAME = 1e-8  # a control that differs from the others by less, relative to its spread, says nothing new
+SAME = 1e-8  # relative to its size: a control that varies by less says nothing, or nothing new
 
 
 class Mean(NamedTuple):
@@ -95,7 +100,7 @@ class Subset:
         return counts if self.is_all else {**counts, "controls": list(self.controls)}
 
     def mean(self, y: Tensor) -> Mean:
-        """The mean over all N events of what was measured of the chosen ones, ``(n,)`` in their order.
+        """The mean over all N events of what was measured of the chosen ones, ``(n,)``.
 
         What is infinite somewhere has an infinite mean, whose error is not a number.
         """
@@ -110,10 +115,11 @@ class Subset:
 
     def _regressed(self, y: np.ndarray) -> Mean:
         """The regression estimator, as the module writes it down."""
-        design = np.column_stack([np.ones(self.n), *map(self._standardised, self.controls.values())])
+        controls = [self._standardised(g) for g in self.controls.values()]
+        design = np.column_stack([np.ones(self.n), *controls])
         basis, scale, axes = np.linalg.svd(design, full_matrices=False)
-        basis, axes = basis[:, scale > SAME * scale[0]], axes[scale > SAME * scale[0]]
-        scale = scale[scale > SAME * scale[0]]
+        new = scale > SAME * scale[0]
+        basis, scale, axes = basis[:, new], scale[new], axes[new]
         # the controls' means over all events are 0, so the line's height there is the intercept
         weights = basis @ (axes[:, 0] / scale)
         variance = _variance(y, basis)
@@ -130,7 +136,7 @@ class Subset:
         )
 
     def _standardised(self, control: Tensor) -> np.ndarray:
-        """A control of the chosen events, ``(n,)``, with mean 0 and standard deviation 1 over all."""
+        """A control of the chosen events, ``(n,)``; over all it has mean 0 and deviation 1."""
         g = control.double().cpu()
         return ((g[self.chosen] - g.mean()) / g.std()).numpy()
 
@@ -146,7 +152,7 @@ def choose(
     most: int,
     controls: Mapping[str, Tensor] | None = None,
 ) -> Subset:
-    """At most ``most`` events of a split, drawn at random as the module says, and what is known of all.
+    """At most ``most`` events of a split, drawn as the module says, and what is known of all.
 
     Args:
         data, split: which events there are.
@@ -163,15 +169,16 @@ def choose(
     if most >= of:
         return all_of(of)
     known = {**given, **stated_of_all(data, events)}
-    useful = {name: g for name, g in known.items() if g.isfinite().all() and g.std() > 0}
+    useful = {name: g for name, g in known.items() if _says_something(g)}
     kept = dict(list(useful.items())[: most // EVENTS_A_CONTROL])
     order = _in_order(data, events, next(iter(useful.values()), torch.zeros(of)))
-    steps = (torch.arange(most) + torch.rand(())) * (of / most)
-    return Subset(order[steps.long()], of, kept)
+    start = torch.rand((), dtype=torch.float64)
+    steps = ((torch.arange(most) + start) * (of / most)).long().clamp(max=of - 1)
+    return Subset(order[steps], of, kept)
 
 
 def stated_of_all(data: DataSet, events: Split) -> dict[str, Tensor]:
-    """What the truth, where it is known, and the closed-form baselines state of each of ``events``, ``(N,)`` nats."""
+    """What the truth, where it is known, and the baselines say of each event, ``(N,)`` nats."""
     stated = {"Truth": data.log_density} if data.log_density is not None else {}
     stated |= {type(baseline).__name__: baseline.log_prob for baseline in _baselines(data)}
     return {name: log_prob(events.x).double().cpu() for name, log_prob in stated.items()}
@@ -187,9 +194,9 @@ def _baselines(data: DataSet) -> tuple[Baseline, ...]:
 
 
 def _in_order(data: DataSet, events: Split, log_density: Tensor) -> Tensor:
-    """Places ``(N,)`` of events by class and then by ``log_density``, rising in every other class and falling between.
+    """Places ``(N,)`` of events, class by class, and within a class by ``log_density``.
 
-    So neighbours are alike, also where one class follows another.
+    It rises in one class and falls in the next, so that neighbours are alike there, too.
     """
     label = np.zeros(len(events), dtype=int)
     if data.classes and events.c is not None and events.c.dim() == 1:
@@ -200,10 +207,14 @@ def _in_order(data: DataSet, events: Split, log_density: Tensor) -> Tensor:
 
 
 def _variance(y: np.ndarray, basis: np.ndarray) -> float:
-    """Variance of what an orthonormal ``basis`` (n, p) leaves of ``y`` (n,), from differences of neighbours."""
+    """Variance of what an orthonormal ``basis`` (n, p) leaves of ``y``, from differences in order."""
     residual = y - basis @ (basis.T @ y)
     expected = 2 * (len(y) - 1) - np.square(np.diff(basis, axis=0)).sum()  # where the variance is 1
     return float(np.square(np.diff(residual)).sum() / expected)
+
+
+def _says_something(control: Tensor) -> bool:
+    return bool(control.isfinite().all()) and bool(control.std() > SAME * control.abs().max())
 
 
 def _checked(name: str, values: Tensor, of: int) -> Tensor:
