@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from genzoo.evaluation import scorecard
+from genzoo.evaluation.cells import digits_for, figure_in, number, percent, share_in
+from genzoo.evaluation.figures import Figure, share_of
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
@@ -104,31 +106,78 @@ def decoders(name: str, records: Path, away: str) -> str:
 
 
 KINDS = ("seen, one thing", "seen, two things", "held out, one thing", "held out, two things")  # of prompts
-SWEEPS = {
-    "guidance": "guidance of decoder and prior",
+SWEPT = {
+    "guidance, prior guidance": "of decoder and prior",
     "candidates": "embeddings drawn from the prior, of which the one nearest to the text's is kept",
-    "steps": "steps of the decoder",
+    "steps": "of the decoder",
 }
+RIGHT = (
+    "In every column the share of the attributes asked for that a parser reads off the pictures, then the share of pictures that "
+    "show all of them, in %, in brackets the ends that hold 95 %"
+)
+FD = "FD: Fréchet distance in CLIP's space to true pictures of the same prompts, whose own row is the floor"
 
 
 def unclip(name: str, records: Path, away: str) -> str:
     """What stands in a block ``unclip:name``: pictures, the prior's ablation, CLIP, the cost of training."""
     if (record := _unclip(name, records)) is None:
         return NOTHING
-    lines = [_line("from a caption by", *KINDS, "FD"), _line("---", *["---:"] * (len(KINDS) + 1))]
-    for way, row in record["faithfulness"].items():
-        lines.append(_line(f"**{way}**", *_attributes(row), f"{row['fd']:.3f}"))
+    rows = record["faithfulness"] | record.get("chance", {})
+    lines = _ablation(rows)
     stages = "; ".join(map(stage_cost, record["stages"], record["stages"].values()))
-    seen, unseen = record["clip"]["seen"], record["clip"]["held out"]
-    legend = (
-        f"Share of the attributes asked for that a parser reads off the pictures, in % ± standard error, {record['n']:,} prompts "
-        "a row, a quarter of each kind; held out: of combinations that no training picture shows; FD: Fréchet distance in CLIP's "
-        "space to true pictures of the same prompts, whose own row is the floor. CLIP finds the caption of a picture among "
-        f"{seen['retrieval']['pool']} in {seen['retrieval']['text_of_image']:.1%} of cases (held out "
-        f"{unseen['retrieval']['text_of_image']:.1%}) and reads {seen['zero_shot']['mean']:.1%} of attributes (held out "
-        f"{unseen['zero_shot']['mean']:.1%}). Minutes of training: {stages}."
+    legend = [
+        f"{RIGHT}; {record['n']:,} prompts a row, a quarter of each kind; held out: of combinations that no training picture "
+        "shows",
+        f"{FD}; ±: standard error by random halves{_unsure(rows)}",
+    ]
+    if "chance" in record:
+        legend.append(
+            "Unrelated true pictures, of the next prompt each, are chance: attributes have few values, and a picture shows many"
+        )
+    seen, unseen = (_of_clip(record["clip"][which]) for which in ("seen", "held out"))
+    pool = record["clip"]["seen"]["retrieval"]["pool"]
+    legend.append(
+        f"CLIP finds the caption of a picture among {pool} in {seen[0]} of cases (held out {unseen[0]}) and reads {seen[1]} of "
+        f"attributes (held out {unseen[1]})"
     )
-    return _picture(name, record, records, away) + "\n".join(lines) + f"\n\n{legend}\n\n{_source(name, away)}"
+    legend.append(f"Minutes of training: {stages}")
+    return _picture(name, record, records, away) + f"{lines}\n\n{'. '.join(legend)}.\n\n{_source(name, away)}"
+
+
+def _ablation(rows: Mapping[str, Mapping[str, Any]], last: Mapping[str, str] | None = None) -> str:
+    """A table of rows that measured prompts, one line each; ``last`` is a column of its own: its header under "", then cells."""
+    more = [] if last is None else [last[""]]
+    digits = digits_for(figure_in(row["fd"]) for row in rows.values())
+    lines = [_line("from a caption by", *KINDS, "FD", *more), _line("---", *["---:"] * (len(KINDS) + 1 + len(more)))]
+    for way, row in rows.items():
+        shares = [_right(row["prompts"][kind]) for kind in KINDS]
+        end = [] if last is None else [last.get(way, "")]
+        lines.append(_line(f"**{way}**", *shares, number(figure_in(row["fd"]), digits), *end))
+    return "\n".join(lines)
+
+
+def _right(row: Mapping[str, Any]) -> str:
+    """``92 [91–94] / 69 [63–74]``: the share of attributes, then of whole pictures, in per cent."""
+    return " / ".join(percent(share).replace(" %", "") for share in _shares(row))
+
+
+def _shares(row: Mapping[str, Any]) -> tuple[Figure, Figure]:
+    """Attributes and whole pictures; in old records the first is a number beside its error, the second a number."""
+    attributes, whole, n = row["attributes"], row["whole"], row["n"]
+    if isinstance(attributes, float):
+        attributes = {"value": attributes, "stderr": row["stderr"]}
+    return share_in(attributes, None if attributes["stderr"] else n), share_in(whole, n)
+
+
+def _unsure(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    known = [figure_in(row["fd"]).stderr is not None for row in rows.values()]
+    return "" if all(known) else ", where it was kept"
+
+
+def _of_clip(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Shares of captions found and of attributes read."""
+    retrieval = row["retrieval"]
+    return percent(share_in(retrieval["text_of_image"], retrieval["n"])), percent(share_in(row["zero_shot"]["mean"]))
 
 
 def stage_cost(stage: str, row: Mapping[str, Any]) -> str:
@@ -140,25 +189,24 @@ def stage_cost(stage: str, row: Mapping[str, Any]) -> str:
 def sweeps(name: str, records: Path, away: str) -> str:
     """What stands in a block ``sweeps:name``: what guidance, re-ranking and steps change."""
     record = _unclip(name, records)
-    if record is None or not any(sweep in record for sweep in SWEEPS):
+    if record is None or "sweeps" not in record:
         return NOTHING
-    rows = {
-        setting if sweep == "guidance" else f"{sweep} {setting}": row
-        for sweep in SWEEPS
-        for setting, row in record.get(sweep, {}).items()
-    }
-    timed = any("seconds" in row for row in rows.values())
-    last = ["seconds for 16"] if timed else []
-    lines = [_line("setting", *KINDS, "FD", *last), _line("---", *["---:"] * (len(KINDS) + 1 + len(last)))]
-    for setting, row in rows.items():
-        seconds = [f"{row['seconds']:.1f}" if "seconds" in row else ""] if timed else []
-        lines.append(_line(setting, *_attributes(row), f"{row['fd']:.3f}", *seconds))
-    defaults = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in record["defaults"].items())
-    prompts = " or ".join(f"{n:,}" for n in sorted({row["n"] for row in rows.values()}))
-    told = [f"{prompts} prompts a row; where nothing else is said: {defaults}"]
-    told += [f"{sweep}: {about}" for sweep, about in SWEEPS.items() if sweep in record]
-    told += ["seconds on two cores"] if timed else []
-    return "\n".join(lines) + f"\n\n{'; '.join(told)}.\n\n{_source(name, away)}"
+    swept = record["sweeps"]
+    rows: dict[str, dict[str, Any]] = swept["rows"]
+    taken = {f"steps {steps}": f"{seconds:.1f}" for steps, seconds in record.get("seconds", {}).items()}
+    default = f"steps {swept['defaults']['steps']}"
+    taken |= {"as by default": taken.get(default, ""), "": "seconds for 16"}
+    n = " or ".join(f"{n:,}" for n in sorted({row["n"] for row in rows.values()}))
+    defaults = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in swept["defaults"].items())
+    told = [
+        f"{n} prompts a row, other ones than those of the table above; by default: {defaults}",
+        *(f"{setting}: {about}" for setting, about in SWEPT.items()),
+        "in every column attributes, then whole pictures, as there",
+        f"{FD}; ±: standard error by random halves; figures of another number of prompts do not compare",
+        "all rows begin with the same noise, so they differ by less than their errors tell",
+        "seconds on two cores",
+    ]
+    return f"{_ablation(rows, taken)}\n\n{'; '.join(told)}.\n\n{_source(name, away)}"
 
 
 ABILITIES = {  # of an unCLIP that are shown: the picture, and what it shows
@@ -180,19 +228,21 @@ def abilities(name: str, records: Path, away: str) -> str:
         if (records / f"{name}-{part}.png").is_file()
     )
     varied = record["variations"]["eta 1"]
-    sensible = [share for row in record["interpolation"].values() for share in row["sensible"]]
+    kept, _ = _shares(varied["kept"])
+    changed = percent_of(figure_in(varied["difference_share"]))
+    rebuilt = ", ".join(f"{percent(_shares(row)[0])} ({k})" for k, row in record["components"].items())
     told = [
-        f"Variations (η = 1) keep {varied['kept']['attributes']:.1%} of a picture's attributes and change "
-        f"{varied['difference_share']:.0%} of what two pictures of the same attributes differ by",
-        f"Of the pictures on the way from one to another {sum(sensible) / len(sensible):.0%} are scenes",
-        "Rebuilt from their first components pictures keep "
-        + ", ".join(f"{row['attributes']:.0%} ({k})" for k, row in record["components"].items())
-        + " of their attributes",
+        f"Variations (η = 1) keep {percent(kept)} of a picture's attributes and change {changed} of what two pictures of the "
+        "same attributes differ by",
+        f"Of the pictures on the way from one to another {percent(_sensible(record['interpolation']))} are scenes",
+        f"Rebuilt from their first components pictures keep {rebuilt} of their attributes",
     ]
     if words := record.get("captions"):
+        grammatical = share_in(words["grammatical"], words["n"])
+        new = share_in(words["new"], round(words["n"] * (grammatical.value or 0.0)))
         told.append(
-            f"An autoregressive model of the captions alone writes {words['grammatical']:.1%} of them grammatically, "
-            f"{words['new']:.0%} of these are new"
+            f"An autoregressive model of the captions alone writes {percent(grammatical)} of them grammatically, {percent(new)} "
+            "of these are new"
         )
     return (
         f"{shown}{_edits(record['edits'])}\n"
@@ -201,15 +251,30 @@ def abilities(name: str, records: Path, away: str) -> str:
     )
 
 
+def percent_of(ratio: Figure) -> str:
+    """``63 % ± 2``: a ratio that may exceed 1, with its standard error where that was kept."""
+    assert ratio.value is not None
+    error = "" if ratio.stderr is None else f" ± {100 * ratio.stderr:.0f}"
+    return f"{100 * ratio.value:.0f} %{error}"
+
+
+def _sensible(ways: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """The share of scenes among pictures on ways from one to another; ways are independent, the pictures on one are not."""
+    shares = [figure_in(entry).value or 0.0 for row in ways.values() for entry in row["sensible"]]
+    return share_of(sum(shares) / len(shares), sum(row["paths"] for row in ways.values()))
+
+
 def _edits(ways: dict[str, dict[str, Any]]) -> str:
     """A table of what edits change and keep, one line for each way of making them."""
     attributes = next(iter(ways.values()))
     lines = [_line("edited by words", *attributes), _line("---", *["---:"] * len(attributes))]
-    lines += [_line(f"**{way}**", *(f"{row['whole']:.0%}" for row in rows.values())) for way, rows in ways.items()]
+    for way, rows in ways.items():
+        lines.append(_line(f"**{way}**", *(percent(_shares(row)[1]) for row in rows.values())))
     legend = (
-        "Share of pictures that show the new size, colour, ... and keep every other attribute, "
-        f"{attributes['size']['n']} edits each; text diff: the paper's, by so much of the way; drawn anew: from the new caption, "
-        "with the old picture's noise; in short: the captions name the thing and the attribute, and say nothing of what is kept."
+        "Share of pictures that show the new size, colour, ... and keep every other attribute, in brackets the ends that hold "
+        f"95 %, {attributes['size']['n']} edits each; text diff: the paper's, by so much of the way; drawn anew: from the new "
+        "caption, with the old picture's noise; in short: the captions name the thing and the attribute, and say nothing of what "
+        "is kept."
     )
     return "\n".join(lines) + f"\n\n{legend}\n"
 
@@ -219,8 +284,15 @@ def imagined(name: str, records: Path, away: str) -> str:
     if (record := _unclip(name, records)) is None:
         return NOTHING
     shown = record["faithfulness"]["diffusion prior"]["prompts"]
-    figures = ", ".join(f"{shown[kind]['attributes']:.1%} ({kind})" for kind in KINDS)
-    return f"{_picture(name, record, records, away)}Attributes that a parser finds as the caption asks: {figures}.\n"
+    figures = ", ".join(f"{_right(shown[kind])} ({kind})" for kind in KINDS)
+    told = (
+        "Share of the attributes that a parser finds as the caption asks / share of pictures in which it finds all, in %, in "
+        f"brackets the ends that hold 95 %: {figures}"
+    )
+    if "chance" in record:
+        by_chance = record["chance"]["unrelated true pictures"]["prompts"]
+        told += f". Pictures of other captions: {', '.join(_right(by_chance[kind]) for kind in KINDS)}"
+    return f"{_picture(name, record, records, away)}{told}.\n"
 
 
 def _unclip(name: str, records: Path) -> dict[str, Any] | None:
@@ -228,11 +300,6 @@ def _unclip(name: str, records: Path) -> dict[str, Any] | None:
     path = records / f"{name}.json"
     record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return record if "faithfulness" in record else None
-
-
-def _attributes(row: dict[str, Any]) -> list[str]:
-    found = [row["prompts"][kind] for kind in KINDS]
-    return [f"{100 * kind['attributes']:.1f} ± {100 * kind['stderr']:.1f}" for kind in found]
 
 
 def _picture(name: str, record: dict[str, Any], records: Path, away: str) -> str:

@@ -2,22 +2,22 @@
 
     genzoo train unclip --text_decoder --out runs/unclip      (trains what is measured here)
     python experiments/unclip.py runs/unclip                  writes unclip.json and pictures to experiments/records
+    python experiments/unclip.py --only sweeps                measures the unCLIP that comes with the package
 
 Sections, each of which can be made again by itself (``--only``), the others staying as they are:
 
     clip           retrieval and zero-shot reading of attributes
-    faithfulness   attributes that pictures show, and FD in CLIP's space: with this prior, the other one, none, and the truth
-    guidance       both guidances, one at a time
-    candidates     re-ranking of the prior's draws on and off
-    steps          of the decoder, with seconds for sixteen pictures on the processor
+    faithfulness   attributes that pictures show, and FD in CLIP's space: with this prior, the other one, none
+    chance         the same of true pictures of the prompts, the best there is, and of true pictures of others, chance
+    sweeps         both guidances, re-ranking and the decoder's steps, one at a time
+    seconds        for sixteen pictures on two cores, by steps of the decoder: wants a quiet machine
     variations     what they keep and what they change, by eta
     interpolation  how many pictures on the way are scenes
     edits          by words: whether they change what they should and nothing else, by attribute
     components     attributes that a picture keeps when it is rebuilt from the first principal components
-    captions       grammatical and new captions by an autoregressive model, if ``--captions`` names its run
-    pictures       grids of the above
 
-Prompts are a quarter each of one thing and two, seen and held out. Accuracies come with standard errors.
+Prompts are a quarter each of one thing and two, seen and held out. Settings are looked at on other prompts (`SWEPT`) than those
+of the table that they are chosen for (`MAIN`). Every figure comes with its error, in the record as `Figure.to_json` gives it.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,15 @@ import genzoo
 from genzoo.data import captions as words
 from genzoo.data.captions import captioned, tokenise, understand
 from genzoo.data.scenes import arrange, draw, render
+from genzoo.evaluation.distances import with_errors
+from genzoo.evaluation.figures import Figure, mean, share_of
 from genzoo.provenance import circumstances
 from genzoo.store import whole
 from genzoo.unclip import UnCLIP
 from genzoo.unclip import measures as by_rule
+from genzoo.unclip.shipped import pretrained
 
+MAIN, SWEPT = 0, 1  # seeds of the prompts of the table, and of those on which settings are looked at
 TOGETHER = 250  # pictures drawn at a time
 UNSEEN = 10**6  # seed of the scenes that are measured on; training draws its own from its own seed
 
@@ -61,10 +65,10 @@ SHOWN = (  # in unclip.png; the first two are of combinations that training neve
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured: the whole, the same with the other prior, and a decoder that was trained on text embeddings."""
+    """What is measured: the whole, and where there are such, one with the other prior and a decoder of text embeddings."""
 
     model: UnCLIP
-    other: UnCLIP
+    other: UnCLIP | None
     text_decoder: genzoo.Diffusion | None
     n: int  # prompts of the main table
     fewer: int  # of everything that is swept
@@ -87,15 +91,24 @@ def clip(bench: Bench) -> dict[str, Any]:
     for name, held_out in {"seen": False, "held out": True}.items():
         data = captioned(2 * bench.n, UNSEEN, held_out=held_out)
         found[name] = {
-            "retrieval": by_rule.retrieval(embed_images, embed_texts, data)._asdict(),
-            "zero_shot": by_rule.zero_shot(embed_images, embed_texts, data),
+            "retrieval": plain(by_rule.retrieval(embed_images, embed_texts, data)._asdict()),
+            "zero_shot": plain(by_rule.zero_shot(embed_images, embed_texts, data)),
         }
     return found
 
 
 def faithfulness(bench: Bench) -> dict[str, Any]:
-    """The ablation of the prior, from none to the truth: the last is the picture of a scene as described, drawn again."""
-    return {name: measured(way, bench, bench.n) for name, way in ways(bench).items()}
+    """The ablation of the prior, from none to an embedding of the truth."""
+    return {name: measured(way, bench, bench.n, MAIN) for name, way in ways(bench).items()}
+
+
+def chance(bench: Bench) -> dict[str, Any]:
+    """The ends of the scale: a picture of what was asked for, drawn again by rule, and one of what the next prompt asks for."""
+    drawn = {
+        "true pictures": lambda captions: true_pictures(captions, 2),
+        "unrelated true pictures": lambda captions: true_pictures([*captions[1:], captions[0]], 2),
+    }
+    return {name: measured(way, bench, bench.n, MAIN) for name, way in drawn.items()}
 
 
 def ways(bench: Bench) -> dict[str, Way]:
@@ -109,33 +122,63 @@ def ways(bench: Bench) -> dict[str, Way]:
     }
     if (decoder := bench.text_decoder) is not None:
         found["decoder of text embeddings"] = lambda captions: decoder.sample(len(captions), texts(captions), guidance)
+    if (other := bench.other) is not None:
+        found["autoregressive prior"] = lambda captions: other.imagine(captions)
     return found | {
-        "autoregressive prior": lambda captions: bench.other.imagine(captions),
         "diffusion prior": lambda captions: model.imagine(captions),
         "embedding of a true picture": lambda captions: model.decoder.sample(
             len(captions), model.embed_images(true_pictures(captions, 1).to(bench.device)), guidance
         ),
-        "true pictures": lambda captions: true_pictures(captions, 2),
     }
 
 
-def guidance(bench: Bench) -> dict[str, Any]:
-    decoder = {f"decoder {g:g}": {"guidance": g} for g in (1.0, 1.5, 2.0, 3.0, 4.0)}
-    prior = {f"prior {g:g}": {"prior_guidance": g} for g in (1.0, 1.5, 2.0, 3.0)}
-    return swept(bench, decoder | prior)
+def sweeps(bench: Bench) -> dict[str, Any]:
+    """One setting at a time, the others as they are by default; a row for the defaults, and the floor of FD at this n."""
+    model = bench.model
+    defaults = {
+        "guidance": model.guidance,
+        "prior_guidance": model.prior_guidance,
+        "candidates": model.candidates,
+        "steps": model.decoder.steps,
+    }
+    tried = {
+        "guidance": (1.0, 1.5, 3.0, 4.0),
+        "prior_guidance": (1.0, 1.5, 3.0),
+        "candidates": (1, 4, 8),
+        "steps": (5, 10, 40),
+    }
+    settings = {"as by default": {}} | {
+        f"{name.replace('_', ' ')} {value:g}": {name: value}
+        for name, values in tried.items()
+        for value in values
+        if value != defaults[name]
+    }
+    rows = {}
+    for told, options in settings.items():
+        start = time.perf_counter()
+        rows[told] = measured(partial(imagined, model, options), bench, bench.fewer, SWEPT)
+        print(f"  {told}: {time.perf_counter() - start:.0f} s", flush=True)
+    rows["true pictures"] = measured(lambda captions: true_pictures(captions, 2), bench, bench.fewer, SWEPT)
+    return {"defaults": defaults, "rows": rows}
 
 
-def candidates(bench: Bench) -> dict[str, Any]:
-    return swept(bench, {f"{k}": {"candidates": k} for k in (1, 2, 4, 8)})
+def imagined(model: UnCLIP, options: Mapping[str, Any], captions: Sequence[str]) -> Tensor:
+    return model.imagine(captions, **options)
 
 
-def steps(bench: Bench) -> dict[str, Any]:
-    """Accuracy by the number of steps, at the size of the main table, and seconds for sixteen pictures on two cores."""
-    default = bench.model.decoder.steps
-    counts = sorted({5, 10, default, 100})
-    seconds = seconds_for_sixteen(bench.model, counts)
-    found = {f"{k}": measured(lambda c, k=k: bench.model.imagine(c, steps=k), bench, bench.n) for k in counts}
-    return {name: row | {"seconds": seconds[int(name)], "default": int(name) == default} for name, row in found.items()}
+def seconds(bench: Bench) -> dict[str, float]:
+    """Median of three, on two cores of the processor, after a first time that is not counted."""
+    model, device, threads = bench.model, bench.device, torch.get_num_threads()
+    torch.set_num_threads(2)
+    model.to("cpu")
+    model.imagine(SHOWN[0], 16, steps=2)
+    counts = sorted({5, 10, model.decoder.steps, 40})
+    found = {
+        k: statistics.median(timed(lambda k=k: model.imagine(SHOWN[0], 16, steps=k)) for _ in range(3)) for k in counts
+    }
+    model.to(device)
+    torch.set_num_threads(threads)
+    return {f"{k}": round(taken, 3) for k, taken in found.items()}
 
 
 def variations(bench: Bench) -> dict[str, Any]:
@@ -144,7 +187,7 @@ def variations(bench: Bench) -> dict[str, Any]:
     for eta in (0.0, 0.5, 1.0):
         seed()
         varied = batched(lambda x, eta=eta: bench.model.vary(x, 4, eta), data.images, bench).unflatten(0, (-1, 4))
-        found[f"eta {eta:g}"] = asdict(by_rule.variation(data.scenes, data.images, varied))
+        found[f"eta {eta:g}"] = plain(by_rule.variation(data.scenes, data.images, varied))
     return found
 
 
@@ -157,7 +200,7 @@ def interpolation(bench: Bench) -> dict[str, Any]:
         paths = torch.stack(
             [bench.model.interpolate(*ends, steps=length).cpu() for ends in zip(*pairs, strict=True)], 1
         )
-        found[f"things {things}"] = {"paths": count, "sensible": [by_rule.sense(images) for images in paths]}
+        found[f"things {things}"] = {"paths": count, "sensible": plain([by_rule.sense(images) for images in paths])}
     return found
 
 
@@ -181,7 +224,7 @@ def edited(way: Callable[..., Tensor], bench: Bench, attribute: str, short: bool
     chosen = by_rule.some_edits(max(20, bench.fewer // 4), attribute, seed=UNSEEN + 3, short=short)
     x = render([edit.scene for edit in chosen], torch.Generator().manual_seed(0)).to(bench.device)
     pictures = way(x, [edit.before for edit in chosen], [edit.after for edit in chosen]).cpu()
-    return asdict(by_rule.accuracy([edit.wanted for edit in chosen], pictures))
+    return plain(by_rule.accuracy([edit.wanted for edit in chosen], pictures))
 
 
 def components(bench: Bench) -> dict[str, Any]:
@@ -189,7 +232,7 @@ def components(bench: Bench) -> dict[str, Any]:
     meanings, dims = [scene.meaning for scene in data.scenes], bench.model.clip.dims
     counts = [k for k in (1, 2, 3, 5, 8, 12, 20, 32, 48, 64) if k < dims] + [dims]
     rebuilt = {k: batched(lambda x, k=k: bench.model.rebuild(x, k), data.images, bench) for k in counts}
-    return {f"{k}": asdict(by_rule.accuracy(meanings, images)) for k, images in rebuilt.items()}
+    return {f"{k}": plain(by_rule.accuracy(meanings, images)) for k, images in rebuilt.items()}
 
 
 def captions(run: str) -> dict[str, Any]:
@@ -198,11 +241,13 @@ def captions(run: str) -> dict[str, Any]:
     seed()
     data = words.captions()
     written = words.read(model.sample(1000))
-    test = -model.log_prob(data.test.x).mean().item()
+    fluency = words.fluency(written, words.read(data.train.x))
+    n = len(written)
     return {
-        **asdict(words.fluency(written, words.read(data.train.x))),
-        "n": len(written),
-        "test_nats": test,
+        "grammatical": share_of(fluency.grammatical, n).to_json(),
+        "new": share_of(fluency.new, round(n * fluency.grammatical)).to_json(),
+        "n": n,
+        "test_nats": mean(-model.log_prob(data.test.x)).to_json(),
         "some": written[:8],
     }
 
@@ -210,8 +255,11 @@ def captions(run: str) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------------------- what they share
 
 
-def measured(way: Way, bench: Bench, n: int) -> dict[str, Any]:
-    """Accuracies of what a way makes of n prompts, by kind, and FD to true pictures of the same prompts (by their own size)."""
+def measured(way: Way, bench: Bench, n: int, prompts_of: int) -> dict[str, Any]:
+    """Accuracies of what a way makes of n prompts, by kind, and FD to true pictures of the same prompts (by their own size).
+
+    FD is measured between pictures of the same prompts, so the halves by which its error is told are halves of the prompts.
+    """
     made, prompts = [], []
 
     def imagine(texts: Sequence[str]) -> Tensor:
@@ -222,17 +270,19 @@ def measured(way: Way, bench: Bench, n: int) -> dict[str, Any]:
         prompts.extend(texts)
         return images
 
-    rows = {kind: asdict(accuracy) for kind, accuracy in by_rule.faithfulness(imagine, n).items()}
-    embedded = [
-        bench.model.clip.embed_images(x.to(bench.device)).detach().cpu() for x in (*made, true_pictures(prompts, 3))
-    ]
-    return {"prompts": rows, "fd": by_rule.frechet_distance(torch.cat(embedded[:-1]), embedded[-1]), "n": len(prompts)}
+    def fd(pairs: Tensor, _: Tensor) -> dict[str, float]:
+        return {"fd": by_rule.frechet_distance(*pairs.chunk(2, 1))}
+
+    rows = plain(by_rule.faithfulness(imagine, n, prompts_of))
+    pairs = torch.cat([embedded(images, bench) for images in (torch.cat(made), true_pictures(prompts, 3))], 1)
+    seed()
+    distance = with_errors(fd, pairs, pairs)["fd"]
+    return {"prompts": rows, "fd": distance.to_json(), "n": len(prompts), "prompts_of": prompts_of}
 
 
-def swept(bench: Bench, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return {
-        name: measured(lambda c, o=o: bench.model.imagine(c, **o), bench, bench.fewer) for name, o in settings.items()
-    }
+def embedded(images: Tensor, bench: Bench) -> Tensor:
+    """CLIP's embeddings of pictures, ``(n, dims)``."""
+    return torch.cat([bench.model.clip.embed_images(x.to(bench.device)).cpu() for x in images.split(TOGETHER)])
 
 
 def true_pictures(texts: Sequence[str], seed: int) -> Tensor:
@@ -243,20 +293,6 @@ def true_pictures(texts: Sequence[str], seed: int) -> Tensor:
 
 def batched(function: Callable[[Tensor], Tensor], x: Tensor, bench: Bench) -> Tensor:
     return torch.cat([function(part.to(bench.device)).cpu() for part in x.split(50)])
-
-
-def seconds_for_sixteen(model: UnCLIP, counts: Sequence[int]) -> dict[int, float]:
-    """Median of three, on two cores of the processor, after a first time that is not counted."""
-    device, threads = model.clip.log_scale.device, torch.get_num_threads()
-    torch.set_num_threads(2)
-    model.to("cpu")
-    model.imagine(SHOWN[0], 16, steps=2)
-    found = {
-        k: statistics.median(timed(lambda k=k: model.imagine(SHOWN[0], 16, steps=k)) for _ in range(3)) for k in counts
-    }
-    model.to(device)
-    torch.set_num_threads(threads)
-    return {k: round(seconds, 3) for k, seconds in found.items()}
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -278,7 +314,7 @@ def pictures(bench: Bench, out: Path) -> list[str]:
     model, device = bench.model, bench.device
     seed()
     rows = {text: model.imagine(text, 10) for text in SHOWN}
-    ablation = {name: way([SHOWN[0]] * 10) for name, way in ways(bench).items() if name != "true pictures"}
+    ablation = {name: way([SHOWN[0]] * 10) for name, way in ways(bench).items()}
     scenes = draw(4, random.Random(UNSEEN), 2)
     originals = render(scenes, torch.Generator().manual_seed(0)).to(device)
     varied = {
@@ -330,9 +366,16 @@ def captioned_rows(path: Path, rows: Mapping[str, Tensor]) -> None:
 
 
 SECTIONS = {
-    "clip": clip, "faithfulness": faithfulness, "guidance": guidance, "candidates": candidates, "steps": steps,
-    "variations": variations, "interpolation": interpolation, "edits": edits, "components": components,
-}  # fmt: skip
+    "clip": clip,
+    "faithfulness": faithfulness,
+    "chance": chance,
+    "sweeps": sweeps,
+    "seconds": seconds,
+    "variations": variations,
+    "interpolation": interpolation,
+    "edits": edits,
+    "components": components,
+}
 
 
 def main() -> None:
@@ -341,8 +384,10 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     path = out / "unclip.json"
     record = json.loads(path.read_text()) if path.is_file() and options.only else {}
-    bench = load(Path(options.folder), device, options.n, options.fewer)
-    record |= about(Path(options.folder), bench)
+    bench = load(options.folder and Path(options.folder), device, options.n, options.fewer)
+    if options.folder:
+        record |= about(Path(options.folder), bench)
+    here = circumstances()
     for name in options.only or [*SECTIONS, "captions", "pictures"]:
         start = time.perf_counter()
         if name == "captions" and not options.captions:
@@ -353,25 +398,34 @@ def main() -> None:
             record[name] = pictures(bench, out)
         else:
             record[name] = SECTIONS[name](bench)
-        seconds = time.perf_counter() - start
-        record.setdefault("measured", {})[name] = {"commit": record["commit"], "seconds": seconds}
+        taken = time.perf_counter() - start
+        record.setdefault("measured", {})[name] = {"commit": here["commit"], "seconds": taken}
         with whole(path) as draft:
             draft.write_text(json.dumps(rounded(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(f"{name}: {seconds:.0f} s", flush=True)
+        print(f"{name}: {taken:.0f} s", flush=True)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("folder", help="of a finished genzoo train unclip")
+    parser.add_argument(
+        "folder", nargs="?", help="of a finished genzoo train unclip; without one, the unCLIP of the package"
+    )
     parser.add_argument("--out", default="experiments/records")
     parser.add_argument("--n", type=int, default=1000, help="prompts of the main table")
     parser.add_argument("--fewer", type=int, default=400, help="prompts of everything that is swept")
     parser.add_argument("--captions", default=None, help="run of an autoregressive model of captions")
     parser.add_argument("--only", nargs="+", choices=[*SECTIONS, "captions", "pictures"], default=None)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if not options.folder and not options.only:
+        parser.error(
+            "The whole record needs the folder of a training; of the package's unCLIP, name sections with --only."
+        )
+    return options
 
 
-def load(folder: Path, device: str, n: int, fewer: int) -> Bench:
+def load(folder: Path | None, device: str, n: int, fewer: int) -> Bench:
+    if folder is None:
+        return Bench(pretrained().to(device), None, None, n, fewer)
     model, other = (genzoo.load(folder / name).to(device) for name in ("model", "other"))
     text = folder / "text_decoder" / "model"
     return Bench(model, other, genzoo.load(text).to(device) if text.is_dir() else None, n, fewer)
@@ -393,6 +447,19 @@ def about(folder: Path, bench: Bench) -> dict[str, Any]:
         "seed": yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["seed"],
         **circumstances(),
     }
+
+
+def plain(value: Any) -> Any:
+    """Measures in plain values, every `Figure` as it writes itself."""
+    if isinstance(value, Figure):
+        return value.to_json()
+    if isinstance(value, dict):
+        return {name: plain(v) for name, v in value.items()}
+    if isinstance(value, list):
+        return [plain(v) for v in value]
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    return value
 
 
 def rounded(value: Any) -> Any:

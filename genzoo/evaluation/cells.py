@@ -9,11 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from genzoo.evaluation.figures import Figure, share_of, share_with
+from genzoo.evaluation.tables import Line
 
 NOTHING = "—"
-ERRORS = (
-    "±: one standard error; [–]: ends that hold 95 %; of events, draws and, where there are several, seeds together"
-)
 
 
 def cell(figure: Figure, digits: int = 3) -> str:
@@ -45,6 +43,14 @@ def number(figure: Figure, digits: int = 3, signed: bool = False) -> str:
     sign = "+" if signed else ""
     error = "" if figure.stderr is None else f" ± {figure.stderr:.{digits}f}"
     return f"{value:{sign}.{digits}f}{error}"
+
+
+def errors_told(lines: Iterable[Line]) -> list[str]:
+    """What the errors in the cells of a table are: a sentence on those that are there, or none."""
+    printed = "".join(cell for line in lines for cell in line.cells[1:])
+    kinds = {"±": "±: one standard error", "[": "[–]: the ends that hold 95 %"}
+    told = ", ".join(meaning for sign, meaning in kinds.items() if sign in printed)
+    return [f"{told}, of events, draws and, where there are several, seeds together"] if told else []
 
 
 def digits_for(figures: Iterable[Figure], most: int = 5) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from scipy.special import ndtri
 
-from genzoo.evaluation.cells import ERRORS, NOTHING, figure_in, number, percent, share_in
+from genzoo.evaluation.cells import NOTHING, errors_told, figure_in, number, percent, share_in
 from genzoo.evaluation.figures import Z95, Figure, combine
 from genzoo.evaluation.tables import Line, Table
 
@@ -79,11 +79,10 @@ def representation_table(rows: Iterable[Row]) -> Table | None:
         LEAST: bool(read and "r2" in read),
         LATENT: True,
         TALLER: tins,
-        ERRORS: True,
     }
     headers = ("model", *(header for header, _ in columns))
     legend = [sentence for sentence, applies in told.items() if applies]
-    return Table("What a model knows of an event", headers, lines, legend)
+    return Table("What a model knows of an event", headers, lines, [*legend, *errors_told(lines)])
 
 
 def _of_pixels(header: str, read: Row) -> str:
@@ -126,7 +125,7 @@ def conditional_table(rows: Iterable[Row]) -> Table | None:
         told.append("n: samples drawn")
     lines = [Line((REAL, *real), muted=True), *_lines(groups, columns, opens=True)]
     headers = ("model", *(header for header, _ in columns))
-    return Table("Drawn as asked", headers, lines, [*told, ERRORS])
+    return Table("Drawn as asked", headers, lines, [*told, *errors_told(lines)])
 
 
 def _of_classes(entries: Sequence[Row]) -> tuple[list[Column], list[str], list[str]]:

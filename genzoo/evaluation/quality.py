@@ -31,6 +31,7 @@ from genzoo.store import whole
 MOST = {"quick": 400, "full": 2000}  # samples, by the budget of the run
 LEAST = 20  # events to judge by: neighbours are sought among half of them
 ENOUGH = 300  # test events; where there are fewer, validation events join them
+TOLD = 1000  # events at least, if there are any, by which copies are told
 SAMPLES = "quality.npz"  # in a run's folder
 COSTLY = 512  # features; with more, a Fréchet distance takes half a minute and gets no error
 
@@ -92,8 +93,8 @@ def _reference(data: DataSet, n: int) -> Reference:
     events = space.features(pool.x[chosen])
 
     train = space.copied_in(data.train.x)
-    untrained = data.held_out.x
-    apart, _ = neighbours.nearest(space.copied_in(untrained[_some_of(untrained, MOST["full"])]), train)
+    untrained = data.held_out.x[_some_of(data.held_out, max(n, TOLD))]
+    apart, _ = neighbours.nearest(space.copied_in(untrained), train)
 
     floor = {}
     if n >= LEAST:

@@ -7,7 +7,7 @@ that a Gaussian would stand above models whose samples look far more real.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from genzoo.evaluation.cells import ERRORS, cell, digits_for, share_in
+from genzoo.evaluation.cells import cell, digits_for, errors_told, share_in
 from genzoo.evaluation.figures import Figure, combine
 from genzoo.evaluation.tables import Line, Table
 
@@ -33,7 +33,7 @@ Figures = Mapping[str, Figure]
 
 
 class Judged(NamedTuple):
-    """A line of the table: what it is called, its figures, of how many samples; muted: beside models."""
+    """A line of the table: its name, its figures, of how many samples; muted: beside models."""
 
     name: str
     figures: Figures
@@ -60,7 +60,8 @@ def table(rows: Iterable[Row]) -> Table | None:
         cells = [cell(line.figures.get(name, Figure()), decimals[name]) for name in columns]
         lines.append(Line((line.name, *counted, *cells), line.muted, opens=i == len(real)))
     headers = ("model", *["n"] * differ, *columns)
-    return Table("Quality of samples", headers, lines, _legend(groups, names, differ))
+    told = [*_compared(groups, names, differ), *errors_told(lines), *MEANING]
+    return Table("Quality of samples", headers, lines, told)
 
 
 def _decimals(judged: Iterable[Judged], name: str) -> int:
@@ -135,13 +136,12 @@ def _of_spaces(entries: Iterable[Row]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _legend(groups: Mapping[str, Sequence[Row]], names: Sequence[str], differ: bool) -> list[str]:
+def _compared(groups: Mapping[str, Sequence[Row]], names: Sequence[str], differ: bool) -> list[str]:
     entries = [row["quality"] for group in groups.values() for row in group]
     spaces = dict.fromkeys((entry["reference"], entry["about"]) for entry in entries)
     listed = ", ".join(names) or "distances"
     told = [f"{listed}: as many samples held against {reference}; {about}" for reference, about in spaces]
     told.append(f"{REAL}: as many training events in place of samples, the floor")
-    told.append(ERRORS)
     unsure = [name for name in names if all(_without_error(entry, name) for entry in entries)]
     if unsure:
         told.append(f"{', '.join(unsure)}: with so many features an error would take hours")
@@ -154,7 +154,7 @@ def _legend(groups: Mapping[str, Sequence[Row]], names: Sequence[str], differ: b
     for family, group in groups.items():
         reasons = [row["quality"]["reason"] for row in group if row["quality"].get("reason")]
         told += [f"{family}: {reason}" for reason in dict.fromkeys(reasons)]
-    return [*told, *MEANING]
+    return told
 
 
 def _without_error(entry: Row, name: str) -> bool:
