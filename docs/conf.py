@@ -67,7 +67,10 @@ def as_prose(app, what, name, obj, options, lines):
 
 
 def as_sentence(app, what, name, obj, options, lines):
-    """A property's docstring is a sentence. Napoleon takes what is before its colon for a type, but not after a blank line."""
+    """A property's docstring is a sentence: no type stands before its colon.
+
+    Napoleon would take it for one, but not in the second line.
+    """
     if what in ("property", "attribute", "data"):
         lines.insert(0, "")
 
