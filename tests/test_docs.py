@@ -1,4 +1,4 @@
-"""The site builds without a network and without a warning, every page's cells run while it does, and a reader can read it."""
+"""The site builds offline and without a warning, with every page's cells run, and can be read."""
 
 import html
 import importlib.util
@@ -16,10 +16,12 @@ import pytest
 from genzoo import FAMILIES
 
 DOCS = Path(__file__).parents[1] / "docs"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 WIDTHS = (390, 1280, 1440, 1600)  # pixels: a phone, and the usual windows of a laptop
 LINES = 20  # of printed output that a reader can be asked to look at
-needs_sphinx = pytest.mark.skipif(importlib.util.find_spec("sphinx") is None, reason="needs pip install -e '.[docs]'")
+SPHINX = importlib.util.find_spec("sphinx")
+needs_sphinx = pytest.mark.skipif(SPHINX is None, reason="needs pip install -e '.[docs]'")
 
 
 def test_every_family_has_a_page():
@@ -47,7 +49,7 @@ def test_the_site_builds(tmp_path, subtests):
     done = built(DOCS, site)
     assert done.returncode == 0, done.stderr
 
-    with subtests.test("formulas are rendered by the build, and no page asks a server for anything"):
+    with subtests.test("formulas are rendered by the build, and no page asks a server for them"):
         page = (site / "families" / "vae.html").read_text(encoding="utf-8")
         assert 'class="katex"' in page
         assert "cdn.jsdelivr" not in page
@@ -56,7 +58,7 @@ def test_the_site_builds(tmp_path, subtests):
         with subtests.test(check.__doc__):
             assert list(found(check, site)) == []
 
-    with subtests.test("every page fits a phone, and shows its contents and lines of prose of 42em on a laptop"):
+    with subtests.test("pages fit a phone; a laptop shows their contents and lines of 42em"):
         if BROWSER is None:
             pytest.skip("needs a browser to measure pages with: apt-get install chromium")
         assert misfits(measured(site, tmp_path)) == []
@@ -64,11 +66,15 @@ def test_the_site_builds(tmp_path, subtests):
 
 def built(docs: Path, site: Path) -> subprocess.CompletedProcess[str]:
     """What came of building ``docs``, warnings being errors."""
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(docs), str(site)]
+    sphinx = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
+    return run([*sphinx, str(docs), str(site)])
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 
-# ------------------------------------------------------------------------------------------ what a page may not contain
+# ---------------------------------------------------------------------- what a page may not contain
 
 
 def pages(site: Path) -> list[Path]:
@@ -92,7 +98,7 @@ def raw_tables(page) -> list[str]:
 
 
 def echoes(page) -> list[str]:
-    """No cell shows the repr of its last value: what a page shows was printed, drawn or rendered."""
+    """No cell shows the repr of its last value: what is shown was printed, drawn or rendered."""
     return [output.get_text().strip()[:60] for output in page.select(".cell_output .text_plain")]
 
 
@@ -111,10 +117,11 @@ def nameless_pictures(page) -> list[str]:
 
 def false_types(page) -> list[str]:
     """No property's docstring is cut in two at its colon and its first half called a type."""
-    return [field.parent.get_text()[:60] for field in page.select("dl.field-list dt") if field.get_text() == "Type:"]
+    fields = [field for field in page.select("dl.field-list dt") if field.get_text() == "Type:"]
+    return [field.parent.get_text().strip()[:60] for field in fields]
 
 
-# -------------------------------------------------------------------------------------------------- how pages are laid out
+# ------------------------------------------------------------------------- how pages are laid out
 
 MEASURE = """
 addEventListener("load", () => {
@@ -122,13 +129,14 @@ addEventListener("load", () => {
   for (const frame of document.querySelectorAll("iframe")) for (const width of WIDTHS) {
     frame.style.width = width + "px";
     const page = frame.contentDocument, root = page.documentElement;
-    const content = page.querySelector(".content"), contents = page.querySelector(".toc-drawer:not(.no-toc)");
+    const content = page.querySelector(".content");
+    const contents = page.querySelector(".toc-drawer:not(.no-toc)");
     const em = parseFloat(getComputedStyle(root).fontSize);
-    const prose = [...page.querySelectorAll("article p")].map(line => line.getBoundingClientRect().width / em);
+    const prose = [...page.querySelectorAll("article p")].map(p => p.getBoundingClientRect().width);
     found.push({
       page: frame.title, width, visible: root.clientWidth,
       overflow: root.scrollWidth - root.clientWidth + content.scrollWidth - content.clientWidth,
-      prose: Math.max(0, ...prose),
+      prose: Math.max(0, ...prose) / em,
       contents: contents && contents.getBoundingClientRect(),
     });
   }
@@ -138,17 +146,18 @@ addEventListener("load", () => {
 
 
 def measured(site: Path, folder: Path) -> list[dict[str, Any]]:
-    """The layout of every page at each of `WIDTHS`, by a browser that shows all of them in frames of one page."""
+    """The layout of every page at each of `WIDTHS`, by a browser that shows them in frames."""
     frame = '<iframe title="{}" src="{}" height="900"></iframe>'
     frames = "".join(frame.format(page.relative_to(site), page.as_uri()) for page in pages(site))
     script = f"<script>const WIDTHS = {list(WIDTHS)};{MEASURE}</script>"
     style = "<style>iframe { border: 0 }</style>"
     album = folder / "frames.html"
-    album.write_text(f"<!doctype html><meta charset=utf-8>{style}<body>{frames}{script}", encoding="utf-8")
+    head = f"<!doctype html><meta charset=utf-8>{style}"
+    album.write_text(f"{head}<body>{frames}{script}", encoding="utf-8")
     offline = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", *offline]
-    command = [str(BROWSER), *options, f"--user-data-dir={folder / 'profile'}", "--dump-dom", album.as_uri()]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    alone = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    task = ["--allow-file-access-from-files", "--dump-dom", album.as_uri()]
+    done = run([str(BROWSER), *alone, *offline, *task])
     body = re.search(r"<body>(.*)</body>", done.stdout, re.DOTALL)
     assert body is not None, done.stderr
     return json.loads(html.unescape(body[1]))
