@@ -35,6 +35,16 @@ def quantise(x: Tensor, levels: int) -> Tensor:
     return to_grid(to_level(x, levels), levels).to(x) if levels else x
 
 
+def is_between(x: Tensor, levels: int) -> Tensor:
+    """Where ``x`` is not on the grid, booleans of x's shape; NaN counts as on it.
+
+    What rounding in x's own precision, or a hundredth of a bin, explains is on it.
+    """
+    tolerance = bin_width(levels) / 100 + torch.finfo(x.dtype).eps
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    return (wide - quantise(wide, levels)).abs() > tolerance
+
+
 def dequantise(x: Tensor, levels: int) -> Tensor:
     """Add uniform noise over the bin of each grid point; real-valued data passes unchanged.
 

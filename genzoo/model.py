@@ -19,6 +19,8 @@ from torch import Tensor
 
 from genzoo import grid
 
+FAR = 2.0  # from the middle of [-1, 1], in which discrete data lies: further than a decoder errs
+
 
 class Likelihood(IntEnum):
     """What `GenerativeModel.log_prob` claims about log p(x | c).
@@ -231,9 +233,7 @@ class GenerativeModel(Trainable, ABC):
     def prepare(self, batch: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
         """The batch as this model reads it: an unconditional model ignores conditions; a wrong shape is an error."""
         x, c = batch
-        if tuple(x.shape[1:]) != self.event_shape:
-            raise ValueError(f"This {type(self).__name__} models events of shape {self.event_shape}, "
-                             f"but the data has events of shape {tuple(x.shape[1:])}.")  # fmt: skip
+        self.require_events(x)
         return x, c if self.condition else None
 
     # ----------------------------------------------------------------------------------------------- the bookkeeping
@@ -254,6 +254,37 @@ class GenerativeModel(Trainable, ABC):
     def dims(self) -> int:
         """Number of features of one event."""
         return math.prod(self.event_shape)
+
+    def require_events(self, x: Tensor, decoded: bool = False) -> None:
+        """Raise ValueError unless ``x`` holds events of this model, ``(n, *event_shape)``.
+
+        Those of discrete data lie on its grid. Anything else would get a finite number too: an
+        integer level taken for its value, a pixel in [0, 1], an event of another shape.
+
+        Args:
+            decoded: whether what decoders give will do: values between the levels, and not far out.
+
+        While a Trainer trains, only the shape is looked at, for a GPU would wait for the values:
+        `genzoo.fit` has looked at those before.
+        """
+        name = type(self).__name__
+        if tuple(x.shape[1:]) != self.event_shape:
+            expected = ", ".join(["n", *map(str, self.event_shape)])
+            raise ValueError(
+                f"This {name} models events of shape {self.event_shape}, "
+                f"so it takes ({expected}), got {tuple(x.shape)}."
+            )
+        if not x.is_floating_point():
+            raise ValueError(f"This {name} takes events as floating-point numbers, got {x.dtype}.")
+        if not self.levels or (self._trainer is not None and self._trainer.training):
+            return
+        wrong = x.detach().abs() > FAR if decoded else grid.is_between(x.detach(), self.levels)
+        if wrong.any():
+            raise ValueError(
+                f"This {name} models {self.levels} levels, of which the level k has the value "
+                f"(2k + 1) / {self.levels} - 1, got {x[wrong][0].item():g}. "
+                f"genzoo.grid.to_grid(k, {self.levels}) takes levels there."
+            )
 
     def on_grid(self, x: Tensor) -> Tensor:
         """The nearest event of discrete data; real-valued data passes unchanged."""

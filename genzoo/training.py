@@ -22,6 +22,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor
 from torch.distributions import Distribution
 
 from genzoo import store
@@ -258,6 +259,17 @@ def check_fit(model: Trainable, data: DataSet) -> None:
         raise InputError(
             f"This {name} takes conditions of width {model.condition}, but those of {data.name} have {data.condition}."
         )
+    if isinstance(model, GenerativeModel):
+        for split in (data.train, data.validation, data.test):
+            _check_events(model, split.x, data.name)
+
+
+def _check_events(model: GenerativeModel, x: Tensor, name: str) -> None:
+    try:
+        for part in x.split(1000):
+            model.require_events(part)
+    except ValueError as error:
+        raise InputError(f"{name} has events of another kind. {error}") from error
 
 
 def _guards(monitor: str | None, patience: int, average: float) -> list[L.Callback]:

@@ -220,6 +220,33 @@ def check_wrong_conditions(case: Case, folder: Path) -> None:
             assert_sentence(caught.value)
 
 
+def check_wrong_events(case: Case, folder: Path) -> None:
+    """Events of another shape, or off the grid of discrete data, are refused, not given a number."""
+    if case.condition:
+        return
+    for levels in (0, 17):
+        model, x = case.model(levels).eval(), case.x(levels=levels)
+        methods: list[Callable] = [model.loss]
+        if model.likelihood < Likelihood.NONE:
+            methods += [model.log_prob, model.bound]
+        if model.latent != Latent.NONE:
+            methods.append(model.encode)
+        other_shapes = [x[0], x.unsqueeze(1), x.unsqueeze(-1), torch.cat([x, x], 1)]
+        far = [grid.to_level(x, levels).float(), x.index_fill(0, torch.tensor(1), 50.0)]
+        off_grid = [(x + 1) / 2, x + 0.3 / 17, grid.to_level(x, levels), *far]
+        for method in methods:
+            for wrong in other_shapes:
+                with pytest.raises(ValueError, match="events of shape") as caught:
+                    method(wrong)
+                assert_sentence(caught.value)
+            if levels:
+                wrong_values = far if method == model.encode else off_grid
+                for wrong in wrong_values:
+                    with pytest.raises(ValueError, match=r"levels, of which|floating-point") as caught:
+                        method(wrong)
+                    assert_sentence(caught.value)
+
+
 def check_configuration(case: Case, folder: Path) -> None:
     """Every argument is kept, unmodified, under its name; the configuration is plain and rebuilds the model."""
     arguments = case.arguments() | {"lr": 0.0123}
@@ -277,6 +304,7 @@ def check_grid(case: Case, folder: Path) -> None:
 
 CHECKS = [
     check_samples, check_log_prob, check_gradients, check_two_steps, check_not_given, check_wrong_conditions,
+    check_wrong_events,
     check_configuration, check_save_and_load, check_latents, check_grid,
 ]  # fmt: skip
 
@@ -352,6 +380,7 @@ class Gaussian(GenerativeModel):
         )
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        self.require_events(x)
         return self.distribution(len(x), c).log_prob(x)
 
     @torch.no_grad()

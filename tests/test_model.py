@@ -8,7 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genzoo import Flow, Likelihood
+from genzoo import Autoregressive, Flow, Likelihood, fit, grid
+from genzoo.data import DataSet, Split
+from genzoo.errors import InputError
 from genzoo.families import FAMILIES, HYBRIDS
 from genzoo.model import forget, importance_weighted, require, warmup_cosine
 from genzoo.nets import Condition, Decoder, Encoder, Field, as_vectors, groups, pyramid
@@ -205,8 +207,34 @@ def test_senseless_shapes_and_counts_are_refused(arguments):
 
 
 def test_data_of_another_shape_is_named():
-    with pytest.raises(ValueError, match=r"\(2,\).*\(3,\)"):
+    with pytest.raises(ValueError, match=r"\(2,\).*, got \(4, 3\)"):
         Flow((2,), width=8).prepare((torch.zeros(4, 3), None))
+
+
+def test_an_event_that_is_not_known_is_no_reason_to_refuse_the_others():
+    model = Autoregressive((1, 4, 4), levels=5, width=8, depth=1)
+    x = model.on_grid(torch.randn(4, 1, 4, 4))
+    holed = x.index_fill(0, torch.tensor(1), math.nan)
+    known = torch.tensor([0, 2, 3])
+    torch.testing.assert_close(model.log_prob(holed)[known], model.log_prob(x)[known])
+
+
+@given(st.integers(2, 4096), st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.half]))
+def test_a_value_is_on_the_grid_in_the_precision_that_it_has(levels, dtype):
+    k = torch.arange(levels)
+    x = grid.to_grid(k, levels).to(dtype)
+    assert not grid.is_between(x, levels).any()
+    if dtype in (torch.float32, torch.float64):
+        assert grid.is_between(x + 0.02 * grid.bin_width(levels) + 1e-6, levels).all()
+        assert grid.is_between(torch.tensor([1.0, -1.0, 1.5, 17.0, math.inf], dtype=dtype), levels).all()
+    assert not grid.is_between(torch.tensor([math.nan], dtype=dtype), levels).any()
+
+
+def test_discrete_data_off_its_grid_is_refused_before_training():
+    pixels = Split(torch.rand(40, 1, 4, 4))
+    data = DataSet("pixels", pixels, pixels, pixels, levels=5)
+    with pytest.raises(InputError, match=r"pixels has events of another kind.*to_grid\(k, 5\)"):
+        fit(Autoregressive((1, 4, 4), levels=5, width=8, depth=1), data, steps=1)
 
 
 def test_an_unconditional_model_ignores_the_conditions_of_its_data():

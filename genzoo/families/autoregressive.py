@@ -90,6 +90,7 @@ class Autoregressive(GenerativeModel):
 
     def log_prob_in_order(self, x: Tensor, c: Tensor | None, r: Tensor) -> Tensor:
         """log p_r(x | c) = sum_i log p(x_i | x_<i, r, c) with "<" the reading order ``r`` of each row."""
+        self.require_events(x)
         features = x.flatten(1).gather(1, self.order[r])
         return self.conditionals(features, c, r).log_prob(features).sum(1)
 

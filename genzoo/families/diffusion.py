@@ -157,6 +157,7 @@ class Diffusion(GenerativeModel):
         """Minus the bound ("uniform"), or the plain E ||v - v_hat||^2 under the cosine schedule ("cosine"); ``(n,)``."""
         if self.schedule == "uniform":
             return super().loss(x, c)
+        self.require_events(x)
         t = stratified(len(x), x).clamp(1e-4, 1 - 1e-4)
         snr = (-2 * torch.log(torch.tan(math.pi / 2 * t))).clamp(*self.ends)
         return self.squared_error(x, snr, c)
@@ -178,10 +179,12 @@ class Diffusion(GenerativeModel):
 
     def log_prob(self, x: Tensor, c: Tensor | None = None, t: Tensor | None = None) -> Tensor:
         """Variational lower bound on log p(x | c), one draw of noise and time for each row: ``(n,)``, nats per event."""
+        self.require_events(x)
         return -(self.prior_loss(x) + self.reconstruction_loss(x) + self.diffusion_loss(x, c, t))
 
     def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
         """The mean of ``k`` draws of `log_prob`, ``(n,)`` nats, at k times for each event that are spread over the whole."""
+        self.require_events(x)
         return torch.stack([self.log_prob(x, c, t) for t in spread_times(k, x)]).mean(0)
 
     def prior_loss(self, x: Tensor) -> Tensor:
@@ -233,6 +236,7 @@ class Diffusion(GenerativeModel):
     @torch.no_grad()
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """The noise ``(n, *event_shape)`` that the deterministic DDIM path leads from to ``x`` (run backwards in time)."""
+        self.require_events(x, decoded=True)
         times = torch.linspace(self.ends[1], self.ends[0], 2 * self.steps + 1, device=x.device)
         return ddim(self.denoiser(c), x * alpha(times[:1], x), times, last=False)
 

@@ -235,6 +235,7 @@ class Energy(GenerativeModel):
         Raises:
             NotImplementedError: log Z has not been estimated, so there is no density yet.
         """
+        self.require_events(x)
         if self.exact:
             conditions, which = distinct(c, len(x))
             log_z = self.exact_log_z(conditions)[which]
@@ -305,6 +306,7 @@ class Energy(GenerativeModel):
 
         x- are the chains that moved last (`advance`). Looking at the loss moves none.
         """
+        self.require_events(x)
         contrast, penalty = self.terms(x, c)
         return contrast + penalty
 

@@ -126,6 +126,7 @@ class Flow(GenerativeModel):
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """`log_density` of ``x``, dequantised by one draw of noise if the data is discrete: ``(n,)``, nats per event."""
+        self.require_events(x)
         return self.log_density(inside(grid.dequantise(x, self.levels)) if self.levels else x, c)
 
     @property
@@ -156,6 +157,7 @@ class Flow(GenerativeModel):
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """z = f(x; c), ``(n, D)``; discrete data is taken at the centre of its bins."""
+        self.require_events(x, decoded=True)
         return self.transform(inside(x) if self.levels else x, self.embed(c, len(x)))[0]
 
     @torch.no_grad()

@@ -99,6 +99,7 @@ class FlowMatching(GenerativeModel):
 
         ``t`` is the time of each event, ``(n,)``, drawn where it is not given.
         """
+        self.require_events(x)
         x1 = grid.dequantise(x, self.levels)
         x0 = torch.randn_like(x1)
         t = stratified(len(x), x) if t is None else t
@@ -123,6 +124,7 @@ class FlowMatching(GenerativeModel):
         Not differentiable: as a VAE's prior, a stream is fitted in a second stage. `genzoo.evaluation.ode` chooses its
         steps by their error instead.
         """
+        self.require_events(x)
         with torch.inference_mode(False), torch.no_grad():
             x, c = grid.dequantise(x.clone(), self.levels), None if c is None else c.clone()
             signs = None if self.dims <= EXACT_UP_TO else torch.randint_like(x, 2) * 2 - 1
@@ -158,6 +160,7 @@ class FlowMatching(GenerativeModel):
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """The noise ``(n, *event_shape)`` that the stream carries to ``x``: the same stream, run backwards."""
+        self.require_events(x, decoded=True)
         return self.carry(x, self.velocity(c), 1.0, 0.0)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:

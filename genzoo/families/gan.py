@@ -120,6 +120,7 @@ class GAN(GenerativeModel):
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Both players' losses added, ``(n,)``: to watch, and to see gradients; training plays them one after the other."""
+        self.require_events(x)
         fake = self.generator(self.noise(len(x)), c)
         return self.critic_loss(grid.dequantise(x, self.levels), fake.detach(), c) + self.generator_loss(fake, c)
 
@@ -149,6 +150,7 @@ class GAN(GenerativeModel):
         the best is kept, ``(n, *latent_shape)`` (Creswell & Bharath 2018, *Inverting the generator of a GAN*). Far away from what
         G can make there may be no good z at all.
         """
+        self.require_events(x, decoded=True)
         with torch.inference_mode(False), torch.enable_grad():
             target = x.detach().clone().repeat(starts, *[1] * (x.dim() - 1))
             given = None if c is None else c.clone().repeat(starts, *[1] * (c.dim() - 1))

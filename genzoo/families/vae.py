@@ -140,6 +140,7 @@ class VAE(GenerativeModel):
 
     def terms(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One draw z ~ q(z | x): log p(x | z) and log p(z) - log q(z | x), each ``(n,)`` nats; their sum is the ELBO's."""
+        self.require_events(x)
         q = self.q(x, c)
         z = q.rsample()
         return self.p(z, c).log_prob(x), self.log_prior(z, c) - q.log_prob(z)
@@ -193,6 +194,7 @@ class VAE(GenerativeModel):
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Mean of q(z | x, c), ``(n, *latent_shape)``: where there are codes, the code."""
+        self.require_events(x, decoded=True)
         return self.q(x, c).mean
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:

@@ -65,6 +65,7 @@ class VAEGAN(GenerativeModel):
 
     def draws(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """The ELBO ``(n,)``, and events drawn with gradients ``(2 n, *event_shape)``: from the prior, and to reconstruct x."""
+        self.require_events(x)
         q = self.vae.q(x, c)
         z = q.rsample()
         p = self.vae.p(z, c)
