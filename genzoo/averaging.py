@@ -1,6 +1,9 @@
-r"""Averages of the weights, relative to the length of the run: one width means the same after 100 steps and after 100,000.
+r"""Averages of the weights, relative to the length of the run.
 
-The average after step t weighs the weights of step s by a power of s, so that its profile only stretches as t grows:
+One width means the same after 100 steps and after 100,000.
+
+The average after step t weighs the weights of step s by a power of s, so that its profile only
+stretches as t grows:
 
 .. math::
 
@@ -8,18 +11,19 @@ The average after step t weighs the weights of step s by a power of s, so that i
     \hat\theta_t = \beta_t\, \hat\theta_{t-1} + (1 - \beta_t)\, \theta_t, \quad
     \beta_t = \Big(1 - \frac{1}{t}\Big)^{\gamma + 1} .
 
-Its relative width, the standard deviation of the profile divided by t, tells more than the exponent does:
+Its relative width, the standard deviation of the profile divided by t, tells more than the exponent
+does:
 
 .. math::
 
     \sigma_{rel} = \frac{(\gamma + 1)^{1/2}}{(\gamma + 2)\, (\gamma + 3)^{1/2}} .
 
-An exponential average of fixed decay looks back the same number of steps whatever the run: in a short one it still holds
-what training began with. Here the initial weights are forgotten from the first step on (:math:`\beta_1 = 0`), and nothing
-but t and the average itself is to be kept.
+An exponential average of fixed decay looks back the same number of steps whatever the run: in a
+short one it still holds what training began with. Here the initial weights are forgotten from the
+first step on (:math:`\beta_1 = 0`), and nothing but t and the average itself is to be kept.
 
-Reference: Karras et al. 2024, *Analyzing and improving the training dynamics of diffusion models* (section 3.1, eq. 1-3, and
-algorithm 2 for the exponent).
+Reference: Karras et al. 2024, *Analyzing and improving the training dynamics of diffusion models*
+(section 3.1, eq. 1-3, and algorithm 2 for the exponent).
 """
 
 import math
@@ -37,7 +41,10 @@ Update = Callable[[Parameters, Parameters, Tensor | int], None]
 
 
 def exponent(width: float) -> float:
-    """The power gamma of the profile whose relative width is ``width``; infinite for 0, which keeps the last weights alone."""
+    """The power gamma of the profile of relative width ``width``.
+
+    Infinite for 0, which keeps the last weights alone.
+    """
     if width == 0:
         return math.inf
     t = width**-2
@@ -50,9 +57,10 @@ def kept(step: int, gamma: float) -> float:
 
 
 def power_average(width: float) -> Update:
-    """The update of an average of relative width ``width``, for ``multi_avg_fn`` of `torch.optim.swa_utils.AveragedModel`.
+    """The update of an average of relative width ``width``, for ``multi_avg_fn`` of torch.
 
-    It can be pickled, for training in processes that are started afresh.
+    That is of `torch.optim.swa_utils.AveragedModel`. The update can be pickled, for training in
+    processes that are started afresh.
     """
     return partial(_update, exponent(width))
 

@@ -61,7 +61,7 @@ class Trainable(L.LightningModule):
     lr: float
     likelihood: Likelihood = Likelihood.NONE
     monitor: str | None = None  # what validation chooses the best weights by; None: nothing there to choose by
-    check_draws = 8  # of each held-out event where a check is noisy; `genzoo.fit` sets it by what a check may cost
+    check_draws = 8  # of a held-out event where a check is noisy; `genzoo.fit` sets it by the cost
     weight_decay = 1e-2
     usage = "x = model.sample(16)"  # the line of the model card that shows what the model is for
 
@@ -204,7 +204,7 @@ class GenerativeModel(Trainable, ABC):
         return loss
 
     def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """What `monitor` names, by which the best weights are chosen: of each event ``(n,)``, by ``k`` draws.
+        """What `monitor` names and the best weights are chosen by, ``(n,)``, from ``k`` draws.
 
         A family that is to be chosen by something else overrides this, and names it in `monitor`.
         """
@@ -214,15 +214,16 @@ class GenerativeModel(Trainable, ABC):
     def validation_draws(self) -> int:
         """Draws of each held-out event at each check, or importance weights where draws are that.
 
-        Importance weights make a bound tighter, so its figure belongs to their number: a VAE's weights are chosen by that of
-        four, and its test figure, of more, is lower. Elsewhere draws only take noise away.
+        Importance weights make a bound tighter, so its figure belongs to their number: a VAE's
+        weights are chosen by that of four, and its test figure, of more, is lower. Elsewhere draws
+        only take noise away.
         """
         if self.likelihood == Likelihood.EXACT:
             return 1
         return 4 if self.unbiased else self.check_draws
 
     def validation_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
-        """Logs the mean of `validation_loss`, with the same random numbers at every check, so that only weights differ."""
+        """Logs the mean of `validation_loss`: the same draws at every check, so only weights differ."""
         if self.monitor is None:
             return
         x, c = self.prepare(batch)
@@ -293,7 +294,7 @@ class GenerativeModel(Trainable, ABC):
 
 @contextmanager
 def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside, random numbers that follow from ``seed`` alone; outside, the random state as if nothing had been drawn."""
+    """Inside, random numbers that follow from ``seed`` alone; outside, as if none had been drawn."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

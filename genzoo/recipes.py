@@ -17,7 +17,7 @@ from genzoo.errors import InputError, nearest
 BUDGETS = ("quick", "full")
 SECTIONS = ("model", "train", "evaluate", "prior")
 OF_PRIOR = ("model", "train")
-ALIKE = {"digits-index": "digits"}  # the same events in other splits: what is chosen for one serves the other
+ALIKE = {"digits-index": "digits"}  # the same events, split otherwise
 
 Recipe = dict[str, dict[str, Any]]
 

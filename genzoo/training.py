@@ -36,17 +36,18 @@ from genzoo.progress import Report
 
 SMALL = 2**30  # bytes; a data set below lives on the training device
 MOST_DRAWS = 32  # of a held-out event at a check
-FRESH_SEED, FRESH_REPEATS = 2**32 - 1, 4  # of the draws that the chosen weights are validated with once more
+FRESH_SEED, FRESH_REPEATS = 2**32 - 1, 4  # of the draws that validate the chosen weights once more
 
 
 @dataclass(frozen=True)
 class Fitted:
     """What came out of `fit`.
 
-    ``seconds`` include those of earlier, interrupted calls; ``best_step`` and ``validation``, the value of what the model's
-    ``monitor`` names (nats per event, of flow matching its loss), belong to the weights that ``model`` holds, and are None
-    where nothing was there to choose by. The weights were the best by draws that were the same at each check; ``validation``
-    is of fresh ones, so that it is not lower for having been chosen by (`validated`).
+    ``seconds`` include those of earlier, interrupted calls; ``best_step`` and ``validation``, the
+    value of what the model's ``monitor`` names (nats per event, of flow matching its loss), belong
+    to the weights that ``model`` holds, and are None where nothing was there to choose by. The
+    weights were the best by draws that were the same at each check; ``validation`` is of fresh
+    ones, so that it is not lower for having been chosen by (`validated`).
     """
 
     model: Any
@@ -80,8 +81,8 @@ def fit(
         steps: batches to train on, rounded up to whole rounds.
         batch_size: events in a batch.
         seed: of everything random in training (initial weights are the caller's).
-        average: width of the running average of the weights, as a share of the steps so far (`genzoo.averaging`), however
-            many they are; 0 for the last weights alone.
+        average: width of the running average of the weights, as a share of the steps so far,
+            however many they are (`genzoo.averaging`); 0 for the last weights alone.
         patience: rounds without a better validation figure before training stops.
         check_every: steps of a round, to the nearest whole passes over the data where it is small.
         augment: share of training images that are shifted by up to one pixel each way.
@@ -151,17 +152,18 @@ def fit(
 
 
 def affordable_draws(trained: int, held_out: int) -> int:
-    """Draws of each held-out event at a check of a noisy figure, so that a check costs about a tenth of the round before it.
+    """Draws of each held-out event, so that a check costs about a tenth of the round before it.
 
     Args:
-        trained: events that a round trains on, each at the cost of three draws: one pass forward, and twice that backward.
+        trained: events that a round trains on, each at the cost of three draws: one pass forward,
+            and twice that backward.
         held_out: events of the validation split.
     """
     return min(MOST_DRAWS, max(1, round(0.1 * 3 * trained / max(1, held_out))))
 
 
 def validated(model: GenerativeModel, data: DataSet, device: torch.device) -> float:
-    """The mean of `GenerativeModel.validation_loss` over the validation split, by draws that chose nothing.
+    """The mean of ``validation_loss`` over the validation split, by draws that chose nothing.
 
     The least of many noisy figures is too low: it was least partly because its draws were lucky.
     """
@@ -220,8 +222,8 @@ class Rounds:
 
 COUNTS, SHARES = ("steps", "batch_size", "patience", "check_every"), ("augment", "jitter")
 RETIRED = {  # what `fit` once took, and what stands in its place
-    "ema": "Weights are now averaged relative to the length of the run: "
-    "give average, the width of the average as a share of the steps so far (0.03, say), instead of a decay per step."
+    "ema": "Weights are now averaged relative to the length of the run: give average, the width of "
+    "the average as a share of the steps so far (0.03, say), instead of a decay per step."
 }
 
 

@@ -1,4 +1,4 @@
-"""Averages of the weights: the profile is the power of the step that was asked for, at every length of the run."""
+"""Averages of the weights: the profile is the power of the step, at every length of the run."""
 
 import math
 from pathlib import Path
@@ -19,7 +19,7 @@ WIDTHS = (0.01, 0.05, 0.1, 0.2, WIDEST)
 
 
 def profile(width: float, steps: int) -> torch.Tensor:
-    """What each step's weights count for in the average after ``steps``: the average of unit vectors."""
+    """What each step's weights count for after ``steps``: the average of unit vectors."""
     weights = torch.nn.Linear(steps, 1, bias=False).double()
     average = AveragedModel(weights, multi_avg_fn=power_average(width))
     for step in range(steps):
@@ -69,14 +69,23 @@ def test_a_call_a_recipe_and_a_command_that_still_name_a_decay_are_told_what_rep
         train(["flow", "--data", "moons", "--ema", "0.99"])
 
 
-# ------------------------------------------------------------------------------- are they better than the last weights?
+# ----------------------------------------------------- are they better than the last weights?
 
 
 def gain(folder: Path, data: DataSet, seed: int, steps: int) -> torch.Tensor:
-    """How much lower the validation loss of the averaged weights is than that of the last of the same run, of each event."""
+    """How much lower the averaged weights' validation loss is than the last ones', of each event."""
     torch.manual_seed(seed)
     model = genzoo.Autoregressive((2,), width=16, lr=4e-3)
-    genzoo.fit(model, data, folder, steps=steps, batch_size=64, seed=seed, patience=1000, accelerator="cpu")
+    genzoo.fit(
+        model,
+        data,
+        folder,
+        steps=steps,
+        batch_size=64,
+        seed=seed,
+        patience=1000,
+        accelerator="cpu",
+    )
     checkpoint = torch.load(folder / "last.ckpt", weights_only=True)
     losses = []
     for weights in ("current_model_state", "state_dict"):
@@ -87,7 +96,10 @@ def gain(folder: Path, data: DataSet, seed: int, steps: int) -> torch.Tensor:
     return last - averaged
 
 
-@pytest.mark.parametrize(("steps", "seeds"), [(100, 3), (500, 2), pytest.param(3000, 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("steps", "seeds"),
+    [(100, 3), (500, 2), pytest.param(3000, 1, marks=pytest.mark.slow)],
+)
 def test_averaged_weights_are_never_worse_than_the_last_by_more_than_noise(steps, seeds, tmp_path):
     """Of the same run, on the same events: the noise is that of the events."""
     data = load_data("moons", train=2000, validation=1000)

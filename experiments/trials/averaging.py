@@ -1,12 +1,14 @@
-"""How wide should the average of the weights be? Trials by validation alone; no test event is looked at.
+"""How wide should the average of the weights be? Trials by validation; no test event is looked at.
 
     python experiments/trials/averaging.py
 
-Each task is trained once for each seed, and all widths are averaged side by side over that one run, so that they differ by
-nothing but the width; all are validated by the same draws, at its end, or where a longer run on digits has its best check, by
-which time it has begun to overfit and the learning rate is still high. Beside the power-function averages run two of fixed
-decay, as `genzoo.fit` had them. One line for each average goes to ``averaging.jsonl``, with the seconds of processor time that
-the whole run took; how far each is behind the last weights, in nats, is printed.
+Each task is trained once for each seed, and all widths are averaged side by side over that one run,
+so that they differ by nothing but the width; all are validated by the same draws, at its end, or
+where a longer run on digits has its best check, by which time it has begun to overfit and the
+learning rate is still high. Beside the power-function averages run two of fixed decay, as
+`genzoo.fit` had them. One line for each average goes to ``averaging.jsonl``, with the seconds of
+processor time that the whole run took; how far each is behind the last weights, in nats, is
+printed.
 """
 
 import argparse
@@ -19,6 +21,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import genzoo
@@ -35,7 +38,7 @@ DECAYS = (0.98, 0.995)
 
 @dataclass(frozen=True)
 class Task:
-    """A training whose averages are compared after ``steps``, or before its end, ``of`` more that the schedule is made for."""
+    """A training whose averages are compared after ``steps``, all of them or the first ``of`` more."""
 
     data: str
     family: str
@@ -46,7 +49,7 @@ class Task:
 
 
 def tasks() -> list[Task]:
-    """The likelihood families on digits as the recipes have them, and flows of points, each at several lengths."""
+    """Likelihood families on digits, about as recipes have them, and flows of points."""
     digits = {
         "VAE": {"dropout": 0.3},
         "Autoregressive": {"width": 32, "depth": 3, "dropout": 0.2},
@@ -72,10 +75,17 @@ def trained(task: Task, data: DataSet, seed: int) -> dict[str, float]:
     L.seed_everything(seed, verbose=False)
     family = getattr(genzoo, task.family)
     model = family(data.event_shape, levels=data.levels, **task.arguments)
-    averages = {f"width {w:g}": AveragedModel(model, multi_avg_fn=power_average(w)) for w in WIDTHS}
-    averages |= {f"decay {d:g}": AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(d)) for d in DECAYS}
-    optimiser = torch.optim.AdamW(model.parameters(), model.lr, (0.9, 0.99), weight_decay=model.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warmup_cosine(step, task.of or task.steps))
+    updates = {f"width {width:g}": power_average(width) for width in WIDTHS}
+    updates |= {f"decay {decay:g}": get_ema_multi_avg_fn(decay) for decay in DECAYS}
+    averages = {name: AveragedModel(model, multi_avg_fn=update) for name, update in updates.items()}
+    optimiser = torch.optim.AdamW(
+        model.parameters(),
+        model.lr,
+        betas=(0.9, 0.99),
+        weight_decay=model.weight_decay,
+    )
+    length = task.of or task.steps
+    schedule = LambdaLR(optimiser, lambda step: warmup_cosine(step, length))
     batches = endless(Data(data, task.batch_size))
     for _ in range(task.steps):
         loss = model.train().loss(*model.prepare(next(batches))).mean()
@@ -86,7 +96,11 @@ def trained(task: Task, data: DataSet, seed: int) -> dict[str, float]:
         schedule.step()
         for average in averages.values():
             average.update_parameters(model)
-    return {name: validation(average.module, data) for name, average in averages.items()}
+    found = {}
+    for name, average in averages.items():
+        model.load_state_dict(average.module.state_dict())
+        found[name] = validation(model, data)
+    return found
 
 
 def endless(data: Data) -> Iterator[Any]:
@@ -104,8 +118,8 @@ def validation(model: GenerativeModel, data: DataSet) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=420, help="of processor time, after which no run is begun")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=420, help="of processor time")
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -119,12 +133,16 @@ def main() -> None:
             seconds = round(time.process_time() - begun, 1)
             with LOG.open("a", encoding="utf-8") as log:
                 for name, value in found.items():
-                    settings = {**asdict(task), "seed": seed, "average": name}
-                    line = {"settings": settings, "validation": round(value, 4), "seconds": seconds, "commit": commit}
+                    line = {
+                        "settings": {**asdict(task), "seed": seed, "average": name},
+                        "validation": round(value, 4),
+                        "seconds": seconds,
+                        "commit": commit,
+                    }
                     log.write(json.dumps(line) + "\n")
-            behind = "  ".join(f"{name} {value - found['width 0']:+.3f}" for name, value in found.items())
-            steps = f"{task.steps} steps of {task.of or task.steps}"
-            print(f"{task.data} {task.family} {steps}, seed {seed}, {seconds} s: {behind}", flush=True)
+            print(f"{task.data} {task.family}, {task.steps} steps, seed {seed}, {seconds} s:")
+            for name, value in found.items():
+                print(f"    {name:12} {value - found['width 0']:+.3f}", flush=True)
 
 
 if __name__ == "__main__":

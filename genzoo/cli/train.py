@@ -84,7 +84,8 @@ def _refuse_retired(arguments: Sequence[str]) -> None:
     """Say of an option that there once was what stands in its place."""
     from genzoo.training import refuse_retired
 
-    refuse_retired(argument.removeprefix("--").partition("=")[0] for argument in arguments if argument.startswith("--"))
+    options = [argument.removeprefix("--") for argument in arguments if argument.startswith("--")]
+    refuse_retired(option.partition("=")[0] for option in options)
 
 
 def _overrides(given: dict[str, Any], sections: dict[str, dict[str, str]]) -> dict[str, Any]:

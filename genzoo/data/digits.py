@@ -18,10 +18,11 @@ def digits(split: str = "stratified") -> DataSet:
     """The 1,797 digits that come with scikit-learn: events (1, 8, 8), 17 levels, labels 0-9.
 
     Args:
-        split: "stratified", drawn at random once and for all, each class with its share in every split; or "index", as in
-            the notebooks of Tomczak's *Deep Generative Modeling*: train 0-999, validation 1000-1349, test 1350-1796. There
-            the later events are by other writers than the first, so that figures on it are worse, and comparable with the
-            book's. That data set is called "digits-index", by which name it can be loaded, too.
+        split: "stratified", drawn at random once and for all, each class with its share in every
+            split; or "index", as in the notebooks of Tomczak's *Deep Generative Modeling*: train
+            0-999, validation 1000-1349, test 1350-1796. There the later events differ from the
+            first, perhaps by their writers, and figures can be compared with the book's. That
+            data set is called "digits-index", by which name it can be loaded, too.
 
     Raises:
         InputError: there is no such split.
@@ -33,6 +34,7 @@ def digits(split: str = "stratified") -> DataSet:
     pixels, labels = load_digits(return_X_y=True)
     x = grid.to_grid(torch.from_numpy(pixels).view(-1, 1, 8, 8), levels=17)
     c = torch.from_numpy(labels).long()
+    about = "8x8 handwritten digits, 17 grey levels"
     rows = by_index(len(c)) if split == "index" else stratified(c.tolist())
     train, validation, test = (Split(x[part], c[part]) for part in rows)
     return DataSet(
@@ -43,7 +45,7 @@ def digits(split: str = "stratified") -> DataSet:
         levels=17,
         classes=tuple("0123456789"),
         condition=10,
-        about="8x8 handwritten digits, 17 grey levels" + (", split by index" if split == "index" else ""),
+        about=f"{about}, split by index" if split == "index" else about,
         source="scikit-learn's load_digits: UCI ML repository, E. Alpaydin and C. Kaynak, 1998 (CC BY 4.0)",
     )
 
@@ -54,15 +56,16 @@ def digits_index() -> DataSet:
 
 
 def by_index(n: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Places of the train, validation and test events: the first ones, those that follow, the rest."""
+    """Places of the train, validation and test events: the first, those that follow, the rest."""
     train, validation, test = torch.arange(n).tensor_split([TRAIN, TRAIN + VALIDATION])
     return train, validation, test
 
 
 def stratified(labels: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Places of the train, validation and test events, in ascending order; each class has its share to within one event.
+    """Places of the train, validation and test events, in ascending order.
 
-    A hash shuffles the events of each class: unlike a generator's stream, it is the same in every version of every library.
+    Each class has its share in each, to within one event. A hash shuffles the events of a class:
+    unlike a generator's stream, it is the same in every version of every library.
     """
     shuffled = sorted(range(len(labels)), key=lambda i: (labels[i], _hash(i)))
     train, others = _spread(shuffled, TRAIN)
@@ -75,7 +78,7 @@ def _hash(i: int) -> bytes:
 
 
 def _spread(places: Sequence[int], n: int) -> tuple[list[int], list[int]]:
-    """``n`` of the ``places`` at even distances, so that any stretch of them gives its share; and the others."""
+    """``n`` of ``places`` at even distances, so that any stretch gives its share; and the others."""
     chosen, others = [], []
     for position, place in enumerate(places):
         due_before, due_now = (k * n // len(places) for k in (position, position + 1))

@@ -15,22 +15,24 @@ so that one integration from the event to the noise gives an instantaneous chang
     \log p(x) = D \log \alpha_{max} + \log \mathcal N(z_{\lambda_{min}}; 0, I)
         - \int_{\lambda_{min}}^{\lambda_{max}} \operatorname{tr} \frac{\partial}{\partial z} \frac{dz}{d\lambda}\, d\lambda .
 
-A real-valued event enters as :math:`z_{\lambda_{max}} = \alpha_{max} x`: what is measured is the density at x of events blurred
-by the last noise, :math:`e^{-\lambda_{max} / 2}`. Events on a grid have no density of their own. At the clean end that of z is a
-comb, whose teeth are as narrow as the last noise, a tenth of a bin: noise that fills the bin would fall between them. So a
-discrete event is given the noise that the model itself puts there, and the levels are read off z by the same Bayes' rule as in
-the bound (`Diffusion.log_likelihood`):
+A real-valued event enters as :math:`z_{\lambda_{max}} = \alpha_{max} x`: what is measured is the
+density at x of events blurred by the last noise, :math:`e^{-\lambda_{max} / 2}`. Events on a grid
+have no density of their own. At the clean end that of z is a comb, whose teeth are as narrow as the
+last noise, a tenth of a bin: noise that fills the bin would fall between them. So a discrete event
+is given the noise that the model itself puts there, and the levels are read off z by the same
+Bayes' rule as in the bound (`Diffusion.log_likelihood`):
 
 .. math::
 
     \log p(x) \ge E_{q(z | x)}\big[\log p_{ODE}(z) + \log p(x | z) - \log q(z | x)\big], \qquad
     q(z | x) = \mathcal N(\alpha_{max} x, \sigma_{max}^2 I) .
 
-This is the likelihood of the *deterministic* sampler, a different model of the same weights than the one the variational bound is
-about; it may be better or worse. The trace is exact in few dimensions (one gradient for each); else it is Hutchinson's E[e' J e]
-with random signs e, unbiased for log p. Of discrete data the figure would thus be a bound in expectation, by either trace, were
-the path followed exactly. But a solver keeps to a tolerance and proves nothing, and its errors have either sign: the claim is an
-ESTIMATE, of real-valued and of discrete data alike.
+This is the likelihood of the *deterministic* sampler, a different model of the same weights than
+the one the variational bound is about; it may be better or worse. The trace is exact in few
+dimensions (one gradient for each); else it is Hutchinson's E[e' J e] with random signs e, unbiased
+for log p. Of discrete data the figure would thus be a bound in expectation, by either trace, were
+the path followed exactly. But a solver keeps to a tolerance and proves nothing, and its errors have
+either sign: the claim is an ESTIMATE, of real-valued and of discrete data alike.
 
 Flow matching has such a path by birth, with t from 1 (data) to 0 (noise) as time and the network itself as velocity: the
 same integral, without the last noise.
@@ -109,8 +111,8 @@ def ode_log_likelihood(
 
     Args:
         tolerance: of the solver, absolute and relative, on each event's state and log-density.
-        draws: solutions with fresh randomness (noise of discrete data, signs of the trace), which are averaged; one is
-            enough, and all are alike, where nothing is random.
+        draws: solutions with fresh randomness (noise of discrete data, signs of the trace), which
+            are averaged; one is enough, and all are alike, where nothing is random.
         exact: whether the trace is exact; None: in at most 16 dimensions.
     """
     exact = model.dims <= EXACT_UP_TO if exact is None else exact
@@ -165,12 +167,13 @@ def _solution(
     if isinstance(model, Diffusion) and model.levels:
         return _of_discrete(model, x, c, tolerance, exact)
     scale = path(model).scale
-    log_density, evaluations = _solve(model, scale * grid.dequantise(x, model.levels), c, tolerance, exact)
+    z = scale * grid.dequantise(x, model.levels)
+    log_density, evaluations = _solve(model, z, c, tolerance, exact)
     return model.dims * math.log(scale) + log_density, evaluations
 
 
 def _of_discrete(model: Diffusion, x: Tensor, c: Tensor | None, tolerance: float, exact: bool) -> tuple[Tensor, int]:
-    """log p_ode(z) + log p(x | z) - log q(z | x) for one z ~ q, which is the model's last noise about x."""
+    """log p_ode(z) + log p(x | z) - log q(z | x) for one z ~ q, the model's last noise about x."""
     clean = x.new_full((len(x),), model.ends[1])
     q = Normal(alpha(clean, x) * x, sigma(clean, x))
     z = q.sample()
@@ -182,7 +185,7 @@ def _of_discrete(model: Diffusion, x: Tensor, c: Tensor | None, tolerance: float
 def _solve(
     model: Diffusion | FlowMatching, z: Tensor, c: Tensor | None, tolerance: float, exact: bool
 ) -> tuple[Tensor, int]:
-    """The flow's log-density at the data's end of the path, ``(n,)`` nats, and the evaluations of the network."""
+    """The flow's log-density at the data's end, ``(n,)`` nats, and evaluations of the network."""
     from scipy.integrate import solve_ivp
 
     n, along = len(z), path(model)

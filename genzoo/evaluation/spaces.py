@@ -31,8 +31,8 @@ from genzoo.evaluation import distances
 from genzoo.evaluation.digits_net import digits_net
 from genzoo.evaluation.distances import Distance
 
-# What digits-net can read, by name and shape: a folder of your own may have such a name, too. (Some events that are held out from
-# digits-index it was trained on.)
+# What digits-net can read, by name and shape: a folder of your own may have such a name, too.
+# Not digits-index, some of whose held-out events it was trained on.
 DIGITS = {"digits": (1, 8, 8), "mnist": (1, 28, 28)}
 COMPONENTS = 64  # at most, of pixels
 NO_TIN = 2.58  # noise scores, on either side, beyond which about 1 % of real tins lie

@@ -169,9 +169,10 @@ class Diffusion(GenerativeModel):
         return (v - self.v(a * x + s * epsilon, snr, c)).square().flatten(1).sum(1)
 
     def diffusion_loss(self, x: Tensor, c: Tensor | None, t: Tensor | None = None) -> Tensor:
-        """1/2 (lambda_max - lambda_min) E_lambda ||epsilon - epsilon_hat||^2 (VDM eq. 17), and ||.||_eps = alpha ||.||_v.
+        """1/2 (lambda_max - lambda_min) E_lambda ||epsilon - epsilon_hat||^2 (VDM eq. 17).
 
-        ``t`` in [0, 1) says where between the ends the log-SNR of each row lies, ``(n,)``; it is drawn where it is not given.
+        The norm is that of v's error: ||.||_eps = alpha ||.||_v. ``t`` in [0, 1) says where between
+        the ends the log-SNR of each row lies, ``(n,)``; it is drawn where it is not given.
         """
         low, high = self.ends
         snr = low + (high - low) * (stratified(len(x), x) if t is None else t)
@@ -183,7 +184,7 @@ class Diffusion(GenerativeModel):
         return -(self.prior_loss(x) + self.reconstruction_loss(x) + self.diffusion_loss(x, c, t))
 
     def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """The mean of ``k`` draws of `log_prob`, ``(n,)`` nats, at k times for each event that are spread over the whole."""
+        """The mean of ``k`` draws of `log_prob`, ``(n,)`` nats, at times spread over the whole."""
         self.require_events(x)
         return torch.stack([self.log_prob(x, c, t) for t in spread_times(k, x)]).mean(0)
 
@@ -200,10 +201,10 @@ class Diffusion(GenerativeModel):
         return -self.log_likelihood(x, z)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x | z) at the cleanest z, ``(n,)`` nats: all that z says of x, for what is left of the noise is independent.
+        """log p(x | z) at the cleanest z, ``(n,)`` nats, features being independent there.
 
-        Real-valued data: the Gaussian of that noise about z / alpha. Discrete data: each feature's levels by Bayes' rule, a
-        priori equally likely, divided by the bin's width.
+        Real-valued data: the Gaussian of the last noise about z / alpha. Discrete data: each
+        feature's levels by Bayes' rule, a priori equally likely, divided by the bin's width.
         """
         high = torch.full((len(x),), self.ends[1], device=x.device)
         a, s = alpha(high, x), sigma(high, x)
@@ -289,7 +290,10 @@ def stratified(n: int, like: Tensor) -> Tensor:
 
 
 def spread_times(k: int, like: Tensor) -> Iterator[Tensor]:
-    """k times ``(n,)`` for each of the n rows of ``like``: one in each k-th of [0, 1), there stratified over the rows."""
+    """k times for each of the n rows of ``like``, ``(n,)`` at a time.
+
+    One lies in each k-th of [0, 1), where it is stratified over the rows.
+    """
     for part in range(k):
         yield (part + stratified(len(like), like)) / k
 

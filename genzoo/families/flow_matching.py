@@ -95,9 +95,9 @@ class FlowMatching(GenerativeModel):
     # ---------------------------------------------------------------------------------------------------------- loss
 
     def loss(self, x: Tensor, c: Tensor | None = None, t: Tensor | None = None) -> Tensor:
-        """||v(x_t, t) - (x_1 - x_0)||^2 at one time and one noise for each event, ``(n,)`` (Lipman et al. 2023, eq. 23).
+        """||v(x_t, t) - (x_1 - x_0)||^2 of each event, ``(n,)`` (Lipman et al. 2023, eq. 23).
 
-        ``t`` is the time of each event, ``(n,)``, drawn where it is not given.
+        One noise and one time are drawn. ``t`` is the time of each event, ``(n,)``, drawn where it is not given.
         """
         self.require_events(x)
         x1 = grid.dequantise(x, self.levels)
@@ -108,7 +108,7 @@ class FlowMatching(GenerativeModel):
         return error.square().flatten(1).sum(1)
 
     def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """The loss itself, ``(n,)``, at ``k`` times for each event: it has the velocity that was sought for its minimum."""
+        """The loss itself, ``(n,)``, at ``k`` times: its minimum is the velocity that is sought."""
         return torch.stack([self.loss(x, c, t) for t in spread_times(k, x)]).mean(0)
 
     @property
