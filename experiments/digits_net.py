@@ -27,11 +27,11 @@ from torch import Tensor
 
 import genzoo
 from genzoo import grid
+from genzoo.benchmark.provenance import circumstances
 from genzoo.data.dataset import Split
-from genzoo.evaluation.digits_net import BOX, WEIGHTS, DigitsNet, framed
 from genzoo.evaluation.figures import wilson
+from genzoo.evaluation.samples.digits_net import BOX, WEIGHTS, DigitsNet, framed
 from genzoo.model import warmup_cosine
-from genzoo.provenance import circumstances
 
 RECORD = Path(__file__).parent / "records" / "digits-net.json"
 

@@ -1,4 +1,4 @@
-"""Rasterise the world's land once, into the few kilobytes that `genzoo.data.landmass` reads.
+"""Rasterise the world's land once, into the few kilobytes that `genzoo.data.synthetic.landmass` reads.
 
     npm pack world-atlas@2.0.2 && tar xzf world-atlas-2.0.2.tgz
     python experiments/make_landmask.py package/land-110m.json genzoo/data/land.png

@@ -20,9 +20,9 @@ from typing import Any
 
 import torch
 
-from genzoo.evaluation.annealing import Estimate
 from genzoo.evaluation.figures import Figure
-from genzoo.evaluation.partition import WIDEST_BITS, WIDEST_NATS, Interval
+from genzoo.evaluation.likelihood.annealing import Estimate
+from genzoo.evaluation.likelihood.partition import WIDEST_BITS, WIDEST_NATS, Interval
 from genzoo.model import Likelihood
 
 Row = dict[str, Any]

@@ -31,11 +31,12 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 import genzoo
-from genzoo import grid, runs, store
+from genzoo import grid, serialization
+from genzoo.benchmark import run as runs
+from genzoo.benchmark.provenance import circumstances
 from genzoo.data.dataset import DataSet, Split
-from genzoo.evaluation.decoder import decoder_log_likelihood, settle_sigma, simulated_bracket, tune_sigma
-from genzoo.evaluation.parzen import parzen_log_density
-from genzoo.provenance import circumstances
+from genzoo.evaluation.likelihood.decoder import decoder_log_likelihood, settle_sigma, simulated_bracket, tune_sigma
+from genzoo.evaluation.likelihood.parzen import parzen_log_density
 
 DIMS = 784
 MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -81,14 +82,14 @@ def trained(name: str, data: DataSet, folder: Path, seed: int) -> tuple[genzoo.G
     """The model and its seconds of training."""
     family, arguments, settings = MODELS[name]
     if (folder / "seconds.json").is_file():
-        return store.load(folder / "model"), json.loads((folder / "seconds.json").read_text())
+        return serialization.load(folder / "model"), json.loads((folder / "seconds.json").read_text())
     L.seed_everything(seed, verbose=False)
     model = getattr(genzoo, family)((DIMS,), levels=256, **arguments)
     with Progress() as progress:
         task = progress.add_task(f"{name}: training", total=settings["steps"])
         fitted = genzoo.fit(model, data, folder, seed=seed, check_every=500, patience=100, batch_size=128, **settings,
                             progress=lambda done, total, text: progress.update(task, completed=done))  # fmt: skip
-    store.save(model, folder / "model")
+    serialization.save(model, folder / "model")
     (folder / "seconds.json").write_text(json.dumps(round(fitted.seconds, 1)))
     return model, fitted.seconds
 

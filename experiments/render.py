@@ -22,8 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from genzoo.evaluation import scorecard
-from genzoo.evaluation.cells import digits_for, figure_in, number, percent, share_in
+from genzoo.benchmark import scorecard
+from genzoo.benchmark.report.cells import digits_for, figure_in, number, percent, share_in
 from genzoo.evaluation.figures import Figure, share_of
 
 ROOT = Path(__file__).parents[1]

@@ -36,16 +36,16 @@ import yaml
 from torch import Tensor
 
 import genzoo
-from genzoo.data import captions as words
-from genzoo.data.captions import captioned, tokenise, understand
-from genzoo.data.scenes import arrange, draw, render
-from genzoo.evaluation.distances import with_errors
+from genzoo.benchmark.provenance import circumstances
+from genzoo.data.scenes import captions as words
+from genzoo.data.scenes.captions import captioned, tokenise, understand
+from genzoo.data.scenes.scene import arrange, draw, render
 from genzoo.evaluation.figures import Figure, mean, share_of
-from genzoo.provenance import circumstances
-from genzoo.store import whole
+from genzoo.evaluation.samples.distances import with_errors
+from genzoo.files import whole
 from genzoo.unclip import UnCLIP
 from genzoo.unclip import measures as by_rule
-from genzoo.unclip.shipped import pretrained
+from genzoo.unclip.pretrained import pretrained
 
 MAIN, SWEPT = 0, 1  # seeds of the prompts of the table, and of those on which settings are looked at
 TOGETHER = 250  # pictures drawn at a time

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from genzoo.evaluation.annealing import SCHEDULES, anneal, bracket, log_mean_exp, standard_normal, walk
+from genzoo.evaluation.likelihood.annealing import SCHEDULES, anneal, bracket, log_mean_exp, standard_normal, walk
 
 
 def gaussian(dims: int, seed: int = 3) -> tuple[MultivariateNormal, float]:

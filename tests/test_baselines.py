@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from genzoo import grid
-from genzoo.baselines import Gaussian, IndependentPixels, Rectangle, fitted
 from genzoo.data import load
 from genzoo.errors import InputError
+from genzoo.families.baselines import Gaussian, IndependentPixels, Rectangle, fitted
 from genzoo.model import Likelihood
 
 

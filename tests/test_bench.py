@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from genzoo import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Energy, Flow, FlowMatching, Likelihood, fit, grid
-from genzoo.data import DataSet, ising, load
-from genzoo.evaluation import Measured, decoder, decoder_log_likelihood, evaluate
-from genzoo.evaluation.partition import energy_log_likelihood
+from genzoo.data import DataSet, load
+from genzoo.data.synthetic import ising
+from genzoo.evaluation import Measured, decoder_log_likelihood, evaluate
+from genzoo.evaluation.likelihood import decoder
+from genzoo.evaluation.likelihood.partition import energy_log_likelihood
 from genzoo.model import GenerativeModel, importance_weighted
 
 PROBLEMS: dict[str, dict[str, Any]] = {

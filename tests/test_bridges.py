@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from genzoo import GAN, Autoregressive, Diffusion, Energy, Flow, FlowMatching
-from genzoo.evaluation.ode import ode_log_likelihood
+from genzoo.evaluation.likelihood.ode import ode_log_likelihood
 from genzoo.families.diffusion import alpha, ancestral, sigma
 
 

@@ -16,9 +16,9 @@ import torch
 import yaml
 
 import genzoo
+from genzoo.benchmark import read
 from genzoo.cli import VERBS, main
 from genzoo.cli.help import family_names
-from genzoo.evaluation import read
 from genzoo.evaluation.figures import Figure
 
 HEAVY = ("torch", "lightning", "torchvision", "torchmetrics")
@@ -410,7 +410,7 @@ def test_use_of_a_run_on_what_it_cannot_do(run, capsys):
 
 
 def test_a_part_that_is_no_generative_model_is_refused_by_name(capsys):
-    from genzoo.store import save
+    from genzoo.serialization import save
     from genzoo.unclip import CLIP
 
     save(CLIP((3, 8, 8), 4, 5, dims=8, width=8, text_width=8, heads=1), "clip")
@@ -470,7 +470,7 @@ def test_no_space_left_is_a_sentence(monkeypatch, capsys):
 
     command = "train flow --data moons --steps 1 --width 8 --couplings 1 --out run"
     with monkeypatch.context() as patch:
-        patch.setattr("genzoo.runs.save", full)
+        patch.setattr("genzoo.benchmark.run.save", full)
         assert main(command.split()) == 2
     assert "cannot read or write run/model: No space left on device." in capsys.readouterr().err
     assert main(command.split()) == 0  # nothing was lost: it goes on from the checkpoint

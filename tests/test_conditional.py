@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from genzoo import GAN, VAE, Diffusion, Energy
-from genzoo.data import DataSet, Split, biscuits
+from genzoo.data import DataSet, Split
+from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
-from genzoo.evaluation.conditional import (
+from genzoo.evaluation.figures import share_of
+from genzoo.evaluation.samples.conditional import (
     check_guidance,
     class_accuracy,
     class_coverage,
@@ -21,7 +23,6 @@ from genzoo.evaluation.conditional import (
     judge,
     tin_errors,
 )  # fmt: skip
-from genzoo.evaluation.figures import share_of
 from genzoo.model import GenerativeModel
 
 CLASSES = 3
@@ -115,7 +116,7 @@ def test_a_classifier_cannot_be_fitted_on_samples_of_one_class_or_of_none():
 
 def test_coverage_of_classes_has_an_interval_that_holds(monkeypatch):
     """Events and samples are drawn afresh, so the truth is the mean over trials; the events alone would seem surer."""
-    monkeypatch.setattr("genzoo.evaluation.conditional.HALVES", 20)
+    monkeypatch.setattr("genzoo.evaluation.samples.conditional.HALVES", 20)
     found, counted = [], 0
     for _ in range(150):
         data, samples = blobs(300), blobs(60).train

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 import genzoo
-from genzoo import grid, store
+from genzoo import grid, serialization
 from genzoo.data.dataset import Data, DataSet, Split
 from genzoo.families import HYBRIDS
 from genzoo.model import GenerativeModel, Latent, Likelihood
 from genzoo.nets import Condition
-from genzoo.training import quiet
+from genzoo.training.fitting import quiet
 
 SHAPES = [(2,), (16,), (1, 8, 8), (3, 16, 16)]
 CONDITIONS = {"none": 0, "labels": 3, "vectors": 5}
@@ -254,7 +254,7 @@ def check_configuration(case: Case, folder: Path) -> None:
     for name, parameter in inspect.signature(case.family).parameters.items():
         assert getattr(model, name) == arguments.get(name, parameter.default), name
     config = json.loads(json.dumps(model.config()))
-    again = store.build(config, (case.family,))
+    again = serialization.build(config, (case.family,))
     assert again.config() == model.config()
     assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in model.state_dict().items()}
 

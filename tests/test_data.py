@@ -18,11 +18,12 @@ from PIL import EpsImagePlugin, Image
 from torch.distributions import MixtureSameFamily
 
 from genzoo import grid
-from genzoo.data import Data, DataSet, Split, biscuits, gaussians, ising, landmass, load
-from genzoo.data.digits import stratified
-from genzoo.data.folder import read_image
+from genzoo.data import Data, DataSet, Split, load
+from genzoo.data.images.digits import stratified
+from genzoo.data.images.folder import read_image
 from genzoo.data.loading import DOWNLOADED, MADE_HERE
 from genzoo.data.names import NAMES
+from genzoo.data.synthetic import biscuits, gaussians, ising, landmass
 from genzoo.errors import InputError, nearest
 
 LEVELS = st.integers(2, 4096)
@@ -711,7 +712,7 @@ def test_images_that_do_not_fit_into_memory_are_a_sentence(tmp_path, monkeypatch
 
     for i in range(10):
         picture(tmp_path / f"{i}.png")
-    monkeypatch.setattr("genzoo.data.folder.np.empty", full)
+    monkeypatch.setattr("genzoo.data.images.folder.np.empty", full)
     with pytest.raises(InputError, match="10 images of 4 x 4 pixels do not fit into memory"):
         load(str(tmp_path))
 

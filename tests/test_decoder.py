@@ -9,8 +9,8 @@ from torch.distributions import MultivariateNormal, Normal
 
 from genzoo import GAN, VAE, Flow
 from genzoo.data.dataset import DataSet, Split
-from genzoo.evaluation import decoder
-from genzoo.evaluation.decoder import (
+from genzoo.evaluation.likelihood import decoder, evaluate
+from genzoo.evaluation.likelihood.decoder import (
     decoder_log_likelihood,
     enough_levels,
     observation,
@@ -18,7 +18,6 @@ from genzoo.evaluation.decoder import (
     simulated_bracket,
     tune_sigma,
 )
-from genzoo.evaluation.likelihood import evaluate
 from genzoo.model import GenerativeModel, Likelihood
 
 FAST = {"levels": 120, "chains": 24, "scouts": 8, "leapfrogs": 5}

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 import genzoo
 from genzoo import Energy, Likelihood, grid
-from genzoo.baselines import IndependentPixels
 from genzoo.data.dataset import DataSet, Split
 from genzoo.errors import TrainingError
+from genzoo.families.baselines import IndependentPixels
 from genzoo.families.energy import (
     Boltzmann,
     Gibbs,
@@ -21,7 +21,7 @@ from genzoo.families.energy import (
     langevin,
     ordinal,
 )
-from genzoo.training import quiet
+from genzoo.training.fitting import quiet
 
 TINY = {"width": 8, "buffer": 32, "steps": 3, "sample_steps": 10}
 WORLDS = {"3x3 of 2 levels": ((1, 3, 3), 2), "2x2 of 4 levels": ((4,), 4)}

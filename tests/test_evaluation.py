@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from genzoo import GAN, VAE, Energy, Flow, Likelihood
+from genzoo.benchmark import markdown, picture, read, summarise, write, write_report
+from genzoo.benchmark.report.gallery import Plate
+from genzoo.benchmark.report.pictures import Panel, maps
+from genzoo.benchmark.scorecard import baseline_rows, figures, legend
 from genzoo.data import DataSet, Split
 from genzoo.errors import InputError
-from genzoo.evaluation import evaluate, markdown, picture, read, samples_per_second, summarise, write, write_report
-from genzoo.evaluation.gallery import Plate
-from genzoo.evaluation.pictures import Panel, maps
-from genzoo.evaluation.scorecard import baseline_rows, figures, legend
+from genzoo.evaluation import evaluate, samples_per_second
 from genzoo.model import GenerativeModel
 
 

@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 import torch
 
-from genzoo import GAN, VAE, VAEGAN, Autoregressive, Energy, Flow, FlowMatching, Likelihood, grid, planning, runs
+from genzoo import GAN, VAE, VAEGAN, Autoregressive, Energy, Flow, FlowMatching, Likelihood, grid
+from genzoo.benchmark import plan as planning
+from genzoo.benchmark import run as runs
+from genzoo.benchmark.hybrids import parts
 from genzoo.data.dataset import DataSet, Split
 from genzoo.distributions import DiscretisedLogisticMixture, Rounded, SmoothedBoxMixture, code
 from genzoo.errors import InputError
 from genzoo.evaluation.cost import peak_memory
 from genzoo.evaluation.likelihood import evaluate
-from genzoo.evaluation.partition import keep_log_z
-from genzoo.hybrids import parts
-from genzoo.stages import encoded, fit_in_stages, trained
+from genzoo.evaluation.likelihood.partition import keep_log_z
+from genzoo.training.two_stage import encoded, fit_in_stages, trained
 
 TINY: dict[str, Any] = {"width": 8, "components": 2}
 
@@ -225,7 +227,7 @@ def test_an_interruption_in_either_stage_changes_nothing(tmp_path, monkeypatch):
     data = made_up()
     whole = staged(GAN, latent_shape=(2,))
     fit_in_stages(whole, data, tmp_path / "whole", seed=3, **STAGES)
-    monkeypatch.setattr("genzoo.callbacks.Progress.__init__.__defaults__", (0.0,))  # report every step
+    monkeypatch.setattr("genzoo.training.callbacks.Progress.__init__.__defaults__", (0.0,))  # report every step
 
     class Interruption(Exception):
         pass

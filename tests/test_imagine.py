@@ -12,12 +12,13 @@ from PIL import Image
 import genzoo
 import genzoo.errors
 from genzoo.cli import main
-from genzoo.data.captions import LENGTH, VOCABULARY, captioned, understand
-from genzoo.data.folder import read_image
-from genzoo.data.scenes import Meaning, arrange, draw, render
+from genzoo.data.images.folder import read_image
+from genzoo.data.scenes.captions import LENGTH, VOCABULARY, captioned, understand
+from genzoo.data.scenes.scene import Meaning, arrange, draw, render
 from genzoo.evaluation.figures import share_of
-from genzoo.unclip import CLIP, UnCLIP, shipped
+from genzoo.unclip import CLIP, UnCLIP
 from genzoo.unclip import measures as by_rule
+from genzoo.unclip import pretrained as shipped
 
 # ------------------------------------------------------------------------------------------------------------ the measures
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from genzoo.benchmark.measures import MEASURES
+from genzoo.benchmark.report.knowledge_tables import conditional_table, least_share, representation_table
+from genzoo.benchmark.scorecard import tables
 from genzoo.evaluation.figures import Figure, combine, share_of
-from genzoo.evaluation.knowledge_tables import conditional_table, least_share, representation_table
-from genzoo.evaluation.measures import MEASURES
-from genzoo.evaluation.scorecard import tables
 
 SHARE = share_of(0.9, 400).to_json()
 

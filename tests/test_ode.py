@@ -10,7 +10,7 @@ from torch.distributions import Normal
 from genzoo import Diffusion, fit, grid
 from genzoo.data import DataSet
 from genzoo.data.loading import load
-from genzoo.evaluation.ode import ode_log_likelihood, velocity_and_trace
+from genzoo.evaluation.likelihood.ode import ode_log_likelihood, velocity_and_trace
 from genzoo.families.diffusion import alpha, ends, sigma
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from genzoo import VAE, Energy, Likelihood, grid
 from genzoo.data.dataset import DataSet, Split
 from genzoo.evaluation import evaluate
-from genzoo.evaluation.annealing import Estimate, in_blocks, log_mean_exp
-from genzoo.evaluation.partition import (
+from genzoo.evaluation.likelihood.annealing import Estimate, in_blocks, log_mean_exp
+from genzoo.evaluation.likelihood.partition import (
     Interval,
     anneal_energy,
     energy_log_likelihood,

@@ -6,9 +6,10 @@ from sklearn.cluster import KMeans
 from sklearn.neighbors import KernelDensity
 from torch.distributions import Normal
 
-from genzoo.data import gaussians, load
+from genzoo.data import load
+from genzoo.data.synthetic import gaussians
 from genzoo.evaluation import parzen_log_density
-from genzoo.evaluation.parzen import SIGMAS, under_windows
+from genzoo.evaluation.likelihood.parzen import SIGMAS, under_windows
 
 
 @pytest.mark.parametrize("sigma", [0.05, 0.5, 5.0])

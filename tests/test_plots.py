@@ -4,8 +4,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from genzoo.evaluation import plots
-from genzoo.evaluation.pictures import strips
+from genzoo.benchmark.report import plots
+from genzoo.benchmark.report.pictures import strips
 
 
 def rows() -> list[dict]:

@@ -15,13 +15,16 @@ from scipy.linalg import sqrtm
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
-from genzoo.baselines import Gaussian, fitted
-from genzoo.data import DataSet, Split, biscuits, load
+from genzoo.benchmark.report import quality_table
+from genzoo.benchmark.report.cells import digits_for, number, percent, share_in
+from genzoo.data import DataSet, Split, load
+from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
-from genzoo.evaluation import distances, neighbours, quality, quality_table, spaces
-from genzoo.evaluation.cells import digits_for, number, percent, share_in
-from genzoo.evaluation.digits_net import digits_net, framed, read
 from genzoo.evaluation.figures import Figure, combine, share_of, share_with
+from genzoo.evaluation.samples import distances, neighbours, quality
+from genzoo.evaluation.samples import feature_spaces as spaces
+from genzoo.evaluation.samples.digits_net import digits_net, framed, read
+from genzoo.families.baselines import Gaussian, fitted
 
 
 def cloud(n: int, dims: int, spread: float = 1.0, shift: float = 0.0) -> Tensor:
@@ -312,7 +315,7 @@ def test_both_sizes_come_into_one_frame(digits):
 
 
 def test_missing_weights_are_a_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr("genzoo.evaluation.digits_net.WEIGHTS", tmp_path / "nothing.safetensors")
+    monkeypatch.setattr("genzoo.evaluation.samples.digits_net.WEIGHTS", tmp_path / "nothing.safetensors")
     with pytest.raises(InputError, match=r"nothing.safetensors.*experiments/digits_net.py"):
         digits_net.__wrapped__()
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from genzoo import runs
+from genzoo.benchmark import measures, read
+from genzoo.benchmark import run as runs
+from genzoo.benchmark.measures import Measure
+from genzoo.benchmark.report.tables import Line, Table
+from genzoo.benchmark.scorecard import markdown, tables
 from genzoo.cli import main
-from genzoo.evaluation import measures, read
-from genzoo.evaluation.measures import Measure
-from genzoo.evaluation.scorecard import markdown, tables
-from genzoo.evaluation.tables import Line, Table
 
 VAE = "--data digits --steps 3 --width 8 --check-every 3 --batch-size 16".split()  # noqa: SIM905
 
@@ -87,7 +87,7 @@ def test_every_measure_has_a_table_and_rows_without_it_none(monkeypatch):
     rows = [{"family": "VAE", "data": "digits", "bits_per_dim": {"value": 1.5, "kind": "bound", "stderr": 0.1}}]
     assert [t.title for t in tables(rows)] == ["Likelihood of the test data, and what it costs"]
     before = markdown(rows)
-    monkeypatch.setattr("genzoo.evaluation.scorecard.MEASURES", (*measures.MEASURES, Measure("length", table, table)))  # type: ignore[arg-type]
+    monkeypatch.setattr("genzoo.benchmark.scorecard.MEASURES", (*measures.MEASURES, Measure("length", table, table)))  # type: ignore[arg-type]
     rows[0]["length"] = {"value": 7}
     assert markdown(rows) == before + "\n| model | length |\n| --- | ---: |\n| **VAE** | 7 |\n\nin metres\n"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genzoo.evaluation import scorecard
+from genzoo.benchmark import scorecard
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

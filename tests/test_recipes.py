@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from genzoo import recipes
+from genzoo.benchmark import recipes
 from genzoo.errors import InputError
 
 

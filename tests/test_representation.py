@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from genzoo import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Energy, Flow, Latent
-from genzoo.data import DataSet, Split, biscuits
+from genzoo.benchmark.report.knowledge_tables import representation_table
+from genzoo.data import DataSet, Split
+from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
 from genzoo.evaluation import representation
 from genzoo.evaluation.figures import mean, root
-from genzoo.evaluation.knowledge_tables import representation_table
 from genzoo.evaluation.representation import (
     best_pair,
     latent_map,

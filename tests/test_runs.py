@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from genzoo import planning, runs
+from genzoo.benchmark import plan as planning
+from genzoo.benchmark import run as runs
 from genzoo.errors import InputError
-from genzoo.evaluation.likelihood import check_measuring, evaluate
+from genzoo.evaluation.likelihood.evaluate import check_measuring, evaluate
 
 
 def stored(folder, **sections):

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genzoo import grid
-from genzoo.data import captions, scenes, sight
-from genzoo.data.captions import VOCABULARY, caption, captioned, leave_out, prompts, spell, tokenise, understand
-from genzoo.data.scenes import BACKGROUNDS, COLOURS, PLACES, RADII, RELATIONS, SHAPES, Kind, Meaning, Scene, Thing
+from genzoo.data.scenes import captions
+from genzoo.data.scenes import parser as sight
+from genzoo.data.scenes import scene as scenes
+from genzoo.data.scenes.captions import VOCABULARY, caption, captioned, leave_out, prompts, spell, tokenise, understand
+from genzoo.data.scenes.scene import BACKGROUNDS, COLOURS, PLACES, RADII, RELATIONS, SHAPES, Kind, Meaning, Scene, Thing
 from genzoo.errors import InputError
 
 KIND = st.builds(Kind, st.sampled_from([None, *RADII]), st.sampled_from(list(COLOURS)), st.sampled_from(SHAPES))

@@ -8,7 +8,7 @@ import torch
 
 from genzoo import VAE, Autoregressive, Diffusion, Flow
 from genzoo.errors import InputError
-from genzoo.store import CARD, CONFIG, WEIGHTS, build, load, save
+from genzoo.serialization import CARD, CONFIG, WEIGHTS, build, load, save
 
 
 def small_vae(**options) -> VAE:
@@ -150,7 +150,7 @@ def test_no_space_leaves_the_model_that_was_there(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("genzoo.store.save_file", full)
+    monkeypatch.setattr("genzoo.serialization.save_file", full)
     with pytest.raises(OSError, match="No space"):
         save(Flow((2,), width=8, couplings=2), tmp_path)
     assert load(tmp_path).config()["arguments"]["couplings"] == 1

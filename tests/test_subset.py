@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from genzoo import grid
-from genzoo.data import biscuits, load
+from genzoo.data import load
 from genzoo.data.dataset import DataSet, Split
+from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
-from genzoo.evaluation import likelihood, subset
-from genzoo.evaluation.likelihood import evaluate
-from genzoo.evaluation.stated import Stated
-from genzoo.evaluation.subset import Mean, Subset, all_of, choose
+from genzoo.evaluation.likelihood import evaluate, subset
+from genzoo.evaluation.likelihood import evaluate as likelihood
+from genzoo.evaluation.likelihood.stated import Stated
+from genzoo.evaluation.likelihood.subset import Mean, Subset, all_of, choose
 from genzoo.model import Likelihood
 
 CLASSES = tuple("0123456789")

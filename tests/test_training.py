@@ -25,7 +25,7 @@ from genzoo.data import DataSet, Split
 from genzoo.data.dataset import Data, shift
 from genzoo.data.loading import load as load_data
 from genzoo.errors import InputError, TrainingError
-from genzoo.training import FRESH_REPEATS, MOST_DRAWS, Rounds, affordable_draws, gather_log
+from genzoo.training.fitting import FRESH_REPEATS, MOST_DRAWS, Rounds, affordable_draws, gather_log
 
 SMALL = {"Autoregressive": {"depth": 1}, "Flow": {"couplings": 1}, "Energy": {"buffer": 32, "steps": 2}}
 SETTINGS = {"steps": 12, "batch_size": 10, "check_every": 6, "augment": 0.5}
@@ -54,7 +54,7 @@ def interrupt(done: int, total: int, text: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.__name__)
 def test_an_interrupted_run_ends_with_the_same_weights(family, digits, tmp_path, monkeypatch):
     whole = fit(new(family, digits), digits, **SETTINGS)
-    monkeypatch.setattr("genzoo.callbacks.Progress.__init__.__defaults__", (0.0,))  # report every step
+    monkeypatch.setattr("genzoo.training.callbacks.Progress.__init__.__defaults__", (0.0,))  # report every step
     with pytest.raises(Interruption):
         fit(new(family, digits), digits, tmp_path, progress=interrupt, **SETTINGS)
     torch.manual_seed(99)

@@ -9,13 +9,15 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from genzoo import GAN, VAE, Diffusion, Energy, Flow, Likelihood, grid
-from genzoo.baselines import Rectangle
-from genzoo.data import DataSet, Split, landmass, load
-from genzoo.data.biscuits import log_density as biscuit_truth
-from genzoo.evaluation import evaluate, support
+from genzoo.benchmark.scorecard import baseline_rows, figures
+from genzoo.data import DataSet, Split, load
+from genzoo.data.synthetic import landmass
+from genzoo.data.synthetic.biscuits import log_density as biscuit_truth
+from genzoo.evaluation import evaluate
 from genzoo.evaluation.figures import Figure
-from genzoo.evaluation.scorecard import baseline_rows, figures
-from genzoo.evaluation.support import disagreement, is_astray
+from genzoo.evaluation.likelihood import truth as support
+from genzoo.evaluation.likelihood.truth import disagreement, is_astray
+from genzoo.families.baselines import Rectangle
 from genzoo.model import GenerativeModel
 
 STD = 0.5

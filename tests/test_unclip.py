@@ -13,8 +13,8 @@ import yaml
 import genzoo
 from genzoo import Autoregressive, Diffusion, grid
 from genzoo.cli import main
-from genzoo.data.captions import LENGTH, VOCABULARY, caption, tokenise
-from genzoo.data.scenes import Kind, Meaning, Scene, arrange, is_held_out
+from genzoo.data.scenes.captions import LENGTH, VOCABULARY, caption, tokenise
+from genzoo.data.scenes.scene import Kind, Meaning, Scene, arrange, is_held_out
 from genzoo.errors import InputError
 from genzoo.families.diffusion import alpha, ancestral, ddim, sigma
 from genzoo.model import slerp
@@ -322,7 +322,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatc
     few = {"steps": 6, "batch_size": 16, "check_every": 2}
     recipe, scenes = tmp_path / "few.yaml", some_scenes(32)
     recipe.write_text(yaml.safe_dump({stage: {**plan, "train": few} for stage, plan in TINY.items()}))
-    monkeypatch.setattr("genzoo.callbacks.Progress.__init__.__defaults__", (0.0,))  # report every step
+    monkeypatch.setattr("genzoo.training.callbacks.Progress.__init__.__defaults__", (0.0,))  # report every step
     whole = train_unclip(tmp_path / "whole", recipe=recipe, scenes=scenes)
 
     for stage in ("clip", "decoder"):

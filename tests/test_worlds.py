@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from genzoo import VAE, VAEGAN, Autoregressive, Diffusion, Flow, FlowMatching, Likelihood, fit, grid
-from genzoo.data import DataSet, Split, ising, load
+from genzoo.data import DataSet, Split, load
+from genzoo.data.synthetic import ising
 from genzoo.model import GenerativeModel
 
 WORLD = (1, ising.SIDE, ising.SIDE)

@@ -25,11 +25,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import genzoo
-from genzoo.averaging import power_average
+from genzoo.benchmark.provenance import circumstances
 from genzoo.data import DataSet
 from genzoo.data.dataset import Data
 from genzoo.model import GenerativeModel, drawing_from, warmup_cosine
-from genzoo.provenance import circumstances
+from genzoo.training.averaging import power_average
 
 LOG = Path(__file__).with_suffix(".jsonl")
 WIDTHS = (0.0, 0.02, 0.03, 0.05, 0.1, 0.2)

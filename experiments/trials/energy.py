@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 import genzoo
+from genzoo.benchmark.provenance import circumstances
 from genzoo.data import load
 from genzoo.evaluation import evaluate
-from genzoo.provenance import circumstances
 
 LOG = Path(__file__).with_suffix(".jsonl")
 

@@ -57,7 +57,7 @@ def info(arguments: Sequence[str]) -> int:
     name = parser.parse(arguments).family
     out = console()
     with out.status(Text(f"Opening {name}")):
-        from genzoo.store import named
+        from genzoo.serialization import named
 
         family = named(name)
     out.print(f"genzoo.{family.__name__}\n", style="bold")

@@ -10,15 +10,15 @@ from rich.padding import Padding
 from rich.progress import Progress
 from rich.text import Text
 
+from genzoo.benchmark.pool import Outcome, cores, run_all
+from genzoo.benchmark.recipes import check_budget
 from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, known_model
 from genzoo.cli.screen import bar, bars, print_table
 from genzoo.errors import InputError
-from genzoo.pool import Outcome, cores, run_all
 from genzoo.progress import Report
-from genzoo.recipes import check_budget
 
 if TYPE_CHECKING:
-    from genzoo.planning import Plan
+    from genzoo.benchmark.plan import Plan
 
 
 def compare(arguments: Sequence[str]) -> int:
@@ -29,9 +29,10 @@ def compare(arguments: Sequence[str]) -> int:
     about = f"Comparing {', '.join(families)} on {options.data} ({options.budget} budget), into {out}."
     screen.print(about)
     with screen.status("Loading torch, lightning and the data"):
-        from genzoo import planning, runs
+        from genzoo.benchmark import plan as planning
+        from genzoo.benchmark import run as runs
         from genzoo.data import load as load_data
-        from genzoo.store import discard_drafts
+        from genzoo.files import discard_drafts
 
         data = load_data(options.data)
         plans = [
@@ -106,7 +107,7 @@ def _train(plans: Sequence["Plan"], out: Path, jobs: int, screen: Console) -> li
 
 def _appraise(plans: Sequence["Plan"], out: Path, data: Any, screen: Console) -> None:
     """Let the runs that were not executed now have every measure of those that were."""
-    from genzoo import runs
+    from genzoo.benchmark import run as runs
 
     with bars(screen) as progress:
         for plan in plans:
@@ -138,7 +139,7 @@ class Bars:
             if not self.bars.console.is_terminal:
                 self.note(i, "failed")
             return
-        from genzoo.evaluation.scorecard import summarise
+        from genzoo.benchmark.scorecard import summarise
 
         (summary,) = summarise([outcome.row])
         if not self.bars.console.is_terminal:  # a log file shows no bars
@@ -159,9 +160,9 @@ def _write(
     report: Report,
 ) -> tuple[list[dict], list[str]]:
     """scorecard.json, baselines.json, report.html and the gallery; returns all rows and the names of the pictures."""
-    from genzoo.evaluation import scorecard
-    from genzoo.evaluation.gallery import Show, gallery
-    from genzoo.evaluation.report import write_report
+    from genzoo.benchmark import scorecard
+    from genzoo.benchmark.report.gallery import Show, gallery
+    from genzoo.benchmark.report.page import write_report
 
     report(0, 1, "Baselines")
     baselines = scorecard.baseline_rows(data, plans[0].budget)
@@ -185,7 +186,7 @@ def _write(
 
 
 def _print(rows: list[dict], pictures: Sequence[str], out: Path, screen: Console) -> None:
-    from genzoo.evaluation.scorecard import tables
+    from genzoo.benchmark.scorecard import tables
 
     for i, table in enumerate(tables(rows)):
         if i:

@@ -22,13 +22,13 @@ def evaluate(arguments: Sequence[str]) -> int:
     options = _evaluate_options(arguments)
     out = console()
     out.print(f"Evaluating {options.run}: loading torch …")
+    from genzoo.benchmark.run import load_run
+    from genzoo.benchmark.scorecard import MEANING, figures, significant
     from genzoo.data import load as load_data
-    from genzoo.evaluation import likelihood
     from genzoo.evaluation.cost import parameters, samples_per_second
     from genzoo.evaluation.figures import Figure
-    from genzoo.evaluation.scorecard import MEANING, figures, significant
-    from genzoo.runs import load_run
-    from genzoo.training import check_fit
+    from genzoo.evaluation.likelihood import evaluate as likelihood
+    from genzoo.training.fitting import check_fit
 
     model, plan = load_run(options.run)
     name = options.data or plan.get("data")
@@ -58,8 +58,9 @@ def evaluate(arguments: Sequence[str]) -> int:
 
 def _print_quality(model: "GenerativeModel", data: "DataSet", out: "Console") -> None:
     """The samples of one model beside real data, and both at n = infinity where that can be had."""
-    from genzoo.evaluation import quality, quality_table
-    from genzoo.evaluation.cells import number
+    from genzoo.benchmark.report import quality_table
+    from genzoo.benchmark.report.cells import number
+    from genzoo.evaluation.samples import quality
 
     with bar(out, "quality") as report:
         x = quality.samples_of(model, data, progress=report)

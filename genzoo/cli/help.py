@@ -13,8 +13,8 @@ from rich.table import Column, Table
 from rich.text import Text
 from rich.theme import Theme
 
+from genzoo.benchmark.hybrids import known
 from genzoo.errors import InputError, nearest
-from genzoo.hybrids import known
 
 THEME = Theme(
     {"help.option": "bold cyan", "help.metavar": "green", "help.heading": "bold yellow", "help.default": "dim"}
@@ -130,7 +130,7 @@ def add_data(parser: ArgumentParser, default: Any = "digits") -> None:
 
 
 def add_choice_of_recipe(parser: ArgumentParser) -> None:
-    from genzoo.recipes import BUDGETS
+    from genzoo.benchmark.recipes import BUDGETS
 
     parser.add_argument("--budget", type=str, default="quick", help=f"which recipe: {' or '.join(BUDGETS)}")
     parser.add_argument("--recipe", type=str | None, default=None, help="a YAML file of your own instead")

@@ -20,7 +20,7 @@ def imagine(arguments: Sequence[str]) -> int:
     options = _imagine_options(arguments)
     screen = console()
     screen.print(f'Imagining "{options.caption}": loading torch …')
-    from genzoo.data import captions
+    from genzoo.data.scenes import captions
 
     captions.tokenise(options.caption)  # words that no model knows are refused before one is loaded
     model = _model(options)
@@ -50,7 +50,7 @@ def _imagine_options(arguments: Sequence[str]) -> Any:
 
 def _verdict(caption: str, pictures: "Tensor") -> str:
     """ "15 of 16 show all that the caption asks for, as the parser reads them."."""
-    from genzoo.data.captions import is_grammatical, understand
+    from genzoo.data.scenes.captions import is_grammatical, understand
     from genzoo.unclip.measures import accuracy
 
     if not is_grammatical(caption):
@@ -156,7 +156,7 @@ def _check(options: Any, least: dict[str, int]) -> None:
 def _model(options: Any) -> "UnCLIP":
     import torch
 
-    from genzoo.unclip.shipped import pretrained
+    from genzoo.unclip.pretrained import pretrained
 
     torch.manual_seed(options.seed)
     return pretrained(options.model)
@@ -179,13 +179,13 @@ def _read(path: str, side: int) -> "Tensor":
     import torch
 
     from genzoo import grid
-    from genzoo.data.folder import read_image
+    from genzoo.data.images.folder import read_image
 
     return grid.to_grid(torch.from_numpy(read_image(Path(path), side).copy()).movedim(2, 0), 256)
 
 
 def _write(pictures: "Tensor", out: str) -> None:
-    from genzoo.evaluation.pictures import grid
+    from genzoo.benchmark.report.pictures import grid
 
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     grid(out, pictures.numpy(), (-1.0, 1.0))

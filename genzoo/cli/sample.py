@@ -19,8 +19,8 @@ def sample(arguments: Sequence[str]) -> int:
     console().print(f"Drawing {options.n} samples from {options.run}: loading torch …")
     import torch
 
-    from genzoo.runs import load_run
-    from genzoo.store import whole
+    from genzoo.benchmark.run import load_run
+    from genzoo.files import whole
 
     model, plan = load_run(options.run)
     if out.suffix == ".txt" and plan.get("data") != "captions":
@@ -41,7 +41,7 @@ def sample(arguments: Sequence[str]) -> int:
         out = out.with_suffix(".txt")
         _write_captions(out, x)
     else:
-        from genzoo.evaluation.pictures import grid
+        from genzoo.benchmark.report.pictures import grid
 
         grid(out, x, (-1.0, 1.0) if model.levels else None)
     console().print(f"Wrote {out}.")
@@ -52,8 +52,8 @@ def _write_captions(out: Path, x: Any) -> None:
     """Events of the data set captions as lines of text, and how many of them are captions at all."""
     import torch
 
-    from genzoo.data.captions import captions, fluency, read
-    from genzoo.store import whole
+    from genzoo.data.scenes.captions import captions, fluency, read
+    from genzoo.files import whole
 
     written = read(torch.from_numpy(x))
     with whole(out) as draft:
@@ -127,7 +127,7 @@ def _guidance(model: "GenerativeModel", c: Any, guidance: float | None) -> dict[
     """What ``--guidance`` adds to the arguments of the model's ``sample``; nothing where it was not given."""
     if guidance is None:
         return {}
-    from genzoo.evaluation.conditional import check_guidance
+    from genzoo.evaluation.samples.conditional import check_guidance
 
     check_guidance(model)
     if c is None:

@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 from genzoo.progress import Report
 
 if TYPE_CHECKING:
-    from genzoo.evaluation.tables import Table
+    from genzoo.benchmark.report.tables import Table
 
 
 def bars(screen: Console) -> Progress:

@@ -13,7 +13,14 @@ from rich.text import Text
 from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, known_model, with_value
 from genzoo.cli.screen import bar
 
-PLANNED = ("family", "data", "budget", "recipe", "conditional", "seed")  # the options that `genzoo.planning.plan` takes
+PLANNED = (
+    "family",
+    "data",
+    "budget",
+    "recipe",
+    "conditional",
+    "seed",
+)  # the options that `genzoo.benchmark.plan.plan` takes
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -31,7 +38,8 @@ def train(arguments: Sequence[str]) -> int:
         _refuse_retired(arguments)
     given = parser.parse(arguments, defaults=False).as_flat()
     overrides = _overrides(vars(given), sections)
-    from genzoo import planning, runs
+    from genzoo.benchmark import plan as planning
+    from genzoo.benchmark import run as runs
 
     plan = planning.plan(
         **{"data": "digits"} | {name: value for name, value in vars(given).items() if name in PLANNED},
@@ -60,9 +68,9 @@ def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
     )
     if family is None:
         return parser, {}
-    from genzoo.hybrids import parts
-    from genzoo.planning import FROM_DATA, NOT_SETTINGS
-    from genzoo.training import fit
+    from genzoo.benchmark.hybrids import parts
+    from genzoo.benchmark.plan import FROM_DATA, NOT_SETTINGS
+    from genzoo.training.fitting import fit
 
     made, prior = parts(family)
     training = [name for name in inspect.signature(fit).parameters if name not in NOT_SETTINGS]
@@ -82,7 +90,7 @@ def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
 
 def _refuse_retired(arguments: Sequence[str]) -> None:
     """Say of an option that there once was what stands in its place."""
-    from genzoo.training import refuse_retired
+    from genzoo.training.fitting import refuse_retired
 
     options = [argument.removeprefix("--") for argument in arguments if argument.startswith("--")]
     refuse_retired(option.partition("=")[0] for option in options)
@@ -100,7 +108,7 @@ def _overrides(given: dict[str, Any], sections: dict[str, dict[str, str]]) -> di
 
 
 def _say(row: dict[str, Any], out: Path, reused: bool) -> None:
-    from genzoo.evaluation.scorecard import summarise
+    from genzoo.benchmark.scorecard import summarise
 
     (summary,) = summarise([row])
     print_ = console().print

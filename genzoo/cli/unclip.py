@@ -79,7 +79,7 @@ def _faithfulness(model: "UnCLIP", prompts: int) -> "dict[str, Accuracy]":
 
 
 def _table(measured: "dict[str, Accuracy]") -> Table:
-    from genzoo.evaluation.cells import percent
+    from genzoo.benchmark.report.cells import percent
 
     table = Table("prompts", "attributes right", "pictures all right", box=SIMPLE)
     for kind, figures in measured.items():

@@ -4,9 +4,14 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 
-from genzoo.data import biscuits, captions, digits, folder, gaussians, images, ising, landmass, moons, scenes, yours
+from genzoo.data import arrays as yours
 from genzoo.data.dataset import Data, DataSet, Split
+from genzoo.data.images import digits, folder
+from genzoo.data.images import torchvision as images
 from genzoo.data.names import NAMES
+from genzoo.data.scenes import captions
+from genzoo.data.scenes import scene as scenes
+from genzoo.data.synthetic import biscuits, gaussians, ising, landmass, moons
 from genzoo.errors import InputError, nearest
 
 __all__ = ["Data", "DataSet", "Split", "load"]

@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from genzoo.evaluation.likelihood import device_of
-from genzoo.model import GenerativeModel
+from genzoo.model import GenerativeModel, device_of
 
 MOST = 4096  # samples in one call; more would measure memory
 
@@ -52,7 +51,7 @@ def peak_memory(
     Args:
         x, c: the batch.
         stages: models and their batches that were trained one after the other, where ``model`` was
-            not trained at once (`genzoo.stages.trained`): the most that any of them takes counts.
+            not trained at once (`genzoo.training.two_stage.trained`): the most that any of them takes counts.
 
     Returns:
         ``{"training": bytes, "sampling": bytes}``. The models are left as they were.

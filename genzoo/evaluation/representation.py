@@ -17,12 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genzoo.data import biscuits
 from genzoo.data.dataset import DataSet, Split
+from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError, nearest
 from genzoo.evaluation.figures import Figure, mean, root, share
-from genzoo.evaluation.likelihood import device_of
-from genzoo.model import GenerativeModel, Latent
+from genzoo.model import GenerativeModel, Latent, device_of
 
 SOURCES = ("features", "latent", "pixels")  # what a probe can be asked to read
 BATCH = 250  # events that go through a model at once
@@ -249,7 +248,7 @@ def taller_tins(
     """``n`` test tins with room to grow, and what the model makes of them when they shall be taller by each of ``pixels``.
 
     Raises:
-        InputError: the data is not `genzoo.data.biscuits`, whose tins can be measured, or the family has no latent.
+        InputError: the data is not `genzoo.data.synthetic.biscuits`, whose tins can be measured, or the family has no latent.
     """
     if data.features != ("height", "width") or data.test.c is None:
         raise InputError(f"Only tins can be made taller, and {data.name} has none: use biscuits.")

@@ -16,7 +16,7 @@ TAXONOMY: tuple[type[GenerativeModel], ...] = (Autoregressive, Flow, VAE, Energy
 # The registry: a family is one file and one entry here, and gets every check and every verb of the command line.
 FAMILIES: tuple[type[GenerativeModel], ...] = (*TAXONOMY, FlowMatching)
 
-# Two families in one class. A hybrid that is a VAE with another family for its prior needs none: see `genzoo.hybrids`.
+# Two families in one class. A hybrid that is a VAE with another family for its prior needs none: see `genzoo.benchmark.hybrids`.
 HYBRIDS: tuple[type[GenerativeModel], ...] = (VAEGAN,)
 
 __all__ = [

@@ -60,10 +60,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genzoo import grid
-from genzoo.baselines import IndependentPixels
 from genzoo.data.dataset import Split
 from genzoo.errors import TrainingError
-from genzoo.evaluation.annealing import Geometric, follow, log_mean_exp, sigmoid, taken
+from genzoo.evaluation.likelihood.annealing import Geometric, follow, log_mean_exp, sigmoid, taken
+from genzoo.families.baselines import IndependentPixels
 from genzoo.model import GenerativeModel, Likelihood, forget, require
 from genzoo.nets import Condition, Encoder, as_vectors
 

@@ -121,7 +121,7 @@ class FlowMatching(GenerativeModel):
         """log p(x | c) of the stream, ``(n,)`` nats, by ``steps`` Runge-Kutta steps (twice as many as a sample takes).
 
         Discrete data is dequantised by one draw. The trace is exact in few dimensions, one draw of Hutchinson's in many.
-        Not differentiable: as a VAE's prior, a stream is fitted in a second stage. `genzoo.evaluation.ode` chooses its
+        Not differentiable: as a VAE's prior, a stream is fitted in a second stage. `genzoo.evaluation.likelihood.ode` chooses its
         steps by their error instead.
         """
         self.require_events(x)

@@ -49,7 +49,7 @@ class VAE(GenerativeModel):
         latent_shape: shape of z.
         prior: any `GenerativeModel` over events of ``latent_shape`` (and with ``codes`` levels); None is a standard Gaussian,
             one of learned mean and scale for each condition, or all codes alike. A prior whose likelihood is EXACT or BOUND
-            trains jointly through the ELBO; any may be fitted to the latents afterwards and assigned (`genzoo.stages`).
+            trains jointly through the ELBO; any may be fitted to the latents afterwards and assigned (`genzoo.training.two_stage`).
         width, depth, dropout: of encoder and decoder.
         components: mixture components of each feature's likelihood given z.
         warmup: share of training over which the KL term's weight rises to one; it keeps the latent from being ignored.

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genzoo.data.captions import tokenise
+from genzoo.data.scenes.captions import tokenise
 from genzoo.families.diffusion import Diffusion, ddim
 from genzoo.model import GenerativeModel, Likelihood, slerp
 from genzoo.unclip.clip import CLIP
@@ -65,7 +65,7 @@ class UnCLIP(GenerativeModel):
         """``n`` images of each caption, ``(captions n, *event_shape)``; ``options`` as in `sample`.
 
         Raises:
-            InputError: a word that is not in the vocabulary of `genzoo.data.captions`.
+            InputError: a word that is not in the vocabulary of `genzoo.data.scenes.captions`.
         """
         tokens = tokenise(captions).repeat_interleave(n, 0)
         return self.sample(len(tokens), tokens, **options)

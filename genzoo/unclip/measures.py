@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genzoo.data.captions import Captioned, caption, prompts, tokenise, understand
-from genzoo.data.scenes import (
+from genzoo.data.scenes.captions import Captioned, caption, prompts, tokenise, understand
+from genzoo.data.scenes.parser import judge, parse
+from genzoo.data.scenes.scene import (
     BACKGROUNDS,
     COLOURS,
     PLACES,
@@ -36,7 +37,6 @@ from genzoo.data.scenes import (
     draw,
     render,
 )
-from genzoo.data.sight import judge, parse
 from genzoo.evaluation.figures import Figure, root, share, share_with
 
 Imagine = Callable[[list[str]], Tensor]  # captions to pictures (n, 3, 32, 32), one each
@@ -64,7 +64,7 @@ class Accuracy:
 
 
 def accuracy(asked: Sequence[Meaning], images: Tensor, together: int = 1) -> Accuracy:
-    """How far pictures show what was asked for, by the rule of `genzoo.data.sight.judge`.
+    """How far pictures show what was asked for, by the rule of `genzoo.data.scenes.parser.judge`.
 
     Args:
         asked: one meaning for each picture.

@@ -24,14 +24,15 @@ import torch
 import yaml
 from torch import Tensor
 
-from genzoo import recipes, store
-from genzoo.data.captions import VOCABULARY, caption, leave_out, tokenise
+from genzoo import files, serialization
+from genzoo.benchmark import recipes
 from genzoo.data.dataset import DataSet, Split
-from genzoo.data.scenes import Scene, arrange, draw, is_held_out, render
+from genzoo.data.scenes.captions import VOCABULARY, caption, leave_out, tokenise
+from genzoo.data.scenes.scene import Scene, arrange, draw, is_held_out, render
 from genzoo.errors import InputError, nearest
 from genzoo.families.diffusion import Diffusion
 from genzoo.progress import Report
-from genzoo.training import Fitted, check_settings, fit
+from genzoo.training.fitting import Fitted, check_settings, fit
 from genzoo.unclip.cascade import UnCLIP, stretch
 from genzoo.unclip.clip import CLIP
 from genzoo.unclip.measures import alternatives
@@ -123,8 +124,8 @@ class Stages:
                 "choose another folder, or delete that one."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        store.discard_drafts(self.folder)
-        with store.whole(path) as draft:
+        files.discard_drafts(self.folder)
+        with files.whole(path) as draft:
             draft.write_text(yaml.safe_dump(plan, sort_keys=False), encoding="utf-8")
 
     def build(self, stage: str, **from_data: Any) -> Any:
@@ -132,18 +133,18 @@ class Stages:
         L.seed_everything(self.seed, verbose=False)
         arguments = {name: list(v) if isinstance(v, tuple) else v for name, v in from_data.items()}
         config = {"family": STAGES[stage], "arguments": {**arguments, **self.plans[stage]["model"]}}
-        return store.build(config, path=f"the recipe's {stage}").to(memory_format=torch.channels_last)
+        return serialization.build(config, path=f"the recipe's {stage}").to(memory_format=torch.channels_last)
 
     def train(self, stage: str, model: Any, data: DataSet) -> None:
         """Fit ``model`` in place, or fill it with the weights of the stage if that is finished."""
         folder = self.folder / stage
         model.monitor = None  # it keeps its last weights: none of these stages has much to learn by heart
-        if not (folder / "model" / store.CONFIG).is_file():
+        if not (folder / "model" / serialization.CONFIG).is_file():
             fitted = fit(model, data, folder, seed=self.seed, progress=self._named(stage), **self.plans[stage]["train"])
             self._log(stage, fitted)
-            store.save(model, folder / "model", {"data": "scenes", "seed": self.seed, "steps": fitted.steps})
-            store.remove(folder / "last.ckpt")
-        model.load_state_dict(store.load(folder).state_dict())
+            serialization.save(model, folder / "model", {"data": "scenes", "seed": self.seed, "steps": fitted.steps})
+            files.remove(folder / "last.ckpt")
+        model.load_state_dict(serialization.load(folder).state_dict())
         model.eval()
 
     def assemble(self, clip: CLIP, prior: Diffusion, other: Components, decoder: Diffusion, z: Tensor) -> UnCLIP:
@@ -151,8 +152,8 @@ class Stages:
         for name, each in (("other", other), ("model", prior)):
             whole = UnCLIP(clip, each, decoder)
             whole.pca.fit(z)
-            store.save(whole, self.folder / name, {"data": "scenes", "seed": self.seed})
-        return store.load(self.folder)
+            serialization.save(whole, self.folder / name, {"data": "scenes", "seed": self.seed})
+        return serialization.load(self.folder)
 
     def _named(self, stage: str) -> Report | None:
         progress = self.progress
@@ -168,7 +169,7 @@ class Stages:
             "loss": last_loss(self.folder / stage / "log.csv"),
             "parameters": sum(p.numel() for p in fitted.model.parameters()),
         }
-        with store.whole(path) as draft:
+        with files.whole(path) as draft:
             draft.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 

@@ -1,0 +1,1 @@
+"""How good samples are: distances between distributions, precision and recall, obedience to a condition."""
