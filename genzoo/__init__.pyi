@@ -12,7 +12,17 @@ from . import (
     training,
     unclip,
 )
-from .families import FAMILIES, GAN, VAE, VAEGAN, Autoregressive, Diffusion, Energy, Flow, FlowMatching
+from .families import (
+    FAMILIES,
+    GAN,
+    VAE,
+    VAEGAN,
+    Autoregressive,
+    Diffusion,
+    Energy,
+    Flow,
+    FlowMatching,
+)
 from .model import GenerativeModel, Latent, Likelihood
 from .serialization import load, save
 from .training.fitting import fit

@@ -1,4 +1,5 @@
-"""A model on disk is one folder, in the Hub's layout: weights, configuration, card. Nothing in it is ever executed.
+"""A model on disk is one folder, in the Hub's layout: weights, configuration, card. Nothing in it
+is ever executed.
 
 The folder::
 
@@ -30,26 +31,39 @@ Families = Sequence[type[Trainable]]
 NUMBERS = {int: (int, "a whole number"), float: (int | float, "a number, such as 0.001")}
 
 
-def save(model: Trainable, folder: str | Path, card: Mapping[str, Any] | None = None, half: bool = False) -> Path:
+def save(
+    model: Trainable, folder: str | Path, card: Mapping[str, Any] | None = None, half: bool = False
+) -> Path:
     """Write ``model`` to ``folder`` (made if need be) and return it; other files there stay.
 
     Args:
-        card: facts for the model card beside what the model knows itself, such as ``{"data": "digits", "seed": 0}``.
-        half: keep the weights in 16 bits (float16, 3 decimal digits) instead of 32; `load` gives 32 again.
+        card: facts for the model card beside what the model knows itself, such as ``{"data":
+            "digits", "seed": 0}``.
+        half: keep the weights in 16 bits (float16, 3 decimal digits) instead of 32; `load` gives 32
+            again.
 
-    Every file is written whole or not at all, weights first, so that an interruption leaves no broken model behind.
+    Every file is written whole or not at all, weights first, so that an interruption leaves no
+    broken model behind.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     discard_drafts(folder)
-    weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    weights = {
+        name: value.detach().cpu().contiguous().clone()
+        for name, value in model.state_dict().items()
+    }
     if half:
-        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+        weights = {
+            name: value.half() if value.is_floating_point() else value
+            for name, value in weights.items()
+        }
     config = {"genzoo": __version__, **model.config()}
     with whole(folder / WEIGHTS) as path:
         try:
             save_file(weights, path, metadata={"format": "pt"})
-        except SafetensorError as error:  # what it calls a full disk, and whatever else goes wrong in writing
+        except (
+            SafetensorError
+        ) as error:  # what it calls a full disk, and whatever else goes wrong in writing
             raise OSError(None, str(error), str(folder)) from error
     with whole(folder / CARD) as path:
         path.write_text(_card(model, card or {}), encoding="utf-8")
@@ -59,15 +73,18 @@ def save(model: Trainable, folder: str | Path, card: Mapping[str, Any] | None = 
 
 
 def load(path: str | Path, families: Families | None = None) -> Any:
-    """Rebuild a model, nested ones included, from what is on disk alone, ready to use (in evaluation mode, on the CPU).
+    """Rebuild a model, nested ones included, from what is on disk alone, ready to use (in
+    evaluation mode, on the CPU).
 
     Args:
-        path: a folder written by `save`, a run's folder that holds one, or a Lightning checkpoint (``.ckpt``).
-        families: the classes that may be built; by default `genzoo.FAMILIES`, their hybrids and the parts of `genzoo.unclip`.
+        path: a folder written by `save`, a run's folder that holds one, or a Lightning checkpoint
+            (``.ckpt``).
+        families: the classes that may be built; by default `genzoo.FAMILIES`, their hybrids and the
+            parts of `genzoo.unclip`.
 
     Raises:
-        InputError: a file is missing, empty or corrupt, names a family or an argument that does not exist, or holds
-            weights that do not fit.
+        InputError: a file is missing, empty or corrupt, names a family or an argument that does not
+            exist, or holds weights that do not fit.
     """
     path = Path(path)
     config, weights = _read_checkpoint(path) if path.suffix == ".ckpt" else _read_folder(path)
@@ -76,22 +93,35 @@ def load(path: str | Path, families: Families | None = None) -> Any:
     return model.eval()
 
 
-def build(config: Any, families: Families | None = None, path: str | Path = "this configuration") -> Any:
-    """A new, untrained model from ``{"family": ..., "arguments": {...}}``, whose values may be such mappings again.
+def build(
+    config: Any, families: Families | None = None, path: str | Path = "this configuration"
+) -> Any:
+    """A new, untrained model from ``{"family": ..., "arguments": {...}}``, whose values may be such
+    mappings again.
 
     Raises:
         InputError: unknown family or argument, or a value the family refuses.
     """
-    if not isinstance(config, Mapping) or not isinstance(config.get("arguments"), Mapping) or "family" not in config:
-        raise InputError(f"Cannot build a model from {path}: expected a mapping with the keys family and arguments.")
+    if (
+        not isinstance(config, Mapping)
+        or not isinstance(config.get("arguments"), Mapping)
+        or "family" not in config
+    ):
+        raise InputError(
+            f"Cannot build a model from {path}: expected a mapping with the keys family and arguments."
+        )
     family = named(str(config["family"]), families or _all())
     parameters = inspect.signature(family).parameters
     arguments = {}
     for name, value in config["arguments"].items():
         if name not in parameters:
-            raise InputError(f"{family.__name__} has no argument {name!r} (in {path}). {nearest(name, parameters)}")
+            raise InputError(
+                f"{family.__name__} has no argument {name!r} (in {path}). {nearest(name, parameters)}"
+            )
         nested = isinstance(value, Mapping)
-        arguments[name] = build(value, families, path) if nested else _typed(value, parameters[name], path)
+        arguments[name] = (
+            build(value, families, path) if nested else _typed(value, parameters[name], path)
+        )
     try:
         return family(**arguments)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -99,39 +129,56 @@ def build(config: Any, families: Families | None = None, path: str | Path = "thi
 
 
 def completed(config: Mapping[str, Any], without: Sequence[str] = ()) -> dict[str, Any]:
-    """A configuration with the default of every argument that a constructor has got since, but for those ``without``.
+    """A configuration with the default of every argument that a constructor has got since, but for
+    those ``without``.
 
-    A new argument's default leaves a family as it was, so a model or a run of an older genzoo is the same as one of today.
-    A family that is not genzoo's own is left as it is.
+    A new argument's default leaves a family as it was, so a model or a run of an older genzoo is
+    the same as one of today. A family that is not genzoo's own is left as it is.
     """
     ours = [family for family in _all() if family.__name__ == config["family"]]
     parameters = inspect.signature(ours[0]).parameters.values() if ours else ()
-    defaults = {p.name: plain(p.default) for p in parameters if p.default is not p.empty and p.name not in without}
-    given = {k: completed(v, without) if isinstance(v, Mapping) else v for k, v in config.get("arguments", {}).items()}
+    defaults = {
+        p.name: plain(p.default)
+        for p in parameters
+        if p.default is not p.empty and p.name not in without
+    }
+    given = {
+        k: completed(v, without) if isinstance(v, Mapping) else v
+        for k, v in config.get("arguments", {}).items()
+    }
     return {**config, "arguments": defaults | given}
 
 
 def _all() -> Families:
-    from genzoo.unclip import PARTS  # here, because they are built from the families and loaded by this module
+    from genzoo.unclip import (
+        PARTS,
+    )  # here, because they are built from the families and loaded by this module
 
     return (*families.FAMILIES, *families.HYBRIDS, *PARTS)
 
 
 def named(name: str, among: Families | None = None) -> Any:
-    """The family called ``name``, in whatever case it is written; raises `InputError` with the nearest one."""
-    known = {family.__name__.lower(): family for family in (among or (*families.FAMILIES, *families.HYBRIDS))}
+    """The family called ``name``, in whatever case it is written; raises `InputError` with the
+    nearest one.
+    """
+    known = {
+        family.__name__.lower(): family
+        for family in (among or (*families.FAMILIES, *families.HYBRIDS))
+    }
     if name.lower() not in known:
         raise InputError(f"There is no family {name!r}. {nearest(name, known)}")
     return known[name.lower()]
 
 
-# ------------------------------------------------------------------------------------------------------------ reading
+# ------------------------------------------------------------------------------------------ reading
 
 
 def _read_folder(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     """Configuration and weights of a model's folder, or of a run's folder that holds one."""
     if not path.is_dir():
-        raise InputError(f"There is no folder {path}: expected a saved model or a run of genzoo train or compare.")
+        raise InputError(
+            f"There is no folder {path}: expected a saved model or a run of genzoo train or compare."
+        )
     if (path / "model" / CONFIG).is_file():
         path = path / "model"
     elif (path / "config.yaml").is_file() and not (path / CONFIG).is_file():
@@ -143,26 +190,38 @@ def _read_folder(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
         raise InputError(f"{path} holds several runs: name one of them, such as {path / runs[0]}.")
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
-            raise InputError(f"{path} holds no {name}: expected a saved model or a run of genzoo train or compare.")
+            raise InputError(
+                f"{path} holds no {name}: expected a saved model or a run of genzoo train or compare."
+            )
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path / CONFIG} is {state(path / CONFIG)}: expected JSON ({error}).") from error
+        raise InputError(
+            f"{path / CONFIG} is {state(path / CONFIG)}: expected JSON ({error})."
+        ) from error
     try:
         return config, load_file(path / WEIGHTS)
     except (SafetensorError, ValueError) as error:
-        raise InputError(f"{path / WEIGHTS} is {state(path / WEIGHTS)}: expected safetensors ({error}).") from error
+        raise InputError(
+            f"{path / WEIGHTS} is {state(path / WEIGHTS)}: expected safetensors ({error})."
+        ) from error
 
 
 def _read_checkpoint(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     """Configuration and (averaged) weights of a Lightning checkpoint of a genzoo model."""
     if not path.is_file():
-        raise InputError(f"There is no file {path}: expected a Lightning checkpoint of a genzoo model.")
+        raise InputError(
+            f"There is no file {path}: expected a Lightning checkpoint of a genzoo model."
+        )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         return checkpoint["genzoo"], checkpoint["state_dict"]
-    except Exception as error:  # torch.load fails in a dozen ways, and each means the same to the user
-        raise InputError(f"{path} is {state(path)}: expected a Lightning checkpoint of a genzoo model.") from error
+    except (
+        Exception
+    ) as error:  # torch.load fails in a dozen ways, and each means the same to the user
+        raise InputError(
+            f"{path} is {state(path)}: expected a Lightning checkpoint of a genzoo model."
+        ) from error
 
 
 def _fill(model: Trainable, weights: dict[str, torch.Tensor], path: Path) -> None:
@@ -176,7 +235,9 @@ def _fill(model: Trainable, weights: dict[str, torch.Tensor], path: Path) -> Non
 
 
 def _typed(value: Any, parameter: inspect.Parameter, path: str | Path) -> Any:
-    """A value of JSON or YAML as the constructor wants it: a list becomes a tuple where it says so, a number must be one."""
+    """A value of JSON or YAML as the constructor wants it: a list becomes a tuple where it says so,
+    a number must be one.
+    """
     accepted, expected = NUMBERS.get(parameter.annotation, (object, ""))
     if not isinstance(value, accepted) or (accepted is not object and isinstance(value, bool)):
         raise InputError(f"{parameter.name} must be {expected}, got {value!r} (in {path}).")
@@ -184,7 +245,7 @@ def _typed(value: Any, parameter: inspect.Parameter, path: str | Path) -> Any:
     return tuple(value) if isinstance(value, list) and wants_tuple else value
 
 
-# --------------------------------------------------------------------------------------------------------------- card
+# --------------------------------------------------------------------------------------------- card
 
 
 def _card(model: Trainable, facts: Mapping[str, Any]) -> str:

@@ -1,4 +1,6 @@
-"""Mathematics of the energy family: enumerated worlds, kernels that keep what they should, chains, the guard."""
+"""Mathematics of the energy family: enumerated worlds, kernels that keep what they should, chains,
+the guard.
+"""
 
 import math
 
@@ -52,7 +54,9 @@ def some(shape: tuple[int, ...], levels: int, n: int = 200) -> Tensor:
 
 
 def stirred(shape: tuple[int, ...], levels: int, strength: float = 0.5, **settings) -> Energy:
-    """A model in float64 whose every weight is at random, and that depends on its condition where it has one."""
+    """A model in float64 whose every weight is at random, and that depends on its condition where
+    it has one.
+    """
     model = Energy(shape, levels=levels, **({"buffer": 64, "hidden": 5, "width": 8} | settings))
     model.set_base(some(shape, levels))
     with torch.no_grad():
@@ -68,7 +72,7 @@ def enumerated_log_z(model: Energy, shape, levels, c: Tensor | None = None) -> f
         return (-model.energy(x, None if c is None else c.expand(len(x)))).logsumexp(0).item()
 
 
-# -------------------------------------------------------------------------------------- an untrained model, and exactness
+# ---------------------------------------------------------------- an untrained model, and exactness
 
 
 @pytest.mark.parametrize("hidden", [0, 5, 40])
@@ -96,7 +100,9 @@ def test_the_base_is_learned_from_the_training_events_before_the_first_step():
     before = model.histogram.clone()
     other = DataSet("other", *[Split(-x)] * 3, levels=4)
     genzoo.fit(model, other, steps=2, batch_size=50, check_every=1, accelerator="cpu")
-    assert torch.equal(model.histogram, before)  # what is trained further keeps the base it was trained on
+    assert torch.equal(
+        model.histogram, before
+    )  # what is trained further keeps the base it was trained on
 
 
 def test_plain_batches_of_a_stranger_s_loader_serve_as_well():
@@ -167,7 +173,9 @@ def test_phi_is_what_the_page_says():
 
 
 def test_the_free_energy_is_the_sum_over_all_units():
-    """exp(-f) = sum over h of exp(v phi + h a): by enumeration of the units, with and without a condition's biases."""
+    """exp(-f) = sum over h of exp(v phi + h a): by enumeration of the units, with and without a
+    condition's biases.
+    """
     machine = Boltzmann(4, 3, 6).double()
     machine.standardise(torch.rand(4, 3, dtype=torch.float64).softmax(1))
     with torch.no_grad():
@@ -181,7 +189,7 @@ def test_the_free_energy_is_the_sum_over_all_units():
     torch.testing.assert_close(-machine(x, e).squeeze(1), joint.logsumexp(1))
 
 
-# ---------------------------------------------------------------------------------------------------- kernels on levels
+# -------------------------------------------------------------------------------- kernels on levels
 
 
 def transitions(path, x: Tensor, beta: float, step: float, draws: int, chunk: int = 400) -> Tensor:
@@ -191,15 +199,21 @@ def transitions(path, x: Tensor, beta: float, step: float, draws: int, chunk: in
     counts = torch.zeros(n, n, dtype=torch.float64)
     for _ in range(draws // chunk):
         start = x.repeat_interleave(chunk, 0)
-        to, _ = path.move(path.look(start), beta, torch.full((len(start),), step, dtype=torch.float64))
+        to, _ = path.move(
+            path.look(start), beta, torch.full((len(start),), step, dtype=torch.float64)
+        )
         rows = torch.arange(n).repeat_interleave(chunk)
         columns = torch.tensor([code[tuple(row)] for row in to.x.flatten(1).tolist()])
-        counts.index_put_((rows, columns), torch.ones(len(rows), dtype=torch.float64), accumulate=True)
+        counts.index_put_(
+            (rows, columns), torch.ones(len(rows), dtype=torch.float64), accumulate=True
+        )
     return counts / counts.sum(1, keepdim=True)
 
 
 def law(path, model: Energy, x: Tensor, beta: float) -> Tensor:
-    """f_beta of every event, normalised, from the path's own weights: (1 - beta) of the base, beta of the model."""
+    """f_beta of every event, normalised, from the path's own weights: (1 - beta) of the base, beta
+    of the model.
+    """
     at = path.look(x)
     base = path.base.gather(1, at.k.T).sum(0).double()
     if isinstance(path, Gibbs):  # whose start has the biases of the condition, too
@@ -210,7 +224,9 @@ def law(path, model: Energy, x: Tensor, beta: float) -> Tensor:
 @pytest.mark.parametrize("beta", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("kind", ["gibbs", "informed", "guided"])
 def test_a_kernel_leaves_an_enumerated_law_alone(kind, beta):
-    """Chi-square of one move from exact draws, in a world of 64 events, whose law is known by enumeration."""
+    """Chi-square of one move from exact draws, in a world of 64 events, whose law is known by
+    enumeration.
+    """
     shape, levels = (3,), 4
     model = stirred(
         shape,
@@ -238,8 +254,12 @@ def test_a_kernel_leaves_an_enumerated_law_alone(kind, beta):
 
 @pytest.mark.parametrize("kind", ["gibbs", "informed"])
 def test_a_kernel_is_in_detailed_balance(kind):
-    """pi_i P_ij = pi_j P_ji for all pairs of the 16 events of two features, P counted from 8,000 moves of each."""
-    model = stirred((2,), 4, hidden=4 if kind == "gibbs" else 0, strength=0.7 if kind == "gibbs" else 0.2)
+    """pi_i P_ij = pi_j P_ji for all pairs of the 16 events of two features, P counted from 8,000
+    moves of each.
+    """
+    model = stirred(
+        (2,), 4, hidden=4 if kind == "gibbs" else 0, strength=0.7 if kind == "gibbs" else 0.2
+    )
     x = worlds((2,), 4)
     draws = 8000
     with torch.no_grad():
@@ -284,14 +304,18 @@ def test_levels_are_drawn_by_their_weights(levels):
     assert (draw_levels(certain) == levels - 1).all()
 
 
-# -------------------------------------------------------------------------------------------------------------- training
+# ----------------------------------------------------------------------------------------- training
 
 
 @pytest.mark.parametrize("hidden", [0, 5])
 def test_the_loss_has_the_gradient_of_the_likelihood_when_chains_are_draws_of_the_model(hidden):
-    """Against autograd through the enumerated log Z: on the mean, with every event of the world as often as p says."""
+    """Against autograd through the enumerated log Z: on the mean, with every event of the world as
+    often as p says.
+    """
     shape, levels = (4,), 3
-    model = stirred(shape, levels, hidden=hidden, decay=0.0, regularise=0.0, buffer=20_000, strength=0.3).train()
+    model = stirred(
+        shape, levels, hidden=hidden, decay=0.0, regularise=0.0, buffer=20_000, strength=0.3
+    ).train()
     x, all_events = some(shape, levels, 50).double(), worlds(shape, levels)
     with torch.no_grad():
         p = (-model.energy(all_events)).softmax(0)
@@ -299,8 +323,12 @@ def test_the_loss_has_the_gradient_of_the_likelihood_when_chains_are_draws_of_th
     parameters = list(model.parameters())
     want = torch.autograd.grad(exact, parameters, allow_unused=True, materialize_grads=True)
     model.chains.copy_(all_events[torch.multinomial(p, model.buffer, replacement=True)])
-    x_often = x.repeat(model.buffer // 50, 1)  # as many events as chains, so that all of these are seen
-    got = torch.autograd.grad(model.loss(x_often).mean(), parameters, allow_unused=True, materialize_grads=True)
+    x_often = x.repeat(
+        model.buffer // 50, 1
+    )  # as many events as chains, so that all of these are seen
+    got = torch.autograd.grad(
+        model.loss(x_often).mean(), parameters, allow_unused=True, materialize_grads=True
+    )
     for ours, theirs in zip(got, want, strict=True):
         assert (ours - theirs).abs().max() < 0.03 * max(1.0, theirs.abs().max().item())
 
@@ -345,7 +373,9 @@ def test_a_resumed_model_keeps_its_base_and_its_chains(levels, tmp_path):
         "network.table",
         "network.centre",
     ):
-        torch.testing.assert_close(again.state_dict()[name], model.state_dict()[name], rtol=0, atol=0, equal_nan=True)
+        torch.testing.assert_close(
+            again.state_dict()[name], model.state_dict()[name], rtol=0, atol=0, equal_nan=True
+        )
     assert again.started
 
 
@@ -355,7 +385,9 @@ def test_validation_looks_at_the_likelihood_and_moves_no_chain():
     model = Energy((6,), levels=3, hidden=20, **TINY)
     fitted = genzoo.fit(model, data, steps=6, batch_size=50, check_every=3, accelerator="cpu")
     with torch.no_grad():
-        truth = -model.log_prob_under(torch.tensor(enumerated_log_z(model.double(), (6,), 3)), x.double()).mean()
+        truth = -model.log_prob_under(
+            torch.tensor(enumerated_log_z(model.double(), (6,), 3)), x.double()
+        ).mean()
     assert fitted.validation == pytest.approx(truth.item(), abs=0.05)
 
 
@@ -367,7 +399,7 @@ def test_the_quick_log_z_is_that_of_each_condition():
         assert value.item() == pytest.approx(enumerated_log_z(model, (4,), 4, label), abs=0.2)
 
 
-# ---------------------------------------------------------------------------------------------------------------- chains
+# ------------------------------------------------------------------------------------------- chains
 
 
 def test_the_buffer_is_part_of_the_model_and_walks_in_training(tmp_path):
@@ -391,7 +423,9 @@ def test_only_those_that_have_waited_longest_move_and_keep_their_conditions():
     assert torch.equal(model.chain_conditions, conditions.roll(5, 0))
     for _ in range(6):
         model.advance(5)
-    assert not any((model.chains == chain).all(1).any() for chain in chains)  # each has had its turn
+    assert not any(
+        (model.chains == chain).all(1).any() for chain in chains
+    )  # each has had its turn
     model.advance(50, torch.arange(50) % 3)  # more than there are
 
 
@@ -423,7 +457,9 @@ def test_chains_near_a_condition_are_found():
 
 
 def test_no_two_samples_share_a_chain_and_batches_draw_the_same_law():
-    """Samples of one chain would be alike: on a world of 64 events, pairs of samples agree as often as independent draws."""
+    """Samples of one chain would be alike: on a world of 64 events, pairs of samples agree as often
+    as independent draws.
+    """
     shape, levels = (3,), 4
     model = stirred(shape, levels, sample_steps=20, buffer=8)
     with torch.no_grad():
@@ -457,7 +493,7 @@ def test_guided_samples_of_levels_are_those_of_the_product():
     assert ((counts - n * p).square() / (n * p)).sum() < 15 + 5 * math.sqrt(2 * 15)
 
 
-# ----------------------------------------------------------------------------------------------------------------- log Z
+# -------------------------------------------------------------------------------------------- log Z
 
 
 def test_no_density_before_log_z_is_known():
@@ -491,7 +527,9 @@ def test_log_prob_with_the_true_log_z_integrates_to_one():
     side = torch.linspace(-8, 8, 161, dtype=torch.float64)
     x = torch.cartesian_prod(side, side)
     with torch.no_grad():
-        model.set_log_z((torch.logsumexp(-model.energy(x), 0) + 2 * torch.log(side[1] - side[0])).item())
+        model.set_log_z(
+            (torch.logsumexp(-model.energy(x), 0) + 2 * torch.log(side[1] - side[0])).item()
+        )
         assert (model.log_prob(x).exp().sum() * (side[1] - side[0]) ** 2).item() == pytest.approx(1)
 
 
@@ -518,7 +556,7 @@ def test_any_module_may_be_f():
     assert (share - want).abs().max() < 0.05
 
 
-# ----------------------------------------------------------------------------------------------------------------- guard
+# -------------------------------------------------------------------------------------------- guard
 
 
 def test_a_run_that_diverges_is_stopped_with_a_sentence():
@@ -537,7 +575,9 @@ def test_the_guard_bears_ordinary_gaps_and_not_a_number_is_no_gap():
 
 
 def test_training_on_a_gaussian_finds_it():
-    """With a spread twice too wide, the network must learn to pull the chains in to the data's variance."""
+    """With a spread twice too wide, the network must learn to pull the chains in to the data's
+    variance.
+    """
     model = Energy(
         (2,),
         lr=1e-2,
@@ -562,22 +602,28 @@ def test_a_deep_f_learns_what_independent_features_cannot_say():
     """Four features that are all low or all high: 1/8 of draws of independent ones would be alike."""
     x = grid.quantise(0.7 * torch.randn(400, 1).sign().expand(-1, 4), 3)
     data = DataSet("made up", Split(x), Split(x[:100]), Split(x[100:200]), levels=3)
-    model = Energy((4,), levels=3, hidden=0, width=16, steps=5, buffer=200, refresh=0.05, regularise=1e-2)
+    model = Energy(
+        (4,), levels=3, hidden=0, width=16, steps=5, buffer=200, refresh=0.05, regularise=1e-2
+    )
     genzoo.fit(model, data, steps=300, batch_size=100, check_every=100, accelerator="cpu")
     drawn = model.sample(300, steps=40)
     assert (drawn == drawn[:, :1]).all(1).float().mean() > 0.6
     with torch.no_grad():
         log_z = torch.tensor(enumerated_log_z(model.double(), (4,), 3))
         nats = -(-model.energy(x.double()) - log_z).mean().item()
-    assert math.log(2) - 0.1 < nats < math.log(2) + 0.5  # of 4 log 2 or so that independent features cost
+    assert (
+        math.log(2) - 0.1 < nats < math.log(2) + 0.5
+    )  # of 4 log 2 or so that independent features cost
 
 
-# -------------------------------------------------------------------------------------------------------------- langevin
+# ----------------------------------------------------------------------------------------- langevin
 
 
 @pytest.mark.parametrize("step", [0.1, 0.5, 1.0])
 def test_langevin_keeps_a_gaussian_up_to_its_known_bias(step):
-    """x' = (1 - h^2/2) x + h xi has the stationary variance 1 / (1 - h^2/4), and reaches it from elsewhere."""
+    """x' = (1 - h^2/2) x + h xi has the stationary variance 1 / (1 - h^2/4), and reaches it from
+    elsewhere.
+    """
     variance = 1 / (1 - step**2 / 4)
     n = 40_000
     error = variance * math.sqrt(2 / n)
@@ -613,7 +659,9 @@ def test_tested_moves_keep_a_gaussian_without_a_bias(step):
     x = adjusted_langevin(quadratic, torch.randn(n, 2, dtype=torch.float64), step, steps=40)
     assert (x.mean(0).abs() < 5 / math.sqrt(n)).all()
     assert ((x.var(0) - 1).abs() < 5 * math.sqrt(2 / n)).all()
-    arrived = adjusted_langevin(quadratic, torch.full((n, 2), 3.0, dtype=torch.float64), step, steps=400)
+    arrived = adjusted_langevin(
+        quadratic, torch.full((n, 2), 3.0, dtype=torch.float64), step, steps=400
+    )
     assert ((arrived.var(0) - 1).abs() < 5 * math.sqrt(2 / n)).all()
 
 

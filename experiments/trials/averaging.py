@@ -57,7 +57,11 @@ def tasks() -> list[Task]:
         "Diffusion": {"prediction": "levels", "fourier": 2, "width": 32},
     }
     points = {"width": 32, "couplings": 4, "lr": 0.004}
-    on_digits = [Task("digits", family, steps, 64, given) for steps in (500, 100) for family, given in digits.items()]
+    on_digits = [
+        Task("digits", family, steps, 64, given)
+        for steps in (500, 100)
+        for family, given in digits.items()
+    ]
     on_points = [
         Task(data, "Flow", steps, 256, points | {"frequencies": [1, 2, 4, 8]})
         for steps in (500, 100)

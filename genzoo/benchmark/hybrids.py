@@ -1,9 +1,12 @@
-"""Hybrids, and how they are named: ``vae+flow`` is a VAE whose prior is a flow, ``vaegan`` a class of its own.
+"""Hybrids, and how they are named: ``vae+flow`` is a VAE whose prior is a flow, ``vaegan`` a class
+of its own.
 
-Composition itself takes no code here. A VAE takes any model for its prior, its likelihood's claim is computed from that of its
-parts, and `genzoo.training.two_stage` fits a prior in a second stage where it is not trained along.
+Composition itself takes no code here. A VAE takes any model for its prior, its likelihood's claim
+is computed from that of its parts, and `genzoo.training.two_stage` fits a prior in a second stage
+where it is not trained along.
 
-A name is two families with a ``+`` between: the whole, then the part it is given. ``ar`` is short for ``autoregressive``.
+A name is two families with a ``+`` between: the whole, then the part it is given. ``ar`` is short
+for ``autoregressive``.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -45,7 +48,8 @@ def parts(name: str) -> Parts:
 
 
 def known(name: str, families: list[str], others: list[str]) -> str:
-    """``name`` in lower case and in full, if it is one of ``families``, of ``others``, or a hybrid by composition.
+    """``name`` in lower case and in full, if it is one of ``families``, of ``others``, or a hybrid
+    by composition.
 
     Raises:
         InputError: it is none of those, with the nearest one.

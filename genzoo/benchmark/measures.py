@@ -1,12 +1,13 @@
-"""What is measured of a finished run beside its likelihood. Each measure fills one entry of the row, once (`runs.appraise`).
+"""What is measured of a finished run beside its likelihood. Each measure fills one entry of the
+row, once (`runs.appraise`).
 
 A measure to come is a file with two functions and one entry here::
 
     measure(model, data, budget, folder, progress, seed) -> entry     plain values, for JSON; may leave files in the run's folder
     table(rows) -> Table or None                                       how the rows that have the entry are shown
 
-Every run is measured with random numbers of its own, drawn by its seed: were they the same for all, their luck would be shared
-and not show in the spread over runs.
+Every run is measured with random numbers of its own, drawn by its seed: were they the same for all,
+their luck would be shared and not show in the spread over runs.
 
 Runs that were finished before a measure came get its entry when they are next compared.
 """
@@ -37,7 +38,9 @@ Row = dict[str, Any]
 
 
 class Take(Protocol):
-    """Measures a model of the zoo, or a baseline, on a data set; raises nothing that a row should not be lost for."""
+    """Measures a model of the zoo, or a baseline, on a data set; raises nothing that a row should
+    not be lost for.
+    """
 
     def __call__(
         self,
@@ -51,7 +54,9 @@ class Take(Protocol):
 
 
 class Measure(NamedTuple):
-    """The name of an entry, how it is filled and shown, and whether closed-form baselines have it too."""
+    """The name of an entry, how it is filled and shown, and whether closed-form baselines have it
+    too.
+    """
 
     name: str
     take: Take

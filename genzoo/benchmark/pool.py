@@ -1,4 +1,5 @@
-"""Many runs at once, each in a process of its own: one that fails, or is killed for its memory, takes no other with it.
+"""Many runs at once, each in a process of its own: one that fails, or is killed for its memory,
+takes no other with it.
 
 Imports nothing heavy; the processes do.
 """
@@ -46,9 +47,11 @@ def cores() -> int:
 
 
 def run_all(plans: Sequence["Plan"], out: Path, jobs: int, watcher: Watcher) -> list[Outcome]:
-    """Carry out all plans, ``jobs`` at a time, each in its folder ``out/<plan.name>``; outcomes in the order of plans.
+    """Carry out all plans, ``jobs`` at a time, each in its folder ``out/<plan.name>``; outcomes in
+    the order of plans.
 
-    On KeyboardInterrupt the processes are ended at once (their checkpoints are whole) and the exception goes on.
+    On KeyboardInterrupt the processes are ended at once (their checkpoints are whole) and the
+    exception goes on.
     """
     jobs = max(1, min(jobs, len(plans)))
     context = _context()
@@ -61,7 +64,9 @@ def run_all(plans: Sequence["Plan"], out: Path, jobs: int, watcher: Watcher) -> 
                 i = waiting.pop()
                 receiver, sender = context.Pipe(duplex=False)
                 process = context.Process(  # type: ignore[attr-defined]
-                    target=_work, args=(plans[i], out / plans[i].name, max(1, cores() // jobs), sender), daemon=True
+                    target=_work,
+                    args=(plans[i], out / plans[i].name, max(1, cores() // jobs), sender),
+                    daemon=True,
                 )
                 process.start()
                 sender.close()
@@ -86,7 +91,9 @@ def run_all(plans: Sequence["Plan"], out: Path, jobs: int, watcher: Watcher) -> 
 
 
 def _receive(connection: Connection) -> Outcome | str | tuple[int, int, str]:
-    """The next message: progress, a line of text, or the outcome, which is also what the end of the line means."""
+    """The next message: progress, a line of text, or the outcome, which is also what the end of the
+    line means.
+    """
     try:
         return connection.recv()
     except (EOFError, OSError):
@@ -96,7 +103,9 @@ def _receive(connection: Connection) -> Outcome | str | tuple[int, int, str]:
 
 
 def _work(plan: "Plan", folder: Path, threads: int, sender: Connection) -> None:
-    """In the process: carry out one plan, send progress, then the outcome. Ctrl-C is the parent's business."""
+    """In the process: carry out one plan, send progress, then the outcome. Ctrl-C is the parent's
+    business.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
@@ -122,7 +131,9 @@ def _work(plan: "Plan", folder: Path, threads: int, sender: Connection) -> None:
 
 
 class Lines:
-    """A stream that sends each line printed to it, so that it does not run across the parent's progress bars."""
+    """A stream that sends each line printed to it, so that it does not run across the parent's
+    progress bars.
+    """
 
     def __init__(self, sender: Connection):
         self.sender = sender
@@ -141,7 +152,9 @@ def _place(family: str) -> int:
 
 
 def _context() -> BaseContext:
-    """Fresh processes; on Linux forked from one server that has imported the heavy modules once, before any thread."""
+    """Fresh processes; on Linux forked from one server that has imported the heavy modules once,
+    before any thread.
+    """
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

@@ -30,7 +30,11 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    cpus = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    cpus = [
+        line.split(":")[1].strip()
+        for line in _lines("/proc/cpuinfo")
+        if line.startswith("model name")
+    ]
     about = {
         "cpu": cpus[0] if cpus else platform.processor(),
         "cores": os.cpu_count(),
@@ -40,10 +44,22 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The commit of the checkout that genzoo is imported from, "-dirty" if changed; None if it is no checkout."""
+    """The commit of the checkout that genzoo is imported from, "-dirty" if changed; None if it is
+    no checkout.
+    """
     try:
-        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        command = [
+            "git",
+            "-C",
+            str(Path(__file__).parent),
+            "describe",
+            "--always",
+            "--dirty",
+            "--abbrev=12",
+        ]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
 

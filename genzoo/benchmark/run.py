@@ -1,4 +1,5 @@
-"""One run: a family, a data set and a seed become a folder with a trained model, its figures, and what led to them.
+"""One run: a family, a data set and a seed become a folder with a trained model, its figures, and
+what led to them.
 
 The folder of a run::
 
@@ -61,20 +62,27 @@ def finished(wanted: Plan, folder: Path) -> Row | None:
 
 
 def others(out: Path, plans: Sequence[Plan]) -> list[Plan]:
-    """Finished runs in ``out`` beside those of ``plans``, on the same data, budget and conditions: of one scorecard."""
+    """Finished runs in ``out`` beside those of ``plans``, on the same data, budget and conditions:
+    of one scorecard.
+    """
     names, kin = {p.name for p in plans}, {(p.data, p.budget, p.conditional) for p in plans}
     found = []
     for folder in sorted(path.parent for path in out.glob("*/row.json")):
         with suppress(InputError, TypeError):  # whatever else lies there is not ours
             other = Plan(**(_stored(folder / "config.yaml") or {}))
             hybrids.parts(other.family)
-            if other.name == folder.name not in names and (other.data, other.budget, other.conditional) in kin:
+            if (
+                other.name == folder.name not in names
+                and (other.data, other.budget, other.conditional) in kin
+            ):
                 found.append(other)
     return found
 
 
 def _stored(path: Path) -> dict[str, Any] | None:
-    """The mapping in a run's YAML or JSON file, None where there is no such file; raises `InputError` if corrupt."""
+    """The mapping in a run's YAML or JSON file, None where there is no such file; raises
+    `InputError` if corrupt.
+    """
     if not path.is_file():
         return None
     parse = json.loads if path.suffix == ".json" else yaml.safe_load
@@ -88,10 +96,11 @@ def _stored(path: Path) -> dict[str, Any] | None:
 
 
 def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> Row:
-    """Carry a plan out in ``folder`` and return its row: reuse a finished run, resume an interrupted one, else start.
+    """Carry a plan out in ``folder`` and return its row: reuse a finished run, resume an
+    interrupted one, else start.
 
-    What `MEASURES` add is added last (`appraise`); ``samples_per_second`` stays null until `time_samples`, which waits for
-    a quiet machine.
+    What `MEASURES` add is added last (`appraise`); ``samples_per_second`` stays null until
+    `time_samples`, which waits for a quiet machine.
 
     Raises:
         InputError: the folder holds a run of another plan, or plan and data do not fit.
@@ -112,7 +121,9 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
     fitted = _train(wanted, model, data, folder, report)
     if report is not None:
         report(fitted.steps, fitted.steps, "evaluating")
-    measured = evaluate(on_fastest(fitted.model), data, seed=wanted.seed, progress=report, **wanted.evaluate)
+    measured = evaluate(
+        on_fastest(fitted.model), data, seed=wanted.seed, progress=report, **wanted.evaluate
+    )
     if measured.kind == Likelihood.ESTIMATE:
         keep_log_z(fitted.model, measured.details)
     each = of_each(model, measured, data, progress=report, seed=wanted.seed)
@@ -140,7 +151,15 @@ def _train(wanted: Plan, model: Any, data: DataSet, folder: Path, report: Report
     """All at once, or the prior in a stage of its own."""
     if not wanted.prior:
         return fit(model, data, folder, seed=wanted.seed, progress=report, **wanted.train)
-    return fit_in_stages(model, data, folder, train=wanted.train, prior=wanted.prior, seed=wanted.seed, progress=report)
+    return fit_in_stages(
+        model,
+        data,
+        folder,
+        train=wanted.train,
+        prior=wanted.prior,
+        seed=wanted.seed,
+        progress=report,
+    )
 
 
 def _row(
@@ -152,10 +171,11 @@ def _row(
     samples: Tensor,
     started: dict[str, Any],
 ) -> Row:
-    """The row of a trained model: what was done, the likelihood of the test split, the cost, and under what.
+    """The row of a trained model: what was done, the likelihood of the test split, the cost, and
+    under what.
 
-    ``commit`` is the code that measured; ``started_by`` the code that the training was started with, which an interruption may
-    set apart.
+    ``commit`` is the code that measured; ``started_by`` the code that the training was started
+    with, which an interruption may set apart.
     """
     return {
         "family": wanted.family,
@@ -180,9 +200,11 @@ def _row(
 
 
 def time_samples(folder: str | Path) -> Row:
-    """The row of the finished run in ``folder``, with its samples per second; they are measured once, then kept.
+    """The row of the finished run in ``folder``, with its samples per second; they are measured
+    once, then kept.
 
-    To be called when nothing else keeps the machine busy: runs that train side by side would slow each other's figure.
+    To be called when nothing else keeps the machine busy: runs that train side by side would slow
+    each other's figure.
     """
     folder = Path(folder)
     row = _finished_row(folder)
@@ -193,17 +215,24 @@ def time_samples(folder: str | Path) -> Row:
 
 
 def appraise(folder: str | Path, data: DataSet | None = None, report: Report | None = None) -> Row:
-    """The row of the finished run in ``folder``, with those of `MEASURES` that it lacked: each is taken once, then kept.
+    """The row of the finished run in ``folder``, with those of `MEASURES` that it lacked: each is
+    taken once, then kept.
 
-    So a run that was finished before a measure existed gets it from its stored model, and an interruption costs one measure.
+    So a run that was finished before a measure existed gets it from its stored model, and an
+    interruption costs one measure.
     """
     folder = Path(folder)
     row = _finished_row(folder)
     missing = [measure for measure in MEASURES if measure.name not in row]
     if missing:
-        model, data = load(folder), data or load_data((_stored(folder / "config.yaml") or row)["data"])
+        model, data = (
+            load(folder),
+            data or load_data((_stored(folder / "config.yaml") or row)["data"]),
+        )
         for measure in missing:
-            row[measure.name] = measure.take(model, data, row["budget"], folder, report, row["seed"])
+            row[measure.name] = measure.take(
+                model, data, row["budget"], folder, report, row["seed"]
+            )
             _write_json(folder / "row.json", row)
     return row
 
@@ -211,14 +240,18 @@ def appraise(folder: str | Path, data: DataSet | None = None, report: Report | N
 def _finished_row(folder: Path) -> Row:
     row = _stored(folder / "row.json")
     if row is None:
-        raise InputError(f"The run in {folder} is not finished: run the same command again to resume it.")
+        raise InputError(
+            f"The run in {folder} is not finished: run the same command again to resume it."
+        )
     return row
 
 
 def new_model(wanted: Plan, data: DataSet) -> GenerativeModel:
     """The untrained model of a plan, its initial weights drawn from the plan's seed."""
     if wanted.conditional and not data.condition:
-        raise InputError(f"{wanted.data} has no labels or conditions, so no conditional model of it can be trained.")
+        raise InputError(
+            f"{wanted.data} has no labels or conditions, so no conditional model of it can be trained."
+        )
     L.seed_everything(wanted.seed, verbose=False)
     condition = data.condition if wanted.conditional else 0
     arguments = {
@@ -227,7 +260,10 @@ def new_model(wanted: Plan, data: DataSet) -> GenerativeModel:
         "condition": condition,
         "levels": data.levels,
     }
-    return build({"family": hybrids.parts(wanted.family).family.__name__, "arguments": arguments}, path="this plan")
+    return build(
+        {"family": hybrids.parts(wanted.family).family.__name__, "arguments": arguments},
+        path="this plan",
+    )
 
 
 def on_fastest(model: GenerativeModel) -> GenerativeModel:
@@ -236,9 +272,11 @@ def on_fastest(model: GenerativeModel) -> GenerativeModel:
 
 
 def draw(model: GenerativeModel, data: DataSet, n: int | None = None, seed: int = 0) -> Tensor:
-    """``n`` samples for the eye, on the CPU; of a conditional model, its classes in turn or test conditions.
+    """``n`` samples for the eye, on the CPU; of a conditional model, its classes in turn or test
+    conditions.
 
-    In one call, unlike `genzoo.evaluation.samples.sampling.draw`: the points of a map are many, and cheap.
+    In one call, unlike `genzoo.evaluation.samples.sampling.draw`: the points of a map are many, and
+    cheap.
     """
     n = n or (5000 if data.event_shape == (2,) else 40)
     c = None
@@ -251,10 +289,12 @@ def draw(model: GenerativeModel, data: DataSet, n: int | None = None, seed: int 
 
 
 def load_run(path: str | Path) -> tuple[GenerativeModel, dict[str, Any]]:
-    """A trained model and its plan, from a run's folder; from a bare model's folder the plan is empty.
+    """A trained model and its plan, from a run's folder; from a bare model's folder the plan is
+    empty.
 
     Raises:
-        InputError: nothing there, not finished, corrupt, or no model that could be sampled from, such as a CLIP.
+        InputError: nothing there, not finished, corrupt, or no model that could be sampled from,
+            such as a CLIP.
     """
     model = load(path)
     if not isinstance(model, GenerativeModel):

@@ -1,4 +1,5 @@
-"""The scorecard: rows, one for each run, and the table made of them, which never ranks unlike kinds as one.
+"""The scorecard: rows, one for each run, and the table made of them, which never ranks unlike kinds
+as one.
 
 A row is a plain mapping, open to more columns; these are always there::
 
@@ -11,8 +12,8 @@ A row is a plain mapping, open to more columns; these are always there::
     missed         share of test events that the model gives almost nothing, likewise (see `genzoo.evaluation.likelihood.truth`)
     protocol       how the settings were chosen, a key of `PROTOCOLS`
 
-A row with ``baseline: true`` is a closed-form model to beat. A finished run has an entry for each of
-`genzoo.benchmark.measures.MEASURES` besides, which is shown in a table of its own.
+A row with ``baseline: true`` is a closed-form model to beat. A finished run has an entry for each
+of `genzoo.benchmark.measures.MEASURES` besides, which is shown in a table of its own.
 """
 
 import json
@@ -55,9 +56,7 @@ SEEDS = "seeds: the least and the greatest of as many runs"
 EVENTS = "n: test events measured; where they are fewer than all, what is known of all corrects for the choice"
 INTERVAL = "low … high: the figure lies between the two, for its normaliser is known no better; ± comes on top"
 FILE = "as a file: bits/dim of test events that were written to a file with the model, and read back bit for bit"
-GAP = (
-    "gap: how much likelier the data is under the truth, KL(p_data || p_model), with the claim of the figure beside it"
-)
+GAP = "gap: how much likelier the data is under the truth, KL(p_data || p_model), with the claim of the figure beside it"
 SHARES = (
     "A: share of samples where the truth has no mass; B: share of the test events to which the model gives less than a tenth "
     "of their true density (≈: a diffusion model's by its probability flow); in brackets, where 95 % lie"
@@ -70,11 +69,13 @@ CONDITIONAL = "log p(x | c): the models are told the labels or conditions, the b
 COSTS = ("parameters", "train_seconds", "samples_per_second", "evaluations_per_sample")
 
 
-# --------------------------------------------------------------------------------------------------------------- rows
+# --------------------------------------------------------------------------------------------- rows
 
 
 def figures(measured: Measured, data: DataSet) -> Row:
-    """The entries of a row that carry a likelihood: ``unit``, ``bits_per_dim``, ``nats``, ``direction``, ``gap_to_truth``."""
+    """The entries of a row that carry a likelihood: ``unit``, ``bits_per_dim``, ``nats``,
+    ``direction``, ``gap_to_truth``.
+    """
     nats_of_unit = data.dims * log(2) if data.levels else 1.0
     gap = measured.gap
     return {
@@ -87,7 +88,9 @@ def figures(measured: Measured, data: DataSet) -> Row:
 
 
 def baseline_rows(data: DataSet, budget: str = "full") -> list[Row]:
-    """One row for each closed-form baseline that applies to ``data``, measured as the runs of a ``budget`` are."""
+    """One row for each closed-form baseline that applies to ``data``, measured as the runs of a
+    ``budget`` are.
+    """
     return [_baseline_row(baseline, data, budget) for baseline in fitted(data)]
 
 
@@ -99,7 +102,11 @@ def _baseline_row(baseline: Baseline, data: DataSet, budget: str) -> Row:
         "baseline": True,
         **figures(measured, data),
         **disagreement(measured, baseline.sample(BASELINE_SAMPLES), data),
-        **{measure.name: measure.take(baseline, data, budget) for measure in MEASURES if measure.of_baselines},
+        **{
+            measure.name: measure.take(baseline, data, budget)
+            for measure in MEASURES
+            if measure.of_baselines
+        },
     }
 
 
@@ -122,19 +129,22 @@ def read(path: str | Path) -> list[Row]:
         raise InputError(f"Cannot read the scorecard {path}: {error.strerror}.") from error
     except ValueError as error:
         raise InputError(f"The scorecard {path} is not JSON ({error}).") from error
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and "family" in row for row in rows):
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and "family" in row for row in rows
+    ):
         raise InputError(f"{path} is no scorecard: expected a list of rows, each with a family.")
     return rows
 
 
-# -------------------------------------------------------------------------------------------------------------- table
+# -------------------------------------------------------------------------------------------- table
 
 
 @dataclass(frozen=True)
 class Summary:
     """The rows of one family on one data set, all its seeds together.
 
-    ``figure`` and ``gap`` carry all errors at once (`genzoo.evaluation.figures.combine`); ``each`` holds one number a seed.
+    ``figure`` and ``gap`` carry all errors at once (`genzoo.evaluation.figures.combine`); ``each``
+    holds one number a seed.
     """
 
     family: str
@@ -167,18 +177,26 @@ class Summary:
         """How many test events were measured: "447", or "100 of 447"."""
         if self.figure.n is None:
             return ""
-        return f"{self.figure.n:,}" if self.of in (None, self.figure.n) else f"{self.figure.n:,} of {self.of:,}"
+        return (
+            f"{self.figure.n:,}"
+            if self.of in (None, self.figure.n)
+            else f"{self.figure.n:,} of {self.of:,}"
+        )
 
     @property
     def over_seeds(self) -> str:
-        """The least and the greatest figure over seeds, and how many there are; empty where there is one."""
+        """The least and the greatest figure over seeds, and how many there are; empty where there
+        is one.
+        """
         if len(self.each) < 2 or not self.figure.is_known:
             return ""
         return f"{min(self.each):.3f} … {max(self.each):.3f} ({len(self.each)})"
 
 
 def summarise(rows: Iterable[Row]) -> list[Summary]:
-    """One summary for each family and data set: grouped by kind, the least figure first within each."""
+    """One summary for each family and data set: grouped by kind, the least figure first within
+    each.
+    """
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.get("data", ""), row["family"]), []).append(row)
@@ -249,7 +267,9 @@ def _name(rows: list[Row]) -> str:
 
 
 def _caveat(rows: list[Row], figure: Figure) -> str:
-    """Why there is no figure, or on which side an estimate errs and how many of its chains carry the weight."""
+    """Why there is no figure, or on which side an estimate errs and how many of its chains carry
+    the weight.
+    """
     if figure.kind == Likelihood.NONE:
         return figure.reason
     if figure.kind != Likelihood.ESTIMATE:
@@ -264,11 +284,13 @@ def _caveat(rows: list[Row], figure: Figure) -> str:
     return "; ".join(caveats)
 
 
-# ------------------------------------------------------------------------------------------------------------ columns
+# ------------------------------------------------------------------------------------------ columns
 
 
 class Column(NamedTuple):
-    """A column of the table: its header, a cell of it, and whether any of the summaries has something to say in it."""
+    """A column of the table: its header, a cell of it, and whether any of the summaries has
+    something to say in it.
+    """
 
     header: str
     cell: Callable[[Summary], str]
@@ -352,10 +374,14 @@ def _columns(summaries: Sequence[Summary]) -> list[Column]:
 
 
 def legend(summaries: Iterable[Summary]) -> list[str]:
-    """What each symbol and column of these rows means, and what may not be compared: nothing that no row bears out."""
+    """What each symbol and column of these rows means, and what may not be compared: nothing that
+    no row bears out.
+    """
     summaries = list(summaries)
     known = [summary for summary in summaries if summary.figure.is_known]
-    told = [f"{kind.symbol} {MEANING[kind]}" for kind in sorted({summary.kind for summary in summaries})]
+    told = [
+        f"{kind.symbol} {MEANING[kind]}" for kind in sorted({summary.kind for summary in summaries})
+    ]
     told += [f"{s.kind.symbol} of {s.family}: {s.caveat}" for s in summaries if s.caveat]
     if any(summary.figure.is_interval for summary in known):
         told.append(INTERVAL)
@@ -378,7 +404,7 @@ def legend(summaries: Iterable[Summary]) -> list[str]:
     return told
 
 
-# ------------------------------------------------------------------------------------------------------------- tables
+# ------------------------------------------------------------------------------------------- tables
 
 
 def tables(rows: Iterable[Row]) -> list[Table]:
@@ -402,13 +428,20 @@ def _likelihoods(rows: Sequence[Row]) -> Table:
 
 
 def _protocols(rows: Sequence[Row]) -> list[str]:
-    """How the settings of these rows were chosen; rows of before protocols had numbers are of the first."""
+    """How the settings of these rows were chosen; rows of before protocols had numbers are of the
+    first.
+    """
     trained = [row for row in rows if not row.get("baseline")]
-    return [f"protocol: {PROTOCOLS[number]}" for number in sorted({row.get("protocol", 1) for row in trained})]
+    return [
+        f"protocol: {PROTOCOLS[number]}"
+        for number in sorted({row.get("protocol", 1) for row in trained})
+    ]
 
 
 def markdown(rows: Iterable[Row]) -> str:
-    """The tables in Markdown, baselines in italics, with their legends: for a README made from a record."""
+    """The tables in Markdown, baselines in italics, with their legends: for a README made from a
+    record.
+    """
     return "\n".join(table.markdown() for table in tables(rows))
 
 

@@ -1,4 +1,6 @@
-"""``genzoo compare``: several families and seeds on the same data, to one table, one picture and one page."""
+"""``genzoo compare``: several families and seeds on the same data, to one table, one picture and
+one page.
+"""
 
 import shlex
 from collections.abc import Sequence
@@ -12,7 +14,14 @@ from rich.text import Text
 
 from genzoo.benchmark.pool import Outcome, cores, run_all
 from genzoo.benchmark.recipes import check_budget
-from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, known_model
+from genzoo.cli.help import (
+    Parser,
+    add_choice_of_recipe,
+    add_data,
+    console,
+    family_names,
+    known_model,
+)
 from genzoo.cli.screen import bar, bars, print_table
 from genzoo.errors import InputError
 from genzoo.progress import Report
@@ -22,11 +31,18 @@ if TYPE_CHECKING:
 
 
 def compare(arguments: Sequence[str]) -> int:
-    """Train, evaluate, print the table; write scorecard.json, samples.png and report.html. 1 if a run failed."""
+    """Train, evaluate, print the table; write scorecard.json, samples.png and report.html. 1 if a
+    run failed.
+    """
     options = _options(arguments)
-    families, out = options.families, Path(options.out or f"runs/{Path(options.data).resolve().stem}-{options.budget}")
+    families, out = (
+        options.families,
+        Path(options.out or f"runs/{Path(options.data).resolve().stem}-{options.budget}"),
+    )
     screen = console()
-    about = f"Comparing {', '.join(families)} on {options.data} ({options.budget} budget), into {out}."
+    about = (
+        f"Comparing {', '.join(families)} on {options.data} ({options.budget} budget), into {out}."
+    )
     screen.print(about)
     with screen.status("Loading torch, lightning and the data"):
         from genzoo.benchmark import plan as planning
@@ -36,7 +52,9 @@ def compare(arguments: Sequence[str]) -> int:
 
         data = load_data(options.data)
         plans = [
-            planning.plan(family, options.data, seed, options.budget, options.conditional, options.recipe)
+            planning.plan(
+                family, options.data, seed, options.budget, options.conditional, options.recipe
+            )
             for family in families
             for seed in options.seeds
         ]
@@ -49,7 +67,9 @@ def compare(arguments: Sequence[str]) -> int:
     failures = {plan.name: o.failure for plan, o in zip(plans, outcomes, strict=True) if o.failure}
     finished = [plan for plan, outcome in zip(plans, outcomes, strict=True) if outcome.row]
     if more := runs.others(out, plans):
-        screen.print(f"The scorecard also holds what {out} has from before: {', '.join(p.name for p in more)}.")
+        screen.print(
+            f"The scorecard also holds what {out} has from before: {', '.join(p.name for p in more)}."
+        )
         _appraise(more, out, data, screen)
     if finished := sorted(finished + more, key=_place):
         rows = []
@@ -59,7 +79,9 @@ def compare(arguments: Sequence[str]) -> int:
                 rows.append(runs.time_samples(out / plan.name))
             report(len(finished), len(finished), "")
         with bar(screen, "Tables, pictures") as report:
-            everything, pictures = _write(rows, finished, out, data, failures, _command(arguments), report)
+            everything, pictures = _write(
+                rows, finished, out, data, failures, _command(arguments), report
+            )
         _print(everything, pictures, out, screen)
     for name, sentence in failures.items():
         screen.print(Text.assemble((f"{name} failed:", "bold red"), f" {sentence}"))
@@ -77,7 +99,8 @@ def _place(plan: "Plan") -> tuple[int, int]:
 def _options(arguments: Sequence[str]) -> Any:
     names = family_names()
     parser = Parser(
-        "compare", "Trains families on the same data and sets them side by side. Run again, it goes on or reuses."
+        "compare",
+        "Trains families on the same data and sets them side by side. Run again, it goes on or reuses.",
     )
     add_data(parser)
     parser.add_argument(
@@ -87,10 +110,16 @@ def _options(arguments: Sequence[str]) -> Any:
         default=family_names("TAXONOMY"),
         help=f"some of {' '.join(names)}, or hybrids: vae+FAMILY, {' '.join(family_names('HYBRIDS'))}",
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run of each family for each")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help="one run of each family for each"
+    )
     add_choice_of_recipe(parser)
-    parser.add_argument("--jobs", type=int, default=0, help="runs at a time; 0: as many as there are cores")
-    parser.add_argument("--out", type=str | None, default=None, help="folder; runs/DATA-BUDGET by default")
+    parser.add_argument(
+        "--jobs", type=int, default=0, help="runs at a time; 0: as many as there are cores"
+    )
+    parser.add_argument(
+        "--out", type=str | None, default=None, help="folder; runs/DATA-BUDGET by default"
+    )
     options = parser.parse(arguments)
     options.families = list(dict.fromkeys(known_model(family) for family in options.families))
     options.seeds = list(dict.fromkeys(options.seeds))
@@ -111,7 +140,9 @@ def _appraise(plans: Sequence["Plan"], out: Path, data: Any, screen: Console) ->
 
     with bars(screen) as progress:
         for plan in plans:
-            task = progress.add_task(plan.name, total=None, text="", visible=False)  # until there is something to do
+            task = progress.add_task(
+                plan.name, total=None, text="", visible=False
+            )  # until there is something to do
 
             def show(done: int, total: int, text: str, task=task) -> None:
                 progress.update(task, completed=done, total=total, text=text, visible=True)
@@ -124,7 +155,9 @@ class Bars:
 
     def __init__(self, progress: Progress, names: Sequence[str]):
         self.bars, self.names = progress, names
-        self.tasks = [progress.add_task(name, total=None, start=False, text="waiting") for name in names]
+        self.tasks = [
+            progress.add_task(name, total=None, start=False, text="waiting") for name in names
+        ]
 
     def progress(self, i: int, done: int, total: int, text: str) -> None:
         self.bars.start_task(self.tasks[i])
@@ -147,7 +180,9 @@ class Bars:
             said = summary.figure.text() if summary.figure.is_known else "done"
             self.note(i, f"{said}, trained for {seconds:.0f} s")
         steps = outcome.row["steps"]
-        self.bars.update(self.tasks[i], completed=steps, total=steps, text=f"[bold]{summary.figure.text()}[/]")
+        self.bars.update(
+            self.tasks[i], completed=steps, total=steps, text=f"[bold]{summary.figure.text()}[/]"
+        )
 
 
 def _write(
@@ -159,7 +194,9 @@ def _write(
     command: str,
     report: Report,
 ) -> tuple[list[dict], list[str]]:
-    """scorecard.json, baselines.json, report.html and the gallery; returns all rows and the names of the pictures."""
+    """scorecard.json, baselines.json, report.html and the gallery; returns all rows and the names
+    of the pictures.
+    """
     from genzoo.benchmark import scorecard
     from genzoo.benchmark.report.gallery import Show, gallery
     from genzoo.benchmark.report.page import write_report
@@ -193,9 +230,12 @@ def _print(rows: list[dict], pictures: Sequence[str], out: Path, screen: Console
             screen.print(f"\n{table.title}", style="bold")
         print_table(table, screen)
     screen.print(
-        Padding("dim: what there is to compare with, real data and closed-form baselines", (0, 2)), style="dim"
+        Padding("dim: what there is to compare with, real data and closed-form baselines", (0, 2)),
+        style="dim",
     )
-    screen.print(f"\nWrote {out}/report.html, with {', '.join(pictures)} and scorecard.json beside it.")
+    screen.print(
+        f"\nWrote {out}/report.html, with {', '.join(pictures)} and scorecard.json beside it."
+    )
 
 
 def _command(arguments: Sequence[str]) -> str:

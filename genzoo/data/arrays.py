@@ -12,8 +12,9 @@ array                     meaning
 ``classes``               optional names of the labels
 ========================  ==========================================================================================
 
-Integers stay discrete and are reported in bits/dim. Floats are real-valued: they are standardised feature by feature,
-and `DataSet.report` puts the Jacobian of that back, so that figures are nats of the data as you gave it.
+Integers stay discrete and are reported in bits/dim. Floats are real-valued: they are standardised
+feature by feature, and `DataSet.report` puts the Jacobian of that back, so that figures are nats of
+the data as you gave it.
 """
 
 import zipfile
@@ -34,7 +35,9 @@ ARRAYS = ("levels", "classes", *(f"{kind}_{split}" for kind in "xyc" for split i
 
 
 def from_npz(path: str | Path, levels: int | None = None, seed: int = 0) -> DataSet:
-    """The data set in a ``.npz`` file; see this module's table of arrays. ``seed`` fixes the splits that are drawn."""
+    """The data set in a ``.npz`` file; see this module's table of arrays. ``seed`` fixes the splits
+    that are drawn.
+    """
     arrays = _read(Path(path))
     events, conditions = {}, {}
     for split in SPLITS:
@@ -50,12 +53,16 @@ def from_npz(path: str | Path, levels: int | None = None, seed: int = 0) -> Data
 
 
 def hold_out(path: str | Path, events: dict, conditions: dict, seed: int) -> dict[str, tuple]:
-    """(x, c) of every split; a split that is missing takes a tenth of the training events, drawn by ``seed``."""
+    """(x, c) of every split; a split that is missing takes a tenth of the training events, drawn by
+    ``seed``.
+    """
     parts = {split: (x, conditions[split]) for split, x in events.items()}
     missing = [split for split in SPLITS if split not in parts]
     x, c = parts["train"]
     if missing and len(x) < 10:
-        raise InputError(f"{path} has {len(x)} events: expected at least 10, to hold some out for validation and test.")
+        raise InputError(
+            f"{path} has {len(x)} events: expected at least 10, to hold some out for validation and test."
+        )
     draw = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(x), generator=draw).numpy() if missing else np.arange(len(x))
     *held, rest = np.split(order, [len(x) // 10 * (i + 1) for i in range(len(missing))])
@@ -65,8 +72,12 @@ def hold_out(path: str | Path, events: dict, conditions: dict, seed: int) -> dic
 
 
 def discrete(parts: dict[str, tuple], levels: int, about: dict) -> DataSet:
-    """A data set of (x, c) arrays, ``x`` integers 0 ... levels-1; ``about`` holds what else there is to state."""
-    splits = {name: _split(on_grid(torch.from_numpy(x), levels), c) for name, (x, c) in parts.items()}
+    """A data set of (x, c) arrays, ``x`` integers 0 ... levels-1; ``about`` holds what else there
+    is to state.
+    """
+    splits = {
+        name: _split(on_grid(torch.from_numpy(x), levels), c) for name, (x, c) in parts.items()
+    }
     return DataSet(**splits, **about, levels=levels, condition=_width(about, splits["train"].c))
 
 
@@ -82,7 +93,11 @@ def _standardised(path: str | Path, parts: dict[str, tuple], about: dict) -> Dat
         )
     splits = {name: _split(_float((x - shift) / scale), c) for name, (x, c) in parts.items()}
     return DataSet(
-        **splits, **about, shift=_float(shift), scale=_float(scale), condition=_width(about, splits["train"].c)
+        **splits,
+        **about,
+        shift=_float(shift),
+        scale=_float(scale),
+        condition=_width(about, splits["train"].c),
     )
 
 
@@ -98,27 +113,49 @@ def _width(about: dict, c: Tensor | None) -> int:
     return 0 if c is None else len(about["classes"]) or c.shape[1]
 
 
-# ---------------------------------------------------------------------------------------- reading and checking the file
+# -------------------------------------------------------------------- reading and checking the file
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """Every array of the file, under its full name (x is x_train); arrays that mean nothing here are refused."""
+    """Every array of the file, under its full name (x is x_train); arrays that mean nothing here
+    are refused.
+    """
     if not path.is_file():
         raise InputError(f"There is no file {path}: expected a .npz file with an array x.")
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:  # pickles can run code
+        with (
+            path.open("rb") as stream,
+            np.load(stream, allow_pickle=False) as file,
+        ):  # pickles can run code
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"Cannot read {path}: expected a .npz file of plain arrays, from np.savez.") from error
-    arrays = {f"{name}_train" if name in ("x", "y", "c") else name: array for name, array in arrays.items()}
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        AttributeError,
+        TypeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise InputError(
+            f"Cannot read {path}: expected a .npz file of plain arrays, from np.savez."
+        ) from error
+    arrays = {
+        f"{name}_train" if name in ("x", "y", "c") else name: array
+        for name, array in arrays.items()
+    }
     if "x_train" not in arrays:
         found = f"only {', '.join(arrays)}" if arrays else "no arrays at all"
         raise InputError(f"{path} has no array x: found {found}.")
     for name in arrays:
         if name not in ARRAYS:
-            raise InputError(f"{path} has an array {name!r} that means nothing here. {nearest(name, ARRAYS)}")
+            raise InputError(
+                f"{path} has an array {name!r} that means nothing here. {nearest(name, ARRAYS)}"
+            )
         if name[:2] in ("y_", "c_") and f"x{name[1:]}" not in arrays:
-            raise InputError(f"{path} has an array {name!r} but no array {'x' + name[1:]!r} that it would describe.")
+            raise InputError(
+                f"{path} has an array {name!r} but no array {'x' + name[1:]!r} that it would describe."
+            )
     return arrays
 
 
@@ -127,22 +164,30 @@ def _events(path: str | Path, arrays: dict, split: str) -> np.ndarray:
     if x.dtype.kind not in "buif":
         raise InputError(f"{name} has type {x.dtype}: expected bytes, integers or floats.")
     if x.ndim not in (2, 3, 4) or not x.size:
-        raise InputError(f"{name} has shape {x.shape}: expected (n, d), (n, h, w) or (n, c, h, w), not empty.")
+        raise InputError(
+            f"{name} has shape {x.shape}: expected (n, d), (n, h, w) or (n, c, h, w), not empty."
+        )
     wrong = np.argwhere(~_usable(x))
     if len(wrong):
         raise InputError(
             f"{name} has {len(wrong)} values that are NaN, infinite or huge, the first at {_place(wrong[0])}."
         )
-    return channels_first(x.astype(x.dtype.newbyteorder("="), copy=False))  # torch reads only the machine's own order
+    return channels_first(
+        x.astype(x.dtype.newbyteorder("="), copy=False)
+    )  # torch reads only the machine's own order
 
 
 def _usable(x: np.ndarray) -> np.ndarray:
-    """Where values are numbers (NaN is less than nothing) whose square single precision still holds."""
+    """Where values are numbers (NaN is less than nothing) whose square single precision still
+    holds.
+    """
     return np.abs(x) < np.float64(1e18)
 
 
 def channels_first(x: np.ndarray) -> np.ndarray:
-    """Images (n, h, w) or (n, h, w, c) with c in `CHANNELS` as (n, c, h, w); anything else unchanged."""
+    """Images (n, h, w) or (n, h, w, c) with c in `CHANNELS` as (n, c, h, w); anything else
+    unchanged.
+    """
     if x.ndim == 3:
         return x[:, None]
     if x.ndim == 4 and x.shape[1] not in CHANNELS and x.shape[3] in CHANNELS:
@@ -154,7 +199,9 @@ def _conditions(path: str | Path, arrays: dict, split: str, n: int) -> np.ndarra
     """Labels (n,) int64 or vectors (n, width) float32 of a split, None where it has neither."""
     y, c = arrays.get(f"y_{split}"), arrays.get(f"c_{split}")
     if y is not None and c is not None:
-        raise InputError(f"{path} has both y and c for {split}: expected labels y or vectors c, not both.")
+        raise InputError(
+            f"{path} has both y and c for {split}: expected labels y or vectors c, not both."
+        )
     if y is not None:
         if y.dtype.kind not in "bui" or y.size != n or y.min() < 0:
             raise InputError(
@@ -163,7 +210,13 @@ def _conditions(path: str | Path, arrays: dict, split: str, n: int) -> np.ndarra
             )
         return y.reshape(n).astype(np.int64)  # (n, 1) is as good as (n,)
     if c is not None:
-        if c.dtype.kind not in "buif" or c.ndim != 2 or len(c) != n or not c.size or not _usable(c).all():
+        if (
+            c.dtype.kind not in "buif"
+            or c.ndim != 2
+            or len(c) != n
+            or not c.size
+            or not _usable(c).all()
+        ):
             raise InputError(
                 f"c for {split} in {path} is {c.dtype} of shape {c.shape}: expected finite vectors, ({n}, width)."
             )
@@ -182,14 +235,18 @@ def _check_alike(path: str | Path, events: dict, conditions: dict) -> None:
                 f"expected {x.shape[1:]} of {x.dtype}, as in x."
             )
         if (given is None) != (c is None) or (c is not None and given.shape[1:] != c.shape[1:]):
-            raise InputError(f"{path} has other conditions for {split} than for train: expected y or c alike in both.")
+            raise InputError(
+                f"{path} has other conditions for {split} than for train: expected y or c alike in both."
+            )
 
 
 def _whole(path: str | Path, levels: np.ndarray | None) -> int | None:
     if levels is None:
         return None
     if levels.size != 1 or levels.dtype.kind not in "ui":
-        raise InputError(f"levels in {path} is {levels.dtype} of shape {levels.shape}: expected one whole number.")
+        raise InputError(
+            f"levels in {path} is {levels.dtype} of shape {levels.shape}: expected one whole number."
+        )
     return int(levels.item())
 
 
@@ -198,16 +255,22 @@ def _levels(path: str | Path, events: dict, asked: int | None) -> int:
     kind = events["train"].dtype
     if kind.kind == "f":
         if asked:
-            raise InputError(f"x in {path} is {kind}, but levels is {asked}: expected integers 0 ... {asked - 1}.")
+            raise InputError(
+                f"x in {path} is {kind}, but levels is {asked}: expected integers 0 ... {asked - 1}."
+            )
         return 0
     levels = asked or {"bool": 2, "uint8": 256}.get(kind.name)
     if levels is None:
-        raise InputError(f"x in {path} is {kind}: expected an array or option levels that says how many levels it has.")
+        raise InputError(
+            f"x in {path} is {kind}: expected an array or option levels that says how many levels it has."
+        )
     if levels < 2:
         raise InputError(f"levels for {path} is {levels}: expected 2 or more.")
     for x in events.values():
         if x.min() < 0 or x.max() >= levels:
-            raise InputError(f"x in {path} has values from {x.min()} to {x.max()}: expected 0 ... {levels - 1}.")
+            raise InputError(
+                f"x in {path} has values from {x.min()} to {x.max()}: expected 0 ... {levels - 1}."
+            )
     return levels
 
 
@@ -220,7 +283,9 @@ def _classes(path: str | Path, names: np.ndarray | None, conditions: dict) -> tu
     if names is None:
         return tuple(map(str, range(count)))
     if names.ndim != 1 or len(names) < count:
-        raise InputError(f"classes in {path} has shape {names.shape}: expected {count} names, one for each label.")
+        raise InputError(
+            f"classes in {path} has shape {names.shape}: expected {count} names, one for each label."
+        )
     return tuple(map(str, names))
 
 

@@ -1,8 +1,8 @@
 """Three models that take no training loop, so that every number of the zoo has something to beat.
 
-They are fitted in closed form and are therefore plain classes, not Lightning modules, but they speak the zoo's
-language: `log_prob` is in nats per event, `likelihood` says what it claims, samples are ``(n, *event_shape)`` and lie
-on the grid of the data. A condition is accepted and ignored.
+They are fitted in closed form and are therefore plain classes, not Lightning modules, but they
+speak the zoo's language: `log_prob` is in nats per event, `likelihood` says what it claims, samples
+are ``(n, *event_shape)`` and lie on the grid of the data. A condition is accepted and ignored.
 """
 
 import math
@@ -17,11 +17,20 @@ from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
 from genzoo.model import Likelihood
 
-STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # of smoothing or shrinkage, tried on validation data
+STRENGTHS = (
+    0.003,
+    0.01,
+    0.03,
+    0.1,
+    0.3,
+    1.0,
+)  # of smoothing or shrinkage, tried on validation data
 
 
 class Baseline(ABC):
-    """A distribution p(x) over events of one shape, with ``levels`` levels (0: real-valued), fitted in closed form."""
+    """A distribution p(x) over events of one shape, with ``levels`` levels (0: real-valued), fitted
+    in closed form.
+    """
 
     event_shape: tuple[int, ...]
 
@@ -34,14 +43,20 @@ class Baseline(ABC):
 
     @abstractmethod
     def fit(self, x: Tensor, validation: Tensor | None = None) -> "Baseline":
-        """Fit to events ``x`` (n, *event_shape), and what cannot be fitted to ``validation`` where there is any."""
+        """Fit to events ``x`` (n, *event_shape), and what cannot be fitted to ``validation`` where
+        there is any.
+        """
 
     @abstractmethod
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Log-density of each event, (n,), nats per event; for discrete data log(P(x) / bin volume)."""
+        """Log-density of each event, (n,), nats per event; for discrete data log(P(x) / bin
+        volume).
+        """
 
     def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """As `GenerativeModel.bound`: `log_prob` has no randomness here, so ``k`` draws buy nothing."""
+        """As `GenerativeModel.bound`: `log_prob` has no randomness here, so ``k`` draws buy
+        nothing.
+        """
         return self.log_prob(x, c)
 
     @abstractmethod
@@ -50,10 +65,12 @@ class Baseline(ABC):
 
 
 class Rectangle(Baseline):
-    """The lecture's first model: uniform over the smallest axis-aligned box that holds all training events.
+    """The lecture's first model: uniform over the smallest axis-aligned box that holds all training
+    events.
 
-    The likelihood of n events under a box that holds them is volume^-n, and 0 under a box that misses one: the smallest
-    box is the maximum-likelihood estimate. For discrete data the box is made of whole bins, so it is an exact pmf.
+    The likelihood of n events under a box that holds them is volume^-n, and 0 under a box that
+    misses one: the smallest box is the maximum-likelihood estimate. For discrete data the box is
+    made of whole bins, so it is an exact pmf.
     """
 
     def fit(self, x: Tensor, validation: Tensor | None = None) -> "Rectangle":
@@ -76,7 +93,8 @@ class Rectangle(Baseline):
 class IndependentPixels(Baseline):
     """Discrete data, one histogram per feature, features independent. An exact pmf.
 
-    ``alpha`` is added to every count, so that a level never seen in training keeps a small probability.
+    ``alpha`` is added to every count, so that a level never seen in training keeps a small
+    probability.
     """
 
     def __init__(self, levels: int, alpha: float = 0.3):
@@ -87,11 +105,15 @@ class IndependentPixels(Baseline):
         self.event_shape = tuple(x.shape[1:])
         counts = _count(x, self.levels)
         if validation is not None:
-            self.alpha = max(STRENGTHS, key=lambda a: self._smooth(counts, a).log_prob(validation).mean().item())
+            self.alpha = max(
+                STRENGTHS, key=lambda a: self._smooth(counts, a).log_prob(validation).mean().item()
+            )
         return self._smooth(counts, self.alpha)
 
     def _smooth(self, counts: Tensor, alpha: float) -> "IndependentPixels":
-        self.log_pmf = ((counts + alpha) / (counts + alpha).sum(1, keepdim=True)).log()  # (features, levels)
+        self.log_pmf = (
+            (counts + alpha) / (counts + alpha).sum(1, keepdim=True)
+        ).log()  # (features, levels)
         return self
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -108,9 +130,10 @@ class IndependentPixels(Baseline):
 class Gaussian(Baseline):
     """A Gaussian with full covariance, shrunk towards its diagonal by ``shrinkage`` in [0, 1].
 
-    For discrete data it models the dequantised data, x + u, and `log_prob` is the bound E_u[log p(x + u)]. With u
-    uniform over a bin of width w that needs no draws: noise adds w²/12 to every variance, and the expectation of the
-    quadratic form grows by the trace of the precision times w²/12.
+    For discrete data it models the dequantised data, x + u, and `log_prob` is the bound E_u[log p(x
+    + u)]. With u uniform over a bin of width w that needs no draws: noise adds w²/12 to every
+    variance, and the expectation of the quadratic form grows by the trace of the precision times
+    w²/12.
     """
 
     def __init__(self, levels: int = 0, shrinkage: float = 0.03):
@@ -124,7 +147,9 @@ class Gaussian(Baseline):
 
     def fit(self, x: Tensor, validation: Tensor | None = None) -> "Gaussian":
         self.event_shape = tuple(x.shape[1:])
-        flat = x.flatten(1).double()  # in single precision a nearly singular covariance would not factorise
+        flat = x.flatten(
+            1
+        ).double()  # in single precision a nearly singular covariance would not factorise
         mean = flat.mean(0)
         covariance = (flat - mean).T @ (flat - mean) / len(x)
         covariance.diagonal().add_(self.noise)
@@ -154,23 +179,31 @@ class Gaussian(Baseline):
 
 
 def fitted(dataset: DataSet) -> tuple[Baseline, ...]:
-    """Every baseline that applies to a data set, fitted on its training split and tuned on its validation split.
+    """Every baseline that applies to a data set, fitted on its training split and tuned on its
+    validation split.
 
     The rectangle is for points: of a thousand images some always leave the box of the others.
     """
     levels = dataset.levels
     rectangle = [Rectangle(levels)] if dataset.event_shape == (2,) else []
     pixels = [IndependentPixels(levels)] if levels else []
-    return tuple(model.fit(dataset.train.x, dataset.validation.x) for model in (*rectangle, *pixels, Gaussian(levels)))
+    return tuple(
+        model.fit(dataset.train.x, dataset.validation.x)
+        for model in (*rectangle, *pixels, Gaussian(levels))
+    )
 
 
 def _count(x: Tensor, levels: int) -> Tensor:
-    """How often each feature takes each level: (features, levels) float64, counted a thousand events at a time."""
+    """How often each feature takes each level: (features, levels) float64, counted a thousand
+    events at a time.
+    """
     features = x[0].numel()
     counts = torch.zeros(features * levels, dtype=torch.int64, device=x.device)
     row = levels * torch.arange(features, device=x.device)
     for part in x.split(1000):
-        counts += torch.bincount((row + grid.to_level(part, levels).flatten(1)).flatten(), minlength=len(counts))
+        counts += torch.bincount(
+            (row + grid.to_level(part, levels).flatten(1)).flatten(), minlength=len(counts)
+        )
     return counts.view(features, levels).double()
 
 

@@ -1,6 +1,8 @@
-"""What `genzoo.fit` adds to Lightning's loop: a clock, a guard, patience, an exact random state, and news of progress.
+"""What `genzoo.fit` adds to Lightning's loop: a clock, a guard, patience, an exact random state,
+and news of progress.
 
-Each keeps what the future depends on in the checkpoint, so that a resumed run goes on as if nothing had happened.
+Each keeps what the future depends on in the checkpoint, so that a resumed run goes on as if nothing
+had happened.
 """
 
 import time
@@ -16,7 +18,9 @@ from genzoo.progress import Report
 
 
 def steps_done(trainer: L.Trainer) -> int:
-    """Batches trained on, the present one included. (``global_step`` counts steps of optimisers: a GAN takes two a batch.)"""
+    """Batches trained on, the present one included. (``global_step`` counts steps of optimisers: a
+    GAN takes two a batch.)
+    """
     return trainer.fit_loop.epoch_loop.batch_progress.total.ready
 
 
@@ -76,7 +80,9 @@ class Guard(L.Callback):
 
 
 class Patience(EarlyStopping):
-    """Stops when validation has not improved for a while, and at once if that was so when the run was interrupted."""
+    """Stops when validation has not improved for a while, and at once if that was so when the run
+    was interrupted.
+    """
 
     def on_train_start(self, trainer, pl_module) -> None:
         if self.wait_count >= self.patience:
@@ -84,7 +90,9 @@ class Patience(EarlyStopping):
 
 
 class RandomState(L.Callback):
-    """Puts torch's random state into the checkpoint, and back when the next epoch begins: resumed runs are exact."""
+    """Puts torch's random state into the checkpoint, and back when the next epoch begins: resumed
+    runs are exact.
+    """
 
     def __init__(self):
         self.pending: dict[str, Any] | None = None
@@ -105,7 +113,9 @@ class RandomState(L.Callback):
 
 
 class Progress(L.Callback):
-    """Tells a function, at most five times a second, how far training is and what the last figures were."""
+    """Tells a function, at most five times a second, how far training is and what the last figures
+    were.
+    """
 
     def __init__(self, report: Report, steps: int, interval: float = 0.2):
         self.report, self.steps, self.interval, self.told = report, steps, interval, 0.0
@@ -119,6 +129,13 @@ class Progress(L.Callback):
 
     def tell(self, trainer: L.Trainer) -> None:
         self.told = time.monotonic()
-        figures, metrics = {"loss": "train_loss", "val": trainer.lightning_module.monitor}, trainer.callback_metrics
-        text = "  ".join(f"{short} {metrics[name].item():.2f}" for short, name in figures.items() if name in metrics)
+        figures, metrics = (
+            {"loss": "train_loss", "val": trainer.lightning_module.monitor},
+            trainer.callback_metrics,
+        )
+        text = "  ".join(
+            f"{short} {metrics[name].item():.2f}"
+            for short, name in figures.items()
+            if name in metrics
+        )
         self.report(steps_done(trainer), self.steps, text)

@@ -1,8 +1,10 @@
-"""Training, the same for every family: Lightning's loop, averaged weights, the best by validation, exact resumption.
+"""Training, the same for every family: Lightning's loop, averaged weights, the best by validation,
+exact resumption.
 
-Training goes in rounds of about ``check_every`` steps. After each, the averaged weights are validated, and everything
-that the future depends on is written to ``last.ckpt``: weights, optimiser, schedule, averages, patience, random state.
-An interrupted run that is started again therefore ends with the same weights, bit for bit, as one that was not.
+Training goes in rounds of about ``check_every`` steps. After each, the averaged weights are
+validated, and everything that the future depends on is written to ``last.ckpt``: weights,
+optimiser, schedule, averages, patience, random state. An interrupted run that is started again
+therefore ends with the same weights, bit for bit, as one that was not.
 """
 
 import csv
@@ -74,10 +76,12 @@ def fit(
     progress: Report | None = None,
     **trainer_options: Any,
 ) -> Fitted:
-    """Train ``model`` on ``data`` in place, and leave it with its best averaged weights, in evaluation mode.
+    """Train ``model`` on ``data`` in place, and leave it with its best averaged weights, in
+    evaluation mode.
 
     Args:
-        folder: where checkpoints and ``log.csv`` go; a run that was interrupted there is resumed. None keeps nothing.
+        folder: where checkpoints and ``log.csv`` go; a run that was interrupted there is resumed.
+            None keeps nothing.
         steps: batches to train on, rounded up to whole rounds.
         batch_size: events in a batch.
         seed: of everything random in training (initial weights are the caller's).
@@ -88,11 +92,13 @@ def fit(
         augment: share of training images that are shifted by up to one pixel each way.
         jitter: standard deviation of Gaussian noise on real-valued training events, at most 1.
         progress: called with (steps done, steps in all, a few words) a few times a second.
-        trainer_options: for `lightning.Trainer`, such as ``accelerator``, ``devices``, ``strategy``.
-            Of several processes, each trains on its share of the data, in batches of ``batch_size``.
+        trainer_options: for `lightning.Trainer`, such as ``accelerator``, ``devices``,
+            ``strategy``. Of several processes, each trains on its share of the data, in batches of
+            ``batch_size``.
 
     Raises:
-        InputError: model and data do not fit each other, or ``folder`` holds another model's checkpoint.
+        InputError: model and data do not fit each other, or ``folder`` holds another model's
+            checkpoint.
         TrainingError: the loss is no longer finite. The last good checkpoint, if there is one,
             stays in ``folder``.
     """
@@ -109,7 +115,9 @@ def fit(
         lr=model.lr,
     )
     check_fit(model, data)
-    monitor = model.monitor if model.likelihood != Likelihood.NONE and len(data.validation) else None
+    monitor = (
+        model.monitor if model.likelihood != Likelihood.NONE and len(data.validation) else None
+    )
     clock, options = Clock(), _options(model, trainer_options)
     with _kept(folder) as kept, quiet():
         processes = _processes(options)
@@ -197,7 +205,9 @@ def _kept(folder: str | Path | None) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Rounds:
-    """How ``steps`` become Lightning's epochs: ``batches`` in each, a round is ``every`` of them, ``epochs`` in all."""
+    """How ``steps`` become Lightning's epochs: ``batches`` in each, a round is ``every`` of them,
+    ``epochs`` in all.
+    """
 
     batches: int
     every: int
@@ -205,7 +215,9 @@ class Rounds:
 
     @classmethod
     def plan(cls, events: int, batch_size: int, steps: int, check_every: int) -> "Rounds":
-        """Large data: an epoch is ``check_every`` batches. Small data: it is a pass, and a round is a few of those."""
+        """Large data: an epoch is ``check_every`` batches. Small data: it is a pass, and a round is
+        a few of those.
+        """
         batches = min(max(1, events // batch_size), check_every, steps)
         epochs = math.ceil(steps / batches)
         every = min(max(1, round(check_every / batches)), epochs)
@@ -253,7 +265,9 @@ def check_fit(model: Trainable, data: DataSet) -> None:
     """Raise `InputError` unless ``model`` can model the events and the conditions of ``data``."""
     name, shape = type(model).__name__, data.event_shape
     if model.event_shape != shape:
-        raise InputError(f"This {name} models events of shape {model.event_shape}, but {data.name} has {shape}.")
+        raise InputError(
+            f"This {name} models events of shape {model.event_shape}, but {data.name} has {shape}."
+        )
     if model.levels != data.levels:
         levels = f"{model.levels} levels, but {data.name} has {data.levels} (0: real-valued)"
         raise InputError(f"This {name} models {levels}.")
@@ -279,12 +293,18 @@ def _guards(monitor: str | None, patience: int, average: float) -> list[L.Callba
     averages = WeightAveraging(multi_avg_fn=power_average(average), use_buffers=False)
     guards: list[L.Callback] = [RandomState(), averages]
     if monitor:
-        guards.append(Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False))
+        guards.append(
+            Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False)
+        )
     return guards
 
 
-def _checkpoints(folder: Path, monitor: str | None, rounds: Rounds) -> tuple[ModelCheckpoint | None, ModelCheckpoint]:
-    """Best by ``monitor``, and the last; in this order, so that the last knows the best of its own round."""
+def _checkpoints(
+    folder: Path, monitor: str | None, rounds: Rounds
+) -> tuple[ModelCheckpoint | None, ModelCheckpoint]:
+    """Best by ``monitor``, and the last; in this order, so that the last knows the best of its own
+    round.
+    """
     common: dict[str, Any] = {
         "dirpath": folder,
         "every_n_epochs": rounds.every,
@@ -295,7 +315,9 @@ def _checkpoints(folder: Path, monitor: str | None, rounds: Rounds) -> tuple[Mod
     return best, ModelCheckpoint(filename="last", **common)
 
 
-def _trainer(folder: Path, rounds: Rounds, callbacks: list[L.Callback], options: dict[str, Any]) -> L.Trainer:
+def _trainer(
+    folder: Path, rounds: Rounds, callbacks: list[L.Callback], options: dict[str, Any]
+) -> L.Trainer:
     """Lightning's loop, in rounds, with a log in ``folder``."""
     return L.Trainer(
         max_epochs=rounds.epochs,
@@ -308,7 +330,9 @@ def _trainer(folder: Path, rounds: Rounds, callbacks: list[L.Callback], options:
 
 
 def _options(model: Trainable, given: dict[str, Any]) -> dict[str, Any]:
-    """Options of the Trainer: one device of the best kind, quiet, and whatever the caller wants otherwise."""
+    """Options of the Trainer: one device of the best kind, quiet, and whatever the caller wants
+    otherwise.
+    """
     ours: dict[str, Any] = {
         "accelerator": best_accelerator(),
         "devices": 1,
@@ -317,7 +341,9 @@ def _options(model: Trainable, given: dict[str, Any]) -> dict[str, Any]:
         "num_sanity_val_steps": 0,
         "log_every_n_steps": 10,
     }
-    if model.automatic_optimization:  # Lightning refuses to clip for a model that steps its optimisers by hand
+    if (
+        model.automatic_optimization
+    ):  # Lightning refuses to clip for a model that steps its optimisers by hand
         ours["gradient_clip_val"] = 5.0
     return ours | given | {"plugins": with_whole_checkpoints(given.get("plugins"))}
 
@@ -348,7 +374,12 @@ def _on_device(data: DataSet, trainer: L.Trainer) -> DataSet:
     device = trainer.strategy.root_device
     if device.type == "cpu" or data.train.x.nbytes > SMALL:
         return data
-    return replace(data, train=data.train.to(device), validation=data.validation.to(device), test=data.test.to(device))
+    return replace(
+        data,
+        train=data.train.to(device),
+        validation=data.validation.to(device),
+        test=data.test.to(device),
+    )
 
 
 def _resumable(model: Trainable, path: Path) -> Path | None:
@@ -358,10 +389,18 @@ def _resumable(model: Trainable, path: Path) -> Path | None:
     try:
         config = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["genzoo"]
     except Exception as error:
-        raise InputError(f"{path} is corrupt, so this run cannot be resumed: delete it to start afresh.") from error
+        raise InputError(
+            f"{path} is corrupt, so this run cannot be resumed: delete it to start afresh."
+        ) from error
     if serialization.completed(config) != model.config():
-        other = f"another {config['family']}" if config["family"] == type(model).__name__ else f"a {config['family']}"
-        raise InputError(f"{path} belongs to {other}: choose another folder, or delete it to start afresh.")
+        other = (
+            f"another {config['family']}"
+            if config["family"] == type(model).__name__
+            else f"a {config['family']}"
+        )
+        raise InputError(
+            f"{path} belongs to {other}: choose another folder, or delete it to start afresh."
+        )
     return path
 
 
@@ -370,7 +409,9 @@ def _read(checkpoint: Path) -> dict[str, Any]:
 
 
 def _run(trainer: L.Trainer, model: Trainable, batches: Data, resume: Path | None) -> None:
-    """Lightning ends the whole program on Ctrl-C; here it stays an exception, and the checkpoints stay."""
+    """Lightning ends the whole program on Ctrl-C; here it stays an exception, and the checkpoints
+    stay.
+    """
     model.train()
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
@@ -398,13 +439,17 @@ def _unchecked_distributions() -> Iterator[None]:
         Distribution.set_default_validate_args(before)
 
 
-# ------------------------------------------------------------------------------------------------- what Lightning leaves
+# ---------------------------------------------------------------------------- what Lightning leaves
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Lightning's tips and its notes about hardware out of the way; errors and other warnings still show."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
+    """Keep Lightning's tips and its notes about hardware out of the way; errors and other warnings
+    still show.
+    """
+    loggers = [
+        logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")
+    ]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
@@ -436,13 +481,19 @@ def _whole_rows(path: Path) -> list[dict[str, str]]:
 
 
 def gather_log(folder: Path) -> None:
-    """Join the logs of a run and of its resumptions, ``log/version_*/metrics.csv``, into one ``log.csv``."""
+    """Join the logs of a run and of its resumptions, ``log/version_*/metrics.csv``, into one
+    ``log.csv``.
+    """
     rows: list[dict[str, str]] = []
-    for path in sorted(folder.glob("log/version_*/metrics.csv"), key=lambda p: int(p.parent.name.split("_")[1])):
+    for path in sorted(
+        folder.glob("log/version_*/metrics.csv"), key=lambda p: int(p.parent.name.split("_")[1])
+    ):
         part = _whole_rows(path)
         if part:  # what a resumed run repeats, the interrupted one had logged but not yet saved
             rows = [row for row in rows if int(row["step"]) < int(part[0]["step"])] + part
-    if not rows and (folder / "log.csv").is_file():  # a run that was finished before has nothing to add
+    if (
+        not rows and (folder / "log.csv").is_file()
+    ):  # a run that was finished before has nothing to add
         files.remove(folder / "log")
         return
     columns = list(dict.fromkeys(["epoch", "step", *(name for row in rows for name in row)]))

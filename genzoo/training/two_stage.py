@@ -1,10 +1,12 @@
 """Two-stage training: first a VAE, then its prior on what the VAE's encoder makes of the data.
 
-The second stage is ordinary training (`genzoo.fit`) on a data set of latents, which is a `map` of the first: the prior need not
-know that its events were digits once. So every family serves, those without a likelihood too.
+The second stage is ordinary training (`genzoo.fit`) on a data set of latents, which is a `map` of
+the first: the prior need not know that its events were digits once. So every family serves, those
+without a likelihood too.
 
-Which prior is best for the bound? It contains the prior in one term, E_q[log p(z)], averaged over data: largest for the p that
-is nearest to the *aggregate* of q(z | x) over all x. Hence the prior is fitted to draws of q, not to its means.
+Which prior is best for the bound? It contains the prior in one term, E_q[log p(z)], averaged over
+data: largest for the p that is nearest to the *aggregate* of q(z | x) over all x. Hence the prior
+is fitted to draws of q, not to its means.
 """
 
 import copy
@@ -38,16 +40,19 @@ def fit_in_stages(
     seed: int = 0,
     progress: Report | None = None,
 ) -> Fitted:
-    """Train ``model`` without its prior, then the prior on the latents, in place, and put the prior back.
+    """Train ``model`` without its prior, then the prior on the latents, in place, and put the prior
+    back.
 
     Args:
-        folder: where checkpoints and logs go, those of the prior into ``folder/prior``; an interrupted run is resumed there.
+        folder: where checkpoints and logs go, those of the prior into ``folder/prior``; an
+            interrupted run is resumed there.
         train, prior: settings of `genzoo.fit` for either stage.
         seed: of both stages and of the latents that are drawn between them.
         progress: as in `genzoo.fit`, told of one stage and then of the other.
 
     Returns:
-        steps and seconds of both stages together; no validation figure, for neither stage's is that of the whole.
+        steps and seconds of both stages together; no validation figure, for neither stage's is that
+        of the whole.
     """
     part, model.prior = model.prior, None
     if part is None:
@@ -93,18 +98,29 @@ def trained(model: GenerativeModel, x: Tensor, c: Tensor | None, folder: Path | 
 
 
 def encoded(data: DataSet, model: VAE, draws: int = DRAWS, seed: int = 0) -> DataSet:
-    """``data`` as the encoder sees it: events are draws z ~ q(z | x, c), ``draws`` of each training event and one of the others.
+    """``data`` as the encoder sees it: events are draws z ~ q(z | x, c), ``draws`` of each training
+    event and one of the others.
 
-    With codes, z is certain, and discrete: one draw is enough, and the data set has as many levels as there are codes.
+    With codes, z is certain, and discrete: one draw is enough, and the data set has as many levels
+    as there are codes.
     """
     with torch.random.fork_rng(), torch.no_grad(), evaluating(model):
         torch.manual_seed(seed)
         train = _latents(data.train, model, 1 if model.codes else draws)
         others = [_latents(split, model, 1) for split in (data.validation, data.test)]
     return replace(
-        data, name=f"latents of {data.name}", train=train, validation=others[0], test=others[1], levels=model.codes,
-        features=(), log_density=None, entropy=None, shift=None, scale=None,
-    )  # fmt: skip
+        data,
+        name=f"latents of {data.name}",
+        train=train,
+        validation=others[0],
+        test=others[1],
+        levels=model.codes,
+        features=(),
+        log_density=None,
+        entropy=None,
+        shift=None,
+        scale=None,
+    )
 
 
 def _latents(split: Split, model: VAE, draws: int) -> Split:
@@ -116,7 +132,9 @@ def _latents(split: Split, model: VAE, draws: int) -> Split:
 def _draw(model: VAE, x: Tensor, c: Tensor | None, batch: int = 500) -> Tensor:
     """One draw of q(z | x, c) for each event, ``(n, *latent_shape)``, where the events are."""
     device, rows = device_of(model), torch.arange(len(x)).split(batch)
-    parts = [model.q(x[i].to(device), None if c is None else c[i].to(device)).sample() for i in rows]
+    parts = [
+        model.q(x[i].to(device), None if c is None else c[i].to(device)).sample() for i in rows
+    ]
     return torch.cat(parts or [x.new_zeros(0, *model.latent_shape)]).to(x)
 
 

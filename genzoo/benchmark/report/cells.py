@@ -50,7 +50,9 @@ def errors_told(lines: Iterable[Line]) -> list[str]:
     printed = "".join(cell for line in lines for cell in line.cells[1:])
     kinds = {"±": "±: one standard error", "[": "[–]: the ends that hold 95 %"}
     told = ", ".join(meaning for sign, meaning in kinds.items() if sign in printed)
-    return [f"{told}, of events, draws and, where there are several, seeds together"] if told else []
+    return (
+        [f"{told}, of events, draws and, where there are several, seeds together"] if told else []
+    )
 
 
 def digits_for(figures: Iterable[Figure], most: int = 5) -> int:
@@ -66,7 +68,9 @@ def figure_in(entry: Mapping[str, Any] | float | None) -> Figure:
     if isinstance(entry, int | float):
         return Figure(float(entry))
     names = ("value", "stderr", "low", "high", "n", "reason")
-    return Figure.from_json({name: entry[name] for name in names if name in entry} if entry else None)
+    return Figure.from_json(
+        {name: entry[name] for name in names if name in entry} if entry else None
+    )
 
 
 def share_in(entry: Mapping[str, Any] | float | None, n: int | None = None) -> Figure:

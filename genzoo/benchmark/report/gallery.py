@@ -1,7 +1,9 @@
-"""The pictures of a comparison, drawn from what its runs have left behind and from their models: one file and one plate each.
+"""The pictures of a comparison, drawn from what its runs have left behind and from their models:
+one file and one plate each.
 
-A picture is made where it means something: maps of points whose density is known, ways through a latent of models that have one,
-a row of every class of models that were told classes. Of each family the first finished seed is shown, and nothing is chosen.
+A picture is made where it means something: maps of points whose density is known, ways through a
+latent of models that have one, a row of every class of models that were told classes. Of each
+family the first finished seed is shown, and nothing is chosen.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,7 +45,9 @@ class Plate(NamedTuple):
 
 @dataclass(frozen=True)
 class Show:
-    """What there is to draw from: the folder of each family's run, the rows of all runs, and the data."""
+    """What there is to draw from: the folder of each family's run, the rows of all runs, and the
+    data.
+    """
 
     folders: Mapping[str, Path]
     rows: Sequence[Row]
@@ -64,12 +68,17 @@ class Show:
         return self.data.test.x.min().item(), self.data.test.x.max().item()
 
     def with_latent(self) -> dict[str, GenerativeModel]:
-        """The models in whose latent one can move about; where it has to be searched for, that takes a while."""
-        return {family: model for family, model in self.models.items() if model.latent != Latent.NONE}
+        """The models in whose latent one can move about; where it has to be searched for, that
+        takes a while.
+        """
+        return {
+            family: model for family, model in self.models.items() if model.latent != Latent.NONE
+        }
 
 
 def gallery(out: Path, show: Show, report: Report | None = None) -> list[Plate]:
-    """Draw every picture of `PICTURES` that means something for these runs into ``out``, and say what they are.
+    """Draw every picture of `PICTURES` that means something for these runs into ``out``, and say
+    what they are.
 
     ``report`` is told which one is being drawn.
     """
@@ -84,7 +93,7 @@ def gallery(out: Path, show: Show, report: Report | None = None) -> list[Plate]:
     return drawn
 
 
-# ------------------------------------------------------------------------------------------------- samples and the data
+# ----------------------------------------------------------------------------- samples and the data
 
 
 def samples(path: Path, show: Show) -> bool:
@@ -120,9 +129,14 @@ def maps(path: Path, show: Show) -> bool:
         return False
     panels: dict[str, Any] = {}
     for family, folder in show.folders.items():
-        arrays = {"events": np.zeros(0, dtype=int), "log_prob": np.zeros(0)}  # of a run without a likelihood
+        arrays = {
+            "events": np.zeros(0, dtype=int),
+            "log_prob": np.zeros(0),
+        }  # of a run without a likelihood
         arrays |= _arrays(folder, "samples.npz") | _arrays(folder, "likelihoods.npz")
-        panels[family] = support.panel(data, **{name: torch.from_numpy(array) for name, array in arrays.items()})
+        panels[family] = support.panel(
+            data, **{name: torch.from_numpy(array) for name, array in arrays.items()}
+        )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for baseline in fitted(data):
@@ -139,7 +153,7 @@ def _arrays(folder: Path, file: str) -> dict[str, np.ndarray]:
         return dict(stored)
 
 
-# ------------------------------------------------------------------------------------------------ conditions and latents
+# --------------------------------------------------------------------------- conditions and latents
 
 
 def classes(path: Path, show: Show) -> bool:
@@ -162,7 +176,10 @@ def guidance(path: Path, show: Show) -> bool:
     able = {f: model for f, model in show.models.items() if model.can_be_guided}
     if len(conditional.known_classes(show.data)) < 2 or not able:
         return False
-    plots.guidance(path, {family: conditional.guidance_sweep(model, show.data) for family, model in able.items()})
+    plots.guidance(
+        path,
+        {family: conditional.guidance_sweep(model, show.data) for family, model in able.items()},
+    )
     return True
 
 
@@ -176,7 +193,12 @@ def interpolations(path: Path, show: Show) -> bool:
     for family, model in models.items():
         walk = partial(_walk, model)
         ways[family] = representation.through(walk, torch.cat([starts, ends]), model)
-    pictures.strips(path, {label: way.flatten(0, 1).numpy() for label, way in ways.items()}, show.limits, emphasis=0)
+    pictures.strips(
+        path,
+        {label: way.flatten(0, 1).numpy() for label, way in ways.items()},
+        show.limits,
+        emphasis=0,
+    )
     return True
 
 
@@ -186,14 +208,20 @@ def _walk(model: GenerativeModel, pairs: torch.Tensor) -> torch.Tensor:
 
 
 def latents(path: Path, show: Show) -> bool:
-    """Where the latents of test events lie, coloured by their class or by the first number that describes them."""
+    """Where the latents of test events lie, coloured by their class or by the first number that
+    describes them.
+    """
     data = show.data
     models = {f: m for f, m in show.with_latent().items() if m.latent != Latent.OPTIMISED}
     if not models or data.test.c is None:
         return False
     places = {family: representation.latent_map(model, data) for family, model in models.items()}
-    first = {f: (at, known if known.ndim == 1 else known[:, 0]) for f, (at, known) in places.items()}
-    plots.latent_map(path, first, "class" if data.classes or not data.features else data.features[0])
+    first = {
+        f: (at, known if known.ndim == 1 else known[:, 0]) for f, (at, known) in places.items()
+    }
+    plots.latent_map(
+        path, first, "class" if data.classes or not data.features else data.features[0]
+    )
     return True
 
 
@@ -211,7 +239,7 @@ def taller(path: Path, show: Show) -> bool:
     return True
 
 
-# ----------------------------------------------------------------------------------------------------------- the charts
+# --------------------------------------------------------------------------------------- the charts
 
 
 def precision(path: Path, show: Show) -> bool:
@@ -236,20 +264,61 @@ def _judged(rows: Iterable[Row]) -> list[Row]:
 
 PICTURES: tuple[tuple[str, str, str, Callable[[Path, Show], bool]], ...] = (
     ("samples.png", "Samples", "Drawn at random, not chosen; real data above.", samples),
-    ("classes.png", "Samples of each class", "Every class in turn, as it was asked for; real data above.", classes),
-    ("guidance.png", "Guidance",
-     "What is gained and lost when the condition is given more weight than it was learned with.", guidance),
-    ("maps.png", "Where models and truth disagree",
-     "A: a sample where the truth has no mass. B: a test point to which the model gives less than a tenth of its density.", maps),
-    ("copies.png", "The samples nearest to what was trained on",
-     "Above, the samples that lie nearest to a training image, nearest first; below each, that image. A copy would be its twin. "
-     "So for test images in the first two rows: some are alike.", copies),
-    ("interpolations.png", "Ways through the latent",
-     "From one test image to another, and again for a second pair. The ends are reconstructions; above, for comparison, the "
-     "pixels are blended.", interpolations),
-    ("latents.png", "Maps of the latent", "The latents of test events on the plane in which they vary most.", latents),
-    ("taller.png", "Taller tins",
-     "One direction of the latent makes tins lower and taller, by two pixels either way; real tins above.", taller),
-    ("precision.png", "Precision and recall", "Up: samples look real. To the right: all that is real can come.", precision),
-    ("cost.png", "What samples are worth, and what they cost", "Down is better, to the right is faster.", cost),
-)  # fmt: skip
+    (
+        "classes.png",
+        "Samples of each class",
+        "Every class in turn, as it was asked for; real data above.",
+        classes,
+    ),
+    (
+        "guidance.png",
+        "Guidance",
+        "What is gained and lost when the condition is given more weight than it was learned with.",
+        guidance,
+    ),
+    (
+        "maps.png",
+        "Where models and truth disagree",
+        "A: a sample where the truth has no mass. B: a test point to which the model gives less than a tenth of its density.",
+        maps,
+    ),
+    (
+        "copies.png",
+        "The samples nearest to what was trained on",
+        "Above, the samples that lie nearest to a training image, nearest first; below each, that "
+        "image. A copy would be its twin. "
+        "So for test images in the first two rows: some are alike.",
+        copies,
+    ),
+    (
+        "interpolations.png",
+        "Ways through the latent",
+        "From one test image to another, and again for a second pair. The ends are reconstructions; above, for comparison, the "
+        "pixels are blended.",
+        interpolations,
+    ),
+    (
+        "latents.png",
+        "Maps of the latent",
+        "The latents of test events on the plane in which they vary most.",
+        latents,
+    ),
+    (
+        "taller.png",
+        "Taller tins",
+        "One direction of the latent makes tins lower and taller, by two pixels either way; real tins above.",
+        taller,
+    ),
+    (
+        "precision.png",
+        "Precision and recall",
+        "Up: samples look real. To the right: all that is real can come.",
+        precision,
+    ),
+    (
+        "cost.png",
+        "What samples are worth, and what they cost",
+        "Down is better, to the right is faster.",
+        cost,
+    ),
+)

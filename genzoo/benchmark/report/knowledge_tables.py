@@ -33,10 +33,14 @@ ACCURACY = (
     "says that samples are typical, not that they are better"
 )
 WORST = "worst: of the class with the least, which with many classes is low by luck, as its upper end allows for"
-COVERAGE = "coverage: share of real events that no model was trained on with a sample of their class near"
+COVERAGE = (
+    "coverage: share of real events that no model was trained on with a sample of their class near"
+)
 CAS = "CAS: accuracy on real test events of a classifier fitted on these samples and nothing else"
 MEASURED = "height, width: mean error of the tins drawn for a height and a width, in pixels; exact: share right in both"
-OF_REAL_CLASSES = "Real data: accuracy of test events, the others by as many training events in place of samples"
+OF_REAL_CLASSES = (
+    "Real data: accuracy of test events, the others by as many training events in place of samples"
+)
 OF_REAL_TINS = "Real data: test events in place of samples"
 REAL = "Real data"
 
@@ -218,7 +222,9 @@ def _groups(rows: Iterable[Row], name: str) -> dict[str, list[Row]]:
     return groups
 
 
-def _lines(groups: Mapping[str, Sequence[Row]], columns: Sequence[Column], opens: bool) -> list[Line]:
+def _lines(
+    groups: Mapping[str, Sequence[Row]], columns: Sequence[Column], opens: bool
+) -> list[Line]:
     return [
         Line((family, *(cell(entries) for _, cell in columns)), opens=opens and not i)
         for i, (family, entries) in enumerate(groups.items())

@@ -1,4 +1,6 @@
-"""One page that shows a comparison: table, picture, loss curves, how to get the same again. It needs no other file."""
+"""One page that shows a comparison: table, picture, loss curves, how to get the same again. It
+needs no other file.
+"""
 
 import base64
 import csv
@@ -47,8 +49,12 @@ def write_report(
         about=about,
         command=command,
         tables=tables(rows),
-        plates=[(plate, base64.b64encode(Path(plate.path).read_bytes()).decode()) for plate in plates],
-        curves=[_curve(name, Path(log)) for name, log in (logs or {}).items() if Path(log).is_file()],
+        plates=[
+            (plate, base64.b64encode(Path(plate.path).read_bytes()).decode()) for plate in plates
+        ],
+        curves=[
+            _curve(name, Path(log)) for name, log in (logs or {}).items() if Path(log).is_file()
+        ],
         failures=failures or {},
         width=WIDTH,
         height=HEIGHT,
@@ -71,10 +77,15 @@ class Curve:
 
 
 def _curve(name: str, log: Path) -> Curve:
-    training, validation = _series(log, "train_loss"), _series(log, "val_nats") or _series(log, "val_loss")
+    training, validation = (
+        _series(log, "train_loss"),
+        _series(log, "val_nats") or _series(log, "val_loss"),
+    )
     steps = max((step for step, _ in training + validation), default=1)
     loss, nats = _range(training), _range(validation)
-    if loss and nats and loss[0] <= nats[1] and nats[0] <= loss[1]:  # one scale, unless the loss is another quantity
+    if (
+        loss and nats and loss[0] <= nats[1] and nats[0] <= loss[1]
+    ):  # one scale, unless the loss is another quantity
         loss = nats = (min(loss[0], nats[0]), max(loss[1], nats[1]))
     return Curve(
         name,
@@ -94,22 +105,33 @@ def _range(series: list[tuple[int, float]]) -> tuple[float, float] | None:
 
 def _series(log: Path, column: str) -> list[tuple[int, float]]:
     with log.open(newline="", encoding="utf-8") as file:
-        return [(int(row["step"]), float(row[column])) for row in csv.DictReader(file) if row.get(column)]
+        return [
+            (int(row["step"]), float(row[column]))
+            for row in csv.DictReader(file)
+            if row.get(column)
+        ]
 
 
 def _polyline(series: list[tuple[int, float]], steps: int, low: float, high: float) -> str:
     thin = series[:: max(1, len(series) // WIDTH)]
     span = high - low or 1.0
-    points = ((WIDTH * step / max(1, steps), HEIGHT * (1 - (min(value, high) - low) / span)) for step, value in thin)
+    points = (
+        (WIDTH * step / max(1, steps), HEIGHT * (1 - (min(value, high) - low) / span))
+        for step, value in thin
+    )
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
 def _provenance(rows: Sequence[Row]) -> dict[str, Any]:
-    """Versions, machine and commit, as of the first row; those of the others differ only if it was resumed."""
+    """Versions, machine and commit, as of the first row; those of the others differ only if it was
+    resumed.
+    """
     first = rows[0] if rows else {}
     machine = first.get("machine") or {}
     return {
-        "versions": ", ".join(f"{name} {value}" for name, value in (first.get("versions") or {}).items()),
+        "versions": ", ".join(
+            f"{name} {value}" for name, value in (first.get("versions") or {}).items()
+        ),
         "machine": ", ".join(f"{name} {value}" for name, value in machine.items()),
         "commit": first.get("commit") or "not in a checkout",
         "seeds": ", ".join(map(str, sorted({row["seed"] for row in rows}))),

@@ -1,4 +1,6 @@
-"""Samples side by side with real data: labelled rows of images, or one panel of points, for each model."""
+"""Samples side by side with real data: labelled rows of images, or one panel of points, for each
+model.
+"""
 
 import math
 from collections.abc import Mapping
@@ -16,12 +18,18 @@ INK, PAPER = "#1b2a41", "white"
 ASTRAY, MISSED = "#c8102e", "#f28e1c"
 
 
-def picture(path: str | Path, samples: Mapping[str, np.ndarray], columns: int = 20, rows: int = 0) -> None:
-    """Write a PNG of ``samples``, label -> events ``(n, *event_shape)``; the first entry, real data, sets the scale.
+def picture(
+    path: str | Path, samples: Mapping[str, np.ndarray], columns: int = 20, rows: int = 0
+) -> None:
+    """Write a PNG of ``samples``, label -> events ``(n, *event_shape)``; the first entry, real
+    data, sets the scale.
 
-    Of each label's images there are at most ``rows`` of ``columns``; 0: two rows of small images, one of large ones.
+    Of each label's images there are at most ``rows`` of ``columns``; 0: two rows of small images,
+    one of large ones.
     """
-    from matplotlib.figure import Figure  # a second to import; not through pyplot, which wants a display
+    from matplotlib.figure import (
+        Figure,
+    )  # a second to import; not through pyplot, which wants a display
 
     samples = {label: np.asarray(events, dtype=float) for label, events in samples.items()}
     shape = next(iter(samples.values())).shape[1:]
@@ -42,10 +50,12 @@ def strips(
     limits: tuple[float, float] | None = None,
     emphasis: int | None = None,
 ) -> None:
-    """Write a PNG with one labelled row of images for each of ``rows``, label -> events ``(n, *event_shape)``.
+    """Write a PNG with one labelled row of images for each of ``rows``, label -> events ``(n,
+    *event_shape)``.
 
-    Classes below one another, or ways through a latent: whatever is read from left to right. ``limits`` are the values of black
-    and white, the least and the greatest of all by default; the label of the row ``emphasis`` is bold.
+    Classes below one another, or ways through a latent: whatever is read from left to right.
+    ``limits`` are the values of black and white, the least and the greatest of all by default; the
+    label of the row ``emphasis`` is bold.
     """
     from matplotlib.figure import Figure
 
@@ -58,9 +68,11 @@ def strips(
 
 
 def grid(path: str | Path, events: np.ndarray, limits: tuple[float, float] | None = None) -> None:
-    """Write a PNG of one model's samples ``(n, *event_shape)``: a square of images, or a scatter plot of points.
+    """Write a PNG of one model's samples ``(n, *event_shape)``: a square of images, or a scatter
+    plot of points.
 
-    ``limits`` are the values of black and white; the least and the greatest value there is by default.
+    ``limits`` are the values of black and white; the least and the greatest value there is by
+    default.
     """
     if events.shape[1:] == (2,):
         return picture(path, {"samples": events})
@@ -74,7 +86,9 @@ def grid(path: str | Path, events: np.ndarray, limits: tuple[float, float] | Non
 
 
 class Panel(NamedTuple):
-    """One model on the map: samples ``(n, 2)``, which of them are astray ``(n,)``, and test points that it misses ``(m, 2)``."""
+    """One model on the map: samples ``(n, 2)``, which of them are astray ``(n,)``, and test points
+    that it misses ``(m, 2)``.
+    """
 
     samples: np.ndarray
     astray: np.ndarray
@@ -82,7 +96,10 @@ class Panel(NamedTuple):
 
 
 def maps(
-    path: str | Path, panels: Mapping[str, Panel], land: np.ndarray, frame: tuple[float, float, float, float]
+    path: str | Path,
+    panels: Mapping[str, Panel],
+    land: np.ndarray,
+    frame: tuple[float, float, float, float],
 ) -> None:
     """Write a PNG that shows for each model where the lecture's points A and B lie.
 
@@ -97,11 +114,20 @@ def maps(
     figure = Figure((5.2 * across, 2.1 * down + 0.5), facecolor=PAPER)
     axes = figure.subplots(down, across, squeeze=False).flatten()
     for axis, (label, panel) in zip(axes, panels.items(), strict=False):
-        axis.imshow(np.where(land, 0.86, 1.0), extent=frame, cmap="gray", vmin=0, vmax=1, aspect="auto")
+        axis.imshow(
+            np.where(land, 0.86, 1.0), extent=frame, cmap="gray", vmin=0, vmax=1, aspect="auto"
+        )
         dots = {"s": 2.5, "linewidths": 0}
         axis.scatter(*panel.samples[~panel.astray].T, color=INK, alpha=0.45, **dots)
-        axis.scatter(*panel.samples[panel.astray].T, color=ASTRAY, label="A: a sample in the sea", **dots)
-        axis.scatter(*panel.missed.T, color=MISSED, label="B: a test point the model gives almost nothing", **dots)
+        axis.scatter(
+            *panel.samples[panel.astray].T, color=ASTRAY, label="A: a sample in the sea", **dots
+        )
+        axis.scatter(
+            *panel.missed.T,
+            color=MISSED,
+            label="B: a test point the model gives almost nothing",
+            **dots,
+        )
         axis.set(xlim=frame[:2], ylim=frame[2:], xticks=[], yticks=[], title=label)
         axis.spines[:].set_color("#cccccc")
     for axis in axes[len(panels) :]:
@@ -129,19 +155,30 @@ def _points(figure, samples: Mapping[str, np.ndarray]) -> None:
 
 
 def _at_most(samples: Mapping[str, np.ndarray], columns: int, rows: int) -> dict[str, np.ndarray]:
-    """As many events of each as ``rows`` of ``columns`` hold; 0: two rows, or one of images that are not small."""
+    """As many events of each as ``rows`` of ``columns`` hold; 0: two rows, or one of images that
+    are not small.
+    """
     first = next(iter(samples.values()))[0]
     most = columns * (rows or (2 if max(_as_image(first).shape[:2]) <= SMALL else 1))
     return {label: events[:most] for label, events in samples.items()}
 
 
 def _rows(
-    figure, samples: Mapping[str, np.ndarray], columns: int, limits: tuple[float, float], emphasis: int | None
+    figure,
+    samples: Mapping[str, np.ndarray],
+    columns: int,
+    limits: tuple[float, float],
+    emphasis: int | None,
 ) -> None:
-    """A block of images for each label, ``columns`` in a row; ``limits`` are the values of black and white."""
+    """A block of images for each label, ``columns`` in a row; ``limits`` are the values of black
+    and white.
+    """
     columns = min(columns, max(len(events) for events in samples.values()))
     low, high = limits
-    blocks = {label: _stack((events - low) / max(high - low, 1e-9), columns) for label, events in samples.items()}
+    blocks = {
+        label: _stack((events - low) / max(high - low, 1e-9), columns)
+        for label, events in samples.items()
+    }
     width = next(iter(blocks.values())).shape[1]
     left, gap = 150, 14  # pixels: of the labels, and between models
     across, total = left + width + gap, sum(block.shape[0] + gap for block in blocks.values()) + gap
@@ -153,7 +190,10 @@ def _rows(
         axis = figure.add_axes((left / across, bottom / total, width / across, height / total))
         axis.imshow(block, interpolation="nearest", aspect="auto")
         axis.axis("off")
-        place, weight = ((left - 12) / across, (bottom + height / 2) / total), "bold" if i == emphasis else "normal"
+        place, weight = (
+            ((left - 12) / across, (bottom + height / 2) / total),
+            "bold" if i == emphasis else "normal",
+        )
         figure.text(*place, label, ha="right", va="center", fontsize=12, color=INK, weight=weight)
 
 
@@ -177,7 +217,9 @@ def _as_image(event: np.ndarray) -> np.ndarray:
     """(c, h, w), or any other event as one column of squares, to (h, w, 3)."""
     if event.ndim != 3:
         side = math.ceil(math.sqrt(event.size))
-        event = np.concatenate([event.flatten(), np.ones(side * side - event.size)]).reshape(1, side, side)
+        event = np.concatenate([event.flatten(), np.ones(side * side - event.size)]).reshape(
+            1, side, side
+        )
     channels = event[[0, 1, 2]] if len(event) == 3 else event[:1].repeat(3, 0)
     return channels.transpose(1, 2, 0).clip(0, 1)
 

@@ -1,7 +1,8 @@
 """Charts: what is measured of several models, and where a latent puts what, as points and curves.
 
-A chart of models is drawn from rows of the scorecard, as `genzoo.benchmark.run` writes them. What is plotted is named by a path through a
-row's nested dictionaries, such as ``"quality.figures.recall"``; rows that have no such figure are left out.
+A chart of models is drawn from rows of the scorecard, as `genzoo.benchmark.run` writes them. What
+is plotted is named by a path through a row's nested dictionaries, such as
+``"quality.figures.recall"``; rows that have no such figure are left out.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,9 +48,15 @@ def figure_at(row: Row, path: str) -> tuple[float, float] | None:
 
 
 def against(
-    path: str | Path, rows: Iterable[Row], x: str, y: str, log: str = "", floor: Mapping[str, float] | None = None
+    path: str | Path,
+    rows: Iterable[Row],
+    x: str,
+    y: str,
+    log: str = "",
+    floor: Mapping[str, float] | None = None,
 ) -> None:
-    """Write a PNG of one figure against another, a mark for each of ``rows`` with both, the runs of a family in one colour.
+    """Write a PNG of one figure against another, a mark for each of ``rows`` with both, the runs of
+    a family in one colour.
 
     Args:
         x, y: paths of the figures, as for `figure_at`.
@@ -59,11 +66,35 @@ def against(
     figure, axis = _canvas(6.4, 4.4)
     for i, (family, points) in enumerate(_by_family(rows, x, y).items()):
         (across, up), errors = np.array(points).T[[0, 2]], np.array(points).T[[1, 3]]
-        axis.errorbar(across, up, xerr=errors[0], yerr=errors[1], fmt="none", ecolor="#bbbbbb", elinewidth=1, zorder=1)
-        axis.scatter(across, up, marker=MARKS[i % len(MARKS)], s=60, color=f"C{i % 10}", label=family, zorder=2)
+        axis.errorbar(
+            across,
+            up,
+            xerr=errors[0],
+            yerr=errors[1],
+            fmt="none",
+            ecolor="#bbbbbb",
+            elinewidth=1,
+            zorder=1,
+        )
+        axis.scatter(
+            across,
+            up,
+            marker=MARKS[i % len(MARKS)],
+            s=60,
+            color=f"C{i % 10}",
+            label=family,
+            zorder=2,
+        )
     for label, level in (floor or {}).items():
         axis.axhline(level, color=INK, linewidth=1, linestyle=":")
-        axis.annotate(label, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=INK)
+        axis.annotate(
+            label,
+            (1, level),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="bottom",
+            color=INK,
+        )
     axis.set(xlabel=_spoken(x), ylabel=_spoken(y))
     axis.set_xscale("log" if "x" in log else "linear")
     axis.set_yscale("log" if "y" in log else "linear")
@@ -73,14 +104,20 @@ def against(
 
 
 def _spoken(path: str) -> str:
-    """What an axis is called: a figure without a name of its own by the last part of its path, such as "FD (digits-net)"."""
+    """What an axis is called: a figure without a name of its own by the last part of its path, such
+    as "FD (digits-net)".
+    """
     return NAMES.get(path, path.rpartition(".")[2])
 
 
-def quality_against_cost(path: str | Path, rows: Iterable[Row], quality: str, cost: str = "samples_per_second") -> None:
-    """Write a PNG of what samples are worth against what they cost; the best place is a corner, and no family has it.
+def quality_against_cost(
+    path: str | Path, rows: Iterable[Row], quality: str, cost: str = "samples_per_second"
+) -> None:
+    """Write a PNG of what samples are worth against what they cost; the best place is a corner, and
+    no family has it.
 
-    Quality is on a logarithmic axis, unless an estimate of it is not above zero, as half of those of a perfect model's MMD² are.
+    Quality is on a logarithmic axis, unless an estimate of it is not above zero, as half of those
+    of a perfect model's MMD² are.
     """
     rows = list(rows)
     found = [up[0] for row in rows if (up := figure_at(row, quality)) is not None]
@@ -93,15 +130,21 @@ def precision_and_recall(
     precision: str = "quality.figures.precision",
     recall: str = "quality.figures.recall",
 ) -> None:
-    """Write a PNG of precision against recall: a GAN tends to the upper left (sharp, not all), likelihood to the right."""
+    """Write a PNG of precision against recall: a GAN tends to the upper left (sharp, not all),
+    likelihood to the right.
+    """
     against(path, rows, recall, precision)
 
 
-def latent_map(path: str | Path, maps: Mapping[str, tuple[np.ndarray, np.ndarray]], colour: str = "class") -> None:
-    """Write a PNG with a panel for each model: the places of events on a plane of its latent, coloured by what they are.
+def latent_map(
+    path: str | Path, maps: Mapping[str, tuple[np.ndarray, np.ndarray]], colour: str = "class"
+) -> None:
+    """Write a PNG with a panel for each model: the places of events on a plane of its latent,
+    coloured by what they are.
 
     Args:
-        maps: label -> places ``(n, 2)`` and what to colour by, ``(n,)``: whole numbers are classes, others a scale.
+        maps: label -> places ``(n, 2)`` and what to colour by, ``(n,)``: whole numbers are classes,
+            others a scale.
         colour: what that is, for the legend.
     """
     across = min(3, len(maps))
@@ -122,7 +165,9 @@ def latent_map(path: str | Path, maps: Mapping[str, tuple[np.ndarray, np.ndarray
 
 
 def guidance(path: str | Path, sweeps: Mapping[str, Sequence[Row]]) -> None:
-    """Write a PNG of each model's `genzoo.evaluation.guidance_sweep`: what is gained in accuracy and lost in diversity."""
+    """Write a PNG of each model's `genzoo.evaluation.guidance_sweep`: what is gained in accuracy
+    and lost in diversity.
+    """
     curves = {
         "accuracy": "accuracy: judged to be what was asked for",
         "coverage": "coverage: real events with a sample near",
@@ -136,14 +181,28 @@ def guidance(path: str | Path, sweeps: Mapping[str, Sequence[Row]]) -> None:
             axis.errorbar(strengths, value, yerr=error, marker=MARKS[i], color=f"C{i}", capsize=2)
         axis.axvline(1, color=INK, linewidth=1, linestyle=":")
         axis.annotate(
-            "as learned", (1, 0.02), xycoords=("data", "axes fraction"), rotation=90, color=INK, ha="right", va="bottom"
+            "as learned",
+            (1, 0.02),
+            xycoords=("data", "axes fraction"),
+            rotation=90,
+            color=INK,
+            ha="right",
+            va="bottom",
         )
         axis.set(title=family, xlabel="guidance", ylim=(0, None))
-    figure.legend(axes[0, 0].containers, curves.values(), frameon=False, fontsize=9, loc="outside upper center")
+    figure.legend(
+        axes[0, 0].containers,
+        curves.values(),
+        frameon=False,
+        fontsize=9,
+        loc="outside upper center",
+    )
     _write(figure, path)
 
 
-def _by_family(rows: Iterable[Row], x: str, y: str) -> dict[str, list[tuple[float, float, float, float]]]:
+def _by_family(
+    rows: Iterable[Row], x: str, y: str
+) -> dict[str, list[tuple[float, float, float, float]]]:
     """Family -> (x, its error, y, its error) of each of its rows that has both figures."""
     found: dict[str, list] = {}
     for row in rows:
@@ -153,9 +212,13 @@ def _by_family(rows: Iterable[Row], x: str, y: str) -> dict[str, list[tuple[floa
     return found
 
 
-def _canvas(width: float, height: float, down: int | None = None, across: int = 1) -> tuple[Any, Any]:
+def _canvas(
+    width: float, height: float, down: int | None = None, across: int = 1
+) -> tuple[Any, Any]:
     """A figure of so many inches with one axis, or ``down`` x ``across`` of them."""
-    from matplotlib.figure import Figure as Canvas  # a second to import; not through pyplot, which wants a display
+    from matplotlib.figure import (
+        Figure as Canvas,
+    )  # a second to import; not through pyplot, which wants a display
 
     figure = Canvas((width, height), facecolor=PAPER, layout="constrained")
     axes = figure.subplots(down or 1, across, squeeze=down is None)

@@ -140,7 +140,10 @@ def _compared(groups: Mapping[str, Sequence[Row]], names: Sequence[str], differ:
     entries = [row["quality"] for group in groups.values() for row in group]
     spaces = dict.fromkeys((entry["reference"], entry["about"]) for entry in entries)
     listed = ", ".join(names) or "distances"
-    told = [f"{listed}: as many samples held against {reference}; {about}" for reference, about in spaces]
+    told = [
+        f"{listed}: as many samples held against {reference}; {about}"
+        for reference, about in spaces
+    ]
     told.append(f"{REAL}: as many training events in place of samples, the floor")
     unsure = [name for name in names if all(_without_error(entry, name) for entry in entries)]
     if unsure:

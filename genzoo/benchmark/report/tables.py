@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Line:
-    """One row: its cells, the first a name; ``muted`` for what is there to compare with; ``opens`` a new group."""
+    """One row: its cells, the first a name; ``muted`` for what is there to compare with; ``opens``
+    a new group.
+    """
 
     cells: tuple[str, ...]
     muted: bool = False
@@ -23,10 +25,21 @@ class Table:
     legend: Sequence[str] = field(default_factory=list)
 
     def markdown(self) -> str:
-        """The table in Markdown, names bold, muted ones in italics, and its legend as one paragraph."""
+        """The table in Markdown, names bold, muted ones in italics, and its legend as one
+        paragraph.
+        """
         rule = ("---", *["---:"] * (len(self.headers) - 1))
-        named = [(f"*{n}*" if line.muted else f"**{n}**", *rest) for line in self.lines for n, *rest in [line.cells]]
-        return "\n".join(map(_row, [self.headers, rule, *named])) + "\n\n" + "; ".join(self.legend) + "\n"
+        named = [
+            (f"*{n}*" if line.muted else f"**{n}**", *rest)
+            for line in self.lines
+            for n, *rest in [line.cells]
+        ]
+        return (
+            "\n".join(map(_row, [self.headers, rule, *named]))
+            + "\n\n"
+            + "; ".join(self.legend)
+            + "\n"
+        )
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -1,4 +1,6 @@
-"""Handwritten digits, 8x8 pixels in 17 levels: small enough that every family trains on a laptop in minutes."""
+"""Handwritten digits, 8x8 pixels in 17 levels: small enough that every family trains on a laptop in
+minutes.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -27,7 +29,9 @@ def digits(split: str = "stratified") -> DataSet:
     Raises:
         InputError: there is no such split.
     """
-    from sklearn.datasets import load_digits  # a second to import, which the other data sets need not pay
+    from sklearn.datasets import (
+        load_digits,
+    )  # a second to import, which the other data sets need not pay
 
     if split not in SPLITTINGS:
         raise InputError(f"digits cannot be split by {split!r}. {nearest(str(split), SPLITTINGS)}")

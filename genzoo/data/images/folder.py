@@ -20,35 +20,48 @@ FORMATS = ("PNG", "JPEG")
 def from_folder(path: str | Path, size: int | None = None, seed: int = 0) -> DataSet:
     """The images of a folder: events (1, h, w) if all are grey, else (3, h, w), 256 levels.
 
-    Images that lie in sub-folders are labelled by them. A tenth is held out for validation and a tenth for test, drawn
-    by ``seed``. ``size`` crops every image to its central square and resizes that to ``size`` x ``size`` pixels.
+    Images that lie in sub-folders are labelled by them. A tenth is held out for validation and a
+    tenth for test, drawn by ``seed``. ``size`` crops every image to its central square and resizes
+    that to ``size`` x ``size`` pixels.
     """
     if size is not None and size < 1:
         raise InputError(f"size is {size}: expected a number of pixels, 1 or more.")
     files, labels, classes = _find(Path(path))
     pixels = _pixels(files, (size, size) if size else _one_size(files), size)
     parts = hold_out(path, {"train": np.moveaxis(pixels, 3, 1)}, {"train": labels}, seed)
-    return discrete(parts, 256, {"name": Path(path).resolve().name, "classes": classes, "source": str(path)})
+    return discrete(
+        parts, 256, {"name": Path(path).resolve().name, "classes": classes, "source": str(path)}
+    )
 
 
 def _find(folder: Path) -> tuple[list[Path], np.ndarray | None, tuple[str, ...]]:
-    """Every image file, its label (None where there are no sub-folders with images) and the classes' names."""
+    """Every image file, its label (None where there are no sub-folders with images) and the
+    classes' names.
+    """
     here = _images(folder)
     below = {sub.name: _images(sub) for sub in sorted(folder.iterdir()) if sub.is_dir()}
     below = {name: files for name, files in below.items() if files}
     if here and below:
-        raise InputError(f"{folder} has images both in itself and in {', '.join(below)}: expected one or the other.")
+        raise InputError(
+            f"{folder} has images both in itself and in {', '.join(below)}: expected one or the other."
+        )
     if here:
         return here, None, ()
     if below:
         labels = np.repeat(np.arange(len(below)), [len(files) for files in below.values()])
         return [file for files in below.values() for file in files], labels, tuple(below)
-    raise InputError(f"There are no images in {folder}: expected {', '.join(SUFFIXES)} files, or sub-folders of them.")
+    raise InputError(
+        f"There are no images in {folder}: expected {', '.join(SUFFIXES)} files, or sub-folders of them."
+    )
 
 
 def _images(folder: Path) -> list[Path]:
-    """The image files directly in a folder, in the order of their names; hidden ones are some program's, not yours."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    """The image files directly in a folder, in the order of their names; hidden ones are some
+    program's, not yours.
+    """
+    return sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+    )
 
 
 def _one_size(files: list[Path]) -> tuple[int, int]:

@@ -1,7 +1,9 @@
-"""Captions of scenes: a small grammar, written and read by the same sentences, and the captions as a data set of their own.
+"""Captions of scenes: a small grammar, written and read by the same sentences, and the captions as
+a data set of their own.
 
-`caption` words a meaning in one of several ways and `understand` gets the meaning back, so that what is asked for is always
-known exactly. A caption need not say everything: what it leaves open is for a model to fill in.
+`caption` words a meaning in one of several ways and `understand` gets the meaning back, so that
+what is asked for is always known exactly. A caption need not say everything: what it leaves open is
+for a model to fill in.
 """
 
 import random
@@ -15,21 +17,46 @@ from torch import Tensor
 
 from genzoo import grid
 from genzoo.data.dataset import DataSet, Split
-from genzoo.data.scenes.scene import BACKGROUNDS, COLOURS, SHAPES, Kind, Meaning, Scene, draw, is_held_out, render
+from genzoo.data.scenes.scene import (
+    BACKGROUNDS,
+    COLOURS,
+    SHAPES,
+    Kind,
+    Meaning,
+    Scene,
+    draw,
+    is_held_out,
+    render,
+)
 from genzoo.errors import InputError, nearest
 
 # What each phrase means.
 SIZES = {"small": "small", "little": "small", "large": "large", "big": "large"}
 PLACES = {
-    "on the left": "left", "at the left": "left", "on the right": "right", "at the right": "right",
-    "at the top": "top", "at the bottom": "bottom", "in the centre": "centre", "in the middle": "centre",
-}  # fmt: skip
+    "on the left": "left",
+    "at the left": "left",
+    "on the right": "right",
+    "at the right": "right",
+    "at the top": "top",
+    "at the bottom": "bottom",
+    "in the centre": "centre",
+    "in the middle": "centre",
+}
 RELATIONS = {
-    "left of": "left of", "to the left of": "left of", "on the left of": "left of",
-    "right of": "right of", "to the right of": "right of", "on the right of": "right of",
-    "above": "above", "over": "above", "below": "below", "under": "below",
-}  # fmt: skip
-GROUNDS = {f"{word} a {name} background": name for name in BACKGROUNDS for word in ("on", "against")}
+    "left of": "left of",
+    "to the left of": "left of",
+    "on the left of": "left of",
+    "right of": "right of",
+    "to the right of": "right of",
+    "on the right of": "right of",
+    "above": "above",
+    "over": "above",
+    "below": "below",
+    "under": "below",
+}
+GROUNDS = {
+    f"{word} a {name} background": name for name in BACKGROUNDS for word in ("on", "against")
+}
 
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 UNSAID = {"size": 0.1, "place": 0.2, "background": 0.5}  # how often a caption leaves it open
@@ -37,11 +64,21 @@ UNSAID = {"size": 0.1, "place": 0.2, "background": 0.5}  # how often a caption l
 
 def _sentences() -> Iterator[str]:
     """Every form of a caption, with slots for things (a and b), place, relation and background."""
-    one = ("{a}", "there is {a}", "{a} {place}", "there is {a} {place}", "{place}, {a}", "{place} there is {a}")
+    one = (
+        "{a}",
+        "there is {a}",
+        "{a} {place}",
+        "there is {a} {place}",
+        "{place}, {a}",
+        "{place} there is {a}",
+    )
     two = (
-        "{a} {relation} {b}", "there is {a} {relation} {b}", "{relation} {b}, {a}", "{relation} {b} there is {a}",
+        "{a} {relation} {b}",
+        "there is {a} {relation} {b}",
+        "{relation} {b}, {a}",
+        "{relation} {b} there is {a}",
         "{b} and {relation} it {a}",
-    )  # fmt: skip
+    )
     for form in (*one, *two):
         yield form
         yield form + " {ground}"
@@ -49,18 +86,31 @@ def _sentences() -> Iterator[str]:
 
 
 SENTENCES = tuple(_sentences())
-VOCABULARY = ("", *sorted({
-    *" ".join([*SIZES, *PLACES, *RELATIONS, *GROUNDS, *COLOURS, *SHAPES]).split(), "a", "an", "there", "is", "and", "it",
-}))  # fmt: skip  # the first is no word: it fills up the shorter captions
+VOCABULARY = (
+    "",
+    *sorted(
+        {
+            *" ".join([*SIZES, *PLACES, *RELATIONS, *GROUNDS, *COLOURS, *SHAPES]).split(),
+            "a",
+            "an",
+            "there",
+            "is",
+            "and",
+            "it",
+        }
+    ),
+)  # the first is no word: it fills up the shorter captions
 LENGTH = 18  # words of the longest caption
 ELSEWHERE = {"gray": "grey", "center": "centre"}  # other spellings
 
 
-# ----------------------------------------------------------------------------------------------------------------- writing
+# ------------------------------------------------------------------------------------------ writing
 
 
 def caption(meaning: Meaning, rng: random.Random) -> str:
-    """One of the ways to say all of ``meaning``: "on the right of a small blue square, a large red circle"."""
+    """One of the ways to say all of ``meaning``: "on the right of a small blue square, a large red
+    circle".
+    """
     words = {"a": _noun(meaning.things[0], rng)}
     if len(meaning.things) == 2:
         words |= {"b": _noun(meaning.things[1], rng), "relation": str(meaning.layout)}
@@ -75,15 +125,22 @@ def caption(meaning: Meaning, rng: random.Random) -> str:
 
 
 def leave_out(meaning: Meaning, rng: random.Random) -> Meaning:
-    """What a caption may say of a scene: now and then no size, no place of a single thing, no background (`UNSAID`)."""
-    kinds = (replace(kind, size=None) if rng.random() < UNSAID["size"] else kind for kind in meaning.things)
+    """What a caption may say of a scene: now and then no size, no place of a single thing, no
+    background (`UNSAID`).
+    """
+    kinds = (
+        replace(kind, size=None) if rng.random() < UNSAID["size"] else kind
+        for kind in meaning.things
+    )
     silent = len(meaning.things) == 1 and rng.random() < UNSAID["place"]
     background = None if rng.random() < UNSAID["background"] else meaning.background
     return Meaning(tuple(kinds), None if silent else meaning.layout, background)
 
 
 def _noun(kind: Kind, rng: random.Random) -> str:
-    looks = f"{_phrase(kind.size, SIZES, rng) if kind.size else ''} {kind.colour} {kind.shape}".strip()
+    looks = (
+        f"{_phrase(kind.size, SIZES, rng) if kind.size else ''} {kind.colour} {kind.shape}".strip()
+    )
     return f"an {looks}" if looks.startswith("orange") else f"a {looks}"
 
 
@@ -97,7 +154,7 @@ def _forms(slots: frozenset[str]) -> list[str]:
     return [form for form in SENTENCES if slots == set(re.findall(r"{(\w+)}", form))]
 
 
-# ----------------------------------------------------------------------------------------------------------------- reading
+# ------------------------------------------------------------------------------------------ reading
 
 
 def understand(caption: str) -> Meaning:
@@ -125,11 +182,15 @@ def is_grammatical(caption: str) -> bool:
 
 
 def words(caption: str) -> list[str]:
-    """The words of a caption, in small letters and without punctuation; raises `InputError` for those it does not know."""
+    """The words of a caption, in small letters and without punctuation; raises `InputError` for
+    those it does not know.
+    """
     found = [ELSEWHERE.get(word, word) for word in re.sub(r"[,.;!?]", " ", caption.lower()).split()]
     if unknown := [word for word in found if word not in _index()]:
         known = VOCABULARY[1:]
-        guesses = " ".join(nearest(word, known) for word in unknown if nearest(word, known).startswith("Did"))
+        guesses = " ".join(
+            nearest(word, known) for word in unknown if nearest(word, known).startswith("Did")
+        )
         which = f"the word{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))}"
         raise InputError(
             f'"{caption}" has {which}, which I do not know.{" " * bool(guesses)}{guesses} '
@@ -139,7 +200,9 @@ def words(caption: str) -> list[str]:
 
 
 def _meaning(said: dict[str, str]) -> Meaning:
-    """The meaning of a form's filled slots; the left or upper thing comes first, whichever was named first."""
+    """The meaning of a form's filled slots; the left or upper thing comes first, whichever was
+    named first.
+    """
     things, relation = [_kind(said["a"])], RELATIONS.get(said.get("relation", ""))
     if relation:
         things.append(_kind(said["b"]))
@@ -159,7 +222,13 @@ def _patterns() -> list[re.Pattern[str]]:
     """One regular expression for each of `SENTENCES`, with a group for each slot."""
     article = "(?:an (?=orange)|a (?!orange))"
     noun = f"{article}(?:{_any(SIZES)} )?{_any(COLOURS)} {_any(SHAPES)}"
-    slots = {"a": noun, "b": noun, "place": _any(PLACES), "relation": _any(RELATIONS), "ground": _any(GROUNDS)}
+    slots = {
+        "a": noun,
+        "b": noun,
+        "place": _any(PLACES),
+        "relation": _any(RELATIONS),
+        "ground": _any(GROUNDS),
+    }
     groups = {name: f"(?P<{name}>{pattern})" for name, pattern in slots.items()}
     return [re.compile(form.replace(",", "").format(**groups)) for form in SENTENCES]
 
@@ -168,7 +237,7 @@ def _any(phrases: Iterable[str]) -> str:
     return f"(?:{'|'.join(phrases)})"
 
 
-# ------------------------------------------------------------------------------------------------------------------ tokens
+# ------------------------------------------------------------------------------------------- tokens
 
 
 def tokenise(captions: str | Sequence[str]) -> Tensor:
@@ -196,12 +265,14 @@ def _index() -> dict[str, int]:
     return {word: i for i, word in enumerate(VOCABULARY)}
 
 
-# ------------------------------------------------------------------------------------------------------ pictures with captions
+# --------------------------------------------------------------------------- pictures with captions
 
 
 @dataclass(frozen=True)
 class Captioned:
-    """Pictures ``(n, 3, 32, 32)`` with what is said of them: texts, and tokens ``(n, LENGTH)``; and the scenes they show."""
+    """Pictures ``(n, 3, 32, 32)`` with what is said of them: texts, and tokens ``(n, LENGTH)``; and
+    the scenes they show.
+    """
 
     images: Tensor
     tokens: Tensor
@@ -212,8 +283,12 @@ class Captioned:
         return len(self.scenes)
 
 
-def captioned(n: int, seed: int = 0, things: int | None = None, held_out: bool = False) -> Captioned:
-    """``n`` random scenes, drawn and described; see `genzoo.data.scenes.scene.draw`. Training uses those that are not held out."""
+def captioned(
+    n: int, seed: int = 0, things: int | None = None, held_out: bool = False
+) -> Captioned:
+    """``n`` random scenes, drawn and described; see `genzoo.data.scenes.scene.draw`. Training uses
+    those that are not held out.
+    """
     rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     scenes = draw(n, rng, things, held_out)
     captions = [caption(leave_out(scene.meaning, rng), rng) for scene in scenes]
@@ -223,7 +298,9 @@ def captioned(n: int, seed: int = 0, things: int | None = None, held_out: bool =
 def prompts(
     n: int, things: int | None = None, held_out: bool = False, seed: int = 0
 ) -> tuple[list[str], list[Meaning]]:
-    """``n`` random captions with what they ask for; if ``held_out``, each *says* a combination that training never showed."""
+    """``n`` random captions with what they ask for; if ``held_out``, each *says* a combination that
+    training never showed.
+    """
     rng = random.Random(seed)
     asked: list[Meaning] = []
     while len(asked) < n:
@@ -232,11 +309,15 @@ def prompts(
     return [caption(meaning, rng) for meaning in asked[:n]], asked[:n]
 
 
-# ------------------------------------------------------------------------------------------------------- captions as events
+# ------------------------------------------------------------------------------- captions as events
 
 
-def captions(train: int = 20_000, validation: int = 1_000, test: int = 2_000, seed: int = 0) -> DataSet:
-    """Captions of random scenes: events (18,) of word numbers on a grid of as many levels as there are words."""
+def captions(
+    train: int = 20_000, validation: int = 1_000, test: int = 2_000, seed: int = 0
+) -> DataSet:
+    """Captions of random scenes: events (18,) of word numbers on a grid of as many levels as there
+    are words.
+    """
     rng = random.Random(seed)
     scenes = draw(train + validation + test, rng)
     tokens = tokenise([caption(leave_out(scene.meaning, rng), rng) for scene in scenes])
@@ -260,7 +341,9 @@ def read(x: Tensor) -> list[str]:
 
 @dataclass(frozen=True)
 class Fluency:
-    """Shares of captions: those of the grammar, and those among these that no training caption equals."""
+    """Shares of captions: those of the grammar, and those among these that no training caption
+    equals.
+    """
 
     grammatical: float
     new: float
@@ -270,4 +353,7 @@ def fluency(written: Sequence[str], known: Iterable[str]) -> Fluency:
     """How well captions were ``written`` by a model that learned from the ``known`` ones."""
     right = [text for text in written if is_grammatical(text)]
     known = set(known)
-    return Fluency(len(right) / max(1, len(written)), sum(text not in known for text in right) / max(1, len(right)))
+    return Fluency(
+        len(right) / max(1, len(written)),
+        sum(text not in known for text in right) / max(1, len(right)),
+    )

@@ -1,8 +1,9 @@
-"""Reads scenes off pictures: by rule, so that what a generated picture shows is measured and not judged by taste.
+"""Reads scenes off pictures: by rule, so that what a generated picture shows is measured and not
+judged by taste.
 
-The inverse of `genzoo.data.scenes.scene.render`. What differs from the border's colour falls into connected patches; each patch
-is compared with every shape drawn at the same place over the same area, and named after the nearest shape and colour, or
-after none where it is like none.
+The inverse of `genzoo.data.scenes.scene.render`. What differs from the border's colour falls into
+connected patches; each patch is compared with every shape drawn at the same place over the same
+area, and named after the nearest shape and colour, or after none where it is like none.
 """
 
 from collections.abc import Sequence
@@ -27,19 +28,23 @@ from genzoo.data.scenes.scene import (
     in_order,
 )
 
-STANDS_OUT = 0.2  # distance in colour space (the cube of side 1) from which a pixel is no background
+STANDS_OUT = (
+    0.2  # distance in colour space (the cube of side 1) from which a pixel is no background
+)
 SPECK = 10  # patches of fewer pixels are none
 UNLIKE_COLOUR = 0.25  # distance from its colour beyond which a thing is of no colour with a name
-# Share of a thing's area that may be amiss (squared error of coverage) before it has no shape with a name.
+# Share of a thing's area that may be amiss (squared error of coverage) before it has no shape with
+# a name.
 UNLIKE_SHAPE = 0.15
 TOGETHER = 500  # pictures read at a time
 
 
 def parse(images: Tensor) -> list[Scene]:
-    """The scene that each picture ``(n, 3, 32, 32)`` shows; things are listed in reading order of their topmost pixels.
+    """The scene that each picture ``(n, 3, 32, 32)`` shows; things are listed in reading order of
+    their topmost pixels.
 
-    A thing whose colour or shape is like none that has a name gets None for it. Noise (0.1 in [-1, 1]), blur and small
-    specks do no harm; two things that touch are taken for one.
+    A thing whose colour or shape is like none that has a name gets None for it. Noise (0.1 in [-1,
+    1]), blur and small specks do no harm; two things that touch are taken for one.
     """
     return [scene for part in images.split(TOGETHER) for scene in _parse(part)]
 
@@ -56,16 +61,22 @@ def _parse(images: Tensor) -> list[Scene]:
     brightness = torch.tensor(list(BACKGROUNDS.values()))
     nearest = (ground.flatten(1).unsqueeze(1) - brightness.view(1, -1, 1)).norm(dim=2).argmin(1)
     names = list(BACKGROUNDS)
-    return [Scene(tuple(things), names[i]) for things, i in zip(found, nearest.tolist(), strict=True)]
+    return [
+        Scene(tuple(things), names[i]) for things, i in zip(found, nearest.tolist(), strict=True)
+    ]
 
 
 def _border(picture: Tensor) -> Tensor:
     """The outermost pixels of pictures ``(n, 3, h, w)``, ``(n, 3, m)``."""
-    return torch.cat([picture[:, :, 0], picture[:, :, -1], picture[:, :, :, 0], picture[:, :, :, -1]], 2)
+    return torch.cat(
+        [picture[:, :, 0], picture[:, :, -1], picture[:, :, :, 0], picture[:, :, :, -1]], 2
+    )
 
 
 def _patches(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Connected parts of masks ``(n, h, w)``: which mask each is from, ``(m,)``, and its pixels, ``(m, h, w)``."""
+    """Connected parts of masks ``(n, h, w)``: which mask each is from, ``(m,)``, and its pixels,
+    ``(m, h, w)``.
+    """
     from scipy.ndimage import label  # a third of a second to import
 
     within = np.zeros((3, 3, 3), dtype=int)
@@ -82,10 +93,12 @@ def _patches(mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _unmix(picture: Tensor, ground: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:
-    """Colour ``(m, 3)`` of each patch ``(m, h, w)``, and the share of each pixel that it covers, ``(m, h, w)``.
+    """Colour ``(m, 3)`` of each patch ``(m, h, w)``, and the share of each pixel that it covers,
+    ``(m, h, w)``.
 
-    A pixel at the edge mixes the thing's colour with the ground's. So the colour is a mean that counts pixels by the fourth
-    power of how far they stand out, and the share is where on the line between the two colours a pixel lies.
+    A pixel at the edge mixes the thing's colour with the ground's. So the colour is a mean that
+    counts pixels by the fourth power of how far they stand out, and the share is where on the line
+    between the two colours a pixel lies.
     """
     contrast = picture - ground
     weight = (contrast.square().sum(1).square() * patch).unsqueeze(1)
@@ -102,7 +115,10 @@ def _named(colour: Tensor, covered: Tensor) -> list[Thing]:
     pixel = torch.arange(SIDE) + 0.5
     x, y = (covered.sum(1) @ pixel) / area, (covered.sum(2) @ pixel) / area
     radii = torch.stack([(area / AREAS[shape]).sqrt() for shape in SHAPES], 1)
-    errors = [(coverage(s, x, y, r) - covered).square().sum((1, 2)) for s, r in zip(SHAPES, radii.T, strict=True)]
+    errors = [
+        (coverage(s, x, y, r) - covered).square().sum((1, 2))
+        for s, r in zip(SHAPES, radii.T, strict=True)
+    ]
     error, shape = torch.stack(errors, 1).min(1)
     distance, hue = (colour.unsqueeze(1) - torch.tensor(list(COLOURS.values()))).norm(dim=2).min(1)
     large = radii.gather(1, shape[:, None]).squeeze(1) > (RADII["small"] * RADII["large"]) ** 0.5
@@ -110,7 +126,9 @@ def _named(colour: Tensor, covered: Tensor) -> list[Thing]:
     return [_thing(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
-def _thing(shape: int, error: float, hue: int, distance: float, large: bool, x: float, y: float) -> Thing:
+def _thing(
+    shape: int, error: float, hue: int, distance: float, large: bool, x: float, y: float
+) -> Thing:
     return Thing(
         SHAPES[shape] if error < UNLIKE_SHAPE else None,
         list(COLOURS)[hue] if distance < UNLIKE_COLOUR else None,
@@ -120,22 +138,26 @@ def _thing(shape: int, error: float, hue: int, distance: float, large: bool, x: 
     )
 
 
-# --------------------------------------------------------------------------------------------- what was asked and what is seen
+# ------------------------------------------------------------------ what was asked and what is seen
 
 
 def agreement(asked: Meaning, seen: Scene) -> tuple[int, int]:
-    """How many attributes of what was ``asked`` for the scene that is ``seen`` has right, and out of how many: (right, of)."""
+    """How many attributes of what was ``asked`` for the scene that is ``seen`` has right, and out
+    of how many: (right, of).
+    """
     verdict = judge(asked, seen)
     return sum(right for _, right in verdict), len(verdict)
 
 
 def judge(asked: Meaning, seen: Scene) -> list[tuple[str, bool]]:
-    """Each attribute of what was ``asked`` for, by name, and whether the scene that is ``seen`` has it right.
+    """Each attribute of what was ``asked`` for, by name, and whether the scene that is ``seen`` has
+    it right.
 
-    The rule. Attributes are the size, colour and shape of each thing, the place of a single thing or the relation of two, and
-    the background; each only if it was asked for. Things asked for are matched with things seen so that as many attributes as
-    possible are right. Of a thing that is missing all are wrong, and so is a place or a relation of it; each thing too many
-    counts as one more attribute ("surplus"), wrong.
+    The rule. Attributes are the size, colour and shape of each thing, the place of a single thing
+    or the relation of two, and the background; each only if it was asked for. Things asked for are
+    matched with things seen so that as many attributes as possible are right. Of a thing that is
+    missing all are wrong, and so is a place or a relation of it; each thing too many counts as one
+    more attribute ("surplus"), wrong.
     """
     seats = [*seen.things, *[None] * len(asked.things)]
     verdicts = [_things(asked, match) for match in set(permutations(seats, len(asked.things)))]
@@ -145,7 +167,9 @@ def judge(asked: Meaning, seen: Scene) -> list[tuple[str, bool]]:
 
 
 def _things(asked: Meaning, match: Sequence[Thing | None]) -> list[tuple[str, bool]]:
-    """The verdict on everything but the background, if each thing asked for is the one beside it in ``match``."""
+    """The verdict on everything but the background, if each thing asked for is the one beside it in
+    ``match``.
+    """
     verdict = []
     for kind, thing in zip(asked.things, match, strict=True):
         for name, wanted in asdict(kind).items():
@@ -157,7 +181,9 @@ def _things(asked: Meaning, match: Sequence[Thing | None]) -> list[tuple[str, bo
 
 
 def _layout(match: Sequence[Thing | None]) -> str | None:
-    """The place of one thing, or the relation of two in this order; None for any other order, and where one is missing."""
+    """The place of one thing, or the relation of two in this order; None for any other order, and
+    where one is missing.
+    """
     present = [thing for thing in match if thing]
     if len(present) < len(match):
         return None

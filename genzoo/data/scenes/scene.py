@@ -1,9 +1,11 @@
-"""Small coloured scenes of which everything is known: one or two things on a background, drawn at 32x32 pixels.
+"""Small coloured scenes of which everything is known: one or two things on a background, drawn at
+32x32 pixels.
 
-A `Scene` says where every thing stands and how it looks; `render` draws it, each time a little differently, and
-`Scene.meaning` says of it what words can say (`genzoo.data.scenes.captions` puts that into words, `genzoo.data.scenes.parser` reads it off a
-picture again). Some combinations are held out by rule: training scenes have none of them, so that a model that shows them
-has put together what it never saw together.
+A `Scene` says where every thing stands and how it looks; `render` draws it, each time a little
+differently, and `Scene.meaning` says of it what words can say (`genzoo.data.scenes.captions` puts
+that into words, `genzoo.data.scenes.parser` reads it off a picture again). Some combinations are
+held out by rule: training scenes have none of them, so that a model that shows them has put
+together what it never saw together.
 """
 
 import math
@@ -34,7 +36,13 @@ ODDS = {"white": 2, "grey": 2, "black": 1}  # how often each background is drawn
 RADII = {"small": 3.8, "large": 6.0}  # in pixels
 
 # (x, y) in pixels
-PLACES = {"left": (8, 16), "right": (24, 16), "top": (16, 8), "bottom": (16, 24), "centre": (16, 16)}
+PLACES = {
+    "left": (8, 16),
+    "right": (24, 16),
+    "top": (16, 8),
+    "bottom": (16, 24),
+    "centre": (16, 16),
+}
 RELATIONS = {
     "left of": ("left", "right"),
     "above": ("top", "bottom"),
@@ -47,7 +55,11 @@ TINT = 0.04  # how far each of a colour's channels may be from its name's
 
 TOGETHER = 500  # pictures drawn at a time: more do not fit a processor's cache
 
-HELD_OUT_THINGS = {("large", "green", "triangle"), ("small", "purple", "square"), ("large", "orange", "cross")}
+HELD_OUT_THINGS = {
+    ("large", "green", "triangle"),
+    ("small", "purple", "square"),
+    ("large", "orange", "cross"),
+}
 HELD_OUT_PAIRS = {
     frozenset({("red", "circle"), ("blue", "square")}),
     frozenset({("yellow", "triangle"), ("purple", "cross")}),
@@ -67,8 +79,9 @@ class Kind:
 class Meaning:
     """What words say about a scene; None: left open.
 
-    ``layout`` of one thing is its place (a key of `PLACES`), of two the relation of the first to the second (a key of
-    `RELATIONS`). The thing on the left, or above, always comes first: "b right of a" and "a left of b" mean the same.
+    ``layout`` of one thing is its place (a key of `PLACES`), of two the relation of the first to
+    the second (a key of `RELATIONS`). The thing on the left, or above, always comes first: "b right
+    of a" and "a left of b" mean the same.
     """
 
     things: tuple[Kind, ...]
@@ -80,7 +93,8 @@ class Meaning:
 class Thing:
     """One thing and where its middle is, in pixels from the left and from the top.
 
-    None stands for what a picture does not make clear (`genzoo.data.scenes.parser`); a scene that is drawn has none of it.
+    None stands for what a picture does not make clear (`genzoo.data.scenes.parser`); a scene that
+    is drawn has none of it.
     """
 
     shape: str | None
@@ -96,12 +110,17 @@ class Thing:
     @property
     def place(self) -> str:
         """The nearest of `PLACES`."""
-        return min(PLACES, key=lambda name: (self.x - PLACES[name][0]) ** 2 + (self.y - PLACES[name][1]) ** 2)
+        return min(
+            PLACES,
+            key=lambda name: (self.x - PLACES[name][0]) ** 2 + (self.y - PLACES[name][1]) ** 2,
+        )
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One or two things on a background (a picture, read by `genzoo.data.scenes.parser`, may show none or more)."""
+    """One or two things on a background (a picture, read by `genzoo.data.scenes.parser`, may show
+    none or more).
+    """
 
     things: tuple[Thing, ...]
     background: str
@@ -118,17 +137,23 @@ class Scene:
 
 
 def in_order(one: Thing, other: Thing) -> tuple[tuple[Thing, Thing], str]:
-    """Two things, the left or upper one first, and the relation between them: along the axis on which they are further apart."""
+    """Two things, the left or upper one first, and the relation between them: along the axis on
+    which they are further apart.
+    """
     beside = abs(one.x - other.x) >= abs(one.y - other.y)
     forward = one.x <= other.x if beside else one.y <= other.y
     return (one, other) if forward else (other, one), "left of" if beside else "above"
 
 
-# ------------------------------------------------------------------------------------------------------- drawing at random
+# -------------------------------------------------------------------------------- drawing at random
 
 
-def draw(n: int, rng: random.Random, things: int | None = None, held_out: bool = False) -> list[Scene]:
-    """``n`` random scenes of one or two ``things`` (None: three fifths have two), all ``held_out`` by rule or none of them."""
+def draw(
+    n: int, rng: random.Random, things: int | None = None, held_out: bool = False
+) -> list[Scene]:
+    """``n`` random scenes of one or two ``things`` (None: three fifths have two), all ``held_out``
+    by rule or none of them.
+    """
     found: list[Scene] = []
     while len(found) < n:
         counts = (things or rng.choice((1, 1, 2, 2, 2)) for _ in range(n))
@@ -138,13 +163,17 @@ def draw(n: int, rng: random.Random, things: int | None = None, held_out: bool =
 
 
 def arrange(meaning: Meaning, rng: random.Random) -> Scene:
-    """A random scene of which ``meaning`` is true: what it leaves open is drawn, and so is where exactly things stand."""
+    """A random scene of which ``meaning`` is true: what it leaves open is drawn, and so is where
+    exactly things stand.
+    """
     layouts = list(PLACES if len(meaning.things) == 1 else RELATIONS)
     layout = meaning.layout or rng.choice(layouts)
     places = [layout] if len(meaning.things) == 1 else RELATIONS[layout]
     taken = {kind.colour for kind in meaning.things}
     free = iter(rng.sample([name for name in COLOURS if name not in taken], len(meaning.things)))
-    things = tuple(_put(kind, place, free, rng) for kind, place in zip(meaning.things, places, strict=True))
+    things = tuple(
+        _put(kind, place, free, rng) for kind, place in zip(meaning.things, places, strict=True)
+    )
     return Scene(things, meaning.background or rng.choices(list(ODDS), list(ODDS.values()))[0])
 
 
@@ -154,29 +183,36 @@ def _put(kind: Kind, place: str, colours: Iterator[str], rng: random.Random) -> 
     x += rng.uniform(-1, 1) * (ACROSS if stacked else ALONG)
     y += rng.uniform(-1, 1) * (ACROSS if beside else ALONG)
     shape, size = kind.shape or rng.choice(SHAPES), kind.size or rng.choice(list(RADII))
-    return Thing(shape, kind.colour or next(colours), size, x, y)  # two things are never of one colour by chance
+    return Thing(
+        shape, kind.colour or next(colours), size, x, y
+    )  # two things are never of one colour by chance
 
 
 def is_held_out(meaning: Meaning) -> bool:
-    """Whether training has no scene of this meaning, by rule: each held-out thing, and each pair, is so in any arrangement.
+    """Whether training has no scene of this meaning, by rule: each held-out thing, and each pair,
+    is so in any arrangement.
 
-    A meaning that leaves open what the rule is about is not held out: "a green triangle" may be small.
+    A meaning that leaves open what the rule is about is not held out: "a green triangle" may be
+    small.
     """
     kinds = {(kind.size, kind.colour, kind.shape) for kind in meaning.things}
     return bool(kinds & HELD_OUT_THINGS) or frozenset(kind[1:] for kind in kinds) in HELD_OUT_PAIRS
 
 
-# --------------------------------------------------------------------------------------------------------------- rendering
+# ---------------------------------------------------------------------------------------- rendering
 
 
 def render(scenes: Sequence[Scene], generator: torch.Generator | None = None) -> Tensor:
-    """Pictures ``(n, 3, 32, 32)`` on the grid of 256 levels in [-1, 1], with smooth edges; later things cover earlier ones.
+    """Pictures ``(n, 3, 32, 32)`` on the grid of 256 levels in [-1, 1], with smooth edges; later
+    things cover earlier ones.
 
-    With a ``generator`` every radius and every colour is a little off, so that no two pictures of a scene are the same;
-    without one they are exactly what their names stand for.
+    With a ``generator`` every radius and every colour is a little off, so that no two pictures of a
+    scene are the same; without one they are exactly what their names stand for.
     """
     parts = [scenes[i : i + TOGETHER] for i in range(0, len(scenes), TOGETHER)]
-    return torch.cat([_render(part, generator) for part in parts] or [torch.empty(0, 3, SIDE, SIDE)])
+    return torch.cat(
+        [_render(part, generator) for part in parts] or [torch.empty(0, 3, SIDE, SIDE)]
+    )
 
 
 def _render(scenes: Sequence[Scene], generator: torch.Generator | None) -> Tensor:
@@ -184,7 +220,9 @@ def _render(scenes: Sequence[Scene], generator: torch.Generator | None) -> Tenso
     picture = (grey + TINT / 2 * _wobble(grey.shape, generator)).repeat(1, 3, SIDE, SIDE)
     for layer in range(max(len(scene.things) for scene in scenes)):
         drawn = [i for i, scene in enumerate(scenes) if len(scene.things) > layer]
-        picture[drawn] = _on_top(picture[drawn], [scenes[i].things[layer] for i in drawn], generator)
+        picture[drawn] = _on_top(
+            picture[drawn], [scenes[i].things[layer] for i in drawn], generator
+        )
     return grid.quantise(2 * picture.clamp(0, 1) - 1, LEVELS)
 
 
@@ -208,7 +246,9 @@ def _wobble(size: Sequence[int], generator: torch.Generator | None) -> Tensor:
 
 
 def coverage(shape: str, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
-    """The share of each pixel that a ``shape`` covers, ``(n, 32, 32)``: its centroid is at x, y, all ``(n,)`` in pixels."""
+    """The share of each pixel that a ``shape`` covers, ``(n, 32, 32)``: its centroid is at x, y,
+    all ``(n,)`` in pixels.
+    """
     pixel = torch.arange(SIDE) + 0.5
     right, down = pixel.view(1, 1, -1) - x.view(-1, 1, 1), pixel.view(1, -1, 1) - y.view(-1, 1, 1)
     return (0.5 - DISTANCES[shape](right, down, radius.view(-1, 1, 1))).clamp(0, 1)
@@ -236,21 +276,31 @@ def _cross(right: Tensor, down: Tensor, radius: Tensor) -> Tensor:
     return torch.minimum(lying, standing)
 
 
-# The distance of a point from a shape's edge, in pixels and negative inside, given how far right of and below the centroid it is.
+# The distance of a point from a shape's edge, in pixels and negative inside, given how far right of
+# and below the centroid it is.
 DISTANCES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "circle": _circle,
     "square": _square,
     "triangle": _triangle,
     "cross": _cross,
 }
-AREAS = {"circle": math.pi, "square": 1.76**2, "triangle": 1.7, "cross": 2.88 - 0.72**2}  # of radius 1
+AREAS = {
+    "circle": math.pi,
+    "square": 1.76**2,
+    "triangle": 1.7,
+    "cross": 2.88 - 0.72**2,
+}  # of radius 1
 
 
-# ------------------------------------------------------------------------------------------------------------ the data set
+# ------------------------------------------------------------------------------------- the data set
 
 
-def scenes(train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed: int = 0) -> DataSet:
-    """Events (3, 32, 32) in 256 levels; the condition lists each scene's attributes, see `attributes`. None is held out."""
+def scenes(
+    train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed: int = 0
+) -> DataSet:
+    """Events (3, 32, 32) in 256 levels; the condition lists each scene's attributes, see
+    `attributes`. None is held out.
+    """
     rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     drawn = draw(train + validation + test, rng)
     x, c = render(drawn, generator), attributes(drawn)
@@ -270,25 +320,35 @@ def scenes(train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed
 
 
 _OF_A_THING = (*SHAPES, *COLOURS, *RADII, "x", "y")
-FEATURES = (*BACKGROUNDS, *(f"{which} {name}" for which in ("first", "second") for name in _OF_A_THING))
+FEATURES = (
+    *BACKGROUNDS,
+    *(f"{which} {name}" for which in ("first", "second") for name in _OF_A_THING),
+)
 
 
 def attributes(scenes: Sequence[Scene]) -> Tensor:
-    """Everything about scenes of one or two things, ``(n, 31)`` as `FEATURES` names it: 1 for what a scene has, 0 for the rest.
+    """Everything about scenes of one or two things, ``(n, 31)`` as `FEATURES` names it: 1 for what
+    a scene has, 0 for the rest.
 
     Places x and y run from -1 (left, top) to 1; a second thing that is not there is a row of zeros.
     """
     rows = []
     for scene in scenes:
         first, second = (*scene.things, None)[:2]
-        rows.append([*_one_hot(scene.background, BACKGROUNDS), *_of_a_thing(first), *_of_a_thing(second)])
+        rows.append(
+            [*_one_hot(scene.background, BACKGROUNDS), *_of_a_thing(first), *_of_a_thing(second)]
+        )
     return torch.tensor(rows)
 
 
 def _of_a_thing(thing: Thing | None) -> list[float]:
     if thing is None:
         return [0.0] * len(_OF_A_THING)
-    looks = [*_one_hot(thing.shape, SHAPES), *_one_hot(thing.colour, COLOURS), *_one_hot(thing.size, RADII)]
+    looks = [
+        *_one_hot(thing.shape, SHAPES),
+        *_one_hot(thing.colour, COLOURS),
+        *_one_hot(thing.size, RADII),
+    ]
     return [*looks, 2 * thing.x / SIDE - 1, 2 * thing.y / SIDE - 1]
 
 

@@ -1,9 +1,12 @@
-"""The lecture's biscuit tins: 256 pixels each, yet two numbers, height and width, say all there is to say about a tin.
+"""The lecture's biscuit tins: 256 pixels each, yet two numbers, height and width, say all there is
+to say about a tin.
 
-A tin is drawn from its height and width, then every pixel gets independent noise of known law. There are 72 tins, so
-the true probability of any image is a sum over all of them, and a model of the pixels can be held against the truth::
+A tin is drawn from its height and width, then every pixel gets independent noise of known law.
+There are 72 tins, so the true probability of any image is a sum over all of them, and a model of
+the pixels can be held against the truth::
 
-    p(x) = 1/72 · sum over (height, width) of prod over pixels i of P(x_i | clean pixel i of that tin)
+    p(x) = 1/72 · sum over (height, width) of prod over pixels i of P(x_i | clean pixel i of that
+    tin)
 """
 
 import math
@@ -22,8 +25,12 @@ WIDTHS = range(6, 15)  # in pixels
 NOISE = 0.3  # scale of the logistic noise, in grey levels; its standard deviation is 1.8 times that
 
 
-def biscuits(train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed: int = 0) -> DataSet:
-    """Noisy pictures of tins: events (1, 16, 16), 16 levels, condition (height, width) from -1 (least) to 1 (most)."""
+def biscuits(
+    train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed: int = 0
+) -> DataSet:
+    """Noisy pictures of tins: events (1, 16, 16), 16 levels, condition (height, width) from -1
+    (least) to 1 (most).
+    """
     generator = torch.Generator().manual_seed(seed)
     tins = _tins()[torch.randint(len(_tins()), (train + validation + test,), generator=generator)]
     height, width = tins.unbind(1)
@@ -47,7 +54,10 @@ def biscuits(train: int = 10_000, validation: int = 1_000, test: int = 2_000, se
 
 def describe(height: Tensor, width: Tensor) -> Tensor:
     """Heights (n,) and widths (n,) in pixels as conditions (n, 2), each range mapped to [-1, 1]."""
-    columns = [2 * (size - span[0]) / (span[-1] - span[0]) - 1 for size, span in ((height, HEIGHTS), (width, WIDTHS))]
+    columns = [
+        2 * (size - span[0]) / (span[-1] - span[0]) - 1
+        for size, span in ((height, HEIGHTS), (width, WIDTHS))
+    ]
     return torch.stack(columns, 1).float()
 
 
@@ -61,40 +71,56 @@ def sizes(c: Tensor) -> Tensor:
 
 
 def draw(height: Tensor, width: Tensor, detail: int = 8) -> Tensor:
-    """Clean tins, one for each height (n,) and width (n,) in pixels: brightness in [0, 1], (n, 1, 16, 16).
+    """Clean tins, one for each height (n,) and width (n,) in pixels: brightness in [0, 1], (n, 1,
+    16, 16).
 
     A cylinder seen slightly from above, lit from the left, with a lid. Each pixel is the mean of
-    ``detail`` x ``detail`` points, which makes the edges smooth and lets a size be any number, not only a whole one.
+    ``detail`` x ``detail`` points, which makes the edges smooth and lets a size be any number, not
+    only a whole one.
     """
     place = (torch.arange(SIDE * detail) + 0.5) / detail
     y, x = torch.meshgrid(place, place, indexing="ij")
     height, radius = height.view(-1, 1, 1).float(), width.view(-1, 1, 1).float() / 2
     across = (x - SIDE / 2) / radius  # -1 at the left edge of the wall, 1 at the right
-    sag = 0.3 * radius * (1 - across.square()).clamp(min=0).sqrt()  # how far a rim dips towards the viewer
-    floor = SIDE - 0.8 - 0.3 * radius  # of the tin: where its bottom rim is at its left and right edge
+    sag = (
+        0.3 * radius * (1 - across.square()).clamp(min=0).sqrt()
+    )  # how far a rim dips towards the viewer
+    floor = (
+        SIDE - 0.8 - 0.3 * radius
+    )  # of the tin: where its bottom rim is at its left and right edge
     rim, line, lid = floor - height, 0.5, 1.6
 
     tin = (across.abs() <= 1) & (y >= rim - sag) & (y <= floor + sag)
-    inside = (across.abs() <= 1 - line / radius) & (y >= rim - sag + line) & (y <= floor + sag - line)
+    inside = (
+        (across.abs() <= 1 - line / radius) & (y >= rim - sag + line) & (y <= floor + sag - line)
+    )
     seam = ((y - rim - sag).abs() <= line / 2) | ((y - rim - sag - lid).abs() <= line / 2)
     top, band = y <= rim + sag, y <= rim + sag + lid
 
     light = 0.75 - 0.28 * (across + 0.35).square() + 0.12 * band
     light = torch.where(top, 0.9, light)
     picture = torch.where(tin, torch.where(inside & ~seam, light, 0.1), 1.0)
-    return picture.unflatten(2, (SIDE, detail)).unflatten(1, (SIDE, detail)).mean((2, 4)).unsqueeze(1)
+    return (
+        picture.unflatten(2, (SIDE, detail)).unflatten(1, (SIDE, detail)).mean((2, 4)).unsqueeze(1)
+    )
 
 
 def photograph(height: Tensor, width: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Noisy tins on the grid of 16 levels, (n, 1, 16, 16): logistic noise on the clean level, rounded and clipped."""
-    tins = (width - WIDTHS[0]) + len(WIDTHS) * (height - HEIGHTS[0])  # row of `_tins`: each is drawn once
+    """Noisy tins on the grid of 16 levels, (n, 1, 16, 16): logistic noise on the clean level,
+    rounded and clipped.
+    """
+    tins = (width - WIDTHS[0]) + len(WIDTHS) * (
+        height - HEIGHTS[0]
+    )  # row of `_tins`: each is drawn once
     clean = _clean_levels()[tins]
     noise = NOISE * torch.rand(clean.shape, generator=generator).clamp(1e-7, 1 - 1e-7).logit()
     return grid.to_grid((clean + noise).round().clamp(0, LEVELS - 1), LEVELS)
 
 
 def measure(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Height and width in pixels, (n,) each, of the tin that most probably gave each image (n, 1, 16, 16)."""
+    """Height and width in pixels, (n,) each, of the tin that most probably gave each image (n, 1,
+    16, 16).
+    """
     height, width = _tins().to(x.device)[log_likelihoods(x).argmax(1)].unbind(1)
     return height, width
 
@@ -119,12 +145,16 @@ def noise_score(x: Tensor) -> Tensor:
 def log_density(x: Tensor) -> Tensor:
     """The true log(P(x) / width^256) of images (n, 1, 16, 16), in nats; -inf outside [-1, 1]."""
     tins = log_likelihoods(x)
-    density = tins.logsumexp(1) - math.log(tins.shape[1]) - SIDE * SIDE * math.log(grid.bin_width(LEVELS))
+    density = (
+        tins.logsumexp(1) - math.log(tins.shape[1]) - SIDE * SIDE * math.log(grid.bin_width(LEVELS))
+    )
     return density.masked_fill(x.flatten(1).abs().amax(1) > 1, -math.inf).to(x.dtype)
 
 
 def log_likelihoods(x: Tensor) -> Tensor:
-    """log P(x | height, width) of images (n, 1, 16, 16) for every tin, heights outermost: (n, 72) float64, in nats."""
+    """log P(x | height, width) of images (n, 1, 16, 16) for every tin, heights outermost: (n, 72)
+    float64, in nats.
+    """
     table = _log_pmf().to(x.device)
     levels = grid.to_level(x, LEVELS).flatten(1)
     pixels = torch.arange(SIDE * SIDE, device=x.device)
@@ -134,8 +164,9 @@ def log_likelihoods(x: Tensor) -> Tensor:
 def entropy() -> float:
     """Entropy of the data as a density (nats): which tin, then its noise.
 
-    H(x) = H(tin) + H(x | tin) - H(tin | x), and the last term is left out: a tin can be read off its picture without
-    error (on the 10,000 pictures of the training split it comes to less than 1e-40 nats).
+    H(x) = H(tin) + H(x | tin) - H(tin | x), and the last term is left out: a tin can be read off
+    its picture without error (on the 10,000 pictures of the training split it comes to less than
+    1e-40 nats).
     """
     log_pmf = _log_pmf()
     noise = -(log_pmf.exp() * log_pmf).sum((1, 2)).mean().item()
@@ -157,10 +188,12 @@ def _clean_levels() -> Tensor:
 
 @cache
 def _log_pmf() -> Tensor:
-    """log P(level | tin, pixel), (72, 256, 16) in float64: the logistic law cut at half levels, its tails at 0 and 15.
+    """log P(level | tin, pixel), (72, 256, 16) in float64: the logistic law cut at half levels, its
+    tails at 0 and 15.
 
-    This is the discretised logistic of Salimans et al. 2017 (PixelCNN++), eq. 2. A difference of two values near one
-    would lose the upper tail, so it is taken on the side of the clean level where both are small.
+    This is the discretised logistic of Salimans et al. 2017 (PixelCNN++), eq. 2. A difference of
+    two values near one would lose the upper tail, so it is taken on the side of the clean level
+    where both are small.
     """
     clean = _clean_levels().flatten(1).unsqueeze(2)
     edges = torch.arange(1, LEVELS, dtype=torch.float64) - 0.5

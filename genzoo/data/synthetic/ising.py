@@ -1,12 +1,14 @@
 """A small discrete world, known in full: an Ising magnet of 3x3 spins, 512 pictures in all.
 
-Neighbours like to agree, and a weak field prefers up. With spins s of -1 and 1 (as x is -0.5 and 0.5 on the grid) and the
-temperature in units of the coupling::
+Neighbours like to agree, and a weak field prefers up. With spins s of -1 and 1 (as x is -0.5 and
+0.5 on the grid) and the temperature in units of the coupling::
 
-    P(x) = 1/Z · exp((sum over neighbours i, j of s_i s_j + FIELD · sum over i of s_i) / TEMPERATURE)
+    P(x) = 1/Z · exp((sum over neighbours i, j of s_i s_j + FIELD · sum over i of s_i) /
+    TEMPERATURE)
 
-All 512 can be listed, so the truth, its entropy and its draws are exact, and so is a sum over *everything* that a model claims:
-masses that sum to more than one are no masses, whatever test events say.
+All 512 can be listed, so the truth, its entropy and its draws are exact, and so is a sum over
+*everything* that a model claims: masses that sum to more than one are no masses, whatever test
+events say.
 """
 
 import math
@@ -24,10 +26,16 @@ TEMPERATURE = 2.0  # in units of the coupling; between the frozen and the indepe
 FIELD = 0.1  # likewise
 
 
-def ising(train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed: int = 0) -> DataSet:
-    """Spins of a small magnet: events (1, 3, 3), 2 levels. The same few hundred events are met again and again."""
+def ising(
+    train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed: int = 0
+) -> DataSet:
+    """Spins of a small magnet: events (1, 3, 3), 2 levels. The same few hundred events are met
+    again and again.
+    """
     sizes = (train, validation, test)
-    which = torch.multinomial(log_pmf().exp(), sum(sizes), True, generator=torch.Generator().manual_seed(seed))
+    which = torch.multinomial(
+        log_pmf().exp(), sum(sizes), True, generator=torch.Generator().manual_seed(seed)
+    )
     parts = [Split(x) for x in worlds()[which].split(sizes)]
     return DataSet(
         "ising",
@@ -43,7 +51,9 @@ def ising(train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed:
 
 
 def worlds() -> Tensor:
-    """Every event there is, (512, 1, 3, 3), in the order of binary numbers, the first spin the most significant."""
+    """Every event there is, (512, 1, 3, 3), in the order of binary numbers, the first spin the most
+    significant.
+    """
     levels = torch.cartesian_prod(*[torch.arange(LEVELS)] * SIDE**2)
     return grid.to_grid(levels, LEVELS).view(-1, 1, SIDE, SIDE)
 

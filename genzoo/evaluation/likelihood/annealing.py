@@ -1,4 +1,5 @@
-r"""Annealed importance sampling: weigh a distribution that can only be evaluated, by walking to it from one that is known.
+r"""Annealed importance sampling: weigh a distribution that can only be evaluated, by walking to it
+from one that is known.
 
 Between a normalised base f_0 and a target f_1 with unknown :math:`Z = \int f_1` lies a path of
 distributions f_beta, each known up to its own constant, 0 = beta_0 < beta_1 < ... < beta_T = 1.
@@ -47,7 +48,9 @@ BLOCKS = 4  # of chains, whose spread is a second opinion on the error
 
 
 class Estimate(NamedTuple):
-    """log of a mean of weights, for each problem ``(n,)``, with its standard error and the effective number of weights."""
+    """log of a mean of weights, for each problem ``(n,)``, with its standard error and the
+    effective number of weights.
+    """
 
     value: Tensor
     stderr: Tensor
@@ -55,7 +58,9 @@ class Estimate(NamedTuple):
 
 
 class Bracket(NamedTuple):
-    """Stochastic lower and upper bound of log Z for each problem, ``(n,)`` nats; the larger error, the smaller ``ess``."""
+    """Stochastic lower and upper bound of log Z for each problem, ``(n,)`` nats; the larger error,
+    the smaller ``ess``.
+    """
 
     lower: Tensor
     upper: Tensor
@@ -86,7 +91,8 @@ class Path(Protocol):
     """A road from a base (beta = 0) to a target (beta = 1), and how to walk at each place along it.
 
     A *place* is whatever the path needs to know of its chains, one row each; ``place.x`` is where
-    they are. ``wanted`` is the acceptance that a step adapts to; a kernel without a step ignores it.
+    they are. ``wanted`` is the acceptance that a step adapts to; a kernel without a step ignores
+    it.
     """
 
     wanted: float
@@ -96,15 +102,19 @@ class Path(Protocol):
         ...
 
     def log_ratio(self, at: Any, here: float, there: float) -> Tensor:
-        """log f_there - log f_here of each row, float64: what the step from one beta to the next weighs."""
+        """log f_there - log f_here of each row, float64: what the step from one beta to the next
+        weighs.
+        """
         ...
 
     def move(self, at: Any, beta: float, step: Tensor) -> tuple[Any, Tensor]:
-        """One move of every row that leaves f_beta alone, and the chance with which each was accepted."""
+        """One move of every row that leaves f_beta alone, and the chance with which each was
+        accepted.
+        """
         ...
 
 
-# ------------------------------------------------------------------------------------------------------------ the method
+# --------------------------------------------------------------------------------------- the method
 
 
 def follow(
@@ -184,11 +194,14 @@ def _remark(log_weights: Tensor) -> str:
 
 def share(progress: Report | None, i: int, of: int) -> Report | None:
     """``progress`` as told by the i-th of several runs of equal length."""
-    return progress and (lambda level, levels, text: progress(i * levels + level, of * levels, text))
+    return progress and (
+        lambda level, levels, text: progress(i * levels + level, of * levels, text)
+    )
 
 
 def log_mean_exp(log_weights: Tensor) -> Estimate:
-    """log of the mean weight over the chains (first dimension), its standard error and Kish's effective sample size.
+    """log of the mean weight over the chains (first dimension), its standard error and Kish's
+    effective sample size.
 
     stderr² = Var(w) / (n w̄²) = (n / ess - 1) / (n - 1), by the delta method. It never exceeds one
     nat and so understates where ``ess`` is near 1: see `in_blocks`. A problem whose weights are all
@@ -202,7 +215,8 @@ def log_mean_exp(log_weights: Tensor) -> Estimate:
 
 
 def in_blocks(log_weights: Tensor) -> Estimate:
-    """As `log_mean_exp`, with the larger of two errors: the delta method's, and the spread of 4 independent blocks of chains.
+    """As `log_mean_exp`, with the larger of two errors: the delta method's, and the spread of 4
+    independent blocks of chains.
 
     Where one chain outweighs all others, the blocks without it disagree by as much as it weighs.
     """
@@ -214,9 +228,18 @@ def in_blocks(log_weights: Tensor) -> Estimate:
     return found._replace(stderr=torch.maximum(found.stderr, spread))
 
 
-def bracket(log_base: LogDensity, log_target: LogDensity, base: Tensor, target: Tensor, *,
-            progress: Report | None = None, **settings: Any) -> Bracket:  # fmt: skip
-    """log Z of the target from both ends: ``base`` and ``target`` are draws of either, as `anneal` wants its ``start``."""
+def bracket(
+    log_base: LogDensity,
+    log_target: LogDensity,
+    base: Tensor,
+    target: Tensor,
+    *,
+    progress: Report | None = None,
+    **settings: Any,
+) -> Bracket:
+    """log Z of the target from both ends: ``base`` and ``target`` are draws of either, as `anneal`
+    wants its ``start``.
+    """
     forward = anneal(log_base, log_target, base, progress=share(progress, 0, 2), **settings)
     reverse = anneal(log_target, log_base, target, progress=share(progress, 1, 2), **settings)
     low, high = log_mean_exp(forward.log_weights), log_mean_exp(reverse.log_weights)
@@ -228,14 +251,20 @@ def bracket(log_base: LogDensity, log_target: LogDensity, base: Tensor, target: 
     )
 
 
-def walk(log_density: LogDensity, start: Tensor, moves: int, *, problems: int = 1, **settings: Any) -> Tensor:
-    """Plain Hamiltonian Monte Carlo: annealing from a target to itself weighs nothing and only moves the chains, all scouts.
+def walk(
+    log_density: LogDensity, start: Tensor, moves: int, *, problems: int = 1, **settings: Any
+) -> Tensor:
+    """Plain Hamiltonian Monte Carlo: annealing from a target to itself weighs nothing and only
+    moves the chains, all scouts.
 
-    Here no chain is weighed, so each may help to set the step. Returns the last places, of ``start``'s shape.
+    Here no chain is weighed, so each may help to set the step. Returns the last places, of
+    ``start``'s shape.
     """
     settings.pop("scouts", None)
     scouts = len(start) // problems
-    return anneal(log_density, log_density, start, problems=problems, scouts=scouts, levels=moves, **settings).x
+    return anneal(
+        log_density, log_density, start, problems=problems, scouts=scouts, levels=moves, **settings
+    ).x
 
 
 def standard_normal(z: Tensor) -> Tensor:
@@ -244,11 +273,13 @@ def standard_normal(z: Tensor) -> Tensor:
     return -0.5 * (z.square().sum(1) + z.shape[1] * math.log(2 * math.pi))
 
 
-# ------------------------------------------------------------------------------------------------------------- schedules
+# ---------------------------------------------------------------------------------------- schedules
 
 
 def sigmoid(levels: int, sharpness: float = 4.0) -> list[float]:
-    """beta_t ~ sigmoid(4 (2 t / T - 1)), rescaled to run from 0 to 1: small steps at both ends (Grosse et al. 2015)."""
+    """beta_t ~ sigmoid(4 (2 t / T - 1)), rescaled to run from 0 to 1: small steps at both ends
+    (Grosse et al. 2015).
+    """
     raw = torch.sigmoid(sharpness * torch.linspace(-1, 1, levels + 1, dtype=torch.float64))
     return ((raw - raw[0]) / (raw[-1] - raw[0])).tolist()
 
@@ -261,7 +292,7 @@ def linear(levels: int) -> list[float]:
 SCHEDULES = {"sigmoid": sigmoid, "linear": linear}
 
 
-# ---------------------------------------------------------------------------------------------------- Hamiltonian moves
+# -------------------------------------------------------------------------------- Hamiltonian moves
 
 
 class _Point(NamedTuple):
@@ -333,4 +364,6 @@ class Geometric:
 
 def taken(moved: Tensor, to: Sequence[Tensor], at: Sequence[Tensor]) -> list[Tensor]:
     """Row by row what is known of ``to`` where the chain has ``moved``, else of ``at``."""
-    return [torch.where(moved.view(-1, *[1] * (b.dim() - 1)), b, a) for b, a in zip(to, at, strict=True)]
+    return [
+        torch.where(moved.view(-1, *[1] * (b.dim() - 1)), b, a) for b, a in zip(to, at, strict=True)
+    ]

@@ -8,8 +8,8 @@ around every G(z) it has one,
     p(x) = \int \mathcal N(z; 0, I) \; \mathcal N(x; G(z), s^2 I) \, dz ,
 
 and the integral is a normaliser: that of p(z) p(x | z) as a function of z, found for each event
-by annealed importance sampling (`genzoo.evaluation.likelihood.annealing`) along p(z) p(x | z)^beta. The row
-is that of "GAN + noise s": of the generator with this noise, not of the generator.
+by annealed importance sampling (`genzoo.evaluation.likelihood.annealing`) along p(z) p(x | z)^beta.
+The row is that of "GAN + noise s": of the generator with this noise, not of the generator.
 
 **The sign is ≤.** The weights of such chains are unbiased, E[w] = p(x). So by Jensen's inequality
 E[-log mean w] is at least -log p(x), at any number of levels and chains, just as for the

@@ -33,12 +33,14 @@ class Measured:
     """The likelihood of held-out events under a model, as `evaluate` found it.
 
     Args:
-        figure: mean of the negative log-likelihood over events, in ``unit``; less is better. Its kind says what it claims; its
-            error is that of test events and Monte Carlo draws. A model without a likelihood has a dash and a reason.
+        figure: mean of the negative log-likelihood over events, in ``unit``; less is better. Its
+            kind says what it claims; its error is that of test events and Monte Carlo draws. A
+            model without a likelihood has a dash and a reason.
         unit: bits/dim, or nats per event for real-valued data.
         direction: the side on which the figure errs, in words.
-        gap: how much likelier the data is under the truth, KL(p_data || p_model) in the same unit: on data whose density is
-            known, for an unconditional model. It inherits the claim of the figure: a bound on one is a bound on both.
+        gap: how much likelier the data is under the truth, KL(p_data || p_model) in the same unit:
+            on data whose density is known, for an unconditional model. It inherits the claim of the
+            figure: a bound on one is a bound on both.
         details: settings and diagnostics, plain values.
         log_prob: what was stated of each event, ``(n,)`` nats; under the middle of an interval.
         events: their places in the split, ``(n,)``.
@@ -91,27 +93,35 @@ def evaluate(
 
     Args:
         split: "train", "validation" or "test".
-        k: draws for a bound that is random; an exact density ignores it. State it beside the figure.
+        k: draws for a bound that is random; an exact density ignores it. State it beside the
+            figure.
         batch: events at a time.
         seed: of those draws; the caller's random state is left as it was.
-        ais_levels: temperatures of annealed importance sampling, by which an energy model, a GAN and, where asked for, a
-            VAE get a figure; 0 leaves it out. It takes minutes.
-        ais_chains: chains of each normaliser (energy) or of each event (GAN, VAE); 0: 64 of the former, 8 of the latter.
-        ais_most_levels: of a GAN or VAE. Where fewer than three chains are effective on validation events, levels are doubled
-            up to this many; 0: up to four times ``ais_levels``.
-        ode_tolerance: of the solver, where the figure of a diffusion model is to be that of its probability flow instead of
-            its bound, or that of flow matching is to be had in steps chosen by their error; 0 leaves it out. ``k`` is then
-            the number of solutions, each with fresh noise. It takes minutes.
-        most: how many events are measured where each takes an annealing (GAN, VAE) or an ODE. The figure is that of all, as
-            estimated with control variates (`genzoo.evaluation.likelihood.subset`).
-        controls: further control variates: log-densities of *every* event of the split under other models, ``(N,)`` nats each.
-        progress: told of (level, levels, log-weight and error) as the annealing goes, or (events done, events, a few words).
+        ais_levels: temperatures of annealed importance sampling, by which an energy model, a GAN
+            and, where asked for, a VAE get a figure; 0 leaves it out. It takes minutes.
+        ais_chains: chains of each normaliser (energy) or of each event (GAN, VAE); 0: 64 of the
+            former, 8 of the latter.
+        ais_most_levels: of a GAN or VAE. Where fewer than three chains are effective on validation
+            events, levels are doubled up to this many; 0: up to four times ``ais_levels``.
+        ode_tolerance: of the solver, where the figure of a diffusion model is to be that of its
+            probability flow instead of its bound, or that of flow matching is to be had in steps
+            chosen by their error; 0 leaves it out. ``k`` is then the number of solutions, each with
+            fresh noise. It takes minutes.
+        most: how many events are measured where each takes an annealing (GAN, VAE) or an ODE. The
+            figure is that of all, as estimated with control variates
+            (`genzoo.evaluation.likelihood.subset`).
+        controls: further control variates: log-densities of *every* event of the split under other
+            models, ``(N,)`` nats each.
+        progress: told of (level, levels, log-weight and error) as the annealing goes, or (events
+            done, events, a few words).
 
     Returns:
-        the figure in the data's unit; for a model that states no likelihood, value None, kind NONE and the reason.
+        the figure in the data's unit; for a model that states no likelihood, value None, kind NONE
+        and the reason.
 
     Raises:
-        InputError: there is no such split, a setting is out of range, or a control is not one number for each event.
+        InputError: there is no such split, a setting is out of range, or a control is not one
+            number for each event.
     """
     if split not in SPLITS:
         raise InputError(f"There is no split {split!r}. {nearest(split, SPLITS)}")
@@ -200,23 +210,29 @@ def _measured(
 
 
 def _figure(mean: Mean, n: int, stated: Stated, data: DataSet) -> Figure:
-    """The mean over events, measured on ``n`` of them; errors that all events share are added to its own.
+    """The mean over events, measured on ``n`` of them; errors that all events share are added to
+    its own.
 
-    Where every event may be off by ``half_width`` nats, so may the mean: the figure is then an interval.
+    Where every event may be off by ``half_width`` nats, so may the mean: the figure is then an
+    interval.
     """
     of_a_nat = (data.report(torch.zeros(())) - data.report(torch.ones(()))).item()
     stderr = math.hypot(mean.stderr, of_a_nat * stated.extra_stderr)
     half_width = of_a_nat * stated.half_width
     if half_width:
-        return Figure(None, stderr, mean.value - half_width, mean.value + half_width, stated.kind, n)
+        return Figure(
+            None, stderr, mean.value - half_width, mean.value + half_width, stated.kind, n
+        )
     return Figure(mean.value, stderr, kind=stated.kind, n=n)
 
 
-# ------------------------------------------------------------------------------------------------- ways to a likelihood
+# ----------------------------------------------------------------------------- ways to a likelihood
 
 
 def _method(model: object, ais: bool, ode: bool) -> Callable[..., Stated]:
-    """How a model gets its likelihood: by itself, or where it is asked for and fits, by annealing or by an ODE."""
+    """How a model gets its likelihood: by itself, or where it is asked for and fits, by annealing
+    or by an ODE.
+    """
     if ode and (hasattr(model, "denoiser") or hasattr(model, "velocity")):
         return _follow_flow
     if ais and hasattr(model, "energy"):
@@ -227,11 +243,21 @@ def _method(model: object, ais: bool, ode: bool) -> Callable[..., Stated]:
     return _anneal_decoder if ais and (states_none or hasattr(model, "log_prior")) else _ask
 
 
-def _ask(model: HasLikelihood, data: DataSet, events: Split, *, k: int, batch: int, progress: Report | None,
-         **_: Any) -> Stated:  # fmt: skip
+def _ask(
+    model: HasLikelihood,
+    data: DataSet,
+    events: Split,
+    *,
+    k: int,
+    batch: int,
+    progress: Report | None,
+    **_: Any,
+) -> Stated:
     """The model's own best statement about each event."""
     if model.likelihood == Likelihood.NONE:
-        raise NotImplementedError(f"{type(model).__name__} states no likelihood: it has samples, but no log p(x).")
+        raise NotImplementedError(
+            f"{type(model).__name__} states no likelihood: it has samples, but no log p(x)."
+        )
     parts = []
     for rows in torch.arange(len(events)).split(batch):
         parts.append(model.bound(*_given(model, Split(*events[rows.to(events.x.device)])), k).cpu())
@@ -239,20 +265,43 @@ def _ask(model: HasLikelihood, data: DataSet, events: Split, *, k: int, batch: i
             progress(int(rows[-1]) + 1, len(events), "evaluating")
     half_width = getattr(model, "half_width", 0.0)
     direction = BETWEEN if half_width else DIRECTION[model.likelihood]
-    return Stated(torch.cat(parts), model.likelihood, direction, half_width=half_width, details={"k": k})
+    return Stated(
+        torch.cat(parts), model.likelihood, direction, half_width=half_width, details={"k": k}
+    )
 
 
-def _anneal_energy(model: Any, data: DataSet, events: Split, *, k: int, levels: int, chains: int,
-                   progress: Report | None, **_: Any) -> Stated:  # fmt: skip
+def _anneal_energy(
+    model: Any,
+    data: DataSet,
+    events: Split,
+    *,
+    k: int,
+    levels: int,
+    chains: int,
+    progress: Report | None,
+    **_: Any,
+) -> Stated:
     from genzoo.evaluation.likelihood.partition import anneal_energy
 
     with torch.inference_mode(False), torch.no_grad():
         x, c = _given(model, events)
-        return anneal_energy(model, data, x, c, k=k, levels=levels, chains=chains or 64, progress=progress)
+        return anneal_energy(
+            model, data, x, c, k=k, levels=levels, chains=chains or 64, progress=progress
+        )
 
 
-def _anneal_prior(model: Any, data: DataSet, events: Split, *, k: int, levels: int, chains: int, batch: int,
-                  progress: Report | None, **_: Any) -> Stated:  # fmt: skip
+def _anneal_prior(
+    model: Any,
+    data: DataSet,
+    events: Split,
+    *,
+    k: int,
+    levels: int,
+    chains: int,
+    batch: int,
+    progress: Report | None,
+    **_: Any,
+) -> Stated:
     from genzoo.evaluation.likelihood.partition import anneal_prior
 
     with torch.inference_mode(False), torch.no_grad():
@@ -285,15 +334,30 @@ def _anneal_decoder(
         )
 
 
-def _follow_flow(model: Any, data: DataSet, events: Split, *, k: int, batch: int, tolerance: float,
-                 progress: Report | None, **_: Any) -> Stated:  # fmt: skip
+def _follow_flow(
+    model: Any,
+    data: DataSet,
+    events: Split,
+    *,
+    k: int,
+    batch: int,
+    tolerance: float,
+    progress: Report | None,
+    **_: Any,
+) -> Stated:
     from genzoo.evaluation.likelihood.ode import follow_flow
 
-    return follow_flow(model, *_given(model, events), draws=k, batch=batch, tolerance=tolerance, progress=progress)
+    return follow_flow(
+        model, *_given(model, events), draws=k, batch=batch, tolerance=tolerance, progress=progress
+    )
 
 
 def _given(model: object, events: Split) -> tuple[Tensor, Tensor | None]:
-    """Events and conditions where the model is, free of inference mode; an unconditional model is given none."""
+    """Events and conditions where the model is, free of inference mode; an unconditional model is
+    given none.
+    """
     with torch.inference_mode(False):
-        x, c = Split(events.x.clone(), None if events.c is None else events.c.clone()).to(device_of(model))[:]
+        x, c = Split(events.x.clone(), None if events.c is None else events.c.clone()).to(
+            device_of(model)
+        )[:]
     return x, c if getattr(model, "condition", 0) else None

@@ -1,19 +1,22 @@
-r"""The likelihood by an ODE, of a diffusion model or of flow matching: the deterministic path from noise to data is a flow.
+r"""The likelihood by an ODE, of a diffusion model or of flow matching: the deterministic path from
+noise to data is a flow.
 
-Of a diffusion model it is the *probability flow*. With v-prediction and the log-SNR :math:`\lambda` as time, the path that has
-the same marginals as the noising process is
+Of a diffusion model it is the *probability flow*. With v-prediction and the log-SNR :math:`\lambda`
+as time, the path that has the same marginals as the noising process is
 
 .. math::
 
     \frac{dz}{d\lambda} = -\tfrac12\, \alpha_\lambda \sigma_\lambda\, v(z, \lambda), \qquad
-    \frac{d \log p(z)}{d\lambda} = -\operatorname{tr} \frac{\partial}{\partial z} \frac{dz}{d\lambda} ,
+    \frac{d \log p(z)}{d\lambda} = -\operatorname{tr} \frac{\partial}{\partial z}
+    \frac{dz}{d\lambda} ,
 
 so that one integration from the event to the noise gives an instantaneous change of variables:
 
 .. math::
 
     \log p(x) = D \log \alpha_{max} + \log \mathcal N(z_{\lambda_{min}}; 0, I)
-        - \int_{\lambda_{min}}^{\lambda_{max}} \operatorname{tr} \frac{\partial}{\partial z} \frac{dz}{d\lambda}\, d\lambda .
+        - \int_{\lambda_{min}}^{\lambda_{max}} \operatorname{tr} \frac{\partial}{\partial z}
+        \frac{dz}{d\lambda}\, d\lambda .
 
 A real-valued event enters as :math:`z_{\lambda_{max}} = \alpha_{max} x`: what is measured is the
 density at x of events blurred by the last noise, :math:`e^{-\lambda_{max} / 2}`. Events on a grid
@@ -34,14 +37,15 @@ for log p. Of discrete data the figure would thus be a bound in expectation, by 
 the path followed exactly. But a solver keeps to a tolerance and proves nothing, and its errors have
 either sign: the claim is an ESTIMATE, of real-valued and of discrete data alike.
 
-Flow matching has such a path by birth, with t from 1 (data) to 0 (noise) as time and the network itself as velocity: the
-same integral, without the last noise.
+Flow matching has such a path by birth, with t from 1 (data) to 0 (noise) as time and the network
+itself as velocity: the same integral, without the last noise.
 
-The solver is scipy's adaptive Dormand-Prince 8(5,3) (`scipy.integrate.solve_ivp`), in float64: maintained, and installed
-already because scikit-learn needs it. The network may run on any device; only states travel.
+The solver is scipy's adaptive Dormand-Prince 8(5,3) (`scipy.integrate.solve_ivp`), in float64:
+maintained, and installed already because scikit-learn needs it. The network may run on any device;
+only states travel.
 
-References: Song et al. 2021, *Score-based generative modeling through SDEs* (eq. 39); Grathwohl et al. 2019, *FFJORD*; Hutchinson
-1990.
+References: Song et al. 2021, *Score-based generative modeling through SDEs* (eq. 39); Grathwohl et
+al. 2019, *FFJORD*; Hutchinson 1990.
 """
 
 import math
@@ -63,12 +67,15 @@ from genzoo.progress import Report
 TOGETHER = 50  # events in one system of equations: the steps fit the stiffest of them
 
 SIDE_OF_REAL = "to no known side: the solver's and the trace's errors have either sign"
-SIDE_OF_DISCRETE = "on average so that it does not flatter, but for the solver's error, which has either sign"
+SIDE_OF_DISCRETE = (
+    "on average so that it does not flatter, but for the solver's error, which has either sign"
+)
 
 
 class OdeLikelihood(NamedTuple):
-    """log p(x) of each event ``(n,)`` in float64 nats, the standard error that the random draws leave, and the network
-    evaluations that the solver took."""
+    """log p(x) of each event ``(n,)`` in float64 nats, the standard error that the random draws
+    leave, and the network evaluations that the solver took.
+    """
 
     value: Tensor
     stderr: Tensor
@@ -76,7 +83,9 @@ class OdeLikelihood(NamedTuple):
 
 
 class Path(NamedTuple):
-    """Where the deterministic path leads: from ``scale * x`` at time ``data`` to standard Gaussian noise at time ``noise``."""
+    """Where the deterministic path leads: from ``scale * x`` at time ``data`` to standard Gaussian
+    noise at time ``noise``.
+    """
 
     data: float
     noise: float
@@ -84,15 +93,23 @@ class Path(NamedTuple):
 
 
 def path(model: Diffusion | FlowMatching) -> Path:
-    """The path of a diffusion, in log-SNR and from the event at its cleanest; or that of a stream, in t from 1 to 0."""
+    """The path of a diffusion, in log-SNR and from the event at its cleanest; or that of a stream,
+    in t from 1 to 0.
+    """
     if isinstance(model, FlowMatching):
         return Path(1.0, 0.0, 1.0)
     low, high = model.ends
-    return Path(high, low, alpha(torch.tensor([high], dtype=torch.float64), torch.ones(1, dtype=torch.float64)).item())
+    return Path(
+        high,
+        low,
+        alpha(torch.tensor([high], dtype=torch.float64), torch.ones(1, dtype=torch.float64)).item(),
+    )
 
 
 def velocity(model: Diffusion | FlowMatching, z: Tensor, t: Tensor, c: Tensor | None) -> Tensor:
-    """dz/dt along the path of ``model``, of z's shape; ``t`` is the time of each row (a diffusion's is log-SNR), ``(n,)``."""
+    """dz/dt along the path of ``model``, of z's shape; ``t`` is the time of each row (a diffusion's
+    is log-SNR), ``(n,)``.
+    """
     if isinstance(model, FlowMatching):
         return model.v(z, t, c)
     return -0.5 * alpha(t, z) * sigma(t, z) * model.v(z, t, c)
@@ -107,7 +124,8 @@ def ode_log_likelihood(
     draws: int = 1,
     exact: bool | None = None,
 ) -> OdeLikelihood:
-    """log p(x | c) under the probability flow of a diffusion model, or under a stream, ``(n,)`` nats.
+    """log p(x | c) under the probability flow of a diffusion model, or under a stream, ``(n,)``
+    nats.
 
     Args:
         tolerance: of the solver, absolute and relative, on each event's state and log-density.
@@ -134,16 +152,24 @@ def follow_flow(
     tolerance: float,
     progress: Report | None = None,
 ) -> Stated:
-    """log p(x | c) of events under the probability flow, with tolerance, trace and evaluations in the details."""
+    """log p(x | c) of events under the probability flow, with tolerance, trace and evaluations in
+    the details.
+    """
     values, stderrs, evaluations = [], [], 0
     for rows in torch.arange(len(x)).split(min(batch, TOGETHER)):
-        found = ode_log_likelihood(model, x[rows], None if c is None else c[rows], tolerance=tolerance, draws=draws)
+        found = ode_log_likelihood(
+            model, x[rows], None if c is None else c[rows], tolerance=tolerance, draws=draws
+        )
         values.append(found.value)
         stderrs.append(found.stderr)
         evaluations += found.evaluations
         if progress:
             done = int(rows[-1]) + 1
-            progress(done, len(x), f"log-density {torch.cat(values).mean():.2f} nats after {evaluations} evaluations")
+            progress(
+                done,
+                len(x),
+                f"log-density {torch.cat(values).mean():.2f} nats after {evaluations} evaluations",
+            )
     trace = "exact" if model.dims <= EXACT_UP_TO else "Hutchinson, random signs"
     batches = len(values)
     return Stated(
@@ -172,7 +198,9 @@ def _solution(
     return model.dims * math.log(scale) + log_density, evaluations
 
 
-def _of_discrete(model: Diffusion, x: Tensor, c: Tensor | None, tolerance: float, exact: bool) -> tuple[Tensor, int]:
+def _of_discrete(
+    model: Diffusion, x: Tensor, c: Tensor | None, tolerance: float, exact: bool
+) -> tuple[Tensor, int]:
     """log p_ode(z) + log p(x | z) - log q(z | x) for one z ~ q, the model's last noise about x."""
     clean = x.new_full((len(x),), model.ends[1])
     q = Normal(alpha(clean, x) * x, sigma(clean, x))
@@ -207,7 +235,13 @@ def _solve(
 
 
 def velocity_and_trace(
-    model: Diffusion | FlowMatching, z: Tensor, t: Tensor, c: Tensor | None, signs: Tensor | None = None
+    model: Diffusion | FlowMatching,
+    z: Tensor,
+    t: Tensor,
+    c: Tensor | None,
+    signs: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """dz/dt of z's shape, and the trace of its Jacobian ``(n,)``: exact, or e' J e with the signs e that are given."""
+    """dz/dt of z's shape, and the trace of its Jacobian ``(n,)``: exact, or e' J e with the signs e
+    that are given.
+    """
     return with_divergence(lambda y: velocity(model, y, t, c), z, signs)

@@ -5,8 +5,8 @@ r"""The normaliser of an energy model, between two ends, and the likelihood that
     \log p(x \mid c) = -E(x, c) - \log Z(c), \qquad Z(c) = \int e^{-E(x, c)} dx
 
 Where the model's log Z is a sum that can be carried out, it is, and the likelihood is exact.
-Otherwise it comes from annealed importance sampling (`genzoo.evaluation.likelihood.annealing`) and is an
-*interval*, each end widened by two errors:
+Otherwise it comes from annealed importance sampling (`genzoo.evaluation.likelihood.annealing`) and
+is an *interval*, each end widened by two errors:
 
 * the lower end is a forward run from the base, which under-estimates log Z and so *flatters* the
   model. Few long chains can all miss a mode that many short ones find, so there are both, and the
@@ -71,7 +71,9 @@ WIDER = 3.0  # standard deviations of its base, in those of the long run's
 
 
 class HasEnergy(Protocol):
-    """What is asked of an energy model: E(x, c), and chains to start long walks from; with levels, the path of `Energy`."""
+    """What is asked of an energy model: E(x, c), and chains to start long walks from; with levels,
+    the path of `Energy`.
+    """
 
     condition: int
     levels: int
@@ -83,7 +85,9 @@ class HasEnergy(Protocol):
 
 @dataclass(frozen=True)
 class Interval:
-    """log Z of each of n problems between two ends, nats, and the four annealings that it comes from."""
+    """log Z of each of n problems between two ends, nats, and the four annealings that it comes
+    from.
+    """
 
     forward: Estimate
     short: Estimate
@@ -92,7 +96,9 @@ class Interval:
 
     @property
     def below(self) -> Estimate:
-        """Of the two forward runs the one that counts, problem by problem: whose log Z is surely larger."""
+        """Of the two forward runs the one that counts, problem by problem: whose log Z is surely
+        larger.
+        """
         long, short = self.forward, self.short
         longer = long.value - 2 * long.stderr >= short.value - 2 * short.stderr
         return pick(longer, long, short)
@@ -113,7 +119,8 @@ class Interval:
     def upper(self) -> Tensor:
         """``(n,)``, widened by two errors, and not below the lower end.
 
-        That a forward run lies above by its noise alone widens nothing; if by more, the ends contradict each other.
+        That a forward run lies above by its noise alone widens nothing; if by more, the ends
+        contradict each other.
         """
         return torch.maximum(self.above.value + 2 * self.above.stderr, self.lower)
 
@@ -132,7 +139,9 @@ class Interval:
 
     @property
     def contradicted(self) -> Tensor:
-        """Where a forward run, which errs below, lies above both reverse runs, each by two errors of its own, ``(n,)``."""
+        """Where a forward run, which errs below, lies above both reverse runs, each by two errors
+        of its own, ``(n,)``.
+        """
         return self.lower > self.above.value + 2 * self.above.stderr
 
     def doubt(self, widest: float, weights: Tensor | None = None) -> str:
@@ -159,7 +168,9 @@ class Interval:
         return (values.mean() if weights is None else (weights.to(values) * values).sum()).item()
 
     def details(self, weights: Tensor | None = None) -> dict[str, Any]:
-        """Plain values for JSON: widened ends and their error, means over problems; the fewest effective chains."""
+        """Plain values for JSON: widened ends and their error, means over problems; the fewest
+        effective chains.
+        """
 
         def plain(run: Estimate) -> dict[str, float]:
             return {
@@ -180,7 +191,7 @@ class Interval:
         }
 
 
-# ------------------------------------------------------------------------------------ the normaliser
+# ----------------------------------------------------------------------------------- the normaliser
 
 
 def pick(which: Tensor, a: Estimate, b: Estimate) -> Estimate:
@@ -204,9 +215,11 @@ def log_partition(
 
     Args:
         data: events ``(m, *event_shape)`` that the base of real-valued data is fitted to.
-        c: conditions, one for each normaliser, ``(n,)`` or ``(n, width)``; None is one, without condition.
+        c: conditions, one for each normaliser, ``(n,)`` or ``(n, width)``; None is one, without
+            condition.
         chains: of each normaliser, in the long runs.
-        scouts: further ones that set the steps, where there are steps; a quarter as many by default.
+        scouts: further ones that set the steps, where there are steps; a quarter as many by
+            default.
         moves: from the chains' start to that of the reverse run; as many as ``levels`` by default.
         levels: temperatures of the long runs. The short ones have a quarter, at most 300, and as
             many chains as make the same work, at most 2,000.
@@ -215,7 +228,9 @@ def log_partition(
     """
     with torch.inference_mode(False), torch.no_grad():
         c = None if c is None else c.clone()
-        road: Road = Lattice(model, c) if model.levels else Space(model, data.clone(), c, **settings)
+        road: Road = (
+            Lattice(model, c) if model.levels else Space(model, data.clone(), c, **settings)
+        )
         scouts = (max(2, chains // 4) if scouts is None else scouts) if road.has_steps else 0
         betas = SCHEDULES["sigmoid"](levels)
         each = chains + scouts
@@ -227,14 +242,18 @@ def log_partition(
         backward = []
         for i, start in enumerate((resampled([forward, short], each), road.chains(each))):
             settled = road.settle(start, moves or levels, share(progress, 2 + 2 * i, 6))
-            backward.append(road.reverse(settled, betas[::-1], scouts, share(progress, 3 + 2 * i, 6)))
+            backward.append(
+                road.reverse(settled, betas[::-1], scouts, share(progress, 3 + 2 * i, 6))
+            )
     up = [in_blocks(run.log_weights) for run in (forward, short)]
     down = [in_blocks(run.log_weights) for run in backward]
     return Interval(*up, *(each._replace(value=-each.value) for each in down))
 
 
 def resampled(runs: list[Annealed], n: int) -> Tensor:
-    """Ends of all weighed chains, drawn by their weights, ``(n * problems, ...)``: nearly draws of the target."""
+    """Ends of all weighed chains, drawn by their weights, ``(n * problems, ...)``: nearly draws of
+    the target.
+    """
     problems = runs[0].log_weights.shape[1]
     ends = [run.x.view(-1, problems, *run.x.shape[1:])[-len(run.log_weights) :] for run in runs]
     log_weights = torch.cat([run.log_weights - math.log(len(run.log_weights)) for run in runs])
@@ -261,7 +280,9 @@ class Road(Protocol):
 
     def settle(self, start: Tensor, moves: int, progress: Report | None) -> Tensor: ...
 
-    def reverse(self, start: Tensor, betas: list[float], scouts: int, progress: Report | None) -> Annealed: ...
+    def reverse(
+        self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+    ) -> Annealed: ...
 
 
 class Lattice:
@@ -277,7 +298,9 @@ class Lattice:
     def path(self, each: int, soften: float = 0.0) -> Any:
         return self.model.path(each * self.problems, repeated(self.c, each), soften=soften)
 
-    def along(self, path: Any, start: Tensor, betas: list[float], scouts: int, progress: Report | None) -> Annealed:
+    def along(
+        self, path: Any, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+    ) -> Annealed:
         """The weights count from the base, whose Z the path knows."""
         settings = {"problems": self.problems, "scouts": scouts, "step": self.step}
         run = follow(path, start, betas, progress=progress, **settings)
@@ -302,12 +325,16 @@ class Lattice:
         each = len(start) // self.problems
         return self.along(self.path(each), start, [1.0] * (moves + 1), each, progress).x
 
-    def reverse(self, start: Tensor, betas: list[float], scouts: int, progress: Report | None) -> Annealed:
+    def reverse(
+        self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+    ) -> Annealed:
         return self.along(self.path(len(start) // self.problems), start, betas, scouts, progress)
 
 
 class Space:
-    """Real-valued data: from a Gaussian fitted to data and chains, in the coordinates in which it is standard."""
+    """Real-valued data: from a Gaussian fitted to data and chains, in the coordinates in which it
+    is standard.
+    """
 
     has_steps = True
 
@@ -325,7 +352,9 @@ class Space:
         self.log_volume = fitted.scale_tril.diagonal().log().sum().item()
 
     def target(self, each: int) -> Any:
-        """log f(x(u)) with the volume of the change from x to u, of ``each`` chains of each problem."""
+        """log f(x(u)) with the volume of the change from x to u, of ``each`` chains of each
+        problem.
+        """
         given = repeated(self.c, each)
 
         def log_target(u: Tensor) -> Tensor:
@@ -357,10 +386,14 @@ class Space:
         return torch.linalg.solve_triangular(self.root, (x.flatten(1) - self.mean).T, upper=False).T
 
     def settle(self, start: Tensor, moves: int, progress: Report | None) -> Tensor:
-        """First at a pace of its own for each chain, or one that starts far off would be held by the steps of the others."""
+        """First at a pace of its own for each chain, or one that starts far off would be held by
+        the steps of the others.
+        """
         log_target, half = self.target(len(start) // self.problems), moves // 2
         told = [share(progress, i, 2) for i in (0, 1)]
-        alone = walk(log_target, start, half, problems=len(start), progress=told[0], **self.settings)
+        alone = walk(
+            log_target, start, half, problems=len(start), progress=told[0], **self.settings
+        )
         return walk(
             log_target,
             alone,
@@ -370,7 +403,9 @@ class Space:
             **self.settings,
         )
 
-    def reverse(self, start: Tensor, betas: list[float], scouts: int, progress: Report | None) -> Annealed:
+    def reverse(
+        self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+    ) -> Annealed:
         path = Geometric(standard_normal, self.target(len(start) // self.problems), **self.settings)
         return follow(path, start, betas, problems=self.problems, scouts=scouts, progress=progress)
 
@@ -380,7 +415,7 @@ def repeated(c: Tensor | None, each: int) -> Tensor | None:
     return None if c is None else c.repeat(each, *[1] * (c.dim() - 1))
 
 
-# ------------------------------------------------------------------------------------ the likelihood
+# ----------------------------------------------------------------------------------- the likelihood
 
 
 def widest(data: DataSet) -> float:
@@ -391,15 +426,15 @@ def widest(data: DataSet) -> float:
 def between(interval: Interval, weights: Tensor | None = None) -> str:
     """The direction in which a figure under an interval errs, in words."""
     ends = (Interval.mean(end, weights) for end in (interval.lower, interval.upper))
-    return (
-        "log Z lies between {:.2f} and {:.2f}; not counted: a mode that no chain has met, which would flatter".format(
-            *ends
-        )
+    return "log Z lies between {:.2f} and {:.2f}; not counted: a mode that no chain has met, which would flatter".format(
+        *ends
     )
 
 
 def energy_log_likelihood(model: Any, x: Tensor, log_z: Tensor, c: Tensor | None = None) -> Tensor:
-    """-E(x, c) - log Z(c), ``(n,)`` nats, given log Z of each event or of all; with levels a pmf over the volume of a bin."""
+    """-E(x, c) - log Z(c), ``(n,)`` nats, given log Z of each event or of all; with levels a pmf
+    over the volume of a bin.
+    """
     log_width = x[0].numel() * math.log(grid.bin_width(model.levels))
     return -model.energy(x, c).double() - log_z - log_width
 
@@ -415,15 +450,21 @@ def anneal_energy(
     chains: int,
     progress: Report | None = None,
 ) -> Stated:
-    """log p(x | c) of events under an energy model: exact where log Z is, else in an interval; one normaliser per condition."""
+    """log p(x | c) of events under an energy model: exact where log Z is, else in an interval; one
+    normaliser per condition.
+    """
     if getattr(model, "likelihood", None) == Likelihood.EXACT:
-        return Stated(model.log_prob(x, c), Likelihood.EXACT, DIRECTION[Likelihood.EXACT], details={"k": k})
+        return Stated(
+            model.log_prob(x, c), Likelihood.EXACT, DIRECTION[Likelihood.EXACT], details={"k": k}
+        )
     conditions, which = distinct(c, len(x))
     if conditions is not None and len(conditions) > MOST_CONDITIONS:
         raise NotImplementedError(
             f"Every condition has a normaliser of its own, and {len(conditions)} are too many to anneal."
         )
-    found = log_partition(model, data.train.x.to(x), conditions, chains=chains, levels=levels, progress=progress)
+    found = log_partition(
+        model, data.train.x.to(x), conditions, chains=chains, levels=levels, progress=progress
+    )
     which = which.to(found.middle.device)
     weights = torch.bincount(which, minlength=len(found.middle)).to(found.middle) / len(x)
     givens = [None] * len(x) if c is None else c.split(250)
@@ -460,17 +501,23 @@ def anneal_prior(
     batch: int = 250,
     progress: Report | None = None,
 ) -> Stated:
-    """A VAE whose prior is an energy model: its bound with ``k`` draws of z, under the middle of the prior's annealed log Z.
+    """A VAE whose prior is an energy model: its bound with ``k`` draws of z, under the middle of
+    the prior's annealed log Z.
 
     The model stays as it was; `keep_log_z` stores what was found.
     """
     if model.prior.condition:
-        raise NotImplementedError("A prior with conditions has a normaliser for each; those are not annealed.")
+        raise NotImplementedError(
+            "A prior with conditions has a normaliser for each; those are not annealed."
+        )
     given = data.train.c if model.condition else None
     z = model.q(data.train.x.to(x), None if given is None else given.to(x.device)).sample()
     found = log_partition(model.prior, z, chains=chains, levels=levels, progress=progress)
     with assuming(model.prior, found.middle.item()):
-        parts = [model.bound(x[rows], None if c is None else c[rows], k) for rows in torch.arange(len(x)).split(batch)]
+        parts = [
+            model.bound(x[rows], None if c is None else c[rows], k)
+            for rows in torch.arange(len(x)).split(batch)
+        ]
     doubt = found.doubt(widest(data))
     return Stated(
         torch.cat(parts),
@@ -494,7 +541,8 @@ def assuming(energy: Any, log_z: float) -> Iterator[None]:
 
 
 def keep_log_z(model: Any, details: dict[str, Any]) -> None:
-    """Store with an energy model, or a VAE's energy prior, the log Z that `evaluate` found, from the details of its figure.
+    """Store with an energy model, or a VAE's energy prior, the log Z that `evaluate` found, from
+    the details of its figure.
 
     Not of a model with conditions, which has a normaliser for each.
     """

@@ -13,7 +13,9 @@ DIRECTION = {
     Likelihood.ESTIMATE: "unknown",
     Likelihood.NONE: "",
 }
-BETWEEN = "log Z lies between two ends; not counted: a mode that no chain has met, which would flatter"
+BETWEEN = (
+    "log Z lies between two ends; not counted: a mode that no chain has met, which would flatter"
+)
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,14 @@ class Stated:
 
     Args:
         log_prob: ``(n,)`` nats, one for each event.
-        kind: what is claimed; NONE, with a ``reason``, where the estimator cannot be trusted after all.
+        kind: what is claimed; NONE, with a ``reason``, where the estimator cannot be trusted after
+            all.
         direction: on which side it errs, in words.
-        extra_stderr: standard error in nats that all events share, such as that of draws common to them.
-        half_width: nats by which every ``log_prob`` may be off in either direction, for all events alike: an annealed
-            log Z is known between two ends, and ``log_prob`` is stated under their middle. 0: a value, no interval.
+        extra_stderr: standard error in nats that all events share, such as that of draws common to
+            them.
+        half_width: nats by which every ``log_prob`` may be off in either direction, for all events
+            alike: an annealed log Z is known between two ends, and ``log_prob`` is stated under
+            their middle. 0: a value, no interval.
         reason: why there is no figure, where ``kind`` is NONE.
         details: settings and diagnostics, plain values for JSON.
     """

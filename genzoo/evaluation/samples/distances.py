@@ -1,20 +1,26 @@
-r"""How far apart two sets of events are: Fréchet and kernel distances over features, and two that need no features.
+r"""How far apart two sets of events are: Fréchet and kernel distances over features, and two that
+need no features.
 
-Sets are ``(n, d)``: features of images, or points. In the limit all four distances are zero for two samples of one distribution;
-at finite n none of them is, which is why a figure is worth nothing without n and without the *floor*, the distance of real data
-from real data at the same n.
+Sets are ``(n, d)``: features of images, or points. In the limit all four distances are zero for two
+samples of one distribution; at finite n none of them is, which is why a figure is worth nothing
+without n and without the *floor*, the distance of real data from real data at the same n.
 
-Fréchet distance (Heusel et al. 2017, eq. 6), between Gaussians that have the moments of the features:
+Fréchet distance (Heusel et al. 2017, eq. 6), between Gaussians that have the moments of the
+features:
 
-.. math:: \|\mu_1 - \mu_2\|^2 + \operatorname{tr}\big(\Sigma_1 + \Sigma_2 - 2 (\Sigma_1 \Sigma_2)^{1/2}\big)
+.. math:: \|\mu_1 - \mu_2\|^2 + \operatorname{tr}\big(\Sigma_1 + \Sigma_2 - 2 (\Sigma_1
+\Sigma_2)^{1/2}\big)
 
-It sees two moments and no more, and its bias falls as 1/n: `extrapolated` takes that out (Chong and Forsyth 2020).
+It sees two moments and no more, and its bias falls as 1/n: `extrapolated` takes that out (Chong and
+Forsyth 2020).
 
-Kernel distance, the squared maximum mean discrepancy (Gretton et al. 2012, eq. 3), whose unbiased estimate may be negative:
+Kernel distance, the squared maximum mean discrepancy (Gretton et al. 2012, eq. 3), whose unbiased
+estimate may be negative:
 
 .. math:: E[k(x, x')] + E[k(y, y')] - 2 E[k(x, y)]
 
-with the kernel :math:`(x \cdot y / d + 1)^3` over features (KID, Bińkowski et al. 2018), a mean of Gaussians over points.
+with the kernel :math:`(x \cdot y / d + 1)^3` over features (KID, Bińkowski et al. 2018), a mean of
+Gaussians over points.
 """
 
 import math
@@ -33,7 +39,9 @@ KERNELS = 4  # Gaussian, each half as wide as the one before: coarse to fine
 DIRECTIONS = 64  # onto which the sliced distance projects
 
 Distance = Callable[[Tensor, Tensor], float]
-Statistic = Callable[[Tensor, Tensor], Mapping[str, float]]  # reference and samples to numbers by their names
+Statistic = Callable[
+    [Tensor, Tensor], Mapping[str, float]
+]  # reference and samples to numbers by their names
 
 
 class Given(nn.Module):
@@ -47,51 +55,68 @@ class Given(nn.Module):
         return features
 
 
-# -------------------------------------------------------------------------------------------------------- over features
+# ------------------------------------------------------------------------------------ over features
 
 
 def frechet(reference: Tensor, samples: Tensor) -> float:
     """Fréchet distance of features ``(n, d)`` and ``(m, d)``, by torchmetrics, in float64."""
     metric = FrechetInceptionDistance(feature=Given(reference.shape[1]))
-    centre = reference.double().mean(0)  # no distance changes, and sums of squares keep their digits
+    centre = reference.double().mean(
+        0
+    )  # no distance changes, and sums of squares keep their digits
     metric.update(reference.double() - centre, real=True)
     metric.update(samples.double() - centre, real=False)
     return metric.compute().item()
 
 
 def kernel_distance(reference: Tensor, samples: Tensor) -> float:
-    """KID of features ``(n, d)`` and ``(m, d)``, by torchmetrics, in float64, over all of min(n, m) events at once."""
+    """KID of features ``(n, d)`` and ``(m, d)``, by torchmetrics, in float64, over all of min(n, m)
+    events at once.
+    """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save", UserWarning)
+        warnings.filterwarnings(
+            "ignore", "Metric `Kernel Inception Distance` will save", UserWarning
+        )
         size = min(len(reference), len(samples))
-        metric = KernelInceptionDistance(feature=Given(reference.shape[1]), subsets=1, subset_size=size)
+        metric = KernelInceptionDistance(
+            feature=Given(reference.shape[1]), subsets=1, subset_size=size
+        )
     metric.update(reference.double(), real=True)
     metric.update(samples.double(), real=False)
     return metric.compute()[0].item()
 
 
 def extrapolated(reference: Tensor, samples: Tensor, sizes: int = 8, draws: int = 4) -> float:
-    """Fréchet distance at n = infinity: a line through its values at smaller n, against 1/n (Chong and Forsyth 2020, sec. 3).
+    """Fréchet distance at n = infinity: a line through its values at smaller n, against 1/n (Chong
+    and Forsyth 2020, sec. 3).
 
-    Both sets are thinned to n, so that the bias of either falls as 1/n, and two samples of one distribution come to zero but for
-    noise, of which it has far more than the plain distance. (The paper thins the samples only, beside a reference of 50,000.)
+    Both sets are thinned to n, so that the bias of either falls as 1/n, and two samples of one
+    distribution come to zero but for noise, of which it has far more than the plain distance. (The
+    paper thins the samples only, beside a reference of 50,000.)
     """
     most = min(len(reference), len(samples))
     inverse = torch.linspace(4 / most, 1 / most, sizes, dtype=torch.float64)
     means = [
-        torch.tensor([frechet(some(reference, n), some(samples, n)) for _ in range(draws)]).mean().item()
+        torch.tensor([frechet(some(reference, n), some(samples, n)) for _ in range(draws)])
+        .mean()
+        .item()
         for n in (1 / inverse).round().int().tolist()
     ]
     design = torch.stack([torch.ones_like(inverse), inverse], 1)
-    return torch.linalg.lstsq(design, torch.tensor(means, dtype=torch.float64)[:, None]).solution[0].item()
+    return (
+        torch.linalg.lstsq(design, torch.tensor(means, dtype=torch.float64)[:, None])
+        .solution[0]
+        .item()
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------- over points
+# -------------------------------------------------------------------------------------- over points
 
 
 def discrepancy(bandwidth: float) -> Distance:
-    """The squared maximum mean discrepancy under the mean of four Gaussian kernels exp(-|x - y|² / 2 h²), h =
-    ``bandwidth`` times 1, 1/2, 1/4 and 1/8; unbiased."""
+    """The squared maximum mean discrepancy under the mean of four Gaussian kernels exp(-|x - y|² /
+    2 h²), h = ``bandwidth`` times 1, 1/2, 1/4 and 1/8; unbiased.
+    """
 
     def distance(reference: Tensor, samples: Tensor) -> float:
         within = [_mean_kernel(x, x, bandwidth, distinct=True) for x in (reference, samples)]
@@ -101,12 +126,18 @@ def discrepancy(bandwidth: float) -> Distance:
 
 
 def median_distance(x: Tensor) -> float:
-    """The median distance between two events of ``(n, d)``: the usual bandwidth of a kernel (Gretton et al. 2012, sec. 8)."""
-    return max(torch.pdist(x[:1000].double()).median().item(), 1e-9)  # 0 where most events are the same
+    """The median distance between two events of ``(n, d)``: the usual bandwidth of a kernel
+    (Gretton et al. 2012, sec. 8).
+    """
+    return max(
+        torch.pdist(x[:1000].double()).median().item(), 1e-9
+    )  # 0 where most events are the same
 
 
 def _mean_kernel(x: Tensor, y: Tensor, bandwidth: float, distinct: bool = False) -> float:
-    """Mean of the kernel over all pairs, or all pairs of distinct events where ``x`` and ``y`` are the same set."""
+    """Mean of the kernel over all pairs, or all pairs of distinct events where ``x`` and ``y`` are
+    the same set.
+    """
     kernel = torch.exp(-torch.cdist(x.double(), y.double()).square() / (2 * bandwidth**2))
     total = kernel.sum().item()
     for _ in range(KERNELS - 1):
@@ -116,9 +147,11 @@ def _mean_kernel(x: Tensor, y: Tensor, bandwidth: float, distinct: bool = False)
 
 
 def sliced_wasserstein(reference: Tensor, samples: Tensor) -> float:
-    """The Wasserstein-1 distance of two sets of one size ``(n, d)``, projected on lines and averaged over these (Bonneel 2015).
+    """The Wasserstein-1 distance of two sets of one size ``(n, d)``, projected on lines and
+    averaged over these (Bonneel 2015).
 
-    How far mass must be moved, seen from a random side. In the plane the directions are evenly spaced, else drawn once.
+    How far mass must be moved, seen from a random side. In the plane the directions are evenly
+    spaced, else drawn once.
     """
     directions = _directions(reference.shape[1]).to(reference)
     ours, theirs = (x @ directions.T for x in (reference, samples))
@@ -133,10 +166,12 @@ def _directions(dims: int) -> Tensor:
     return drawn / drawn.norm(dim=1, keepdim=True)
 
 
-# -------------------------------------------------------------------------------------------------------------- its error
+# ---------------------------------------------------------------------------------------- its error
 
 
-def with_errors(statistic: Statistic, reference: Tensor, samples: Tensor, halves: int = HALVES) -> dict[str, Figure]:
+def with_errors(
+    statistic: Statistic, reference: Tensor, samples: Tensor, halves: int = HALVES
+) -> dict[str, Figure]:
     """Every figure of a statistic of two sets, with its standard error by half-sampling.
 
     Over random halves of both sets, drawn without replacement, an average spreads as it does over

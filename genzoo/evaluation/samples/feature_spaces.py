@@ -1,4 +1,5 @@
-"""Where samples are compared with data: in features of a network, among pixels, in the plane itself, or by what they show.
+"""Where samples are compared with data: in features of a network, among pixels, in the plane
+itself, or by what they show.
 
 =====================  ==============================================================  ==================================
 data                   compared in                                                     distances
@@ -10,11 +11,13 @@ other images           pixels, or the leading 64 principal components of these  
 points, vectors        themselves, in units of their standard deviation                MMD², sliced W₁
 =====================  ==============================================================  ==================================
 
-A distance is named after the space, for figures from different ones have nothing to do with each other.
+A distance is named after the space, for figures from different ones have nothing to do with each
+other.
 
-FD (pixels) compares means and covariances of pixels, and a Gaussian that has both is at no distance at all, whatever its
-samples look like. So where the truth about a picture is known, as it is of tins, that is compared instead: which of the 72 tins
-it shows, and whether its noise is that of a tin.
+FD (pixels) compares means and covariances of pixels, and a Gaussian that has both is at no distance
+at all, whatever its samples look like. So where the truth about a picture is known, as it is of
+tins, that is compared instead: which of the 72 tins it shows, and whether its noise is that of a
+tin.
 """
 
 from collections.abc import Callable, Mapping
@@ -71,25 +74,37 @@ def space_of(data: DataSet) -> Space:
     if data.log_density is biscuits.log_density:
         return tins(data)
     if DIGITS.get(data.name) == data.event_shape:
-        return _over("digits-net", "64 features of a network trained to name digits", _batched(digits_net()))
+        return _over(
+            "digits-net", "64 features of a network trained to name digits", _batched(digits_net())
+        )
     if data.event_shape[0] != 3:
         return pixels(data)
     try:
         return inception()
     except InputError as error:
-        return replace(pixels(data), about=f"{pixels(data).about}; not Inception's features, as usual, for {error}")
+        return replace(
+            pixels(data),
+            about=f"{pixels(data).about}; not Inception's features, as usual, for {error}",
+        )
 
 
 def _over(name: str, about: str, features: Features) -> Space:
     """A space of features, with Fréchet and kernel distance named after it."""
     names = ("FID", "KID") if name == "inception" else (f"FD ({name})", f"KID ({name})")
-    return Space(name, about, features, dict(zip(names, (distances.frechet, distances.kernel_distance), strict=True)))
+    return Space(
+        name,
+        about,
+        features,
+        dict(zip(names, (distances.frechet, distances.kernel_distance), strict=True)),
+    )
 
 
 def pixels(data: DataSet) -> Space:
-    """Images as they are, or, with more than 64 pixels, their leading principal components over the training split.
+    """Images as they are, or, with more than 64 pixels, their leading principal components over the
+    training split.
 
-    What both distances see there are means and correlations of pixels: no strokes, no parts, no meaning.
+    What both distances see there are means and correlations of pixels: no strokes, no parts, no
+    meaning.
     """
     train = data.train.x.flatten(1)
     if data.dims <= COMPONENTS:
@@ -97,8 +112,11 @@ def pixels(data: DataSet) -> Space:
     mean = train.mean(0)
     centred = train[:10_000] - mean
     axes = torch.linalg.eigh((centred.T @ centred).double())[1][:, -COMPONENTS:].to(train)
-    return _over("pixels", f"the leading {COMPONENTS} principal components of {data.dims} pixels",
-                 lambda x: (x.flatten(1) - mean) @ axes)  # fmt: skip
+    return _over(
+        "pixels",
+        f"the leading {COMPONENTS} principal components of {data.dims} pixels",
+        lambda x: (x.flatten(1) - mean) @ axes,
+    )
 
 
 def tins(data: DataSet) -> Space:
@@ -166,7 +184,8 @@ def inception() -> Space:
     """Inception-v3's pool features, by torchmetrics, of colour images on [-1, 1].
 
     Raises:
-        InputError: torch-fidelity is not installed, or its weights can neither be found nor downloaded.
+        InputError: torch-fidelity is not installed, or its weights can neither be found nor
+            downloaded.
     """
     from torchmetrics.image.fid import NoTrainInceptionV3
 

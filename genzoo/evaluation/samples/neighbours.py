@@ -113,8 +113,8 @@ def _copies(samples: Tensor, held_out: Tensor) -> Figure:
     """The share of samples below the threshold, and where it lies with 95 %.
 
     The true threshold lies between two of the held-out distances, whose ranks the binomial law
-    tells whatever the distances are; the shares below these are the ends for given samples. Wilson's
-    are those for a given threshold. Their reaches add up in quadrature (Zou & Donner 2008,
+    tells whatever the distances are; the shares below these are the ends for given samples.
+    Wilson's are those for a given threshold. Their reaches add up in quadrature (Zou & Donner 2008,
     *Construction of confidence limits about effect measures*).
     """
     n = len(held_out)

@@ -6,7 +6,8 @@ the best possible model would be a copier; here a copier gets the floor, and the
 gives it away. Validation events have chosen the weights of a model, so they take no part, unless
 the test events are too few to judge by.
 
-Where they are compared, and by which distances, is told in `genzoo.evaluation.samples.feature_spaces`.
+Where they are compared, and by which distances, is told in
+`genzoo.evaluation.samples.feature_spaces`.
 """
 
 import time
@@ -151,7 +152,8 @@ def judge(x: Tensor, data: DataSet, most: int = MOST["full"]) -> Entry:
     Returns:
         ``space``, ``about``; ``n`` and ``reference``; ``figures`` and ``floor``, both name -> what
         `Figure.to_json` gives: distances and shares of the space, then ``precision``, ``recall``,
-        ``density``, ``coverage``, ``copies`` and ``nearer`` (`genzoo.evaluation.samples.neighbours`). Where
+        ``density``, ``coverage``, ``copies`` and ``nearer``
+        (`genzoo.evaluation.samples.neighbours`). Where
         samples are no finite numbers, or events are too few, there are no figures, and ``reason``
         says so.
     """
@@ -214,7 +216,9 @@ def measure(
     return entry | {"seconds": round(time.perf_counter() - started, 1)}
 
 
-def closest(x: Tensor, data: DataSet, n: int = 10, most: int = MOST["full"]) -> tuple[Tensor, Tensor]:
+def closest(
+    x: Tensor, data: DataSet, n: int = 10, most: int = MOST["full"]
+) -> tuple[Tensor, Tensor]:
     """The ``n`` samples of ``x`` nearest to training events, nearest first, and these events."""
     against = reference(data, most)
     apart, which = neighbours.nearest(against.space.copied_in(x), against.train)
