@@ -100,7 +100,9 @@ class Trainable(L.LightningModule):
         names = list(inspect.signature(type(self)).parameters)
         values = {name: getattr(self, name) for name in names}
         arguments = {
-            k: v.config() if isinstance(v, Trainable) else plain(v) for k, v in values.items()
+            name: plain(value)
+            for name, value in values.items()
+            if not getattr(value, "made_by_default", False)
         }
         return {"family": type(self).__name__, "arguments": arguments}
 
@@ -293,6 +295,11 @@ class GenerativeModel(Trainable, ABC):
 
     # ------------------------------------------------------------------------------ the bookkeeping
 
+    def noise(self, n: int) -> Tensor:
+        """Standard Gaussian latents ``(n, *latent_shape)``, of the parameters' kind and place."""
+        like = next(self.parameters())
+        return torch.randn(n, *self.latent_shape, device=like.device, dtype=like.dtype)  # type: ignore[misc]
+
     @property
     def evaluations_per_sample(self) -> int:
         """Sequential evaluations of the network that one call of `sample` makes, however many
@@ -446,4 +453,8 @@ def require(least: float, most: float = math.inf, /, **arguments: Any) -> None:
 
 def plain(value: Any) -> Any:
     """A value as YAML and JSON hold it: they know no tuples."""
-    return [plain(v) for v in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, torch.nn.Module):
+        return value.config() if hasattr(value, "config") else {"given": type(value).__name__}
+    return {"given": value.__name__} if inspect.isfunction(value) else value

@@ -22,6 +22,7 @@ from genzoo import __version__, families
 from genzoo.errors import InputError, nearest
 from genzoo.files import discard_drafts, state, whole
 from genzoo.model import Trainable, plain
+from genzoo.nets import build_network
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
@@ -72,7 +73,7 @@ def save(
     return folder
 
 
-def load(path: str | Path, families: Families | None = None) -> Any:
+def load(path: str | Path, families: Families | None = None, **given: Any) -> Any:
     """Rebuild a model, nested ones included, from what is on disk alone, ready to use (in
     evaluation mode, on the CPU).
 
@@ -81,6 +82,7 @@ def load(path: str | Path, families: Families | None = None) -> Any:
             (``.ckpt``).
         families: the classes that may be built; by default `genzoo.FAMILIES`, their hybrids and the
             parts of `genzoo.unclip`.
+        given: arguments that go before those on disk, such as a network of one's own.
 
     Raises:
         InputError: a file is missing, empty or corrupt, names a family or an argument that does not
@@ -88,6 +90,8 @@ def load(path: str | Path, families: Families | None = None) -> Any:
     """
     path = Path(path)
     config, weights = _read_checkpoint(path) if path.suffix == ".ckpt" else _read_folder(path)
+    if isinstance(config.get("arguments"), Mapping):
+        config = {**config, "arguments": {**config["arguments"], **given}}
     model = build(config, families, path)
     _fill(model, weights, path)
     return model.eval()
@@ -118,10 +122,17 @@ def build(
             raise InputError(
                 f"{family.__name__} has no argument {name!r} (in {path}). {nearest(name, parameters)}"
             )
-        nested = isinstance(value, Mapping)
-        arguments[name] = (
-            build(value, families, path) if nested else _typed(value, parameters[name], path)
-        )
+        if isinstance(value, Mapping) and "given" in value:
+            raise InputError(
+                f"The {family.__name__} in {path} has a {name} of its own, {value['given']}: "
+                f"give it, as in genzoo.load(path, {name}=mine)."
+            )
+        elif isinstance(value, Mapping) and "network" in value:
+            arguments[name] = build_network(dict(value))
+        elif isinstance(value, Mapping):
+            arguments[name] = build(value, families, path)
+        else:
+            arguments[name] = _typed(value, parameters[name], path)
     try:
         return family(**arguments)
     except (ValueError, TypeError, RuntimeError) as error:
