@@ -68,6 +68,7 @@ from genzoo.model import GenerativeModel, Likelihood, forget, require
 from genzoo.nets import Condition, Encoder, as_vectors
 
 FEW_UNITS = 18  # hidden units whose 2^18 states are summed, not annealed
+SOON = 2**20  # states of units, of all conditions together, that may be summed for draws
 CHECK_LEVELS = 5  # for each feature, of the annealing by which validation chooses the weights; at least 300
 CHECK_NUMBERS = 2**26  # weights of levels that it may compute, which sets how many chains it has
 SOFTENED = 0.5  # share of the uniform law in the base of chains that look for modes far from the data
@@ -267,6 +268,24 @@ class Energy(GenerativeModel):
         biases = self.embed(c, 1 if c is None else len(c))
         return self.network.log_partition(self.histogram + self.bias, biases)
 
+    def within_reach(self, problems: int) -> bool:
+        """Whether so many sums over all states of the units are done soon."""
+        return isinstance(self.network, Boltzmann) and self.exact and problems * 2**self.hidden <= SOON
+
+    @torch.no_grad()
+    def draw(self, n: int, c: Tensor | None = None) -> Tensor:
+        """Independent exact draws of an exact model, ``(n, *event_shape)``: first the units, from all their states, then x."""
+        if not isinstance(self.network, Boltzmann) or not self.exact:
+            raise ValueError(f"Exact draws need at most {FEW_UNITS} hidden units, got {self.hidden}.")
+        conditions, which = distinct(c, n)
+        e = self.embed(conditions, 1 if conditions is None else len(conditions))
+        h = self.histogram.new_zeros(n, self.hidden)
+        for i, log_states in enumerate(self.network.log_states(self.histogram + self.bias, e)):
+            mine = (which == i).to(h.device)
+            h[mine] = self.network.draw_units(log_states, int(mine.sum())).to(h)
+        path = self.path(n, c)
+        return path.at(draw_levels(path.logits(1.0, h))).x
+
     def set_log_z(self, lower: float, upper: float | None = None, ess: float = math.nan) -> None:
         """Keep an estimate of log Z with the weights, so that `log_prob` has a value.
 
@@ -360,6 +379,8 @@ class Energy(GenerativeModel):
         without a condition than events, the energies of those events would fall for ever.
         """
         n = min(n, self.buffer)
+        if self.exact and torch.rand(()) < n * self.steps / 2**self.hidden:
+            self.renew()
         x, given = self.chains[-n:].clone(), self.chain_conditions[-n:].clone()
         restart = torch.rand(n, device=x.device) < self.refresh
         x[restart] = self.fresh(int(restart.sum()), SOFTENED).to(x)
@@ -368,6 +389,12 @@ class Energy(GenerativeModel):
         x = self.walk(x, given if self.condition else None)
         self.chains.copy_(torch.cat([x, self.chains[:-n]]))
         self.chain_conditions.copy_(torch.cat([given, self.chain_conditions[:-n]]))
+
+    def renew(self) -> None:
+        """Let all chains be exact draws, where these are to be had soon; else they stay what they are."""
+        given = self.chain_conditions if self.condition else None
+        if self.within_reach(1 if given is None else len(distinct(given, self.buffer)[0])):
+            self.chains.copy_(self.draw(self.buffer, given))
 
     def walk(self, x: Tensor, c: Tensor | None) -> Tensor:
         """``steps`` moves of chains in training."""
@@ -608,7 +635,11 @@ class Boltzmann(nn.Module):
         return self.log_states(bias, e).logsumexp(1).to(bias)
 
     def log_states(self, bias: Tensor, e: Tensor, numbers: int = 2**22) -> Tensor:
-        """The share of each state of the units in that sum, its logarithm: ``(n, 2^hidden)``, in double precision.
+        r"""The share of each state of the units in that sum, its logarithm: ``(n, 2^hidden)``, in double precision.
+
+        Half of the units, in state s, and the others, in state t, each give a level v of a feature a
+        weight, and what both give it is the product. So the features' sums over levels,
+        :math:`\sum_v A_{sv} B_{tv}`, are products of two small matrices.
 
         Args:
             bias: b_i(v), ``(D, L)``.
@@ -617,19 +648,41 @@ class Boltzmann(nn.Module):
 
         Unit j is on in state s if s has the bit 2^j.
         """
-        states = torch.arange(2**self.hidden, device=bias.device)
-        together = max(1, numbers // bias.numel())
-        place = 2 ** torch.arange(self.hidden, device=bias.device)
+        lower = self.hidden // 2
         found = []
         for d, v in zip(*self.split(e), strict=True):
             d = d - self.weight @ self.centre
-            parts = []
-            for rows in states.split(together):
-                h = (rows[:, None] & place).ne(0).to(bias)
-                log_x = (bias + self.weigh(h @ self.weight + v)).logsumexp(2).sum(1, dtype=torch.float64)
-                parts.append(log_x + (h @ d).double())
-            found.append(torch.cat(parts))
+            first = self.half_states(d, slice(0, lower), 0.0 * bias, 0.0 * v)
+            other = self.half_states(d, slice(lower, self.hidden), bias, v)
+            log_states = other.log_weight[:, None] + first.log_weight
+            for a, b in zip(*(half.features.split(max(1, numbers // log_states.numel())) for half in (other, first)), strict=True):
+                log_states = log_states + (a @ b.mT).log().sum(0)
+            found.append(log_states.flatten())
         return torch.stack(found)
+
+    def half_states(self, d: Tensor, units: slice, bias: Tensor, v: Tensor) -> "HalfStates":
+        """What the states of some ``units`` alone, of biases ``d``, give to each level, beside ``bias`` (D, L) and ``v``."""
+        d, weight = d[units], self.weight[units]
+        place = 2 ** torch.arange(len(d), device=d.device)
+        h = (torch.arange(2 ** len(d), device=d.device)[:, None] & place).ne(0).to(d)
+        logits = (bias + self.weigh(h @ weight + v)).double()
+        most = logits.amax(2, keepdim=True).detach()
+        return HalfStates((h @ d).double() + most.sum((1, 2)), (logits - most).exp().transpose(0, 1))
+
+    def draw_units(self, log_states: Tensor, n: int) -> Tensor:
+        """n draws of the units by the shares of their states ``(2^hidden,)``, ``(n, hidden)``."""
+        sums = (log_states - log_states.max()).exp().cumsum(0)
+        point = torch.rand(n, dtype=sums.dtype, device=sums.device) * sums[-1]
+        drawn = torch.searchsorted(sums, point, right=True).clamp(max=len(sums) - 1)
+        place = 2 ** torch.arange(self.hidden, device=sums.device)
+        return (drawn[:, None] & place).ne(0).to(self.weight)
+
+
+class HalfStates(NamedTuple):
+    """Of the states of half of the units: their log-weight, ``(states,)``, and what they give each level, ``(D, states, L)``."""
+
+    log_weight: Tensor
+    features: Tensor
 
 
 def ordinal(levels: int) -> Tensor:
