@@ -68,6 +68,7 @@ from genzoo.model import GenerativeModel, Likelihood, forget, require
 from genzoo.nets import Condition, Encoder, as_vectors
 
 FEW_UNITS = 18  # hidden units whose 2^18 states are summed, not annealed
+OFTEN = 16  # draws are had as often as the sums for them take about the time of the chains' moves
 SOON = 2**20  # states of units, of all conditions together, that may be summed for draws
 CHECK_LEVELS = 5  # for each feature, of the annealing by which validation chooses the weights; at least 300
 CHECK_NUMBERS = 2**26  # weights of levels that it may compute, which sets how many chains it has
@@ -379,7 +380,7 @@ class Energy(GenerativeModel):
         without a condition than events, the energies of those events would fall for ever.
         """
         n = min(n, self.buffer)
-        if self.exact and torch.rand(()) < n * self.steps / 2**self.hidden:
+        if self.exact and torch.rand(()) < OFTEN * n * self.steps / 2**self.hidden:
             self.renew()
         x, given = self.chains[-n:].clone(), self.chain_conditions[-n:].clone()
         restart = torch.rand(n, device=x.device) < self.refresh
