@@ -68,8 +68,9 @@ from genzoo.model import GenerativeModel, Likelihood, forget, require
 from genzoo.nets import Condition, Encoder, as_vectors
 
 FEW_UNITS = 18  # hidden units whose 2^18 states are summed, not annealed
-OFTEN = 16  # draws are had as often as the sums for them take about the time of the chains' moves
-SOON = 2**20  # states of units, of all conditions together, that may be summed for draws
+FOR_UPDATES = 2**26  # numbers that an update may sum to know log Z, and its gradient, exactly
+FOR_DRAWS = 2**30  # and that exact draws may take, which are had
+OFTEN = 16  # times as often as if a number took as long as one of a chain's moves
 CHECK_LEVELS = 5  # for each feature, of the annealing by which validation chooses the weights; at least 300
 CHECK_NUMBERS = 2**26  # weights of levels that it may compute, which sets how many chains it has
 SOFTENED = 0.5  # share of the uniform law in the base of chains that look for modes far from the data
@@ -269,9 +270,12 @@ class Energy(GenerativeModel):
         biases = self.embed(c, 1 if c is None else len(c))
         return self.network.log_partition(self.histogram + self.bias, biases)
 
-    def within_reach(self, problems: int) -> bool:
-        """Whether so many sums over all states of the units are done soon."""
-        return isinstance(self.network, Boltzmann) and self.exact and problems * 2**self.hidden <= SOON
+    def sums(self, c: Tensor | None, most: int) -> bool:
+        """Whether log Z of all different conditions is a sum, and of no more than ``most`` numbers."""
+        if not self.exact:
+            return False
+        problems = 1 if c is None else len(c.unique(dim=0))
+        return problems * 2**self.hidden * self.dims * self.levels <= most
 
     @torch.no_grad()
     def draw(self, n: int, c: Tensor | None = None) -> Tensor:
@@ -324,14 +328,18 @@ class Energy(GenerativeModel):
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """E(x+) - E(x-), whose gradient is that of -log p, and what keeps f in scale: ``(n,)``.
 
-        x- are the chains that moved last (`advance`). Looking at the loss moves none.
+        x- are the chains that moved last (`advance`). Looking at the loss moves none. Where log Z is
+        a small sum it takes the place of -E(x-).
         """
         self.require_events(x)
         contrast, penalty = self.terms(x, c)
         return contrast + penalty
 
     def terms(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """E(x+) of each event less the mean E(x-) of as many chains, and the penalty, each ``(n,)``."""
+        """E(x+) of each event less the mean E(x-) of as many chains, or plus log Z, and the penalty, each ``(n,)``."""
+        if isinstance(self.network, Boltzmann) and self.sums(c, FOR_UPDATES):
+            conditions, which = distinct(c, len(x))
+            return self.energy(x, c) + self.exact_log_z(conditions)[which], self.prior().expand(len(x))
         chains = min(len(x), self.buffer)
         if self.noise and not self.levels:
             x = x + self.noise * torch.randn_like(x)
@@ -339,9 +347,12 @@ class Energy(GenerativeModel):
         f_data, f_chains = self.f(x, c), self.f(y, given)
         contrast = f_data - self.log_base(x) - (f_chains - self.log_base(y)).mean()
         if isinstance(self.network, Boltzmann):
-            squares = self.network.weight.square().sum() + self.bias.square().sum()
-            return contrast, 0.5 * self.decay * squares.expand(len(x))
+            return contrast, self.prior().expand(len(x))
         return contrast, self.regularise * (f_data.square() + f_chains.square().mean())
+
+    def prior(self) -> Tensor:
+        """The penalty of a Boltzmann machine: minus the log-density of a Gaussian law of its weights, but for a constant."""
+        return 0.5 * self.decay * (self.network.weight.square().sum() + self.bias.square().sum())
 
     def on_train_start(self) -> None:
         """Base and chains learn the training events, unless they have: a resumed run changes nothing."""
@@ -364,9 +375,12 @@ class Energy(GenerativeModel):
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> Tensor:
         x, c = self.prepare(batch)
         c = forget(c, self.drop_condition)
-        self.advance(len(x), c)
+        summed = self.sums(c, FOR_UPDATES)
+        if not summed:
+            self.advance(len(x), c)
         contrast, penalty = self.terms(x, c)
-        self.guard(contrast.mean().detach(), batch_idx)
+        if not summed:
+            self.guard(contrast.mean().detach(), batch_idx)
         loss = (contrast + penalty).mean()
         self.log("train_loss", loss, prog_bar=True)
         return loss
@@ -394,7 +408,7 @@ class Energy(GenerativeModel):
     def renew(self) -> None:
         """Let all chains be exact draws, where these are to be had soon; else they stay what they are."""
         given = self.chain_conditions if self.condition else None
-        if self.within_reach(1 if given is None else len(distinct(given, self.buffer)[0])):
+        if self.sums(given, FOR_DRAWS):
             self.chains.copy_(self.draw(self.buffer, given))
 
     def walk(self, x: Tensor, c: Tensor | None) -> Tensor:
@@ -479,10 +493,13 @@ class Energy(GenerativeModel):
     def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0, steps: int | None = None) -> Tensor:
         """``(n, *event_shape)``: a chain for each, from the base to p, tempered on its first half.
 
-        With ``guidance`` w they arrive at p(x | c)^w p(x)^(1 - w): see `guided_energy`. No two
+        Where log Z is a sum (and ``steps`` are not asked for) they are exact draws instead: no chain
+        divides groups of events that it cannot walk between by their mass. With ``guidance`` w they arrive at p(x | c)^w p(x)^(1 - w): see `guided_energy`. No two
         samples share a chain, and none starts from those of training.
         """
         self.embed(c, n)  # raises where the condition is not one for this model and n events
+        if guidance == 1.0 and steps is None and self.sums(c, FOR_DRAWS):
+            return self.draw(n, c)
         path = self.path(n, c, guidance)
         moves = max(2, (steps or self.sample_steps) // getattr(path, "leapfrogs", 1))
         half = moves // 2
