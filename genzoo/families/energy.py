@@ -274,7 +274,8 @@ class Energy(GenerativeModel):
         """Whether log Z of all different conditions is a sum, and of no more than ``most`` numbers."""
         if not self.exact:
             return False
-        problems = 1 if c is None else len(c.unique(dim=0))
+        conditions, _ = distinct(c, 1 if c is None else len(c))
+        problems = 1 if conditions is None else len(conditions)
         return problems * 2**self.hidden * self.dims * self.levels <= most
 
     @torch.no_grad()
@@ -666,26 +667,21 @@ class Boltzmann(nn.Module):
 
         Unit j is on in state s if s has the bit 2^j.
         """
-        lower = self.hidden // 2
+        half = self.hidden // 2
+        units = torch.arange(self.hidden, device=bias.device)
+        of_half = (torch.arange(2 ** (self.hidden - half), device=bias.device)[:, None] & 2**units).ne(0).to(bias)
+        first, second = of_half[: 2**half, :half], of_half[:, : self.hidden - half]
+        together = max(1, numbers // 2**self.hidden)
         found = []
         for d, v in zip(*self.split(e), strict=True):
             d = d - self.weight @ self.centre
-            first = self.half_states(d, slice(0, lower), 0.0 * bias, 0.0 * v)
-            other = self.half_states(d, slice(lower, self.hidden), bias, v)
-            log_states = other.log_weight[:, None] + first.log_weight
-            for a, b in zip(*(half.features.split(max(1, numbers // log_states.numel())) for half in (other, first)), strict=True):
-                log_states = log_states + (a @ b.mT).log().sum(0)
+            log_states = (second @ d[half:]).double()[:, None] + (first @ d[:half]).double()
+            by_first = self.weigh(first @ self.weight[:half]).double().transpose(0, 1)
+            by_second = (bias + self.weigh(second @ self.weight[half:] + v)).double().transpose(0, 1)
+            for a, b in zip(by_second.split(together), by_first.split(together), strict=True):
+                log_states = log_states + log_sums(a, b).sum(0)
             found.append(log_states.flatten())
         return torch.stack(found)
-
-    def half_states(self, d: Tensor, units: slice, bias: Tensor, v: Tensor) -> "HalfStates":
-        """What the states of some ``units`` alone, of biases ``d``, give to each level, beside ``bias`` (D, L) and ``v``."""
-        d, weight = d[units], self.weight[units]
-        place = 2 ** torch.arange(len(d), device=d.device)
-        h = (torch.arange(2 ** len(d), device=d.device)[:, None] & place).ne(0).to(d)
-        logits = (bias + self.weigh(h @ weight + v)).double()
-        most = logits.amax(2, keepdim=True).detach()
-        return HalfStates((h @ d).double() + most.sum((1, 2)), (logits - most).exp().transpose(0, 1))
 
     def draw_units(self, log_states: Tensor, n: int) -> Tensor:
         """n draws of the units by the shares of their states ``(2^hidden,)``, ``(n, hidden)``."""
@@ -696,11 +692,13 @@ class Boltzmann(nn.Module):
         return (drawn[:, None] & place).ne(0).to(self.weight)
 
 
-class HalfStates(NamedTuple):
-    """Of the states of half of the units: their log-weight, ``(states,)``, and what they give each level, ``(D, states, L)``."""
-
-    log_weight: Tensor
-    features: Tensor
+def log_sums(a: Tensor, b: Tensor) -> Tensor:
+    """log sum_v exp(a[f, s, v] + b[f, t, v]), ``(F, S, T)`` of (F, S, L) and (F, T, L)."""
+    most_a, most_b = (x.amax(2, keepdim=True).detach() for x in (a, b))
+    found = ((a - most_a).exp() @ (b - most_b).exp().mT).log() + most_a + most_b.mT
+    if found.isinf().any():  # each all but rules out what the other wants: slowly, then
+        found = torch.stack([(p[:, None] + q).logsumexp(2) for p, q in zip(a, b, strict=True)])
+    return found
 
 
 def ordinal(levels: int) -> Tensor:
