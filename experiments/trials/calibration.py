@@ -1,9 +1,9 @@
-"""Does the printed interval of an annealed log Z hold the truth? Of trained machines whose truth is a sum, at the recipes' budgets.
+"""Does the printed interval of an annealed log Z hold the truth? Of trained machines whose log Z is a sum, at a recipe's budget.
 
     python experiments/trials/calibration.py --budget quick
 
-Machines of few hidden units are trained as those of many are: by persistent chains alone, never by their exact log Z. Each is then
-annealed ten times with the levels and chains of the recipe's energy row. No test event is looked at. One line is appended to
+Machines of few hidden units are trained as those of many are: by persistent chains alone, never by their exact log Z. Each is
+then annealed ten times with the levels and chains of the recipe's energy row. No test event is looked at. One line is appended to
 ``calibration.jsonl``: the annealings, those whose interval would be printed, and those of them that hold the truth.
 """
 

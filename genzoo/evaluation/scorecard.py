@@ -249,7 +249,7 @@ def _name(rows: list[Row]) -> str:
 
 
 def _caveat(rows: list[Row], figure: Figure) -> str:
-    """Why there is no figure; on which side an estimate errs and how many of its chains carry the weight; how loose a bound is."""
+    """Why there is no figure; on which side an estimate errs and how many chains carry its weight; how loose a bound is."""
     if figure.kind == Likelihood.NONE:
         return figure.reason
     if figure.kind == Likelihood.BOUND:

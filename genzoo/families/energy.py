@@ -29,8 +29,12 @@ is part of the model and of its checkpoint. How a chain moves depends on the dat
 
 :math:`\varphi(v) = (v, v^2, [v = \text{lowest}], [v = \text{highest}])` of each feature. Given x the
 units are independent, and given h the features are: *block Gibbs sampling* draws all of the one,
-then all of the other, and has no step to choose. With few units Z is a sum that can be carried out,
-and the likelihood is exact.
+then all of the other, and has no step to choose. With few units Z is a sum over all their states
+that can be carried out, and the likelihood is exact. Where the sum is small enough for every update,
+its gradient takes the place of the chains, :math:`-\mathbb E_p[\nabla E] = \nabla \log Z`. Where it
+is not, the chains are drawn afresh from p itself now and then, and so are samples: first the units,
+by the share of each state in the sum, then the features. Either way groups of events get their
+mass though no chain walks from one to the other.
 
 *Levels, f a network* (``hidden=0``). A random subset of features draws new levels v, as if f were
 linear: :math:`q(v) \propto e^{b_i(v) - g_i v}`, g the gradient of f. A Metropolis test of the whole
@@ -495,8 +499,9 @@ class Energy(GenerativeModel):
         """``(n, *event_shape)``: a chain for each, from the base to p, tempered on its first half.
 
         Where log Z is a sum (and ``steps`` are not asked for) they are exact draws instead: no chain
-        divides groups of events that it cannot walk between by their mass. With ``guidance`` w they arrive at p(x | c)^w p(x)^(1 - w): see `guided_energy`. No two
-        samples share a chain, and none starts from those of training.
+        divides groups of events that it cannot walk between by their mass. With ``guidance`` w they
+        arrive at p(x | c)^w p(x)^(1 - w): see `guided_energy`. No two samples share a chain, and none
+        starts from those of training.
         """
         self.embed(c, n)  # raises where the condition is not one for this model and n events
         if guidance == 1.0 and steps is None and self.sums(c, FOR_DRAWS):
@@ -515,8 +520,9 @@ class Energy(GenerativeModel):
 
     @property
     def evaluations_per_sample(self) -> int:
-        """One gradient of f or one sweep of block Gibbs for each of `sample_steps`, and a look at the start."""
-        return self.sample_steps + 1
+        """A gradient of f or a sweep of block Gibbs for each of `sample_steps`, and a look at the start; 1 where draws are exact."""
+        drawn = not self.condition and self.sums(None, FOR_DRAWS)
+        return 1 if drawn else self.sample_steps + 1
 
     def path(self, n: int, c: Tensor | None = None, guidance: float = 1.0, soften: float = 0.0) -> Any:
         """The road from the base to p(x | c)^w p(x)^(1 - w) of n chains, and how chains walk on it.
