@@ -16,24 +16,58 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from genzoo import compression, data, evaluation
-    from genzoo.families import FAMILIES, GAN, VAE, VAEGAN, Autoregressive, Diffusion, Energy, Flow, FlowMatching
+    from genzoo.families import (
+        FAMILIES,
+        GAN,
+        VAE,
+        VAEGAN,
+        Autoregressive,
+        Diffusion,
+        Energy,
+        Flow,
+        FlowMatching,
+    )
     from genzoo.model import GenerativeModel, Latent, Likelihood
-    from genzoo.store import load, save
-    from genzoo.training import fit
+    from genzoo.serialization import load, save
+    from genzoo.training.fitting import fit
 
 _HOME = {
     "genzoo.families": (
-        "FAMILIES", "Autoregressive", "Flow", "VAE", "Energy", "Diffusion", "GAN", "FlowMatching", "VAEGAN",
+        "FAMILIES",
+        "Autoregressive",
+        "Flow",
+        "VAE",
+        "Energy",
+        "Diffusion",
+        "GAN",
+        "FlowMatching",
+        "VAEGAN",
     ),
     "genzoo.model": ("GenerativeModel", "Latent", "Likelihood"),
-    "genzoo.store": ("load", "save"),
-    "genzoo.training": ("fit",),
-}  # fmt: skip
+    "genzoo.serialization": ("load", "save"),
+    "genzoo.training.fitting": ("fit",),
+}
 
 __all__ = [
-    "FAMILIES", "GAN", "VAE", "VAEGAN", "Autoregressive", "Diffusion", "Energy", "Flow", "FlowMatching", "GenerativeModel",
-    "Latent", "Likelihood", "compression", "data", "evaluation", "fit", "load", "save",
-]  # fmt: skip
+    "FAMILIES",
+    "GAN",
+    "VAE",
+    "VAEGAN",
+    "Autoregressive",
+    "Diffusion",
+    "Energy",
+    "Flow",
+    "FlowMatching",
+    "GenerativeModel",
+    "Latent",
+    "Likelihood",
+    "compression",
+    "data",
+    "evaluation",
+    "fit",
+    "load",
+    "save",
+]
 
 
 def __getattr__(name: str):

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from genzoo import VAE, fit, store
-from genzoo.checkpoints import WholeCheckpoints, with_whole_checkpoints
+from genzoo import VAE, fit
+from genzoo import serialization as store
 from genzoo.data import DataSet, Split
 from genzoo.data.loading import load as load_data
+from genzoo.training.checkpoints import WholeCheckpoints, with_whole_checkpoints
 
 ELSEWHERE = Path("/dev/shm")  # a file system of its own, wherever there is one
 SETTINGS = {"batch_size": 10, "check_every": 3}

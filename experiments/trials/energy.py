@@ -1,9 +1,12 @@
-"""Trials of the energy model by validation alone: no test event is looked at, and no test figure printed.
+"""Trials of the energy model by validation alone: no test event is looked at, and no test figure
+printed.
 
-    python experiments/trials/energy.py --data digits --model '{"hidden": 200}' --train '{"steps": 3000}'
+    python experiments/trials/energy.py --data digits --model '{"hidden": 200}' --train '{"steps":
+    3000}'
 
-One run is trained and annealed on the validation split. What is printed is also appended to ``energy.jsonl``, one line a
-trial: settings, the two ends of validation bits/dim with the effective chains behind them, processor seconds of both stages.
+One run is trained and annealed on the validation split. What is printed is also appended to
+``energy.jsonl``, one line a trial: settings, the two ends of validation bits/dim with the effective
+chains behind them, processor seconds of both stages.
 """
 
 import argparse
@@ -15,9 +18,9 @@ from typing import Any
 import torch
 
 import genzoo
+from genzoo.benchmark.provenance import circumstances
 from genzoo.data import load
 from genzoo.evaluation import evaluate
-from genzoo.provenance import circumstances
 
 LOG = Path(__file__).with_suffix(".jsonl")
 
@@ -40,7 +43,9 @@ def trial(settings: dict[str, Any], keep: Path | None) -> dict[str, Any]:
         "validation": str(measured),
         "reason": measured.figure.reason,
         "log_z": measured.details.get("log_z"),
-        "by_fit": None if fitted.validation is None else data.report(torch.tensor(-fitted.validation)).item(),
+        "by_fit": None
+        if fitted.validation is None
+        else data.report(torch.tensor(-fitted.validation)).item(),
         "steps": fitted.steps,
         "best_step": fitted.best_step,
         "seconds": {
@@ -52,12 +57,16 @@ def trial(settings: dict[str, Any], keep: Path | None) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", default="digits")
     parser.add_argument("--conditional", action="store_true")
     parser.add_argument("--model", type=json.loads, default={}, help="arguments of genzoo.Energy")
     parser.add_argument("--train", type=json.loads, default={}, help="settings of genzoo.fit")
-    parser.add_argument("--evaluate", type=json.loads, default={"ais_levels": 500, "ais_chains": 100})
+    parser.add_argument(
+        "--evaluate", type=json.loads, default={"ais_levels": 500, "ais_chains": 100}
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder that the model is saved to")
     options = vars(parser.parse_args())

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from genzoo import grid
+from genzoo.benchmark.report.tables import Line, Table
 from genzoo.compression.file import HEADER_BYTES, compress, initial_bits
 from genzoo.compression.models import code_of
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
-from genzoo.evaluation.likelihood import device_of, evaluating
-from genzoo.evaluation.tables import Line, Table
+from genzoo.evaluation.likelihood.evaluate import device_of, evaluating
 from genzoo.model import Likelihood
 from genzoo.progress import Report
 

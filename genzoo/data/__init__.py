@@ -1,6 +1,7 @@
 """Data sets, each stating its shape, levels, classes and, where it is known, its true density.
 
-Names are imported on first use (PEP 562): reading `genzoo.data.names` must not cost the import of torch.
+Names are imported on first use (PEP 562): reading `genzoo.data.names` must not cost the import of
+torch.
 """
 
 from importlib import import_module
