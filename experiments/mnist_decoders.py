@@ -34,8 +34,7 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 import genzoo
-from genzoo import grid
-from genzoo import serialization as store
+from genzoo import grid, serialization
 from genzoo.benchmark import run as runs
 from genzoo.benchmark.provenance import circumstances
 from genzoo.data.dataset import DataSet, Split
@@ -103,7 +102,9 @@ def trained(
     """The model and its seconds of training."""
     family, arguments, settings = MODELS[name]
     if (folder / "seconds.json").is_file():
-        return store.load(folder / "model"), json.loads((folder / "seconds.json").read_text())
+        return serialization.load(folder / "model"), json.loads(
+            (folder / "seconds.json").read_text()
+        )
     L.seed_everything(seed, verbose=False)
     model = getattr(genzoo, family)((DIMS,), levels=256, **arguments)
     with Progress() as progress:
@@ -119,7 +120,7 @@ def trained(
             **settings,
             progress=lambda done, total, text: progress.update(task, completed=done),
         )
-    store.save(model, folder / "model")
+    serialization.save(model, folder / "model")
     (folder / "seconds.json").write_text(json.dumps(round(fitted.seconds, 1)))
     return model, fitted.seconds
 

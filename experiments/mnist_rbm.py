@@ -9,12 +9,13 @@ two levels:
 
     data        each pixel is 1 with a chance that is its grey level: drawn afresh for every training batch, once and for all for
                 the other images; 55,000 images to train on
-    training    persistent chains, 5 sweeps of block Gibbs an update, their matrix products in bfloat16, the gradient in float32
-    annealing   log Z between a forward and a reverse run, many short chains beside the long ones (`genzoo.evaluation.likelihood.partition`)
+    training    persistent chains, 3 sweeps of block Gibbs an update, their matrix products in bfloat16, the gradient in float32
+    annealing   log Z between a forward and a reverse run, many short
+                chains beside the long ones (`genzoo.evaluation.likelihood.partition`)
 
 Stages are finished one after the other, and what is finished is reused; an interrupted training is
 resumed. No figure is printed before the last stage, and of its two the validation's comes first.
-Takes about three hours of one core.
+Takes about an hour and a half of one core.
 """
 
 import argparse
@@ -30,17 +31,16 @@ from rich.progress import Progress
 from torch import Tensor
 
 import genzoo
-from genzoo import grid
-from genzoo import serialization as store
+from genzoo import grid, serialization
 from genzoo.benchmark.provenance import circumstances
 from genzoo.data.dataset import DataSet, Split
 from genzoo.evaluation.likelihood.partition import between, energy_log_likelihood, log_partition
 
 PUBLISHED = 86.34  # nats, Salakhutdinov & Murray 2008, table 1: CD25(500)
 WITHIN = 1.0  # nats between the ends of a figure that is still one
-ARGUMENTS = {"hidden": 500, "lr": 8e-4, "steps": 5, "buffer": 200, "refresh": 0.005, "decay": 2e-4}
-SETTINGS = {"steps": 150_000, "batch_size": 200, "check_every": 15_000, "patience": 100}
-ANNEALING = {"levels": 30_000, "chains": 200}
+ARGUMENTS = {"hidden": 500, "lr": 8e-4, "steps": 3, "buffer": 200, "refresh": 0.005, "decay": 2e-4}
+SETTINGS = {"steps": 90_000, "batch_size": 200, "check_every": 30_000, "patience": 100}
+ANNEALING = {"levels": 15_000, "chains": 200}
 
 
 class Flickering(Split):
@@ -89,7 +89,9 @@ def trained(data: DataSet, folder: Path, seed: int) -> tuple[genzoo.Energy, floa
     chosen by validation.
     """
     if (folder / "seconds.json").is_file():
-        return store.load(folder / "model"), json.loads((folder / "seconds.json").read_text())
+        return serialization.load(folder / "model"), json.loads(
+            (folder / "seconds.json").read_text()
+        )
     L.seed_everything(seed, verbose=False)
     model = genzoo.Energy((1, 28, 28), levels=2, **ARGUMENTS)
     model.advance = torch.autocast("cpu", torch.bfloat16)(model.advance)  # type: ignore[method-assign]
@@ -105,8 +107,8 @@ def trained(data: DataSet, folder: Path, seed: int) -> tuple[genzoo.Energy, floa
             **SETTINGS,
             progress=lambda done, total, text: progress.update(task, completed=done),
         )
-    model = store.load(folder / "last.ckpt")
-    store.save(model, folder / "model")
+    model = serialization.load(folder / "last.ckpt")
+    serialization.save(model, folder / "model")
     (folder / "seconds.json").write_text(json.dumps(round(fitted.seconds, 1)))
     return model, fitted.seconds
 

@@ -44,7 +44,7 @@ from genzoo.data.scenes.captions import captioned, tokenise, understand
 from genzoo.data.scenes.scene import arrange, draw, render
 from genzoo.evaluation.figures import Figure, mean, share_of
 from genzoo.evaluation.samples.distances import with_errors
-from genzoo.serialization import whole
+from genzoo.files import whole
 from genzoo.unclip import UnCLIP
 from genzoo.unclip import measures as by_rule
 from genzoo.unclip.pretrained import pretrained

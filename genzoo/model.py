@@ -349,6 +349,25 @@ class GenerativeModel(Trainable, ABC):
 
 
 @contextmanager
+def evaluating(model: object) -> Iterator[None]:
+    """Without dropout inside, and as before outside."""
+    training = isinstance(model, torch.nn.Module) and model.training
+    if isinstance(model, torch.nn.Module):
+        model.eval()
+    try:
+        yield
+    finally:
+        if isinstance(model, torch.nn.Module):
+            model.train(training)
+
+
+def device_of(model: object) -> torch.device:
+    """Where a model's parameters are; a baseline has none and works on the CPU."""
+    parameters = model.parameters() if isinstance(model, torch.nn.Module) else ()
+    return next((p.device for p in parameters), torch.device("cpu"))
+
+
+@contextmanager
 def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
     """Inside, random numbers that follow from ``seed`` alone; outside, as if none had been drawn."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):

@@ -10,11 +10,7 @@ The folder::
 
 import inspect
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +20,10 @@ from safetensors.torch import load_file, save_file
 
 from genzoo import __version__, families
 from genzoo.errors import InputError, nearest
+from genzoo.files import discard_drafts, state, whole
 from genzoo.model import Trainable, plain
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-DRAFT = ".writing-"  # how the names begin of folders in which files are being written
 
 Families = Sequence[type[Trainable]]
 
@@ -174,37 +170,6 @@ def named(name: str, among: Families | None = None) -> Any:
     return known[name.lower()]
 
 
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends well.
-
-    When it does not, the draft vanishes. It is on the disk before it takes the place of what was
-    there: a power cut leaves the one or the other.
-    """
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=DRAFT) as folder:
-        draft = Path(folder) / path.name
-        yield draft
-        _to_disk(draft)
-        os.replace(draft, path)
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        _to_disk(path.parent)
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until what was written to a file, or the names in a folder, are on the disk."""
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def discard_drafts(folder: Path) -> None:
-    """Remove drafts whose writer was killed from a folder that nobody is writing to now."""
-    for draft in folder.glob(f"{DRAFT}*"):
-        remove(draft)
-
-
 # ------------------------------------------------------------------------------------------ reading
 
 
@@ -269,11 +234,6 @@ def _fill(model: Trainable, weights: dict[str, torch.Tensor], path: Path) -> Non
         ) from error
 
 
-def state(path: Path) -> str:
-    """What is wrong with a file that cannot be read: "corrupt" or "empty"."""
-    return "corrupt" if path.stat().st_size else "empty"
-
-
 def _typed(value: Any, parameter: inspect.Parameter, path: str | Path) -> Any:
     """A value of JSON or YAML as the constructor wants it: a list becomes a tuple where it says so,
     a number must be one.
@@ -321,8 +281,3 @@ model = genzoo.load("path/to/this/folder")
 
 Written by genzoo {__version__}.
 """
-
-
-def remove(path: Path) -> None:
-    """Delete a file or folder, if it is there."""
-    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

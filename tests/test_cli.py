@@ -18,9 +18,9 @@ import torch
 import yaml
 
 import genzoo
+from genzoo.benchmark import read
 from genzoo.cli import VERBS, main
 from genzoo.cli.help import family_names
-from genzoo.evaluation import read
 from genzoo.evaluation.figures import Figure
 
 HEAVY = ("torch", "lightning", "torchvision", "torchmetrics")

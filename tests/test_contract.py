@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 import genzoo
-from genzoo import grid
-from genzoo import serialization as store
+from genzoo import grid, serialization
 from genzoo.data.dataset import Data, DataSet, Split
 from genzoo.families import HYBRIDS
 from genzoo.model import GenerativeModel, Latent, Likelihood
@@ -286,7 +285,7 @@ def check_configuration(case: Case, folder: Path) -> None:
     for name, parameter in inspect.signature(case.family).parameters.items():
         assert getattr(model, name) == arguments.get(name, parameter.default), name
     config = json.loads(json.dumps(model.config()))
-    again = store.build(config, (case.family,))
+    again = serialization.build(config, (case.family,))
     assert again.config() == model.config()
     assert {k: v.shape for k, v in again.state_dict().items()} == {
         k: v.shape for k, v in model.state_dict().items()

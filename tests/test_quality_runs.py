@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from genzoo.benchmark import measures
+from genzoo.benchmark import measures, read
 from genzoo.benchmark import run as runs
 from genzoo.benchmark.measures import Measure
 from genzoo.benchmark.report.tables import Line, Table
 from genzoo.benchmark.scorecard import markdown, tables
 from genzoo.cli import main
-from genzoo.evaluation import read
 
 VAE = "--data digits --steps 3 --width 8 --check-every 3 --batch-size 16".split()  # noqa: SIM905
 

@@ -32,12 +32,13 @@ from genzoo.data import DataSet
 from genzoo.data import load as load_data
 from genzoo.errors import InputError
 from genzoo.evaluation.cost import parameters, samples_per_second
-from genzoo.evaluation.likelihood.evaluate import Measured, device_of, evaluate
+from genzoo.evaluation.likelihood.evaluate import Measured, evaluate
 from genzoo.evaluation.likelihood.partition import keep_log_z
 from genzoo.evaluation.likelihood.truth import disagreement, of_each
-from genzoo.model import GenerativeModel, Likelihood
+from genzoo.files import discard_drafts, remove, state, whole
+from genzoo.model import GenerativeModel, Likelihood, device_of
 from genzoo.progress import Report
-from genzoo.serialization import build, discard_drafts, load, remove, save, state, whole
+from genzoo.serialization import build, load, save
 from genzoo.training.fitting import Fitted, best_accelerator, fit
 from genzoo.training.two_stage import fit_in_stages
 

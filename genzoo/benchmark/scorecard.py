@@ -33,8 +33,8 @@ from genzoo.evaluation.figures import Figure, combine
 from genzoo.evaluation.likelihood.evaluate import Measured, evaluate
 from genzoo.evaluation.likelihood.truth import disagreement
 from genzoo.families.baselines import Baseline, fitted
+from genzoo.files import whole
 from genzoo.model import Likelihood
-from genzoo.serialization import whole
 
 Row = dict[str, Any]
 

@@ -48,7 +48,7 @@ def compare(arguments: Sequence[str]) -> int:
         from genzoo.benchmark import plan as planning
         from genzoo.benchmark import run as runs
         from genzoo.data import load as load_data
-        from genzoo.serialization import discard_drafts
+        from genzoo.files import discard_drafts
 
         data = load_data(options.data)
         plans = [

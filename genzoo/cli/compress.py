@@ -29,7 +29,7 @@ def compress(arguments: Sequence[str]) -> int:
     from genzoo.benchmark.run import load_run
     from genzoo.compression.figure import write
     from genzoo.data import load as load_data
-    from genzoo.serialization import whole
+    from genzoo.files import whole
     from genzoo.training.fitting import check_fit
 
     model, plan = load_run(options.run)
@@ -65,7 +65,7 @@ def decompress(arguments: Sequence[str]) -> int:
     from genzoo.benchmark.run import load_run
     from genzoo.compression import decompress as read
     from genzoo.compression.file import read_header
-    from genzoo.serialization import whole
+    from genzoo.files import whole
 
     blob = path.read_bytes()
     try:

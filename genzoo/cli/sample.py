@@ -20,7 +20,7 @@ def sample(arguments: Sequence[str]) -> int:
     import torch
 
     from genzoo.benchmark.run import load_run
-    from genzoo.serialization import whole
+    from genzoo.files import whole
 
     model, plan = load_run(options.run)
     if out.suffix == ".txt" and plan.get("data") != "captions":
@@ -55,7 +55,7 @@ def _write_captions(out: Path, x: Any) -> None:
     import torch
 
     from genzoo.data.scenes.captions import captions, fluency, read
-    from genzoo.serialization import whole
+    from genzoo.files import whole
 
     written = read(torch.from_numpy(x))
     with whole(out) as draft:

@@ -16,8 +16,7 @@ from genzoo.compression.file import HEADER_BYTES, compress, initial_bits
 from genzoo.compression.models import code_of
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
-from genzoo.evaluation.likelihood.evaluate import device_of, evaluating
-from genzoo.model import Likelihood
+from genzoo.model import Likelihood, device_of, evaluating
 from genzoo.progress import Report
 
 EVENTS = {"quick": 100, "full": 500}  # most test events, by the budget of the run

@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from genzoo.evaluation.likelihood.evaluate import device_of
-from genzoo.model import GenerativeModel
+from genzoo.model import GenerativeModel, device_of
 
 MOST = 4096  # samples in one call; more would measure memory
 

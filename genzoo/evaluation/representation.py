@@ -24,8 +24,7 @@ from genzoo.data.dataset import DataSet, Split
 from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError, nearest
 from genzoo.evaluation.figures import Figure, mean, root, share
-from genzoo.evaluation.likelihood.evaluate import device_of
-from genzoo.model import GenerativeModel, Latent
+from genzoo.model import GenerativeModel, Latent, device_of
 
 SOURCES = ("features", "latent", "pixels")  # what a probe can be asked to read
 BATCH = 250  # events that go through a model at once

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO, TorchCheckpointIO
 
-from genzoo import serialization as store
+from genzoo import files
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -30,7 +30,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         path.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()  # torch does not say of a file that the disk is full; Python does
         torch.save(checkpoint, content)
-        with store.whole(path) as draft:
+        with files.whole(path) as draft:
             draft.write_bytes(content.getbuffer())
 
 

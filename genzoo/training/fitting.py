@@ -27,7 +27,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 from torch.distributions import Distribution
 
-from genzoo import serialization as store
+from genzoo import files, serialization
 from genzoo.data.dataset import Data, DataSet
 from genzoo.errors import InputError
 from genzoo.model import GenerativeModel, Likelihood, Trainable, drawing_from
@@ -134,7 +134,7 @@ def fit(
         trainer = _trainer(kept, rounds, callbacks, options)
         _let_players_take_turns(model, trainer)
         if trainer.is_global_zero:
-            store.discard_drafts(kept)
+            files.discard_drafts(kept)
         batches = Data(_on_device(data, trainer), batch_size, augment, jitter)
         _run(trainer, model, batches, _resumable(model, kept / "last.ckpt"))
         written = Path(last.dirpath or kept)  # by the first process, whichever this one is
@@ -392,7 +392,7 @@ def _resumable(model: Trainable, path: Path) -> Path | None:
         raise InputError(
             f"{path} is corrupt, so this run cannot be resumed: delete it to start afresh."
         ) from error
-    if store.completed(config) != model.config():
+    if serialization.completed(config) != model.config():
         other = (
             f"another {config['family']}"
             if config["family"] == type(model).__name__
@@ -494,11 +494,11 @@ def gather_log(folder: Path) -> None:
     if (
         not rows and (folder / "log.csv").is_file()
     ):  # a run that was finished before has nothing to add
-        store.remove(folder / "log")
+        files.remove(folder / "log")
         return
     columns = list(dict.fromkeys(["epoch", "step", *(name for row in rows for name in row)]))
-    with store.whole(folder / "log.csv") as path, path.open("w", newline="") as file:
+    with files.whole(folder / "log.csv") as path, path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
-    store.remove(folder / "log")
+    files.remove(folder / "log")

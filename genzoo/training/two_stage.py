@@ -19,9 +19,8 @@ import torch
 from torch import Tensor
 
 from genzoo.data.dataset import DataSet, Split
-from genzoo.evaluation.likelihood.evaluate import device_of, evaluating
 from genzoo.families.vae import VAE
-from genzoo.model import GenerativeModel, Likelihood
+from genzoo.model import GenerativeModel, Likelihood, device_of, evaluating
 from genzoo.progress import Report
 from genzoo.training.fitting import Fitted, fit
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from genzoo import serialization as store
+from genzoo import serialization
 from genzoo.errors import InputError
 from genzoo.unclip.cascade import UnCLIP
 
@@ -17,12 +17,12 @@ def pretrained(folder: str | Path | None = None) -> UnCLIP:
     Raises:
         InputError: there is none, or something else lies there.
     """
-    if folder is None and not (FOLDER / store.CONFIG).is_file():
+    if folder is None and not (FOLDER / serialization.CONFIG).is_file():
         raise InputError(
             "This copy of genzoo comes without the trained unCLIP: train one with `genzoo train unclip` (within an hour), "
             "and name its folder with --model."
         )
-    model = store.load(folder or FOLDER)
+    model = serialization.load(folder or FOLDER)
     if not isinstance(model, UnCLIP):
         raise InputError(
             f"{folder} holds a {type(model).__name__}: expected an unCLIP, as `genzoo train unclip` trains it."

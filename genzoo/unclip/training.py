@@ -25,7 +25,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from genzoo import serialization as store
+from genzoo import files, serialization
 from genzoo.benchmark import recipes
 from genzoo.data.dataset import DataSet, Split
 from genzoo.data.scenes.captions import VOCABULARY, caption, leave_out, tokenise
@@ -141,8 +141,8 @@ class Stages:
                 "choose another folder, or delete that one."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        store.discard_drafts(self.folder)
-        with store.whole(path) as draft:
+        files.discard_drafts(self.folder)
+        with files.whole(path) as draft:
             draft.write_text(yaml.safe_dump(plan, sort_keys=False), encoding="utf-8")
 
     def build(self, stage: str, **from_data: Any) -> Any:
@@ -150,7 +150,7 @@ class Stages:
         L.seed_everything(self.seed, verbose=False)
         arguments = {name: list(v) if isinstance(v, tuple) else v for name, v in from_data.items()}
         config = {"family": STAGES[stage], "arguments": {**arguments, **self.plans[stage]["model"]}}
-        return store.build(config, path=f"the recipe's {stage}").to(
+        return serialization.build(config, path=f"the recipe's {stage}").to(
             memory_format=torch.channels_last
         )
 
@@ -160,7 +160,7 @@ class Stages:
         model.monitor = (
             None  # it keeps its last weights: none of these stages has much to learn by heart
         )
-        if not (folder / "model" / store.CONFIG).is_file():
+        if not (folder / "model" / serialization.CONFIG).is_file():
             fitted = fit(
                 model,
                 data,
@@ -170,13 +170,13 @@ class Stages:
                 **self.plans[stage]["train"],
             )
             self._log(stage, fitted)
-            store.save(
+            serialization.save(
                 model,
                 folder / "model",
                 {"data": "scenes", "seed": self.seed, "steps": fitted.steps},
             )
-            store.remove(folder / "last.ckpt")
-        model.load_state_dict(store.load(folder).state_dict())
+            files.remove(folder / "last.ckpt")
+        model.load_state_dict(serialization.load(folder).state_dict())
         model.eval()
 
     def assemble(
@@ -186,8 +186,8 @@ class Stages:
         for name, each in (("other", other), ("model", prior)):
             whole = UnCLIP(clip, each, decoder)
             whole.pca.fit(z)
-            store.save(whole, self.folder / name, {"data": "scenes", "seed": self.seed})
-        return store.load(self.folder)
+            serialization.save(whole, self.folder / name, {"data": "scenes", "seed": self.seed})
+        return serialization.load(self.folder)
 
     def _named(self, stage: str) -> Report | None:
         progress = self.progress
@@ -203,7 +203,7 @@ class Stages:
             "loss": last_loss(self.folder / stage / "log.csv"),
             "parameters": sum(p.numel() for p in fitted.model.parameters()),
         }
-        with store.whole(path) as draft:
+        with files.whole(path) as draft:
             draft.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 

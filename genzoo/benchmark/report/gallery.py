@@ -285,7 +285,8 @@ PICTURES: tuple[tuple[str, str, str, Callable[[Path, Show], bool]], ...] = (
     (
         "copies.png",
         "The samples nearest to what was trained on",
-        "Above, the samples that lie nearest to a training image, nearest first; below each, that image. A copy would be its twin. "
+        "Above, the samples that lie nearest to a training image, nearest first; below each, that "
+        "image. A copy would be its twin. "
         "So for test images in the first two rows: some are alike.",
         copies,
     ),

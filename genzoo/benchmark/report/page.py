@@ -11,7 +11,7 @@ from typing import Any
 
 from genzoo.benchmark.report.gallery import Plate
 from genzoo.benchmark.scorecard import Row, tables
-from genzoo.serialization import whole
+from genzoo.files import whole
 
 WIDTH, HEIGHT = 300, 120  # of a loss curve, in SVG units
 

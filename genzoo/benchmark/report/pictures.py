@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genzoo.serialization import whole
+from genzoo.files import whole
 
 PIXELS = 48  # least side of a small image in the picture, so that pixels stay crisp
 SMALL = 64  # up to this side there is room for two rows of each model's images

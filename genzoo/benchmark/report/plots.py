@@ -13,7 +13,7 @@ import numpy as np
 
 from genzoo.benchmark.report.pictures import INK, PAPER
 from genzoo.evaluation.figures import Figure
-from genzoo.serialization import whole
+from genzoo.files import whole
 
 NAMES = {
     "samples_per_second": "samples per second",

@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,7 +15,7 @@ from genzoo.errors import InputError, nearest
 from genzoo.evaluation.figures import Figure
 from genzoo.evaluation.likelihood.stated import BETWEEN, DIRECTION, Stated
 from genzoo.evaluation.likelihood.subset import Mean, Subset, all_of, choose
-from genzoo.model import Likelihood
+from genzoo.model import Likelihood, device_of, evaluating
 from genzoo.progress import Report
 
 
@@ -362,22 +361,3 @@ def _given(model: object, events: Split) -> tuple[Tensor, Tensor | None]:
             device_of(model)
         )[:]
     return x, c if getattr(model, "condition", 0) else None
-
-
-@contextmanager
-def evaluating(model: object) -> Iterator[None]:
-    """Without dropout inside, and as before outside."""
-    training = isinstance(model, torch.nn.Module) and model.training
-    if isinstance(model, torch.nn.Module):
-        model.eval()
-    try:
-        yield
-    finally:
-        if isinstance(model, torch.nn.Module):
-            model.train(training)
-
-
-def device_of(model: object) -> torch.device:
-    """Where a model's parameters are; a baseline has none and works on the CPU."""
-    parameters = model.parameters() if isinstance(model, torch.nn.Module) else ()
-    return next((p.device for p in parameters), torch.device("cpu"))

@@ -26,8 +26,8 @@ from genzoo.evaluation.figures import Figure, share, share_with
 from genzoo.evaluation.samples import distances, neighbours
 from genzoo.evaluation.samples.feature_spaces import Space, space_of
 from genzoo.evaluation.samples.sampling import Samples, draw
+from genzoo.files import whole
 from genzoo.progress import Report
-from genzoo.serialization import whole
 
 MOST = {"quick": 400, "full": 2000}  # samples, by the budget of the run
 LEAST = 20  # events to judge by: neighbours are sought among half of them

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from genzoo.evaluation.likelihood.evaluate import device_of
+from genzoo.model import device_of
 from genzoo.progress import Report
 
 TOGETHER = 100  # samples in one call
