@@ -1,9 +1,10 @@
-from .dataset import Data, DataSet, Split
+from .dataset import Data, DataSet, FeatureSpace, Split
 from .loading import load
 
 __all__ = [
     "Data",
     "DataSet",
+    "FeatureSpace",
     "Split",
     "load",
 ]

@@ -120,6 +120,9 @@ def encoded(data: DataSet, model: VAE, draws: int = DRAWS, seed: int = 0) -> Dat
         entropy=None,
         shift=None,
         scale=None,
+        read=None,
+        in_units=None,
+        feature_space=None,
     )
 
 
