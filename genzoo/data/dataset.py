@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any
 
 import lightning as L
 import torch
@@ -39,13 +39,7 @@ class Split(Dataset):
     def __len__(self) -> int:
         return len(self.x)
 
-    @overload
-    def __getitem__(self, i: int) -> tuple[Tensor, ...]: ...
-
-    @overload
-    def __getitem__(self, i: Any) -> Batch: ...
-
-    def __getitem__(self, i):
+    def __getitem__(self, i: Any) -> Any:
         if self.c is None:
             return (self.x[i],) if isinstance(i, int) else (self.x[i], None)
         return self.x[i], self.c[i]
@@ -149,8 +143,8 @@ class DataSet:
             about: the other fields of a `DataSet`.
         """
         conditions = [None] * 3 if c is None else c.split(sizes)
-        splits = map(Split, x.split(sizes), conditions)
-        return cls(name, *splits, **about)
+        train, validation, test = map(Split, x.split(sizes), conditions)
+        return cls(name, train, validation, test, **about)
 
     @classmethod
     def from_arrays(cls, x: Any, y: Any = None, **options: Any) -> "DataSet":
@@ -248,20 +242,15 @@ class Data(L.LightningDataModule):
         return x, c
 
 
-class _Gathered(Dataset):
+class _Gathered(Split):
     """A split whose batches are gathered whole, not event by event.
 
     So no worker processes are needed, and Lightning may still put its distributed sampler in front.
     """
 
     def __init__(self, split: Split):
+        super().__init__(split.x, split.c)
         self.split = split
-
-    def __len__(self) -> int:
-        return len(self.split)
-
-    def __getitem__(self, i: int) -> Batch:
-        return self.split.gather([i])
 
     def __getitems__(self, indices: list[int]) -> Batch:
         return self.split.gather(indices)

@@ -68,9 +68,9 @@ def fit_in_stages(
         model=model.eval(),
         seconds=first.seconds + second.seconds,
         steps=first.steps + second.steps,
+        planned=first.planned + second.planned,
         best_step=None,
         validation=None,
-        stopped_early=first.stopped_early or second.stopped_early,
     )
 
 

@@ -28,10 +28,10 @@ import torch
 from torch import Tensor
 
 from genzoo.data.dataset import DataSet
+from genzoo.data.images.digits_net import digits_net
 from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
 from genzoo.evaluation.samples import distances
-from genzoo.data.images.digits_net import digits_net
 from genzoo.evaluation.samples.distances import Distance
 
 # What digits-net can read, by name and shape: a folder of your own may have such a name, too.
