@@ -30,8 +30,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genzoo import grid
-from genzoo.model import GenerativeModel, Latent, Likelihood, forget, require
+from genzoo.model import GenerativeModel, Latent, Likelihood, drop_conditions, require
 from genzoo.nets import Condition, Decoder, Encoder, apply, features_of, given_or
+from genzoo.optim import AdamW
 
 Score = Callable[[Tensor, Tensor | None], Tensor]  # (events, conditions) -> a score of each, (n,)
 
@@ -115,7 +116,8 @@ class GAN(GenerativeModel):
     likelihood = Likelihood.NONE
     latent = Latent.OPTIMISED
     monitor = None  # neither loss says how good the samples are
-    weight_decay = 0.0
+    optimizer = AdamW(betas=(0.0, 0.99), weight_decay=0.0)
+    players = 2
     latent_shape: tuple[int, ...]
 
     def __init__(
@@ -170,7 +172,7 @@ class GAN(GenerativeModel):
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
         x, c = self.prepare(batch)
-        c = forget(c, self.drop_condition)
+        c = drop_conditions(c, self.drop_condition)
         # or the critic would know data by its lying on a grid
         real = grid.dequantise(x, self.levels)
         fake = self.generate(self.noise(len(x)), c)
@@ -194,10 +196,7 @@ class GAN(GenerativeModel):
 
     def configure_optimizers(self):
         players = [[self.generator_embed, self.generator], [self.critic_embed, self.critic]]
-        return [
-            self.optimiser(nn.ModuleList(player).parameters(), betas=(0.0, 0.99))
-            for player in players
-        ]
+        return [self.scheduled(nn.ModuleList(player).parameters()) for player in players]
 
     # ----------------------------------------------------------------------- samples and the latent
 

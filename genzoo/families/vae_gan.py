@@ -29,8 +29,9 @@ from torch import Tensor, nn
 from genzoo import grid
 from genzoo.families.gan import critic_loss, generator_loss, play
 from genzoo.families.vae import VAE
-from genzoo.model import GenerativeModel, Latent, Likelihood, forget, require
+from genzoo.model import GenerativeModel, Latent, Likelihood, drop_conditions, require
 from genzoo.nets import Condition, Encoder, apply, given_or
+from genzoo.optim import AdamW, OptimizerFactory
 
 
 class VAEGAN(GenerativeModel):
@@ -48,6 +49,8 @@ class VAEGAN(GenerativeModel):
 
     latent = Latent.APPROXIMATE
     latent_shape: tuple[int, ...]
+    critic_optimizer: OptimizerFactory = AdamW(betas=(0.0, 0.99))
+    players = 2
 
     def __init__(
         self,
@@ -142,7 +145,7 @@ class VAEGAN(GenerativeModel):
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
         x, c = self.prepare(batch)
-        c = forget(c, self.drop_condition)
+        c = drop_conditions(c, self.drop_condition)
         elbo, drawn = self.draws(x, c)
         losses = play(
             self,
@@ -162,8 +165,8 @@ class VAEGAN(GenerativeModel):
     def configure_optimizers(self):
         critic = nn.ModuleList([self.critic_embed, self.critic])
         return [
-            self.optimiser(self.vae.parameters()),
-            self.optimiser(critic.parameters(), betas=(0.0, 0.99)),
+            self.scheduled(self.vae.parameters()),
+            self.scheduled(critic.parameters(), self.critic_optimizer),
         ]
 
     # --------------------------------------------------------------------- as a VAE in all the rest
