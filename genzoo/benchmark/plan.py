@@ -13,7 +13,7 @@ from typing import Any
 
 from genzoo.benchmark import hybrids, recipes
 from genzoo.errors import InputError, nearest
-from genzoo.evaluation.likelihood.evaluate import check_measuring, evaluate
+from genzoo.evaluation.likelihood.estimators import DEFAULTS, completed_settings
 from genzoo.model import Likelihood, plain
 from genzoo.serialization import build, completed
 from genzoo.training.fitting import RETIRED, check_settings, fit
@@ -27,7 +27,6 @@ NOT_SETTINGS = (
     "progress",
     "trainer_options",
 )  # of `fit`: not the recipe's business
-NOT_MEASURES = ("model", "data", "split", "seed", "controls", "progress")  # of `evaluate`: likewise
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,6 @@ def plan(
     check_settings(**settings, seed=seed)
     if "lr" in arguments:
         check_settings(lr=arguments["lr"])
-    measures = resolve(evaluate, found["evaluate"], NOT_MEASURES, "Evaluation has no setting")
-    check_measuring(**measures)
     return Plan(
         family=hybrid.name,
         data=data,
@@ -102,7 +99,7 @@ def plan(
         conditional=conditional,
         model=arguments,
         train=settings,
-        evaluate=measures,
+        evaluate=completed_settings(found["evaluate"]),
         prior=_second_stage(arguments, found["prior"].get("train"), seed),
     )
 
@@ -173,7 +170,7 @@ def changes(before: dict[str, Any], now: Plan) -> str:
 def _completed(stored: dict[str, Any], family: str) -> dict[str, Any]:
     known = {
         "train": resolve(fit, {}, NOT_SETTINGS),
-        "evaluate": resolve(evaluate, {}, NOT_MEASURES),
+        "evaluate": DEFAULTS,
     }
     known["prior"] = known["train"]
     filled = {

@@ -45,6 +45,7 @@ class VAEGAN(GenerativeModel):
     """
 
     latent = Latent.APPROXIMATE
+    guidable = True
     latent_shape: tuple[int, ...]
 
     def __init__(
