@@ -267,11 +267,13 @@ def _name(rows: list[Row]) -> str:
 
 
 def _caveat(rows: list[Row], figure: Figure) -> str:
-    """Why there is no figure, or on which side an estimate errs and how many of its chains carry
-    the weight.
+    """Why there is no figure; on which side an estimate errs and how many chains carry its weight;
+    how loose a bound is.
     """
     if figure.kind == Likelihood.NONE:
         return figure.reason
+    if figure.kind == Likelihood.BOUND:
+        return _looseness([row.get("evaluation") or {} for row in rows])
     if figure.kind != Likelihood.ESTIMATE:
         return ""
     caveats = [rows[0]["direction"]] if rows[0].get("direction") else []
@@ -282,6 +284,35 @@ def _caveat(rows: list[Row], figure: Figure) -> str:
     if known and chains:
         caveats.append(f"{min(known):.1f} of {chains} chains carry the weight")
     return "; ".join(caveats)
+
+
+def _looseness(details: list[Row]) -> str:
+    """How far the annealings of a decoder are from the truth, as far as that was measured; nothing
+    of other bounds.
+    """
+    told = []
+    if (known := [found["ess"] for found in details if found.get("ess") is not None]) and details[
+        0
+    ].get("ais_chains"):
+        told.append(
+            f"of each event's {details[0]['ais_chains']} chains {_span(known, 1)} carry the weight"
+        )
+    if gaps := [found for found in details if found.get("simulated_gap") is not None]:
+        width = _span([found["simulated_gap"] for found in gaps], 2)
+        if len(gaps) == 1 and gaps[0].get("simulated_gap_stderr") is not None:
+            width += f" ± {gaps[0]['simulated_gap_stderr']:.2f}"
+        events = gaps[0].get("simulated_events")
+        made = f"{events} events that the model made" if events else "events that the model made"
+        told.append(
+            f"on {made} the bounds from both sides lie {width} nats apart, on real ones perhaps farther"
+        )
+    return "; ".join(told)
+
+
+def _span(values: Sequence[float], digits: int) -> str:
+    """Numbers of several runs from the least to the greatest: "1.5 to 1.8"."""
+    least, most = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
+    return least if least == most else f"{least} to {most}"
 
 
 # ------------------------------------------------------------------------------------------ columns
