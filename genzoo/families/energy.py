@@ -109,6 +109,7 @@ class Energy(GenerativeModel):
         step: h, the Langevin step; adjusted: whether each is tested.
     """
 
+    guidable = True
     chains: Tensor
     chain_conditions: Tensor
     started: Tensor
@@ -242,6 +243,11 @@ class Energy(GenerativeModel):
     def likelihood(self) -> Likelihood:  # type: ignore[override]
         """Exact where log Z is; an estimate otherwise, and none before log Z has been estimated."""
         return Likelihood.EXACT if self.exact else Likelihood.ESTIMATE
+
+    @property
+    def unnormalised(self) -> "Energy":
+        """The model itself: its density is known up to log Z, a sum or an integral."""
+        return self
 
     @property
     def monitor(self) -> str | None:  # type: ignore[override]
