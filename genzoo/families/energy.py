@@ -357,7 +357,7 @@ class Energy(GenerativeModel):
 
     def prior(self) -> Tensor:
         """The penalty of a Boltzmann machine: minus the log-density of a Gaussian law of its weights, but for a constant."""
-        return 0.5 * self.decay * (self.network.weight.square().sum() + self.bias.square().sum())
+        return 0.5 * self.decay * (self.network.get_parameter("weight").square().sum() + self.bias.square().sum())
 
     def on_train_start(self) -> None:
         """Base and chains learn the training events, unless they have: a resumed run changes nothing."""
@@ -520,7 +520,7 @@ class Energy(GenerativeModel):
 
     @property
     def evaluations_per_sample(self) -> int:
-        """A gradient of f or a sweep of block Gibbs for each of `sample_steps`, and a look at the start; 1 where draws are exact."""
+        """A gradient of f or a sweep of block Gibbs for each of `sample_steps`, and a look at the start; 1 of an exact draw."""
         drawn = not self.condition and self.sums(None, FOR_DRAWS)
         return 1 if drawn else self.sample_steps + 1
 
