@@ -3,7 +3,8 @@
     python experiments/trials/energy.py --data digits --model '{"hidden": 200}' --train '{"steps": 3000}'
 
 One run is trained and annealed on the validation split. What is printed is also appended to ``energy.jsonl``, one line a
-trial: settings, the two ends of validation bits/dim with the effective chains behind them, processor seconds of both stages.
+trial: settings, the two ends of validation bits/dim with the effective chains behind them, processor seconds of both stages. A
+training that diverges leaves a line as well.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import torch
 
 import genzoo
 from genzoo.data import load
+from genzoo.errors import TrainingError
 from genzoo.evaluation import evaluate
 from genzoo.provenance import circumstances
 
@@ -29,7 +31,17 @@ def trial(settings: dict[str, Any], keep: Path | None) -> dict[str, Any]:
     torch.manual_seed(settings["seed"])
     model = genzoo.Energy(data.event_shape, condition, data.levels, **settings["model"])
     start = time.process_time()
-    fitted = genzoo.fit(model, data, seed=settings["seed"], accelerator="cpu", **settings["train"])
+    try:
+        fitted = genzoo.fit(model, data, seed=settings["seed"], accelerator="cpu", **settings["train"])
+    except TrainingError as error:
+        seconds = {"training": round(time.process_time() - start, 1)}
+        return {
+            "settings": settings,
+            "validation": "—",
+            "reason": str(error),
+            "seconds": seconds,
+            "commit": circumstances()["commit"],
+        }
     trained = time.process_time()
     measured = evaluate(model, data, "validation", **settings["evaluate"])
     annealed = time.process_time()
