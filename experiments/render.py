@@ -1,15 +1,18 @@
-"""Rewrite the marked blocks of the README and of the docs from the records, so that no figure in them is typed by hand.
+"""Rewrite the marked blocks of the README and of the docs from the records, so that no figure in
+them is typed by hand.
 
     python experiments/render.py
 
-``<!-- table:NAME -->`` ... ``<!-- /table:NAME -->`` is filled from ``experiments/records/NAME.json``: its tables, with the
-closed-form baselines of its data (``DATA-baselines.json``, as `genzoo compare` writes them) in italics, and the pictures
-``NAME.png`` (samples), ``NAME-maps.png`` (where model and truth disagree), ``NAME-classes.png`` and ``NAME-guidance.png`` (of
-models with a condition), where these are there. ``likelihoods:NAME`` is the first of these tables alone.
+``<!-- table:NAME -->`` ... ``<!-- /table:NAME -->`` is filled from
+``experiments/records/NAME.json``: its tables, with the closed-form baselines of its data
+(``DATA-baselines.json``, as `genzoo compare` writes them) in italics, and the pictures ``NAME.png``
+(samples), ``NAME-maps.png`` (where model and truth disagree), ``NAME-classes.png`` and
+``NAME-guidance.png`` (of models with a condition), where these are there. ``likelihoods:NAME`` is
+the first of these tables alone.
 
-``<!-- decoders:NAME -->`` is filled from a record of ``experiments/mnist_decoders.py``, and ``<!-- unclip:NAME -->``,
-``<!-- sweeps:NAME -->``, ``<!-- abilities:NAME -->`` and ``<!-- imagined:NAME -->`` (one picture and one sentence) from one of
-``experiments/unclip.py``.
+``<!-- decoders:NAME -->`` is filled from a record of ``experiments/mnist_decoders.py``, and ``<!--
+unclip:NAME -->``, ``<!-- sweeps:NAME -->``, ``<!-- abilities:NAME -->`` and ``<!-- imagined:NAME
+-->`` (one picture and one sentence) from one of ``experiments/unclip.py``.
 
 A table whose record has not been made yet shows nothing, so a page may ask for one in advance.
 """
@@ -22,8 +25,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from genzoo.evaluation import scorecard
-from genzoo.evaluation.cells import digits_for, figure_in, number, percent, share_in
+from genzoo.benchmark import scorecard
+from genzoo.benchmark.report.cells import digits_for, figure_in, number, percent, share_in
 from genzoo.evaluation.figures import Figure, share_of
 
 ROOT = Path(__file__).parents[1]
@@ -42,11 +45,15 @@ def render(page: Path, records: Path = RECORDS) -> str:
     """The text of ``page`` with every block written anew; links in it are relative to the page."""
     away = Path(os.path.relpath(records, page.parent)).as_posix()
     text = page.read_text(encoding="utf-8")
-    return BLOCK.sub(lambda block: f"{block[1]}{BODIES[block[2]](block[3], records, away)}{block[4]}", text)
+    return BLOCK.sub(
+        lambda block: f"{block[1]}{BODIES[block[2]](block[3], records, away)}{block[4]}", text
+    )
 
 
 def table(name: str, records: Path, away: str, most: int | None = None) -> str:
-    """What stands in a block ``table:name``: pictures, tables (at ``most`` so many), and where they come from."""
+    """What stands in a block ``table:name``: pictures, tables (at ``most`` so many), and where they
+    come from.
+    """
     record = records / f"{name}.json"
     if not record.is_file():
         return NOTHING
@@ -58,7 +65,11 @@ def table(name: str, records: Path, away: str, most: int | None = None) -> str:
         f"{name}-classes.png": "Every class in turn, as each model draws it when it is asked to",
         f"{name}-guidance.png": "What guidance gains and what it costs",
     }
-    shown = "".join(f"![{about}]({away}/{file})\n\n" for file, about in pictures.items() if (records / file).is_file())
+    shown = "".join(
+        f"![{about}]({away}/{file})\n\n"
+        for file, about in pictures.items()
+        if (records / file).is_file()
+    )
     if (baselines := records / f"{rows[0]['data']}-baselines.json").is_file():
         rows += scorecard.read(baselines)
     source = f"\nTest split of *{data}*, baselines in italics; made by code from [`{name}.json`]({away}/{name}.json).\n"
@@ -72,7 +83,17 @@ def decoders(name: str, records: Path, away: str) -> str:
     if not record.is_file():
         return NOTHING
     rows: list[dict[str, Any]] = json.loads(record.read_text(encoding="utf-8"))
-    headers = ("model", "n", "nats by annealing", "±", "gap", "effective chains", "Parzen", "published", "σ")
+    headers = (
+        "model",
+        "n",
+        "nats by annealing",
+        "±",
+        "gap",
+        "effective chains",
+        "Parzen",
+        "published",
+        "σ",
+    )
     lines = [_line(*headers), _line("---", *["---:"] * (len(headers) - 1))]
     for row in rows:
         ais, gap = row["ais"], row["bdmc_gap"]
@@ -105,7 +126,12 @@ def decoders(name: str, records: Path, away: str) -> str:
     return "\n".join(lines) + f"\n\n{'; '.join(told)}.\n\n{_source(name, away)}"
 
 
-KINDS = ("seen, one thing", "seen, two things", "held out, one thing", "held out, two things")  # of prompts
+KINDS = (
+    "seen, one thing",
+    "seen, two things",
+    "held out, one thing",
+    "held out, two things",
+)  # of prompts
 SWEPT = {
     "guidance, prior guidance": "of decoder and prior",
     "candidates": "embeddings drawn from the prior, of which the one nearest to the text's is kept",
@@ -119,7 +145,9 @@ FD = "FD: Fréchet distance in CLIP's space to true pictures of the same prompts
 
 
 def unclip(name: str, records: Path, away: str) -> str:
-    """What stands in a block ``unclip:name``: pictures, the prior's ablation, CLIP, the cost of training."""
+    """What stands in a block ``unclip:name``: pictures, the prior's ablation, CLIP, the cost of
+    training.
+    """
     if (record := _unclip(name, records)) is None:
         return NOTHING
     rows = record["faithfulness"] | record.get("chance", {})
@@ -141,14 +169,22 @@ def unclip(name: str, records: Path, away: str) -> str:
         f"attributes (held out {unseen[1]})"
     )
     legend.append(f"Minutes of training: {stages}")
-    return _picture(name, record, records, away) + f"{lines}\n\n{'. '.join(legend)}.\n\n{_source(name, away)}"
+    return (
+        _picture(name, record, records, away)
+        + f"{lines}\n\n{'. '.join(legend)}.\n\n{_source(name, away)}"
+    )
 
 
 def _ablation(rows: Mapping[str, Mapping[str, Any]], last: Mapping[str, str] | None = None) -> str:
-    """A table of rows that measured prompts, one line each; ``last`` is a column of its own: its header under "", then cells."""
+    """A table of rows that measured prompts, one line each; ``last`` is a column of its own: its
+    header under "", then cells.
+    """
     more = [] if last is None else [last[""]]
     digits = digits_for(figure_in(row["fd"]) for row in rows.values())
-    lines = [_line("from a caption by", *KINDS, "FD", *more), _line("---", *["---:"] * (len(KINDS) + 1 + len(more)))]
+    lines = [
+        _line("from a caption by", *KINDS, "FD", *more),
+        _line("---", *["---:"] * (len(KINDS) + 1 + len(more))),
+    ]
     for way, row in rows.items():
         shares = [_right(row["prompts"][kind]) for kind in KINDS]
         end = [] if last is None else [last.get(way, "")]
@@ -162,7 +198,9 @@ def _right(row: Mapping[str, Any]) -> str:
 
 
 def _shares(row: Mapping[str, Any]) -> tuple[Figure, Figure]:
-    """Attributes and whole pictures; in old records the first is a number beside its error, the second a number."""
+    """Attributes and whole pictures; in old records the first is a number beside its error, the
+    second a number.
+    """
     attributes, whole, n = row["attributes"], row["whole"], row["n"]
     if isinstance(attributes, float):
         attributes = {"value": attributes, "stderr": row["stderr"]}
@@ -177,7 +215,9 @@ def _unsure(rows: Mapping[str, Mapping[str, Any]]) -> str:
 def _of_clip(row: Mapping[str, Any]) -> tuple[str, str]:
     """Shares of captions found and of attributes read."""
     retrieval = row["retrieval"]
-    return percent(share_in(retrieval["text_of_image"], retrieval["n"])), percent(share_in(row["zero_shot"]["mean"]))
+    return percent(share_in(retrieval["text_of_image"], retrieval["n"])), percent(
+        share_in(row["zero_shot"]["mean"])
+    )
 
 
 def stage_cost(stage: str, row: Mapping[str, Any]) -> str:
@@ -193,11 +233,15 @@ def sweeps(name: str, records: Path, away: str) -> str:
         return NOTHING
     swept = record["sweeps"]
     rows: dict[str, dict[str, Any]] = swept["rows"]
-    taken = {f"steps {steps}": f"{seconds:.1f}" for steps, seconds in record.get("seconds", {}).items()}
+    taken = {
+        f"steps {steps}": f"{seconds:.1f}" for steps, seconds in record.get("seconds", {}).items()
+    }
     default = f"steps {swept['defaults']['steps']}"
     taken |= {"as by default": taken.get(default, ""), "": "seconds for 16"}
     n = " or ".join(f"{n:,}" for n in sorted({row["n"] for row in rows.values()}))
-    defaults = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in swept["defaults"].items())
+    defaults = ", ".join(
+        f"{name.replace('_', ' ')} {value:g}" for name, value in swept["defaults"].items()
+    )
     told = [
         f"{n} prompts a row, other ones than those of the table above; by default: {defaults}",
         *(f"{setting}: {about}" for setting, about in SWEPT.items()),
@@ -218,9 +262,14 @@ ABILITIES = {  # of an unCLIP that are shown: the picture, and what it shows
 
 
 def abilities(name: str, records: Path, away: str) -> str:
-    """What stands in a block ``abilities:name``: pictures made from pictures, and how far they are what they should be."""
+    """What stands in a block ``abilities:name``: pictures made from pictures, and how far they are
+    what they should be.
+    """
     record = _unclip(name, records)
-    if record is None or not {"variations", "interpolation", "edits", "components"} <= record.keys():
+    if (
+        record is None
+        or not {"variations", "interpolation", "edits", "components"} <= record.keys()
+    ):
         return NOTHING
     shown = "".join(
         f"![{about}]({away}/{name}-{part}.png)\n\n"
@@ -230,7 +279,9 @@ def abilities(name: str, records: Path, away: str) -> str:
     varied = record["variations"]["eta 1"]
     kept, _ = _shares(varied["kept"])
     changed = percent_of(figure_in(varied["difference_share"]))
-    rebuilt = ", ".join(f"{percent(_shares(row)[0])} ({k})" for k, row in record["components"].items())
+    rebuilt = ", ".join(
+        f"{percent(_shares(row)[0])} ({k})" for k, row in record["components"].items()
+    )
     told = [
         f"Variations (η = 1) keep {percent(kept)} of a picture's attributes and change {changed} of what two pictures of the "
         "same attributes differ by",
@@ -259,7 +310,9 @@ def percent_of(ratio: Figure) -> str:
 
 
 def _sensible(ways: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """The share of scenes among pictures on ways from one to another; ways are independent, the pictures on one are not."""
+    """The share of scenes among pictures on ways from one to another; ways are independent, the
+    pictures on one are not.
+    """
     shares = [figure_in(entry).value or 0.0 for row in ways.values() for entry in row["sensible"]]
     return share_of(sum(shares) / len(shares), sum(row["paths"] for row in ways.values()))
 
@@ -280,7 +333,9 @@ def _edits(ways: dict[str, dict[str, Any]]) -> str:
 
 
 def imagined(name: str, records: Path, away: str) -> str:
-    """What stands in a block ``imagined:name``: pictures of captions, and how many of them show what was asked."""
+    """What stands in a block ``imagined:name``: pictures of captions, and how many of them show
+    what was asked.
+    """
     if (record := _unclip(name, records)) is None:
         return NOTHING
     shown = record["faithfulness"]["diffusion prior"]["prompts"]
@@ -291,7 +346,9 @@ def imagined(name: str, records: Path, away: str) -> str:
     )
     if "chance" in record:
         by_chance = record["chance"]["unrelated true pictures"]["prompts"]
-        told += f". Pictures of other captions: {', '.join(_right(by_chance[kind]) for kind in KINDS)}"
+        told += (
+            f". Pictures of other captions: {', '.join(_right(by_chance[kind]) for kind in KINDS)}"
+        )
     return f"{_picture(name, record, records, away)}{told}.\n"
 
 
@@ -316,9 +373,14 @@ def _source(name: str, away: str) -> str:
 
 
 BODIES: dict[str, Callable[[str, Path, str], str]] = {
-    "table": table, "likelihoods": partial(table, most=1), "decoders": decoders,
-    "unclip": unclip, "sweeps": sweeps, "abilities": abilities, "imagined": imagined,
-}  # fmt: skip
+    "table": table,
+    "likelihoods": partial(table, most=1),
+    "decoders": decoders,
+    "unclip": unclip,
+    "sweeps": sweeps,
+    "abilities": abilities,
+    "imagined": imagined,
+}
 
 if __name__ == "__main__":
     for page in PAGES:

@@ -1,4 +1,5 @@
-"""What a trained unCLIP can do, measured by rule: the record that its pages, tables and claims come from.
+"""What a trained unCLIP can do, measured by rule: the record that its pages, tables and claims come
+from.
 
     genzoo train unclip --text_decoder --out runs/unclip      (trains what is measured here)
     python experiments/unclip.py runs/unclip                  writes unclip.json and pictures to experiments/records
@@ -16,8 +17,9 @@ Sections, each of which can be made again by itself (``--only``), the others sta
     edits          by words: whether they change what they should and nothing else, by attribute
     components     attributes that a picture keeps when it is rebuilt from the first principal components
 
-Prompts are a quarter each of one thing and two, seen and held out. Settings are looked at on other prompts (`SWEPT`) than those
-of the table that they are chosen for (`MAIN`). Every figure comes with its error, in the record as `Figure.to_json` gives it.
+Prompts are a quarter each of one thing and two, seen and held out. Settings are looked at on other
+prompts (`SWEPT`) than those of the table that they are chosen for (`MAIN`). Every figure comes with
+its error, in the record as `Figure.to_json` gives it.
 """
 
 import argparse
@@ -36,18 +38,21 @@ import yaml
 from torch import Tensor
 
 import genzoo
-from genzoo.data import captions as words
-from genzoo.data.captions import captioned, tokenise, understand
-from genzoo.data.scenes import arrange, draw, render
-from genzoo.evaluation.distances import with_errors
+from genzoo.benchmark.provenance import circumstances
+from genzoo.data.scenes import captions as words
+from genzoo.data.scenes.captions import captioned, tokenise, understand
+from genzoo.data.scenes.scene import arrange, draw, render
 from genzoo.evaluation.figures import Figure, mean, share_of
-from genzoo.provenance import circumstances
-from genzoo.store import whole
+from genzoo.evaluation.samples.distances import with_errors
+from genzoo.files import whole
 from genzoo.unclip import UnCLIP
 from genzoo.unclip import measures as by_rule
-from genzoo.unclip.shipped import pretrained
+from genzoo.unclip.pretrained import pretrained
 
-MAIN, SWEPT = 0, 1  # seeds of the prompts of the table, and of those on which settings are looked at
+MAIN, SWEPT = (
+    0,
+    1,
+)  # seeds of the prompts of the table, and of those on which settings are looked at
 TOGETHER = 250  # pictures drawn at a time
 UNSEEN = 10**6  # seed of the scenes that are measured on; training draws its own from its own seed
 
@@ -65,7 +70,9 @@ SHOWN = (  # in unclip.png; the first two are of combinations that training neve
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured: the whole, and where there are such, one with the other prior and a decoder of text embeddings."""
+    """What is measured: the whole, and where there are such, one with the other prior and a decoder
+    of text embeddings.
+    """
 
     model: UnCLIP
     other: UnCLIP | None
@@ -81,7 +88,7 @@ class Bench:
 Way = Callable[[Sequence[str]], Tensor]  # captions to pictures
 
 
-# ------------------------------------------------------------------------------------------------------------ the sections
+# ------------------------------------------------------------------------------------- the sections
 
 
 def clip(bench: Bench) -> dict[str, Any]:
@@ -103,7 +110,9 @@ def faithfulness(bench: Bench) -> dict[str, Any]:
 
 
 def chance(bench: Bench) -> dict[str, Any]:
-    """The ends of the scale: a picture of what was asked for, drawn again by rule, and one of what the next prompt asks for."""
+    """The ends of the scale: a picture of what was asked for, drawn again by rule, and one of what
+    the next prompt asks for.
+    """
     drawn = {
         "true pictures": lambda captions: true_pictures(captions, 2),
         "unrelated true pictures": lambda captions: true_pictures([*captions[1:], captions[0]], 2),
@@ -121,7 +130,9 @@ def ways(bench: Bench) -> dict[str, Way]:
         )
     }
     if (decoder := bench.text_decoder) is not None:
-        found["decoder of text embeddings"] = lambda captions: decoder.sample(len(captions), texts(captions), guidance)
+        found["decoder of text embeddings"] = lambda captions: decoder.sample(
+            len(captions), texts(captions), guidance
+        )
     if (other := bench.other) is not None:
         found["autoregressive prior"] = lambda captions: other.imagine(captions)
     return found | {
@@ -133,7 +144,9 @@ def ways(bench: Bench) -> dict[str, Way]:
 
 
 def sweeps(bench: Bench) -> dict[str, Any]:
-    """One setting at a time, the others as they are by default; a row for the defaults, and the floor of FD at this n."""
+    """One setting at a time, the others as they are by default; a row for the defaults, and the
+    floor of FD at this n.
+    """
     model = bench.model
     defaults = {
         "guidance": model.guidance,
@@ -158,7 +171,9 @@ def sweeps(bench: Bench) -> dict[str, Any]:
         start = time.perf_counter()
         rows[told] = measured(partial(imagined, model, options), bench, bench.fewer, SWEPT)
         print(f"  {told}: {time.perf_counter() - start:.0f} s", flush=True)
-    rows["true pictures"] = measured(lambda captions: true_pictures(captions, 2), bench, bench.fewer, SWEPT)
+    rows["true pictures"] = measured(
+        lambda captions: true_pictures(captions, 2), bench, bench.fewer, SWEPT
+    )
     return {"defaults": defaults, "rows": rows}
 
 
@@ -174,7 +189,10 @@ def seconds(bench: Bench) -> dict[str, float]:
     model.imagine(SHOWN[0], 16, steps=2)
     counts = sorted({5, 10, model.decoder.steps, 40})
     found = {
-        k: statistics.median(timed(lambda k=k: model.imagine(SHOWN[0], 16, steps=k)) for _ in range(3)) for k in counts
+        k: statistics.median(
+            timed(lambda k=k: model.imagine(SHOWN[0], 16, steps=k)) for _ in range(3)
+        )
+        for k in counts
     }
     model.to(device)
     torch.set_num_threads(threads)
@@ -186,7 +204,9 @@ def variations(bench: Bench) -> dict[str, Any]:
     found = {}
     for eta in (0.0, 0.5, 1.0):
         seed()
-        varied = batched(lambda x, eta=eta: bench.model.vary(x, 4, eta), data.images, bench).unflatten(0, (-1, 4))
+        varied = batched(
+            lambda x, eta=eta: bench.model.vary(x, 4, eta), data.images, bench
+        ).unflatten(0, (-1, 4))
         found[f"eta {eta:g}"] = plain(by_rule.variation(data.scenes, data.images, varied))
     return found
 
@@ -196,26 +216,49 @@ def interpolation(bench: Bench) -> dict[str, Any]:
     count, length = max(10, bench.fewer // 20), 9
     found = {}
     for things in (1, 2):
-        pairs = captioned(2 * count, UNSEEN + 2, things).images.to(bench.device).unflatten(0, (2, count))
-        paths = torch.stack(
-            [bench.model.interpolate(*ends, steps=length).cpu() for ends in zip(*pairs, strict=True)], 1
+        pairs = (
+            captioned(2 * count, UNSEEN + 2, things)
+            .images.to(bench.device)
+            .unflatten(0, (2, count))
         )
-        found[f"things {things}"] = {"paths": count, "sensible": plain([by_rule.sense(images) for images in paths])}
+        paths = torch.stack(
+            [
+                bench.model.interpolate(*ends, steps=length).cpu()
+                for ends in zip(*pairs, strict=True)
+            ],
+            1,
+        )
+        found[f"things {things}"] = {
+            "paths": count,
+            "sensible": plain([by_rule.sense(images) for images in paths]),
+        }
     return found
 
 
 def edits(bench: Bench) -> dict[str, Any]:
-    """What edits change and keep; "in short": by captions that name the thing and the attribute to be changed, and no more."""
+    """What edits change and keep; "in short": by captions that name the thing and the attribute to
+    be changed, and no more.
+    """
     model = bench.model
     drawn_anew = lambda x, before, after: model.put_together(  # noqa: E731
-        model.draw_embedding(len(x), tokenise(after)), model.take_apart(x)[1], guidance=model.guidance
+        model.draw_embedding(len(x), tokenise(after)),
+        model.take_apart(x)[1],
+        guidance=model.guidance,
     )
     ways = {"edit": model.edit, "drawn anew": drawn_anew}
-    ways |= {f"text diff {share:g}": partial(model.text_diff, share=share) for share in (0.25, 0.35, 0.45)}
+    ways |= {
+        f"text diff {share:g}": partial(model.text_diff, share=share)
+        for share in (0.25, 0.35, 0.45)
+    }
     attributes = ("size", "colour", "shape", "background", "place")
-    found = {name: {a: edited(way, bench, a, short=False) for a in attributes} for name, way in ways.items()}
+    found = {
+        name: {a: edited(way, bench, a, short=False) for a in attributes}
+        for name, way in ways.items()
+    }
     for name in ("edit", "drawn anew", "text diff 0.35"):
-        found[f"{name}, in short"] = {a: edited(ways[name], bench, a, short=True) for a in attributes}
+        found[f"{name}, in short"] = {
+            a: edited(ways[name], bench, a, short=True) for a in attributes
+        }
     return found
 
 
@@ -231,12 +274,16 @@ def components(bench: Bench) -> dict[str, Any]:
     data = captioned(max(20, bench.fewer // 4), UNSEEN + 4)
     meanings, dims = [scene.meaning for scene in data.scenes], bench.model.clip.dims
     counts = [k for k in (1, 2, 3, 5, 8, 12, 20, 32, 48, 64) if k < dims] + [dims]
-    rebuilt = {k: batched(lambda x, k=k: bench.model.rebuild(x, k), data.images, bench) for k in counts}
+    rebuilt = {
+        k: batched(lambda x, k=k: bench.model.rebuild(x, k), data.images, bench) for k in counts
+    }
     return {f"{k}": plain(by_rule.accuracy(meanings, images)) for k, images in rebuilt.items()}
 
 
 def captions(run: str) -> dict[str, Any]:
-    """What an autoregressive model of captions writes: the share that is grammatical, and that no training caption equals."""
+    """What an autoregressive model of captions writes: the share that is grammatical, and that no
+    training caption equals.
+    """
     model = genzoo.load(run)
     seed()
     data = words.captions()
@@ -252,13 +299,15 @@ def captions(run: str) -> dict[str, Any]:
     }
 
 
-# ---------------------------------------------------------------------------------------------------------- what they share
+# ---------------------------------------------------------------------------------- what they share
 
 
 def measured(way: Way, bench: Bench, n: int, prompts_of: int) -> dict[str, Any]:
-    """Accuracies of what a way makes of n prompts, by kind, and FD to true pictures of the same prompts (by their own size).
+    """Accuracies of what a way makes of n prompts, by kind, and FD to true pictures of the same
+    prompts (by their own size).
 
-    FD is measured between pictures of the same prompts, so the halves by which its error is told are halves of the prompts.
+    FD is measured between pictures of the same prompts, so the halves by which its error is told
+    are halves of the prompts.
     """
     made, prompts = [], []
 
@@ -274,7 +323,9 @@ def measured(way: Way, bench: Bench, n: int, prompts_of: int) -> dict[str, Any]:
         return {"fd": by_rule.frechet_distance(*pairs.chunk(2, 1))}
 
     rows = plain(by_rule.faithfulness(imagine, n, prompts_of))
-    pairs = torch.cat([embedded(images, bench) for images in (torch.cat(made), true_pictures(prompts, 3))], 1)
+    pairs = torch.cat(
+        [embedded(images, bench) for images in (torch.cat(made), true_pictures(prompts, 3))], 1
+    )
     seed()
     distance = with_errors(fd, pairs, pairs)["fd"]
     return {"prompts": rows, "fd": distance.to_json(), "n": len(prompts), "prompts_of": prompts_of}
@@ -282,7 +333,9 @@ def measured(way: Way, bench: Bench, n: int, prompts_of: int) -> dict[str, Any]:
 
 def embedded(images: Tensor, bench: Bench) -> Tensor:
     """CLIP's embeddings of pictures, ``(n, dims)``."""
-    return torch.cat([bench.model.clip.embed_images(x.to(bench.device)).cpu() for x in images.split(TOGETHER)])
+    return torch.cat(
+        [bench.model.clip.embed_images(x.to(bench.device)).cpu() for x in images.split(TOGETHER)]
+    )
 
 
 def true_pictures(texts: Sequence[str], seed: int) -> Tensor:
@@ -306,7 +359,7 @@ def seed() -> None:
     torch.manual_seed(0)
 
 
-# ------------------------------------------------------------------------------------------------------------ the pictures
+# ------------------------------------------------------------------------------------- the pictures
 
 
 def pictures(bench: Bench, out: Path) -> list[str]:
@@ -321,14 +374,20 @@ def pictures(bench: Bench, out: Path) -> list[str]:
         f"{i + 1}: the original, then variations": torch.cat([x[None], model.vary(x[None], 9)])
         for i, x in enumerate(originals)
     }
-    ways_between = {f"from {i + 1} to {i + 2}": model.interpolate(originals[i], originals[i + 1], 10) for i in range(3)}
+    ways_between = {
+        f"from {i + 1} to {i + 2}": model.interpolate(originals[i], originals[i + 1], 10)
+        for i in range(3)
+    }
     share = torch.linspace(0, 1, 10)
     chosen = [
-        by_rule.some_edits(1, a, seed=UNSEEN + i)[0] for i, a in enumerate(("size", "colour", "shape", "background"))
+        by_rule.some_edits(1, a, seed=UNSEEN + i)[0]
+        for i, a in enumerate(("size", "colour", "shape", "background"))
     ]
     begun = render([edit.scene for edit in chosen], torch.Generator().manual_seed(0)).to(device)
     diffs = {
-        f"{edit.before} → {edit.after}": model.edit(x.expand(10, *x.shape), edit.before, edit.after, share)
+        f"{edit.before} → {edit.after}": model.edit(
+            x.expand(10, *x.shape), edit.before, edit.after, share
+        )
         for x, edit in zip(begun, chosen, strict=True)
     }
     counts = [1, 2, 3, 5, 8, 12, 20, 32, model.clip.dims]
@@ -339,9 +398,13 @@ def pictures(bench: Bench, out: Path) -> list[str]:
         for i, x in enumerate(originals)
     }
     files = {
-        "unclip.png": rows, "unclip-prior.png": ablation, "unclip-variations.png": varied, "unclip-paths.png": ways_between,
-        "unclip-edits.png": diffs, "unclip-components.png": probe,
-    }  # fmt: skip
+        "unclip.png": rows,
+        "unclip-prior.png": ablation,
+        "unclip-variations.png": varied,
+        "unclip-paths.png": ways_between,
+        "unclip-edits.png": diffs,
+        "unclip-components.png": probe,
+    }
     for name, strips in files.items():
         captioned_rows(out / name, strips)
     return list(files)
@@ -353,7 +416,9 @@ def captioned_rows(path: Path, rows: Mapping[str, Tensor]) -> None:
     from torchvision.utils import make_grid
 
     figure = Figure((7.2, 0.95 * len(rows)), layout="constrained")
-    for axis, (text, images) in zip(figure.subplots(len(rows), squeeze=False).flat, rows.items(), strict=True):
+    for axis, (text, images) in zip(
+        figure.subplots(len(rows), squeeze=False).flat, rows.items(), strict=True
+    ):
         strip = make_grid((images.cpu() + 1) / 2, nrow=len(images), padding=2, pad_value=1.0)
         axis.imshow(strip.movedim(0, 2).clamp(0, 1), interpolation="nearest")
         axis.set_title(text, fontsize=8, loc="left", pad=3)
@@ -362,7 +427,7 @@ def captioned_rows(path: Path, rows: Mapping[str, Tensor]) -> None:
         figure.savefig(draft, dpi=120)
 
 
-# --------------------------------------------------------------------------------------------------------------- the record
+# --------------------------------------------------------------------------------------- the record
 
 
 SECTIONS = {
@@ -401,20 +466,30 @@ def main() -> None:
         taken = time.perf_counter() - start
         record.setdefault("measured", {})[name] = {"commit": here["commit"], "seconds": taken}
         with whole(path) as draft:
-            draft.write_text(json.dumps(rounded(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            draft.write_text(
+                json.dumps(rounded(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
         print(f"{name}: {taken:.0f} s", flush=True)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
-        "folder", nargs="?", help="of a finished genzoo train unclip; without one, the unCLIP of the package"
+        "folder",
+        nargs="?",
+        help="of a finished genzoo train unclip; without one, the unCLIP of the package",
     )
     parser.add_argument("--out", default="experiments/records")
     parser.add_argument("--n", type=int, default=1000, help="prompts of the main table")
-    parser.add_argument("--fewer", type=int, default=400, help="prompts of everything that is swept")
-    parser.add_argument("--captions", default=None, help="run of an autoregressive model of captions")
-    parser.add_argument("--only", nargs="+", choices=[*SECTIONS, "captions", "pictures"], default=None)
+    parser.add_argument(
+        "--fewer", type=int, default=400, help="prompts of everything that is swept"
+    )
+    parser.add_argument(
+        "--captions", default=None, help="run of an autoregressive model of captions"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=[*SECTIONS, "captions", "pictures"], default=None
+    )
     options = parser.parse_args()
     if not options.folder and not options.only:
         parser.error(
@@ -434,13 +509,18 @@ def load(folder: Path | None, device: str, n: int, fewer: int) -> Bench:
 def about(folder: Path, bench: Bench) -> dict[str, Any]:
     """How it was trained, seconds of each stage included, and what it was measured on."""
     stages = json.loads((folder / "stages.json").read_text())
-    counted = {name: row for name, row in stages.items() if name != "text_decoder"}  # that one is no part of the whole
+    counted = {
+        name: row for name, row in stages.items() if name != "text_decoder"
+    }  # that one is no part of the whole
     return {
         "genzoo": genzoo.__version__,
         "stages": stages,
         "train_seconds": sum(row["seconds"] for row in counted.values()),
         "parameters": sum(p.numel() for p in bench.model.parameters()),
-        "defaults": {name: getattr(bench.model, name) for name in ("guidance", "prior_guidance", "candidates")}
+        "defaults": {
+            name: getattr(bench.model, name)
+            for name in ("guidance", "prior_guidance", "candidates")
+        }
         | {"steps": bench.model.decoder.steps},
         "n": bench.n,
         "device": torch.cuda.get_device_name() if bench.device.type == "cuda" else "processor",

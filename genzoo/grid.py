@@ -1,12 +1,13 @@
 """The grid that discrete data lives on, and the one place where its bin width is written.
 
-Data with ``L`` levels (digits: 17, 8-bit images: 256) is stored as real tensors. The interval [-1, 1] is cut into ``L`` bins of
-equal width and level ``k`` sits at the centre of its bin::
+Data with ``L`` levels (digits: 17, 8-bit images: 256) is stored as real tensors. The interval [-1,
+1] is cut into ``L`` bins of equal width and level ``k`` sits at the centre of its bin::
 
     x = (2k + 1) / L - 1,        k = 0, ..., L - 1,        bin width 2 / L
 
-so that uniform dequantisation of the data fills exactly [-1, 1]. A pmf ``P`` on levels and the piecewise-constant density
-``P / width`` on [-1, 1] are then the same statement, and every likelihood of the zoo can be a density in nats per event.
+so that uniform dequantisation of the data fills exactly [-1, 1]. A pmf ``P`` on levels and the
+piecewise-constant density ``P / width`` on [-1, 1] are then the same statement, and every
+likelihood of the zoo can be a density in nats per event.
 """
 
 import math
@@ -16,7 +17,9 @@ from torch import Tensor
 
 
 def bin_width(levels: int) -> float:
-    """Width of one bin of a grid of ``levels`` levels on [-1, 1]; 1 for real-valued data (``levels == 0``)."""
+    """Width of one bin of a grid of ``levels`` levels on [-1, 1]; 1 for real-valued data (``levels
+    == 0``).
+    """
     return 2 / levels if levels else 1.0
 
 
@@ -48,12 +51,15 @@ def is_between(x: Tensor, levels: int) -> Tensor:
 def dequantise(x: Tensor, levels: int) -> Tensor:
     """Add uniform noise over the bin of each grid point; real-valued data passes unchanged.
 
-    For a density p on [-1, 1]^D, Jensen's inequality gives E_u[log p(x + u)] <= log(P(x) / width^D): this is what turns
-    an exact density into a *bound* for the discrete data (Theis et al. 2016, eq. 1).
+    For a density p on [-1, 1]^D, Jensen's inequality gives E_u[log p(x + u)] <= log(P(x) /
+    width^D): this is what turns an exact density into a *bound* for the discrete data (Theis et al.
+    2016, eq. 1).
     """
     return x + (torch.rand_like(x) - 0.5) * bin_width(levels) if levels else x
 
 
 def bits_per_dim(log_prob: Tensor, dims: int, levels: int) -> Tensor:
-    """Bits per dimension of the discrete data from a density in nats per event: -(log p + D log width) / (D log 2)."""
+    """Bits per dimension of the discrete data from a density in nats per event: -(log p + D log
+    width) / (D log 2).
+    """
     return -(log_prob / dims + math.log(bin_width(levels))) / math.log(2)

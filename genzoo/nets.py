@@ -1,11 +1,14 @@
-"""Shape knowledge, all of it: a condition becomes an embedding, and three networks know what an event's shape means.
+"""Shape knowledge, all of it: a condition becomes an embedding, and three networks know what an
+event's shape means.
 
     Encoder   event -> vector        Decoder   vector -> event        Field   event -> event of the same size
 
-Events of shape ``(c, h, w)`` get convolutions, every other shape a multilayer perceptron over the flattened features. Both
-are built from one residual `Block`; the embedding of condition (and time) scales and shifts the features inside each.
+Events of shape ``(c, h, w)`` get convolutions, every other shape a multilayer perceptron over the
+flattened features. Both are built from one residual `Block`; the embedding of condition (and time)
+scales and shifts the features inside each.
 
-An image network may work on ``patch`` x ``patch`` squares of pixels, folded into channels: a quarter of the cost for 2.
+An image network may work on ``patch`` x ``patch`` squares of pixels, folded into channels: a
+quarter of the cost for 2.
 """
 
 import math
@@ -19,12 +22,15 @@ SMALLEST = 4  # images are halved until a side is at most this
 
 
 class Condition(nn.Module):
-    """None, labels ``(n,)`` or vectors ``(n, width)`` to an embedding ``(n, dim)``; what is not given is a learned row.
+    """None, labels ``(n,)`` or vectors ``(n, width)`` to an embedding ``(n, dim)``; what is not
+    given is a learned row.
 
-    Not given are: None, the label -1, a vector that holds a NaN. So no model of the zoo contains ``if c is None``.
+    Not given are: None, the label -1, a vector that holds a NaN. So no model of the zoo contains
+    ``if c is None``.
 
     Raises:
-        ValueError: a condition for an unconditional model, a label out of range, a vector of another width.
+        ValueError: a condition for an unconditional model, a label out of range, a vector of
+            another width.
     """
 
     def __init__(self, width: int, dim: int):
@@ -38,13 +44,17 @@ class Condition(nn.Module):
             return self.null.expand(n, -1)
         vectors = as_vectors(c, self.width)
         if len(vectors) != n or self.embed is None:
-            raise ValueError(f"Expected {n} conditions for an event batch of {n}, got {len(vectors)}.")
+            raise ValueError(
+                f"Expected {n} conditions for an event batch of {n}, got {len(vectors)}."
+            )
         given = ~vectors.isnan().any(1, keepdim=True)
         return torch.where(given, self.embed(vectors.nan_to_num().to(self.null)), self.null)
 
 
 def as_vectors(c: Tensor, width: int) -> Tensor:
-    """Labels ``(n,)`` as one-hot rows (-1 as a row of NaN), vectors ``(n, width)`` as they are; anything else raises."""
+    """Labels ``(n,)`` as one-hot rows (-1 as a row of NaN), vectors ``(n, width)`` as they are;
+    anything else raises.
+    """
     if not width:
         raise ValueError(
             "This model is unconditional (condition=0) but was given a condition; build it with condition=width."
@@ -52,22 +62,30 @@ def as_vectors(c: Tensor, width: int) -> Tensor:
     if c.dim() == 2 and c.shape[1] == width:
         return c
     if c.dim() != 1 or c.is_floating_point():
-        raise ValueError(f"A condition is integer labels (n,) or vectors (n, {width}), got {c.dtype} {tuple(c.shape)}.")
+        raise ValueError(
+            f"A condition is integer labels (n,) or vectors (n, {width}), got {c.dtype} {tuple(c.shape)}."
+        )
     if len(c) and (c.max() >= width or c.min() < -1):
-        raise ValueError(f"Labels run from 0 to {width - 1} (-1: not given), got {int(c.min())} to {int(c.max())}.")
+        raise ValueError(
+            f"Labels run from 0 to {width - 1} (-1: not given), got {int(c.min())} to {int(c.max())}."
+        )
     one_hot = F.one_hot(c.clamp(min=0).long(), width).float()
     return one_hot.masked_fill(c[:, None] < 0, math.nan)
 
 
 class Fourier(nn.Module):
-    """Sine and cosine features of a scalar ``(n,)`` at geometrically spaced frequencies, ``(n, dim)`` after a linear map."""
+    """Sine and cosine features of a scalar ``(n,)`` at geometrically spaced frequencies, ``(n,
+    dim)`` after a linear map.
+    """
 
     frequencies: Tensor
 
     def __init__(self, dim: int, lowest: float = 0.1, highest: float = 10.0, count: int = 16):
         super().__init__()
         self.register_buffer(
-            "frequencies", torch.logspace(math.log10(lowest), math.log10(highest), count), persistent=False
+            "frequencies",
+            torch.logspace(math.log10(lowest), math.log10(highest), count),
+            persistent=False,
         )
         self.linear = nn.Linear(2 * count, dim)
 
@@ -77,7 +95,9 @@ class Fourier(nn.Module):
 
 
 def waves(x: Tensor, frequencies: Sequence[float]) -> Tensor:
-    """Sines, then cosines of ``x`` (n, c, ...) at each frequency, ``(n, 2 c frequencies, ...)``: they let a network see edges."""
+    """Sines, then cosines of ``x`` (n, c, ...) at each frequency, ``(n, 2 c frequencies, ...)``:
+    they let a network see edges.
+    """
     if not frequencies:
         return x[:, :0]
     angles = torch.cat([x * f for f in frequencies], 1)
@@ -85,9 +105,19 @@ def waves(x: Tensor, frequencies: Sequence[float]) -> Tensor:
 
 
 class Block(nn.Module):
-    """Residual block x + W2 act(FiLM(W1 act(norm(x)))), the embedding giving FiLM's scale and shift (Perez et al. 2018)."""
+    """Residual block x + W2 act(FiLM(W1 act(norm(x)))), the embedding giving FiLM's scale and shift
+    (Perez et al. 2018).
+    """
 
-    def __init__(self, image: bool, width_in: int, width: int, embedding: int, dropout: float = 0.0, norm: bool = True):
+    def __init__(
+        self,
+        image: bool,
+        width_in: int,
+        width: int,
+        embedding: int,
+        dropout: float = 0.0,
+        norm: bool = True,
+    ):
         super().__init__()
         self.norm = nn.GroupNorm(groups(width_in), width_in) if norm else nn.Identity()
         self.first, self.second = layer(image, width_in, width), layer(image, width, width)
@@ -106,11 +136,17 @@ class Block(nn.Module):
 
 def layer(image: bool, width_in: int, width_out: int, kernel: int = 3) -> nn.Conv2d | nn.Linear:
     """A convolution that keeps the size for images, a linear map for vectors."""
-    return nn.Conv2d(width_in, width_out, kernel, padding=kernel // 2) if image else nn.Linear(width_in, width_out)
+    return (
+        nn.Conv2d(width_in, width_out, kernel, padding=kernel // 2)
+        if image
+        else nn.Linear(width_in, width_out)
+    )
 
 
 def groups(width: int) -> int:
-    """At most 8 groups of at least 4 channels for a GroupNorm: on a vector, a group of one channel would be set to zero."""
+    """At most 8 groups of at least 4 channels for a GroupNorm: on a vector, a group of one channel
+    would be set to zero.
+    """
     return next((g for g in (8, 4, 2) if width % g == 0 and width >= 4 * g), 1)
 
 
@@ -119,7 +155,9 @@ def is_image(shape: tuple[int, ...]) -> bool:
 
 
 def pyramid(shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Sizes of an image halved (rounding up) until its smaller side is at most `SMALLEST`: (28, 28), (14, 14), ..."""
+    """Sizes of an image halved (rounding up) until its smaller side is at most `SMALLEST`: (28,
+    28), (14, 14), ...
+    """
     sizes = [(shape[1], shape[2])]
     while min(sizes[-1]) > SMALLEST:
         sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
@@ -127,7 +165,8 @@ def pyramid(shape: tuple[int, ...]) -> list[tuple[int, int]]:
 
 
 def folded(shape: tuple[int, ...], patch: int) -> tuple[int, ...]:
-    """Shape of an image whose ``patch`` x ``patch`` squares of pixels are folded into channels; 1 leaves any event as it is.
+    """Shape of an image whose ``patch`` x ``patch`` squares of pixels are folded into channels; 1
+    leaves any event as it is.
 
     Raises:
         ValueError: the event is no image, or does not divide into such squares.
@@ -135,22 +174,35 @@ def folded(shape: tuple[int, ...], patch: int) -> tuple[int, ...]:
     if patch == 1:
         return shape
     if not is_image(shape) or patch < 1 or shape[1] % patch or shape[2] % patch:
-        raise ValueError(f"Events of shape {shape} cannot be cut into squares of patch={patch} pixels a side.")
+        raise ValueError(
+            f"Events of shape {shape} cannot be cut into squares of patch={patch} pixels a side."
+        )
     return (shape[0] * patch**2, shape[1] // patch, shape[2] // patch)
 
 
 class Encoder(nn.Module):
     """Event ``(n, *shape)`` and embedding ``(n, embedding)`` to a vector ``(n, out)``."""
 
-    def __init__(self, shape: tuple[int, ...], out: int, embedding: int, width: int = 64, depth: int = 1,
-                 dropout: float = 0.0, norm: bool = False, patch: int = 1):  # fmt: skip
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        out: int,
+        embedding: int,
+        width: int = 64,
+        depth: int = 1,
+        dropout: float = 0.0,
+        norm: bool = False,
+        patch: int = 1,
+    ):
         super().__init__()
         self.image, self.patch = is_image(shape), patch
         shape = folded(shape, patch)
         sizes = pyramid(shape) if self.image else [(1, 1)] * 2
         self.stem = layer(self.image, shape[0] if self.image else math.prod(shape), width)
         self.blocks = nn.ModuleList(
-            nn.ModuleList(Block(self.image, width, width, embedding, dropout, norm) for _ in range(depth))
+            nn.ModuleList(
+                Block(self.image, width, width, embedding, dropout, norm) for _ in range(depth)
+            )
             for _ in sizes
         )
         self.head = nn.Linear(width * math.prod(sizes[-1]), out)
@@ -159,7 +211,9 @@ class Encoder(nn.Module):
         return self.head(self.features(x, e))
 
     def features(self, x: Tensor, e: Tensor) -> Tensor:
-        """What the linear head reads: ``(n, width)``, on images ``(n, width x positions of the coarsest scale)``."""
+        """What the linear head reads: ``(n, width)``, on images ``(n, width x positions of the
+        coarsest scale)``.
+        """
         h = self.stem(F.pixel_unshuffle(x, self.patch) if self.image else x.flatten(1))
         for scale, blocks in enumerate(self.blocks):
             if self.image and scale:
@@ -170,16 +224,29 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Vector ``(n, inputs)`` and embedding to ``(n, out, *shape)``: ``out`` numbers for each feature of the event."""
+    """Vector ``(n, inputs)`` and embedding to ``(n, out, *shape)``: ``out`` numbers for each
+    feature of the event.
+    """
 
-    def __init__(self, inputs: int, shape: tuple[int, ...], out: int, embedding: int, width: int = 64, depth: int = 1,
-                 dropout: float = 0.0, norm: bool = False):  # fmt: skip
+    def __init__(
+        self,
+        inputs: int,
+        shape: tuple[int, ...],
+        out: int,
+        embedding: int,
+        width: int = 64,
+        depth: int = 1,
+        dropout: float = 0.0,
+        norm: bool = False,
+    ):
         super().__init__()
         self.shape, self.out, self.image = shape, out, is_image(shape)
         self.sizes = pyramid(shape)[::-1] if self.image else [(1, 1)] * 2
         self.stem = nn.Linear(inputs, width * math.prod(self.sizes[0]))
         self.blocks = nn.ModuleList(
-            nn.ModuleList(Block(self.image, width, width, embedding, dropout, norm) for _ in range(depth))
+            nn.ModuleList(
+                Block(self.image, width, width, embedding, dropout, norm) for _ in range(depth)
+            )
             for _ in self.sizes
         )
         self.head = layer(self.image, width, out * (shape[0] if self.image else math.prod(shape)))
@@ -196,14 +263,25 @@ class Decoder(nn.Module):
 
 
 class Field(nn.Module):
-    """Event ``(n, *shape)`` and embedding to ``(n, *shape)``: a small U-Net on images, a residual MLP on the rest.
+    """Event ``(n, *shape)`` and embedding to ``(n, *shape)``: a small U-Net on images, a residual
+    MLP on the rest.
 
-    ``inputs`` channels (features, where the event is no image) go in and ``outputs`` come out; both default to the
-    event's own number. With ``outputs`` given the result is ``(n, outputs, h, w)`` or ``(n, outputs)``.
+    ``inputs`` channels (features, where the event is no image) go in and ``outputs`` come out; both
+    default to the event's own number. With ``outputs`` given the result is ``(n, outputs, h, w)``
+    or ``(n, outputs)``.
     """
 
-    def __init__(self, shape: tuple[int, ...], embedding: int, width: int = 64, depth: int = 1, dropout: float = 0.0,
-                 inputs: int | None = None, outputs: int | None = None, patch: int = 1):  # fmt: skip
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        embedding: int,
+        width: int = 64,
+        depth: int = 1,
+        dropout: float = 0.0,
+        inputs: int | None = None,
+        outputs: int | None = None,
+        patch: int = 1,
+    ):
         super().__init__()
         self.image, self.patch = is_image(shape), patch
         own = shape[0] if self.image else math.prod(shape)
@@ -211,20 +289,33 @@ class Field(nn.Module):
         shape = folded(shape, patch)
         self.sizes = pyramid(shape) if self.image else [(1, 1)] * 2
         self.stem = layer(self.image, (inputs or own) * patch**2, width)
-        self.position = nn.Parameter(0.1 * torch.randn(1, width, *self.sizes[0])) if self.image else 0.0
-        self.down = nn.ModuleList(self.stage(width, width, embedding, depth, dropout) for _ in self.sizes)
-        self.up = nn.ModuleList(self.stage(2 * width, width, embedding, depth, dropout) for _ in self.sizes)
+        self.position = (
+            nn.Parameter(0.1 * torch.randn(1, width, *self.sizes[0])) if self.image else 0.0
+        )
+        self.down = nn.ModuleList(
+            self.stage(width, width, embedding, depth, dropout) for _ in self.sizes
+        )
+        self.up = nn.ModuleList(
+            self.stage(2 * width, width, embedding, depth, dropout) for _ in self.sizes
+        )
         self.norm = nn.GroupNorm(groups(width), width)
         self.head = layer(self.image, width, (outputs or own) * patch**2)
         nn.init.zeros_(self.head.weight)
 
-    def stage(self, width_in: int, width: int, embedding: int, depth: int, dropout: float) -> nn.ModuleList:
+    def stage(
+        self, width_in: int, width: int, embedding: int, depth: int, dropout: float
+    ) -> nn.ModuleList:
         widths = [width_in] + [width] * (depth - 1)
         return nn.ModuleList(Block(self.image, w, width, embedding, dropout) for w in widths)
 
     def scales(self, x: Tensor, e: Tensor) -> list[Tensor]:
-        """Activations at the end of each scale on the way down, from the finest ``(n, width, h, w)`` to the coarsest."""
-        h = self.stem(F.pixel_unshuffle(x, self.patch) if self.image else x.flatten(1)) + self.position
+        """Activations at the end of each scale on the way down, from the finest ``(n, width, h,
+        w)`` to the coarsest.
+        """
+        h = (
+            self.stem(F.pixel_unshuffle(x, self.patch) if self.image else x.flatten(1))
+            + self.position
+        )
         found = []
         for size, blocks in zip(self.sizes, self.down, strict=True):
             h = F.avg_pool2d(h, 2, ceil_mode=True) if self.image and h.shape[2:] != size else h

@@ -1,4 +1,6 @@
-"""How long work says how far it is: it calls a function, and whoever gave the function shows a bar, a log, or nothing."""
+"""How long work says how far it is: it calls a function, and whoever gave the function shows a bar,
+a log, or nothing.
+"""
 
 from collections.abc import Callable
 

@@ -2,7 +2,9 @@
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two workers on two cores must not fight for them
+os.environ["OMP_NUM_THREADS"] = (
+    "1"  # before torch: two workers on two cores must not fight for them
+)
 os.environ["MPLBACKEND"] = "Agg"
 
 import random

@@ -1,4 +1,6 @@
-"""Annealed importance sampling against problems whose normaliser is known, from below and from above."""
+"""Annealed importance sampling against problems whose normaliser is known, from below and from
+above.
+"""
 
 import math
 
@@ -7,12 +9,22 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from genzoo.evaluation.annealing import SCHEDULES, anneal, bracket, log_mean_exp, standard_normal, walk
+from genzoo.evaluation.likelihood.annealing import (
+    SCHEDULES,
+    anneal,
+    bracket,
+    log_mean_exp,
+    standard_normal,
+    walk,
+)
 
 
 def gaussian(dims: int, seed: int = 3) -> tuple[MultivariateNormal, float]:
     """A correlated Gaussian off the origin, and a constant that makes it unnormalised."""
-    mix = torch.randn(dims, dims, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) / dims**0.5
+    mix = (
+        torch.randn(dims, dims, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        / dims**0.5
+    )
     covariance = 0.3 * mix @ mix.T + 0.4 * torch.eye(dims, dtype=torch.float64)
     return MultivariateNormal(torch.linspace(-1, 1, dims, dtype=torch.float64), covariance), 2.5
 
@@ -21,7 +33,7 @@ def normals(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64)
 
 
-# ------------------------------------------------------------------------------------------------------------ the method
+# --------------------------------------------------------------------------------------- the method
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -29,13 +41,21 @@ def test_schedules_rise_from_zero_to_one(schedule):
     betas = torch.tensor(SCHEDULES[schedule](50), dtype=torch.float64)
     assert (len(betas), betas[0], betas[-1]) == (51, 0.0, 1.0)
     assert (betas.diff() > 0).all()
-    torch.testing.assert_close(betas + betas.flip(0), torch.ones_like(betas))  # the reverse run takes the same path
+    torch.testing.assert_close(
+        betas + betas.flip(0), torch.ones_like(betas)
+    )  # the reverse run takes the same path
 
 
 @pytest.mark.parametrize("dims", [1, 2, 16])
 def test_log_z_of_a_gaussian_is_found_within_its_error(dims):
     target, constant = gaussian(dims)
-    run = anneal(standard_normal, lambda x: target.log_prob(x) + constant, normals(120, dims), scouts=20, levels=150)
+    run = anneal(
+        standard_normal,
+        lambda x: target.log_prob(x) + constant,
+        normals(120, dims),
+        scouts=20,
+        levels=150,
+    )
     found = log_mean_exp(run.log_weights)
     assert found.stderr < 0.1
     assert (found.value - constant).abs() < 4 * found.stderr + 0.01
@@ -43,12 +63,20 @@ def test_log_z_of_a_gaussian_is_found_within_its_error(dims):
 
 
 def test_the_weights_are_unbiased_at_few_levels_and_their_logarithm_is_not():
-    """E[w] = Z for any number of levels; E[log w] <= log Z is Jensen's gap, which more levels close."""
+    """E[w] = Z for any number of levels; E[log w] <= log Z is Jensen's gap, which more levels
+    close.
+    """
     target, constant = gaussian(2)
     gaps = []
     for levels in (3, 30):
-        run = anneal(standard_normal, lambda x: target.log_prob(x) + constant, normals(6040, 2), scouts=40, levels=levels,
-                     leapfrogs=3)  # fmt: skip
+        run = anneal(
+            standard_normal,
+            lambda x: target.log_prob(x) + constant,
+            normals(6040, 2),
+            scouts=40,
+            levels=levels,
+            leapfrogs=3,
+        )
         found = log_mean_exp(run.log_weights)
         assert (found.value - constant).abs() < 4 * found.stderr
         gaps.append(constant - run.log_weights.mean().item())
@@ -58,15 +86,25 @@ def test_the_weights_are_unbiased_at_few_levels_and_their_logarithm_is_not():
 def test_forward_lies_below_and_reverse_above_in_expectation():
     target, constant = gaussian(16)
     draws = target.sample((2000,))
-    found = bracket(standard_normal, lambda x: target.log_prob(x) + constant, normals(2000, 16), draws,
-                    problems=500, scouts=2, levels=10, leapfrogs=3)  # fmt: skip
+    found = bracket(
+        standard_normal,
+        lambda x: target.log_prob(x) + constant,
+        normals(2000, 16),
+        draws,
+        problems=500,
+        scouts=2,
+        levels=10,
+        leapfrogs=3,
+    )
     error = found.gap.std() / 500**0.5
     assert found.lower.mean() + 2 * error < constant < found.upper.mean() - 2 * error
 
 
 def test_last_places_are_samples_of_the_target():
     target, _ = gaussian(2)
-    run = anneal(standard_normal, target.log_prob, normals(2040, 2), scouts=40, levels=60, leapfrogs=5)
+    run = anneal(
+        standard_normal, target.log_prob, normals(2040, 2), scouts=40, levels=60, leapfrogs=5
+    )
     torch.testing.assert_close(run.x.mean(0), target.mean, atol=0.1, rtol=0)
     torch.testing.assert_close(run.x.T.cov(), target.covariance_matrix, atol=0.1, rtol=0)
 
@@ -85,16 +123,28 @@ def test_steps_adapt_to_the_acceptance_that_is_wanted(wanted):
     def target(x):
         return standard_normal(x / 0.1) - 8 * math.log(0.1)
 
-    run = anneal(standard_normal, target, normals(120, 8), scouts=20, levels=400, step=0.01, acceptance=wanted)
+    run = anneal(
+        standard_normal,
+        target,
+        normals(120, 8),
+        scouts=20,
+        levels=400,
+        step=0.01,
+        acceptance=wanted,
+    )
     assert run.acceptance[200:].mean().item() == pytest.approx(wanted, abs=0.07)
     assert run.step[-1] > 5 * run.step[0]
 
 
 def test_weighed_chains_have_no_say_in_their_own_step():
-    """The step comes from the scouts alone: with weighed chains that refuse every move it stays the same."""
+    """The step comes from the scouts alone: with weighed chains that refuse every move it stays the
+    same.
+    """
 
     def refusing(x):
-        return standard_normal(x) + torch.cat([torch.zeros(8), torch.full((8,), -math.inf)]).to(x) * (x[:, 0] != 0)
+        return standard_normal(x) + torch.cat([torch.zeros(8), torch.full((8,), -math.inf)]).to(
+            x
+        ) * (x[:, 0] != 0)
 
     steps = []
     for target in (standard_normal, refusing):
@@ -127,14 +177,18 @@ def test_any_event_shape_under_any_mode_of_gradients(shape, mode):
     with mode():
         start = torch.randn(12, *shape)
         kept = start.clone()
-        run = anneal(standard_normal, lambda x: standard_normal(x - 1) + 0.5, start, scouts=4, levels=60)
+        run = anneal(
+            standard_normal, lambda x: standard_normal(x - 1) + 0.5, start, scouts=4, levels=60
+        )
     assert run.x.shape == (12, *shape) and not run.log_weights.requires_grad
     assert torch.equal(start, kept)
     assert log_mean_exp(run.log_weights).value.item() == pytest.approx(0.5, abs=0.4)
 
 
 def test_a_bounded_target_gives_zero_weights_and_no_nan():
-    """Half of a Gaussian: chains that start in the forbidden half weigh nothing, and Z is still one half."""
+    """Half of a Gaussian: chains that start in the forbidden half weigh nothing, and Z is still one
+    half.
+    """
 
     def half(x):
         return standard_normal(x).masked_fill(x[:, 0] < 0, -math.inf)
@@ -146,7 +200,9 @@ def test_a_bounded_target_gives_zero_weights_and_no_nan():
 
 
 def test_a_trajectory_that_flies_off_is_refused_before_the_model_sees_it():
-    """A step far too large for a quartic: the model is never asked about places that are infinite or not a number."""
+    """A step far too large for a quartic: the model is never asked about places that are infinite
+    or not a number.
+    """
     seen = []
 
     def quartic(x):
@@ -160,21 +216,35 @@ def test_a_trajectory_that_flies_off_is_refused_before_the_model_sees_it():
 
 def test_progress_tells_the_level_and_the_error():
     told = []
-    anneal(standard_normal, standard_normal, normals(6, 2), scouts=2, levels=200, leapfrogs=1,
-           progress=lambda *now: told.append(now))  # fmt: skip
+    anneal(
+        standard_normal,
+        standard_normal,
+        normals(6, 2),
+        scouts=2,
+        levels=200,
+        leapfrogs=1,
+        progress=lambda *now: told.append(now),
+    )
     assert [t for t, _, _ in told] == list(range(2, 201, 2))
     assert told[-1] == (200, 200, "log-weight 0.00 ± 0.00 nats")
 
 
-# --------------------------------------------------------------------------------------------------------- log-mean-exp
+# ------------------------------------------------------------------------------------- log-mean-exp
 
 
 def test_log_mean_exp_states_its_error_and_effective_number():
     equal = log_mean_exp(torch.full((10, 1), 3.0).double())
-    assert (equal.value.item(), equal.stderr.item()) == (pytest.approx(3), pytest.approx(0, abs=1e-6))
+    assert (equal.value.item(), equal.stderr.item()) == (
+        pytest.approx(3),
+        pytest.approx(0, abs=1e-6),
+    )
     assert equal.ess.item() == pytest.approx(10)
     one = log_mean_exp(torch.tensor([[0.0], [-math.inf], [-math.inf], [-math.inf]]).double())
-    assert (one.value.item(), one.stderr.item(), one.ess.item()) == (pytest.approx(-math.log(4)), 1, 1)
+    assert (one.value.item(), one.stderr.item(), one.ess.item()) == (
+        pytest.approx(-math.log(4)),
+        1,
+        1,
+    )
     none = log_mean_exp(torch.full((4, 1), -math.inf).double())
     assert (none.value.item(), none.ess.item()) == (-math.inf, 0)
 

@@ -1,4 +1,6 @@
-"""Mathematics of the autoregressive family: densities that integrate to one, triangular Jacobians, cached sampling."""
+"""Mathematics of the autoregressive family: densities that integrate to one, triangular Jacobians,
+cached sampling.
+"""
 
 import itertools
 import math
@@ -29,7 +31,7 @@ def all_events(shape: tuple[int, ...], levels: int) -> torch.Tensor:
     return grid.to_grid(rows, levels).double().view(-1, *shape)
 
 
-# ------------------------------------------------------------------------------------------------------------ densities
+# ---------------------------------------------------------------------------------------- densities
 
 
 @pytest.mark.parametrize("orders", [1, 2])
@@ -41,12 +43,17 @@ def test_density_on_the_plane_integrates_to_one(orders, condition):
         x = torch.cartesian_prod(side, side)
         for label in range(condition or 1):
             c = torch.full((len(x),), label) if condition else None
-            mass = torch.cat([model.log_prob(*part).exp() for part in chunks(x, c)]).sum() * (side[1] - side[0]) ** 2
+            mass = (
+                torch.cat([model.log_prob(*part).exp() for part in chunks(x, c)]).sum()
+                * (side[1] - side[0]) ** 2
+            )
             assert mass.item() == pytest.approx(1, abs=2e-3)
 
 
 def chunks(x, c, size=100_000):
-    return [(x[i : i + size], None if c is None else c[i : i + size]) for i in range(0, len(x), size)]
+    return [
+        (x[i : i + size], None if c is None else c[i : i + size]) for i in range(0, len(x), size)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -90,12 +97,14 @@ def test_the_mixture_of_orders_averages_joint_densities():
     assert torch.stack(each).std(0).min() > 0  # the orders do disagree
 
 
-# ------------------------------------------------------------------------------------------------------------ causality
+# ---------------------------------------------------------------------------------------- causality
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 5), (3, 3, 4), (2, 5, 3), (6,), (2, 3)])
 def test_each_conditional_sees_only_what_is_read_before_it(shape):
-    """The Jacobian of the conditionals' parameters in the features is strictly lower-triangular, and not trivially."""
+    """The Jacobian of the conditionals' parameters in the features is strictly lower-triangular,
+    and not trivially.
+    """
     model = rough(shape, condition=2)
     c, r = torch.tensor([1]), torch.tensor([0])
 
@@ -106,7 +115,9 @@ def test_each_conditional_sees_only_what_is_read_before_it(shape):
     features = torch.randn(model.dims, dtype=torch.float64)
     sees = torch.autograd.functional.jacobian(parameters, features).abs().sum(1) > 0
     assert not sees.triu().any()
-    assert sees.diagonal(-1).float().mean() >= 0.5  # the neighbour before it is seen (but where a row begins)
+    assert (
+        sees.diagonal(-1).float().mean() >= 0.5
+    )  # the neighbour before it is seen (but where a row begins)
     if len(shape) < 3:
         assert torch.equal(sees, torch.ones_like(sees).tril(-1))
 
@@ -124,7 +135,9 @@ def test_a_pixel_sees_the_colours_before_its_own_and_all_of_its_neighbours():
         assert sees[2, 1].all()
 
 
-@pytest.mark.parametrize(("shape", "most"), [((1, 3, 3), 8), ((3, 2, 2), 8), ((2, 3, 4), 4), ((5,), 2), ((2, 3), 2)])
+@pytest.mark.parametrize(
+    ("shape", "most"), [((1, 3, 3), 8), ((3, 2, 2), 8), ((2, 3, 4), 4), ((5,), 2), ((2, 3), 2)]
+)
 def test_reading_orders_are_different_permutations(shape, most):
     orders = reading_orders(shape, most)
     assert torch.equal(orders.sort(1).values, torch.arange(math.prod(shape)).expand(most, -1))
@@ -136,7 +149,7 @@ def test_reading_orders_are_different_permutations(shape, most):
         reading_orders(shape, most + 1)
 
 
-# ------------------------------------------------------------------------------------------------------------- sampling
+# ----------------------------------------------------------------------------------------- sampling
 
 
 @pytest.mark.parametrize("levels", [0, 5])
@@ -162,13 +175,15 @@ def test_samples_follow_the_stated_probabilities():
     assert ((seen - expected).abs() < 5 * error + 1e-4).all()
 
 
-# ------------------------------------------------------------------------------------------------------------- guidance
+# ----------------------------------------------------------------------------------------- guidance
 
 
 def test_guided_levels_follow_the_tilted_product_of_both_conditionals():
     model, n = rough((1,), condition=2, levels=4), 20_000
     given, free = torch.tensor([0.1, 0.2, 0.3, 0.4]), torch.tensor([0.4, 0.3, 0.2, 0.1])
-    drawn = model.guided(*(LevelCategorical(p.log().double().expand(n, -1)) for p in (given, free)), guidance=2.0)
+    drawn = model.guided(
+        *(LevelCategorical(p.log().double().expand(n, -1)) for p in (given, free)), guidance=2.0
+    )
     expected = given**2 / free
     shares = grid.to_level(drawn, 4).bincount(minlength=4) / n
     torch.testing.assert_close(shares, expected / expected.sum(), atol=0.02, rtol=0)
@@ -186,7 +201,9 @@ def test_guided_real_values_follow_it_nearly():
 def test_guidance_works_in_every_order_and_zero_ignores_the_condition(levels):
     model = rough((1, 3, 3), condition=2, levels=levels, orders=8)
     asked = torch.zeros(4000, dtype=torch.long)
-    free, ignored = (model.sample(4000, c, guidance).clamp(-3, 3) for c, guidance in ((None, 1.0), (asked, 0.0)))
+    free, ignored = (
+        model.sample(4000, c, guidance).clamp(-3, 3) for c, guidance in ((None, 1.0), (asked, 0.0))
+    )
     assert ((ignored.mean(0) - free.mean(0)).abs() < 5 * free.std(0) * (2 / 4000) ** 0.5).all()
     torch.manual_seed(1)
     pushed = model.sample(50, asked[:50], guidance=2.0)

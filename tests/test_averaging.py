@@ -8,12 +8,12 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 import genzoo
-from genzoo.averaging import WIDEST, exponent, kept, power_average
+from genzoo.benchmark.plan import plan
 from genzoo.cli.train import train
 from genzoo.data import DataSet
 from genzoo.data.loading import load as load_data
 from genzoo.errors import InputError
-from genzoo.planning import plan
+from genzoo.training.averaging import WIDEST, exponent, kept, power_average
 
 WIDTHS = (0.01, 0.05, 0.1, 0.2, WIDEST)
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from genzoo import grid
-from genzoo.baselines import Gaussian, IndependentPixels, Rectangle, fitted
 from genzoo.data import load
 from genzoo.errors import InputError
+from genzoo.families.baselines import Gaussian, IndependentPixels, Rectangle, fitted
 from genzoo.model import Likelihood
 
 
@@ -19,7 +19,9 @@ def digits():
 
 def points(n=500, seed=0):
     mix = torch.tensor([[1.0, 0.6], [0.0, 0.5]])
-    return torch.randn(n, 2, generator=torch.Generator().manual_seed(seed)) @ mix + torch.tensor([3.0, -1.0])
+    return torch.randn(n, 2, generator=torch.Generator().manual_seed(seed)) @ mix + torch.tensor(
+        [3.0, -1.0]
+    )
 
 
 def all_images(levels, features):
@@ -27,7 +29,7 @@ def all_images(levels, features):
     return grid.to_grid(torch.cartesian_prod(*[torch.arange(levels)] * features), levels)
 
 
-# ------------------------------------------------------------------------------------------------------------ rectangle
+# ---------------------------------------------------------------------------------------- rectangle
 
 
 def test_rectangle_is_the_maximum_likelihood_box():
@@ -64,7 +66,7 @@ def test_discrete_rectangle_is_a_pmf():
     assert (model.log_prob(model.sample(50)) > -math.inf).all()
 
 
-# --------------------------------------------------------------------------------------------------- independent pixels
+# ------------------------------------------------------------------------------- independent pixels
 
 
 def test_independent_pixels_is_a_pmf():
@@ -94,7 +96,10 @@ def test_smoothing_is_chosen_on_validation(digits):
     chosen = IndependentPixels(17).fit(digits.train.x, digits.validation.x)
     for alpha in (0.01, 1.0):
         other = IndependentPixels(17, alpha).fit(digits.train.x)
-        assert other.log_prob(digits.validation.x).mean() <= chosen.log_prob(digits.validation.x).mean()
+        assert (
+            other.log_prob(digits.validation.x).mean()
+            <= chosen.log_prob(digits.validation.x).mean()
+        )
 
 
 def test_independent_pixels_samples_have_the_data_s_mean(digits):
@@ -104,7 +109,7 @@ def test_independent_pixels_samples_have_the_data_s_mean(digits):
     assert gap.abs().max() < 0.05  # four standard errors of a pixel's mean
 
 
-# ------------------------------------------------------------------------------------------------------------- gaussian
+# ----------------------------------------------------------------------------------------- gaussian
 
 
 def test_gaussian_is_the_maximum_likelihood_normal():
@@ -123,7 +128,9 @@ def test_full_shrinkage_makes_features_independent():
 def test_gaussian_bound_is_the_expectation_over_dequantisation_noise(digits):
     model, x = Gaussian(17).fit(digits.train.x), digits.test.x[:20]
     torch.manual_seed(0)
-    draws = torch.stack([model.normal.log_prob(grid.dequantise(x, 17).flatten(1).double()) for _ in range(2000)])
+    draws = torch.stack(
+        [model.normal.log_prob(grid.dequantise(x, 17).flatten(1).double()) for _ in range(2000)]
+    )
     error = draws.mean(0) - model.log_prob(x)
     assert (error.abs() < 5 * draws.std(0) / 2000**0.5).all()
     assert model.likelihood == Likelihood.BOUND
@@ -139,7 +146,7 @@ def test_gaussian_bound_is_below_the_probability_of_the_bin():
     assert (model.log_prob(x) <= (pmf.squeeze(1) / (2 * half)).log() + 1e-6).all()
 
 
-# ------------------------------------------------------------------------------------------------------------------ all
+# ---------------------------------------------------------------------------------------------- all
 
 
 @pytest.mark.parametrize("name", ["digits", "moons"])

@@ -1,4 +1,6 @@
-"""The truth bench over the families: trained models beside known densities, and all of their masses, where all can be summed."""
+"""The truth bench over the families: trained models beside known densities, and all of their
+masses, where all can be summed.
+"""
 
 import math
 from functools import cache
@@ -11,10 +13,24 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from genzoo import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Energy, Flow, FlowMatching, Likelihood, fit, grid
-from genzoo.data import DataSet, ising, load
-from genzoo.evaluation import Measured, decoder, decoder_log_likelihood, evaluate
-from genzoo.evaluation.partition import energy_log_likelihood
+from genzoo import (
+    FAMILIES,
+    GAN,
+    VAE,
+    Autoregressive,
+    Diffusion,
+    Energy,
+    Flow,
+    FlowMatching,
+    Likelihood,
+    fit,
+    grid,
+)
+from genzoo.data import DataSet, load
+from genzoo.data.synthetic import ising
+from genzoo.evaluation import Measured, decoder_log_likelihood, evaluate
+from genzoo.evaluation.likelihood import decoder
+from genzoo.evaluation.likelihood.partition import energy_log_likelihood
 from genzoo.model import GenerativeModel, importance_weighted
 
 PROBLEMS: dict[str, dict[str, Any]] = {
@@ -32,10 +48,23 @@ SMALL: dict[type[GenerativeModel], dict[str, Any]] = {
     GAN: {"width": 16, "latent_shape": (2,)},
     FlowMatching: {"width": 16, "fourier": 1, "steps": 4},
 }
-BY_LIKELIHOOD = (Autoregressive, Flow, VAE, Diffusion)  # so few steps of a contrast or of a game teach little
-CLAIM_ON_REALS = {Autoregressive: "EXACT", Flow: "EXACT", VAE: "BOUND", Diffusion: "BOUND", GAN: "BOUND"}
+BY_LIKELIHOOD = (
+    Autoregressive,
+    Flow,
+    VAE,
+    Diffusion,
+)  # so few steps of a contrast or of a game teach little
+CLAIM_ON_REALS = {
+    Autoregressive: "EXACT",
+    Flow: "EXACT",
+    VAE: "BOUND",
+    Diffusion: "BOUND",
+    GAN: "BOUND",
+}
 CLAIM_ON_LEVELS = CLAIM_ON_REALS | {Flow: "BOUND"}  # because of dequantisation
-SIGMA = 0.8  # of a GAN's observation: any makes it a density, and tuning it would take most of the time
+SIGMA = (
+    0.8  # of a GAN's observation: any makes it a density, and tuning it would take most of the time
+)
 
 
 @cache
@@ -49,18 +78,26 @@ def trained(family: type[GenerativeModel], name: str) -> GenerativeModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = family(data.event_shape, **{"levels": data.levels, "lr": 1e-2, **SMALL[family]})
-        return fit(model, data, steps=steps, batch_size=128, check_every=40, accelerator="cpu").model
+        return fit(
+            model, data, steps=steps, batch_size=128, check_every=40, accelerator="cpu"
+        ).model
 
 
 @cache
 @patch.object(decoder, "tune_sigma", lambda *_, **__: (SIGMA, {}))
 def measured(family: type[GenerativeModel], name: str) -> Measured:
-    settings = {Energy: {"ais_levels": 30}, GAN: {"ais_levels": 30, "most": 40}, FlowMatching: {"k": 1}}.get(family, {})
+    settings = {
+        Energy: {"ais_levels": 30},
+        GAN: {"ais_levels": 30, "most": 40},
+        FlowMatching: {"k": 1},
+    }.get(family, {})
     return evaluate(trained(family, name), problem(name), **settings)
 
 
 def ignorance(name: str) -> float:
-    """The gap of one who knows the scale of the data and nothing more: a standard Gaussian, or all events alike."""
+    """The gap of one who knows the scale of the data and nothing more: a standard Gaussian, or all
+    events alike.
+    """
     data = problem(name)
     log_density = Normal(0.0, 1.0).log_prob(data.test.x).flatten(1).sum(1).mean()
     if data.levels:
@@ -82,11 +119,13 @@ def test_no_family_beats_the_truth(family, name):
     assert family not in BY_LIKELIHOOD or found.gap.middle < ignorance(name)
 
 
-# ------------------------------------------------------------------------------- all that a model claims of the magnet
+# ------------------------------------------------------------ all that a model claims of the magnet
 
 
 def total(draws: Tensor) -> tuple[float, float]:
-    """Sum over all events of exp(mean log P), of independent draws (n, 512) of log P / width^9, and its standard error."""
+    """Sum over all events of exp(mean log P), of independent draws (n, 512) of log P / width^9, and
+    its standard error.
+    """
     mass = draws.double().mean(0).exp() * grid.bin_width(ising.LEVELS) ** ising.SIDE**2
     error = draws.double().std(0) / len(draws) ** 0.5
     return mass.sum().item(), (mass * error).square().sum().sqrt().item()
@@ -110,7 +149,9 @@ def test_bounds_of_masses_sum_to_less_than_one_and_rise_towards_it_with_k(family
 
 @torch.no_grad()
 def test_bounds_of_a_diffusion_sum_to_less_than_one_unless_they_are_taken_for_importance_weights():
-    """The planted fault: terms of a sum over noise levels in a log-mean-exp, where one good term outweighs all others."""
+    """The planted fault: terms of a sum over noise levels in a log-mean-exp, where one good term
+    outweighs all others.
+    """
     model, x = trained(Diffusion, "ising"), ising.worlds()
     draws = torch.stack([model.log_prob(x) for _ in range(128)])
     mass, error = total(draws)
@@ -138,7 +179,9 @@ def test_masses_of_an_energy_model_sum_to_one_within_its_interval():
 
 
 def test_annealed_masses_of_a_gan_sum_to_one():
-    """Mean weights are unbiased however short the annealing, so the sum over all events is one and not merely less."""
+    """Mean weights are unbiased however short the annealing, so the sum over all events is one and
+    not merely less.
+    """
     found = decoder_log_likelihood(
         trained(GAN, "ising"), ising.worlds(), SIGMA, chains=6, scouts=2, levels=20, leapfrogs=5
     )

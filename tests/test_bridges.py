@@ -1,7 +1,9 @@
-"""The families are not islands: five identities between them, each checked with the zoo's own models.
+"""The families are not islands: five identities between them, each checked with the zoo's own
+models.
 
-Where a family would have to be trained to the optimum, its network is replaced by that optimum in closed form; everything
-around the network (densities, schedules, solvers, losses) is the library's. All of it in float64.
+Where a family would have to be trained to the optimum, its network is replaced by that optimum in
+closed form; everything around the network (densities, schedules, solvers, losses) is the library's.
+All of it in float64.
 """
 
 import math
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from genzoo import GAN, Autoregressive, Diffusion, Energy, Flow, FlowMatching
-from genzoo.evaluation.ode import ode_log_likelihood
+from genzoo.evaluation.likelihood.ode import ode_log_likelihood
 from genzoo.families.diffusion import alpha, ancestral, sigma
 
 
@@ -22,17 +24,22 @@ def close(a: Tensor, b: Tensor, tolerance: float = 1e-9) -> None:
     torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
 
 
-# ------------------------------------------------------------------------------------- flow and autoregressive model
+# -------------------------------------------------------------------- flow and autoregressive model
 
 
 def test_an_affine_autoregressive_flow_is_the_autoregressive_model_with_the_same_conditionals():
-    """z_i = s_i(x_<i) x_i + t_i(x_<i) has a triangular Jacobian, so that change of variables is the chain rule over
-    N(x_i; -t_i / s_i, 1 / s_i)."""
+    """z_i = s_i(x_<i) x_i + t_i(x_<i) has a triangular Jacobian, so that change of variables is the
+    chain rule over N(x_i; -t_i / s_i, 1 / s_i).
+    """
     flow, chain = Flow((4,), width=8).double(), Autoregressive((4,), width=8).double()
-    flow.transform = MaskedAffineAutoregressiveTransform(4, hidden_features=16, context_features=8).double()
+    flow.transform = MaskedAffineAutoregressiveTransform(
+        4, hidden_features=16, context_features=8
+    ).double()
 
     def conditionals(features: Tensor, c: Tensor | None, r: Tensor) -> Normal:
-        raw = flow.transform.autoregressive_net(features, flow.embed(c, len(features))).view(-1, 4, 2)
+        raw = flow.transform.autoregressive_net(features, flow.embed(c, len(features))).view(
+            -1, 4, 2
+        )
         scale, shift = F.softplus(raw[..., 0]) + 1e-3, raw[..., 1]  # as nflows reads its network
         return Normal(-shift / scale, 1 / scale)
 
@@ -48,8 +55,10 @@ def test_an_affine_autoregressive_flow_is_the_autoregressive_model_with_the_same
 
 
 def test_any_autoregressive_model_of_real_values_is_a_flow():
-    """Its conditional distribution functions F_i(x_i | x_<i), one after the other, carry data to uniform noise; their
-    derivatives are the conditionals. The Jacobian here is autograd's, of the whole map at once."""
+    """Its conditional distribution functions F_i(x_i | x_<i), one after the other, carry data to
+    uniform noise; their derivatives are the conditionals. The Jacobian here is autograd's, of the
+    whole map at once.
+    """
     model = Autoregressive((3,), width=8, depth=1, components=2).double().eval()
 
     def to_noise(x: Tensor) -> Tensor:
@@ -61,11 +70,13 @@ def test_any_autoregressive_model_of_real_values_is_a_flow():
 
     for x in torch.randn(5, 3, dtype=torch.float64):
         jacobian = torch.autograd.functional.jacobian(to_noise, x)
-        density = Normal(0.0, 1.0).log_prob(to_noise(x)).sum() + torch.linalg.slogdet(jacobian).logabsdet
+        density = (
+            Normal(0.0, 1.0).log_prob(to_noise(x)).sum() + torch.linalg.slogdet(jacobian).logabsdet
+        )
         close(density, model.log_prob(x[None])[0], 1e-6)
 
 
-# -------------------------------------------------------------------------------- diffusion and the hierarchical VAE
+# --------------------------------------------------------------- diffusion and the hierarchical VAE
 
 
 def rough_diffusion(snr: tuple[float, float] = (-4.0, 4.0)) -> Diffusion:
@@ -84,7 +95,9 @@ def quadrature(count: int = 60) -> tuple[Tensor, Tensor]:
 
 
 def layer(z: Tensor, x: Tensor, noisy: Tensor, clean: Tensor) -> Normal:
-    """q(z_clean | z_noisy, x) of the noising process, by Bayes' rule for Gaussians: prior from x, likelihood from z_noisy."""
+    """q(z_clean | z_noisy, x) of the noising process, by Bayes' rule for Gaussians: prior from x,
+    likelihood from z_noisy.
+    """
     a, b = alpha(noisy, z), alpha(clean, z)
     kept = a / b  # z_noisy = kept z_clean + noise
     noise = sigma(noisy, z).square() - (kept * sigma(clean, z)).square()
@@ -95,50 +108,72 @@ def layer(z: Tensor, x: Tensor, noisy: Tensor, clean: Tensor) -> Normal:
 
 @torch.no_grad()
 def divergences(model: Diffusion, x: float, layers: int) -> float:
-    """sum over layers of E KL(q(z_clean | z_noisy, x) || p(z_clean | z_noisy)) of the VAE with that many layers, whose p is
-    q with the network's guess in the place of x."""
+    """sum over layers of E KL(q(z_clean | z_noisy, x) || p(z_clean | z_noisy)) of the VAE with that
+    many layers, whose p is q with the network's guess in the place of x.
+    """
     nodes, weights = quadrature()
     event = torch.full((len(nodes), 1), x, dtype=torch.float64)
     total = 0.0
     times = torch.linspace(*model.ends, layers + 1, dtype=torch.float64)
-    for noisy, clean in zip(times[:-1].expand(len(nodes), -1).T, times[1:].expand(len(nodes), -1).T, strict=True):
+    for noisy, clean in zip(
+        times[:-1].expand(len(nodes), -1).T, times[1:].expand(len(nodes), -1).T, strict=True
+    ):
         z = alpha(noisy, event) * event + sigma(noisy, event) * nodes[:, None]
         guess = model.denoiser()(z, noisy)
-        total += (weights * kl_divergence(layer(z, event, noisy, clean), layer(z, guess, noisy, clean)).sum(1)).sum()
+        total += (
+            weights
+            * kl_divergence(layer(z, event, noisy, clean), layer(z, guess, noisy, clean)).sum(1)
+        ).sum()
     return float(total)
 
 
 @torch.no_grad()
 def diffusion_term(model: Diffusion, x: float, points: int = 100) -> float:
-    """The integral over noise levels in the continuous bound, by the midpoint rule and quadrature over the noise."""
+    """The integral over noise levels in the continuous bound, by the midpoint rule and quadrature
+    over the noise.
+    """
     nodes, weights = quadrature()
     low, high = model.ends
     event = torch.full((len(nodes), 1), x, dtype=torch.float64)
     total = 0.0
-    for snr in (low + (high - low) * (torch.arange(points, dtype=torch.float64) + 0.5) / points).tolist():
+    for snr in (
+        low + (high - low) * (torch.arange(points, dtype=torch.float64) + 0.5) / points
+    ).tolist():
         level = torch.full((len(nodes),), snr, dtype=torch.float64)
         z = alpha(level, event) * event + sigma(level, event) * nodes[:, None]
         guess = model.denoiser()(z, level)
         implied = (z - alpha(level, event) * guess) / sigma(level, event)
-        total += (weights * (nodes[:, None] - implied).square().sum(1)).sum() * (high - low) / points / 2
+        total += (
+            (weights * (nodes[:, None] - implied).square().sum(1)).sum() * (high - low) / points / 2
+        )
     return float(total)
 
 
 def test_the_diffusion_bound_is_the_elbo_of_a_hierarchical_vae_of_many_layers():
-    """The VAE's T divergences tend to the integral like 1/T (the layers' squared errors are taken at their noisy ends)."""
+    """The VAE's T divergences tend to the integral like 1/T (the layers' squared errors are taken
+    at their noisy ends).
+    """
     model, x = rough_diffusion(), 0.7
     limit = diffusion_term(model, x)
     errors = [divergences(model, x, layers) - limit for layers in (50, 100, 200)]
     assert errors[0] > errors[1] > errors[2] > 0  # a finite VAE has the looser bound
-    assert errors[0] / errors[1] == pytest.approx(2, abs=0.15) and errors[1] / errors[2] == pytest.approx(2, abs=0.15)
-    assert 2 * errors[2] - errors[1] == pytest.approx(0, abs=2e-3 * limit)  # extrapolated to T = infinity
+    assert errors[0] / errors[1] == pytest.approx(2, abs=0.15) and errors[1] / errors[
+        2
+    ] == pytest.approx(2, abs=0.15)
+    assert 2 * errors[2] - errors[1] == pytest.approx(
+        0, abs=2e-3 * limit
+    )  # extrapolated to T = infinity
 
 
 def test_the_terms_that_the_bound_adds_are_those_of_the_vae():
-    """At the noisy end KL(q(z | x) || N(0, I)); at the clean end the decoder's -log p(x | z), in the mean over z."""
+    """At the noisy end KL(q(z | x) || N(0, I)); at the clean end the decoder's -log p(x | z), in
+    the mean over z.
+    """
     model, x = rough_diffusion(), torch.randn(6, 1, dtype=torch.float64)
     low, high = (torch.full((6,), end, dtype=torch.float64) for end in model.ends)
-    top = kl_divergence(Normal(alpha(low, x) * x, sigma(low, x)), Normal(torch.zeros_like(x), 1.0)).sum(1)
+    top = kl_divergence(
+        Normal(alpha(low, x) * x, sigma(low, x)), Normal(torch.zeros_like(x), 1.0)
+    ).sum(1)
     close(model.prior_loss(x), top, 1e-6)
     decoder = Normal(0.0, sigma(high, x) / alpha(high, x))
     draws = torch.stack([model.reconstruction_loss(x) for _ in range(4000)])
@@ -146,7 +181,9 @@ def test_the_terms_that_the_bound_adds_are_those_of_the_vae():
 
 
 def test_ancestral_sampling_draws_from_that_vae_s_layers():
-    """One step of the sampler is a draw of p(z_clean | z_noisy): its mean and variance are the layer's."""
+    """One step of the sampler is a draw of p(z_clean | z_noisy): its mean and variance are the
+    layer's.
+    """
     n = 200_000
     z = torch.full((n, 1), 0.3, dtype=torch.float64)
     noisy, clean = (torch.full((n,), snr, dtype=torch.float64) for snr in (-1.0, 0.5))
@@ -163,25 +200,31 @@ def test_ancestral_sampling_draws_from_that_vae_s_layers():
     assert abs(drawn.std() / law.stddev[0] - 1) < 5 / (2 * n) ** 0.5
 
 
-# ----------------------------------------------------------------------------------------------- score and energy
+# --------------------------------------------------------------------------------- score and energy
 
 
 def posterior_mean(points: Tensor, snr: Tensor, z: Tensor) -> Tensor:
-    """E[x | z] where x is one of ``points`` (m, d) with equal chance: the best denoiser of a data set."""
+    """E[x | z] where x is one of ``points`` (m, d) with equal chance: the best denoiser of a data
+    set.
+    """
     a, s = alpha(snr, z), sigma(snr, z)
     weights = (-(z[:, None] - a[:, None] * points).square().sum(-1) / (2 * s**2)).softmax(1)
     return weights @ points
 
 
 def test_the_score_is_minus_the_gradient_of_the_energy():
-    """Tweedie: the best denoiser x_hat of *any* data tells the slope of the noisy data's log-density, (alpha x_hat - z) /
-    sigma². Here that density is an energy model, whose gradient is autograd's."""
+    """Tweedie: the best denoiser x_hat of *any* data tells the slope of the noisy data's
+    log-density, (alpha x_hat - z) / sigma². Here that density is an energy model, whose gradient is
+    autograd's.
+    """
     points, z = torch.randn(7, 2, dtype=torch.float64), torch.randn(20, 2, dtype=torch.float64)
     diffusion, model = Diffusion((2,), width=8).double(), Energy((2,), width=8, buffer=4).double()
     for level in (-3.0, 0.0, 2.0):
         snr = torch.full((20,), level, dtype=torch.float64)
         a, s = alpha(snr, z)[0, 0], sigma(snr, z)[0, 0]
-        diffusion.v = lambda z, snr, c: (alpha(snr, z) * z - posterior_mean(points, snr, z)) / sigma(snr, z)
+        diffusion.v = lambda z, snr, c: (
+            (alpha(snr, z) * z - posterior_mean(points, snr, z)) / sigma(snr, z)
+        )
         model.energy = lambda x, c=None, a=a, s=s: (
             -torch.logsumexp(-(x[:, None] - a * points).square().sum(-1) / (2 * s**2), 1)
         )
@@ -191,13 +234,15 @@ def test_the_score_is_minus_the_gradient_of_the_energy():
         close(score, -slope)
 
 
-# -------------------------------------------------------------------------------------- diffusion and flow matching
+# ---------------------------------------------------------------------- diffusion and flow matching
 
 MEANS, STD = torch.tensor([[-1.0, 0.5], [1.0, 0.0], [0.3, -1.2]], dtype=torch.float64), 0.35
 
 
 def mixture(x: Tensor, scale: float | Tensor, noise: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Of x_t = scale x + noise epsilon, x from the mixture of Gaussians: log-density (n,) and each one's share (n, 3)."""
+    """Of x_t = scale x + noise epsilon, x from the mixture of Gaussians: log-density (n,) and each
+    one's share (n, 3).
+    """
     variance = scale**2 * STD**2 + noise**2
     square = (x[:, None] - scale * MEANS).square().sum(-1)
     each = -square / (2 * variance) - math.log(3) - (2 * math.pi * torch.as_tensor(variance)).log()
@@ -213,7 +258,9 @@ def denoised(z: Tensor, snr: Tensor, c: Tensor | None = None) -> Tensor:
 
 
 def streaming(x: Tensor, t: Tensor, c: Tensor | None = None) -> Tensor:
-    """E[x_1 - x_0 | x_t] of the mixture: the velocity that flow matching's regression has for its minimum."""
+    """E[x_1 - x_0 | x_t] of the mixture: the velocity that flow matching's regression has for its
+    minimum.
+    """
     t = t[0]
     _, share = mixture(x, t, 1 - t)
     slope = (t * STD**2 - (1 - t)) / (t**2 * STD**2 + (1 - t) ** 2)
@@ -238,16 +285,20 @@ def test_a_diffusion_s_denoiser_and_a_stream_s_velocity_are_the_same_function():
 
 
 def test_the_probability_flow_of_a_diffusion_and_a_continuous_flow_give_the_same_density():
-    """Two paths in two clocks, one in log-SNR and one straight, and at the end of both the density of the data."""
+    """Two paths in two clocks, one in log-SNR and one straight, and at the end of both the density
+    of the data.
+    """
     diffusion, stream = optimal_pair()
     x = 1.2 * torch.randn(30, 2, dtype=torch.float64)
-    by_diffusion, by_stream = (ode_log_likelihood(model, x, tolerance=1e-7).value for model in (diffusion, stream))
+    by_diffusion, by_stream = (
+        ode_log_likelihood(model, x, tolerance=1e-7).value for model in (diffusion, stream)
+    )
     close(by_diffusion, by_stream, 1e-3)
     close(by_stream, mixture(x, 1.0, 0.0)[0], 1e-5)
     close(stream.log_prob(x, steps=200), by_stream, 1e-5)  # the family's own solver, of fixed steps
 
 
-# ------------------------------------------------------------------------------------------- critic and density ratio
+# ------------------------------------------------------------------------- critic and density ratio
 
 
 class Scores(nn.Module):
@@ -262,12 +313,19 @@ class Scores(nn.Module):
 
 
 def test_the_optimal_critic_is_the_log_density_ratio():
-    """And its loss there is 2 log 2 minus twice the Jensen-Shannon divergence, so that a GAN's generator minimises that."""
+    """And its loss there is 2 log 2 minus twice the Jensen-Shannon divergence, so that a GAN's
+    generator minimises that.
+    """
     data, generated = torch.tensor([1, 2, 3, 4]), torch.tensor([4, 4, 1, 1])  # in tenths
     model = GAN((1,), width=8, gamma=0.0).double()
     model.critic = Scores(4)  # type: ignore[assignment]
-    real, fake = (torch.arange(4.0).repeat_interleave(counts)[:, None].double() for counts in (data, generated))
-    optimiser = torch.optim.LBFGS(model.critic.parameters(), max_iter=200, tolerance_grad=1e-12, tolerance_change=0)
+    real, fake = (
+        torch.arange(4.0).repeat_interleave(counts)[:, None].double()
+        for counts in (data, generated)
+    )
+    optimiser = torch.optim.LBFGS(
+        model.critic.parameters(), max_iter=200, tolerance_grad=1e-12, tolerance_change=0
+    )
 
     def loss() -> Tensor:
         optimiser.zero_grad()

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from genzoo import VAE, fit, store
-from genzoo.checkpoints import WholeCheckpoints, with_whole_checkpoints
+from genzoo import VAE, files, fit, serialization
 from genzoo.data import DataSet, Split
 from genzoo.data.loading import load as load_data
+from genzoo.training.checkpoints import WholeCheckpoints, with_whole_checkpoints
 
 ELSEWHERE = Path("/dev/shm")  # a file system of its own, wherever there is one
 SETTINGS = {"batch_size": 10, "check_every": 3}
@@ -68,17 +68,21 @@ def test_a_run_killed_while_it_writes_goes_on_from_the_checkpoint_before(moons, 
     killed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert killed.returncode == 9, killed.stderr
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 3
-    assert list(tmp_path.glob(f"{store.DRAFT}*"))
+    assert list(tmp_path.glob(f"{files.DRAFT}*"))
     fit(small(), moons, tmp_path, steps=6, **SETTINGS)
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 6
-    assert not list(tmp_path.rglob(f"{store.DRAFT}*"))
+    assert not list(tmp_path.rglob(f"{files.DRAFT}*"))
 
 
 def test_saving_a_model_removes_the_draft_of_a_save_that_was_killed(tmp_path):
-    (tmp_path / f"{store.DRAFT}abc").mkdir()
-    (tmp_path / f"{store.DRAFT}abc" / store.WEIGHTS).write_bytes(b"half of it")
-    store.save(small(), tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {store.CARD, store.CONFIG, store.WEIGHTS}
+    (tmp_path / f"{files.DRAFT}abc").mkdir()
+    (tmp_path / f"{files.DRAFT}abc" / serialization.WEIGHTS).write_bytes(b"half of it")
+    serialization.save(small(), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        serialization.CARD,
+        serialization.CONFIG,
+        serialization.WEIGHTS,
+    }
 
 
 def test_a_file_is_on_the_disk_before_it_takes_the_place_of_another(tmp_path, monkeypatch):
@@ -89,7 +93,7 @@ def test_a_file_is_on_the_disk_before_it_takes_the_place_of_another(tmp_path, mo
 
     monkeypatch.setattr(os, "fsync", noted("to disk", os.fsync))
     monkeypatch.setattr(os, "replace", noted("takes its place", os.replace))
-    with store.whole(tmp_path / "file") as draft:
+    with files.whole(tmp_path / "file") as draft:
         draft.write_text("content")
     assert done[:2] == ["to disk", "takes its place"]
     assert (tmp_path / "file").read_text() == "content"

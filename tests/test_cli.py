@@ -1,4 +1,6 @@
-"""Every verb from end to end on a few steps, and every mistake a user makes: a sentence, exit code 2, no traceback."""
+"""Every verb from end to end on a few steps, and every mistake a user makes: a sentence, exit code
+2, no traceback.
+"""
 
 import io
 import json
@@ -16,9 +18,9 @@ import torch
 import yaml
 
 import genzoo
+from genzoo.benchmark import read
 from genzoo.cli import VERBS, main
 from genzoo.cli.help import family_names
-from genzoo.evaluation import read
 from genzoo.evaluation.figures import Figure
 
 HEAVY = ("torch", "lightning", "torchvision", "torchmetrics")
@@ -53,21 +55,27 @@ def run(tmp_path_factory) -> str:
 def recipe(**changes) -> str:
     """A recipe file of a few steps for every family."""
     train = {"steps": 3, "batch_size": 16} | changes
-    Path("tiny.yaml").write_text(yaml.safe_dump({name: {**tiny, "train": train} for name, tiny in TINY.items()}))
+    Path("tiny.yaml").write_text(
+        yaml.safe_dump({name: {**tiny, "train": train} for name, tiny in TINY.items()})
+    )
     return "tiny.yaml"
 
 
-# --------------------------------------------------------------------------------------------------------------- help
+# --------------------------------------------------------------------------------------------- help
 
 
-@pytest.mark.parametrize("command", [[], *([verb] for verb in VERBS)], ids=lambda c: " ".join(c) or "genzoo")
+@pytest.mark.parametrize(
+    "command", [[], *([verb] for verb in VERBS)], ids=lambda c: " ".join(c) or "genzoo"
+)
 def test_help_imports_nothing_heavy(command):
     code = (
         "import sys; from genzoo.cli import main; "
         f"code = main({[*command, '--help']!r}); "
         f"print('HEAVY', sorted(set({HEAVY!r}) & set(sys.modules))); sys.exit(code)"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
     assert result.returncode == 0 and "HEAVY []" in result.stdout, result.stderr
     assert "usage:" in result.stdout
 
@@ -103,13 +111,26 @@ def test_what_a_locale_cannot_print_is_a_question_mark(encoding, monkeypatch):
     assert "?" in written.getvalue().decode(encoding)
 
 
-# ------------------------------------------------------------------------------------------ train, sample, evaluate
+# -------------------------------------------------------------------------- train, sample, evaluate
 
 
 def test_evaluate_anneals_where_it_is_asked_to(tmp_path, capsys):
     """On data whose truth is known, with its claim, its direction, its bracket and its gap."""
     out = str(tmp_path / "energy")
-    train = ["train", "energy", "--data", "moons", "--steps", "4", "--width", "8", "--buffer", "32", "--out", out]
+    train = [
+        "train",
+        "energy",
+        "--data",
+        "moons",
+        "--steps",
+        "4",
+        "--width",
+        "8",
+        "--buffer",
+        "32",
+        "--out",
+        out,
+    ]
     assert main(train) == 0
     capsys.readouterr()
     assert main(["evaluate", out]) == 0
@@ -132,7 +153,9 @@ def test_a_run_folder_says_how_it_came_to_be(run):
         "model",
     }
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    assert config["model"]["width"] == 8 and config["model"]["bins"] == 8  # what was given, and what was not
+    assert (
+        config["model"]["width"] == 8 and config["model"]["bins"] == 8
+    )  # what was given, and what was not
     about = json.loads((folder / "run.json").read_text())
     assert about["versions"]["torch"] and about["machine"]["cores"] and about["started"]
 
@@ -171,7 +194,7 @@ def test_a_prior_is_named_on_the_command_line():
     assert config["arguments"]["prior"]["arguments"]["event_shape"] == [3]
 
 
-# ------------------------------------------------------------------------------------------------------------- compare
+# ------------------------------------------------------------------------------------------ compare
 
 
 @pytest.mark.slow
@@ -181,13 +204,31 @@ def test_compare_all_six_then_reuse_them(capsys):
     rows = read("out/scorecard.json")
     assert sorted(row["family"].lower() for row in rows) == sorted(family_names("TAXONOMY"))
     for row in rows:
-        assert {"data", "seed", "parameters", "train_seconds", "samples_per_second", "evaluations_per_sample"} <= set(
-            row
-        )
+        assert {
+            "data",
+            "seed",
+            "parameters",
+            "train_seconds",
+            "samples_per_second",
+            "evaluations_per_sample",
+        } <= set(row)
         assert {"value", "kind", "stderr"} <= set(row["bits_per_dim"])
         assert Path("out", f"{row['family'].lower()}-seed0", "model", "model.safetensors").is_file()
-        assert row["condition"]["accuracy"] and row["representation"]["latent"] and row["memory"]["training"] > 0
-    drawn = ("samples", "classes", "guidance", "copies", "interpolations", "latents", "precision", "cost")
+        assert (
+            row["condition"]["accuracy"]
+            and row["representation"]["latent"]
+            and row["memory"]["training"] > 0
+        )
+    drawn = (
+        "samples",
+        "classes",
+        "guidance",
+        "copies",
+        "interpolations",
+        "latents",
+        "precision",
+        "cost",
+    )
     for name in ("report.html", *(f"{picture}.png" for picture in drawn)):
         assert Path("out", name).stat().st_size > 10_000
     before = Path("out/vae-seed0/row.json").stat().st_mtime_ns
@@ -202,19 +243,44 @@ def test_compare_all_six_then_reuse_them(capsys):
 def test_the_scorecard_of_a_folder_holds_all_its_runs(capsys):
     path = recipe()
     for families in ("vae", "flow"):
-        assert main(["compare", "--data", "moons", "--families", families, "--recipe", path, "--out", "out"]) == 0
+        assert (
+            main(
+                [
+                    "compare",
+                    "--data",
+                    "moons",
+                    "--families",
+                    families,
+                    "--recipe",
+                    path,
+                    "--out",
+                    "out",
+                ]
+            )
+            == 0
+        )
     printed = capsys.readouterr().out
     assert "from before: vae-seed0" in printed and "━━ " not in printed  # no bars in a log file
     rows = read("out/scorecard.json")
     assert [row["family"] for row in rows] == ["Flow", "VAE"]
-    assert all(row["samples_per_second"] > 0 and row == json.loads(row_file(row).read_text()) for row in rows)
-    assert main(["compare", "--data", "digits", "--families", "gan", "--recipe", path, "--out", "out"]) == 0
-    assert [row["family"] for row in read("out/scorecard.json")] == ["GAN"]  # other data are another scorecard
+    assert all(
+        row["samples_per_second"] > 0 and row == json.loads(row_file(row).read_text())
+        for row in rows
+    )
+    assert (
+        main(["compare", "--data", "digits", "--families", "gan", "--recipe", path, "--out", "out"])
+        == 0
+    )
+    assert [row["family"] for row in read("out/scorecard.json")] == [
+        "GAN"
+    ]  # other data are another scorecard
 
 
 def test_points_of_a_known_truth_get_a_gap_shares_and_maps_and_every_family_a_figure(capsys):
     quick = {"ais_levels": 4, "ais_chains": 2, "most": 5}
-    families = {name: {**tiny, "train": {"steps": 3, "batch_size": 16}} for name, tiny in TINY.items()}
+    families = {
+        name: {**tiny, "train": {"steps": 3, "batch_size": 16}} for name, tiny in TINY.items()
+    }
     budgets = {"energy": {"ais_levels": 100, "ais_chains": 64}, "gan": quick}
     families |= {name: {**families[name], "evaluate": budget} for name, budget in budgets.items()}
     Path("tiny.yaml").write_text(yaml.safe_dump(families))
@@ -237,9 +303,14 @@ def test_points_of_a_known_truth_get_a_gap_shares_and_maps_and_every_family_a_fi
     rows = {row["family"]: row for row in read("out/scorecard.json")}
     assert {row["nats"]["kind"] for row in rows.values()} == {"bound", "estimate"}
     for row in rows.values():
-        assert Figure.from_json(row["nats"]).is_known and Figure.from_json(row["gap_to_truth"]).is_known
         assert (
-            0 <= row["astray"]["value"] <= 1 and 0 <= row["missed"]["value"] <= 1 and row["evaluation"]["seconds"] > 0
+            Figure.from_json(row["nats"]).is_known
+            and Figure.from_json(row["gap_to_truth"]).is_known
+        )
+        assert (
+            0 <= row["astray"]["value"] <= 1
+            and 0 <= row["missed"]["value"] <= 1
+            and row["evaluation"]["seconds"] > 0
         )
     assert Path("out/maps.png").stat().st_size > 10_000
     with np.load("out/gan-seed0/likelihoods.npz") as file:
@@ -276,7 +347,23 @@ def test_one_family_that_fails_takes_no_other_with_it(capsys):
     recipes = yaml.safe_load(path.read_text())
     recipes["flow"]["model"]["width"] = -1
     path.write_text(yaml.safe_dump(recipes))
-    assert main(["compare", "--data", "moons", "--families", "flow", "vae", "--recipe", str(path), "--out", "out"]) == 1
+    assert (
+        main(
+            [
+                "compare",
+                "--data",
+                "moons",
+                "--families",
+                "flow",
+                "vae",
+                "--recipe",
+                str(path),
+                "--out",
+                "out",
+            ]
+        )
+        == 1
+    )
     printed = capsys.readouterr().out
     assert "flow-seed0 failed:" in printed and "VAE" in printed
     assert [row["family"] for row in read("out/scorecard.json")] == ["VAE"]
@@ -285,12 +372,17 @@ def test_one_family_that_fails_takes_no_other_with_it(capsys):
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on():
-    """The interrupted comparison, run again, has the figures of a training that was not interrupted."""
+    """The interrupted comparison, run again, has the figures of a training that was not
+    interrupted.
+    """
     options = ["--data", "digits", "--recipe", recipe(steps=300, check_every=10, patience=99)]
     command = ["compare", *options, "--families", "vae", "--out", "out"]
     with open("errors.txt", "w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "genzoo", *command], stdout=subprocess.DEVNULL, stderr=errors, preexec_fn=hearing
+            [sys.executable, "-m", "genzoo", *command],
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            preexec_fn=hearing,
         )
     wait_for(Path("out/vae-seed0/last.ckpt").is_file)
     process.send_signal(signal.SIGINT)
@@ -302,11 +394,16 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on():
     assert main(command) == 0
     assert main(["train", "vae", *options, "--out", "whole"]) == 0
     (resumed,), whole = read("out/scorecard.json"), json.loads(Path("whole/row.json").read_text())
-    assert resumed["bits_per_dim"] == whole["bits_per_dim"] and resumed["validation_nats"] == whole["validation_nats"]
+    assert (
+        resumed["bits_per_dim"] == whole["bits_per_dim"]
+        and resumed["validation_nats"] == whole["validation_nats"]
+    )
 
 
 def hearing() -> None:
-    """Undo what a shell does to a program in the background, and what that hands on: not to hear Ctrl-C."""
+    """Undo what a shell does to a program in the background, and what that hands on: not to hear
+    Ctrl-C.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -317,7 +414,7 @@ def wait_for(condition, seconds: float = 120.0) -> None:
         time.sleep(0.02)
 
 
-# -------------------------------------------------------------------------------------------------------------- errors
+# ------------------------------------------------------------------------------------------- errors
 
 MISTAKES = {
     "compar": "no verb 'compar'. Did you mean 'compare'?",
@@ -368,7 +465,9 @@ def test_a_mistake_is_answered_by_a_sentence(command, capsys):
     np.savez("nan.npz", x=np.full((50, 2), np.nan))
     assert main(command.split()) == 2
     errors = capsys.readouterr().err
-    assert errors.startswith("genzoo: ") and MISTAKES[command] in errors and "Traceback" not in errors
+    assert (
+        errors.startswith("genzoo: ") and MISTAKES[command] in errors and "Traceback" not in errors
+    )
     assert not Path("runs").exists()  # nothing is left behind
 
 
@@ -410,7 +509,7 @@ def test_use_of_a_run_on_what_it_cannot_do(run, capsys):
 
 
 def test_a_part_that_is_no_generative_model_is_refused_by_name(capsys):
-    from genzoo.store import save
+    from genzoo.serialization import save
     from genzoo.unclip import CLIP
 
     save(CLIP((3, 8, 8), 4, 5, dims=8, width=8, text_width=8, heads=1), "clip")
@@ -420,10 +519,15 @@ def test_a_part_that_is_no_generative_model_is_refused_by_name(capsys):
 
 def test_a_run_of_vectors_is_asked_for_with_vectors(capsys):
     tiny = "--steps 1 --width 8 --depth 1 --batch-size 8 --conditional --out run"
-    assert main(["train", "--data", "biscuits", "gan", *tiny.split()]) == 0  # options may come first
+    assert (
+        main(["train", "--data", "biscuits", "gan", *tiny.split()]) == 0
+    )  # options may come first
     assert main(["sample", "run", "--n", "3", "--condition", "0.5", "-1", "--out", "tins.npz"]) == 0
     assert np.load("tins.npz")["x"].shape == (3, 1, 16, 16)
-    mistakes = {"--label 1": "give 2 numbers (height, width) with --condition", "--condition 1": "1 numbers, but"}
+    mistakes = {
+        "--label 1": "give 2 numbers (height, width) with --condition",
+        "--condition 1": "1 numbers, but",
+    }
     for asked, sentence in mistakes.items():
         assert main(["sample", "run", *asked.split()]) == 2
         assert sentence in capsys.readouterr().err
@@ -459,7 +563,10 @@ def lively(model):
 
 
 def test_a_label_for_an_unconditional_model(capsys):
-    assert main(["train", "gan", "--data", "moons", "--steps", "1", "--width", "8", "--out", "run"]) == 0
+    assert (
+        main(["train", "gan", "--data", "moons", "--steps", "1", "--width", "8", "--out", "run"])
+        == 0
+    )
     assert main(["sample", "run", "--label", "1"]) == 2
     assert "train one with --conditional" in capsys.readouterr().err
 
@@ -470,7 +577,7 @@ def test_no_space_left_is_a_sentence(monkeypatch, capsys):
 
     command = "train flow --data moons --steps 1 --width 8 --couplings 1 --out run"
     with monkeypatch.context() as patch:
-        patch.setattr("genzoo.runs.save", full)
+        patch.setattr("genzoo.benchmark.run.save", full)
         assert main(command.split()) == 2
     assert "cannot read or write run/model: No space left on device." in capsys.readouterr().err
     assert main(command.split()) == 0  # nothing was lost: it goes on from the checkpoint

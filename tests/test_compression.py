@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 import genzoo
 from genzoo import FAMILIES, VAE, VAEGAN, Autoregressive, Energy, Flow, grid
-from genzoo.baselines import Gaussian, IndependentPixels
 from genzoo.cli import main
 from genzoo.compression import (
     HEADER_BYTES,
@@ -29,6 +28,7 @@ from genzoo.compression import (
 )
 from genzoo.compression.stack import PRECISION, Stack, frequencies
 from genzoo.errors import InputError
+from genzoo.families.baselines import Gaussian, IndependentPixels
 
 pytest.importorskip("constriction", reason="the entropy coder has no wheel for this machine")
 

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from genzoo import GAN, VAE, Diffusion, Energy
-from genzoo.data import DataSet, Split, biscuits
+from genzoo.data import DataSet, Split
+from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
-from genzoo.evaluation.conditional import (
+from genzoo.evaluation.figures import share_of
+from genzoo.evaluation.samples.conditional import (
     check_guidance,
     class_accuracy,
     class_coverage,
@@ -20,8 +22,7 @@ from genzoo.evaluation.conditional import (
     guidance_sweep,
     judge,
     tin_errors,
-)  # fmt: skip
-from genzoo.evaluation.figures import share_of
+)
 from genzoo.model import GenerativeModel
 
 CLASSES = 3
@@ -29,7 +30,9 @@ CLASSES = 3
 
 def blobs(n: int = 240, apart: float = 12.0) -> DataSet:
     """Three classes of unit Gaussians, ``apart`` from the middle."""
-    splits = [Split(centres(c, apart) + torch.randn(n, 2), c) for c in torch.randint(CLASSES, (3, n))]
+    splits = [
+        Split(centres(c, apart) + torch.randn(n, 2), c) for c in torch.randint(CLASSES, (3, n))
+    ]
     return DataSet("blobs", *splits, condition=CLASSES, classes=("a", "b", "c"))
 
 
@@ -39,7 +42,9 @@ def centres(labels: Tensor, apart: float = 12.0) -> Tensor:
 
 
 class Blobs(GenerativeModel):
-    """The truth about `blobs`, but for a ``share`` of samples of the wrong class, and of a spread that guidance divides."""
+    """The truth about `blobs`, but for a ``share`` of samples of the wrong class, and of a spread
+    that guidance divides.
+    """
 
     def __init__(self, share: float = 0.0, spread: float = 1.0, condition: int = CLASSES):
         super().__init__((2,), condition)
@@ -69,7 +74,13 @@ def test_the_judge_is_as_good_as_the_classes_are_apart_and_knows_the_training_sp
     assert (judge(data)(data.test.x) == data.test.c.numpy()).mean() > 0.99  # type: ignore[union-attr]
     shuffled = data.train.c[torch.randperm(len(data.train))]  # type: ignore[index]
     confused = judge(
-        DataSet("shuffled", Split(data.train.x, shuffled), data.validation, data.test, classes=data.classes)
+        DataSet(
+            "shuffled",
+            Split(data.train.x, shuffled),
+            data.validation,
+            data.test,
+            classes=data.classes,
+        )
     )
     assert (confused(data.test.x) == data.test.c.numpy()).mean() < 0.6  # type: ignore[union-attr]
 
@@ -77,7 +88,9 @@ def test_the_judge_is_as_good_as_the_classes_are_apart_and_knows_the_training_sp
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 def test_accuracy_is_the_share_of_samples_of_the_class_asked_for(share):
     found = class_accuracy(Blobs(share), blobs(), each=80)
-    assert abs(found["accuracy"]["value"] - (1 - share)) < 4 * max(found["accuracy"]["stderr"], 0.01)
+    assert abs(found["accuracy"]["value"] - (1 - share)) < 4 * max(
+        found["accuracy"]["stderr"], 0.01
+    )
     assert found["judge"]["value"] > 0.99
     mean = sum(of_class["value"] for of_class in found["per_class"].values()) / CLASSES
     assert mean == pytest.approx(found["accuracy"]["value"])
@@ -96,7 +109,9 @@ def test_a_classifier_fitted_on_samples_names_real_events_as_well_as_samples_are
 
 
 def test_samples_that_lack_a_part_of_their_class_teach_less_than_real_events():
-    """Each class has two far apart halves, of which only one is drawn; the other lies beyond the next class."""
+    """Each class has two far apart halves, of which only one is drawn; the other lies beyond the
+    next class.
+    """
     c = torch.randint(2, (3, 400))
     side = torch.randint(2, (3, 400))
     x = torch.stack([(8.0 * c + 16.0 * side)[..., None] + torch.randn(3, 400, 1)], -1).flatten(2)
@@ -109,13 +124,21 @@ def test_samples_that_lack_a_part_of_their_class_teach_less_than_real_events():
 
 def test_a_classifier_cannot_be_fitted_on_samples_of_one_class_or_of_none():
     data = blobs()
-    assert classification_accuracy_score(data, torch.zeros(5, 2), torch.zeros(5, dtype=torch.long)) is None
-    assert classification_accuracy_score(data, torch.full((9, 2), math.nan), torch.arange(9) % 3) is None
+    assert (
+        classification_accuracy_score(data, torch.zeros(5, 2), torch.zeros(5, dtype=torch.long))
+        is None
+    )
+    assert (
+        classification_accuracy_score(data, torch.full((9, 2), math.nan), torch.arange(9) % 3)
+        is None
+    )
 
 
 def test_coverage_of_classes_has_an_interval_that_holds(monkeypatch):
-    """Events and samples are drawn afresh, so the truth is the mean over trials; the events alone would seem surer."""
-    monkeypatch.setattr("genzoo.evaluation.conditional.HALVES", 20)
+    """Events and samples are drawn afresh, so the truth is the mean over trials; the events alone
+    would seem surer.
+    """
+    monkeypatch.setattr("genzoo.evaluation.samples.conditional.HALVES", 20)
     found, counted = [], 0
     for _ in range(150):
         data, samples = blobs(300), blobs(60).train
@@ -130,7 +153,9 @@ def test_coverage_of_classes_has_an_interval_that_holds(monkeypatch):
 
 def test_one_good_sample_over_and_over_is_accurate_and_covers_next_to_nothing():
     data = blobs()
-    real, collapsed = (class_accuracy(Blobs(spread=spread), data, each=80) for spread in (1.0, 1e-3))
+    real, collapsed = (
+        class_accuracy(Blobs(spread=spread), data, each=80) for spread in (1.0, 1e-3)
+    )
     assert collapsed["accuracy"]["value"] == 1
     assert collapsed["coverage"]["value"] < 0.2 < 0.6 < real["coverage"]["value"]
     assert abs(real["coverage"]["value"] - real["coverage_real"]["value"]) < 0.12
@@ -144,22 +169,36 @@ def test_coverage_counts_events_of_the_same_class_only_and_a_set_covers_itself()
 
 
 def test_to_have_learned_the_training_events_by_heart_covers_no_more_than_new_data_does():
-    """A quarter of the events, by heart: of training events themselves they would cover 0.15 more than new ones do."""
+    """A quarter of the events, by heart: of training events themselves they would cover 0.15 more
+    than new ones do.
+    """
     data, fresh = blobs(1500), blobs(1500)
-    by_heart, new = (class_coverage(data, from_.train.x, from_.train.c, each=125).value for from_ in (data, fresh))  # type: ignore[union-attr, arg-type]
+    by_heart, new = (
+        class_coverage(data, from_.train.x, from_.train.c, each=125).value
+        for from_ in (data, fresh)
+    )  # type: ignore[union-attr, arg-type]
     assert abs(by_heart - new) < 0.08
 
 
 def test_nothing_is_covered_where_nothing_is_held_out_of_a_class():
     data, bare = blobs(), Split(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long))
-    alone = DataSet("alone", data.train, bare, Split(bare.x, bare.c + 1), condition=CLASSES, classes=data.classes)
+    alone = DataSet(
+        "alone",
+        data.train,
+        bare,
+        Split(bare.x, bare.c + 1),
+        condition=CLASSES,
+        classes=data.classes,
+    )
     assert class_coverage(alone, data.train.x, data.train.c) is None  # type: ignore[arg-type]
 
 
 def test_a_class_without_events_is_neither_asked_for_nor_covered_and_one_class_is_none():
     data = blobs()
     x, c = data.train.x[data.train.c != 1], data.train.c[data.train.c != 1]  # type: ignore[index]
-    found = class_accuracy(Blobs(), DataSet("gap", Split(x, c), data.validation, data.test, classes=data.classes))
+    found = class_accuracy(
+        Blobs(), DataSet("gap", Split(x, c), data.validation, data.test, classes=data.classes)
+    )
     assert list(found["per_class"]) == ["a", "c"] and found["accuracy"]["value"] > 0.99
     assert found["coverage"]["value"] > 0.5
     same = Split(x, torch.zeros(len(x), dtype=torch.long))
@@ -191,14 +230,18 @@ def test_the_sweep_shows_what_guidance_gains_and_loses():
     assert [row["guidance"] for row in rows] == [0.0, 1.0, 4.0]
     ignored, plain, strong = rows
     assert ignored["accuracy"]["value"] < 0.6 < 0.95 < plain["accuracy"]["value"]
-    assert plain["spread"] == pytest.approx(1, abs=0.15) and strong["spread"] == pytest.approx(0.25, abs=0.05)
+    assert plain["spread"] == pytest.approx(1, abs=0.15) and strong["spread"] == pytest.approx(
+        0.25, abs=0.05
+    )
     assert strong["coverage"]["value"] < plain["coverage"]["value"]
 
 
 def test_what_can_be_guided_is_measured_with_and_without():
     entry = conditional(Blobs(), blobs())
     assert entry is not None and entry["guided"]["guidance"] == 2
-    assert entry["guided"]["accuracy"]["value"] == pytest.approx(entry["accuracy"]["value"], abs=0.05)
+    assert entry["guided"]["accuracy"]["value"] == pytest.approx(
+        entry["accuracy"]["value"], abs=0.05
+    )
     assert entry["guided"]["coverage"]["value"] < entry["coverage"]["value"]
     unguided = conditional(GAN((2,), condition=CLASSES, width=8), blobs())
     assert unguided is not None and unguided["guided"] is None
@@ -243,7 +286,9 @@ def test_a_diffusion_model_can_be_guided_and_what_cannot_is_refused_in_a_sentenc
 
 
 def test_chains_without_a_condition_stay_as_many_as_events_without_one():
-    """Else the energies of events without one would have nothing to hold against, and fall for ever."""
+    """Else the energies of events without one would have nothing to hold against, and fall for
+    ever.
+    """
     model = Energy((2,), condition=CLASSES, width=8, buffer=400, steps=1, refresh=0.2)
     for _ in range(60):
         labels = torch.randint(CLASSES, (100,)).masked_fill(torch.rand(100) < 0.3, -1)

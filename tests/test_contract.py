@@ -1,7 +1,7 @@
 """The contract that every family keeps, over `genzoo.FAMILIES` x shapes x conditions.
 
-A check is a function of a `Case` and a folder; a family that joins the tuple gets every check, and so does the seventh
-one that a test below defines.
+A check is a function of a `Case` and a folder; a family that joins the tuple gets every check, and
+so does the seventh one that a test below defines.
 """
 
 import inspect
@@ -17,22 +17,32 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 import genzoo
-from genzoo import grid, store
+from genzoo import grid, serialization
 from genzoo.data.dataset import Data, DataSet, Split
 from genzoo.families import HYBRIDS
 from genzoo.model import GenerativeModel, Latent, Likelihood
 from genzoo.nets import Condition
-from genzoo.training import quiet
+from genzoo.training.fitting import quiet
 
 SHAPES = [(2,), (16,), (1, 8, 8), (3, 16, 16)]
 CONDITIONS = {"none": 0, "labels": 3, "vectors": 5}
 N = 4
 
-# Arguments that keep a model tiny, given to whichever family has them; any other argument keeps its default.
+# Arguments that keep a model tiny, given to whichever family has them; any other argument keeps its
+# default.
 SMALL = {
-    "width": 8, "depth": 1, "kernel": 3, "couplings": 2, "bins": 4, "components": 2, "latent_shape": (3,), "steps": 3,
-    "sample_steps": 3, "buffer": 16, "fourier": 2,
-}  # fmt: skip
+    "width": 8,
+    "depth": 1,
+    "kernel": 3,
+    "couplings": 2,
+    "bins": 4,
+    "components": 2,
+    "latent_shape": (3,),
+    "steps": 3,
+    "sample_steps": 3,
+    "buffer": 16,
+    "fourier": 2,
+}
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ def assert_sentence(error: BaseException) -> None:
     assert str(error).endswith("."), f"not a sentence: {error}"
 
 
-# ----------------------------------------------------------------------------------------------------------- the checks
+# --------------------------------------------------------------------------------------- the checks
 
 
 def check_samples(case: Case, folder: Path) -> None:
@@ -133,13 +143,19 @@ def check_log_prob(case: Case, folder: Path) -> None:
         assert model.bound(x, c, k=k).shape == (N,)
     with torch.inference_mode():
         torch.testing.assert_close(log_prob(model, x, c), nats)
-    if model.likelihood == Likelihood.EXACT:  # a row's density does not depend on the batch it is in
-        one = torch.cat([model.log_prob(x[i : i + 1], None if c is None else c[i : i + 1]) for i in range(N)])
+    if (
+        model.likelihood == Likelihood.EXACT
+    ):  # a row's density does not depend on the batch it is in
+        one = torch.cat(
+            [model.log_prob(x[i : i + 1], None if c is None else c[i : i + 1]) for i in range(N)]
+        )
         torch.testing.assert_close(one, nats, rtol=1e-4, atol=1e-4)
 
 
 def check_gradients(case: Case, folder: Path) -> None:
-    """Every parameter is reached within three steps (a head that starts at zero hides what is behind it at first)."""
+    """Every parameter is reached within three steps (a head that starts at zero hides what is
+    behind it at first).
+    """
     model, x, c = case.model().train(), case.x(), case.c()
     if c is not None:
         c = case.not_given(c, 0)
@@ -165,9 +181,16 @@ def check_two_steps(case: Case, folder: Path) -> None:
     before = {name: value.clone() for name, value in model.named_parameters()}
     with quiet():
         trainer = L.Trainer(
-            max_epochs=1, limit_train_batches=2, accelerator="cpu", logger=False, enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=folder,
-        )  # fmt: skip
+            max_epochs=1,
+            limit_train_batches=2,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            default_root_dir=folder,
+        )
         trainer.fit(model, Data(case.data(), batch_size=N))
     metrics = trainer.callback_metrics
     assert "train_loss" in metrics
@@ -176,12 +199,16 @@ def check_two_steps(case: Case, folder: Path) -> None:
         assert model.monitor in metrics
     for part, module in [("", model), *model.named_children()]:
         names = [f"{part}.{name}".strip(".") for name, _ in module.named_parameters()]
-        moved = [not torch.equal(before[name], dict(model.named_parameters())[name]) for name in names]
+        moved = [
+            not torch.equal(before[name], dict(model.named_parameters())[name]) for name in names
+        ]
         assert any(moved) or not names, f"{part} did not move"
 
 
 def check_not_given(case: Case, folder: Path) -> None:
-    """No condition, a label of -1 and a row of NaN are the same thing; a condition that is given makes a difference."""
+    """No condition, a label of -1 and a row of NaN are the same thing; a condition that is given
+    makes a difference.
+    """
     if not case.condition:
         return
     model, x, given = case.perturbed(), case.x(), case.c()
@@ -242,21 +269,27 @@ def check_wrong_events(case: Case, folder: Path) -> None:
             if levels:
                 wrong_values = far if method == model.encode else off_grid
                 for wrong in wrong_values:
-                    with pytest.raises(ValueError, match=r"levels, of which|floating-point") as caught:
+                    with pytest.raises(
+                        ValueError, match=r"levels, of which|floating-point"
+                    ) as caught:
                         method(wrong)
                     assert_sentence(caught.value)
 
 
 def check_configuration(case: Case, folder: Path) -> None:
-    """Every argument is kept, unmodified, under its name; the configuration is plain and rebuilds the model."""
+    """Every argument is kept, unmodified, under its name; the configuration is plain and rebuilds
+    the model.
+    """
     arguments = case.arguments() | {"lr": 0.0123}
     model = case.family(**arguments)
     for name, parameter in inspect.signature(case.family).parameters.items():
         assert getattr(model, name) == arguments.get(name, parameter.default), name
     config = json.loads(json.dumps(model.config()))
-    again = store.build(config, (case.family,))
+    again = serialization.build(config, (case.family,))
     assert again.config() == model.config()
-    assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in model.state_dict().items()}
+    assert {k: v.shape for k, v in again.state_dict().items()} == {
+        k: v.shape for k, v in model.state_dict().items()
+    }
 
 
 def check_save_and_load(case: Case, folder: Path) -> None:
@@ -266,7 +299,10 @@ def check_save_and_load(case: Case, folder: Path) -> None:
     assert again.likelihood == model.likelihood
     assert not again.training
     state = again.state_dict()
-    assert all(torch.equal(value, state[name]) or value.isnan().any() for name, value in model.state_dict().items())
+    assert all(
+        torch.equal(value, state[name]) or value.isnan().any()
+        for name, value in model.state_dict().items()
+    )
     torch.testing.assert_close(samples(again, c), samples(model, c), rtol=0, atol=0)
     torch.testing.assert_close(log_prob(again, x, c), log_prob(model, x, c), rtol=0, atol=0)
 
@@ -280,7 +316,9 @@ def check_latents(case: Case, folder: Path) -> None:
             result = getattr(model, name)(given, c)
         except NotImplementedError as error:
             assert_sentence(error)
-            assert shape is None and model.latent == Latent.NONE  # what cannot be decoded would be no latent
+            assert (
+                shape is None and model.latent == Latent.NONE
+            )  # what cannot be decoded would be no latent
         else:
             assert shape is not None and model.latent != Latent.NONE
             assert result.shape == (N, *(shape if name == "encode" else case.shape))
@@ -297,16 +335,26 @@ def check_grid(case: Case, folder: Path) -> None:
         assert torch.equal(drawn, grid.quantise(drawn, levels))
         torch.testing.assert_close(drawn, grid.to_grid(grid.to_level(drawn, levels), levels))
         assert model.loss(x).isfinite().all()
-        edges = torch.stack([torch.full(case.shape, value) for value in (1 / levels - 1, 1 - 1 / levels)])
+        edges = torch.stack(
+            [torch.full(case.shape, value) for value in (1 / levels - 1, 1 - 1 / levels)]
+        )
         nats = log_prob(model, edges, None)
         assert nats is None or nats.isfinite().all()
 
 
 CHECKS = [
-    check_samples, check_log_prob, check_gradients, check_two_steps, check_not_given, check_wrong_conditions,
+    check_samples,
+    check_log_prob,
+    check_gradients,
+    check_two_steps,
+    check_not_given,
+    check_wrong_conditions,
     check_wrong_events,
-    check_configuration, check_save_and_load, check_latents, check_grid,
-]  # fmt: skip
+    check_configuration,
+    check_save_and_load,
+    check_latents,
+    check_grid,
+]
 
 
 def cases(family: type[GenerativeModel]) -> list[Case]:
@@ -314,19 +362,30 @@ def cases(family: type[GenerativeModel]) -> list[Case]:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-@pytest.mark.parametrize("case", [case for family in (*genzoo.FAMILIES, *HYBRIDS) for case in cases(family)], ids=str)
+@pytest.mark.parametrize(
+    "case", [case for family in (*genzoo.FAMILIES, *HYBRIDS) for case in cases(family)], ids=str
+)
 def test_contract(case: Case, check: Callable, tmp_path: Path) -> None:
     check(case, tmp_path)
 
 
-# ------------------------------------------------------------------------------------------------------------- resuming
+# ----------------------------------------------------------------------------------------- resuming
 
 
 def check_resume(case: Case, folder: Path) -> None:
-    """A run that was interrupted at half and started again ends with the weights of a run that was not."""
+    """A run that was interrupted at half and started again ends with the weights of a run that was
+    not.
+    """
     torch.manual_seed(0)
     data = case.data(levels=5)
-    options = {"steps": 12, "batch_size": N, "check_every": 4, "seed": 3, "accelerator": "cpu", "patience": 100}
+    options = {
+        "steps": 12,
+        "batch_size": N,
+        "check_every": 4,
+        "seed": 3,
+        "accelerator": "cpu",
+        "patience": 100,
+    }
 
     def model(seed: int) -> GenerativeModel:
         torch.manual_seed(seed)
@@ -335,11 +394,17 @@ def check_resume(case: Case, folder: Path) -> None:
     genzoo.fit(straight := model(0), data, folder / "straight", **options)
     with pytest.raises(KeyboardInterrupt):
         genzoo.fit(interrupted(model(0), after=6), data, folder / "resumed", **options)
-    fitted = genzoo.fit(resumed := model(1), data, folder / "resumed", **options)  # its own start must not matter
+    fitted = genzoo.fit(
+        resumed := model(1), data, folder / "resumed", **options
+    )  # its own start must not matter
     assert fitted.steps == 12
     for name, value in straight.state_dict().items():
-        torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0, equal_nan=True, msg=name)
-    ends = [torch.load(folder / run / "last.ckpt", weights_only=True) for run in ("straight", "resumed")]
+        torch.testing.assert_close(
+            resumed.state_dict()[name], value, rtol=0, atol=0, equal_nan=True, msg=name
+        )
+    ends = [
+        torch.load(folder / run / "last.ckpt", weights_only=True) for run in ("straight", "resumed")
+    ]
     assert ends[0]["global_step"] == ends[1]["global_step"]
     for key in ("optimizer_states", "lr_schedulers"):
         torch.testing.assert_close(ends[0][key], ends[1][key], rtol=0, atol=0)
@@ -363,20 +428,23 @@ def test_a_resumed_run_ends_with_the_weights_of_a_straight_one(family, tmp_path)
     check_resume(Case(family, (1, 8, 8), "labels"), tmp_path)
 
 
-# ----------------------------------------------------------------------------------------------------- a seventh family
+# --------------------------------------------------------------------------------- a seventh family
 
 
 class Gaussian(GenerativeModel):
     """All features independent and normal: a whole family, with no training code."""
 
-    def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-2):
+    def __init__(
+        self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-2
+    ):
         super().__init__(event_shape, condition, levels, lr)
         self.mean = Condition(condition, self.dims)
         self.log_scale = nn.Parameter(torch.zeros(self.event_shape))
 
     def distribution(self, n: int, c: Tensor | None) -> Independent:
         return Independent(
-            Normal(self.mean(c, n).view(n, *self.event_shape), self.log_scale.exp()), len(self.event_shape)
+            Normal(self.mean(c, n).view(n, *self.event_shape), self.log_scale.exp()),
+            len(self.event_shape),
         )
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -402,7 +470,9 @@ def test_a_seventh_family_needs_one_class_and_one_entry(tmp_path, monkeypatch):
     monkeypatch.setattr("genzoo.families.FAMILIES", (*genzoo.FAMILIES, Gaussian))
     assert isinstance(genzoo.load(folder), Gaussian)
 
-    vae = genzoo.VAE((2,), latent_shape=(3,), prior=Gaussian((3,)))  # and it is a prior like any other
+    vae = genzoo.VAE(
+        (2,), latent_shape=(3,), prior=Gaussian((3,))
+    )  # and it is a prior like any other
     again = genzoo.load(genzoo.save(vae, tmp_path / "vae"))
     assert isinstance(again.prior, Gaussian)
     assert again.likelihood == Likelihood.BOUND

@@ -34,7 +34,9 @@ def test_every_family_has_a_peak_and_is_left_as_it_was(family):
     weights = sum(value.nbytes for value in before.values())
     assert found["training"] > 4 * weights and found["sampling"] > weights
     assert not model.training and all(p.grad is None for p in model.parameters())
-    assert all(torch.equal(v.nan_to_num(), before[k].nan_to_num()) for k, v in model.state_dict().items())
+    assert all(
+        torch.equal(v.nan_to_num(), before[k].nan_to_num()) for k, v in model.state_dict().items()
+    )
     assert torch.equal(torch.random.get_rng_state(), state)
 
 

@@ -1,4 +1,6 @@
-"""Data sets state the truth about themselves: units, splits, densities, and what is wrong with a bad input."""
+"""Data sets state the truth about themselves: units, splits, densities, and what is wrong with a
+bad input.
+"""
 
 import hashlib
 import math
@@ -18,11 +20,12 @@ from PIL import EpsImagePlugin, Image
 from torch.distributions import MixtureSameFamily
 
 from genzoo import grid
-from genzoo.data import Data, DataSet, Split, biscuits, gaussians, ising, landmass, load
-from genzoo.data.digits import stratified
-from genzoo.data.folder import read_image
+from genzoo.data import Data, DataSet, Split, load
+from genzoo.data.images.digits import stratified
+from genzoo.data.images.folder import read_image
 from genzoo.data.loading import DOWNLOADED, MADE_HERE
 from genzoo.data.names import NAMES
+from genzoo.data.synthetic import biscuits, gaussians, ising, landmass
 from genzoo.errors import InputError, nearest
 
 LEVELS = st.integers(2, 4096)
@@ -32,7 +35,7 @@ def all_splits(dataset: DataSet):
     return dataset.train, dataset.validation, dataset.test
 
 
-# ------------------------------------------------------------------------------------------------------------- the grid
+# ----------------------------------------------------------------------------------------- the grid
 
 
 @settings(deadline=None)
@@ -60,7 +63,7 @@ def test_real_values_pass_the_grid_unchanged():
     assert torch.equal(grid.dequantise(x, 0), x) and torch.equal(grid.quantise(x, 0), x)
 
 
-# ----------------------------------------------------------------------------------------------- every data set by name
+# --------------------------------------------------------------------------- every data set by name
 
 
 def test_names_cost_no_torch():
@@ -88,7 +91,10 @@ def test_a_data_set_is_what_it_says(name):
         assert split.x.dtype == torch.float32 and split.x.isfinite().all()
         assert torch.equal(grid.quantise(split.x, dataset.levels), split.x)
         if dataset.classes:
-            assert set(split.c.tolist()) == set(range(dataset.condition)) and len(dataset.classes) == dataset.condition
+            assert (
+                set(split.c.tolist()) == set(range(dataset.condition))
+                and len(dataset.classes) == dataset.condition
+            )
         elif dataset.condition:
             assert split.c.shape == (len(split), dataset.condition) and split.c.abs().max() <= 1
 
@@ -113,7 +119,10 @@ def test_batches_are_events_and_conditions(name):
     x, c = next(iter(data.train_dataloader()))
     assert x.shape == (32, *dataset.event_shape)
     assert (c is None) == (dataset.condition == 0) and (c is None or len(c) == 32)
-    for loader, split in ((data.val_dataloader(), dataset.validation), (data.test_dataloader(), dataset.test)):
+    for loader, split in (
+        (data.val_dataloader(), dataset.validation),
+        (data.test_dataloader(), dataset.test),
+    ):
         assert torch.equal(torch.cat([x for x, _ in loader]), split.x)
 
 
@@ -136,12 +145,17 @@ def test_digits_split_by_index_are_the_file_in_its_order():
     assert dataset.event_shape == (1, 8, 8) and dataset.levels == 17
     levels = torch.cat([grid.to_level(split.x, 17) for split in all_splits(dataset)]).flatten(1)
     assert torch.equal(levels, torch.from_numpy(pixels).long())
-    assert torch.equal(torch.cat([split.c for split in all_splits(dataset)]), torch.from_numpy(labels))
+    assert torch.equal(
+        torch.cat([split.c for split in all_splits(dataset)]), torch.from_numpy(labels)
+    )
 
 
 def test_the_random_split_of_digits_deals_every_event_out_once_and_each_class_its_share():
     dataset, by_index = load("digits"), load("digits-index")
-    ours, file = (torch.cat([split.x for split in all_splits(each)]).flatten(1) for each in (dataset, by_index))
+    ours, file = (
+        torch.cat([split.x for split in all_splits(each)]).flatten(1)
+        for each in (dataset, by_index)
+    )
     assert len(ours.unique(dim=0)) == len(ours) == 1797
     assert torch.equal(ours.unique(dim=0), file.unique(dim=0))
     assert [len(split) for split in all_splits(dataset)] == [1000, 350, 447]
@@ -155,7 +169,10 @@ def test_the_random_split_of_digits_is_the_same_for_ever():
     from sklearn.datasets import load_digits
 
     rows = stratified(load_digits().target.tolist())
-    assert hashlib.sha256(" ".join(map(str, torch.cat(rows).tolist())).encode()).hexdigest()[:16] == "01dbee1670664ddd"
+    assert (
+        hashlib.sha256(" ".join(map(str, torch.cat(rows).tolist())).encode()).hexdigest()[:16]
+        == "01dbee1670664ddd"
+    )
 
 
 def test_the_random_split_is_drawn_within_each_class():
@@ -177,10 +194,12 @@ def test_what_is_held_out_is_validation_then_test_with_their_conditions(name):
     dataset = load(name)
     assert torch.equal(dataset.held_out.x, torch.cat([dataset.validation.x, dataset.test.x]))
     assert (dataset.held_out.c is None) == (dataset.test.c is None)
-    assert dataset.test.c is None or torch.equal(dataset.held_out.c[-len(dataset.test) :], dataset.test.c)  # type: ignore[index]
+    assert dataset.test.c is None or torch.equal(
+        dataset.held_out.c[-len(dataset.test) :], dataset.test.c
+    )  # type: ignore[index]
 
 
-# ------------------------------------------------------------------------------------------------------------- landmass
+# ----------------------------------------------------------------------------------------- landmass
 
 
 def cell_centres():
@@ -236,11 +255,13 @@ def test_there_is_no_land_off_the_map():
     assert (landmass.log_density(off) == -math.inf).all()
 
 
-# ------------------------------------------------------------------------------------------------------------- biscuits
+# ----------------------------------------------------------------------------------------- biscuits
 
 
 def test_every_pixel_of_a_tin_has_a_pmf():
-    assert torch.allclose(biscuits._log_pmf().exp().sum(-1), torch.ones(72, 256).double(), atol=1e-12)
+    assert torch.allclose(
+        biscuits._log_pmf().exp().sum(-1), torch.ones(72, 256).double(), atol=1e-12
+    )
 
 
 def test_biscuit_density_is_the_sum_over_tins():
@@ -251,8 +272,16 @@ def test_biscuit_density_is_the_sum_over_tins():
         total = []
         for height in biscuits.HEIGHTS:
             for width in biscuits.WIDTHS:
-                clean = 15 * biscuits.draw(torch.tensor([height]), torch.tensor([width])).double().flatten()
-                cdf = [torch.zeros(256), *(((k + 0.5 - clean) / biscuits.NOISE).sigmoid() for k in range(15))]
+                clean = (
+                    15
+                    * biscuits.draw(torch.tensor([height]), torch.tensor([width]))
+                    .double()
+                    .flatten()
+                )
+                cdf = [
+                    torch.zeros(256),
+                    *(((k + 0.5 - clean) / biscuits.NOISE).sigmoid() for k in range(15)),
+                ]
                 pmf = torch.stack([*cdf, torch.ones(256)]).double().diff(dim=0)
                 total.append(pmf.gather(0, event[None]).clamp(min=1e-300).log().sum())
         expected = torch.stack(total).logsumexp(0) - math.log(72) - 256 * math.log(2 / 16)
@@ -287,7 +316,7 @@ def test_biscuit_density_is_zero_off_the_grid():
     assert biscuits.log_density(torch.full((1, 1, 16, 16), 1.1)) == -math.inf
 
 
-# ------------------------------------------------------------------------------------------------------------ gaussians
+# ---------------------------------------------------------------------------------------- gaussians
 
 
 @pytest.mark.parametrize("dims", [1, 2])
@@ -305,8 +334,12 @@ def test_gaussian_density_is_the_sum_over_components(dims):
     _, law = gaussians.components(dims)
     x = load("gaussians", dims=dims).test.x[:50].double().numpy()
     moments = zip(law.loc.numpy(), law.covariance_matrix.numpy(), strict=True)
-    density = sum((k + 1) / 15 * multivariate_normal(*moment).pdf(x) for k, moment in enumerate(moments))
-    np.testing.assert_allclose(gaussians.log_density(torch.from_numpy(x)).numpy(), np.log(density), rtol=1e-9)
+    density = sum(
+        (k + 1) / 15 * multivariate_normal(*moment).pdf(x) for k, moment in enumerate(moments)
+    )
+    np.testing.assert_allclose(
+        gaussians.log_density(torch.from_numpy(x)).numpy(), np.log(density), rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("dims", [1, 2, 16])
@@ -315,7 +348,9 @@ def test_gaussians_are_standardised_and_drawn_from_their_density(dims):
     assert dataset.event_shape == (dims,) and len(dataset.features) == dims
     torch.testing.assert_close(world.mean, torch.zeros(dims).double())
     torch.testing.assert_close(world.variance, torch.ones(dims).double())
-    assert (dataset.train.x.std(0) - 1).abs().max() < 0.05 and dataset.train.x.mean(0).abs().max() < 0.05
+    assert (dataset.train.x.std(0) - 1).abs().max() < 0.05 and dataset.train.x.mean(
+        0
+    ).abs().max() < 0.05
     density = dataset.log_density(dataset.test.x)
     assert abs(-density.mean() - dataset.entropy) < 4 * density.std() / len(density) ** 0.5
     mine = gaussians.components(dims)[1].loc[dataset.test.c]
@@ -329,15 +364,21 @@ def test_no_dimensions_are_refused():
         load("gaussians", dims=0)
 
 
-# ---------------------------------------------------------------------------------------------------------------- ising
+# -------------------------------------------------------------------------------------------- ising
 
 
 def test_ising_worlds_are_all_there_are_and_their_masses_sum_to_one():
     x = ising.worlds()
-    assert x.shape == (512, 1, 3, 3) and len(x.unique(dim=0)) == 512 and torch.equal(grid.quantise(x, 2), x)
+    assert (
+        x.shape == (512, 1, 3, 3)
+        and len(x.unique(dim=0)) == 512
+        and torch.equal(grid.quantise(x, 2), x)
+    )
     mass = ising.log_density(x.double()).exp() * grid.bin_width(2) ** 9
     assert math.isclose(mass.sum(), 1, rel_tol=1e-12)
-    assert math.isclose(-(mass * ising.log_density(x.double())).sum(), ising.entropy(), rel_tol=1e-12)
+    assert math.isclose(
+        -(mass * ising.log_density(x.double())).sum(), ising.entropy(), rel_tol=1e-12
+    )
 
 
 def test_ising_density_is_the_energy_of_the_spins():
@@ -350,7 +391,9 @@ def test_ising_density_is_the_energy_of_the_spins():
         field = ising.FIELD * sum(map(sum, s))
         exponents.append((sum(a * b for a, b in pairs) + field) / ising.TEMPERATURE)
     density = ising.log_density(x.double())
-    torch.testing.assert_close(density - density[0], torch.tensor(exponents).double() - exponents[0])
+    torch.testing.assert_close(
+        density - density[0], torch.tensor(exponents).double() - exponents[0]
+    )
 
 
 def test_ising_draws_have_their_masses_and_there_is_nothing_off_the_grid():
@@ -363,11 +406,13 @@ def test_ising_draws_have_their_masses_and_there_is_nothing_off_the_grid():
     assert ising.log_density(torch.full((1, 1, 3, 3), 1.1)) == -math.inf
 
 
-# ----------------------------------------------------------------------------------------- torchvision's sets, on fakes
+# --------------------------------------------------------------------- torchvision's sets, on fakes
 
 
 def write_idx(path, array):
-    header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(
+        size.to_bytes(4, "big") for size in array.shape
+    )
     path.write_bytes(header + array.astype(np.uint8).tobytes())
 
 
@@ -379,15 +424,21 @@ def fake_mnist(folder, n=5020, size=4):
         write_idx(folder / f"{part}-labels-idx1-ubyte", np.arange(count) % 10)
 
 
-@pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")])
+@pytest.mark.parametrize(
+    ("name", "folder"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")]
+)
 def test_idx_files(tmp_path, name, folder):
     fake_mnist(tmp_path / folder / "raw")
     dataset = load(name, root=tmp_path)
     assert [len(split) for split in all_splits(dataset)] == [20, 5000, 30]
     assert (
-        dataset.event_shape == (1, 4, 4) and dataset.levels == 256 and len(dataset.classes) == dataset.condition == 10
+        dataset.event_shape == (1, 4, 4)
+        and dataset.levels == 256
+        and len(dataset.classes) == dataset.condition == 10
     )
-    assert grid.to_level(dataset.validation.x, 256)[:, 0, 0, 0].tolist() == [i % 256 for i in range(20, 5020)]
+    assert grid.to_level(dataset.validation.x, 256)[:, 0, 0, 0].tolist() == [
+        i % 256 for i in range(20, 5020)
+    ]
     assert dataset.validation.c.tolist() == [i % 10 for i in range(20, 5020)]
 
 
@@ -396,7 +447,9 @@ def test_cifar_keeps_its_channels(tmp_path, monkeypatch):
 
     import torchvision.datasets.cifar as cifar
 
-    monkeypatch.setattr(cifar, "check_integrity", lambda path, md5=None: True)  # the fakes have no known checksum
+    monkeypatch.setattr(
+        cifar, "check_integrity", lambda path, md5=None: True
+    )  # the fakes have no known checksum
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     pixels = np.zeros((1010, 3, 32, 32), np.uint8) + np.array([10, 20, 30], np.uint8)[:, None, None]
@@ -413,7 +466,9 @@ def test_cifar_keeps_its_channels(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", DOWNLOADED)
 def test_missing_files_are_named_with_their_folder(tmp_path, name):
-    with pytest.raises(InputError, match=rf"{name} is not in .*put the files .* into {re.escape(str(tmp_path))}/"):
+    with pytest.raises(
+        InputError, match=rf"{name} is not in .*put the files .* into {re.escape(str(tmp_path))}/"
+    ):
         load(name, root=tmp_path, download=False)
 
 
@@ -424,11 +479,15 @@ def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
         raise RuntimeError("no network")
 
     monkeypatch.setattr(MNIST, "download", offline)
-    with pytest.raises(InputError, match="the download failed: put the files train-images-idx3-ubyte"):
+    with pytest.raises(
+        InputError, match="the download failed: put the files train-images-idx3-ubyte"
+    ):
         load("mnist", root=tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\0\0\10\3\0\0\0\2\0\0\0\4\0\0\0\4short", b"not an idx file"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\0\0\10\3\0\0\0\2\0\0\0\4\0\0\0\4short", b"not an idx file"]
+)
 def test_damaged_files_are_called_damaged(tmp_path, content):
     fake_mnist(tmp_path / "MNIST/raw", n=10)
     (tmp_path / "MNIST/raw/train-images-idx3-ubyte").write_bytes(content)
@@ -436,7 +495,7 @@ def test_damaged_files_are_called_damaged(tmp_path, content):
         load("mnist", root=tmp_path)
 
 
-# ------------------------------------------------------------------------------------------------------ your own arrays
+# ---------------------------------------------------------------------------------- your own arrays
 
 
 def npz(tmp_path, **arrays):
@@ -452,7 +511,9 @@ def test_bytes_have_256_levels_and_split_80_10_10(tmp_path):
     seen = torch.cat([grid.to_level(split.x, 256)[:, 0] for split in all_splits(dataset)])
     assert sorted(seen.tolist()) == list(range(200))
     again, other = load(npz(tmp_path, x=x)), load(npz(tmp_path, x=x), seed=1)
-    assert torch.equal(again.test.x, dataset.test.x) and not torch.equal(other.test.x, dataset.test.x)
+    assert torch.equal(again.test.x, dataset.test.x) and not torch.equal(
+        other.test.x, dataset.test.x
+    )
 
 
 @pytest.mark.parametrize(
@@ -502,14 +563,20 @@ def test_labels_and_vectors_are_conditions(tmp_path):
     dataset = load(npz(tmp_path, x=x, y=y, classes=np.array(["red", "green", "blue"])))
     assert dataset.classes == ("red", "green", "blue") and dataset.condition == 3
     for split in all_splits(dataset):
-        assert torch.equal(split.c, grid.to_level(split.x, 256).squeeze(1) % 3)  # each event keeps its label
+        assert torch.equal(
+            split.c, grid.to_level(split.x, 256).squeeze(1) % 3
+        )  # each event keeps its label
     dataset = load(npz(tmp_path, x=x, c=np.random.rand(30, 4)))
-    assert dataset.classes == () and dataset.condition == 4 and dataset.train.c.dtype == torch.float32
+    assert (
+        dataset.classes == () and dataset.condition == 4 and dataset.train.c.dtype == torch.float32
+    )
 
 
 def test_given_splits_are_kept(tmp_path):
     x, y = np.arange(100, dtype=np.uint8)[:, None], np.zeros(100, int)
-    dataset = load(npz(tmp_path, x_train=x, y_train=y, x_test=x[:7], y_test=y[:7]))  # the names Keras uses
+    dataset = load(
+        npz(tmp_path, x_train=x, y_train=y, x_test=x[:7], y_test=y[:7])
+    )  # the names Keras uses
     assert [len(split) for split in all_splits(dataset)] == [90, 10, 7]
     assert torch.equal(grid.to_level(dataset.test.x, 256).squeeze(1), torch.arange(7))
     dataset = load(npz(tmp_path, x=x[:3], x_validation=x[:2], x_test=x[:1]))
@@ -531,7 +598,10 @@ def spoilt(value):
     [
         ({"X": BYTES}, "has no array x: found only X."),
         ({}, "has no array x: found no arrays at all."),
-        ({"x": BYTES, "y_tets": BYTES}, "array 'y_tets' that means nothing here. Did you mean 'y_test'?"),
+        (
+            {"x": BYTES, "y_tets": BYTES},
+            "array 'y_tets' that means nothing here. Did you mean 'y_test'?",
+        ),
         ({"x": np.array(["a", "b"])}, "has type <U1: expected bytes, integers or floats."),
         ({"x": np.array([{}])}, "expected a .npz file of plain arrays"),
         ({"x": np.zeros(20)}, r"has shape \(20,\): expected"),
@@ -549,15 +619,24 @@ def spoilt(value):
         ({"x": BYTES, "levels": 1}, "levels for .* is 1: expected 2 or more"),
         ({"x": BYTES, "levels": 2.5}, "expected one whole number"),
         ({"x": BYTES[:9]}, "has 9 events: expected at least 10"),
-        ({"x": BYTES, "y": np.zeros(19, int)}, r"y for train .* shape \(19,\): expected 20 integer labels"),
+        (
+            {"x": BYTES, "y": np.zeros(19, int)},
+            r"y for train .* shape \(19,\): expected 20 integer labels",
+        ),
         ({"x": BYTES, "y": np.zeros(20)}, "float vectors go under the name c"),
         ({"x": BYTES, "y": np.zeros(20, int) - 1}, "labels from 0 up"),
         ({"x": BYTES, "c": np.zeros(20)}, r"expected finite vectors, \(20, width\)"),
         ({"x": BYTES, "c": np.full((20, 1), np.nan)}, "expected finite vectors"),
         ({"x": BYTES, "c": np.zeros((20, 1)), "y": np.zeros(20, int)}, "both y and c"),
         ({"x": BYTES, "y": np.zeros(20, int) + 2, "classes": np.array(["a"])}, "expected 3 names"),
-        ({"x": BYTES, "x_test": BYTES[:, :1]}, r"x_test .* events \(1,\) of uint8: expected \(2,\) of uint8"),
-        ({"x": BYTES, "x_test": BYTES, "y": np.zeros(20, int)}, "other conditions for test than for train"),
+        (
+            {"x": BYTES, "x_test": BYTES[:, :1]},
+            r"x_test .* events \(1,\) of uint8: expected \(2,\) of uint8",
+        ),
+        (
+            {"x": BYTES, "x_test": BYTES, "y": np.zeros(20, int)},
+            "other conditions for test than for train",
+        ),
     ],
 )
 def test_every_bad_array_is_named(tmp_path, arrays, message):
@@ -582,7 +661,7 @@ def test_a_truncated_or_flipped_npz_is_refused(tmp_path):
             load(path)
 
 
-# ------------------------------------------------------------------------------------------------------ your own images
+# ---------------------------------------------------------------------------------- your own images
 
 
 def picture(path, value=0, size=(4, 4), mode="L"):
@@ -607,7 +686,11 @@ def test_sub_folders_are_labels_and_colour_is_seen(tmp_path):
         picture(tmp_path / "blue" / f"{i}.png", (0, 0, 200), mode="RGB")
         picture(tmp_path / "grey" / f"{i}.PNG", 90)
     dataset = load(str(tmp_path))
-    assert dataset.event_shape == (3, 4, 4) and dataset.classes == ("blue", "grey") and dataset.condition == 2
+    assert (
+        dataset.event_shape == (3, 4, 4)
+        and dataset.classes == ("blue", "grey")
+        and dataset.condition == 2
+    )
     for split in all_splits(dataset):
         blue = grid.to_level(split.x, 256)[:, 2, 0, 0] == 200
         assert torch.equal(split.c, (~blue).long())
@@ -622,7 +705,9 @@ def test_grey_stored_as_colour_is_grey(tmp_path):
 def test_mixed_sizes_name_the_odd_file_and_the_option(tmp_path):
     for i in range(11):
         picture(tmp_path / f"{i}.png", size=(6, 4) if i == 7 else (4, 4))
-    with pytest.raises(InputError, match=r"7.png is 6 x 4 pixels, but most images are 4 x 4: .* size="):
+    with pytest.raises(
+        InputError, match=r"7.png is 6 x 4 pixels, but most images are 4 x 4: .* size="
+    ):
         load(str(tmp_path))
     assert load(str(tmp_path), size=3).event_shape == (1, 3, 3)
 
@@ -711,7 +796,7 @@ def test_images_that_do_not_fit_into_memory_are_a_sentence(tmp_path, monkeypatch
 
     for i in range(10):
         picture(tmp_path / f"{i}.png")
-    monkeypatch.setattr("genzoo.data.folder.np.empty", full)
+    monkeypatch.setattr("genzoo.data.images.folder.np.empty", full)
     with pytest.raises(InputError, match="10 images of 4 x 4 pixels do not fit into memory"):
         load(str(tmp_path))
 
@@ -724,7 +809,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         load(str(tmp_path))
 
 
-# ---------------------------------------------------------------------------------------------------- names and options
+# -------------------------------------------------------------------------------- names and options
 
 
 @pytest.mark.parametrize(
@@ -745,7 +830,9 @@ def test_an_unknown_name_gets_the_nearest_one(name, message):
 
 
 def test_an_unknown_option_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"'digits-index' has no option 'size'\. It takes no options\."):
+    with pytest.raises(
+        InputError, match=r"'digits-index' has no option 'size'\. It takes no options\."
+    ):
         load("digits-index", size=3)
     with pytest.raises(InputError, match=r"'moons' has no option 'noisy'. Did you mean 'noise'\?"):
         load("moons", noisy=3)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genzoo.averaging import power_average
+from genzoo.training.averaging import power_average
 
 HERE = Path(__file__).parent
 

@@ -1,4 +1,6 @@
-"""The likelihood of decoders by annealing: closed forms, integrals over a small latent, and bounds that must be beaten."""
+"""The likelihood of decoders by annealing: closed forms, integrals over a small latent, and bounds
+that must be beaten.
+"""
 
 import math
 
@@ -9,8 +11,8 @@ from torch.distributions import MultivariateNormal, Normal
 
 from genzoo import GAN, VAE, Flow
 from genzoo.data.dataset import DataSet, Split
-from genzoo.evaluation import decoder
-from genzoo.evaluation.decoder import (
+from genzoo.evaluation.likelihood import decoder, evaluate
+from genzoo.evaluation.likelihood.decoder import (
     decoder_log_likelihood,
     enough_levels,
     observation,
@@ -18,7 +20,6 @@ from genzoo.evaluation.decoder import (
     simulated_bracket,
     tune_sigma,
 )
-from genzoo.evaluation.likelihood import evaluate
 from genzoo.model import GenerativeModel, Likelihood
 
 FAST = {"levels": 120, "chains": 24, "scouts": 8, "leapfrogs": 5}
@@ -43,7 +44,9 @@ class Linear(GenerativeModel):
 
     def law(self, sigma: float) -> MultivariateNormal:
         noise = sigma**2 * torch.eye(self.dims, dtype=torch.float64)
-        return MultivariateNormal(self.mean.detach(), self.weight.detach() @ self.weight.detach().T + noise)
+        return MultivariateNormal(
+            self.mean.detach(), self.weight.detach() @ self.weight.detach().T + noise
+        )
 
 
 def lively(model, times: float = 6.0):
@@ -55,16 +58,22 @@ def lively(model, times: float = 6.0):
     return model.eval()
 
 
-# -------------------------------------------------------------------------------------------------------- the observation
+# ---------------------------------------------------------------------------------- the observation
 
 
 @pytest.mark.parametrize("sigma", [0.003, 0.1, 1.0, 20.0])
 @pytest.mark.parametrize("levels", [2, 5, 256])
 def test_the_binned_gaussian_sums_to_one_and_is_the_gaussian_s_mass(levels, sigma):
     centre = torch.tensor([-1.3, -0.5, 0.01, 0.9, 4.0], dtype=torch.float64)
-    grid = ((2 * torch.arange(levels, dtype=torch.float64) + 1) / levels - 1)[:, None].expand(levels, 5)
+    grid = ((2 * torch.arange(levels, dtype=torch.float64) + 1) / levels - 1)[:, None].expand(
+        levels, 5
+    )
     pmf = (
-        torch.stack([observation(grid[:, i : i + 1], centre[i], sigma, levels) for i in range(5)], 1).exp() * 2 / levels
+        torch.stack(
+            [observation(grid[:, i : i + 1], centre[i], sigma, levels) for i in range(5)], 1
+        ).exp()
+        * 2
+        / levels
     )
     torch.testing.assert_close(pmf.sum(0), torch.ones(5, dtype=torch.float64))
     k, law = levels // 2, Normal(centre, sigma)
@@ -84,7 +93,7 @@ def test_the_binned_gaussian_keeps_far_tails_and_their_gradients():
     )  # the last bin reaches to infinity
 
 
-# ------------------------------------------------------------------------------------------------------------- the truth
+# ---------------------------------------------------------------------------------------- the truth
 
 
 @pytest.mark.parametrize("sigma", [0.3, 1.0])
@@ -114,7 +123,9 @@ def test_a_generator_of_one_latent_equals_its_integral(levels):
     z = torch.linspace(-8, 8, 4001, dtype=torch.float64)[:, None]
     with torch.no_grad():
         log_prior, centre = Normal(0.0, 1.0).log_prob(z).sum(1), model.decode(z)
-        rows = [log_prior + observation(event.expand(4001, 3), centre, sigma, levels) for event in x]
+        rows = [
+            log_prior + observation(event.expand(4001, 3), centre, sigma, levels) for event in x
+        ]
     truth = torch.stack(rows).logsumexp(1) + math.log(16 / 4000)
     found = decoder_log_likelihood(model, x, sigma, **FAST)
     assert ((found.value - truth).abs() < 4 * found.stderr + 0.05).all()
@@ -126,13 +137,18 @@ def by_integration(model: VAE, x: Tensor) -> Tensor:
     z = torch.cartesian_prod(side, side)
     with torch.no_grad():
         log_prior = model.log_prior(z).double()
-        rows = [log_prior + model.p(z).log_prob(event.expand(len(z), *event.shape)).double() for event in x]
+        rows = [
+            log_prior + model.p(z).log_prob(event.expand(len(z), *event.shape)).double()
+            for event in x
+        ]
     return torch.stack(rows).logsumexp(1) + 2 * math.log(12 / 240)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_a_vae_lies_above_its_importance_weighted_bound_and_below_the_truth(mode):
-    """The same routine with the VAE's own p(x | z): an untrained encoder makes the bound loose, and annealing needs none."""
+    """The same routine with the VAE's own p(x | z): an untrained encoder makes the bound loose, and
+    annealing needs none.
+    """
     model = lively(VAE((4,), levels=4, latent_shape=(2,), width=8), 3.0)
     x = model.sample(8)
     truth = by_integration(model, x)
@@ -163,20 +179,26 @@ def test_conditions_stay_with_their_events():
         model.generator.embed.embed.weight.normal_(0, 3)
     labels = torch.tensor([0, 1, 0, 1])
     x = model.decode(torch.zeros(4, 1).double(), labels).detach()
-    right, wrong = (decoder_log_likelihood(model, x, 0.05, c, **FAST).value for c in (labels, 1 - labels))
+    right, wrong = (
+        decoder_log_likelihood(model, x, 0.05, c, **FAST).value for c in (labels, 1 - labels)
+    )
     assert (right > wrong).all() and (right - wrong).mean() > 1
 
 
 def test_sigma_is_found_where_the_data_put_it():
     model = Linear()
     x = model.law(0.5).sample((200,))
-    best, tried = tune_sigma(model, x, among=(0.02, 0.04), **FAST | {"levels": 40, "chains": 4, "scouts": 2})
+    best, tried = tune_sigma(
+        model, x, among=(0.02, 0.04), **FAST | {"levels": 40, "chains": 4, "scouts": 2}
+    )
     assert 0.35 < best < 0.7
     assert list(tried) == sorted(tried) and tried[best] == max(tried.values())
 
 
 def test_few_levels_rank_large_sigmas_too_high_and_the_last_word_is_right():
-    """Of a linear decoder the best sigma of these very events is known. Few levels lose most where sigma is small."""
+    """Of a linear decoder the best sigma of these very events is known. Few levels lose most where
+    sigma is small.
+    """
     torch.manual_seed(2)
     model = Linear(dims=20, latents=4)
     x = model.law(0.4).sample((40,))
@@ -191,7 +213,9 @@ def test_few_levels_rank_large_sigmas_too_high_and_the_last_word_is_right():
 
 
 def test_every_sigma_meets_the_same_random_numbers():
-    """The luck of the draw does not choose, and the caller's random numbers go on as if nothing had been tried."""
+    """The luck of the draw does not choose, and the caller's random numbers go on as if nothing had
+    been tried.
+    """
     model = Linear()
     x = model.law(0.5).sample((5,))
     score = decoder._Scores(model, x, None, 0.5, 1.2, None, {"levels": 3, "chains": 2, "scouts": 2})
@@ -202,18 +226,22 @@ def test_every_sigma_meets_the_same_random_numbers():
     assert torch.equal(state, torch.get_rng_state())
 
 
-# --------------------------------------------------------------------------------------------------------------- the sign
+# ----------------------------------------------------------------------------------------- the sign
 
 
 def test_the_figure_is_a_bound_in_expectation_and_closes():
-    """-log of the mean weight costs more than the truth, on average over repetitions: the less so, the more levels there are."""
+    """-log of the mean weight costs more than the truth, on average over repetitions: the less so,
+    the more levels there are.
+    """
     torch.manual_seed(5)
     model = Linear(dims=8, latents=3)
     x = model.law(0.4).sample((1,)).expand(300, -1)
     truth = model.law(0.4).log_prob(x)
     costs = []
     for levels in (2, 10, 40, 160):
-        found = decoder_log_likelihood(model, x, 0.4, levels=levels, chains=4, scouts=2, leapfrogs=2)
+        found = decoder_log_likelihood(
+            model, x, 0.4, levels=levels, chains=4, scouts=2, leapfrogs=2
+        )
         short = truth - found.value
         assert short.mean() > 3 * short.std() / len(short) ** 0.5
         costs.append(short.mean().item())
@@ -229,14 +257,18 @@ def test_levels_are_doubled_until_enough_chains_count():
     settings = {"chains": 8, "scouts": 2, "leapfrogs": 2}
     levels = enough_levels(model, x, 0.4, levels=5, most=640, **settings)
     assert levels in (40, 80, 160)
-    few, many = (decoder_log_likelihood(model, x, 0.4, levels=n, **settings) for n in (levels // 4, levels))
+    few, many = (
+        decoder_log_likelihood(model, x, 0.4, levels=n, **settings) for n in (levels // 4, levels)
+    )
     assert few.ess.mean() < decoder.ENOUGH - 0.3 and many.ess.mean() > decoder.ENOUGH - 0.3
     assert enough_levels(model, x, 0.4, levels=5, most=20, **settings) == 20
     assert enough_levels(model, x, 0.4, levels=5, most=9, **settings) == 5
 
 
 def test_a_decoder_is_measured_on_some_events_and_stands_for_all():
-    """From noise and levels chosen on validation events to the figure of all test events: the closed form is within reach."""
+    """From noise and levels chosen on validation events to the figure of all test events: the
+    closed form is within reach.
+    """
     torch.manual_seed(6)
     model = Linear(dims=5, latents=3)
     parts = [Split(model.law(0.5).sample((n,))) for n in (400, 100, 300)]
@@ -262,7 +294,9 @@ def test_simulated_events_have_conditions_of_all_kinds():
             return super().decode(z)
 
     model = Noting()
-    decoder._simulated_gap(model, 4, 0.5, torch.arange(4).repeat_interleave(50), levels=1, chains=1, scouts=1)
+    decoder._simulated_gap(
+        model, 4, 0.5, torch.arange(4).repeat_interleave(50), levels=1, chains=1, scouts=1
+    )
     assert set(seen[0].tolist()) == {0, 1, 2, 3}
 
 

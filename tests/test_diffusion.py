@@ -9,7 +9,15 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from genzoo import Diffusion, grid
-from genzoo.families.diffusion import SOLVERS, alpha, ddim, second_order, sigma, spread_times, stratified
+from genzoo.families.diffusion import (
+    SOLVERS,
+    alpha,
+    ddim,
+    second_order,
+    sigma,
+    spread_times,
+    stratified,
+)
 
 SCALE = 0.5  # the data is N(0, SCALE^2) in each feature
 TINY = {"width": 8, "fourier": 1}
@@ -35,7 +43,7 @@ def rough(*args, **kwargs) -> Diffusion:
     return model
 
 
-# --------------------------------------------------------------------------------------------------------- the bound
+# ---------------------------------------------------------------------------------------- the bound
 
 
 def test_the_bound_with_the_optimal_denoiser_tends_to_the_density():
@@ -92,7 +100,9 @@ def test_stratified_puts_one_number_in_each_cell(n):
 
 @pytest.mark.parametrize("levels", [2, 17, 256])
 def test_at_the_clean_end_no_level_is_left_to_guess(levels):
-    """Else the bound would pay for it, however good the network: 2.5 bits for 256 levels under the noise that does for 17."""
+    """Else the bound would pay for it, however good the network: 2.5 bits for 256 levels under the
+    noise that does for 17.
+    """
     x = grid.to_grid(torch.randint(levels, (500, 4, 4)), levels)
 
     def paid(**options) -> float:
@@ -105,7 +115,10 @@ def test_at_the_clean_end_no_level_is_left_to_guess(levels):
 
 
 def test_prior_loss_is_the_divergence_from_the_standard_normal():
-    model, x = Diffusion((1, 2, 3), snr=(-1.5, 9.0), **TINY).double(), torch.randn(4, 1, 2, 3).double()
+    model, x = (
+        Diffusion((1, 2, 3), snr=(-1.5, 9.0), **TINY).double(),
+        torch.randn(4, 1, 2, 3).double(),
+    )
     low = torch.full((4,), -1.5).double()
     noisiest = Normal(alpha(low, x) * x, sigma(low, x).expand_as(x))
     expected = kl_divergence(noisiest, Normal(0.0, 1.0)).flatten(1).sum(1)
@@ -125,11 +138,15 @@ def test_reconstruction_is_bayes_rule_over_the_levels():
     values = grid.to_grid(torch.arange(levels), levels).double()
     evidence = torch.stack([Normal(a * value, s).log_prob(z).exp() for value in values], -1)
     pmf = evidence.gather(-1, cells[..., None]).squeeze(-1) / evidence.sum(-1)
-    torch.testing.assert_close(got, -(pmf.log() - math.log(2 / levels)).sum(1), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        got, -(pmf.log() - math.log(2 / levels)).sum(1), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_a_distribution_over_levels_is_optimal_for_independent_features():
-    """The network need only give the log-odds of the levels: the bound is then the truth, and the estimate is Bayes'."""
+    """The network need only give the log-odds of the levels: the bound is then the truth, and the
+    estimate is Bayes'.
+    """
     levels, pmf, n = 3, torch.tensor([0.2, 0.5, 0.3]).double(), 200_000
 
     class LogOdds(nn.Module):
@@ -141,7 +158,12 @@ def test_a_distribution_over_levels_is_optimal_for_independent_features():
     values = grid.to_grid(torch.arange(levels), levels).double()
 
     z, snr = torch.randn(5, 2).double(), torch.linspace(-3, 3, 5).double()
-    odds = pmf * Normal(alpha(snr, z)[..., None] * values, sigma(snr, z)[..., None]).log_prob(z[..., None]).exp()
+    odds = (
+        pmf
+        * Normal(alpha(snr, z)[..., None] * values, sigma(snr, z)[..., None])
+        .log_prob(z[..., None])
+        .exp()
+    )
     torch.testing.assert_close(model.denoiser()(z, snr), (odds @ values) / odds.sum(-1))
 
     cells = torch.multinomial(pmf, 2 * n, replacement=True).view(n, 2)
@@ -153,7 +175,9 @@ def test_a_distribution_over_levels_is_optimal_for_independent_features():
 
 @pytest.mark.parametrize("shape", [(2,), (2, 3), (1, 5, 4), (3, 4, 4)])
 def test_both_predictions_take_any_shape_and_train_every_parameter(shape):
-    x = grid.quantise(torch.rand(32, *shape) * 2 - 1, 5)  # enough for each condition to meet noise worth removing
+    x = grid.quantise(
+        torch.rand(32, *shape) * 2 - 1, 5
+    )  # enough for each condition to meet noise worth removing
     for prediction in ("v", "levels"):
         model = Diffusion(shape, levels=5, condition=3, prediction=prediction, steps=2, **TINY)
         with torch.no_grad():
@@ -163,7 +187,7 @@ def test_both_predictions_take_any_shape_and_train_every_parameter(shape):
         assert model.sample(2).shape == (2, *shape)
 
 
-# --------------------------------------------------------------------------------------------------------- samplers
+# ----------------------------------------------------------------------------------------- samplers
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -175,7 +199,9 @@ def test_every_solver_samples_the_gaussian(solver):
 
 
 def exact(z: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-    """Where the probability-flow ODE takes z, and the last denoising step from there; both are scalings here."""
+    """Where the probability-flow ODE takes z, and the last denoising step from there; both are
+    scalings here.
+    """
     signal = torch.sigmoid(times[[0, -1]])
     start, end = signal * SCALE**2 + (1 - signal)
     return z * (end / start).sqrt() * signal[1].sqrt() * SCALE**2 / end
@@ -224,11 +250,15 @@ def test_encode_and_decode_run_the_same_path_both_ways():
     assert errors[1] < 0.05
 
 
-# --------------------------------------------------------------------------------------------------------- guidance
+# ----------------------------------------------------------------------------------------- guidance
 
 
 def test_guidance_of_one_is_the_plain_conditional_and_of_zero_the_unconditional():
-    model, z, snr = rough((3,), condition=4), torch.randn(5, 3).double(), torch.linspace(-4, 8, 5).double()
+    model, z, snr = (
+        rough((3,), condition=4),
+        torch.randn(5, 3).double(),
+        torch.linspace(-4, 8, 5).double(),
+    )
     c = torch.tensor([0, 1, 2, 3, -1])
     plain = alpha(snr, z) * z - sigma(snr, z) * model.v(z, snr, c)
     none = model.denoiser()(z, snr)
@@ -240,7 +270,11 @@ def test_guidance_of_one_is_the_plain_conditional_and_of_zero_the_unconditional(
 
 @pytest.mark.parametrize(
     ("words", "arguments"),
-    [("ddim", {"solver": "dim"}), ("cosine", {"schedule": "sine"}), ("levels", {"prediction": "levels"})],
+    [
+        ("ddim", {"solver": "dim"}),
+        ("cosine", {"schedule": "sine"}),
+        ("levels", {"prediction": "levels"}),
+    ],
 )
 def test_unknown_choices_are_refused_by_a_sentence_that_names_the_known_ones(words, arguments):
     with pytest.raises(ValueError, match=words):
@@ -267,10 +301,15 @@ def test_the_times_of_several_draws_are_spread_over_the_whole_for_each_event():
 
 def test_spread_times_leave_the_bound_what_it_is_and_take_noise_away():
     torch.manual_seed(0)
-    model, x = Diffusion((64,), width=8).eval(), torch.randn(20, 64)  # in many dimensions, time matters more than noise
+    model, x = (
+        Diffusion((64,), width=8).eval(),
+        torch.randn(20, 64),
+    )  # in many dimensions, time matters more than noise
     with torch.no_grad():
         spread = torch.stack([model.bound(x, None, 8) for _ in range(200)])
-        apart = torch.stack([torch.stack([model.log_prob(x) for _ in range(8)]).mean(0) for _ in range(200)])
+        apart = torch.stack(
+            [torch.stack([model.log_prob(x) for _ in range(8)]).mean(0) for _ in range(200)]
+        )
     error = ((spread.var(0) + apart.var(0)) / 200).sqrt()
     assert ((spread.mean(0) - apart.mean(0)).abs() < 5 * error).all()
     assert spread.var(0).mean() < 0.5 * apart.var(0).mean()

@@ -59,7 +59,9 @@ def test_a_box_as_wide_as_a_bin_is_the_discretised_logistic_at_bin_centres():
     levels, (logits, loc, log_scale) = 9, torch.randn(3, 5, 4, dtype=torch.float64)
     k = torch.arange(1, levels - 1)[:, None].expand(-1, 5)
     discrete = DiscretisedLogisticMixture(logits, loc, log_scale, levels)
-    box = SmoothedBoxMixture(logits, loc, log_scale, torch.full_like(loc, math.log(grid.bin_width(levels))))
+    box = SmoothedBoxMixture(
+        logits, loc, log_scale, torch.full_like(loc, math.log(grid.bin_width(levels)))
+    )
     x = grid.to_grid(k, levels).double()
     torch.testing.assert_close(box.log_prob(x), discrete.log_prob(x))
 
@@ -124,15 +126,20 @@ def test_the_discretised_mixture_samples_what_it_says():
 def test_a_mixture_starts_as_tiles_close_to_a_standard_normal():
     x = torch.linspace(-2, 2, 41)
     mixture = feature_mixture(torch.zeros(41, parameters_of(64, 0)), levels=0, tiled=True)
-    assert (mixture.log_prob(x) - torch.distributions.Normal(0.0, 1.0).log_prob(x)).abs().max() < 0.2
+    assert (
+        mixture.log_prob(x) - torch.distributions.Normal(0.0, 1.0).log_prob(x)
+    ).abs().max() < 0.2
 
 
 def test_a_shift_of_one_moves_each_component_by_the_width_of_its_tile():
-    """However many there are: what the network says of a component means the same of a narrow one as of a wide one."""
+    """However many there are: what the network says of a component means the same of a narrow one
+    as of a wide one.
+    """
     for components in (1, 16, 128):
         shift = torch.zeros(parameters_of(components, 0)).view(4, -1)
         shift[1] = 1
         start, moved = (
-            cast(SmoothedBoxMixture, feature_mixture(raw.flatten(), 0, tiled=True)) for raw in (0 * shift, shift)
+            cast(SmoothedBoxMixture, feature_mixture(raw.flatten(), 0, tiled=True))
+            for raw in (0 * shift, shift)
         )
         torch.testing.assert_close(moved.loc - start.loc, start.log_width.exp())

@@ -1,4 +1,6 @@
-"""Mathematics of the energy family: enumerated worlds, kernels that keep what they should, chains, the guard."""
+"""Mathematics of the energy family: enumerated worlds, kernels that keep what they should, chains,
+the guard.
+"""
 
 import math
 
@@ -8,9 +10,9 @@ from torch import Tensor, nn
 
 import genzoo
 from genzoo import Energy, Likelihood, grid
-from genzoo.baselines import IndependentPixels
 from genzoo.data.dataset import DataSet, Split
 from genzoo.errors import TrainingError
+from genzoo.families.baselines import IndependentPixels
 from genzoo.families.energy import (
     Boltzmann,
     Gibbs,
@@ -21,7 +23,7 @@ from genzoo.families.energy import (
     langevin,
     ordinal,
 )
-from genzoo.training import quiet
+from genzoo.training.fitting import quiet
 
 TINY = {"width": 8, "buffer": 32, "steps": 3, "sample_steps": 10}
 WORLDS = {"3x3 of 2 levels": ((1, 3, 3), 2), "2x2 of 4 levels": ((4,), 4)}
@@ -52,7 +54,9 @@ def some(shape: tuple[int, ...], levels: int, n: int = 200) -> Tensor:
 
 
 def stirred(shape: tuple[int, ...], levels: int, strength: float = 0.5, **settings) -> Energy:
-    """A model in float64 whose every weight is at random, and that depends on its condition where it has one."""
+    """A model in float64 whose every weight is at random, and that depends on its condition where
+    it has one.
+    """
     model = Energy(shape, levels=levels, **({"buffer": 64, "hidden": 5, "width": 8} | settings))
     model.set_base(some(shape, levels))
     with torch.no_grad():
@@ -68,7 +72,7 @@ def enumerated_log_z(model: Energy, shape, levels, c: Tensor | None = None) -> f
         return (-model.energy(x, None if c is None else c.expand(len(x)))).logsumexp(0).item()
 
 
-# -------------------------------------------------------------------------------------- an untrained model, and exactness
+# ---------------------------------------------------------------- an untrained model, and exactness
 
 
 @pytest.mark.parametrize("hidden", [0, 5, 40])
@@ -96,7 +100,9 @@ def test_the_base_is_learned_from_the_training_events_before_the_first_step():
     before = model.histogram.clone()
     other = DataSet("other", *[Split(-x)] * 3, levels=4)
     genzoo.fit(model, other, steps=2, batch_size=50, check_every=1, accelerator="cpu")
-    assert torch.equal(model.histogram, before)  # what is trained further keeps the base it was trained on
+    assert torch.equal(
+        model.histogram, before
+    )  # what is trained further keeps the base it was trained on
 
 
 def test_plain_batches_of_a_stranger_s_loader_serve_as_well():
@@ -161,7 +167,9 @@ def test_conditions_are_told_apart_and_a_missing_one_is_one():
 @pytest.mark.parametrize("strength", [0.3, 3000.0])
 @pytest.mark.parametrize("hidden", [1, 2, 5])
 def test_the_states_of_the_units_are_weighed_one_by_one(hidden, strength):
-    """The sum by halves against every state by itself; also where one half all but rules out what the other wants."""
+    """The sum by halves against every state by itself; also where one half all but rules out what
+    the other wants.
+    """
     model = stirred((3,), 4, hidden=hidden, strength=strength, condition=2)
     machine, e = model.network, model.embed(torch.tensor([0, 1]), 2)
     bias = model.histogram + model.bias
@@ -191,8 +199,12 @@ def test_with_few_units_samples_are_exact_draws_under_each_condition():
 
 @pytest.mark.parametrize("summed", [0, 2**26])
 def test_groups_between_which_no_chain_walks_get_their_shares(summed, monkeypatch):
-    """Three quarters of all events are bright, the others dark, and in between there is nothing: chains alone lose count."""
-    monkeypatch.setattr("genzoo.families.energy.FOR_UPDATES", summed)  # 0: by chains, which exact draws make afresh
+    """Three quarters of all events are bright, the others dark, and in between there is nothing:
+    chains alone lose count.
+    """
+    monkeypatch.setattr(
+        "genzoo.families.energy.FOR_UPDATES", summed
+    )  # 0: by chains, which exact draws make afresh
     torch.manual_seed(0)
     x = torch.where(torch.rand(800, 1) < 0.75, 0.5, -0.5) * torch.ones(24)
     flipped = torch.rand(800, 24) < 0.02
@@ -201,7 +213,9 @@ def test_groups_between_which_no_chain_walks_get_their_shares(summed, monkeypatc
     model = Energy((24,), levels=2, hidden=4, lr=3e-2, steps=2, buffer=200, decay=0.0, refresh=0.0)
     genzoo.fit(model, data, steps=400, batch_size=200, check_every=100, accelerator="cpu")
     bright, wanted = ((events.mean(1) > 0).float().mean() for events in (model.sample(4000), x))
-    assert abs(bright - wanted) < (0.05 if summed else 0.1)  # two hundred chains are themselves noisy
+    assert abs(bright - wanted) < (
+        0.05 if summed else 0.1
+    )  # two hundred chains are themselves noisy
 
 
 def test_phi_is_what_the_page_says():
@@ -213,7 +227,9 @@ def test_phi_is_what_the_page_says():
 
 
 def test_the_free_energy_is_the_sum_over_all_units():
-    """exp(-f) = sum over h of exp(v phi + h a): by enumeration of the units, with and without a condition's biases."""
+    """exp(-f) = sum over h of exp(v phi + h a): by enumeration of the units, with and without a
+    condition's biases.
+    """
     machine = Boltzmann(4, 3, 6).double()
     machine.standardise(torch.rand(4, 3, dtype=torch.float64).softmax(1))
     with torch.no_grad():
@@ -227,7 +243,7 @@ def test_the_free_energy_is_the_sum_over_all_units():
     torch.testing.assert_close(-machine(x, e).squeeze(1), joint.logsumexp(1))
 
 
-# ---------------------------------------------------------------------------------------------------- kernels on levels
+# -------------------------------------------------------------------------------- kernels on levels
 
 
 def transitions(path, x: Tensor, beta: float, step: float, draws: int, chunk: int = 400) -> Tensor:
@@ -237,15 +253,21 @@ def transitions(path, x: Tensor, beta: float, step: float, draws: int, chunk: in
     counts = torch.zeros(n, n, dtype=torch.float64)
     for _ in range(draws // chunk):
         start = x.repeat_interleave(chunk, 0)
-        to, _ = path.move(path.look(start), beta, torch.full((len(start),), step, dtype=torch.float64))
+        to, _ = path.move(
+            path.look(start), beta, torch.full((len(start),), step, dtype=torch.float64)
+        )
         rows = torch.arange(n).repeat_interleave(chunk)
         columns = torch.tensor([code[tuple(row)] for row in to.x.flatten(1).tolist()])
-        counts.index_put_((rows, columns), torch.ones(len(rows), dtype=torch.float64), accumulate=True)
+        counts.index_put_(
+            (rows, columns), torch.ones(len(rows), dtype=torch.float64), accumulate=True
+        )
     return counts / counts.sum(1, keepdim=True)
 
 
 def law(path, model: Energy, x: Tensor, beta: float) -> Tensor:
-    """f_beta of every event, normalised, from the path's own weights: (1 - beta) of the base, beta of the model."""
+    """f_beta of every event, normalised, from the path's own weights: (1 - beta) of the base, beta
+    of the model.
+    """
     at = path.look(x)
     base = path.base.gather(1, at.k.T).sum(0).double()
     if isinstance(path, Gibbs):  # whose start has the biases of the condition, too
@@ -256,7 +278,9 @@ def law(path, model: Energy, x: Tensor, beta: float) -> Tensor:
 @pytest.mark.parametrize("beta", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("kind", ["gibbs", "informed", "guided"])
 def test_a_kernel_leaves_an_enumerated_law_alone(kind, beta):
-    """Chi-square of one move from exact draws, in a world of 64 events, whose law is known by enumeration."""
+    """Chi-square of one move from exact draws, in a world of 64 events, whose law is known by
+    enumeration.
+    """
     shape, levels = (3,), 4
     model = stirred(
         shape,
@@ -284,8 +308,12 @@ def test_a_kernel_leaves_an_enumerated_law_alone(kind, beta):
 
 @pytest.mark.parametrize("kind", ["gibbs", "informed"])
 def test_a_kernel_is_in_detailed_balance(kind):
-    """pi_i P_ij = pi_j P_ji for all pairs of the 16 events of two features, P counted from 8,000 moves of each."""
-    model = stirred((2,), 4, hidden=4 if kind == "gibbs" else 0, strength=0.7 if kind == "gibbs" else 0.2)
+    """pi_i P_ij = pi_j P_ji for all pairs of the 16 events of two features, P counted from 8,000
+    moves of each.
+    """
+    model = stirred(
+        (2,), 4, hidden=4 if kind == "gibbs" else 0, strength=0.7 if kind == "gibbs" else 0.2
+    )
     x = worlds((2,), 4)
     draws = 8000
     with torch.no_grad():
@@ -330,15 +358,21 @@ def test_levels_are_drawn_by_their_weights(levels):
     assert (draw_levels(certain) == levels - 1).all()
 
 
-# -------------------------------------------------------------------------------------------------------------- training
+# ----------------------------------------------------------------------------------------- training
 
 
 @pytest.mark.parametrize("hidden, summed", [(0, 0), (5, 0), (5, 2**26)])
-def test_the_loss_has_the_gradient_of_the_likelihood_when_chains_are_draws_of_the_model(hidden, summed, monkeypatch):
-    """Against autograd through the enumerated log Z: on the mean, with every event of the world as often as p says."""
+def test_the_loss_has_the_gradient_of_the_likelihood_when_chains_are_draws_of_the_model(
+    hidden, summed, monkeypatch
+):
+    """Against autograd through the enumerated log Z: on the mean, with every event of the world as
+    often as p says.
+    """
     monkeypatch.setattr("genzoo.families.energy.FOR_UPDATES", summed)  # 0: by chains alone
     shape, levels = (4,), 3
-    model = stirred(shape, levels, hidden=hidden, decay=0.0, regularise=0.0, buffer=20_000, strength=0.3).train()
+    model = stirred(
+        shape, levels, hidden=hidden, decay=0.0, regularise=0.0, buffer=20_000, strength=0.3
+    ).train()
     x, all_events = some(shape, levels, 50).double(), worlds(shape, levels)
     with torch.no_grad():
         p = (-model.energy(all_events)).softmax(0)
@@ -346,8 +380,12 @@ def test_the_loss_has_the_gradient_of_the_likelihood_when_chains_are_draws_of_th
     parameters = list(model.parameters())
     want = torch.autograd.grad(exact, parameters, allow_unused=True, materialize_grads=True)
     model.chains.copy_(all_events[torch.multinomial(p, model.buffer, replacement=True)])
-    x_often = x.repeat(model.buffer // 50, 1)  # as many events as chains, so that all of these are seen
-    got = torch.autograd.grad(model.loss(x_often).mean(), parameters, allow_unused=True, materialize_grads=True)
+    x_often = x.repeat(
+        model.buffer // 50, 1
+    )  # as many events as chains, so that all of these are seen
+    got = torch.autograd.grad(
+        model.loss(x_often).mean(), parameters, allow_unused=True, materialize_grads=True
+    )
     for ours, theirs in zip(got, want, strict=True):
         assert (ours - theirs).abs().max() < 0.03 * max(1.0, theirs.abs().max().item())
 
@@ -392,7 +430,9 @@ def test_a_resumed_model_keeps_its_base_and_its_chains(levels, tmp_path):
         "network.table",
         "network.centre",
     ):
-        torch.testing.assert_close(again.state_dict()[name], model.state_dict()[name], rtol=0, atol=0, equal_nan=True)
+        torch.testing.assert_close(
+            again.state_dict()[name], model.state_dict()[name], rtol=0, atol=0, equal_nan=True
+        )
     assert again.started
 
 
@@ -402,7 +442,9 @@ def test_validation_looks_at_the_likelihood_and_moves_no_chain():
     model = Energy((6,), levels=3, hidden=20, **TINY)
     fitted = genzoo.fit(model, data, steps=6, batch_size=50, check_every=3, accelerator="cpu")
     with torch.no_grad():
-        truth = -model.log_prob_under(torch.tensor(enumerated_log_z(model.double(), (6,), 3)), x.double()).mean()
+        truth = -model.log_prob_under(
+            torch.tensor(enumerated_log_z(model.double(), (6,), 3)), x.double()
+        ).mean()
     assert fitted.validation == pytest.approx(truth.item(), abs=0.05)
 
 
@@ -414,7 +456,7 @@ def test_the_quick_log_z_is_that_of_each_condition():
         assert value.item() == pytest.approx(enumerated_log_z(model, (4,), 4, label), abs=0.2)
 
 
-# ---------------------------------------------------------------------------------------------------------------- chains
+# ------------------------------------------------------------------------------------------- chains
 
 
 def test_the_buffer_is_part_of_the_model_and_walks_in_training(tmp_path):
@@ -438,7 +480,9 @@ def test_only_those_that_have_waited_longest_move_and_keep_their_conditions():
     assert torch.equal(model.chain_conditions, conditions.roll(5, 0))
     for _ in range(6):
         model.advance(5)
-    assert not any((model.chains == chain).all(1).any() for chain in chains)  # each has had its turn
+    assert not any(
+        (model.chains == chain).all(1).any() for chain in chains
+    )  # each has had its turn
     model.advance(50, torch.arange(50) % 3)  # more than there are
 
 
@@ -470,7 +514,9 @@ def test_chains_near_a_condition_are_found():
 
 
 def test_no_two_samples_share_a_chain_and_batches_draw_the_same_law():
-    """Samples of one chain would be alike: on a world of 64 events, pairs of samples agree as often as independent draws."""
+    """Samples of one chain would be alike: on a world of 64 events, pairs of samples agree as often
+    as independent draws.
+    """
     shape, levels = (3,), 4
     model = stirred(shape, levels, sample_steps=20, buffer=8)
     with torch.no_grad():
@@ -504,7 +550,7 @@ def test_guided_samples_of_levels_are_those_of_the_product():
     assert ((counts - n * p).square() / (n * p)).sum() < 15 + 5 * math.sqrt(2 * 15)
 
 
-# ----------------------------------------------------------------------------------------------------------------- log Z
+# -------------------------------------------------------------------------------------------- log Z
 
 
 def test_no_density_before_log_z_is_known():
@@ -538,7 +584,9 @@ def test_log_prob_with_the_true_log_z_integrates_to_one():
     side = torch.linspace(-8, 8, 161, dtype=torch.float64)
     x = torch.cartesian_prod(side, side)
     with torch.no_grad():
-        model.set_log_z((torch.logsumexp(-model.energy(x), 0) + 2 * torch.log(side[1] - side[0])).item())
+        model.set_log_z(
+            (torch.logsumexp(-model.energy(x), 0) + 2 * torch.log(side[1] - side[0])).item()
+        )
         assert (model.log_prob(x).exp().sum() * (side[1] - side[0]) ** 2).item() == pytest.approx(1)
 
 
@@ -565,7 +613,7 @@ def test_any_module_may_be_f():
     assert (share - want).abs().max() < 0.05
 
 
-# ----------------------------------------------------------------------------------------------------------------- guard
+# -------------------------------------------------------------------------------------------- guard
 
 
 def test_a_run_that_diverges_is_stopped_with_a_sentence():
@@ -584,7 +632,9 @@ def test_the_guard_bears_ordinary_gaps_and_not_a_number_is_no_gap():
 
 
 def test_training_on_a_gaussian_finds_it():
-    """With a spread twice too wide, the network must learn to pull the chains in to the data's variance."""
+    """With a spread twice too wide, the network must learn to pull the chains in to the data's
+    variance.
+    """
     model = Energy(
         (2,),
         lr=1e-2,
@@ -609,22 +659,28 @@ def test_a_deep_f_learns_what_independent_features_cannot_say():
     """Four features that are all low or all high: 1/8 of draws of independent ones would be alike."""
     x = grid.quantise(0.7 * torch.randn(400, 1).sign().expand(-1, 4), 3)
     data = DataSet("made up", Split(x), Split(x[:100]), Split(x[100:200]), levels=3)
-    model = Energy((4,), levels=3, hidden=0, width=16, steps=5, buffer=200, refresh=0.05, regularise=1e-2)
+    model = Energy(
+        (4,), levels=3, hidden=0, width=16, steps=5, buffer=200, refresh=0.05, regularise=1e-2
+    )
     genzoo.fit(model, data, steps=300, batch_size=100, check_every=100, accelerator="cpu")
     drawn = model.sample(300, steps=40)
     assert (drawn == drawn[:, :1]).all(1).float().mean() > 0.6
     with torch.no_grad():
         log_z = torch.tensor(enumerated_log_z(model.double(), (4,), 3))
         nats = -(-model.energy(x.double()) - log_z).mean().item()
-    assert math.log(2) - 0.1 < nats < math.log(2) + 0.5  # of 4 log 2 or so that independent features cost
+    assert (
+        math.log(2) - 0.1 < nats < math.log(2) + 0.5
+    )  # of 4 log 2 or so that independent features cost
 
 
-# -------------------------------------------------------------------------------------------------------------- langevin
+# ----------------------------------------------------------------------------------------- langevin
 
 
 @pytest.mark.parametrize("step", [0.1, 0.5, 1.0])
 def test_langevin_keeps_a_gaussian_up_to_its_known_bias(step):
-    """x' = (1 - h^2/2) x + h xi has the stationary variance 1 / (1 - h^2/4), and reaches it from elsewhere."""
+    """x' = (1 - h^2/2) x + h xi has the stationary variance 1 / (1 - h^2/4), and reaches it from
+    elsewhere.
+    """
     variance = 1 / (1 - step**2 / 4)
     n = 40_000
     error = variance * math.sqrt(2 / n)
@@ -660,7 +716,9 @@ def test_tested_moves_keep_a_gaussian_without_a_bias(step):
     x = adjusted_langevin(quadratic, torch.randn(n, 2, dtype=torch.float64), step, steps=40)
     assert (x.mean(0).abs() < 5 / math.sqrt(n)).all()
     assert ((x.var(0) - 1).abs() < 5 * math.sqrt(2 / n)).all()
-    arrived = adjusted_langevin(quadratic, torch.full((n, 2), 3.0, dtype=torch.float64), step, steps=400)
+    arrived = adjusted_langevin(
+        quadratic, torch.full((n, 2), 3.0, dtype=torch.float64), step, steps=400
+    )
     assert ((arrived.var(0) - 1).abs() < 5 * math.sqrt(2 / n)).all()
 
 

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from genzoo import GAN, VAE, Energy, Flow, Likelihood
+from genzoo.benchmark import markdown, picture, read, summarise, write, write_report
+from genzoo.benchmark.report.gallery import Plate
+from genzoo.benchmark.report.pictures import Panel, maps
+from genzoo.benchmark.scorecard import baseline_rows, figures, legend
 from genzoo.data import DataSet, Split
 from genzoo.errors import InputError
-from genzoo.evaluation import evaluate, markdown, picture, read, samples_per_second, summarise, write, write_report
-from genzoo.evaluation.gallery import Plate
-from genzoo.evaluation.pictures import Panel, maps
-from genzoo.evaluation.scorecard import baseline_rows, figures, legend
+from genzoo.evaluation import evaluate, samples_per_second
 from genzoo.model import GenerativeModel
 
 
@@ -54,7 +55,10 @@ def test_fair_coins_cost_one_bit_per_dimension_exactly():
 
 def test_real_data_is_reported_in_nats_of_the_raw_data():
     entropy = math.log(2 * math.pi * math.e)
-    plain, scaled = evaluate(Known((2,)), points()), evaluate(Known((2,)), points(torch.tensor([2.0, 3.0])))
+    plain, scaled = (
+        evaluate(Known((2,)), points()),
+        evaluate(Known((2,)), points(torch.tensor([2.0, 3.0]))),
+    )
     for measured, truth in ((plain, entropy), (scaled, entropy + math.log(6.0))):
         assert measured.value is not None and measured.stderr is not None
         assert abs(measured.value - truth) < 4 * measured.stderr
@@ -76,7 +80,12 @@ def test_a_model_without_a_density_gets_no_figure(family):
 
 def test_evaluation_tells_how_far_it_is():
     told = []
-    evaluate(Known((2,)), points(), batch=150, progress=lambda done, total, text: told.append((done, total)))
+    evaluate(
+        Known((2,)),
+        points(),
+        batch=150,
+        progress=lambda done, total, text: told.append((done, total)),
+    )
     assert told == [(150, 400), (300, 400), (400, 400)]
 
 
@@ -96,7 +105,9 @@ def test_a_split_that_there_is_not_is_named_with_the_nearest():
 
 def test_an_unconditional_model_ignores_the_data_s_labels():
     data = points()
-    labelled = replace(data, test=Split(data.test.x, torch.zeros(400, dtype=torch.long)), condition=3)
+    labelled = replace(
+        data, test=Split(data.test.x, torch.zeros(400, dtype=torch.long)), condition=3
+    )
     assert evaluate(Known((2,)), labelled).value == evaluate(Known((2,)), data).value
 
 
@@ -104,7 +115,7 @@ def test_samples_per_second_counts_samples():
     assert samples_per_second(Flow((2,), width=8, couplings=1), seconds=0.01) > 10
 
 
-# ---------------------------------------------------------------------------------------------------------- scorecard
+# ---------------------------------------------------------------------------------------- scorecard
 
 
 def row(family: str, kind: str, value: float | None, **more) -> dict:
@@ -142,18 +153,34 @@ def test_seeds_are_averaged_and_the_least_and_the_greatest_are_shown():
 
 
 def test_the_error_of_seeds_never_replaces_that_of_events():
-    """Three seeds that agree to the last digit share the same test events, and are as uncertain as these."""
+    """Three seeds that agree to the last digit share the same test events, and are as uncertain as
+    these.
+    """
     (gan,) = summarise([row("GAN", "estimate", 2.376, seed=seed) for seed in range(3)])
     assert gan.figure.stderr == pytest.approx(0.01)
 
 
 def test_an_interval_is_printed_as_one_and_a_dash_says_why():
-    interval = {"value": None, "stderr": 0.01, "low": 1.94, "high": 1.95, "kind": "estimate", "n": 447}
+    interval = {
+        "value": None,
+        "stderr": 0.01,
+        "low": 1.94,
+        "high": 1.95,
+        "kind": "estimate",
+        "n": 447,
+    }
     reason = {"value": None, "kind": "none", "reason": "the two annealings contradict each other"}
-    text = markdown([row("Energy", "estimate", None) | {"bits_per_dim": interval}, row("Flow", "bound", 1.8)])
+    text = markdown(
+        [row("Energy", "estimate", None) | {"bits_per_dim": interval}, row("Flow", "bound", 1.8)]
+    )
     assert "| **Energy** | ≈ 1.940 … 1.950 | 0.010 |" in text and "low … high" in text
-    text = markdown([row("Energy", "none", None) | {"bits_per_dim": reason}, row("Flow", "bound", 1.8)])
-    assert "| **Energy** | — |  |" in text and "— of Energy: the two annealings contradict each other" in text
+    text = markdown(
+        [row("Energy", "none", None) | {"bits_per_dim": reason}, row("Flow", "bound", 1.8)]
+    )
+    assert (
+        "| **Energy** | — |  |" in text
+        and "— of Energy: the two annealings contradict each other" in text
+    )
     assert "low … high" not in text
 
 
@@ -163,7 +190,9 @@ def test_n_is_a_column_where_it_differs_and_said_once_where_it_does_not():
         return row(family, "bound", 1.5, evaluation=more) | {"bits_per_dim": figure}
 
     differs = markdown([of(100, "GAN", of=447, observation="noise 0.48"), of(447, "VAE")])
-    assert "| n |" in differs and "| **GAN + noise 0.48** | ≤ 1.500 | 0.100 | 100 of 447 |" in differs
+    assert (
+        "| n |" in differs and "| **GAN + noise 0.48** | ≤ 1.500 | 0.100 | 100 of 447 |" in differs
+    )
     assert "n: test events measured" in differs
     same = markdown([of(447, "Flow"), of(447, "VAE")])
     assert "| n |" not in same and "n = 447 test events" in same
@@ -172,7 +201,19 @@ def test_n_is_a_column_where_it_differs_and_said_once_where_it_does_not():
 def test_the_legend_says_nothing_that_no_row_bears_out():
     """Each sentence about a column or a symbol stands there only where that column or symbol does."""
     bare = " ".join(legend(summarise([row("Flow", "exact", 1.0)])))
-    for word in ("≤", "≈", "—", "gap", "file", "A:", "seeds:", "low …", "chains", "p(x | c)", "brackets"):
+    for word in (
+        "≤",
+        "≈",
+        "—",
+        "gap",
+        "file",
+        "A:",
+        "seeds:",
+        "low …",
+        "chains",
+        "p(x | c)",
+        "brackets",
+    ):
         assert word not in bare
     assert "±" in bare and "= the exact" in bare
     without = row("Flow", "exact", 1.0)
@@ -181,20 +222,32 @@ def test_the_legend_says_nothing_that_no_row_bears_out():
 
 
 def test_a_likelihood_that_was_cashed_stands_beside_its_claim():
-    file = {"bits_per_dim": 1.904, "stated": 1.9, "kind": "exact", "bytes": 6800, "n": 447, "ratio": 1.002}
+    file = {
+        "bits_per_dim": 1.904,
+        "stated": 1.9,
+        "kind": "exact",
+        "bytes": 6800,
+        "n": 447,
+        "ratio": 1.002,
+    }
     text = markdown([row("Autoregressive", "exact", 1.9, file=file), row("GAN", "none", None)])
     first = text.split("\n\n")[0]
     assert "| as a file |" in first and "| 1.904 |" in first and "read back bit for bit" in text
 
 
 def test_a_table_says_under_which_protocol_its_rows_were_made():
-    assert "test figures were in sight" in markdown([row("Flow", "exact", 1.0)])  # of before protocols had numbers
+    assert "test figures were in sight" in markdown(
+        [row("Flow", "exact", 1.0)]
+    )  # of before protocols had numbers
     now = markdown([row("Flow", "exact", 1.0, protocol=2)])
     assert "print no test figure" in now and "in sight" not in now
 
 
 def test_a_conditional_likelihood_is_said_to_be_one():
-    assert any("log p(x | c)" in line for line in legend(summarise([row("Flow", "exact", 1.0, conditional=True)])))
+    assert any(
+        "log p(x | c)" in line
+        for line in legend(summarise([row("Flow", "exact", 1.0, conditional=True)]))
+    )
     assert not any("log p(x | c)" in line for line in legend(summarise(ROWS)))
 
 
@@ -215,13 +268,19 @@ def test_a_model_that_rules_an_event_out_is_infinite_and_not_silent():
 def test_baselines_of_coins_are_as_good_as_coins_can_be():
     pixels = next(r for r in baseline_rows(levels()) if r["family"] == "Independent pixels")
     assert pixels["baseline"] and pixels["bits_per_dim"]["value"] == pytest.approx(1.0, abs=0.05)
-    assert pixels["nats"]["value"] == pytest.approx(pixels["bits_per_dim"]["value"] * 16 * math.log(2))
+    assert pixels["nats"]["value"] == pytest.approx(
+        pixels["bits_per_dim"]["value"] * 16 * math.log(2)
+    )
 
 
 def test_figures_of_real_data_are_in_nats_only():
     data = points()
     entries = figures(evaluate(Known((2,)), data), data)
-    assert entries["bits_per_dim"] is None and entries["nats"]["kind"] == "exact" and entries["unit"] == "nats"
+    assert (
+        entries["bits_per_dim"] is None
+        and entries["nats"]["kind"] == "exact"
+        and entries["unit"] == "nats"
+    )
 
 
 def test_the_table_explains_its_symbols():
@@ -238,8 +297,17 @@ def test_the_table_explains_its_symbols():
 
 def test_the_gap_to_the_truth_is_a_column_only_where_it_is_known():
     gap = {"value": 0.25, "kind": "bound", "stderr": 0.01}
-    rows = [*ROWS[:3], row("Flow", "bound", 1.6, gap_to_truth=gap), row("Flow", "bound", 1.6, seed=1, gap_to_truth=gap),
-            row("Rectangle", "exact", None, gap_to_truth={"value": None, "kind": "exact", "stderr": None})]  # fmt: skip
+    rows = [
+        *ROWS[:3],
+        row("Flow", "bound", 1.6, gap_to_truth=gap),
+        row("Flow", "bound", 1.6, seed=1, gap_to_truth=gap),
+        row(
+            "Rectangle",
+            "exact",
+            None,
+            gap_to_truth={"value": None, "kind": "exact", "stderr": None},
+        ),
+    ]
     text = markdown(rows)
     assert "| ± | seeds | gap | params |" in text and "= ∞ |" in text
     assert "| **Flow** | ≤ 1.600 | 0.010 | 1.600 … 1.600 (2) | ≤ 0.250 ± 0.010 |" in text
@@ -248,25 +316,51 @@ def test_the_gap_to_the_truth_is_a_column_only_where_it_is_known():
 
 def test_an_estimate_says_on_which_side_it_errs_and_how_many_chains_carry_it():
     annealed = {"ais_chains": 8, "log_z": {"ess": 3.25}}
-    rows = [row("Energy", "estimate", 1.9, direction="flatters", evaluation=annealed),
-            row("Energy", "estimate", 1.9, seed=1, direction="flatters", evaluation={"ais_chains": 8, "ess": 5.0}),
-            row("VAE", "bound", 1.5, direction="never flatters")]  # fmt: skip
+    rows = [
+        row("Energy", "estimate", 1.9, direction="flatters", evaluation=annealed),
+        row(
+            "Energy",
+            "estimate",
+            1.9,
+            seed=1,
+            direction="flatters",
+            evaluation={"ais_chains": 8, "ess": 5.0},
+        ),
+        row("VAE", "bound", 1.5, direction="never flatters"),
+    ]
     assert "≈ of Energy: flatters; 3.2 of 8 chains carry the weight" in legend(summarise(rows))
     assert not any("never" in line for line in legend(summarise(rows)))
 
 
 def test_an_annealed_decoder_says_how_loose_its_bound_is():
-    """How many chains carry the weight, and how far apart the bounds from both sides are on events of the model's own."""
-    measured = {"observation": "noise 0.3", "ais_chains": 8, "ess": 1.94, "simulated_gap": 3.72, "simulated_events": 16}
+    """How many chains carry the weight, and how far apart the bounds from both sides are on events
+    of the model's own.
+    """
+    measured = {
+        "observation": "noise 0.3",
+        "ais_chains": 8,
+        "ess": 1.94,
+        "simulated_gap": 3.72,
+        "simulated_events": 16,
+    }
     one = row("GAN", "bound", 2.25, evaluation=measured | {"simulated_gap_stderr": 1.01})
-    two = row("GAN", "bound", 2.29, seed=1, evaluation=measured | {"ess": 1.81, "simulated_gap": 5.56})
+    two = row(
+        "GAN", "bound", 2.29, seed=1, evaluation=measured | {"ess": 1.81, "simulated_gap": 5.56}
+    )
     (line,) = [line for line in legend(summarise([one, row("VAE", "bound", 1.5)])) if "GAN" in line]
     assert line.startswith("≤ of GAN + noise 0.3: of each event's 8 chains 1.9 carry the weight")
-    assert "on 16 events that the model made the bounds from both sides lie 3.72 ± 1.01 nats apart" in line
+    assert (
+        "on 16 events that the model made the bounds from both sides lie 3.72 ± 1.01 nats apart"
+        in line
+    )
     (line,) = [line for line in legend(summarise([one, two])) if "GAN" in line]
     assert "8 chains 1.8 to 1.9 carry" in line and "3.72 to 5.56 nats apart" in line
     del measured["simulated_gap"]
-    (line,) = [line for line in legend(summarise([row("GAN", "bound", 2.25, evaluation=measured)])) if "GAN" in line]
+    (line,) = [
+        line
+        for line in legend(summarise([row("GAN", "bound", 2.25, evaluation=measured)]))
+        if "GAN" in line
+    ]
     assert "8 chains 1.9 carry" in line and "apart" not in line
     bare = legend(summarise([row("GAN", "bound", 2.25, evaluation={"ais_chains": 8})]))
     assert not any("GAN" in line for line in bare)
@@ -278,9 +372,16 @@ def test_points_a_and_b_are_columns_and_b_has_the_claim_of_its_density():
         "missed": {"value": 0.2, "kind": "bound", "stderr": 0.01},
     }
     text = markdown(
-        [row("VAE", "bound", 1.5, **shares), row("GAN", "none", None, astray=shares["astray"], missed=None)]
+        [
+            row("VAE", "bound", 1.5, **shares),
+            row("GAN", "none", None, astray=shares["astray"], missed=None),
+        ]
     )
-    assert "| A | B |" in text and "| 3.1 % ± 1.0 | ≤ 20.0 % ± 1.0 |" in text and "A: share of samples" in text
+    assert (
+        "| A | B |" in text
+        and "| 3.1 % ± 1.0 | ≤ 20.0 % ± 1.0 |" in text
+        and "A: share of samples" in text
+    )
     assert "| A | B |" not in markdown(ROWS)
 
 
@@ -296,7 +397,7 @@ def test_a_scorecard_is_read_back_and_what_is_none_is_refused(tmp_path):
         read(tmp_path / "nothing.json")
 
 
-# ---------------------------------------------------------------------------------------------- pictures and the page
+# ---------------------------------------------------------------------------- pictures and the page
 
 
 @pytest.mark.parametrize("shape", [(2,), (16,), (1, 8, 8), (3, 16, 16)], ids=str)
@@ -331,7 +432,10 @@ def test_maps_show_land_and_both_kinds_of_error(tmp_path):
     samples = np.random.uniform((-2, -1), (2, 1), (200, 2))
     panels = {f"model {i}": Panel(samples, samples[:, 0] > 0, samples[:9]) for i in range(4)}
     maps(tmp_path / "maps.png", panels, land, (-2, 2, -1, 1))
-    colours = {tuple(pixel) for pixel in (255 * imread(tmp_path / "maps.png")[..., :3]).astype(int).reshape(-1, 3)}
+    colours = {
+        tuple(pixel)
+        for pixel in (255 * imread(tmp_path / "maps.png")[..., :3]).astype(int).reshape(-1, 3)
+    }
     assert (200, 16, 46) in colours and (242, 142, 28) in colours  # A and B
 
 

@@ -20,7 +20,7 @@ def held(low: np.ndarray, high: np.ndarray, truth: float) -> float:
     return float(np.mean((low <= truth) & (truth <= high)))
 
 
-# ------------------------------------------------------------------------------------------- coverage, by simulation
+# -------------------------------------------------------------------------- coverage, by simulation
 
 
 def test_the_error_of_a_mean_over_events_holds():
@@ -41,7 +41,9 @@ def test_the_error_of_several_seeds_holds_events_and_seeds_together(seeds, of_se
     found = [combine([Figure(v, 1.0) for v in values]) for values in events + luck]
     low = np.array([f.value - 1.96 * f.stderr for f in found])
     high = np.array([f.value + 1.96 * f.stderr for f in found])
-    assert 0.92 < held(low, high, 0.0) < (0.98 if seeds > 2 else 0.995)  # two seeds say little: cautious
+    assert (
+        0.92 < held(low, high, 0.0) < (0.98 if seeds > 2 else 0.995)
+    )  # two seeds say little: cautious
 
 
 def test_two_seeds_that_agree_by_chance_do_not_make_a_figure_sure():
@@ -71,10 +73,12 @@ def test_the_interval_of_a_share_over_seeds_holds(p):
     hits = random.binomial(200, own) / 200
     found = [combine([share_of(share, 200) for share in shares], shared=False) for shares in hits]
     low, high = np.array([f.low for f in found]), np.array([f.high for f in found])
-    assert 0.92 < held(low, high, p) < 0.985  # the floor under the spread makes it a little cautious
+    assert (
+        0.92 < held(low, high, p) < 0.985
+    )  # the floor under the spread makes it a little cautious
 
 
-# ------------------------------------------------------------------------------------------------------- combination
+# -------------------------------------------------------------------------------------- combination
 
 
 def test_an_interval_among_runs_leaves_an_interval():
@@ -103,12 +107,19 @@ def test_every_shape_of_a_figure_says_what_it_is():
     assert Figure.dash("why not").text() == "—"
 
 
-# -------------------------------------------------------------------------------------------------------------- JSON
+# --------------------------------------------------------------------------------------------- JSON
 
 NUMBERS = st.one_of(st.none(), st.floats(-1e6, 1e6))
 
 
-@given(NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.one_of(st.none(), st.sampled_from(Likelihood)), st.text(max_size=20))
+@given(
+    NUMBERS,
+    NUMBERS,
+    NUMBERS,
+    NUMBERS,
+    st.one_of(st.none(), st.sampled_from(Likelihood)),
+    st.text(max_size=20),
+)
 def test_json_loses_nothing(value, stderr, low, high, kind, reason):
     figure = Figure(value, stderr, low, high, kind, 7, reason)
     assert Figure.from_json(figure.to_json()) == figure

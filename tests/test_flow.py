@@ -1,4 +1,6 @@
-"""Mathematics of the flow: mass one, autograd's log-determinants, an inverse that inverts, a bound that is one."""
+"""Mathematics of the flow: mass one, autograd's log-determinants, an inverse that inverts, a bound
+that is one.
+"""
 
 import itertools
 import math
@@ -95,15 +97,23 @@ def test_far_latents_still_decode_to_finite_events():
         assert levels == 0 or x.abs().max() <= 1
 
 
-# -------------------------------------------------------------------------------------------------------- discrete data
+# ------------------------------------------------------------------------------------ discrete data
 
 
 def test_importance_weights_tighten_the_bound_to_the_truth_and_no_further():
-    """A world of nine events: P of each is the density's integral over its cell, which quadrature gives."""
+    """A world of nine events: P of each is the density's integral over its cell, which quadrature
+    gives.
+    """
     model, levels, fine = rough((2,), levels=3), 3, 60
-    side = torch.linspace(-1 + 1 / fine / levels, 1 - 1 / fine / levels, fine * levels, dtype=torch.float64)
+    side = torch.linspace(
+        -1 + 1 / fine / levels, 1 - 1 / fine / levels, fine * levels, dtype=torch.float64
+    )
     with torch.no_grad():
-        density = model.log_density(torch.cartesian_prod(side, side)).exp().view(levels, fine, levels, fine)
+        density = (
+            model.log_density(torch.cartesian_prod(side, side))
+            .exp()
+            .view(levels, fine, levels, fine)
+        )
         truth = density.mean((1, 3)).log().flatten()  # log of the mean density of each cell
         cells = torch.tensor(list(itertools.product(range(levels), repeat=2)))
         x = grid.to_grid(cells, levels).double()
@@ -128,13 +138,17 @@ def test_an_exact_density_ignores_k_and_a_bound_says_that_it_is_one():
     assert (exact.likelihood, discrete.likelihood) == (Likelihood.EXACT, Likelihood.BOUND)
 
 
-# -------------------------------------------------------------------------------------------------------------- guidance
+# ----------------------------------------------------------------------------------------- guidance
 
 
 @pytest.mark.parametrize("w", [0.0, 0.5, 2.0])
 def test_guided_samples_follow_the_tilted_product_nearly(w):
     """N(m, I)^w N(0, I)^(1 - w) is N(w m, I)."""
-    model, c, mean = Flow((2,), condition=2, width=8, couplings=1), torch.zeros(4000, dtype=torch.long), 0.5
+    model, c, mean = (
+        Flow((2,), condition=2, width=8, couplings=1),
+        torch.zeros(4000, dtype=torch.long),
+        0.5,
+    )
     model.draw = lambda n, c: torch.randn(n, 2) + mean * (c is not None)
     model.log_density = lambda x, c: -0.5 * (x - mean * (c is not None)).square().sum(1)
     drawn = model.sample(len(c), c, guidance=w)
@@ -150,11 +164,12 @@ def test_guided_images_are_events(levels):
     assert not levels or torch.equal(drawn, grid.quantise(drawn, levels))
 
 
-# ----------------------------------------------------------------------------------------------------------- the pieces
+# --------------------------------------------------------------------------------------- the pieces
 
 
 @pytest.mark.parametrize(
-    ("shape", "count"), [((2,), 0), ((1, 8, 8), 2), ((3, 28, 28), 2), ((1, 6, 6), 1), ((1, 5, 8), 0), ((1, 16, 2), 1)]
+    ("shape", "count"),
+    [((2,), 0), ((1, 8, 8), 2), ((3, 28, 28), 2), ((1, 6, 6), 1), ((1, 5, 8), 0), ((1, 16, 2), 1)],
 )
 def test_images_are_squeezed_while_both_sides_are_even(shape, count):
     assert squeezes(shape) == count
@@ -166,7 +181,9 @@ def test_one_feature_is_refused():
 
 
 def test_a_flow_can_expand_as_well_as_contract():
-    """The trap of a coupling whose scale is at most one: it could not reach data that is wider than the latent."""
+    """The trap of a coupling whose scale is at most one: it could not reach data that is wider than
+    the latent.
+    """
     for scale in (0.1, 3.0):
         x = scale * torch.randn(512, 2)
         model = Flow((2,), **TINY | {"couplings": 4})
@@ -189,10 +206,12 @@ def test_a_flow_fits_the_two_moons():
         assert data.report(model.log_prob(data.test.x)).mean().item() < 1.3
 
 
-# -------------------------------------------------------------------------------------------------------------- lattices
+# ----------------------------------------------------------------------------------------- lattices
 
 
-@pytest.mark.parametrize("shape", [(2,), (7,), (1, 4, 4), (2, 6, 3), (3, 2, 8), (1, 3, 3), (1, 1, 2)])
+@pytest.mark.parametrize(
+    "shape", [(2,), (7,), (1, 4, 4), (2, 6, 3), (3, 2, 8), (1, 3, 3), (1, 1, 2)]
+)
 def test_a_lattice_inverts_in_the_box_and_its_two_determinants_cancel(shape):
     flow = Lattice(shape, 5, 8, 1, 0.0).double()
     x, e = torch.rand(6, *shape, dtype=torch.float64), torch.randn(6, 8, dtype=torch.float64)
@@ -208,15 +227,22 @@ def test_a_lattice_inverts_in_the_box_and_its_two_determinants_cancel(shape):
 
 @pytest.mark.parametrize("shape", [(3,), (1, 2, 2)])
 def test_a_lattice_alone_makes_the_bound_tight(shape):
-    """With a uniform law behind it, its density is the same all over a bin, and the masses of all events sum to one."""
+    """With a uniform law behind it, its density is the same all over a bin, and the masses of all
+    events sum to one.
+    """
     flow, levels = Lattice(shape, 3, 8, 1, 0.0).double(), 3
     for parameter in flow.parameters():
         parameter.data.add_(0.5 * torch.randn_like(parameter))
     dims = math.prod(shape)
-    events = grid.to_grid(torch.tensor(list(itertools.product(range(levels), repeat=dims))), levels).view(-1, *shape)
+    events = grid.to_grid(
+        torch.tensor(list(itertools.product(range(levels), repeat=dims))), levels
+    ).view(-1, *shape)
     with torch.no_grad():
         for_noises = [
-            flow((grid.dequantise(events.double(), levels) + 1) / 2, torch.zeros(len(events), 8).double())[1]
+            flow(
+                (grid.dequantise(events.double(), levels) + 1) / 2,
+                torch.zeros(len(events), 8).double(),
+            )[1]
             for _ in range(2)
         ]
     torch.testing.assert_close(*for_noises)

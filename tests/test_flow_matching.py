@@ -1,4 +1,6 @@
-"""Streams whose velocity is known: their density, their inverse, the regression that finds it; and the solver's order."""
+"""Streams whose velocity is known: their density, their inverse, the regression that finds it; and
+the solver's order.
+"""
 
 import pytest
 import torch
@@ -32,11 +34,15 @@ def rough(shape: tuple[int, ...], **options) -> FlowMatching:
 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.3), (-1.0, 2.0)])
 def test_a_gaussian_has_its_own_density(mean, std):
-    """Of 2 features, whose trace is exact, and of 18, where it is estimated, yet exact since the stream is isotropic."""
+    """Of 2 features, whose trace is exact, and of 18, where it is estimated, yet exact since the
+    stream is isotropic.
+    """
     for shape in ((2,), (2, 3, 3)):
         x = mean + std * torch.randn(20, *shape, dtype=torch.float64)
         truth = Normal(mean, std).log_prob(x).flatten(1).sum(1)
-        torch.testing.assert_close(optimal(shape, mean, std).log_prob(x, steps=60), truth, atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            optimal(shape, mean, std).log_prob(x, steps=60), truth, atol=1e-4, rtol=0
+        )
 
 
 def test_samples_of_a_gaussian_are_its_own():
@@ -62,8 +68,13 @@ def test_encode_and_decode_are_each_other_s_inverse_up_to_the_steps():
 
 
 def test_the_solver_is_of_fourth_order():
-    """On dx/dt = x cos t, whose solution is x_0 exp(sin t): twice the steps, a sixteenth of the error."""
-    start, end = torch.ones(3, dtype=torch.float64), torch.exp(torch.sin(torch.tensor(2.0, dtype=torch.float64)))
+    """On dx/dt = x cos t, whose solution is x_0 exp(sin t): twice the steps, a sixteenth of the
+    error.
+    """
+    start, end = (
+        torch.ones(3, dtype=torch.float64),
+        torch.exp(torch.sin(torch.tensor(2.0, dtype=torch.float64))),
+    )
 
     def error(steps: int) -> float:
         (found,) = rk4(lambda state, t: (state[0] * torch.cos(t),), (start,), 0.0, 2.0, steps)
@@ -78,7 +89,10 @@ def test_random_signs_estimate_the_trace_of_the_jacobian():
     torch.testing.assert_close(y, (x @ a.T).sin())
     torch.testing.assert_close(trace, ((x @ a.T).cos() * a.diagonal()).sum(1))
     guesses = torch.stack(
-        [with_divergence(lambda x: (x @ a.T).sin(), x, torch.randint_like(x, 2) * 2 - 1)[1] for _ in range(2000)]
+        [
+            with_divergence(lambda x: (x @ a.T).sin(), x, torch.randint_like(x, 2) * 2 - 1)[1]
+            for _ in range(2000)
+        ]
     )
     assert ((guesses.mean(0) - trace).abs() < 5 * guesses.std(0) / 2000**0.5).all()
 
@@ -94,7 +108,10 @@ def test_the_regression_has_the_velocity_of_the_stream_for_its_minimum():
         return model.loss(x).mean().item()
 
     best = loss(1.0, 0.0)
-    assert all(loss(*other) > best + 0.005 for other in [(0.85, 0.0), (1.15, 0.0), (1.0, 0.15), (1.0, -0.15)])
+    assert all(
+        loss(*other) > best + 0.005
+        for other in [(0.85, 0.0), (1.15, 0.0), (1.0, 0.15), (1.0, -0.15)]
+    )
 
 
 def test_it_learns_the_moons_and_claims_an_estimate():
@@ -102,12 +119,19 @@ def test_it_learns_the_moons_and_claims_an_estimate():
     model = FlowMatching(moons.event_shape, width=32, lr=4e-3)
     fitted = fit(model, moons, steps=200, batch_size=256, check_every=100, accelerator="cpu")
     assert fitted.best_step is not None
-    measured, by_ode = evaluate(model, moons, k=1), evaluate(model, moons, k=1, ode_tolerance=1e-4, most=50)
+    measured, by_ode = (
+        evaluate(model, moons, k=1),
+        evaluate(model, moons, k=1, ode_tolerance=1e-4, most=50),
+    )
     for found in (measured, by_ode):
         assert found.kind == Likelihood.ESTIMATE
-    gaussian = moons.report(Normal(moons.train.x.mean(0), moons.train.x.std(0)).log_prob(moons.test.x).sum(1))
+    gaussian = moons.report(
+        Normal(moons.train.x.mean(0), moons.train.x.std(0)).log_prob(moons.test.x).sum(1)
+    )
     assert measured.value is not None and measured.value < gaussian.mean().item() - 0.2
-    assert measured.log_prob is not None and by_ode.log_prob is not None and by_ode.events is not None
+    assert (
+        measured.log_prob is not None and by_ode.log_prob is not None and by_ode.events is not None
+    )
     assert (measured.log_prob[by_ode.events] - by_ode.log_prob).abs().mean() < 0.02
 
 

@@ -36,13 +36,23 @@ def test_training_moves_both_players_by_their_own_optimisers(tmp_path):
     before = {name: value.clone() for name, value in model.named_parameters()}
     split = Split(torch.randn(32, 2))
     genzoo.fit(
-        model, DataSet("made up", split, split, split), tmp_path, steps=4, batch_size=8, accelerator="cpu", average=0.0
+        model,
+        DataSet("made up", split, split, split),
+        tmp_path,
+        steps=4,
+        batch_size=8,
+        accelerator="cpu",
+        average=0.0,
     )
-    moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+    moved = {
+        name for name, value in model.named_parameters() if not torch.equal(value, before[name])
+    }
     assert moved == set(before)
     states = torch.load(tmp_path / "last.ckpt", weights_only=True)["optimizer_states"]
     players = [model.generator, model.critic]
-    assert [len(state["state"]) for state in states] == [len(list(player.parameters())) for player in players]
+    assert [len(state["state"]) for state in states] == [
+        len(list(player.parameters())) for player in players
+    ]
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 4, 4)])
@@ -55,7 +65,9 @@ def test_r1_is_the_squared_gradient_of_the_critic_by_finite_differences(shape):
     squares = torch.zeros(2).double()
     with torch.no_grad():
         for unit in torch.eye(model.dims).double().view(-1, 1, *shape):
-            squares += ((model.critic(x + h * unit, c) - model.critic(x - h * unit, c)) / (2 * h)).square()
+            squares += (
+                (model.critic(x + h * unit, c) - model.critic(x - h * unit, c)) / (2 * h)
+            ).square()
     torch.testing.assert_close(penalty, 1.5 * squares, rtol=1e-5, atol=1e-8)
 
 

@@ -1,4 +1,6 @@
-"""Hybrids: what their names stand for, that their claims are computed, and that two stages make one honest model."""
+"""Hybrids: what their names stand for, that their claims are computed, and that two stages make one
+honest model.
+"""
 
 import json
 import math
@@ -7,28 +9,35 @@ from typing import Any
 import pytest
 import torch
 
-from genzoo import GAN, VAE, VAEGAN, Autoregressive, Energy, Flow, FlowMatching, Likelihood, grid, planning, runs
+from genzoo import GAN, VAE, VAEGAN, Autoregressive, Energy, Flow, FlowMatching, Likelihood, grid
+from genzoo.benchmark import plan as planning
+from genzoo.benchmark import run as runs
+from genzoo.benchmark.hybrids import parts
 from genzoo.data.dataset import DataSet, Split
 from genzoo.distributions import DiscretisedLogisticMixture, Rounded, SmoothedBoxMixture, code
 from genzoo.errors import InputError
 from genzoo.evaluation.cost import peak_memory
 from genzoo.evaluation.likelihood import evaluate
-from genzoo.evaluation.partition import keep_log_z
-from genzoo.hybrids import parts
-from genzoo.stages import encoded, fit_in_stages, trained
+from genzoo.evaluation.likelihood.partition import keep_log_z
+from genzoo.training.two_stage import encoded, fit_in_stages, trained
 
 TINY: dict[str, Any] = {"width": 8, "components": 2}
 
 
-def made_up(shape: tuple[int, ...] = (3,), levels: int = 0, n: int = 64, condition: int = 0) -> DataSet:
+def made_up(
+    shape: tuple[int, ...] = (3,), levels: int = 0, n: int = 64, condition: int = 0
+) -> DataSet:
     splits = [
-        Split(grid.quantise(0.5 * torch.randn(size, *shape), levels), torch.arange(size) % 3 if condition else None)
+        Split(
+            grid.quantise(0.5 * torch.randn(size, *shape), levels),
+            torch.arange(size) % 3 if condition else None,
+        )
         for size in (n, n // 2, n // 2)
     ]
     return DataSet("made up", *splits, levels=levels, condition=condition)
 
 
-# --------------------------------------------------------------------------------------------------------------- names
+# -------------------------------------------------------------------------------------------- names
 
 
 @pytest.mark.parametrize(
@@ -61,7 +70,7 @@ def test_a_wrong_name_is_answered_with_the_nearest(name, hint):
         parts(name)
 
 
-# --------------------------------------------------------------------------------------------------------------- claims
+# ------------------------------------------------------------------------------------------- claims
 
 
 @pytest.mark.parametrize(
@@ -77,7 +86,9 @@ def test_a_wrong_name_is_answered_with_the_nearest(name, hint):
         ("vaegan", Likelihood.BOUND, False),
     ],
 )
-def test_the_claim_follows_from_the_parts_and_so_does_the_need_of_a_second_stage(name, claim, in_stages, tmp_path):
+def test_the_claim_follows_from_the_parts_and_so_does_the_need_of_a_second_stage(
+    name, claim, in_stages, tmp_path
+):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"{name}: {{model: {{width: 8}}}}\n", encoding="utf-8")
     plan = planning.plan(name, "digits", recipe=recipe)
@@ -105,7 +116,7 @@ def test_a_recipe_may_ask_for_a_second_stage_and_its_mistakes_are_named(tmp_path
             planned(wrong)
 
 
-# ---------------------------------------------------------------------------------------------------------------- codes
+# -------------------------------------------------------------------------------------------- codes
 
 
 def test_a_point_mass_on_the_grid_is_a_density_on_its_bin_and_passes_gradients_straight_through():
@@ -117,12 +128,16 @@ def test_a_point_mass_on_the_grid_is_a_density_on_its_bin_and_passes_gradients_s
     torch.testing.assert_close(gradient, 1 - raw.detach().tanh() ** 2)
     levels = grid.to_grid(torch.arange(5), 5)
     density = Rounded(torch.tensor(0.3), 5).log_prob(levels).exp()
-    torch.testing.assert_close(density * grid.bin_width(5), (levels == grid.quantise(torch.tensor(0.3), 5)).float())
+    torch.testing.assert_close(
+        density * grid.bin_width(5), (levels == grid.quantise(torch.tensor(0.3), 5)).float()
+    )
     assert q.log_prob(z.detach()).tolist() == pytest.approx([-3 * math.log(2 / 5)] * 6)
 
 
 def coded(prior: bool) -> VAE:
-    """Of 2 x 2 pixels of 3 levels, with 2 codes of 4 levels: 81 events and 16 codes, so that all can be summed."""
+    """Of 2 x 2 pixels of 3 levels, with 2 codes of 4 levels: 81 events and 16 codes, so that all
+    can be summed.
+    """
     torch.manual_seed(0)
     part = Autoregressive((2,), levels=4, width=8, depth=1, components=2) if prior else None
     model = VAE((1, 2, 2), levels=3, latent_shape=(2,), codes=4, prior=part, **TINY).eval()
@@ -141,7 +156,10 @@ def test_the_bound_of_a_coded_vae_is_below_the_sum_over_all_codes(prior):
     log_p_code = model.log_prior(codes) + 2 * math.log(grid.bin_width(4))
     assert torch.logsumexp(log_p_code, 0).item() == pytest.approx(0, abs=1e-5)
     joint = torch.stack(
-        [log_p + model.p(z.expand(len(x), 2)).log_prob(x) for z, log_p in zip(codes, log_p_code, strict=True)]
+        [
+            log_p + model.p(z.expand(len(x), 2)).log_prob(x)
+            for z, log_p in zip(codes, log_p_code, strict=True)
+        ]
     )
     truth, bound = torch.logsumexp(joint, 0), model.bound(x, k=3)
     volume = 4 * math.log(grid.bin_width(3))
@@ -167,7 +185,7 @@ def test_codes_and_their_prior_must_agree():
         VAE((2,), codes=1)
 
 
-# --------------------------------------------------------------------------------------------------------------- stages
+# ------------------------------------------------------------------------------------------- stages
 
 
 def test_the_map_to_latents_draws_from_the_encoder():
@@ -213,7 +231,11 @@ def test_a_prior_in_its_own_stage_tightens_the_bound(tmp_path):
         "prior": {"steps": 100, "batch_size": 128, "check_every": 50},
     }
     fitted = fit_in_stages(model, data, tmp_path, **settings)
-    assert fitted.model is model and fitted.steps > 100 and (fitted.best_step, fitted.validation) == (None, None)
+    assert (
+        fitted.model is model
+        and fitted.steps > 100
+        and (fitted.best_step, fitted.validation) == (None, None)
+    )
     with torch.no_grad():
         after = model.bound(data.test.x, k=16).mean()
         model.prior = None
@@ -225,7 +247,9 @@ def test_an_interruption_in_either_stage_changes_nothing(tmp_path, monkeypatch):
     data = made_up()
     whole = staged(GAN, latent_shape=(2,))
     fit_in_stages(whole, data, tmp_path / "whole", seed=3, **STAGES)
-    monkeypatch.setattr("genzoo.callbacks.Progress.__init__.__defaults__", (0.0,))  # report every step
+    monkeypatch.setattr(
+        "genzoo.training.callbacks.Progress.__init__.__defaults__", (0.0,)
+    )  # report every step
 
     class Interruption(Exception):
         pass
@@ -246,7 +270,9 @@ def test_an_interruption_in_either_stage_changes_nothing(tmp_path, monkeypatch):
     resumed = staged(GAN, latent_shape=(2,))
     fitted = fit_in_stages(resumed, data, tmp_path / "resumed", seed=3, **STAGES)
     assert fitted.steps == 20
-    assert (tmp_path / "resumed" / "log.csv").read_text(encoding="utf-8") == first_log  # nothing was trained twice
+    assert (tmp_path / "resumed" / "log.csv").read_text(
+        encoding="utf-8"
+    ) == first_log  # nothing was trained twice
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 
@@ -256,7 +282,7 @@ def test_without_a_prior_there_is_no_second_stage(tmp_path):
         fit_in_stages(VAE((3,), **TINY), made_up(), tmp_path, train={}, prior={})
 
 
-# ------------------------------------------------------------------------------------------------------- energy as prior
+# ---------------------------------------------------------------------------------- energy as prior
 
 
 def test_the_annealed_prior_of_an_energy_hybrid_gives_the_figure_of_the_vae_whose_prior_it_is():
@@ -286,7 +312,7 @@ def test_the_annealed_prior_of_an_energy_hybrid_gives_the_figure_of_the_vae_whos
     assert found.figure.middle == pytest.approx(plain.value, abs=0.1)
 
 
-# -------------------------------------------------------------------------------------------------------------- VAE-GAN
+# ------------------------------------------------------------------------------------------ VAE-GAN
 
 
 def test_a_vaegan_states_the_bound_of_its_vae():
@@ -299,10 +325,14 @@ def test_a_vaegan_states_the_bound_of_its_vae():
 
 
 def test_either_player_learns_from_its_own_loss_alone():
-    """The critic's loss says nothing to the VAE; the VAE's, without an adversary, is minus the ELBO."""
+    """The critic's loss says nothing to the VAE; the VAE's, without an adversary, is minus the
+    ELBO.
+    """
     model, x = VAEGAN((3,), width=8, latent_shape=(2,), adversary=0.0), torch.randn(5, 3)
     elbo, drawn = model.draws(x, None)
-    grads = torch.autograd.grad(model.critics(x, drawn, None).sum(), list(model.vae.parameters()), allow_unused=True)
+    grads = torch.autograd.grad(
+        model.critics(x, drawn, None).sum(), list(model.vae.parameters()), allow_unused=True
+    )
     assert all(g is None for g in grads)
     through = torch.autograd.grad(
         model.judged(drawn, None).sum(), list(model.vae.decoder.parameters()), allow_unused=True
@@ -314,11 +344,19 @@ def test_either_player_learns_from_its_own_loss_alone():
 @pytest.mark.parametrize("levels", [0, 7])
 def test_draws_with_gradients_have_the_law_of_those_without(levels):
     n, shape = 40_000, (3,)
-    logits, loc, log_scale = torch.randn(*shape, 2), 0.5 * torch.randn(*shape, 2), torch.full((*shape, 2), -1.5)
+    logits, loc, log_scale = (
+        torch.randn(*shape, 2),
+        0.5 * torch.randn(*shape, 2),
+        torch.full((*shape, 2), -1.5),
+    )
     logits.requires_grad_(True)
     loc.requires_grad_(True)
     parameters = (logits, loc, log_scale)
-    p = DiscretisedLogisticMixture(*parameters, levels) if levels else SmoothedBoxMixture(*parameters, log_scale + 1)
+    p = (
+        DiscretisedLogisticMixture(*parameters, levels)
+        if levels
+        else SmoothedBoxMixture(*parameters, log_scale + 1)
+    )
     drawn, plain = p.rsample((n,)), p.sample((n,))
     cuts = torch.linspace(-0.8, 0.8, 9)
     for cut in cuts:
@@ -328,10 +366,12 @@ def test_draws_with_gradients_have_the_law_of_those_without(levels):
         torch.testing.assert_close(drawn, grid.quantise(drawn, levels))
     gradients = torch.autograd.grad(drawn.sum(), parameters[:2])
     assert all(g.isfinite().all() and g.abs().sum() > 0 for g in gradients)
-    torch.testing.assert_close(gradients[1].sum(-1), torch.full(shape, float(n)))  # a shift of both shifts all draws
+    torch.testing.assert_close(
+        gradients[1].sum(-1), torch.full(shape, float(n))
+    )  # a shift of both shifts all draws
 
 
-# ------------------------------------------------------------------------------------------------------------- as a row
+# ----------------------------------------------------------------------------------------- as a row
 
 
 def test_hybrids_are_rows_of_a_comparison(tmp_path, capsys):
@@ -363,7 +403,9 @@ def test_hybrids_are_rows_of_a_comparison(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "VAE+Autoregressive" in printed and "VAE+Energy" in printed
     model, plan = runs.load_run(out / "vae+energy-seed0")
-    assert isinstance(model, VAE) and isinstance(model.prior, Energy) and not model.prior.log_z.isnan()
+    assert (
+        isinstance(model, VAE) and isinstance(model.prior, Energy) and not model.prior.log_z.isnan()
+    )
     assert plan["family"] == "VAE+Energy" and plan["prior"]["steps"] == 2
     assert main(command) == 0
     assert "2 of 2 runs were finished before" in capsys.readouterr().out

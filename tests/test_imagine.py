@@ -1,4 +1,6 @@
-"""The measures of text-to-image models, on painters whose quality is known; then ``genzoo imagine`` and ``genzoo vary``."""
+"""The measures of text-to-image models, on painters whose quality is known; then ``genzoo imagine``
+and ``genzoo vary``.
+"""
 
 import random
 from dataclasses import replace
@@ -12,14 +14,15 @@ from PIL import Image
 import genzoo
 import genzoo.errors
 from genzoo.cli import main
-from genzoo.data.captions import LENGTH, VOCABULARY, captioned, understand
-from genzoo.data.folder import read_image
-from genzoo.data.scenes import Meaning, arrange, draw, render
+from genzoo.data.images.folder import read_image
+from genzoo.data.scenes.captions import LENGTH, VOCABULARY, captioned, understand
+from genzoo.data.scenes.scene import Meaning, arrange, draw, render
 from genzoo.evaluation.figures import share_of
-from genzoo.unclip import CLIP, UnCLIP, shipped
+from genzoo.unclip import CLIP, UnCLIP
 from genzoo.unclip import measures as by_rule
+from genzoo.unclip import pretrained as shipped
 
-# ------------------------------------------------------------------------------------------------------------ the measures
+# ------------------------------------------------------------------------------------- the measures
 
 
 def paint(captions):
@@ -31,9 +34,17 @@ def paint(captions):
 def test_a_painter_by_rule_is_faithful_and_one_that_does_not_listen_is_not():
     for accuracy in by_rule.faithfulness(paint, 200).values():
         assert accuracy.attributes.value == accuracy.whole.value == 1 and accuracy.n == 50
-        assert accuracy.whole == share_of(1.0, 50) and accuracy.whole.low < 0.95  # fifty pictures are no certainty
-    deaf = by_rule.faithfulness(lambda captions: paint(captions[1:] + captions[:1]), 400)["seen, one thing"]
-    assert 0.15 < deaf.attributes.value < 0.4 and deaf.whole.value < 0.1 and 0 < deaf.attributes.stderr < 0.05
+        assert (
+            accuracy.whole == share_of(1.0, 50) and accuracy.whole.low < 0.95
+        )  # fifty pictures are no certainty
+    deaf = by_rule.faithfulness(lambda captions: paint(captions[1:] + captions[:1]), 400)[
+        "seen, one thing"
+    ]
+    assert (
+        0.15 < deaf.attributes.value < 0.4
+        and deaf.whole.value < 0.1
+        and 0 < deaf.attributes.stderr < 0.05
+    )
     assert deaf.each["size"].value > deaf.each["shape"].value > 0 and set(deaf.each) == {
         "size",
         "colour",
@@ -50,20 +61,28 @@ def test_the_standard_error_is_that_of_repeated_measurements():
 
     measured = [measure(seed) for seed in range(20)]
     spread = np.std([accuracy.attributes.value for accuracy in measured])
-    assert np.mean([accuracy.attributes.stderr for accuracy in measured]) == pytest.approx(spread, rel=0.5)
+    assert np.mean([accuracy.attributes.stderr for accuracy in measured]) == pytest.approx(
+        spread, rel=0.5
+    )
 
 
 @pytest.mark.parametrize("right", [0.5, 0.9, 0.98])
 @pytest.mark.parametrize("alike", [0.5, 10.0], ids=["answers go together", "answers apart"])
 def test_the_interval_of_answers_about_the_same_pictures_holds(right, alike):
-    """Each picture has a luck of its own, by which three to eight answers about it are right: 250 pictures, a thousand times."""
+    """Each picture has a luck of its own, by which three to eight answers about it are right: 250
+    pictures, a thousand times.
+    """
     random = np.random.default_rng(0)
     found = []
     for _ in range(1000):
         of = random.integers(3, 9, size=250)
         luck = random.beta(alike * right, alike * (1 - right), size=250)
         hits = random.binomial(of, luck)
-        found.append(by_rule._right([[True] * hit + [False] * (n - hit) for hit, n in zip(hits, of, strict=True)]))
+        found.append(
+            by_rule._right(
+                [[True] * hit + [False] * (n - hit) for hit, n in zip(hits, of, strict=True)]
+            )
+        )
     assert 0.92 <= np.mean([figure.low <= right <= figure.high for figure in found]) <= 0.98
 
 
@@ -84,7 +103,11 @@ def test_the_error_of_a_ratio_holds():
     one = 0.6 * other + random.gamma(2.0, 0.4, size=(1000, 60, 3))
     found = [by_rule._ratio(*pair) for pair in zip(one, other, strict=True)]
     truth = 0.6 + 0.8 / 4
-    assert 0.92 <= np.mean([abs(figure.value - truth) < 1.96 * figure.stderr for figure in found]) <= 0.98
+    assert (
+        0.92
+        <= np.mean([abs(figure.value - truth) < 1.96 * figure.stderr for figure in found])
+        <= 0.98
+    )
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +127,13 @@ def test_in_a_pool_every_caption_is_true_of_its_own_picture_alone(data):
 
 def embeddings(meanings):
     """What a perfect CLIP may see: a one-hot vector for each attribute."""
-    names = sorted({str(value) for meaning in meanings for value in enumerate(by_rule._said(meaning))})
-    rows = [[str(value) in map(str, enumerate(by_rule._said(meaning))) for value in names] for meaning in meanings]
+    names = sorted(
+        {str(value) for meaning in meanings for value in enumerate(by_rule._said(meaning))}
+    )
+    rows = [
+        [str(value) in map(str, enumerate(by_rule._said(meaning))) for value in names]
+        for meaning in meanings
+    ]
     return torch.tensor(rows).float()
 
 
@@ -114,9 +142,18 @@ def test_retrieval_by_a_perfect_eye_and_by_a_blind_one(data):
     numbered = replace(data, images=torch.arange(len(data)), tokens=torch.arange(len(data)))
     look = seen.__getitem__
     perfect = by_rule.retrieval(look, look, numbered, pool=40)
-    assert perfect.image_of_text.value > 0.97 and perfect.text_of_image.value > 0.97 and perfect.n >= 120
-    blind = by_rule.retrieval(look, lambda numbers: torch.randn(len(numbers), seen.shape[1]), numbered, pool=40)
-    assert blind.image_of_text.value < 0.15 and blind.text_of_image.low < 0.025 < blind.text_of_image.high
+    assert (
+        perfect.image_of_text.value > 0.97
+        and perfect.text_of_image.value > 0.97
+        and perfect.n >= 120
+    )
+    blind = by_rule.retrieval(
+        look, lambda numbers: torch.randn(len(numbers), seen.shape[1]), numbered, pool=40
+    )
+    assert (
+        blind.image_of_text.value < 0.15
+        and blind.text_of_image.low < 0.025 < blind.text_of_image.high
+    )
     with pytest.raises(ValueError, match="too few for a pool of 1000"):
         by_rule.retrieval(look, look, numbered, pool=1000)
 
@@ -127,14 +164,24 @@ def test_alternatives_differ_in_one_attribute(data):
         for name, options in by_rule.alternatives(meaning):
             assert options.count(meaning) == 1 and len(set(options)) == len(options)
             if name != "relation":
-                changed = [sum(map(np.not_equal, by_rule._said(o), by_rule._said(meaning))) for o in options]
+                changed = [
+                    sum(map(np.not_equal, by_rule._said(o), by_rule._said(meaning)))
+                    for o in options
+                ]
                 assert sorted(changed) == [0] + [1] * (len(options) - 1)
 
 
 def test_zero_shot_by_a_blind_eye_is_chance(data):
     blind = lambda rows: torch.nn.functional.normalize(torch.randn(len(rows), 8), dim=1)  # noqa: E731
     read = by_rule.zero_shot(blind, blind, captioned(200, seed=12))
-    for name, options in {"colour": 6, "shape": 4, "size": 2, "place": 5, "relation": 4, "background": 3}.items():
+    for name, options in {
+        "colour": 6,
+        "shape": 4,
+        "size": 2,
+        "place": 5,
+        "relation": 4,
+        "background": 3,
+    }.items():
         assert read[name].value == pytest.approx(1 / options, abs=0.1)
     assert set(read) == {"colour", "shape", "size", "place", "relation", "background", "mean"}
 
@@ -144,7 +191,9 @@ def test_the_frechet_distance_is_that_of_gaussians():
     x = torch.randn(40_000, 3, dtype=torch.float64)
     spread, shift = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([0.0, 1.0, -1.0])
     exact = (shift.square() + (spread - 1).square()).sum().item()
-    assert by_rule.frechet_distance(x, torch.randn_like(x) * spread + shift) == pytest.approx(exact, rel=0.03)
+    assert by_rule.frechet_distance(x, torch.randn_like(x) * spread + shift) == pytest.approx(
+        exact, rel=0.03
+    )
     turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))[0]
     y = torch.randn_like(x) * spread
     assert by_rule.frechet_distance(x @ turn + 1, y @ turn + 1) == pytest.approx(
@@ -156,8 +205,15 @@ def test_the_frechet_distance_is_that_of_gaussians():
 def test_variation_of_copies_and_of_pictures_drawn_anew(data):
     scenes, images = data.scenes[:60], data.images[:60]
     copies = by_rule.variation(scenes, images, images.unsqueeze(1))
-    assert copies.kept.whole.value == 1 and copies.moved_share.value < 0.05 and copies.difference.value == 0
-    anew = torch.stack([render([arrange(scene.meaning, random.Random(i)) for scene in scenes]) for i in range(3)], 1)
+    assert (
+        copies.kept.whole.value == 1
+        and copies.moved_share.value < 0.05
+        and copies.difference.value == 0
+    )
+    anew = torch.stack(
+        [render([arrange(scene.meaning, random.Random(i)) for scene in scenes]) for i in range(3)],
+        1,
+    )
     varied = by_rule.variation(scenes, images, anew)
     assert varied.kept.whole.value == 1 and varied.kept.n == 180 and varied.difference_share.n == 60
     for figure in (varied.moved_share, varied.difference_share):
@@ -175,8 +231,12 @@ def test_an_edit_asks_for_one_other_value(attribute):
     for edit in edits:
         before, after = understand(edit.before), understand(edit.after)
         assert before == edit.scene.meaning and after == edit.wanted and before != after
-        assert len(edit.before.split()) == len(edit.after.split())  # in the same words but for the one
-    undone = by_rule.accuracy([edit.wanted for edit in edits], render([edit.scene for edit in edits]))
+        assert len(edit.before.split()) == len(
+            edit.after.split()
+        )  # in the same words but for the one
+    undone = by_rule.accuracy(
+        [edit.wanted for edit in edits], render([edit.scene for edit in edits])
+    )
     assert undone.each[attribute].value == undone.whole.value == 0
     assert undone.attributes.value == pytest.approx(0.8)
     done = by_rule.accuracy([edit.wanted for edit in edits], paint([edit.after for edit in edits]))
@@ -187,27 +247,39 @@ def test_an_edit_in_short_names_the_thing_and_what_changes():
     for edit in by_rule.some_edits(30, "shape", short=True):
         (kind,), after = edit.scene.meaning.things, understand(edit.after)
         assert understand(edit.before) == Meaning((replace(kind, size=None),))
-        assert after.things[0].shape == edit.wanted.things[0].shape != kind.shape and after.background is None
+        assert (
+            after.things[0].shape == edit.wanted.things[0].shape != kind.shape
+            and after.background is None
+        )
     for edit in by_rule.some_edits(30, "size", things=2, short=True):
-        assert understand(edit.before).things == edit.scene.meaning.things and understand(edit.before).layout
+        assert (
+            understand(edit.before).things == edit.scene.meaning.things
+            and understand(edit.before).layout
+        )
 
 
 def test_edits_change_what_the_captions_name_and_keep_the_rest():
-    """Far from chance: drawn anew from captions as short as these, hardly one picture in ten is as wanted."""
+    """Far from chance: drawn anew from captions as short as these, hardly one picture in ten is as
+    wanted.
+    """
     edits = by_rule.some_edits(12, "shape", short=True, seed=7)
     x = render([edit.scene for edit in edits])
-    edited = shipped.pretrained().edit(x, [edit.before for edit in edits], [edit.after for edit in edits])
+    edited = shipped.pretrained().edit(
+        x, [edit.before for edit in edits], [edit.after for edit in edits]
+    )
     assert by_rule.accuracy([edit.wanted for edit in edits], edited).whole.value >= 0.5
 
 
-# -------------------------------------------------------------------------------------------------------- the command line
+# --------------------------------------------------------------------------------- the command line
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> str:
     """An unCLIP that has learned nothing."""
     torch.manual_seed(0)
-    clip = CLIP((3, 32, 32), LENGTH, len(VOCABULARY), dims=8, width=8, text_width=8, layers=1, heads=2)
+    clip = CLIP(
+        (3, 32, 32), LENGTH, len(VOCABULARY), dims=8, width=8, text_width=8, layers=1, heads=2
+    )
     prior = genzoo.Diffusion((8,), 8, width=8, steps=2)
     decoder = genzoo.Diffusion((3, 32, 32), 8, width=8, steps=2, patch=2, fourier=0)
     model = UnCLIP(clip, prior, decoder)
@@ -229,14 +301,27 @@ def picture() -> str:
 
 
 def test_imagine_draws_a_grid_and_says_how_many_are_right(folder, capsys):
-    command = ["imagine", "a large red circle left of a small blue square", "--model", folder, "--n", "9"]
+    command = [
+        "imagine",
+        "a large red circle left of a small blue square",
+        "--model",
+        folder,
+        "--n",
+        "9",
+    ]
     assert main([*command, "--out", "some/one.png"]) == 0
     printed = capsys.readouterr().out
     assert "9 pictures" in printed and "of 9 show all that the caption asks for" in printed
-    assert main([*command, "--out", "two.png", "--steps", "2", "--guidance", "2"]) == 0  # the model's own
+    assert (
+        main([*command, "--out", "two.png", "--steps", "2", "--guidance", "2"]) == 0
+    )  # the model's own
     assert main([*command, "--out", "three.png", "--seed", "1"]) == 0
     one, two, three = map(read_image, map(Path, ("some/one.png", "two.png", "three.png")))
-    assert one.shape == (3 * 64 + 2 * 4, 3 * 64 + 2 * 4, 3) and (one == two).all() and (one != three).any()
+    assert (
+        one.shape == (3 * 64 + 2 * 4, 3 * 64 + 2 * 4, 3)
+        and (one == two).all()
+        and (one != three).any()
+    )
 
 
 def test_imagine_owns_up_to_a_caption_of_no_form_it_knows(folder, capsys):
@@ -258,7 +343,11 @@ def test_vary_has_four_ways(folder, way, pictures, capsys):
     assert main(["vary", picture(), "--model", folder, *way]) == 0
     assert f"variations.png: {pictures} pictures" in capsys.readouterr().out
     across = 2 if pictures == 4 else 3
-    assert read_image(Path("variations.png")).shape == (2 * 64 + 4, across * 64 + (across - 1) * 4, 3)
+    assert read_image(Path("variations.png")).shape == (
+        2 * 64 + 4,
+        across * 64 + (across - 1) * 4,
+        3,
+    )
 
 
 MISTAKES = {
@@ -268,9 +357,31 @@ MISTAKES = {
     ("imagine", "a red circle", "--model", "nowhere"): "There is no folder nowhere",
     ("vary", "nothing.png", "--model", "FOLDER"): "Cannot read nothing.png",
     ("vary", "scene.png", "--eta", "2"): "--eta must be between 0 and 1",
-    ("vary", "scene.png", "--components", "1", "--towards", "scene.png"): "one of --towards, --edit and --components",
-    ("vary", "scene.png", "--components", "9", "--model", "FOLDER"): "--components 9: expected 1 to 8",
-    ("vary", "scene.png", "--edit", "a circle", "a hexagon", "--model", "FOLDER"): "'hexagon', which I do not know",
+    (
+        "vary",
+        "scene.png",
+        "--components",
+        "1",
+        "--towards",
+        "scene.png",
+    ): "one of --towards, --edit and --components",
+    (
+        "vary",
+        "scene.png",
+        "--components",
+        "9",
+        "--model",
+        "FOLDER",
+    ): "--components 9: expected 1 to 8",
+    (
+        "vary",
+        "scene.png",
+        "--edit",
+        "a circle",
+        "a hexagon",
+        "--model",
+        "FOLDER",
+    ): "'hexagon', which I do not know",
 }
 
 
@@ -279,7 +390,9 @@ def test_a_mistake_is_answered_by_a_sentence(command, folder, capsys):
     picture()
     assert main([folder if word == "FOLDER" else word for word in command]) == 2
     errors = capsys.readouterr().err
-    assert errors.startswith("genzoo: ") and MISTAKES[command] in errors and "Traceback" not in errors
+    assert (
+        errors.startswith("genzoo: ") and MISTAKES[command] in errors and "Traceback" not in errors
+    )
 
 
 def test_weights_that_are_missing_or_of_something_else_are_named(tmp_path, monkeypatch):
@@ -292,7 +405,9 @@ def test_weights_that_are_missing_or_of_something_else_are_named(tmp_path, monke
 
 
 def test_a_model_of_captions_writes_text(tmp_path, capsys):
-    model = genzoo.Autoregressive((LENGTH,), levels=len(VOCABULARY), width=8, depth=1, ordered=False)
+    model = genzoo.Autoregressive(
+        (LENGTH,), levels=len(VOCABULARY), width=8, depth=1, ordered=False
+    )
     genzoo.save(model, tmp_path / "run" / "model")
     (tmp_path / "run" / "config.yaml").write_text("{data: captions}")
     (tmp_path / "run" / "row.json").write_text("{}")

@@ -3,24 +3,39 @@
 import numpy as np
 import pytest
 
+from genzoo.benchmark.measures import MEASURES
+from genzoo.benchmark.report.knowledge_tables import (
+    conditional_table,
+    least_share,
+    representation_table,
+)
+from genzoo.benchmark.scorecard import tables
 from genzoo.evaluation.figures import Figure, combine, share_of
-from genzoo.evaluation.knowledge_tables import conditional_table, least_share, representation_table
-from genzoo.evaluation.measures import MEASURES
-from genzoo.evaluation.scorecard import tables
 
 SHARE = share_of(0.9, 400).to_json()
 
 
 def known(family: str, latent: str, accuracy: float | None, **entries) -> dict:
-    probe = None if accuracy is None else {"accuracy": share_of(accuracy, 400).to_json(), "width": 16}
+    probe = (
+        None if accuracy is None else {"accuracy": share_of(accuracy, 400).to_json(), "width": 16}
+    )
     trip = None if latent == "none" else {"value": 0.25, "stderr": 0.01, "kind": latent}
     pixels = {"accuracy": SHARE, "width": 64}
-    found = {"latent": latent, "round_trip": trip, "features": probe, "encoded": None, "pixels": pixels, **entries}
+    found = {
+        "latent": latent,
+        "round_trip": trip,
+        "features": probe,
+        "encoded": None,
+        "pixels": pixels,
+        **entries,
+    }
     return {"family": family, "data": "digits", "representation": found}
 
 
 def asked(family: str, *accuracies: float, each: int = 100) -> dict:
-    per_class = {str(label): share_of(accuracy, each).to_json() for label, accuracy in enumerate(accuracies)}
+    per_class = {
+        str(label): share_of(accuracy, each).to_json() for label, accuracy in enumerate(accuracies)
+    }
     drawn = share_of(sum(accuracies) / len(accuracies), each * len(accuracies))
     found = {
         "accuracy": drawn.to_json(),
@@ -37,7 +52,11 @@ def asked(family: str, *accuracies: float, each: int = 100) -> dict:
 
 def test_probes_stand_below_the_row_of_raw_pixels_and_seeds_are_averaged():
     table = representation_table(
-        [known("VAE", "approximate", 0.8), known("VAE", "approximate", 0.82), known("Energy", "none", 0.7)]
+        [
+            known("VAE", "approximate", 0.8),
+            known("VAE", "approximate", 0.82),
+            known("Energy", "none", 0.7),
+        ]
     )
     assert table is not None
     pixels, vae, energy = table.lines
@@ -50,9 +69,18 @@ def test_probes_stand_below_the_row_of_raw_pixels_and_seeds_are_averaged():
 
 def test_tins_show_the_worst_read_number_and_what_a_step_did():
     read = {"height": Figure(0.99, 0.001).to_json(), "width": Figure(0.97, 0.004).to_json()}
-    step = {"asked": 1.0, "height": {"value": 0.98, "stderr": 0.01}, "width": {"value": -0.02, "stderr": 0.01}}
+    step = {
+        "asked": 1.0,
+        "height": {"value": 0.98, "stderr": 0.01},
+        "width": {"value": -0.02, "stderr": 0.01},
+    }
     probe = {"r2": read, "width": 4}
-    entries = {"features": probe, "encoded": probe, "pixels": probe, "pair": {"dimensions": [0, 1], "r2": read}}
+    entries = {
+        "features": probe,
+        "encoded": probe,
+        "pixels": probe,
+        "pair": {"dimensions": [0, 1], "r2": read},
+    }
     table = representation_table([known("VAE", "approximate", None, taller=step, **entries)])
     least = "0.970 ± 0.004"
     assert table is not None and table.headers[-2:] == ("pair", "taller by 1")
@@ -60,14 +88,18 @@ def test_tins_show_the_worst_read_number_and_what_a_step_did():
 
 
 def test_the_class_that_is_drawn_worst_is_named_by_its_share():
-    table = conditional_table([asked("Flow", 1.0, 0.6), {"family": "GAN", "data": "digits", "condition": None}])
+    table = conditional_table(
+        [asked("Flow", 1.0, 0.6), {"family": "GAN", "data": "digits", "condition": None}]
+    )
     assert table is not None
     real, flow = table.lines
     assert real.muted and real.cells[1:] == ("90 % [87–93]", "", "90 % [87–93]", "90 % [87–93]")
     assert flow.cells == ("Flow", "80 % [74–85]", "60 % [50–70]", "90 % [87–93]", "90 % [87–93]")
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.02, 0.1], ids=["all alike", "nearly alike", "one is worst"])
+@pytest.mark.parametrize(
+    "spread", [0.0, 0.02, 0.1], ids=["all alike", "nearly alike", "one is worst"]
+)
 @pytest.mark.parametrize("each", [50, 200])
 def test_the_interval_of_the_worst_class_holds_though_the_least_is_low_by_luck(each, spread):
     random = np.random.default_rng(0)
@@ -76,16 +108,27 @@ def test_the_interval_of_the_worst_class_holds_though_the_least_is_low_by_luck(e
     found = [least_share([share_of(share, each) for share in trial]) for trial in hits]
     held = np.mean([figure.low <= truth.min() <= figure.high for figure in found])
     if spread == 0:
-        assert 0.92 <= held <= 0.985 and np.mean([figure.value for figure in found]) < truth.min() - 0.01
+        assert (
+            0.92 <= held <= 0.985
+            and np.mean([figure.value for figure in found]) < truth.min() - 0.01
+        )
     assert held >= 0.92  # and cautious where there is less luck to allow for
 
 
 def test_guided_samples_have_columns_of_their_own_where_a_family_takes_guidance():
     guided = asked("Diffusion", 0.8, 0.8)
-    guided["condition"]["guided"] = {"guidance": 2.0, "accuracy": share_of(0.95, 200).to_json(), "coverage": SHARE}
+    guided["condition"]["guided"] = {
+        "guidance": 2.0,
+        "accuracy": share_of(0.95, 200).to_json(),
+        "coverage": SHARE,
+    }
     table = conditional_table([asked("Flow", 1.0, 1.0), guided])
     assert table is not None and table.headers[-2:] == ("guided", "its coverage")
-    assert [line.cells[-2:] for line in table.lines] == [("", ""), ("—", "—"), ("95 % [91–97]", "90 % [87–93]")]
+    assert [line.cells[-2:] for line in table.lines] == [
+        ("", ""),
+        ("—", "—"),
+        ("95 % [91–97]", "90 % [87–93]"),
+    ]
     assert any("a guidance of 2" in line for line in table.legend)
 
 
@@ -101,7 +144,12 @@ def test_rows_of_before_are_read_with_intervals():
     assert new is not None and table.lines[1].cells == new.lines[1].cells[:4]
 
     probe = {"r2": {"height": 0.99, "width": 0.97}, "width": 4}
-    entries = {"features": probe, "encoded": probe, "pixels": probe, "pair": {"dimensions": [0, 1], "r2": probe["r2"]}}
+    entries = {
+        "features": probe,
+        "encoded": probe,
+        "pixels": probe,
+        "pair": {"dimensions": [0, 1], "r2": probe["r2"]},
+    }
     read = representation_table([known("VAE", "approximate", None, **entries)])
     assert read is not None and read.lines[-1].cells[3] == "0.970"
 
@@ -120,7 +168,9 @@ def test_no_cell_with_a_number_is_without_its_error_and_what_the_legend_names_is
         representation_table([known("VAE", "exact", 0.8)]),
     ):
         assert table is not None
-        cells = [cell for line in table.lines for cell in line.cells[1:] if any(map(str.isdigit, cell))]
+        cells = [
+            cell for line in table.lines for cell in line.cells[1:] if any(map(str.isdigit, cell))
+        ]
         assert cells and all("±" in cell or "[" in cell for cell in cells)
         for sentence in table.legend:
             name, colon, _ = sentence.partition(":")

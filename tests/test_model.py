@@ -1,4 +1,6 @@
-"""The interface's own parts: claims, conditions, the schedule, importance weights, networks for any shape."""
+"""The interface's own parts: claims, conditions, the schedule, importance weights, networks for any
+shape.
+"""
 
 import itertools
 import math
@@ -15,7 +17,7 @@ from genzoo.families import FAMILIES, HYBRIDS
 from genzoo.model import forget, importance_weighted, require, warmup_cosine
 from genzoo.nets import Condition, Decoder, Encoder, Field, as_vectors, groups, pyramid
 
-# ----------------------------------------------------------------------------------------------------- likelihood
+# --------------------------------------------------------------------------------------- likelihood
 
 
 def test_claims_compose_to_the_weakest():
@@ -35,19 +37,27 @@ def test_importance_weights_are_averaged_as_probabilities():
             return next(self.draws)
 
     x = torch.zeros(2, 1)
-    assert importance_weighted(Draws([[0.2, 0.6], [0.4, 0.1]]), x, None, 2).exp().tolist() == pytest.approx([0.3, 0.35])
-    assert importance_weighted(Draws([[0.2, 0.6]]), x, None, 1).exp().tolist() == pytest.approx([0.2, 0.6])
+    assert importance_weighted(
+        Draws([[0.2, 0.6], [0.4, 0.1]]), x, None, 2
+    ).exp().tolist() == pytest.approx([0.3, 0.35])
+    assert importance_weighted(Draws([[0.2, 0.6]]), x, None, 1).exp().tolist() == pytest.approx(
+        [0.2, 0.6]
+    )
 
 
-# ------------------------------------------------------------------------------------------- what constructors refuse
+# ------------------------------------------------------------------------- what constructors refuse
 
 
 def test_a_number_out_of_range_is_named_with_what_was_expected():
     require(1, width=1, latent_shape=(2, 3))
     require(0, 1, share=0.5)
-    wrong = {"width": (0, "width must be at least 1, got 0"), "shape": ((2, 0), r"each size in shape .* got \(2, 0\)"),
-             "empty": ((), r"empty must be at least 1"), "text": ("3", "text must be at least 1, got '3'"),
-             "gap": (math.nan, "gap must be at least 1, got nan")}  # fmt: skip
+    wrong = {
+        "width": (0, "width must be at least 1, got 0"),
+        "shape": ((2, 0), r"each size in shape .* got \(2, 0\)"),
+        "empty": ((), r"empty must be at least 1"),
+        "text": ("3", "text must be at least 1, got '3'"),
+        "gap": (math.nan, "gap must be at least 1, got nan"),
+    }
     for name, (value, sentence) in wrong.items():
         with pytest.raises(ValueError, match=sentence):
             require(1, **{name: value})
@@ -62,13 +72,15 @@ def test_no_family_is_built_without_width_or_with_less_than_no_depth(family):
             family((1, 8, 8), levels=4, **{argument: value})
 
 
-# ------------------------------------------------------------------------------------------------------ the schedule
+# ------------------------------------------------------------------------------------- the schedule
 
 
 @given(st.integers(1, 100_000))
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero(steps):
     warmup = max(1, steps // 50)
-    points = sorted({0, warmup // 2, warmup - 1, warmup, (warmup + steps) // 2, steps - 1, steps, 2 * steps})
+    points = sorted(
+        {0, warmup // 2, warmup - 1, warmup, (warmup + steps) // 2, steps - 1, steps, 2 * steps}
+    )
     factors = {step: warmup_cosine(step, steps) for step in points}
     assert all(0 <= factor <= 1 for factor in factors.values())
     assert factors[0] > 0
@@ -80,7 +92,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero(steps):
     assert steps == 1 or factors[2 * steps] == pytest.approx(0, abs=1e-9)
 
 
-# ------------------------------------------------------------------------------------------------------ conditions
+# --------------------------------------------------------------------------------------- conditions
 
 
 def test_forgetting_drops_its_share_and_touches_nothing_else():
@@ -132,7 +144,12 @@ def test_a_vector_of_another_width_is_named(width, other):
 def test_what_is_not_given_is_one_learned_row():
     embed = Condition(3, 4)
     torch.nn.init.normal_(embed.null)
-    for c in (None, torch.tensor([-1, -1]), torch.full((2, 3), math.nan), torch.tensor([[math.nan, 1, 0]] * 2)):
+    for c in (
+        None,
+        torch.tensor([-1, -1]),
+        torch.full((2, 3), math.nan),
+        torch.tensor([[math.nan, 1, 0]] * 2),
+    ):
         torch.testing.assert_close(embed(c, 2), embed.null.expand(2, -1))
     one_hot = torch.nn.functional.one_hot(torch.tensor([2, 0]), 3).float()
     torch.testing.assert_close(embed(torch.tensor([2, 0]), 2), embed(one_hot, 2))
@@ -144,7 +161,7 @@ def test_what_is_not_given_is_one_learned_row():
     assert all(parameter.grad.isfinite().all() for parameter in embed.parameters())
 
 
-# -------------------------------------------------------------------------------------------------------- networks
+# ----------------------------------------------------------------------------------------- networks
 
 shapes = st.one_of(
     st.tuples(st.integers(1, 9)),
@@ -167,11 +184,18 @@ def test_networks_take_and_give_events_of_any_shape(shape, width, depth):
 
 @pytest.mark.parametrize("shape", [(1, 7, 5), (2, 5, 12), (3, 4), (1, 1, 1), (1, 28, 28), (6,)])
 def test_every_part_of_a_network_hears_its_input_and_its_embedding(shape):
-    x, e = torch.randn(2, *shape).double().requires_grad_(), torch.randn(2, 5).double().requires_grad_()
+    x, e = (
+        torch.randn(2, *shape).double().requires_grad_(),
+        torch.randn(2, 5).double().requires_grad_(),
+    )
     z = torch.randn(2, 7).double().requires_grad_()
     field = Field(shape, 5, 8)
     torch.nn.init.normal_(field.head.weight)
-    networks = [(Encoder(shape, 3, 5, 8), x), (Decoder(7, shape, 3, 5, 8, norm=True), z), (field, x)]
+    networks = [
+        (Encoder(shape, 3, 5, 8), x),
+        (Decoder(7, shape, 3, 5, 8, norm=True), z),
+        (field, x),
+    ]
     for network, given_ in networks:
         result = network.double()(given_, e)
         weight = torch.randn_like(result)
@@ -194,13 +218,19 @@ def test_normalised_groups_divide_the_width_and_hold_enough(width):
     assert count == 1 or width // count >= 4
 
 
-# ------------------------------------------------------------------------------------------------------ the base class
+# ----------------------------------------------------------------------------------- the base class
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"event_shape": ()}, {"event_shape": (2, 0)}, {"event_shape": (2,), "condition": -1},
-                  {"event_shape": (2,), "levels": 1}, {"event_shape": (2,), "levels": -3}],
-)  # fmt: skip
+    "arguments",
+    [
+        {"event_shape": ()},
+        {"event_shape": (2, 0)},
+        {"event_shape": (2,), "condition": -1},
+        {"event_shape": (2,), "levels": 1},
+        {"event_shape": (2,), "levels": -3},
+    ],
+)
 def test_senseless_shapes_and_counts_are_refused(arguments):
     with pytest.raises(ValueError, match=next(reversed(arguments))):
         Flow(**arguments)
@@ -219,14 +249,19 @@ def test_an_event_that_is_not_known_is_no_reason_to_refuse_the_others():
     torch.testing.assert_close(model.log_prob(holed)[known], model.log_prob(x)[known])
 
 
-@given(st.integers(2, 4096), st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.half]))
+@given(
+    st.integers(2, 4096),
+    st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.half]),
+)
 def test_a_value_is_on_the_grid_in_the_precision_that_it_has(levels, dtype):
     k = torch.arange(levels)
     x = grid.to_grid(k, levels).to(dtype)
     assert not grid.is_between(x, levels).any()
     if dtype in (torch.float32, torch.float64):
         assert grid.is_between(x + 0.02 * grid.bin_width(levels) + 1e-6, levels).all()
-        assert grid.is_between(torch.tensor([1.0, -1.0, 1.5, 17.0, math.inf], dtype=dtype), levels).all()
+        assert grid.is_between(
+            torch.tensor([1.0, -1.0, 1.5, 17.0, math.inf], dtype=dtype), levels
+        ).all()
     assert not grid.is_between(torch.tensor([math.nan], dtype=dtype), levels).any()
 
 

@@ -1,4 +1,6 @@
-"""The probability flow of a Gaussian is linear, so its likelihood is known; and a density must integrate to one."""
+"""The probability flow of a Gaussian is linear, so its likelihood is known; and a density must
+integrate to one.
+"""
 
 import math
 
@@ -10,12 +12,14 @@ from torch.distributions import Normal
 from genzoo import Diffusion, fit, grid
 from genzoo.data import DataSet
 from genzoo.data.loading import load
-from genzoo.evaluation.ode import ode_log_likelihood, velocity_and_trace
+from genzoo.evaluation.likelihood.ode import ode_log_likelihood, velocity_and_trace
 from genzoo.families.diffusion import alpha, ends, sigma
 
 
 def optimal(shape: tuple[int, ...], mean: float, std: float, snr=(-20.0, 16.0)) -> Diffusion:
-    """The diffusion whose network knows the best denoiser of N(mean, std²): v of the posterior mean."""
+    """The diffusion whose network knows the best denoiser of N(mean, std²): v of the posterior
+    mean.
+    """
     model = Diffusion(shape, width=8, snr=snr).double().eval()
 
     def v(z: Tensor, snr: Tensor, c: Tensor | None) -> Tensor:
@@ -54,7 +58,9 @@ def rough(shape: tuple[int, ...], **options) -> Diffusion:
 
 
 def test_the_density_of_any_network_integrates_to_one():
-    """Whatever the weights, the flow is invertible; the sum over a grid of a missed Jacobian would be far from one."""
+    """Whatever the weights, the flow is invertible; the sum over a grid of a missed Jacobian would
+    be far from one.
+    """
     model = rough((2,), snr=(-3.0, 3.0))
     side = torch.linspace(-8, 8, 49, dtype=torch.float64)
     found = ode_log_likelihood(model, torch.cartesian_prod(side, side), tolerance=1e-4)
@@ -136,6 +142,8 @@ def test_discrete_data_is_given_noise_and_its_error_stated(mode):
     model = rough((1, 2, 2), levels=4, condition=3)
     x = (torch.randint(4, (5, 1, 2, 2)) / 2 - 0.75).double()
     with mode():
-        found = ode_log_likelihood(model, x.clone(), torch.tensor([0, 1, 2, 0, -1]), draws=3, tolerance=1e-3)
+        found = ode_log_likelihood(
+            model, x.clone(), torch.tensor([0, 1, 2, 0, -1]), draws=3, tolerance=1e-3
+        )
     assert found.value.shape == (5,) and (found.stderr > 0).all()
     assert math.isnan(ode_log_likelihood(model, x, tolerance=1e-2).stderr[0])

@@ -1,4 +1,6 @@
-"""The normaliser of energy models whose integral or sum is known, the interval it is printed in, and when there is none."""
+"""The normaliser of energy models whose integral or sum is known, the interval it is printed in,
+and when there is none.
+"""
 
 import json
 import math
@@ -8,12 +10,12 @@ import torch
 from torch import Tensor
 
 from genzoo import VAE, Energy, Likelihood, fit, grid
-from genzoo.baselines import IndependentPixels
+from genzoo.benchmark.recipes import find
 from genzoo.data import load
 from genzoo.data.dataset import DataSet, Split
 from genzoo.evaluation import evaluate
-from genzoo.evaluation.annealing import Estimate, in_blocks, log_mean_exp
-from genzoo.evaluation.partition import (
+from genzoo.evaluation.likelihood.annealing import Estimate, in_blocks, log_mean_exp
+from genzoo.evaluation.likelihood.partition import (
     WIDEST_BITS,
     Interval,
     anneal_energy,
@@ -21,14 +23,16 @@ from genzoo.evaluation.partition import (
     keep_log_z,
     log_partition,
 )
+from genzoo.families.baselines import IndependentPixels
 from genzoo.families.energy import draw_levels
-from genzoo.recipes import find
 
 FAST = {"levels": 150, "chains": 60, "scouts": 20, "leapfrogs": 5}
 
 
 class Known:
-    """A real-valued energy in closed form. Its "chains" are poor ones: the walk to the reverse run has something to do."""
+    """A real-valued energy in closed form. Its "chains" are poor ones: the walk to the reverse run
+    has something to do.
+    """
 
     condition, levels = 0, 0
 
@@ -64,8 +68,12 @@ def interval(forward: Estimate, short: Estimate, reverse: Estimate) -> Interval:
     return Interval(forward, short, reverse, estimate(-9.0))
 
 
-def machine(hidden: int, dims: int, levels: int, strength: float, condition: int = 0, seed: int = 0) -> Energy:
-    """A Boltzmann machine with random weights, whose hidden units can be enumerated, settled chains included."""
+def machine(
+    hidden: int, dims: int, levels: int, strength: float, condition: int = 0, seed: int = 0
+) -> Energy:
+    """A Boltzmann machine with random weights, whose hidden units can be enumerated, settled chains
+    included.
+    """
     torch.manual_seed(seed)
     model = Energy((dims,), condition, levels, hidden=hidden, buffer=2000)
     model.set_base(grid.quantise(0.3 + 0.5 * torch.randn(500, dims), levels))
@@ -79,7 +87,7 @@ def machine(hidden: int, dims: int, levels: int, strength: float, condition: int
     return model.double().eval()
 
 
-# ------------------------------------------------------------------------------------------------------------- real values
+# -------------------------------------------------------------------------------------- real values
 
 
 def four_wells(x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -110,9 +118,11 @@ def test_the_zoo_s_energy_model_gets_its_log_z_under_each_condition(mode):
 
 
 def test_a_gaussian_visible_machine_is_calibrated():
-    """Forty machines in one annealing, mixtures of 2^6 Gaussians: the interval holds the truth of at least 38.
+    """Forty machines in one annealing, mixtures of 2^6 Gaussians: the interval holds the truth of
+    at least 38.
 
-    Z = sum_h exp(b h + |a + W h|² / 2 - |a|² / 2) (2 pi)^{D/2}, and -E(x) = -|x - a|²/2 + sum_j softplus(b_j + W_j x).
+    Z = sum_h exp(b h + |a + W h|² / 2 - |a|² / 2) (2 pi)^{D/2}, and -E(x) = -|x - a|²/2 + sum_j
+    softplus(b_j + W_j x).
     """
     dims, hidden, n = 5, 6, 40
     weights = 0.7 * torch.randn(n, hidden, dims, dtype=torch.float64)
@@ -145,7 +155,7 @@ def test_a_gaussian_visible_machine_is_calibrated():
     assert found.half_width.mean() < 0.5  # and it says something
 
 
-# ------------------------------------------------------------------------------------------------------------------ levels
+# ------------------------------------------------------------------------------------------- levels
 
 
 @pytest.mark.parametrize("hidden, dims, levels", [(4, 9, 2), (8, 12, 5), (12, 30, 4)])
@@ -158,7 +168,9 @@ def test_annealing_finds_the_enumerated_log_z_of_a_boltzmann_machine(hidden, dim
 
 
 def test_discrete_annealings_are_calibrated_at_the_budget_of_the_quick_recipes():
-    """Forty machines in one annealing, as forty conditions of one model: the interval holds the truth of at least 38."""
+    """Forty machines in one annealing, as forty conditions of one model: the interval holds the
+    truth of at least 38.
+    """
     model = machine(8, 16, 4, strength=1.5, condition=6)
     c = torch.randn(40, 6).double()
     with torch.no_grad():
@@ -170,17 +182,26 @@ def test_discrete_annealings_are_calibrated_at_the_budget_of_the_quick_recipes()
 
 
 def test_annealings_of_a_trained_machine_are_calibrated_at_a_quick_budget(monkeypatch):
-    """Digits in black and white, learned by persistent chains as the chains of many units learn: forty printed intervals.
+    """Digits in black and white, learned by persistent chains as machines of many units learn:
+    forty printed intervals.
 
-    ``experiments/trials/calibration.py`` does the same with grey digits and the budgets of their recipes.
+    ``experiments/trials/calibration.py`` does the same with grey digits and the budgets of their
+    recipes.
     """
     monkeypatch.setattr("genzoo.families.energy.FOR_UPDATES", 0)  # or the gradient would be exact,
     monkeypatch.setattr("genzoo.families.energy.FOR_DRAWS", 0)  # and the chains
     digits = load("digits")
-    black, held_out = (Split(grid.quantise(part.x, 2)) for part in (digits.train, digits.validation))
+    black, held_out = (
+        Split(grid.quantise(part.x, 2)) for part in (digits.train, digits.validation)
+    )
     torch.manual_seed(0)
     model = Energy(digits.event_shape, levels=2, hidden=12, lr=5e-3, steps=5, buffer=200)
-    fit(model, DataSet("black and white", black, held_out, held_out, levels=2), steps=400, batch_size=100)
+    fit(
+        model,
+        DataSet("black and white", black, held_out, held_out, levels=2),
+        steps=400,
+        batch_size=100,
+    )
     model.double()
     with torch.no_grad():
         truth = model.exact_log_z().item()
@@ -189,7 +210,9 @@ def test_annealings_of_a_trained_machine_are_calibrated_at_a_quick_budget(monkey
     budget = find("some data", "quick", "energy")["evaluate"]
     held, printed = 0, 0
     for _ in range(40):
-        found = log_partition(model, black.x, levels=budget["ais_levels"], chains=budget["ais_chains"])
+        found = log_partition(
+            model, black.x, levels=budget["ais_levels"], chains=budget["ais_chains"]
+        )
         printed += not found.doubt(WIDEST_BITS * 64 * math.log(2))
         held += found.lower.item() < truth < found.upper.item()
         assert found.half_width < 0.3  # and it says something
@@ -198,9 +221,15 @@ def test_annealings_of_a_trained_machine_are_calibrated_at_a_quick_budget(monkey
 
 @pytest.mark.parametrize("hidden", [0, 6])
 def test_informed_moves_and_block_gibbs_weigh_alike(hidden):
-    """Of a network by enumeration of all events; of a machine by guidance, whose chains move by informed moves."""
+    """Of a network by enumeration of all events; of a machine by guidance, whose chains move by
+    informed moves.
+    """
     dims, levels = 5, 4
-    model = machine(6, dims, levels, 1.0) if hidden else Energy((dims,), levels=levels, hidden=0, width=8)
+    model = (
+        machine(6, dims, levels, 1.0)
+        if hidden
+        else Energy((dims,), levels=levels, hidden=0, width=8)
+    )
     model = model.double().eval()
     if not hidden:
         model.set_base(grid.quantise(torch.randn(200, dims), levels))
@@ -217,7 +246,9 @@ def test_informed_moves_and_block_gibbs_weigh_alike(hidden):
 
 
 def test_a_mode_that_long_chains_miss_is_caught_on_levels():
-    """Twenty spins, nearly all down in the data; a unit that no chain has switched on holds 98 % of the mass, all up."""
+    """Twenty spins, nearly all down in the data; a unit that no chain has switched on holds 98 % of
+    the mass, all up.
+    """
     dims = 20
     model = Energy((dims,), levels=2, hidden=1, buffer=200).double().eval()
     model.set_base(torch.where(torch.rand(1000, dims) < 0.02, 0.5, -0.5))
@@ -227,7 +258,9 @@ def test_a_mode_that_long_chains_miss_is_caught_on_levels():
         model.network.centre.zero_()
         model.embed.null.zero_()
         base = model.histogram.exp()
-        log_mass = (base[:, 1] * math.exp(5) + base[:, 0]).log().sum() + (model.network.weight * low).sum()
+        log_mass = (base[:, 1] * math.exp(5) + base[:, 0]).log().sum() + (
+            model.network.weight * low
+        ).sum()
         model.embed.null[0] = math.log(0.98 / 0.02) - log_mass
         truth = model.exact_log_z().item()
     model.chains.copy_(model.fresh(200))
@@ -238,7 +271,9 @@ def test_a_mode_that_long_chains_miss_is_caught_on_levels():
 
 
 def test_a_mode_that_long_chains_miss_is_caught_on_reals():
-    """The audit's example: two Gaussians of weights .02 and .98, 12 standard deviations apart, all chains in the small one."""
+    """The audit's example: two Gaussians of weights .02 and .98, 12 standard deviations apart, all
+    chains in the small one.
+    """
     dims = 4
     apart = 12 / dims**0.5
 
@@ -261,7 +296,7 @@ def test_what_no_chain_met_is_said_to_be_uncounted():
     assert "not counted: a mode that no chain has met, which would flatter" in stated.direction
 
 
-# ------------------------------------------------------------------------------------------------------------ the interval
+# ------------------------------------------------------------------------------------- the interval
 
 
 def test_ends_are_widened_by_two_errors_and_the_larger_log_z_counts():
@@ -328,16 +363,20 @@ def test_several_normalisers_make_one_interval_by_their_shares():
     )
     weights = torch.tensor([0.9, 0.1])
     assert Interval.mean(found.half_width, weights) == pytest.approx(0.9 * 0.1 + 0.1 * 0.5)
-    assert found.doubt(0.5, weights) == "" and found.doubt(0.5) != ""  # half and half they are too far apart
+    assert (
+        found.doubt(0.5, weights) == "" and found.doubt(0.5) != ""
+    )  # half and half they are too far apart
     assert found.details(weights)["lower"] == pytest.approx(0.9 * 1 + 0.1 * 10)
 
 
-# ---------------------------------------------------------------------------------------------------------- the likelihood
+# ----------------------------------------------------------------------------------- the likelihood
 
 
 def binary(n: int = 300) -> DataSet:
     """Four spins that mostly agree."""
-    x = torch.where(torch.rand(n, 1) < 0.5, 0.5, -0.5) * torch.where(torch.rand(n, 4) < 0.9, 1.0, -1.0)
+    x = torch.where(torch.rand(n, 1) < 0.5, 0.5, -0.5) * torch.where(
+        torch.rand(n, 4) < 0.9, 1.0, -1.0
+    )
     parts = x.split(n // 3)
     return DataSet(
         "made up",
@@ -359,7 +398,9 @@ def test_the_figure_of_a_machine_is_exact_or_an_interval_around_the_enumerated_o
         truth = data.report(model.log_prob_under(log_z, data.test.x)).mean().item()
     measured = evaluate(model, data, ais_levels=100, ais_chains=64)
     if hidden == 6:
-        assert measured.kind == Likelihood.EXACT and measured.value == pytest.approx(truth, abs=1e-5)
+        assert measured.kind == Likelihood.EXACT and measured.value == pytest.approx(
+            truth, abs=1e-5
+        )
     else:
         assert measured.kind == Likelihood.ESTIMATE and measured.value is None
         assert measured.figure.low < truth < measured.figure.high  # type: ignore[operator]
@@ -377,7 +418,9 @@ def test_each_condition_is_stated_under_its_own_normaliser():
         model.embed.embed.weight.normal_(0, 0.5)  # type: ignore[union-attr]
     x = grid.to_grid(torch.cartesian_prod(*[torch.arange(2)] * 4), 2)
     with torch.no_grad():
-        log_z = torch.stack([(-model.energy(x, label.expand(16))).logsumexp(0) for label in torch.arange(2)])
+        log_z = torch.stack(
+            [(-model.energy(x, label.expand(16))).logsumexp(0) for label in torch.arange(2)]
+        )
         want = model.log_prob_under(log_z[data.test.c], data.test.x, data.test.c)
     stated = anneal_energy(model, data, data.test.x, data.test.c, k=1, levels=300, chains=128)
     assert stated.reason == "" and stated.kind == Likelihood.ESTIMATE
@@ -406,7 +449,9 @@ def test_what_was_found_is_kept_only_where_it_is_asked_for():
     assert again.kind == Likelihood.ESTIMATE
     assert again.figure.low == pytest.approx(measured.figure.low, abs=1e-5)
     assert again.figure.high == pytest.approx(measured.figure.high, abs=1e-5)
-    keep_log_z(VAE((4,), levels=2, latent_shape=(2,), width=8), measured.details)  # has none, and no harm is done
+    keep_log_z(
+        VAE((4,), levels=2, latent_shape=(2,), width=8), measured.details
+    )  # has none, and no harm is done
 
 
 def test_a_uniform_density_over_the_levels_costs_what_it_costs():

@@ -4,8 +4,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from genzoo.evaluation import plots
-from genzoo.evaluation.pictures import strips
+from genzoo.benchmark.report import plots
+from genzoo.benchmark.report.pictures import strips
 
 
 def rows() -> list[dict]:
@@ -28,11 +28,18 @@ def looks_drawn(path) -> np.ndarray:
 
 
 def test_a_path_leads_to_a_figure_and_its_error_or_to_none():
-    row = {"a": {"b": {"value": 2, "stderr": 0.5}, "c": {"value": 3.0}}, "d": 4, "e": None, "f": {"value": None}}
+    row = {
+        "a": {"b": {"value": 2, "stderr": 0.5}, "c": {"value": 3.0}},
+        "d": 4,
+        "e": None,
+        "f": {"value": None},
+    }
     assert plots.figure_at(row, "a.b") == (2.0, 0.5)
     assert plots.figure_at(row, "a.c") == (3.0, 0.0)
     assert plots.figure_at(row, "d") == (4.0, 0.0)
-    assert [plots.figure_at(row, path) for path in ("e", "f", "g", "a.g", "d.g", "e.g")] == [None] * 6
+    assert [plots.figure_at(row, path) for path in ("e", "f", "g", "a.g", "d.g", "e.g")] == [
+        None
+    ] * 6
 
 
 def test_rows_without_the_figure_are_left_out():
@@ -44,7 +51,13 @@ def test_rows_without_the_figure_are_left_out():
 def test_charts_of_rows_are_drawn_whatever_is_missing(tmp_path, some):
     plots.quality_against_cost(tmp_path / "cost.png", some, "quality.figures.FD")
     plots.precision_and_recall(tmp_path / "pr.png", some)
-    plots.against(tmp_path / "own.png", some, "samples_per_second", "quality.figures.FD", floor={"real data": 1.0})
+    plots.against(
+        tmp_path / "own.png",
+        some,
+        "samples_per_second",
+        "quality.figures.FD",
+        floor={"real data": 1.0},
+    )
     for name in ("cost", "pr", "own"):
         looks_drawn(tmp_path / f"{name}.png")
 
@@ -53,7 +66,10 @@ def test_an_estimate_below_zero_is_not_lost_on_a_logarithmic_axis(monkeypatch):
     scales = []
     monkeypatch.setattr(plots, "against", lambda *_, log: scales.append(log))
     for least in (0.1, -0.1):
-        some = [{"family": "VAE", "samples_per_second": 9.0, "MMD²": {"value": value}} for value in (1.0, least)]
+        some = [
+            {"family": "VAE", "samples_per_second": 9.0, "MMD²": {"value": value}}
+            for value in (1.0, least)
+        ]
         plots.quality_against_cost("cost.png", some, "MMD²")
     assert scales == ["xy", "x"]
 
@@ -61,14 +77,19 @@ def test_an_estimate_below_zero_is_not_lost_on_a_logarithmic_axis(monkeypatch):
 def test_maps_are_drawn_for_classes_and_for_scales(tmp_path):
     places = np.random.randn(30, 2)
     plots.latent_map(tmp_path / "one.png", {"A": (places, np.arange(30) % 3)})
-    plots.latent_map(tmp_path / "four.png", {name: (places, np.random.rand(30)) for name in "ABCD"}, "height")
+    plots.latent_map(
+        tmp_path / "four.png", {name: (places, np.random.rand(30)) for name in "ABCD"}, "height"
+    )
     one, four = (looks_drawn(tmp_path / f"{name}.png") for name in ("one", "four"))
     assert four.shape[0] > one.shape[0]
 
 
 def test_a_sweep_is_drawn(tmp_path):
     share = {"value": 0.5, "stderr": 0.1}
-    sweep = [{"guidance": g, "accuracy": share, "coverage": share, "spread": 1.0} for g in (0.0, 1.0, 3.0)]
+    sweep = [
+        {"guidance": g, "accuracy": share, "coverage": share, "spread": 1.0}
+        for g in (0.0, 1.0, 3.0)
+    ]
     plots.guidance(tmp_path / "sweep.png", {"One": sweep, "Other": sweep})
     looks_drawn(tmp_path / "sweep.png")
 

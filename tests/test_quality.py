@@ -1,4 +1,6 @@
-"""Distances against closed forms and independent code; planted faults of samples, each of which must show where it should."""
+"""Distances against closed forms and independent code; planted faults of samples, each of which
+must show where it should.
+"""
 
 import json
 import math
@@ -15,13 +17,16 @@ from scipy.linalg import sqrtm
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
-from genzoo.baselines import Gaussian, fitted
-from genzoo.data import DataSet, Split, biscuits, load
+from genzoo.benchmark.report import quality_table
+from genzoo.benchmark.report.cells import digits_for, number, percent, share_in
+from genzoo.data import DataSet, Split, load
+from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
-from genzoo.evaluation import distances, neighbours, quality, quality_table, spaces
-from genzoo.evaluation.cells import digits_for, number, percent, share_in
-from genzoo.evaluation.digits_net import digits_net, framed, read
 from genzoo.evaluation.figures import Figure, combine, share_of, share_with
+from genzoo.evaluation.samples import distances, neighbours, quality
+from genzoo.evaluation.samples import feature_spaces as spaces
+from genzoo.evaluation.samples.digits_net import digits_net, framed, read
+from genzoo.families.baselines import Gaussian, fitted
 
 
 def cloud(n: int, dims: int, spread: float = 1.0, shift: float = 0.0) -> Tensor:
@@ -39,7 +44,7 @@ def digits() -> DataSet:
     return load("digits")
 
 
-# ----------------------------------------------------------------------------------------------------------- distances
+# ---------------------------------------------------------------------------------------- distances
 
 
 def frechet_by_scipy(x: Tensor, y: Tensor) -> float:
@@ -47,7 +52,9 @@ def frechet_by_scipy(x: Tensor, y: Tensor) -> float:
     a, b = x.double().numpy(), y.double().numpy()
     covariances = [np.cov(z, rowvar=False) for z in (a, b)]
     root = np.asarray(sqrtm(covariances[0] @ covariances[1])).real
-    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root))
+    return float(
+        ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root)
+    )
 
 
 def test_frechet_distance_is_scipy_s_on_three_sets_of_features(digits):
@@ -77,7 +84,9 @@ def test_kernel_distance_is_the_unbiased_formula():
     total = 0.0
     for i in range(30):
         for j in range(30):
-            k = [((a @ b / 5 + 1) ** 3).item() for a, b in ((x[i], x[j]), (y[i], y[j]), (x[i], y[j]))]
+            k = [
+                ((a @ b / 5 + 1) ** 3).item() for a, b in ((x[i], x[j]), (y[i], y[j]), (x[i], y[j]))
+            ]
             total += (k[0] + k[1]) / (30 * 29) * (i != j) - 2 * k[2] / 30**2
     assert distances.kernel_distance(x, y) == pytest.approx(total, rel=1e-9)
 
@@ -90,7 +99,9 @@ def test_discrepancy_is_the_unbiased_formula():
         return sum(math.exp(-squared / (2 * (h / 2**i) ** 2)) for i in range(4)) / 4
 
     def mean(a: Tensor, b: Tensor, same: bool) -> float:
-        found = [kernel(p, q) for i, p in enumerate(a) for j, q in enumerate(b) if not (same and i == j)]
+        found = [
+            kernel(p, q) for i, p in enumerate(a) for j, q in enumerate(b) if not (same and i == j)
+        ]
         return sum(found) / len(found)
 
     expected = mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, False)
@@ -108,7 +119,10 @@ def test_sliced_wasserstein_is_scipy_s_in_every_direction():
     angles = np.pi * np.arange(64) / 64
     lines = [(np.cos(a), np.sin(a)) for a in angles]
     expected = np.mean(
-        [wasserstein_distance((x @ torch.tensor(v).float()), (y @ torch.tensor(v).float())) for v in lines]
+        [
+            wasserstein_distance((x @ torch.tensor(v).float()), (y @ torch.tensor(v).float()))
+            for v in lines
+        ]
     )
     assert distances.sliced_wasserstein(x, y) == pytest.approx(expected, rel=1e-5)
     shifted = distances.sliced_wasserstein(x, x + torch.tensor([1.0, 0.0]))
@@ -116,7 +130,9 @@ def test_sliced_wasserstein_is_scipy_s_in_every_direction():
 
 
 def test_extrapolation_takes_the_bias_out():
-    """One distribution: the plain distance is far above zero at this n, the line through 1/n ends near zero."""
+    """One distribution: the plain distance is far above zero at this n, the line through 1/n ends
+    near zero.
+    """
     plain, infinite = [], []
     for _ in range(5):
         x, y = cloud(400, 16), cloud(400, 16)
@@ -129,19 +145,24 @@ def test_the_error_bar_is_the_spread_over_fresh_samples():
     def statistic(x: Tensor, y: Tensor) -> dict[str, float]:
         return {"FD": distances.frechet(x, y), "MMD": distances.discrepancy(1.0)(x, y)}
 
-    found = [distances.with_errors(statistic, cloud(200, 3), cloud(200, 3, shift=0.6)) for _ in range(30)]
+    found = [
+        distances.with_errors(statistic, cloud(200, 3), cloud(200, 3, shift=0.6)) for _ in range(30)
+    ]
     for name in ("FD", "MMD"):
         errors = [f[name].stderr for f in found]
         assert np.mean(errors) == pytest.approx(np.std([f[name].value for f in found]), rel=0.35)
 
 
-# ------------------------------------------------------------------- how often do the printed intervals hold? by simulation
+# ------------------------------------------- how often do the printed intervals hold? by simulation
 
 
 def held(figures: list[Figure], truth: float) -> float:
-    """Share of intervals that hold the truth: the ends where there are any, else 1.96 errors on either side."""
+    """Share of intervals that hold the truth: the ends where there are any, else 1.96 errors on
+    either side.
+    """
     ends = [
-        (f.value - 1.96 * f.stderr, f.value + 1.96 * f.stderr) if f.low is None else (f.low, f.high) for f in figures
+        (f.value - 1.96 * f.stderr, f.value + 1.96 * f.stderr) if f.low is None else (f.low, f.high)
+        for f in figures
     ]
     return float(np.mean([low <= truth <= high for low, high in ends]))
 
@@ -154,10 +175,13 @@ def plane(n: int, spread: float = 1.0) -> Tensor:
 def test_shares_of_neighbours_have_intervals_that_hold(spread):
     """Both sets are drawn afresh, so that the truth is the mean over all trials."""
     trials = [
-        distances.with_errors(neighbours.support, cloud(200, 3), cloud(200, 3, spread), halves=25) for _ in range(300)
+        distances.with_errors(neighbours.support, cloud(200, 3), cloud(200, 3, spread), halves=25)
+        for _ in range(300)
     ]
     for name in ("precision", "recall", "coverage"):
-        values, errors = zip(*((trial[name].value, trial[name].stderr) for trial in trials), strict=True)
+        values, errors = zip(
+            *((trial[name].value, trial[name].stderr) for trial in trials), strict=True
+        )
         truth = float(np.mean(values))
         found = [share_with(value, error, 200) for value, error in zip(values, errors, strict=True)]
         assert 0.92 <= held(found, truth) <= 0.985, name
@@ -169,7 +193,10 @@ def test_shares_of_neighbours_have_intervals_that_hold(spread):
 
 def test_distances_have_errors_that_hold():
     def statistic(x: Tensor, y: Tensor) -> dict[str, float]:
-        mean, variance = x.mean(0) - y.mean(0), x.var(0).sqrt() - y.var(0).sqrt()  # FD of independent features
+        mean, variance = (
+            x.mean(0) - y.mean(0),
+            x.var(0).sqrt() - y.var(0).sqrt(),
+        )  # FD of independent features
         return {
             "FD": (mean.square() + variance.square()).sum().item(),
             "MMD": distances.discrepancy(1.0)(x, y),
@@ -184,7 +211,9 @@ def test_distances_have_errors_that_hold():
 
 @pytest.mark.parametrize("luck", [0.0, 0.1], ids=["alike", "by luck"])
 def test_three_seeds_against_one_reference_have_an_interval_that_holds(luck):
-    """Their samples are their own and the reference is not: to add a whole run's error again would hold everything."""
+    """Their samples are their own and the reference is not: to add a whole run's error again would
+    hold everything.
+    """
     found: dict[str, list[Figure]] = {}
     for _ in range(150):
         reference, runs = plane(100), []
@@ -195,15 +224,24 @@ def test_three_seeds_against_one_reference_have_an_interval_that_holds(luck):
             shares = [share_with(run[name].value, run[name].stderr, 100) for run in runs]
             found.setdefault(name, []).append(combine(shares, shared=False))
     for name, figures in found.items():
-        assert 0.92 <= held(figures, float(np.mean([figure.value for figure in figures]))) <= 0.995, name
+        assert (
+            0.92 <= held(figures, float(np.mean([figure.value for figure in figures]))) <= 0.995
+        ), name
 
 
-@pytest.mark.parametrize(("samples", "held_out", "nearer"), [(400, 400, 1.0), (400, 800, 0.8), (800, 400, 0.5)])
-def test_copies_have_an_interval_that_holds_though_a_few_events_decide_the_threshold(samples, held_out, nearer):
+@pytest.mark.parametrize(
+    ("samples", "held_out", "nearer"), [(400, 400, 1.0), (400, 800, 0.8), (800, 400, 0.5)]
+)
+def test_copies_have_an_interval_that_holds_though_a_few_events_decide_the_threshold(
+    samples, held_out, nearer
+):
     law = torch.distributions.Gamma(4.0, 1.0)  # of the distance to the nearest training event
     many = law.sample((1_000_000,))
     truth = (nearer * many < many.kthvalue(10_000).values).double().mean().item()
-    found = [neighbours.copying(nearer * law.sample((samples,)), law.sample((held_out,)))["copies"] for _ in range(300)]
+    found = [
+        neighbours.copying(nearer * law.sample((samples,)), law.sample((held_out,)))["copies"]
+        for _ in range(300)
+    ]
     assert 0.92 <= held(found, truth) <= 0.99
 
 
@@ -218,11 +256,13 @@ def test_a_share_is_no_surer_than_its_error_allows_and_never_surer_than_its_even
     assert share_with(1.0, 0.0, 100).low == share_of(1.0, 100).low < 0.97
 
 
-# ---------------------------------------------------------------------------------------------------------- neighbours
+# --------------------------------------------------------------------------------------- neighbours
 
 
 def test_neighbours_of_points_that_can_be_counted():
-    """Real events 0, 1, ..., 19 on a line, samples beside the first: balls reach 3 (k = 3), and 5, 4, 3, 3, ... (k = 5)."""
+    """Real events 0, 1, ..., 19 on a line, samples beside the first: balls reach 3 (k = 3), and 5,
+    4, 3, 3, ... (k = 5).
+    """
     real, samples = torch.arange(20.0)[:, None], torch.tensor([[0.1], [0.2], [0.3], [0.4]])
     found = neighbours.support(real, samples)
     assert found["precision"] == 1.0
@@ -232,7 +272,9 @@ def test_neighbours_of_points_that_can_be_counted():
 
 
 @pytest.mark.parametrize("k", [3, 5])
-def test_neighbours_are_those_of_the_package_by_the_authors_of_density_and_coverage(digits, k, monkeypatch):
+def test_neighbours_are_those_of_the_package_by_the_authors_of_density_and_coverage(
+    digits, k, monkeypatch
+):
     monkeypatch.setattr(neighbours, "NEAREST", k)
     monkeypatch.setattr(neighbours, "NEAREST_COVERED", k)
     net = digits_net()
@@ -259,7 +301,9 @@ def test_nearest_is_the_nearest():
     x, among = cloud(500, 3), cloud(300, 3)
     apart, which = neighbours.nearest(x, among)
     brute = (x[:, None] - among).square().sum(2).sqrt()
-    assert torch.allclose(apart, brute.min(1).values, atol=1e-6) and torch.equal(which, brute.argmin(1))
+    assert torch.allclose(apart, brute.min(1).values, atol=1e-6) and torch.equal(
+        which, brute.argmin(1)
+    )
     assert neighbours.nearest(among, among)[0].max() == 0.0
 
 
@@ -269,7 +313,9 @@ def test_an_event_is_no_neighbour_of_its_own():
     apart, which = neighbours.nearest(x[rows], x, own=rows)
     brute = (x[rows][:, None] - x).square().sum(2).sqrt()
     brute[torch.arange(250), rows] = torch.inf
-    assert torch.allclose(apart, brute.min(1).values, atol=1e-6) and torch.equal(which, brute.argmin(1))
+    assert torch.allclose(apart, brute.min(1).values, atol=1e-6) and torch.equal(
+        which, brute.argmin(1)
+    )
 
 
 def test_copying_knows_fresh_draws_copies_and_a_few_copies_among_many():
@@ -280,12 +326,17 @@ def test_copying_knows_fresh_draws_copies_and_a_few_copies_among_many():
         "copies": train[:800],
         "few": torch.cat([cloud(740, 4), train[:60]]),
     }
-    found = {name: neighbours.copying(neighbours.nearest(x, train)[0], held_out) for name, x in sets.items()}
+    found = {
+        name: neighbours.copying(neighbours.nearest(x, train)[0], held_out)
+        for name, x in sets.items()
+    }
     fresh, few = found["fresh"], found["few"]
     assert fresh["copies"].low < 0.01 < fresh["copies"].high
     assert fresh["nearer"].value == pytest.approx(0.5, abs=0.05)
     assert found["copies"]["copies"].value == found["copies"]["nearer"].value == 1.0
-    assert few["copies"].low > 0.01 and few["nearer"].value < 0.6  # which the share sees, and the mean rank does not
+    assert (
+        few["copies"].low > 0.01 and few["nearer"].value < 0.6
+    )  # which the share sees, and the mean rank does not
 
 
 def test_where_held_out_events_equal_training_events_nothing_is_called_a_copy():
@@ -294,7 +345,7 @@ def test_where_held_out_events_equal_training_events_nothing_is_called_a_copy():
     assert found["copies"].value == 0.0 and found["nearer"].value == 0.5
 
 
-# ---------------------------------------------------------------------------------------------------------- digits-net
+# --------------------------------------------------------------------------------------- digits-net
 
 
 def test_digits_net_reads_digits_it_was_not_trained_on(digits):
@@ -312,12 +363,14 @@ def test_both_sizes_come_into_one_frame(digits):
 
 
 def test_missing_weights_are_a_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr("genzoo.evaluation.digits_net.WEIGHTS", tmp_path / "nothing.safetensors")
+    monkeypatch.setattr(
+        "genzoo.evaluation.samples.digits_net.WEIGHTS", tmp_path / "nothing.safetensors"
+    )
     with pytest.raises(InputError, match=r"nothing.safetensors.*experiments/digits_net.py"):
         digits_net.__wrapped__()
 
 
-# -------------------------------------------------------------------------------------------------------------- spaces
+# ------------------------------------------------------------------------------------------- spaces
 
 
 def images(*shape: int, n: int = 120, name: str = "mine") -> DataSet:
@@ -337,13 +390,18 @@ def images(*shape: int, n: int = 120, name: str = "mine") -> DataSet:
 )
 def test_what_is_compared_where(shape, width, names):
     space = spaces.space_of(images(*shape))
-    assert space.features(torch.rand(7, *shape)).shape == (7, width) and tuple(space.distances) == names
+    assert (
+        space.features(torch.rand(7, *shape)).shape == (7, width)
+        and tuple(space.distances) == names
+    )
 
 
 def test_digits_are_seen_by_digits_net_and_nothing_else_is(digits):
     assert tuple(spaces.space_of(digits).distances) == ("FD (digits-net)", "KID (digits-net)")
     assert spaces.space_of(replace(digits, name="mine")).name == "pixels"
-    assert spaces.space_of(images(1, 16, 16, name="digits")).name == "pixels"  # a folder of that name
+    assert (
+        spaces.space_of(images(1, 16, 16, name="digits")).name == "pixels"
+    )  # a folder of that name
 
 
 def test_colour_without_inception_s_weights_says_so_and_goes_on():
@@ -358,7 +416,9 @@ def test_colour_without_inception_s_weights_says_so_and_goes_on():
 
 
 def test_colour_with_inception_s_weights_is_fid_over_bytes(monkeypatch):
-    """A stand-in for the network, whose weights a test cannot have: what it is given, and what the distances are called."""
+    """A stand-in for the network, whose weights a test cannot have: what it is given, and what the
+    distances are called.
+    """
     given = []
 
     def net(pixels: Tensor) -> Tensor:
@@ -369,22 +429,30 @@ def test_colour_with_inception_s_weights_is_fid_over_bytes(monkeypatch):
     x = torch.tensor([-1.0, 0.0, 1.0]).view(3, 1, 1, 1).expand(3, 3, 8, 8)
     space = spaces.inception.__wrapped__()
     assert tuple(space.distances) == ("FID", "KID") and space.features(x).shape == (3, 192)
-    assert given[0].dtype == torch.uint8 and given[0].flatten(1).float().mean(1).tolist() == [0.0, 127.0, 255.0]
+    assert given[0].dtype == torch.uint8 and given[0].flatten(1).float().mean(1).tolist() == [
+        0.0,
+        127.0,
+        255.0,
+    ]
 
 
 def test_principal_components_keep_the_distances_that_matter():
-    """Images that live in few dimensions are as far apart among their components as among their pixels."""
+    """Images that live in few dimensions are as far apart among their components as among their
+    pixels.
+    """
     basis = torch.randn(10, 144)
     x = (torch.randn(200, 10) @ basis).view(200, 1, 12, 12)
     features = spaces.pixels(DataSet("flat", Split(x), Split(x), Split(x))).features(x[:50])
     assert torch.allclose(torch.pdist(features), torch.pdist(x[:50].flatten(1)), rtol=1e-3)
 
 
-# ------------------------------------------------------------------------------------------------------ planted faults
+# ----------------------------------------------------------------------------------- planted faults
 
 
 def figures(x: Tensor, data: DataSet, most: int = 2000) -> dict[str, float]:
-    return {name: figure["value"] for name, figure in quality.judge(x, data, most)["figures"].items()}
+    return {
+        name: figure["value"] for name, figure in quality.judge(x, data, most)["figures"].items()
+    }
 
 
 def test_samples_are_held_against_events_that_chose_no_weights(digits):
@@ -409,7 +477,9 @@ def test_identical_sets_are_at_distance_zero(digits):
     found = figures(digits.test.x, digits)
     assert abs(found["FD (digits-net)"]) < 1e-6 and found["KID (digits-net)"] <= 0
     assert found["precision"] == found["recall"] == found["coverage"] == 1.0
-    assert found["copies"] == pytest.approx(0.01, abs=0.015) and found["nearer"] == pytest.approx(0.5, abs=0.03)
+    assert found["copies"] == pytest.approx(0.01, abs=0.015) and found["nearer"] == pytest.approx(
+        0.5, abs=0.03
+    )
 
 
 def test_memorised_training_data_has_the_floor_and_is_caught(digits, real):
@@ -423,7 +493,9 @@ def test_memorised_training_data_has_the_floor_and_is_caught(digits, real):
 
 
 def test_what_real_data_copies_is_what_training_events_do_to_each_other():
-    """Not 1 % by construction: where half of the training events come twice, half of them have a twin."""
+    """Not 1 % by construction: where half of the training events come twice, half of them have a
+    twin.
+    """
     x = torch.randn(600, 3)
     train = torch.cat([x[:400], x[:200]])
     data = DataSet("twins", Split(train), Split(torch.randn(400, 3)), Split(torch.randn(400, 3)))
@@ -435,10 +507,12 @@ def test_samples_spread_too_widely_have_more_recall_than_real_data_and_less_prec
     data = DataSet("cloud", *[Split(torch.randn(m, 6)) for m in (800, 400, 400)])
     floor = {name: figure.value for name, figure in quality.reference(data).floor.items()}
     found = figures(1.4 * torch.randn(400, 6), data)
-    assert found["recall"] > floor["recall"] + 0.03 and found["precision"] < floor["precision"] - 0.2
+    assert (
+        found["recall"] > floor["recall"] + 0.03 and found["precision"] < floor["precision"] - 0.2
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------------- tins
+# --------------------------------------------------------------------------------------------- tins
 
 
 @pytest.fixture(scope="module")
@@ -448,17 +522,22 @@ def tins() -> DataSet:
 
 def test_a_real_tin_has_the_noise_of_one(tins):
     scores = biscuits.noise_score(torch.cat([tins.train.x, tins.test.x])).double()
-    assert abs(scores.mean()) < 4 * scores.std() / len(scores) ** 0.5 and scores.std() == pytest.approx(1, abs=0.05)
+    assert abs(scores.mean()) < 4 * scores.std() / len(
+        scores
+    ) ** 0.5 and scores.std() == pytest.approx(1, abs=0.05)
     assert (scores.abs() > spaces.NO_TIN).double().mean() == pytest.approx(0.011, abs=0.006)
 
 
 def test_a_gaussian_with_the_right_moments_beats_no_picture_of_tins_where_tins_are_compared(tins):
     """Held against real pictures of low tins alone. By FD (pixels) it is the better model by far."""
-    gaussian = next(baseline for baseline in fitted(tins) if isinstance(baseline, Gaussian)).sample(600)
+    gaussian = next(baseline for baseline in fitted(tins) if isinstance(baseline, Gaussian)).sample(
+        600
+    )
     low = some(tins.train.x[tins.train.c[:, 0] < 0], 600)
     in_pixels = spaces.pixels(tins)
     blends, pictures = (
-        distances.frechet(in_pixels.features(tins.test.x), in_pixels.features(x)) for x in (gaussian, low)
+        distances.frechet(in_pixels.features(tins.test.x), in_pixels.features(x))
+        for x in (gaussian, low)
     )
     assert blends < 0.5 * pictures
 
@@ -483,7 +562,7 @@ def test_copies_of_tins_are_told_by_their_pixels_and_not_by_their_sizes(tins):
     assert torch.equal(mine, theirs)
 
 
-# --------------------------------------------------------------------------------------------------- more planted faults
+# ------------------------------------------------------------------------------ more planted faults
 
 
 def test_dropped_modes_show_in_recall_and_coverage_and_not_in_precision(digits, real):
@@ -491,7 +570,8 @@ def test_dropped_modes_show_in_recall_and_coverage_and_not_in_precision(digits, 
     assert found["recall"] < 0.6 * real["recall"] and found["coverage"] < 0.7 * real["coverage"]
     assert found["precision"] > 0.85 * real["precision"]
     assert (
-        found["FD (digits-net)"] > 5 * real["FD (digits-net)"] and found["KID (digits-net)"] > real["KID (digits-net)"]
+        found["FD (digits-net)"] > 5 * real["FD (digits-net)"]
+        and found["KID (digits-net)"] > real["KID (digits-net)"]
     )
 
 
@@ -509,7 +589,7 @@ def test_points_far_from_the_truth_are_farther():
     assert far["precision"] < near["precision"]
 
 
-# ----------------------------------------------------------------------------------------------- the entry and its table
+# -------------------------------------------------------------------------- the entry and its table
 
 
 class Coin:
@@ -528,7 +608,9 @@ class Coin:
 
 def test_a_conditional_model_is_asked_for_the_conditions_of_the_reference(digits, tmp_path):
     model, said = Coin(), []
-    entry = quality.measure(model, digits, "quick", tmp_path, lambda *progress: said.append(progress))
+    entry = quality.measure(
+        model, digits, "quick", tmp_path, lambda *progress: said.append(progress)
+    )
     asked = torch.cat(model.asked)
     assert torch.equal(asked, quality.reference(digits, 400).conditions) and entry["n"] == 400
     assert said[0] == (0, 400, "drawing samples") and len(said) == 4
@@ -593,7 +675,14 @@ def row(family: str, distance: float, seed: int = 0, **more) -> dict:
     floor = {name: share_of(0.9, 100).to_json() for name in names}
     found |= {"FD (mine)": Figure(distance, 0.2).to_json(), "density": Figure(0.5, 0.05).to_json()}
     floor |= {"FD (mine)": Figure(1.0, 0.1).to_json(), "density": Figure(1.0, 0.05).to_json()}
-    entry = {"space": "mine", "about": "a space", "n": 100, "reference": "9 events", "figures": found, "floor": floor}
+    entry = {
+        "space": "mine",
+        "about": "a space",
+        "n": 100,
+        "reference": "9 events",
+        "figures": found,
+        "floor": floor,
+    }
     return {"family": family, "seed": seed, "quality": entry, **more}
 
 
@@ -618,7 +707,9 @@ def test_the_table_begins_with_real_data_and_ranks_nobody_by_a_distance():
 
 
 def test_no_cell_with_a_number_is_without_its_error():
-    table = quality_table.table([row("VAE", 4.0), row("GAN", 2.0), row("Gaussian", 9.0, baseline=True)])
+    table = quality_table.table(
+        [row("VAE", 4.0), row("GAN", 2.0), row("Gaussian", 9.0, baseline=True)]
+    )
     assert table is not None
     assert all("±" in cell or "[" in cell for line in table.lines for cell in line.cells[1:])
 
@@ -628,7 +719,9 @@ def test_n_is_a_column_where_rows_differ():
     fewer["quality"]["n"] = 50
     table = quality_table.table([row("GAN", 2.0), fewer])
     assert (
-        table is not None and table.headers[1] == "n" and [line.cells[1] for line in table.lines] == ["50", "100", "50"]
+        table is not None
+        and table.headers[1] == "n"
+        and [line.cells[1] for line in table.lines] == ["50", "100", "50"]
     )
     alike = quality_table.table([row("GAN", 2.0), row("VAE", 4.0)])
     assert alike is not None and "n" not in alike.headers
@@ -644,7 +737,11 @@ def test_rows_of_before_are_read_with_intervals_and_without_a_finding_by_constru
     table = quality_table.table([old])
     assert table is not None
     real, vae = (dict(zip(table.headers, line.cells, strict=True)) for line in table.lines)
-    assert vae["precision"] == "50 % [40–60]" and real["copies"] == "—" and real["coverage"] == "90 % [83–94]"
+    assert (
+        vae["precision"] == "50 % [40–60]"
+        and real["copies"] == "—"
+        and real["coverage"] == "90 % [83–94]"
+    )
     assert any("not measured" in sentence for sentence in table.legend)
 
 
@@ -653,7 +750,7 @@ def test_no_zero_has_a_minus_in_front():
     assert table is not None and table.lines[1].cells[1] == "0.00 ± 0.20"
 
 
-# ----------------------------------------------------------------------------------------------------------------- cells
+# -------------------------------------------------------------------------------------------- cells
 
 
 def test_figures_have_as_many_digits_as_they_are_worth():

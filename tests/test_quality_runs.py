@@ -1,4 +1,6 @@
-"""Measures of a finished run: each taken once from the stored model, of old runs too, and shown in a table of its own."""
+"""Measures of a finished run: each taken once from the stored model, of old runs too, and shown in
+a table of its own.
+"""
 
 import json
 import shutil
@@ -6,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from genzoo import runs
+from genzoo.benchmark import measures, read
+from genzoo.benchmark import run as runs
+from genzoo.benchmark.measures import Measure
+from genzoo.benchmark.report.tables import Line, Table
+from genzoo.benchmark.scorecard import markdown, tables
 from genzoo.cli import main
-from genzoo.evaluation import measures, read
-from genzoo.evaluation.measures import Measure
-from genzoo.evaluation.scorecard import markdown, tables
-from genzoo.evaluation.tables import Line, Table
 
 VAE = "--data digits --steps 3 --width 8 --check-every 3 --batch-size 16".split()  # noqa: SIM905
 
@@ -47,8 +49,14 @@ def test_an_old_run_gets_what_it_lacks_from_its_stored_model_and_keeps_it(run):
     weights = (run / "model" / "model.safetensors").read_bytes()
     assert main(["train", "vae", *VAE, "--out", "run"]) == 0  # the same command goes on
     entry = stored(run)["quality"]
-    assert entry["n"] == 400 and entry["space"] == "digits-net" and entry["figures"]["FD (digits-net)"]["value"] > 0
-    assert (run / "quality.npz").is_file() and (run / "model" / "model.safetensors").read_bytes() == weights
+    assert (
+        entry["n"] == 400
+        and entry["space"] == "digits-net"
+        and entry["figures"]["FD (digits-net)"]["value"] > 0
+    )
+    assert (run / "quality.npz").is_file() and (
+        run / "model" / "model.safetensors"
+    ).read_bytes() == weights
     written = (run / "row.json").stat().st_mtime_ns
     assert runs.appraise(run) == stored(run) and (run / "row.json").stat().st_mtime_ns == written
 
@@ -75,7 +83,9 @@ def test_a_measure_is_one_entry_and_an_interruption_costs_one(run, monkeypatch):
 
 
 def test_every_run_is_judged_by_samples_of_its_own(run):
-    """The same weights under another seed: were the samples the same, the spread over seeds would not show their luck."""
+    """The same weights under another seed: were the samples the same, the spread over seeds would
+    not show their luck.
+    """
     first = runs.appraise(run)["quality"]["figures"]
     row = {name: value for name, value in stored(run).items() if name != "quality"}
     (run / "row.json").write_text(json.dumps(row | {"seed": 7}))
@@ -84,21 +94,44 @@ def test_every_run_is_judged_by_samples_of_its_own(run):
 
 
 def test_every_measure_has_a_table_and_rows_without_it_none(monkeypatch):
-    rows = [{"family": "VAE", "data": "digits", "bits_per_dim": {"value": 1.5, "kind": "bound", "stderr": 0.1}}]
+    rows = [
+        {
+            "family": "VAE",
+            "data": "digits",
+            "bits_per_dim": {"value": 1.5, "kind": "bound", "stderr": 0.1},
+        }
+    ]
     assert [t.title for t in tables(rows)] == ["Likelihood of the test data, and what it costs"]
     before = markdown(rows)
-    monkeypatch.setattr("genzoo.evaluation.scorecard.MEASURES", (*measures.MEASURES, Measure("length", table, table)))  # type: ignore[arg-type]
+    monkeypatch.setattr(
+        "genzoo.benchmark.scorecard.MEASURES", (*measures.MEASURES, Measure("length", table, table))
+    )  # type: ignore[arg-type]
     rows[0]["length"] = {"value": 7}
-    assert markdown(rows) == before + "\n| model | length |\n| --- | ---: |\n| **VAE** | 7 |\n\nin metres\n"
+    assert (
+        markdown(rows)
+        == before + "\n| model | length |\n| --- | ---: |\n| **VAE** | 7 |\n\nin metres\n"
+    )
 
 
 def test_compare_judges_new_runs_old_runs_and_baselines(run, capsys):
     Path("out").mkdir()
     run.rename("out/vae-seed0")
     Path("tiny.yaml").write_text("gan: {model: {width: 8}, train: {steps: 3, batch_size: 16}}")
-    assert main(["compare", "--families", "gan", "--recipe", "tiny.yaml", "--out", "out", "--jobs", "1"]) == 0
+    assert (
+        main(
+            ["compare", "--families", "gan", "--recipe", "tiny.yaml", "--out", "out", "--jobs", "1"]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
-    for part in ("Quality of samples", "FD (digits-net)", "Real data", "recall", "copies.png", "the floor"):
+    for part in (
+        "Quality of samples",
+        "FD (digits-net)",
+        "Real data",
+        "recall",
+        "copies.png",
+        "the floor",
+    ):
         assert part in printed, part
     rows = read("out/scorecard.json") + read("out/baselines.json")
     assert {row["family"] for row in rows if row["quality"]["figures"]} == {

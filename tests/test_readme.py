@@ -1,4 +1,6 @@
-"""The README keeps its word: its table is what the record says, its snippet runs, its commands are whole."""
+"""The README keeps its word: its table is what the record says, its snippet runs, its commands are
+whole.
+"""
 
 import importlib.util
 import re
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from genzoo.evaluation import scorecard
+from genzoo.benchmark import scorecard
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,7 +32,9 @@ def blocks(language: str) -> list[str]:
 def test_blocks_are_what_the_records_say(render):
     assert render.BLOCK.search(README), "README has no block for a record"
     for page in render.PAGES:
-        assert render.render(page) == page.read_text(encoding="utf-8"), "run python experiments/render.py"
+        assert render.render(page) == page.read_text(encoding="utf-8"), (
+            "run python experiments/render.py"
+        )
 
 
 def test_a_block_is_rewritten_from_its_record(render, tmp_path):
@@ -43,7 +47,12 @@ def test_a_block_is_rewritten_from_its_record(render, tmp_path):
     assert "(no record yet)" in render.render(page, records)
     scorecard.write([row], records / "mine.json")
     once = render.render(page, records)
-    assert "≤ 1.500" in once and "stale" not in once and once.startswith("before\n") and once.endswith("after\n")
+    assert (
+        "≤ 1.500" in once
+        and "stale" not in once
+        and once.startswith("before\n")
+        and once.endswith("after\n")
+    )
     assert "mine.png" not in once and "(records/mine.json)" in once
     (records / "mine.png").touch()
     assert "(records/mine.png)" in render.render(page, records)

@@ -1,10 +1,12 @@
-"""Recipes: the file that was named, then that of the data set, then the default one; mistakes are named."""
+"""Recipes: the file that was named, then that of the data set, then the default one; mistakes are
+named.
+"""
 
 from pathlib import Path
 
 import pytest
 
-from genzoo import recipes
+from genzoo.benchmark import recipes
 from genzoo.errors import InputError
 
 
@@ -16,8 +18,13 @@ def test_a_family_that_a_file_leaves_out_is_trained_by_the_recipe_of_its_data(tm
 
 
 def test_data_without_a_recipe_has_the_default_one_and_an_unknown_family_an_empty_one():
-    assert recipes.find("yours.npz", "quick", "gan") == recipes.read(recipes.folder() / "default-quick.yaml")["gan"]
-    assert recipes.find("digits", "quick", "nobody") == {section: {} for section in recipes.SECTIONS}
+    assert (
+        recipes.find("yours.npz", "quick", "gan")
+        == recipes.read(recipes.folder() / "default-quick.yaml")["gan"]
+    )
+    assert recipes.find("digits", "quick", "nobody") == {
+        section: {} for section in recipes.SECTIONS
+    }
 
 
 @pytest.mark.parametrize(
@@ -37,4 +44,6 @@ def test_what_is_wrong_with_a_recipe_is_said(tmp_path, text, sentence):
 
 def test_the_same_digits_in_another_split_are_trained_by_the_same_recipe():
     for family in ("vae", "diffusion"):
-        assert recipes.find("digits-index", "quick", family) == recipes.find("digits", "quick", family)
+        assert recipes.find("digits-index", "quick", family) == recipes.find(
+            "digits", "quick", family
+        )

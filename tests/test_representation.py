@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from genzoo import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Energy, Flow, Latent
-from genzoo.data import DataSet, Split, biscuits
+from genzoo.benchmark.report.knowledge_tables import representation_table
+from genzoo.data import DataSet, Split
+from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
 from genzoo.evaluation import representation
 from genzoo.evaluation.figures import mean, root
-from genzoo.evaluation.knowledge_tables import representation_table
 from genzoo.evaluation.representation import (
     best_pair,
     latent_map,
@@ -23,7 +24,7 @@ from genzoo.evaluation.representation import (
     r_squared_error,
     round_trip,
     taller,
-)  # fmt: skip
+)
 from genzoo.model import GenerativeModel, slerp
 
 
@@ -32,7 +33,9 @@ class Turned(GenerativeModel):
 
     latent = Latent.EXACT
 
-    def __init__(self, event_shape: tuple[int, ...], loss: float = 0.0, levels: int = 0, condition: int = 0):
+    def __init__(
+        self, event_shape: tuple[int, ...], loss: float = 0.0, levels: int = 0, condition: int = 0
+    ):
         super().__init__(event_shape, condition, levels)
         self.latent_shape, self.loss_ = (self.dims,), loss
         self.turn = torch.linalg.qr(torch.randn(self.dims, self.dims)).Q
@@ -64,7 +67,7 @@ def blobs(n: int = 300, apart: float = 6.0) -> DataSet:
     return DataSet("blobs", *splits, condition=3, classes=("a", "b", "c"))
 
 
-# ------------------------------------------------------------------------------------------------------------ the verbs
+# ---------------------------------------------------------------------------------------- the verbs
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -84,8 +87,17 @@ def test_a_family_that_declares_a_latent_has_one_and_no_other_has(family):
 
 
 def test_the_declarations_are_those_of_the_lecture():
-    kinds = {family: family.latent for family in (Autoregressive, Flow, VAE, Energy, Diffusion, GAN)}
-    assert [str(kind) for kind in kinds.values()] == ["none", "exact", "approximate", "none", "exact", "optimised"]
+    kinds = {
+        family: family.latent for family in (Autoregressive, Flow, VAE, Energy, Diffusion, GAN)
+    }
+    assert [str(kind) for kind in kinds.values()] == [
+        "none",
+        "exact",
+        "approximate",
+        "none",
+        "exact",
+        "optimised",
+    ]
 
 
 def test_a_great_circle_keeps_its_radius_and_meets_both_ends():
@@ -94,7 +106,9 @@ def test_a_great_circle_keeps_its_radius_and_meets_both_ends():
     for t in (0.0, 0.25, 0.5, 1.0):
         z = slerp(z1, z2, t)
         torch.testing.assert_close(z.norm(dim=1), torch.ones(5))
-        torch.testing.assert_close((z * z1).sum(1).clamp(-1, 1).acos(), t * angle, atol=1e-3, rtol=0)
+        torch.testing.assert_close(
+            (z * z1).sum(1).clamp(-1, 1).acos(), t * angle, atol=1e-3, rtol=0
+        )
     torch.testing.assert_close(slerp(z1, z2, 0.0), z1)
     torch.testing.assert_close(slerp(z1, z2, 1.0), z2)
 
@@ -116,7 +130,9 @@ def test_interpolation_begins_and_ends_with_the_reconstructions():
 
 
 def test_a_gan_finds_the_latent_of_what_it_made_itself():
-    """The search solves the problem it states: no draw of z explains the event nearly as well, under inference mode too."""
+    """The search solves the problem it states: no draw of z explains the event nearly as well,
+    under inference mode too.
+    """
     model = GAN((1, 4, 4), condition=3, latent_shape=(4,), width=16).eval()
     with torch.no_grad():
         model.generator.network.head.weight.mul_(5)
@@ -124,7 +140,11 @@ def test_a_gan_finds_the_latent_of_what_it_made_itself():
     x = model.decode(torch.randn(3, 4), c).detach()
     with torch.inference_mode():
         z = model.encode(x.clone(), c)
-        others = torch.stack([model.mismatch(torch.randn(3, 4), x, c, 0.1) for _ in range(200)]).min(0).values
+        others = (
+            torch.stack([model.mismatch(torch.randn(3, 4), x, c, 0.1) for _ in range(200)])
+            .min(0)
+            .values
+        )
         assert (model.mismatch(z, x, c, 0.1) < others).all()
         assert (model.decode(z, c) - x).square().mean() < 0.01 * (x - x.mean(0)).square().mean()
     assert all(p.grad is None for p in model.parameters())
@@ -142,16 +162,20 @@ def test_features_are_rows_that_no_condition_enters_and_that_tell_events_apart(f
 
 
 def test_autoregressive_features_are_those_the_conditionals_are_made_of():
-    """Averaged over a grid with one cell for each position, what the head reads is what `conditionals` reads."""
+    """Averaged over a grid with one cell for each position, what the head reads is what
+    `conditionals` reads.
+    """
     model = Autoregressive((1, 4, 4), width=8, depth=2).eval()
     x = torch.randn(3, 1, 4, 4)
     r = torch.zeros(3, dtype=torch.long)
     h = model.features(x).view(3, 8, 4, 4)
     expected = model.law(model.head(h).flatten(2).mT).log_prob(x.flatten(1))
-    torch.testing.assert_close(model.conditionals(x.flatten(1), None, r).log_prob(x.flatten(1)), expected)
+    torch.testing.assert_close(
+        model.conditionals(x.flatten(1), None, r).log_prob(x.flatten(1)), expected
+    )
 
 
-# ---------------------------------------------------------------------------------------------------- probes and errors
+# -------------------------------------------------------------------------------- probes and errors
 
 
 def test_a_round_trip_is_measured_in_shares_of_the_spread():
@@ -161,7 +185,9 @@ def test_a_round_trip_is_measured_in_shares_of_the_spread():
     x = data.test.x[:64]
     spread = (data.train.x - data.train.x.mean(0)).square().mean()
     found = round_trip(halved, data)
-    assert found["value"] == pytest.approx(((0.5 * x).square().mean() / spread).sqrt().item(), rel=1e-4)
+    assert found["value"] == pytest.approx(
+        ((0.5 * x).square().mean() / spread).sqrt().item(), rel=1e-4
+    )
     assert found["kind"] == "exact" and 0 < found["stderr"] < 0.2 * found["value"]
 
 
@@ -175,8 +201,13 @@ def test_a_probe_reads_what_is_linear_and_says_so_of_pixels_as_well():
 
 def test_a_probe_does_not_read_what_is_not_there():
     data = described()
-    noise = [Split(torch.randn_like(split.x), split.c) for split in (data.train, data.validation, data.test)]
-    found = linear_probe(Turned((4,)), DataSet("noise", *noise, condition=2, features=data.features))
+    noise = [
+        Split(torch.randn_like(split.x), split.c)
+        for split in (data.train, data.validation, data.test)
+    ]
+    found = linear_probe(
+        Turned((4,)), DataSet("noise", *noise, condition=2, features=data.features)
+    )
     assert all(abs(explained["value"]) < 0.05 for explained in found["r2"].values())
 
 
@@ -189,7 +220,9 @@ def test_classes_apart_are_told_apart_up_to_the_error_of_the_best_rule():
 
 def test_the_best_pair_is_the_one_that_was_planted():
     c = torch.rand(3, 400, 2)
-    splits = [Split(torch.cat([torch.randn(400, 3), part], 1)[:, [0, 3, 1, 4, 2]], part) for part in c]
+    splits = [
+        Split(torch.cat([torch.randn(400, 3), part], 1)[:, [0, 3, 1, 4, 2]], part) for part in c
+    ]
     model = Turned((5,))
     model.turn = torch.eye(5)
     found = best_pair(model, DataSet("planted", *splits, condition=2, features=("a", "b")))
@@ -205,7 +238,9 @@ def test_r_squared_is_one_of_the_truth_and_zero_of_the_mean():
 
 @pytest.mark.parametrize("noise", [0.1, 1.0, 3.0])
 def test_the_error_of_r_squared_holds(noise):
-    """Predictions that miss by as much, over test events drawn afresh: 1.96 errors hold the true share in 95 % of cases."""
+    """Predictions that miss by as much, over test events drawn afresh: 1.96 errors hold the true
+    share in 95 % of cases.
+    """
     truth = 1 - noise**2 / (1 + noise**2)
     c = np.random.randn(300, 2000)
     events = c + noise * np.random.randn(300, 2000)
@@ -217,7 +252,9 @@ def test_the_error_of_r_squared_holds(noise):
 def test_the_error_of_a_round_trip_holds():
     square = np.random.gamma(2.0, 0.5, (2000, 64))
     found = [root(mean(torch.from_numpy(events))) for events in square]
-    assert 0.92 < np.mean([abs(figure.value - 1.0) < 1.96 * figure.stderr for figure in found]) < 0.98
+    assert (
+        0.92 < np.mean([abs(figure.value - 1.0) < 1.96 * figure.stderr for figure in found]) < 0.98
+    )
 
 
 def test_what_does_not_vary_cannot_be_read_and_costs_no_run_its_row():
@@ -226,10 +263,22 @@ def test_what_does_not_vary_cannot_be_read_and_costs_no_run_its_row():
     x, c = torch.randn(3, 30, 4), torch.randn(3, 30, 2) * torch.tensor([1.0, 0.0])
     half = DataSet("half", *map(Split, x, c), condition=2, features=("a", "b"))
     assert list(linear_probe(Turned((4,)), half)["r2"]) == ["a"]
-    alike = DataSet("alike", *map(Split, x, torch.zeros(3, 30, dtype=torch.long)), condition=1, classes=("only",))
+    alike = DataSet(
+        "alike",
+        *map(Split, x, torch.zeros(3, 30, dtype=torch.long)),
+        condition=1,
+        classes=("only",),
+    )
     with pytest.raises(InputError, match="alike"):
         linear_probe(Turned((4,)), alike)
-    single = DataSet("single", half.train, half.validation, Split(x[2, :1], c[2, :1]), condition=2, features=("a", "b"))
+    single = DataSet(
+        "single",
+        half.train,
+        half.validation,
+        Split(x[2, :1], c[2, :1]),
+        condition=2,
+        features=("a", "b"),
+    )
     for data in (half, alike, single):
         entry = representation.representation(Turned((4,)), data)
         assert json.dumps(entry, allow_nan=False)
@@ -249,7 +298,9 @@ def test_the_step_is_predicted_to_do_what_was_asked_and_is_the_least_unusual_suc
 
 
 def test_the_step_follows_what_makes_events_and_not_the_weights_that_read_them():
-    """Two latents share a disturbance: the reader must subtract it, but to change the cause is to move the first alone."""
+    """Two latents share a disturbance: the reader must subtract it, but to change the cause is to
+    move the first alone.
+    """
     cause, disturbance = np.random.randn(2, 4000, 1)
     z = np.concatenate([cause + disturbance, disturbance], 1) + 1e-2 * np.random.randn(4000, 2)
     step = latent_step(z, cause, np.array([1.0]))
@@ -266,10 +317,16 @@ def test_tins_grow_as_asked_in_a_model_that_knows_nothing_but_height_and_width()
             return self.decode(torch.rand(n, 2))
 
         def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-            return torch.stack(biscuits.measure(x), 1).float() @ torch.tensor([[1.0, 2.0], [-1.0, 1.0]])
+            return torch.stack(biscuits.measure(x), 1).float() @ torch.tensor(
+                [[1.0, 2.0], [-1.0, 1.0]]
+            )
 
         def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-            return 2 * biscuits.draw(*(z @ torch.tensor([[1.0, 2.0], [-1.0, 1.0]]).inverse()).unbind(1)) - 1
+            return (
+                2
+                * biscuits.draw(*(z @ torch.tensor([[1.0, 2.0], [-1.0, 1.0]]).inverse()).unbind(1))
+                - 1
+            )
 
     for asked in (1.0, 2.0):
         found = taller(Tins((1, 16, 16)), data, asked, n=100)
@@ -310,11 +367,19 @@ def test_the_map_shows_the_plane_of_greatest_variance():
 
 def test_the_entry_of_a_row_is_complete_for_every_kind_of_latent():
     data = blobs(60)
-    for model in (Turned((2,)), VAE((2,), latent_shape=(3,), width=8), Energy((2,), width=8, buffer=16)):
+    for model in (
+        Turned((2,)),
+        VAE((2,), latent_shape=(3,), width=8),
+        Energy((2,), width=8, buffer=16),
+    ):
         entry = representation.representation(model, data)
         assert entry["latent"] == str(model.latent)
         assert {"accuracy", "width"} == set(entry["features"]) == set(entry["pixels"])
-        assert (entry["encoded"] is None) == (entry["round_trip"] is None) == (model.latent == Latent.NONE)
+        assert (
+            (entry["encoded"] is None)
+            == (entry["round_trip"] is None)
+            == (model.latent == Latent.NONE)
+        )
     bare = DataSet("bare", *[Split(torch.randn(70, 2))] * 3)
     assert representation.representation(Turned((2,)), bare)["features"] is None
 
@@ -326,4 +391,6 @@ def test_a_denoiser_is_asked_at_the_level_it_is_told():
         for field in model.fields:
             torch.nn.init.normal_(field.head.weight)  # type: ignore[union-attr]
         clean, noisy = model.features(x, snr=9.0), model.features(x, snr=-5.0)
-    assert clean.var(0).mean() < 0.1 * noisy.var(0).mean()  # nearly no noise is left to tell equal events apart
+    assert (
+        clean.var(0).mean() < 0.1 * noisy.var(0).mean()
+    )  # nearly no noise is left to tell equal events apart

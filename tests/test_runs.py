@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from genzoo import planning, runs
+from genzoo.benchmark import plan as planning
+from genzoo.benchmark import run as runs
 from genzoo.errors import InputError
-from genzoo.evaluation.likelihood import check_measuring, evaluate
+from genzoo.evaluation.likelihood.evaluate import check_measuring, evaluate
 
 
 def stored(folder, **sections):
@@ -16,7 +17,9 @@ def stored(folder, **sections):
     plan = planning.plan("vae", "digits", model={"width": 8})
     before = plan.stated
     for section, names in sections.items():
-        before[section] = {name: value for name, value in before[section].items() if name not in names}
+        before[section] = {
+            name: value for name, value in before[section].items() if name not in names
+        }
     (folder / "config.yaml").write_text(yaml.safe_dump(before))
     (folder / "row.json").write_text(json.dumps({"family": "VAE"}))
     return plan
@@ -26,7 +29,9 @@ def test_a_run_from_before_an_argument_was_added_is_the_run_with_its_default(tmp
     plan = stored(tmp_path, model=["codes"], train=["jitter"])
     assert runs.finished(plan, tmp_path) == {"family": "VAE"}
     with pytest.raises(InputError, match=r"train\.jitter 0\.0 instead of 0\.1"):
-        runs.finished(planning.plan("vae", "digits", model={"width": 8}, train={"jitter": 0.1}), tmp_path)
+        runs.finished(
+            planning.plan("vae", "digits", model={"width": 8}, train={"jitter": 0.1}), tmp_path
+        )
 
 
 def test_that_holds_for_a_prior_inside_as_well(tmp_path):

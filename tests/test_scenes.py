@@ -1,4 +1,6 @@
-"""Scenes, their captions and the parser that reads them off pictures: each is checked against the other two."""
+"""Scenes, their captions and the parser that reads them off pictures: each is checked against the
+other two.
+"""
 
 import random
 import re
@@ -12,12 +14,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genzoo import grid
-from genzoo.data import captions, scenes, sight
-from genzoo.data.captions import VOCABULARY, caption, captioned, leave_out, prompts, spell, tokenise, understand
-from genzoo.data.scenes import BACKGROUNDS, COLOURS, PLACES, RADII, RELATIONS, SHAPES, Kind, Meaning, Scene, Thing
+from genzoo.data.scenes import captions
+from genzoo.data.scenes import parser as sight
+from genzoo.data.scenes import scene as scenes
+from genzoo.data.scenes.captions import (
+    VOCABULARY,
+    caption,
+    captioned,
+    leave_out,
+    prompts,
+    spell,
+    tokenise,
+    understand,
+)
+from genzoo.data.scenes.scene import (
+    BACKGROUNDS,
+    COLOURS,
+    PLACES,
+    RADII,
+    RELATIONS,
+    SHAPES,
+    Kind,
+    Meaning,
+    Scene,
+    Thing,
+)
 from genzoo.errors import InputError
 
-KIND = st.builds(Kind, st.sampled_from([None, *RADII]), st.sampled_from(list(COLOURS)), st.sampled_from(SHAPES))
+KIND = st.builds(
+    Kind, st.sampled_from([None, *RADII]), st.sampled_from(list(COLOURS)), st.sampled_from(SHAPES)
+)
 GROUND = st.sampled_from([None, *BACKGROUNDS])
 ONE = st.builds(Meaning, st.tuples(KIND), st.sampled_from([None, *PLACES]), GROUND)
 TWO = st.builds(Meaning, st.tuples(KIND, KIND), st.sampled_from(list(RELATIONS)), GROUND)
@@ -28,13 +54,15 @@ def pictures() -> captions.Captioned:
     return captioned(1500, seed=7)
 
 
-# ------------------------------------------------------------------------------------------------------------- rendering
+# ---------------------------------------------------------------------------------------- rendering
 
 
 def test_a_picture_lies_on_the_grid_and_wobbles_only_with_a_generator(pictures):
     some = pictures.scenes[:50]
     still = scenes.render(some)
-    assert still.shape == (50, 3, 32, 32) and torch.equal(still, grid.quantise(still, scenes.LEVELS))
+    assert still.shape == (50, 3, 32, 32) and torch.equal(
+        still, grid.quantise(still, scenes.LEVELS)
+    )
     assert torch.equal(still, scenes.render(some))
     wobbling = scenes.render(some, torch.Generator().manual_seed(0))
     assert (wobbling != still).flatten(1).any(1).all() and (wobbling - still).abs().mean() < 0.05
@@ -64,17 +92,23 @@ def test_things_stand_apart_and_wholly_inside(pictures):
     assert (corners.amax(2) - corners.amin(2)).max() < 0.02  # no thing reaches a corner
     for scene in pictures.scenes:
         for one, other in combinations(scene.things, 2):
-            assert max(abs(one.x - other.x), abs(one.y - other.y)) > 14 and one.colour != other.colour
+            assert (
+                max(abs(one.x - other.x), abs(one.y - other.y)) > 14 and one.colour != other.colour
+            )
 
 
-# ------------------------------------------------------------------------------------------------------------- held out
+# ----------------------------------------------------------------------------------------- held out
 
 
 def test_training_has_nothing_held_out_and_prompts_say_what_is():
     drawn = scenes.draw(4000, random.Random(0))
     kinds = {(t.size, t.colour, t.shape) for s in drawn for t in s.things}
-    assert not kinds & scenes.HELD_OUT_THINGS and not any(scenes.is_held_out(s.meaning) for s in drawn)
-    assert len(kinds) == len(RADII) * len(COLOURS) * len(SHAPES) - len(scenes.HELD_OUT_THINGS)  # and everything else
+    assert not kinds & scenes.HELD_OUT_THINGS and not any(
+        scenes.is_held_out(s.meaning) for s in drawn
+    )
+    assert len(kinds) == len(RADII) * len(COLOURS) * len(SHAPES) - len(
+        scenes.HELD_OUT_THINGS
+    )  # and everything else
     for pair in (0, 1), (0, 2), (1, 2):  # no *pair* of attributes is new: only their combination is
         known = {(kind[pair[0]], kind[pair[1]]) for kind in kinds}
         assert all((kind[pair[0]], kind[pair[1]]) in known for kind in scenes.HELD_OUT_THINGS)
@@ -91,7 +125,9 @@ def test_what_a_meaning_leaves_open_is_not_held_out():
     assert not scenes.is_held_out(Meaning((green,)))
     assert scenes.is_held_out(Meaning((replace(green, size="large"),)))
     pair = Kind(None, "blue", "square"), Kind(None, "red", "circle")
-    assert scenes.is_held_out(Meaning(pair, "above")) and scenes.is_held_out(Meaning(pair[::-1], "left of"))
+    assert scenes.is_held_out(Meaning(pair, "above")) and scenes.is_held_out(
+        Meaning(pair[::-1], "left of")
+    )
     assert not scenes.is_held_out(Meaning(pair[:1]))
 
 
@@ -99,10 +135,12 @@ def test_what_a_meaning_leaves_open_is_not_held_out():
 def test_an_arranged_scene_is_one_of_which_the_meaning_is_true(meaning, seed):
     scene = scenes.arrange(meaning, random.Random(seed))
     right, of = sight.agreement(meaning, scene)
-    assert right == of and all(v is not None for kind in scene.meaning.things for v in vars(kind).values())
+    assert right == of and all(
+        v is not None for kind in scene.meaning.things for v in vars(kind).values()
+    )
 
 
-# -------------------------------------------------------------------------------------------------------------- captions
+# ----------------------------------------------------------------------------------------- captions
 
 
 @given(st.one_of(ONE, TWO), st.integers(0, 999))
@@ -115,7 +153,9 @@ def test_what_is_said_is_understood(meaning, seed):
 
 
 def test_a_meaning_has_many_wordings_and_every_sentence_is_used():
-    meaning = Meaning((Kind("large", "red", "circle"), Kind("small", "blue", "square")), "left of", "grey")
+    meaning = Meaning(
+        (Kind("large", "red", "circle"), Kind("small", "blue", "square")), "left of", "grey"
+    )
     said = {caption(meaning, random.Random(seed)) for seed in range(500)}
     assert len(said) > 200 and all(understand(text) == meaning for text in said)
     assert "a large red circle left of a small blue square" in {
@@ -128,7 +168,10 @@ def test_a_meaning_has_many_wordings_and_every_sentence_is_used():
     [
         ("a red circle left of a blue square", "a blue square to the right of a red circle"),
         ("above a red circle there is a blue square", "a blue square and below it a red circle"),
-        ("on a gray background, a big orange cross", "there is a large orange cross against a grey background"),
+        (
+            "on a gray background, a big orange cross",
+            "there is a large orange cross against a grey background",
+        ),
         ("an orange square in the center", "in the middle, an orange square"),
     ],
 )
@@ -137,10 +180,21 @@ def test_other_words_mean_the_same(one, other):
 
 
 NONSENSE = [
-    "", "a", "red circle", "a large circle", "a circle red", "a orange square", "an red square", "a red circle a blue square",
-    "a red circle left a blue square", "on a red background a red circle", "a red circle at the left of a blue square",
-    "a red circle on a grey background on a white background", "a red circle and left of it", "there is a red circle above",
-]  # fmt: skip
+    "",
+    "a",
+    "red circle",
+    "a large circle",
+    "a circle red",
+    "a orange square",
+    "an red square",
+    "a red circle a blue square",
+    "a red circle left a blue square",
+    "on a red background a red circle",
+    "a red circle at the left of a blue square",
+    "a red circle on a grey background on a white background",
+    "a red circle and left of it",
+    "there is a red circle above",
+]
 
 
 @pytest.mark.parametrize("text", NONSENSE)
@@ -152,7 +206,8 @@ def test_nonsense_is_no_caption(text):
 
 def test_unknown_words_are_named_with_the_vocabulary():
     with pytest.raises(
-        InputError, match=r"the words 'gren', 'hexagon', which I do not know\. Did you mean 'green'\?"
+        InputError,
+        match=r"the words 'gren', 'hexagon', which I do not know\. Did you mean 'green'\?",
     ) as raised:
         tokenise(["a red circle", "a gren hexagon"])
     assert all(re.search(rf"\b{word}\b", str(raised.value)) for word in VOCABULARY[1:])
@@ -188,12 +243,14 @@ def test_captions_leave_things_open_as_often_as_they_say(pictures):
 def test_captions_are_events_that_read_as_text():
     data = captions.captions(train=200, validation=10, test=10)
     texts = captions.read(data.train.x)
-    assert all(captions.is_grammatical(text) for text in texts) and data.event_shape == (captions.LENGTH,)
+    assert all(captions.is_grammatical(text) for text in texts) and data.event_shape == (
+        captions.LENGTH,
+    )
     fluency = captions.fluency([*texts[:3], "a red circle", "a red"], texts)
     assert fluency.grammatical == 4 / 5 and fluency.new == 1 / 4
 
 
-# ---------------------------------------------------------------------------------------------------------------- parsing
+# ------------------------------------------------------------------------------------------ parsing
 
 
 def blurred(x: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -204,7 +261,10 @@ def blurred(x: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def share_right(pictures: captions.Captioned, images: torch.Tensor) -> float:
-    scores = [sight.agreement(s.meaning, seen) for s, seen in zip(pictures.scenes, sight.parse(images), strict=True)]
+    scores = [
+        sight.agreement(s.meaning, seen)
+        for s, seen in zip(pictures.scenes, sight.parse(images), strict=True)
+    ]
     return sum(right for right, _ in scores) / sum(of for _, of in scores)
 
 
@@ -228,13 +288,16 @@ def test_the_parser_names_only_what_has_a_name():
     odd[0, :, 8:11, 6:26] = torch.tensor([0.7, -0.7, -0.7]).view(3, 1, 1)  # a red bar
     odd[1, :, 10:20, 10:20] = torch.tensor([-1.0, 1.0, 1.0]).view(3, 1, 1)  # a cyan square
     (bar,), (square,) = (scene.things for scene in sight.parse(odd))
-    assert (bar.shape, bar.colour) == (None, "red") and (square.shape, square.colour) == ("square", None)
+    assert (bar.shape, bar.colour) == (None, "red") and (square.shape, square.colour) == (
+        "square",
+        None,
+    )
     speck = torch.full((1, 3, 32, 32), 0.9)
     speck[..., 5:7, 5:7] = -1
     assert sight.parse(speck) == [Scene((), "white")]
 
 
-# ------------------------------------------------------------------------------------------------------------- the verdict
+# -------------------------------------------------------------------------------------- the verdict
 
 
 CIRCLE, SQUARE = Thing("circle", "red", "large", 8, 16), Thing("square", "blue", "small", 24, 16)
@@ -249,8 +312,16 @@ ASKED = Meaning((CIRCLE.kind, SQUARE.kind), "left of", "grey")
         (Scene((CIRCLE, SQUARE), "white"), 7, 8),
         (Scene((replace(CIRCLE, x=24), replace(SQUARE, x=8)), "grey"), 7, 8),  # the other way round
         (Scene((CIRCLE, replace(SQUARE, x=8, y=30)), "grey"), 7, 8),  # below
-        (Scene((replace(CIRCLE, colour="blue"), replace(SQUARE, colour="red")), "grey"), 6, 8),  # colours swapped
-        (Scene((CIRCLE,), "grey"), 4, 8),  # all of what is missing is wrong, and so is the relation to it
+        (
+            Scene((replace(CIRCLE, colour="blue"), replace(SQUARE, colour="red")), "grey"),
+            6,
+            8,
+        ),  # colours swapped
+        (
+            Scene((CIRCLE,), "grey"),
+            4,
+            8,
+        ),  # all of what is missing is wrong, and so is the relation to it
         (Scene((CIRCLE, SQUARE, replace(CIRCLE, y=2)), "grey"), 8, 9),  # a thing too many
         (Scene((replace(CIRCLE, shape=None), SQUARE), "grey"), 7, 8),
         (Scene((), "grey"), 1, 8),

@@ -1,4 +1,6 @@
-"""A model comes back from its folder alone, whatever it is made of; what cannot come back says why in a sentence."""
+"""A model comes back from its folder alone, whatever it is made of; what cannot come back says why
+in a sentence.
+"""
 
 import json
 import pickle
@@ -8,7 +10,7 @@ import torch
 
 from genzoo import VAE, Autoregressive, Diffusion, Flow
 from genzoo.errors import InputError
-from genzoo.store import CARD, CONFIG, WEIGHTS, build, load, save
+from genzoo.serialization import CARD, CONFIG, WEIGHTS, build, load, save
 
 
 def small_vae(**options) -> VAE:
@@ -21,7 +23,9 @@ NESTED = {
         prior=VAE((4,), latent_shape=(2,), width=8, prior=Flow((2,), width=8, couplings=1))
     ),
     "no prior": small_vae,
-    "buffers that are not stored": lambda: Autoregressive((3, 4, 4), levels=4, width=8, depth=1, orders=8),
+    "buffers that are not stored": lambda: Autoregressive(
+        (3, 4, 4), levels=4, width=8, depth=1, orders=8
+    ),
 }
 
 
@@ -50,7 +54,9 @@ def test_saving_again_replaces_the_model_and_leaves_other_files(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     save(Flow((2,), width=8, couplings=1), tmp_path)
     save(Flow((2,), width=8, couplings=2), tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([WEIGHTS, CONFIG, CARD, "notes.txt"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
+        [WEIGHTS, CONFIG, CARD, "notes.txt"]
+    )
     assert load(tmp_path).config()["arguments"]["couplings"] == 2
 
 
@@ -97,8 +103,14 @@ def edit_arguments(**changes):
 DAMAGES = {
     "no weights": (lambda f: (f / WEIGHTS).unlink(), f"holds no {WEIGHTS}"),
     "no config": (lambda f: (f / CONFIG).unlink(), f"holds no {CONFIG}"),
-    "empty weights": (lambda f: (f / WEIGHTS).write_bytes(b""), f"{WEIGHTS} is empty: expected safetensors"),
-    "corrupt weights": (lambda f: (f / WEIGHTS).write_bytes(b"nonsense" * 9), "is corrupt: expected safetensors"),
+    "empty weights": (
+        lambda f: (f / WEIGHTS).write_bytes(b""),
+        f"{WEIGHTS} is empty: expected safetensors",
+    ),
+    "corrupt weights": (
+        lambda f: (f / WEIGHTS).write_bytes(b"nonsense" * 9),
+        "is corrupt: expected safetensors",
+    ),
     "empty config": (lambda f: (f / CONFIG).write_text(""), f"{CONFIG} is empty: expected JSON"),
     "corrupt config": (lambda f: (f / CONFIG).write_text("{"), "is corrupt: expected JSON"),
     "config of something else": (
@@ -150,7 +162,7 @@ def test_no_space_leaves_the_model_that_was_there(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("genzoo.store.save_file", full)
+    monkeypatch.setattr("genzoo.serialization.save_file", full)
     with pytest.raises(OSError, match="No space"):
         save(Flow((2,), width=8, couplings=2), tmp_path)
     assert load(tmp_path).config()["arguments"]["couplings"] == 1
@@ -158,4 +170,6 @@ def test_no_space_leaves_the_model_that_was_there(tmp_path, monkeypatch):
 
 
 def test_build_takes_names_in_any_case():
-    assert isinstance(build({"family": "flow", "arguments": {"event_shape": [2], "width": 8}}), Flow)
+    assert isinstance(
+        build({"family": "flow", "arguments": {"event_shape": [2], "width": 8}}), Flow
+    )

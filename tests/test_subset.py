@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from genzoo import grid
-from genzoo.data import biscuits, load
+from genzoo.data import load
 from genzoo.data.dataset import DataSet, Split
+from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
-from genzoo.evaluation import likelihood, subset
-from genzoo.evaluation.likelihood import evaluate
-from genzoo.evaluation.stated import Stated
-from genzoo.evaluation.subset import Mean, Subset, all_of, choose
+from genzoo.evaluation.likelihood import evaluate, subset
+from genzoo.evaluation.likelihood import evaluate as likelihood
+from genzoo.evaluation.likelihood.stated import Stated
+from genzoo.evaluation.likelihood.subset import Mean, Subset, all_of, choose
 from genzoo.model import Likelihood
 
 CLASSES = tuple("0123456789")
@@ -23,14 +24,18 @@ OF_CLASS = torch.linspace(-1.5, 1.5, 10, dtype=torch.float64)  # how hard each c
 
 
 def made_up(n: int, labels: Tensor | None = None) -> DataSet:
-    """Events without spread: no baseline can be fitted, so there are only the controls that a test gives."""
+    """Events without spread: no baseline can be fitted, so there are only the controls that a test
+    gives.
+    """
     split = Split(torch.zeros(n, 1), labels)
     return DataSet("made up", split, split, split, classes=CLASSES if labels is not None else ())
 
 
 @dataclass
 class World:
-    """Events of which a model says y and two others say g, drawn anew each time; the mean of y over all worlds is known."""
+    """Events of which a model says y and two others say g, drawn anew each time; the mean of y over
+    all worlds is known.
+    """
 
     events: int
     noise: float = 1.0
@@ -62,7 +67,7 @@ def estimated(world: World, n: int) -> tuple[Mean, float]:
     return chosen.mean(y[chosen.chosen]), y.mean().item()
 
 
-# ----------------------------------------------------------------------------------------------------- which events
+# ------------------------------------------------------------------------------------- which events
 
 
 def test_every_class_has_its_share():
@@ -102,7 +107,7 @@ def test_every_event_is_as_likely_to_be_drawn():
     assert ((counts - 400).abs() < 4 * (1000 * 0.4 * 0.6) ** 0.5).all()
 
 
-# ------------------------------------------------------------------------------------------------------ what they say
+# ------------------------------------------------------------------------------------ what they say
 
 
 WORLDS = {
@@ -117,7 +122,9 @@ WORLDS = {
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_the_figure_is_unbiased_and_its_error_holds(name):
-    """1.96 printed errors hold the truth in 95 % of worlds, and 1.96 errors of the subset what all events say."""
+    """1.96 printed errors hold the truth in 95 % of worlds, and 1.96 errors of the subset what all
+    events say.
+    """
     torch.manual_seed(0)
     world, n = WORLDS[name]
     found = [estimated(world, n) for _ in range(500)]
@@ -160,7 +167,13 @@ def test_all_events_need_no_controls():
 
 def test_few_events_take_few_controls_and_useless_ones_are_left_out():
     data, g = made_up(100), torch.randn(100, dtype=torch.float64)
-    controls = {"flat": torch.full((100,), 0.1), "ruled out": g.log(), "first": g, "second": g.square(), "again": 1 - g}
+    controls = {
+        "flat": torch.full((100,), 0.1),
+        "ruled out": g.log(),
+        "first": g,
+        "second": g.square(),
+        "again": 1 - g,
+    }
     assert choose(data, "test", 9, controls).details == {"n": 9, "of": 100, "controls": []}
     assert choose(data, "test", 25, controls).details["controls"] == ["first", "second"]
     both = choose(data, "test", 50, controls)
@@ -178,16 +191,19 @@ def test_an_event_that_is_ruled_out_costs_everything():
 
 def test_a_control_for_other_events_is_refused():
     with pytest.raises(
-        InputError, match=r"'ar' should be one log-density for each of 100 events, not of shape \(99,\)"
+        InputError,
+        match=r"'ar' should be one log-density for each of 100 events, not of shape \(99,\)",
     ):
         choose(made_up(100), "test", 20, {"ar": torch.zeros(99)})
 
 
-# ------------------------------------------------------------------------------------------------- against the truth
+# -------------------------------------------------------------------------------- against the truth
 
 
 class Tins:
-    """An exact model of the biscuits that is wrong by a known recipe: every pixel may be any level, now and then."""
+    """An exact model of the biscuits that is wrong by a known recipe: every pixel may be any level,
+    now and then.
+    """
 
     likelihood = Likelihood.EXACT
 
@@ -203,7 +219,9 @@ class Tins:
 
 
 def test_a_gap_from_some_tins_is_that_of_all(monkeypatch):
-    """As if the model had to be annealed. Its printed figure and gap agree with those of all, and with one another."""
+    """As if the model had to be annealed. Its printed figure and gap agree with those of all, and
+    with one another.
+    """
     data, model = load("biscuits"), Tins()
 
     def anneal(model, data, events, **_) -> Stated:

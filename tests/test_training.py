@@ -25,9 +25,13 @@ from genzoo.data import DataSet, Split
 from genzoo.data.dataset import Data, shift
 from genzoo.data.loading import load as load_data
 from genzoo.errors import InputError, TrainingError
-from genzoo.training import FRESH_REPEATS, MOST_DRAWS, Rounds, affordable_draws, gather_log
+from genzoo.training.fitting import FRESH_REPEATS, MOST_DRAWS, Rounds, affordable_draws, gather_log
 
-SMALL = {"Autoregressive": {"depth": 1}, "Flow": {"couplings": 1}, "Energy": {"buffer": 32, "steps": 2}}
+SMALL = {
+    "Autoregressive": {"depth": 1},
+    "Flow": {"couplings": 1},
+    "Energy": {"buffer": 32, "steps": 2},
+}
 SETTINGS = {"steps": 12, "batch_size": 10, "check_every": 6, "augment": 0.5}
 
 
@@ -54,12 +58,18 @@ def interrupt(done: int, total: int, text: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.__name__)
 def test_an_interrupted_run_ends_with_the_same_weights(family, digits, tmp_path, monkeypatch):
     whole = fit(new(family, digits), digits, **SETTINGS)
-    monkeypatch.setattr("genzoo.callbacks.Progress.__init__.__defaults__", (0.0,))  # report every step
+    monkeypatch.setattr(
+        "genzoo.training.callbacks.Progress.__init__.__defaults__", (0.0,)
+    )  # report every step
     with pytest.raises(Interruption):
         fit(new(family, digits), digits, tmp_path, progress=interrupt, **SETTINGS)
     torch.manual_seed(99)
     resumed = fit(new(family, digits), digits, tmp_path, **SETTINGS)
-    assert (resumed.best_step, resumed.validation, resumed.steps) == (whole.best_step, whole.validation, whole.steps)
+    assert (resumed.best_step, resumed.validation, resumed.steps) == (
+        whole.best_step,
+        whole.validation,
+        whole.steps,
+    )
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value.nan_to_num(), resumed.model.state_dict()[name].nan_to_num()), name
     with (tmp_path / "log.csv").open() as log:
@@ -70,25 +80,38 @@ def test_an_interrupted_run_ends_with_the_same_weights(family, digits, tmp_path,
 def test_a_checkpoint_rebuilds_the_model_by_itself(digits, tmp_path):
     fitted = fit(new(Flow, digits), digits, tmp_path, **SETTINGS)
     again = load(tmp_path / "best.ckpt")
-    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), fitted.model.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(again.parameters(), fitted.model.parameters(), strict=True)
+    )
 
 
 def test_the_best_weights_are_kept_and_training_stops_early(digits):
     model = new(Autoregressive, digits)
     model.lr = 0.3  # overshoots, so that later is worse
     fitted = fit(model, digits, steps=60, batch_size=10, check_every=3, patience=2, average=0.0)
-    assert fitted.stopped_early and fitted.best_step is not None and fitted.best_step < fitted.steps < 60
+    assert (
+        fitted.stopped_early
+        and fitted.best_step is not None
+        and fitted.best_step < fitted.steps < 60
+    )
     with torch.no_grad():
         now = -fitted.model.log_prob(digits.validation.x).mean().item()
     assert fitted.validation is not None and math.isclose(now, fitted.validation, abs_tol=1e-3)
 
 
-@pytest.mark.parametrize("family", [VAE, Flow, Diffusion, FlowMatching, Autoregressive], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "family", [VAE, Flow, Diffusion, FlowMatching, Autoregressive], ids=lambda f: f.__name__
+)
 def test_two_checks_of_the_same_weights_give_the_same_figure_and_draw_nothing_from_training(
     family, digits, monkeypatch
 ):
     model, logged = new(family, digits).eval(), []
-    monkeypatch.setattr(model, "log", lambda name, value, **_: logged.append(value) if name == model.monitor else None)
+    monkeypatch.setattr(
+        model,
+        "log",
+        lambda name, value, **_: logged.append(value) if name == model.monitor else None,
+    )
     before = torch.get_rng_state()
     with torch.no_grad():
         for _ in range(2):
@@ -101,7 +124,9 @@ def test_two_checks_of_the_same_weights_give_the_same_figure_and_draw_nothing_fr
     assert logged[0] == logged[1] == logged[2]
 
 
-@pytest.mark.parametrize(("trained", "held_out"), [(6400, 350), (12_800, 350), (32_000, 5000), (100_000, 10_000)])
+@pytest.mark.parametrize(
+    ("trained", "held_out"), [(6400, 350), (12_800, 350), (32_000, 5000), (100_000, 10_000)]
+)
 def test_a_check_costs_about_a_tenth_of_the_round_before_it(trained, held_out):
     """An event costs three passes in training, and one for each draw at a check."""
     share = affordable_draws(trained, held_out) * held_out / (3 * trained)
@@ -113,11 +138,19 @@ def test_a_check_has_at_least_one_draw_and_no_more_than_help():
 
 
 def test_the_figure_of_the_chosen_weights_is_not_the_luck_by_which_they_were_chosen():
-    """Sixty noisy checks of a diffusion on few events: what is stored agrees with draws that had no part in the choice."""
+    """Sixty noisy checks of a diffusion on few events: what is stored agrees with draws that had no
+    part in the choice.
+    """
     data = load_data("moons", train=400, validation=50)
     torch.manual_seed(0)
     fitted = fit(
-        Diffusion((2,), width=8), data, steps=180, batch_size=64, check_every=3, patience=100, accelerator="cpu"
+        Diffusion((2,), width=8),
+        data,
+        steps=180,
+        batch_size=64,
+        check_every=3,
+        patience=100,
+        accelerator="cpu",
     )
     x, model, draws = data.validation.x, fitted.model, fitted.model.validation_draws
     with torch.no_grad():
@@ -137,7 +170,11 @@ def test_a_run_that_had_stopped_early_is_not_trained_further(digits, tmp_path):
     model.lr = 0.3
     after = fit(model, digits, tmp_path, **settings)
     assert before.stopped_early and after.stopped_early
-    assert (after.steps, after.best_step, after.validation) == (before.steps, before.best_step, before.validation)
+    assert (after.steps, after.best_step, after.validation) == (
+        before.steps,
+        before.best_step,
+        before.validation,
+    )
 
 
 def test_without_a_figure_to_choose_by_the_last_average_is_kept(digits):
@@ -148,7 +185,12 @@ def test_without_a_figure_to_choose_by_the_last_average_is_kept(digits):
 @pytest.mark.parametrize(
     ("events", "steps", "check_every", "expected"),
     [
-        (1000, 1000, 100, Rounds(15, 7, 70)),  # small data: passes of 15 batches, a round is 7 of them
+        (
+            1000,
+            1000,
+            100,
+            Rounds(15, 7, 70),
+        ),  # small data: passes of 15 batches, a round is 7 of them
         (55_000, 1000, 100, Rounds(100, 1, 10)),  # large data: rounds of 100 batches
         (1000, 4, 100, Rounds(4, 1, 1)),  # a handful of steps is not rounded up to a pass
         (10, 5, 2, Rounds(1, 2, 6)),  # less than a batch of data
@@ -161,7 +203,9 @@ def test_steps_become_whole_rounds(events, steps, check_every, expected):
 class Exploding(GenerativeModel):
     """Its loss is not a number after a few steps."""
 
-    def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3):
+    def __init__(
+        self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3
+    ):
         super().__init__(event_shape, condition, levels, lr)
         self.weight = torch.nn.Parameter(torch.zeros(()))
         self.calls = 0
@@ -223,7 +267,9 @@ def test_progress_counts_batches_and_shows_what_weights_are_chosen_by(digits):
         def note(*news, told=told) -> None:
             told.append(news)
 
-        fitted = fit(new(family, digits), digits, steps=4, batch_size=8, check_every=2, progress=note)
+        fitted = fit(
+            new(family, digits), digits, steps=4, batch_size=8, check_every=2, progress=note
+        )
         assert told[-1][:2] == (4, 4) and fitted.steps == 4  # not the steps of two optimisers
         assert f"{shown} " in told[-1][2]
 
@@ -284,7 +330,9 @@ def test_shift_moves_by_at_most_a_pixel_and_keeps_the_rest():
     shifts = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
     origins = [x[:, :, 1 + dy : 4 + dy, 1 + dx : 5 + dx] for dy, dx in shifts]
     matches = torch.stack([(centre == origin).flatten(1).all(1) for origin in origins])
-    assert matches.any(0).all() and matches.any(1).all()  # every image is some shift, every shift occurs
+    assert (
+        matches.any(0).all() and matches.any(1).all()
+    )  # every image is some shift, every shift occurs
     assert (moved == -1).any()
     assert torch.equal(shift(x, 0.0, -1.0), x)
 
@@ -293,7 +341,9 @@ def test_jitter_blurs_real_training_events_afresh_and_nothing_else():
     real = DataSet("made up", *[Split(torch.zeros(500, 4)) for _ in range(3)])
     data = Data(real, batch_size=500, jitter=0.3)
     (first, _), (second, _) = (next(iter(data.train_dataloader())) for _ in range(2))
-    assert abs(first.std().item() - 0.3) < 5 * 0.3 / 2000**0.5 / 2**0.5 and not torch.equal(first, second)
+    assert abs(first.std().item() - 0.3) < 5 * 0.3 / 2000**0.5 / 2**0.5 and not torch.equal(
+        first, second
+    )
     assert not next(iter(data.val_dataloader()))[0].any() and not real.train.x.any()
     discrete = Data(replace(real, levels=3), batch_size=500, jitter=0.3)
     assert not next(iter(discrete.train_dataloader()))[0].any()

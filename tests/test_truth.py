@@ -9,13 +9,15 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from genzoo import GAN, VAE, Diffusion, Energy, Flow, Likelihood, grid
-from genzoo.baselines import Rectangle
-from genzoo.data import DataSet, Split, landmass, load
-from genzoo.data.biscuits import log_density as biscuit_truth
-from genzoo.evaluation import evaluate, support
+from genzoo.benchmark.scorecard import baseline_rows, figures
+from genzoo.data import DataSet, Split, load
+from genzoo.data.synthetic import landmass
+from genzoo.data.synthetic.biscuits import log_density as biscuit_truth
+from genzoo.evaluation import evaluate
 from genzoo.evaluation.figures import Figure
-from genzoo.evaluation.scorecard import baseline_rows, figures
-from genzoo.evaluation.support import disagreement, is_astray
+from genzoo.evaluation.likelihood import truth as support
+from genzoo.evaluation.likelihood.truth import disagreement, is_astray
+from genzoo.families.baselines import Rectangle
 from genzoo.model import GenerativeModel
 
 STD = 0.5
@@ -23,7 +25,9 @@ LEVELS = 8
 
 
 def real(n: int = 4000) -> DataSet:
-    """A Gaussian in 16 dimensions, standardised from a scale of 3 (so a Jacobian has to be put back)."""
+    """A Gaussian in 16 dimensions, standardised from a scale of 3 (so a Jacobian has to be put
+    back).
+    """
 
     def log_density(x: Tensor) -> Tensor:
         return Normal(0.0, STD).log_prob(x).sum(1)
@@ -41,16 +45,25 @@ def discrete(n: int = 4000) -> DataSet:
     """Independent pixels with a known pmf."""
 
     def log_density(x: Tensor) -> Tensor:
-        return (table()[grid.to_level(x, LEVELS)].log() - math.log(grid.bin_width(LEVELS))).flatten(1).sum(1)
+        return (
+            (table()[grid.to_level(x, LEVELS)].log() - math.log(grid.bin_width(LEVELS)))
+            .flatten(1)
+            .sum(1)
+        )
 
-    parts = [Split(grid.to_grid(torch.multinomial(table(), n * 16, True), LEVELS).view(n, 1, 4, 4)) for _ in range(3)]
+    parts = [
+        Split(grid.to_grid(torch.multinomial(table(), n * 16, True), LEVELS).view(n, 1, 4, 4))
+        for _ in range(3)
+    ]
     return DataSet("bells", *parts, levels=LEVELS, log_density=log_density)
 
 
 class Claim(GenerativeModel):
     """A model that knows the truth, or would but for one fault."""
 
-    def __init__(self, event_shape: tuple[int, ...], levels: int = 0, log_prob=None, kind=Likelihood.EXACT):
+    def __init__(
+        self, event_shape: tuple[int, ...], levels: int = 0, log_prob=None, kind=Likelihood.EXACT
+    ):
         super().__init__(event_shape, levels=levels)
         self.claimed, self.kind = log_prob, kind
 
@@ -66,21 +79,31 @@ class Claim(GenerativeModel):
 
 
 def passes(log_prob, data: DataSet, kind: Likelihood = Likelihood.EXACT) -> bool:
-    """The bench's rule for one that claims to be the truth: at no distance from it, and above all never better."""
+    """The bench's rule for one that claims to be the truth: at no distance from it, and above all
+    never better.
+    """
     measured = evaluate(Claim(data.event_shape, data.levels, log_prob, kind), data)
-    assert measured.gap is not None and measured.gap.value is not None and measured.gap.stderr is not None
+    assert (
+        measured.gap is not None
+        and measured.gap.value is not None
+        and measured.gap.stderr is not None
+    )
     return abs(measured.gap.value) <= 4 * measured.gap.stderr + 1e-6
 
 
 def dequantised(x: Tensor, width: float = 1.0) -> Tensor:
-    """log p(x + u) of the piecewise-constant density of the bells, whose support is [-1, 1]; u is ``width`` bins wide."""
+    """log p(x + u) of the piecewise-constant density of the bells, whose support is [-1, 1]; u is
+    ``width`` bins wide.
+    """
     noisy = x + (torch.rand_like(x) - 0.5) * grid.bin_width(LEVELS) * width
     pmf, low = table(), grid.to_grid(torch.arange(LEVELS), LEVELS)
     inside = (noisy.unsqueeze(-1) - low).abs() <= grid.bin_width(LEVELS) * width / 2
-    return ((inside * pmf).sum(-1).log() - math.log(grid.bin_width(LEVELS) * width)).flatten(1).sum(1)
+    return (
+        ((inside * pmf).sum(-1).log() - math.log(grid.bin_width(LEVELS) * width)).flatten(1).sum(1)
+    )
 
 
-# -------------------------------------------------------------------------------------------------------- planted faults
+# ----------------------------------------------------------------------------------- planted faults
 
 
 def test_the_truth_itself_passes():
@@ -102,8 +125,12 @@ def test_a_mean_instead_of_a_sum_fails():
 
 
 def test_a_half_width_dequantisation_fails():
-    """A density trained and measured on noise of half the bin is higher by D ln 2, and beats the truth."""
-    measured = evaluate(Claim((1, 4, 4), LEVELS, lambda x: dequantised(x, 0.5), Likelihood.BOUND), discrete())
+    """A density trained and measured on noise of half the bin is higher by D ln 2, and beats the
+    truth.
+    """
+    measured = evaluate(
+        Claim((1, 4, 4), LEVELS, lambda x: dequantised(x, 0.5), Likelihood.BOUND), discrete()
+    )
     assert measured.gap is not None and measured.gap.value == pytest.approx(
         -1.0, abs=1e-3
     )  # one bit for each dimension
@@ -111,7 +138,9 @@ def test_a_half_width_dequantisation_fails():
 
 
 def test_a_missing_jacobian_fails():
-    """A flow that maps x to x / STD and forgets log|det|, and data that is rescaled without being told so."""
+    """A flow that maps x to x / STD and forgets log|det|, and data that is rescaled without being
+    told so.
+    """
     data = real()
     assert not passes(lambda x: Normal(0.0, 1.0).log_prob(x / STD).sum(1), data)
     assert passes(lambda x: Normal(0.0, 1.0).log_prob(x / STD).sum(1) - 16 * math.log(STD), data)
@@ -119,7 +148,10 @@ def test_a_missing_jacobian_fails():
     with torch.no_grad():
         right = flow.log_prob(data.test.x[:500]).mean() - data.log_density(data.test.x[:500]).mean()  # type: ignore[misc]
         z = flow.encode(data.test.x[:500])
-        forgotten = Normal(0.0, 1.0).log_prob(z * STD).sum(1).mean() - data.log_density(data.test.x[:500]).mean()  # type: ignore[misc]
+        forgotten = (
+            Normal(0.0, 1.0).log_prob(z * STD).sum(1).mean()
+            - data.log_density(data.test.x[:500]).mean()
+        )  # type: ignore[misc]
     assert right < 0 and not math.isclose(right.item(), forgotten.item(), abs_tol=1)
 
 
@@ -127,7 +159,9 @@ def test_a_gap_needs_the_truth_and_an_unconditional_model():
     data = real(50)
     assert evaluate(Claim((16,), 0, data.log_density), replace(data, log_density=None)).gap is None
     model = VAE((16,), condition=2, width=8)
-    conditional = replace(data, test=Split(data.test.x, torch.zeros(50, dtype=torch.long)), condition=2)
+    conditional = replace(
+        data, test=Split(data.test.x, torch.zeros(50, dtype=torch.long)), condition=2
+    )
     assert evaluate(model, conditional, k=1).gap is None
 
 
@@ -136,9 +170,14 @@ def test_the_gap_is_the_divergence_and_stands_in_the_row():
     data = real()
     measured = evaluate(Claim((16,), 0, lambda x: Normal(0.0, 1.0).log_prob(x).sum(1)), data)
     truth = 16 * (-math.log(STD) - 0.5 + STD**2 / 2)
-    assert measured.gap is not None and abs((measured.gap.value or 0) - truth) < 4 * (measured.gap.stderr or 0)
+    assert measured.gap is not None and abs((measured.gap.value or 0) - truth) < 4 * (
+        measured.gap.stderr or 0
+    )
     row = figures(measured, data)
-    assert Figure.from_json(row["gap_to_truth"]) == measured.gap and row["gap_to_truth"]["kind"] == "exact"
+    assert (
+        Figure.from_json(row["gap_to_truth"]) == measured.gap
+        and row["gap_to_truth"]["kind"] == "exact"
+    )
     assert row["direction"] == "none: it is exact"
 
 
@@ -148,14 +187,17 @@ def test_the_bench_s_own_data_sets_know_their_truth():
         small = replace(data, test=Split(data.test.x[:300]))
         own = evaluate(Claim(data.event_shape, data.levels, data.log_density), small)
         assert own.gap is not None
-        assert (own.gap.value, own.gap.stderr) == (pytest.approx(0, abs=1e-6), pytest.approx(0, abs=1e-6))
+        assert (own.gap.value, own.gap.stderr) == (
+            pytest.approx(0, abs=1e-6),
+            pytest.approx(0, abs=1e-6),
+        )
         for row in baseline_rows(small):
             gap = row["gap_to_truth"]
             assert gap["value"] is None or gap["value"] > -4 * gap["stderr"]
     assert biscuit_truth(load("biscuits").test.x[:2]).isfinite().all()
 
 
-# -------------------------------------------------------------------------------------------------------------- annealing
+# ---------------------------------------------------------------------------------------- annealing
 
 
 def confined() -> Energy:
@@ -174,8 +216,16 @@ def test_an_energy_model_gets_an_estimate_with_a_direction_and_a_bracket():
     told = []
     settings = {"ais_levels": 240, "ais_chains": 128}
     measured = evaluate(confined(), data, **settings, progress=lambda *now: told.append(now))
-    assert measured.kind == Likelihood.ESTIMATE and "flatter" in measured.direction and str(measured)[0] == "≈"
-    assert measured.gap is not None and measured.gap.middle is not None and measured.gap.stderr is not None
+    assert (
+        measured.kind == Likelihood.ESTIMATE
+        and "flatter" in measured.direction
+        and str(measured)[0] == "≈"
+    )
+    assert (
+        measured.gap is not None
+        and measured.gap.middle is not None
+        and measured.gap.stderr is not None
+    )
     assert abs(measured.gap.middle) < 4 * measured.gap.stderr + 0.05
     log_z, truth = measured.details["log_z"], 8 * math.log(2 * math.pi) + 16 * math.log(STD)
     assert log_z["lower"] - 0.02 < truth < log_z["upper"] + 0.02
@@ -188,7 +238,11 @@ def test_annealing_is_repeatable_and_leaves_state_and_mode_alone():
     model.train()
     before = torch.get_rng_state()
     first, second = (evaluate(model, data, ais_levels=10, ais_chains=4) for _ in range(2))
-    assert first.value == second.value and model.training and torch.equal(before, torch.get_rng_state())
+    assert (
+        first.value == second.value
+        and model.training
+        and torch.equal(before, torch.get_rng_state())
+    )
 
 
 def test_every_condition_has_a_normaliser_and_too_many_are_refused():
@@ -213,7 +267,9 @@ def test_a_gan_with_noise_gets_a_bound(levels):
     found = measured.details
     assert (found["n"], found["of"], found["simulated_events"]) == (20, 60, 16)
     assert found["observation"] == f"noise {found['sigma']:.2g}" and found["sigma"] > 0
-    assert {"simulated_gap", "ess", "ais_stderr", "ais_levels", "ais_chains", "sigmas"} <= set(found)
+    assert {"simulated_gap", "ess", "ais_stderr", "ais_levels", "ais_chains", "sigmas"} <= set(
+        found
+    )
     assert 20 <= found["ais_levels"] <= 80
     fixed = evaluate(model, data, ais_levels=20, ais_chains=4, ais_most_levels=20, most=20)
     assert fixed.details["ais_levels"] == 20
@@ -226,36 +282,55 @@ def test_a_vae_is_annealed_only_where_it_is_asked_for_and_then_lies_above_its_bo
     annealed = evaluate(model, data, ais_levels=60, ais_chains=8, most=100)
     assert bound.kind == annealed.kind == Likelihood.BOUND
     assert annealed.details["sigma"] is None and "observation" not in annealed.details
-    assert annealed.value is not None and bound.value is not None and annealed.value < bound.value + 0.05
+    assert (
+        annealed.value is not None
+        and bound.value is not None
+        and annealed.value < bound.value + 0.05
+    )
 
 
-# --------------------------------------------------------------------------------------------------------- points A and B
+# ----------------------------------------------------------------------------------- points A and B
 
 
 def test_points_a_and_b_of_the_lecture_are_shares():
-    """Half of the model's box is sea: half of its samples are astray, and of the land it misses what lies outside."""
+    """Half of the model's box is sea: half of its samples are astray, and of the land it misses
+    what lies outside.
+    """
     data = load("landmass")
     north = Rectangle()
-    north.event_shape, north.low, north.high = (2,), torch.tensor([-math.pi, 0.0]), torch.tensor([math.pi, 1.0])
+    north.event_shape, north.low, north.high = (
+        (2,),
+        torch.tensor([-math.pi, 0.0]),
+        torch.tensor([math.pi, 1.0]),
+    )
     measured = evaluate(north, data)
     shares = disagreement(measured, north.sample(20_000), data)
-    land = landmass.mask()[: len(landmass.mask()) // 2].double().mean().item()  # of the northern hemisphere
+    land = (
+        landmass.mask()[: len(landmass.mask()) // 2].double().mean().item()
+    )  # of the northern hemisphere
     assert abs(shares["astray"]["value"] - (1 - land)) < 4 * shares["astray"]["stderr"]
     south = (data.test.x[:, 1] < 0).double().mean().item()
     assert shares["missed"]["value"] == pytest.approx(south)
     perfect = evaluate(Claim((2,), log_prob=data.log_density), data)
     none = disagreement(perfect, data.test.x, data)
-    assert none["astray"]["value"] == none["missed"]["value"] == 0 and none["missed"]["kind"] == "exact"
-    assert 0 < none["astray"]["high"] < 1e-3  # nothing astray among ten thousand is not nothing for certain
+    assert (
+        none["astray"]["value"] == none["missed"]["value"] == 0
+        and none["missed"]["kind"] == "exact"
+    )
+    assert (
+        0 < none["astray"]["high"] < 1e-3
+    )  # nothing astray among ten thousand is not nothing for certain
 
 
 def test_a_tenth_of_the_true_density_is_almost_nothing():
     data = load("landmass")
     claims = {
-        share: Claim((2,), log_prob=lambda x, s=share: data.log_density(x) + math.log(s)) for share in (0.09, 0.11)
+        share: Claim((2,), log_prob=lambda x, s=share: data.log_density(x) + math.log(s))
+        for share in (0.09, 0.11)
     }
     missed = {
-        s: disagreement(evaluate(claim, data), data.test.x, data)["missed"]["value"] for s, claim in claims.items()
+        s: disagreement(evaluate(claim, data), data.test.x, data)["missed"]["value"]
+        for s, claim in claims.items()
     }
     assert missed == {0.09: 1.0, 0.11: 0.0}
 
@@ -263,7 +338,12 @@ def test_a_tenth_of_the_true_density_is_almost_nothing():
 def test_shares_need_the_truth_and_points():
     nothing = {"astray": None, "missed": None}
     tins, moons = load("biscuits"), load("moons")
-    assert disagreement(evaluate(Claim(tins.event_shape, 16, tins.log_density), tins), tins.test.x, tins) == nothing
+    assert (
+        disagreement(
+            evaluate(Claim(tins.event_shape, 16, tins.log_density), tins), tins.test.x, tins
+        )
+        == nothing
+    )
     measured = evaluate(Claim((2,), log_prob=lambda x: x.sum(1)), moons)
     assert disagreement(measured, moons.test.x, moons) == nothing
     with pytest.raises(ValueError, match="not known"):
@@ -302,14 +382,16 @@ def test_what_was_stated_of_each_event_is_kept_with_its_place():
     assert len(few.events.unique()) == 7
 
 
-# ------------------------------------------------------------------------------------------------------------- the ODE
+# ------------------------------------------------------------------------------------------ the ODE
 
 
 def test_a_diffusion_is_measured_by_its_flow_where_that_is_asked_for():
     data = replace(real(40), scale=None)
     model = Diffusion((16,), width=8, fourier=1)
     told = []
-    measured = evaluate(model, data, ode_tolerance=1e-3, k=1, most=12, progress=lambda *now: told.append(now))
+    measured = evaluate(
+        model, data, ode_tolerance=1e-3, k=1, most=12, progress=lambda *now: told.append(now)
+    )
     assert measured.kind == Likelihood.ESTIMATE and "no known side" in measured.direction
     assert (
         measured.details["n"] == 12
@@ -317,4 +399,6 @@ def test_a_diffusion_is_measured_by_its_flow_where_that_is_asked_for():
         and measured.details["ode_evaluations"] > 10
     )
     assert told[-1][:2] == (12, 12)
-    assert evaluate(VAE((16,), width=8), data, ode_tolerance=1e-3, k=2).kind == Likelihood.BOUND  # has no such flow
+    assert (
+        evaluate(VAE((16,), width=8), data, ode_tolerance=1e-3, k=2).kind == Likelihood.BOUND
+    )  # has no such flow

@@ -13,8 +13,8 @@ import yaml
 import genzoo
 from genzoo import Autoregressive, Diffusion, grid
 from genzoo.cli import main
-from genzoo.data.captions import LENGTH, VOCABULARY, caption, tokenise
-from genzoo.data.scenes import Kind, Meaning, Scene, arrange, is_held_out
+from genzoo.data.scenes.captions import LENGTH, VOCABULARY, caption, tokenise
+from genzoo.data.scenes.scene import Kind, Meaning, Scene, arrange, is_held_out
 from genzoo.errors import InputError
 from genzoo.families.diffusion import alpha, ancestral, ddim, sigma
 from genzoo.model import slerp
@@ -44,21 +44,28 @@ def a_whole() -> UnCLIP:
     return whole
 
 
-# ---------------------------------------------------------------------------------------------------------------- CLIP
+# --------------------------------------------------------------------------------------------- CLIP
 
 
 def test_the_contrastive_loss_is_the_mean_of_two_cross_entropies():
     logits, n = torch.randn(5, 5).double(), torch.arange(5)
-    expected = (F.cross_entropy(logits, n, reduction="none") + F.cross_entropy(logits.T, n, reduction="none")) / 2
+    expected = (
+        F.cross_entropy(logits, n, reduction="none")
+        + F.cross_entropy(logits.T, n, reduction="none")
+    ) / 2
     torch.testing.assert_close(contrastive(logits, torch.eye(5).bool()), expected)
 
 
 def test_equal_captions_share_the_target_which_is_the_mean_over_whose_caption_is_whose():
-    """The expectation over the order in which the pictures of a caption come is the loss with spread targets."""
+    """The expectation over the order in which the pictures of a caption come is the loss with
+    spread targets.
+    """
     logits = torch.randn(4, 4).double()
     tokens = torch.tensor([[1, 2], [1, 2], [3, 0], [1, 2]])
     orders = [[*order[:2], 2, order[2]] for order in itertools.permutations([0, 1, 3])]
-    one_hot = torch.stack([contrastive(logits[:, order], torch.eye(4).bool()).mean() for order in orders])
+    one_hot = torch.stack(
+        [contrastive(logits[:, order], torch.eye(4).bool()).mean() for order in orders]
+    )
     torch.testing.assert_close(contrastive(logits, same(tokens)).mean(), one_hot.mean())
 
 
@@ -71,7 +78,10 @@ def test_captions_that_are_all_the_same_leave_nothing_to_learn():
 
 def test_clip_embeds_in_unit_vectors_and_never_multiplies_cosines_by_more_than_a_hundred():
     clip = a_clip()
-    images, texts = clip.embed_images(torch.randn(3, 3, 32, 32)), clip.embed_texts(tokenise(["a red circle"] * 2))
+    images, texts = (
+        clip.embed_images(torch.randn(3, 3, 32, 32)),
+        clip.embed_texts(tokenise(["a red circle"] * 2)),
+    )
     assert images.shape == (3, DIMS)
     assert texts.shape == (2, DIMS)
     torch.testing.assert_close(torch.cat([images, texts]).norm(dim=1), torch.ones(5))
@@ -81,12 +91,14 @@ def test_clip_embeds_in_unit_vectors_and_never_multiplies_cosines_by_more_than_a
 
 
 def test_a_text_is_read_in_order():
-    one, other = tokenise(["a red circle left of a blue square", "a blue square left of a red circle"])
+    one, other = tokenise(
+        ["a red circle left of a blue square", "a blue square left of a red circle"]
+    )
     clip = a_clip()
     assert not torch.allclose(clip.embed_texts(one[None]), clip.embed_texts(other[None]), atol=1e-4)
 
 
-# -------------------------------------------------------------------------------------------------------------- priors
+# ------------------------------------------------------------------------------------------- priors
 
 
 def test_principal_components_are_those_of_the_singular_value_decomposition():
@@ -135,7 +147,7 @@ def test_the_better_draw_has_the_larger_dot_product():
     assert ((draws * text[:, None]).sum(-1).amax(1) - (best * text).sum(1)).abs().max() < 1e-5
 
 
-# ----------------------------------------------------------------------------------------------------------- diffusion
+# ---------------------------------------------------------------------------------------- diffusion
 
 
 def test_ddim_with_all_noise_fresh_is_ancestral_sampling():
@@ -154,7 +166,9 @@ def test_ddim_with_all_noise_fresh_is_ancestral_sampling():
 
 
 def test_a_network_that_says_nothing_is_the_best_denoiser_of_normal_data():
-    """E[x | z] of x ~ N(0, s^2) is alpha s^2 z / (alpha^2 s^2 + sigma^2); a network corrects that, s being its ``spread``."""
+    """E[x | z] of x ~ N(0, s^2) is alpha s^2 z / (alpha^2 s^2 + sigma^2); a network corrects that,
+    s being its ``spread``.
+    """
     model = Diffusion((4,), width=8, fourier=0, spread=0.3).double()
     torch.nn.init.zeros_(model.fields[0].head.bias)
     z, snr = torch.randn(9, 4).double(), torch.linspace(-5, 5, 9).double()
@@ -170,7 +184,7 @@ def test_squares_of_pixels_are_a_matter_of_the_image_alone():
             Diffusion(shape, width=8, patch=patch)
 
 
-# ------------------------------------------------------------------------------------------------------------ the whole
+# ---------------------------------------------------------------------------------------- the whole
 
 
 def test_slerp_keeps_the_length_and_turns_at_an_even_pace():
@@ -191,7 +205,9 @@ def test_slerp_between_parallel_vectors_stays_on_their_line():
 
 
 def test_what_was_taken_apart_is_put_together_again():
-    """The finer the steps, the closer: DDIM there and back are two solutions of one differential equation."""
+    """The finer the steps, the closer: DDIM there and back are two solutions of one differential
+    equation.
+    """
     model, x = a_whole(), 0.5 * torch.randn(2, 3, 32, 32)
     errors = []
     for steps in (5, 50):
@@ -211,7 +227,9 @@ def test_variations_keep_the_embedding_and_draw_part_of_the_noise_afresh():
 def test_interpolations_and_edits_begin_where_they_should():
     model, x = a_whole(), torch.rand(2, 3, 32, 32)
     ends = model.put_together(*model.take_apart(x))
-    torch.testing.assert_close(model.interpolate(x[0], x[1], 5)[[0, -1]], ends, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        model.interpolate(x[0], x[1], 5)[[0, -1]], ends, rtol=1e-3, atol=1e-3
+    )
     for by_words in (model.edit, model.text_diff):
         edited = by_words(x, "a small red circle", "a large red circle", share=0.0, guidance=1.0)
         torch.testing.assert_close(edited, ends, rtol=1e-3, atol=1e-3)
@@ -248,7 +266,7 @@ def test_parts_of_different_spaces_do_not_go_together():
         UnCLIP(whole.clip, Diffusion((5,), DIMS, width=8), whole.decoder)
 
 
-# ------------------------------------------------------------------------------------------------ the chain in miniature
+# --------------------------------------------------------------------------- the chain in miniature
 
 TINY = {
     "clip": {
@@ -260,7 +278,14 @@ TINY = {
         "train": {"steps": 300, "batch_size": 64},
     },
     "autoregressive": {
-        "model": {"event_shape": [8], "levels": 32, "width": 32, "depth": 1, "components": 4, "lr": 0.005},
+        "model": {
+            "event_shape": [8],
+            "levels": 32,
+            "width": 32,
+            "depth": 1,
+            "components": 4,
+            "lr": 0.005,
+        },
         "train": {"steps": 500, "batch_size": 64},
     },
     "decoder": {
@@ -277,8 +302,11 @@ TINY = {
         "train": {"steps": 450, "batch_size": 32},
     },
 }
-KINDS = [Meaning((Kind("large", colour, "square"),), place, "white")
-         for colour in ("red", "green", "blue") for place in ("left", "right", "top", "bottom")]  # fmt: skip
+KINDS = [
+    Meaning((Kind("large", colour, "square"),), place, "white")
+    for colour in ("red", "green", "blue")
+    for place in ("left", "right", "top", "bottom")
+]
 
 
 def some_scenes(n: int) -> list[Scene]:
@@ -289,14 +317,21 @@ def some_scenes(n: int) -> list[Scene]:
 
 @pytest.mark.slow
 def test_the_chain_in_miniature_shows_what_is_asked_for(tmp_path):
-    """CLIP, both priors and the decoder, trained one after the other in seconds; resumed, refused, loaded."""
+    """CLIP, both priors and the decoder, trained one after the other in seconds; resumed, refused,
+    loaded.
+    """
     recipe, out, scenes = tmp_path / "tiny.yaml", tmp_path / "run", some_scenes(600)
     recipe.write_text(yaml.safe_dump(TINY))
     told = []
-    model = train_unclip(out, recipe=recipe, scenes=scenes, wordings=3, progress=lambda *news: told.append(news))
+    model = train_unclip(
+        out, recipe=recipe, scenes=scenes, wordings=3, progress=lambda *news: told.append(news)
+    )
     assert [stage for stage, _ in itertools.groupby(text.split()[0] for *_, text in told)] == [
-        "clip", "prior", "autoregressive", "decoder",
-    ]  # fmt: skip
+        "clip",
+        "prior",
+        "autoregressive",
+        "decoder",
+    ]
 
     asked = KINDS * 4  # by chance, a third of the colours is right and a quarter of the places
     captions = [caption(meaning, random.Random(i)) for i, meaning in enumerate(asked)]
@@ -321,8 +356,12 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatc
     """Whether CLIP's stage or the decoder's is interrupted; earlier stages are not trained again."""
     few = {"steps": 6, "batch_size": 16, "check_every": 2}
     recipe, scenes = tmp_path / "few.yaml", some_scenes(32)
-    recipe.write_text(yaml.safe_dump({stage: {**plan, "train": few} for stage, plan in TINY.items()}))
-    monkeypatch.setattr("genzoo.callbacks.Progress.__init__.__defaults__", (0.0,))  # report every step
+    recipe.write_text(
+        yaml.safe_dump({stage: {**plan, "train": few} for stage, plan in TINY.items()})
+    )
+    monkeypatch.setattr(
+        "genzoo.training.callbacks.Progress.__init__.__defaults__", (0.0,)
+    )  # report every step
     whole = train_unclip(tmp_path / "whole", recipe=recipe, scenes=scenes)
 
     for stage in ("clip", "decoder"):
@@ -363,7 +402,9 @@ def test_twins_differ_in_one_attribute_and_meet_in_every_batch():
 
 def difference(one: Meaning, other: Meaning) -> int:
     """In how many attributes two meanings differ."""
-    looks = [(kind.size, kind.colour, kind.shape) for meaning in (one, other) for kind in meaning.things]
+    looks = [
+        (kind.size, kind.colour, kind.shape) for meaning in (one, other) for kind in meaning.things
+    ]
     half = len(looks) // 2
     pairs = [
         *zip(looks[:half], looks[half:], strict=True),
@@ -372,14 +413,25 @@ def difference(one: Meaning, other: Meaning) -> int:
     return sum(a != b for pair in pairs for a, b in zip(*pair, strict=True))
 
 
-# ------------------------------------------------------------------------------------------------------ the command line
+# --------------------------------------------------------------------------------- the command line
 
 
 def test_the_command_line_trains_what_the_recipe_says_and_then_measures(tmp_path, capsys):
     few = {"steps": 2, "batch_size": 8}
     recipe = tmp_path / "few.yaml"
-    recipe.write_text(yaml.safe_dump({stage: {**plan, "train": few} for stage, plan in TINY.items()}))
-    options = ["--recipe", str(recipe), "--pictures", "24", "--decoder_steps", "3", "--prompts", "8"]
+    recipe.write_text(
+        yaml.safe_dump({stage: {**plan, "train": few} for stage, plan in TINY.items()})
+    )
+    options = [
+        "--recipe",
+        str(recipe),
+        "--pictures",
+        "24",
+        "--decoder_steps",
+        "3",
+        "--prompts",
+        "8",
+    ]
     assert main(["train", "unclip", *options, "--out", str(tmp_path / "run")]) == 0
     said = capsys.readouterr().out
     assert "held out, two things" in said

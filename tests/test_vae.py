@@ -17,21 +17,35 @@ TINY = {"width": 8, "components": 2}
 
 
 class World:
-    """z ~ N(0, I), x | z ~ N(W z, s^2 I): then p(x) = N(0, W W' + s^2 I), and p(z | x) is a Gaussian as well."""
+    """z ~ N(0, I), x | z ~ N(W z, s^2 I): then p(x) = N(0, W W' + s^2 I), and p(z | x) is a
+    Gaussian as well.
+    """
 
     def __init__(self, orthogonal: bool):
         w = torch.randn(3, LATENT, dtype=torch.float64)
-        self.w = torch.linalg.qr(w).Q * torch.tensor([1.5, 0.7], dtype=torch.float64) if orthogonal else w
-        self.truth = MultivariateNormal(torch.zeros(3).double(), self.w @ self.w.T + NOISE**2 * torch.eye(3).double())
+        self.w = (
+            torch.linalg.qr(w).Q * torch.tensor([1.5, 0.7], dtype=torch.float64)
+            if orthogonal
+            else w
+        )
+        self.truth = MultivariateNormal(
+            torch.zeros(3).double(), self.w @ self.w.T + NOISE**2 * torch.eye(3).double()
+        )
         precision = torch.eye(LATENT).double() + self.w.T @ self.w / NOISE**2
-        self.covariance = torch.linalg.inv(precision)  # diagonal where the columns of W are orthogonal
+        self.covariance = torch.linalg.inv(
+            precision
+        )  # diagonal where the columns of W are orthogonal
 
     def model(self, miss: float = 0.0) -> VAE:
-        """A VAE whose two conditionals are the world's; its guess is off by ``miss`` in mean and log-scale."""
+        """A VAE whose two conditionals are the world's; its guess is off by ``miss`` in mean and
+        log-scale.
+        """
         model = VAE((3,), latent_shape=(LATENT,), **TINY).double().eval()
         scale = self.covariance.diagonal().sqrt() * math.exp(miss)
         model.p = lambda z, c=None: Independent(Normal(z @ self.w.T, NOISE), 1)
-        model.q = lambda x, c=None: Independent(Normal(x @ self.w / NOISE**2 @ self.covariance + miss, scale), 1)
+        model.q = lambda x, c=None: Independent(
+            Normal(x @ self.w / NOISE**2 @ self.covariance + miss, scale), 1
+        )
         return model
 
 
@@ -75,7 +89,7 @@ def test_samples_of_the_linear_world_have_its_covariance():
     torch.testing.assert_close(x.T.cov(), world.truth.covariance_matrix, atol=0.15, rtol=0.05)
 
 
-# --------------------------------------------------------------------------------------------------------- discrete data
+# ------------------------------------------------------------------------------------ discrete data
 
 
 def test_the_decoder_is_a_probability_of_levels():
@@ -83,10 +97,12 @@ def test_the_decoder_is_a_probability_of_levels():
     levels = torch.cartesian_prod(torch.arange(3), torch.arange(3))
     x = grid.to_grid(levels, 3).view(9, 1, 1, 2)
     z = torch.randn(1, 2).expand(9, -1)
-    assert torch.logsumexp(model.p(z).log_prob(x) + 2 * math.log(2 / 3), 0).item() == pytest.approx(0, abs=1e-5)
+    assert torch.logsumexp(model.p(z).log_prob(x) + 2 * math.log(2 / 3), 0).item() == pytest.approx(
+        0, abs=1e-5
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------- priors
+# ------------------------------------------------------------------------------------------- priors
 
 SMALL = {
     Autoregressive: {"width": 8, "depth": 1, "components": 2},
@@ -101,7 +117,9 @@ SMALL = {
 
 @pytest.mark.parametrize("condition", [0, 3])
 @pytest.mark.parametrize("family", genzoo.FAMILIES, ids=lambda family: family.__name__)
-def test_any_family_is_a_prior_and_the_whole_claims_no_more_than_its_parts(family, condition, tmp_path):
+def test_any_family_is_a_prior_and_the_whole_claims_no_more_than_its_parts(
+    family, condition, tmp_path
+):
     prior = family((4,), condition=condition, **SMALL[family])
     model = VAE((1, 8, 8), condition=3, levels=5, latent_shape=(4,), prior=prior, **TINY).eval()
     assert model.likelihood == max(Likelihood.BOUND, prior.likelihood)
@@ -131,13 +149,19 @@ def test_a_prior_of_another_shape_is_refused():
         VAE((2,), latent_shape=(4,), prior=Flow((3,), **SMALL[Flow]))
 
 
-@pytest.mark.parametrize("family", [Autoregressive, Flow, VAE, Diffusion], ids=lambda family: family.__name__)
+@pytest.mark.parametrize(
+    "family", [Autoregressive, Flow, VAE, Diffusion], ids=lambda family: family.__name__
+)
 def test_a_prior_that_states_a_likelihood_trains_jointly(family):
     model = VAE((3,), latent_shape=(4,), prior=family((4,), **SMALL[family]), **TINY)
     before = {name: value.clone() for name, value in model.prior.named_parameters()}
     data = data_of(torch.randn(32, 3))
     genzoo.fit(model, data, steps=4, batch_size=8, check_every=4, accelerator="cpu", average=0.0)
-    moved = [name for name, value in model.prior.named_parameters() if not torch.equal(value, before[name])]
+    moved = [
+        name
+        for name, value in model.prior.named_parameters()
+        if not torch.equal(value, before[name])
+    ]
     assert len(moved) > 0.9 * len(before)
 
 
@@ -146,7 +170,7 @@ def data_of(x: torch.Tensor, levels: int = 0) -> DataSet:
     return DataSet("made up", Split(x[:half]), Split(x[half:]), Split(x[half:]), levels=levels)
 
 
-# -------------------------------------------------------------------------------------------------- posterior collapse
+# ------------------------------------------------------------------------------- posterior collapse
 
 
 def collapsed() -> VAE:
@@ -184,14 +208,20 @@ def test_the_weight_of_the_divergence_warms_up_in_training_only():
     assert model.kl_weight == 1
     seen, loss = [], model.loss
     model.loss = lambda x, c=None: (seen.append(model.kl_weight), loss(x, c))[1]
-    genzoo.fit(model, data_of(torch.randn(64, 3)), steps=8, batch_size=8, check_every=8, accelerator="cpu")
+    genzoo.fit(
+        model, data_of(torch.randn(64, 3)), steps=8, batch_size=8, check_every=8, accelerator="cpu"
+    )
     assert seen == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
 
 
 def test_draws_of_a_diffusion_prior_are_not_taken_for_importance_weights():
     torch.manual_seed(0)
     x = torch.randn(64, 2)
-    for prior, unbiased in [(None, True), (Flow((2,), width=8), True), (Diffusion((2,), width=8), False)]:
+    for prior, unbiased in [
+        (None, True),
+        (Flow((2,), width=8), True),
+        (Diffusion((2,), width=8), False),
+    ]:
         model = VAE((2,), latent_shape=(2,), width=8, prior=prior).eval()
         assert model.unbiased == unbiased
         with torch.no_grad(), torch.random.fork_rng():
@@ -200,17 +230,24 @@ def test_draws_of_a_diffusion_prior_are_not_taken_for_importance_weights():
             torch.manual_seed(1)
             weighted = importance_weighted(model, x, None, k=16)
         assert torch.equal(bound, weighted) == unbiased
-        assert unbiased or weighted.mean() > bound.mean() + 1  # nats that the wrong formula would have made up
+        assert (
+            unbiased or weighted.mean() > bound.mean() + 1
+        )  # nats that the wrong formula would have made up
 
 
 def test_without_a_prior_of_its_own_a_conditional_vae_learns_where_each_label_lies():
-    """It starts as N(0, I) for every label; moved, it is what is drawn from and what the bound is about."""
+    """It starts as N(0, I) for every label; moved, it is what is drawn from and what the bound is
+    about.
+    """
     model = VAE((3,), condition=2, latent_shape=(2,), **TINY).eval()
     z, labels = torch.randn(5, 2), torch.tensor([0, 1, -1, 0, 1])
     torch.testing.assert_close(model.log_prior(z, labels), Normal(0.0, 1.0).log_prob(z).sum(1))
     with torch.no_grad():
         model.place.embed.weight.copy_(torch.tensor([[3.0, -3.0], [0, 0], [-1, 0], [0, 1]]))
-    means, scales = torch.tensor([[3.0, 0.0], [-3.0, 0.0]]), torch.tensor([[math.exp(-1), 1.0], [1.0, math.e]])
+    means, scales = (
+        torch.tensor([[3.0, 0.0], [-3.0, 0.0]]),
+        torch.tensor([[math.exp(-1), 1.0], [1.0, math.e]]),
+    )
     for label in (0, 1):
         given = torch.full((4000,), label)
         drawn = model.draw_latents(4000, given)
@@ -223,16 +260,24 @@ def test_without_a_prior_of_its_own_a_conditional_vae_learns_where_each_label_li
 
 
 def test_a_vae_with_another_prior_or_no_condition_has_no_place_to_learn():
-    for options in ({}, {"condition": 2, "prior": Flow((2,), width=8, couplings=1)}, {"condition": 2, "codes": 4}):
+    for options in (
+        {},
+        {"condition": 2, "prior": Flow((2,), width=8, couplings=1)},
+        {"condition": 2, "codes": 4},
+    ):
         assert VAE((3,), latent_shape=(2,), **TINY, **options).place is None
 
 
 @pytest.mark.parametrize(
-    ("w", "width"), [(0.0, 1.1), (0.5, 1.1), (1.0, 1.1), (2.0, 1.1), (4.0, 1.1), (0.0, 0.4), (0.5, 0.4)]
+    ("w", "width"),
+    [(0.0, 1.1), (0.5, 1.1), (1.0, 1.1), (2.0, 1.1), (4.0, 1.1), (0.0, 0.4), (0.5, 0.4)],
 )
 def test_a_guided_prior_is_the_normalised_product(w, width):
     """Against p(z | c)^w p(z)^(1 - w), normalised by a sum over a grid; ``width`` is that of p(z)."""
-    given, free = (Normal(torch.tensor(m).double(), torch.tensor(s).double()) for m, s in ((0.8, 0.6), (-0.3, width)))
+    given, free = (
+        Normal(torch.tensor(m).double(), torch.tensor(s).double())
+        for m, s in ((0.8, 0.6), (-0.3, width))
+    )
     z = torch.linspace(-12, 12, 20_001, dtype=torch.float64)
     log_p = torch.lerp(free.log_prob(z), given.log_prob(z), w)
     log_p = log_p - log_p.logsumexp(0) - torch.log(z[1] - z[0])
@@ -240,14 +285,20 @@ def test_a_guided_prior_is_the_normalised_product(w, width):
 
 
 def test_guidance_away_from_a_narrower_prior_moves_the_mean_and_widens_nothing():
-    given, free = Normal(torch.tensor(1.0), torch.tensor(2.0)), Normal(torch.tensor(0.0), torch.tensor(0.5))
+    given, free = (
+        Normal(torch.tensor(1.0), torch.tensor(2.0)),
+        Normal(torch.tensor(0.0), torch.tensor(0.5)),
+    )
     law = guided(given, free, 3.0)  # p(z | c)^3 / p(z)^2 grows without limit
     assert (law.mean.item(), law.stddev.item()) == (pytest.approx(3.0), pytest.approx(2.0))
 
 
 def test_guidance_of_a_vae_keeps_to_the_condition_and_zero_ignores_it():
     torch.manual_seed(0)
-    model, c = VAE((2,), condition=2, latent_shape=(2,), **TINY).eval(), torch.zeros(4000, dtype=torch.long)
+    model, c = (
+        VAE((2,), condition=2, latent_shape=(2,), **TINY).eval(),
+        torch.zeros(4000, dtype=torch.long),
+    )
     model.place.embed.weight.data[:2, 0] = 1.0  # p(z | c = 0) lies at (1, 1), p(z) at (0, 0)
     for w in (0.0, 1.0, 2.0):
         assert abs(model.draw_latents(len(c), c, w).mean().item() - w) < 0.1
@@ -259,19 +310,25 @@ def test_guidance_of_a_vae_keeps_to_the_condition_and_zero_ignores_it():
 
 def test_a_vae_can_be_guided_if_its_prior_can():
     def able(prior=None, condition=2, codes=0):
-        return VAE((2,), condition, latent_shape=(2,), prior=prior, codes=codes, **TINY).can_be_guided
+        return VAE(
+            (2,), condition, latent_shape=(2,), prior=prior, codes=codes, **TINY
+        ).can_be_guided
 
     assert able() and able(Diffusion((2,), condition=2, width=8))
     assert not able(condition=0) and not able(codes=4)
     assert not able(GAN((2,), condition=2, width=8)) and not able(Diffusion((2,), width=8))
     c = torch.zeros(3, dtype=torch.long)
-    model = VAE((2,), 2, latent_shape=(2,), prior=Diffusion((2,), condition=2, width=8), **TINY).eval()
+    model = VAE(
+        (2,), 2, latent_shape=(2,), prior=Diffusion((2,), condition=2, width=8), **TINY
+    ).eval()
     assert model.sample(3, c, guidance=2.0).shape == (3, 2)
 
 
 @pytest.mark.parametrize("raw", [-100.0, 100.0])
 def test_a_prior_of_a_condition_keeps_its_scale_within_reason(raw):
-    """Like every other Gaussian of the zoo: one of no width, or of any, would be a density of infinity or of nothing."""
+    """Like every other Gaussian of the zoo: one of no width, or of any, would be a density of
+    infinity or of nothing.
+    """
     model = VAE((2,), condition=3, latent_shape=(2,), width=8)
     assert model.place is not None and model.place.embed is not None
     with torch.no_grad():

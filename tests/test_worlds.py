@@ -1,7 +1,9 @@
-"""The audit's own checks: does what is claimed of all events of a small world add up to no more than one?
+"""The audit's own checks: does what is claimed of all events of a small world add up to no more
+than one?
 
-A world of 3 x 3 black and white pixels has 512 events. An exact likelihood gives them masses that sum to one; the exponential of
-an expected lower bound sums to less. Densities in the plane are integrated on a grid.
+A world of 3 x 3 black and white pixels has 512 events. An exact likelihood gives them masses that
+sum to one; the exponential of an expected lower bound sums to less. Densities in the plane are
+integrated on a grid.
 """
 
 import math
@@ -14,7 +16,8 @@ import torch
 from torch import Tensor
 
 from genzoo import VAE, VAEGAN, Autoregressive, Diffusion, Flow, FlowMatching, Likelihood, fit, grid
-from genzoo.data import DataSet, Split, ising, load
+from genzoo.data import DataSet, Split, load
+from genzoo.data.synthetic import ising
 from genzoo.model import GenerativeModel
 
 WORLD = (1, ising.SIDE, ising.SIDE)
@@ -40,18 +43,30 @@ def codes(prior: type[GenerativeModel], **more) -> VAE:
 
 
 EXACT: dict[str, Make] = {
-    "eight orders": lambda: Autoregressive(WORLD, levels=ising.LEVELS, width=16, depth=2, orders=8, lr=1e-2),
-    "unordered levels": lambda: Autoregressive(WORLD, levels=ising.LEVELS, width=16, depth=2, ordered=False, lr=1e-2),
+    "eight orders": lambda: Autoregressive(
+        WORLD, levels=ising.LEVELS, width=16, depth=2, orders=8, lr=1e-2
+    ),
+    "unordered levels": lambda: Autoregressive(
+        WORLD, levels=ising.LEVELS, width=16, depth=2, ordered=False, lr=1e-2
+    ),
 }
-WEIGHTED: dict[str, Make] = {  # their draws are importance weights: more draws bring the sum nearer to one
-    "lattice flow": lambda: Flow(WORLD, levels=ising.LEVELS, width=16, couplings=1, lattice=True, lr=1e-2),
+WEIGHTED: dict[
+    str, Make
+] = {  # their draws are importance weights: more draws bring the sum nearer to one
+    "lattice flow": lambda: Flow(
+        WORLD, levels=ising.LEVELS, width=16, couplings=1, lattice=True, lr=1e-2
+    ),
     "vae+flow": lambda: vae(prior=small_flow()),
-    "vae+autoregressive": lambda: vae(prior=Autoregressive(LATENT, width=16, depth=2, components=4, lr=1e-2)),
+    "vae+autoregressive": lambda: vae(
+        prior=Autoregressive(LATENT, width=16, depth=2, components=4, lr=1e-2)
+    ),
     "vae+vae": lambda: vae(prior=VAE(LATENT, latent_shape=(2,), width=16, lr=1e-2)),
     "vaegan": lambda: VAEGAN(WORLD, levels=ising.LEVELS, latent_shape=LATENT, width=16, lr=1e-2),
     "codes+autoregressive": lambda: codes(Autoregressive, depth=2),
 }
-AVERAGED: dict[str, Make] = {  # terms of a sum over noise levels: they are averaged and nothing else
+AVERAGED: dict[
+    str, Make
+] = {  # terms of a sum over noise levels: they are averaged and nothing else
     "vae+diffusion": lambda: vae(prior=Diffusion(LATENT, width=32, lr=1e-2)),
     "codes+diffusion": lambda: codes(Diffusion),
 }
@@ -62,13 +77,17 @@ def trained(name: str) -> GenerativeModel:
     model = (EXACT | WEIGHTED | AVERAGED)[name]
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return fit(model(), magnet(), steps=80, batch_size=128, check_every=40, accelerator="cpu").model
+        return fit(
+            model(), magnet(), steps=80, batch_size=128, check_every=40, accelerator="cpu"
+        ).model
 
 
 def total(log_prob: Tensor) -> tuple[float, float]:
-    """Sum over the world of exp(E[log P]) from independent draws ``(k, 512)`` of log P, and its standard error.
+    """Sum over the world of exp(E[log P]) from independent draws ``(k, 512)`` of log P, and its
+    standard error.
 
-    The exponential of a noisy mean is too large on average, by half the noise's variance in the exponent.
+    The exponential of a noisy mean is too large on average, by half the noise's variance in the
+    exponent.
     """
     error = log_prob.double().std(0) / len(log_prob) ** 0.5
     expected = log_prob.double().mean(0) - error.square() / 2
@@ -102,7 +121,9 @@ def test_bounds_of_hybrids_sum_to_less_than_one_and_rise_with_the_number_of_draw
     assert model.likelihood == Likelihood.BOUND and model.unbiased
     sums = [total(torch.stack([model.bound(x, k=k) for _ in range(8)])) for k in (1, 4, 16)]
     assert all(mass < 1 + 4 * error for mass, error in sums)
-    assert all(few[0] < many[0] + 4 * few[1] + 1e-6 for few, many in pairwise(sums))  # codes have no draws
+    assert all(
+        few[0] < many[0] + 4 * few[1] + 1e-6 for few, many in pairwise(sums)
+    )  # codes have no draws
     assert sums[-1][0] > 0.2
 
 
@@ -116,7 +137,7 @@ def test_bounds_of_hybrids_with_a_diffusion_sum_to_less_than_one(name):
     assert 0.01 < mass < 1 + 4 * error
 
 
-# ------------------------------------------------------------------------------------------------ densities in the plane
+# --------------------------------------------------------------------------- densities in the plane
 
 
 def annuli(n: int) -> Tensor:
@@ -133,7 +154,9 @@ def spiral(n: int) -> Tensor:
 
 
 PLANE: dict[str, Make] = {
-    "autoregressive": lambda: Autoregressive((2,), width=16, depth=2, orders=2, components=16, lr=1e-2),
+    "autoregressive": lambda: Autoregressive(
+        (2,), width=16, depth=2, orders=2, components=16, lr=1e-2
+    ),
     "flow": lambda: Flow((2,), width=16, couplings=3, lr=5e-3),
 }
 
@@ -144,7 +167,9 @@ def test_densities_in_the_plane_integrate_to_one(name, shape):
     torch.manual_seed(0)
     x = shape(5000)
     parts = [Split(part) for part in x.split([4000, 500, 500])]
-    model = fit(PLANE[name](), DataSet("plane", *parts), steps=60, batch_size=256, accelerator="cpu").model
+    model = fit(
+        PLANE[name](), DataSet("plane", *parts), steps=60, batch_size=256, accelerator="cpu"
+    ).model
     edge, cells = 9.0, 450
     axis = (torch.arange(cells) + 0.5) / cells * 2 * edge - edge
     points = torch.cartesian_prod(axis, axis)

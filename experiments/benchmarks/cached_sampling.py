@@ -1,9 +1,11 @@
-"""How much the cache saves an autoregressive model: the naive loop's time over the cached one's, same model, same run.
+"""How much the cache saves an autoregressive model: the naive loop's time over the cached one's,
+same model, same run.
 
     python experiments/benchmarks/cached_sampling.py
 
-The cached sampler computes each layer at one position; the naive one recomputes the whole prefix for every feature. The
-samples are the same (tests/test_autoregressive.py), so the ratio of times is all there is to compare.
+The cached sampler computes each layer at one position; the naive one recomputes the whole prefix
+for every feature. The samples are the same (tests/test_autoregressive.py), so the ratio of times is
+all there is to compare.
 """
 
 import time
@@ -28,7 +30,10 @@ def seconds(model: genzoo.Autoregressive, n: int, cached: bool, repeats: int) ->
 def main() -> None:
     torch.set_num_threads(1)
     table = Table(
-        "event", "batch", "naive / cached", title="Autoregressive sampling: time of the naive loop over the cached"
+        "event",
+        "batch",
+        "naive / cached",
+        title="Autoregressive sampling: time of the naive loop over the cached",
     )
     for shape, levels in [((1, 8, 8), 17), ((1, 16, 16), 16), ((64,), 0)]:
         model = genzoo.Autoregressive(shape, levels=levels).eval()

@@ -25,11 +25,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import genzoo
-from genzoo.averaging import power_average
+from genzoo.benchmark.provenance import circumstances
 from genzoo.data import DataSet
 from genzoo.data.dataset import Data
 from genzoo.model import GenerativeModel, drawing_from, warmup_cosine
-from genzoo.provenance import circumstances
+from genzoo.training.averaging import power_average
 
 LOG = Path(__file__).with_suffix(".jsonl")
 WIDTHS = (0.0, 0.02, 0.03, 0.05, 0.1, 0.2)
@@ -57,7 +57,11 @@ def tasks() -> list[Task]:
         "Diffusion": {"prediction": "levels", "fourier": 2, "width": 32},
     }
     points = {"width": 32, "couplings": 4, "lr": 0.004}
-    on_digits = [Task("digits", family, steps, 64, given) for steps in (500, 100) for family, given in digits.items()]
+    on_digits = [
+        Task("digits", family, steps, 64, given)
+        for steps in (500, 100)
+        for family, given in digits.items()
+    ]
     on_points = [
         Task(data, "Flow", steps, 256, points | {"frequencies": [1, 2, 4, 8]})
         for steps in (500, 100)

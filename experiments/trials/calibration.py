@@ -1,10 +1,11 @@
-"""Does the printed interval of an annealed log Z hold the truth? Of trained machines whose log Z is a sum, at a recipe's budget.
+"""Does the printed interval of an annealed log Z hold the truth, at the budget of a recipe?
 
     python experiments/trials/calibration.py --budget quick
 
-Machines of few hidden units are trained as those of many are: by persistent chains alone, never by their exact log Z. Each is
-then annealed ten times with the levels and chains of the recipe's energy row. No test event is looked at. One line is appended to
-``calibration.jsonl``: the annealings, those whose interval would be printed, and those of them that hold the truth.
+Machines of few hidden units, whose log Z is a sum, are trained as those of many are: by persistent
+chains alone. Each is then annealed ten times with the levels and chains of the recipe's energy row.
+No test event is looked at. One line is appended to ``calibration.jsonl``: the annealings, those
+whose interval would be printed, and those of them that hold the truth.
 """
 
 import argparse
@@ -19,12 +20,13 @@ from unittest.mock import patch
 import torch
 
 import genzoo
-from genzoo import grid, recipes
+from genzoo import grid
+from genzoo.benchmark import recipes
+from genzoo.benchmark.provenance import circumstances
 from genzoo.data import load
 from genzoo.data.dataset import DataSet, Split
-from genzoo.evaluation.partition import log_partition, widest
+from genzoo.evaluation.likelihood.partition import log_partition, widest
 from genzoo.families import energy
-from genzoo.provenance import circumstances
 
 LOG = Path(__file__).with_suffix(".jsonl")
 
@@ -39,9 +41,13 @@ def black_and_white(data: DataSet) -> DataSet:
 def trained(data: DataSet, hidden: int, steps: int, seed: int) -> genzoo.Energy:
     """A machine that learned by its chains, in double precision."""
     torch.manual_seed(seed)
-    model = genzoo.Energy(data.event_shape, 0, data.levels, hidden=hidden, lr=0.005, steps=5, buffer=200)
+    model = genzoo.Energy(
+        data.event_shape, 0, data.levels, hidden=hidden, lr=0.005, steps=5, buffer=200
+    )
     with patch.object(energy, "FOR_UPDATES", 0), patch.object(energy, "FOR_DRAWS", 0):
-        genzoo.fit(model, data, steps=steps, batch_size=100, check_every=250, seed=seed, accelerator="cpu")
+        genzoo.fit(
+            model, data, steps=steps, batch_size=100, check_every=250, seed=seed, accelerator="cpu"
+        )
     return model.double()
 
 
@@ -56,7 +62,9 @@ def calibrate(settings: dict[str, Any], budget: dict[str, int]) -> dict[str, Any
         with torch.no_grad():
             truth = model.exact_log_z().item()
         for _ in range(settings["annealings"]):
-            z = log_partition(model, data.train.x, levels=budget["ais_levels"], chains=budget["ais_chains"])
+            z = log_partition(
+                model, data.train.x, levels=budget["ais_levels"], chains=budget["ais_chains"]
+            )
             low, high = z.lower.item(), z.upper.item()
             found.append(
                 {
@@ -81,9 +89,15 @@ def calibrate(settings: dict[str, Any], budget: dict[str, int]) -> dict[str, Any
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", default="digits")
-    parser.add_argument("--budget", default="quick", help="of the recipe, whose energy row has the levels and chains")
+    parser.add_argument(
+        "--budget",
+        default="quick",
+        help="of the recipe, whose energy row has the levels and chains",
+    )
     parser.add_argument("--levels", type=int, default=0, help="2 makes the events black and white")
     parser.add_argument("--hidden", type=int, default=16)
     parser.add_argument("--train_steps", type=int, default=500)
@@ -95,7 +109,13 @@ def main() -> None:
     start = time.process_time()
     found = calibrate(settings, budget)
     seconds = round(time.process_time() - start, 1)
-    line = {"settings": settings, "budget": budget, **found, "seconds": seconds, "commit": circumstances()["commit"]}
+    line = {
+        "settings": settings,
+        "budget": budget,
+        **found,
+        "seconds": seconds,
+        "commit": circumstances()["commit"],
+    }
     print(json.dumps(line, indent=2))
     with LOG.open("a", encoding="utf-8") as log:
         log.write(json.dumps(line) + "\n")

@@ -1,10 +1,12 @@
-"""Trials of the energy model by validation alone: no test event is looked at, and no test figure printed.
+"""Trials of the energy model by validation alone: no test event is looked at, and no test figure
+printed.
 
-    python experiments/trials/energy.py --data digits --model '{"hidden": 200}' --train '{"steps": 3000}'
+    python experiments/trials/energy.py --data digits --model '{"hidden": 200}' --train '{"steps":
+    3000}'
 
-One run is trained and annealed on the validation split. What is printed is also appended to ``energy.jsonl``, one line a
-trial: settings, the two ends of validation bits/dim with the effective chains behind them, processor seconds of both stages. A
-training that diverges leaves a line as well.
+One run is trained and annealed on the validation split. What is printed is also appended to
+``energy.jsonl``, one line a trial: settings, the two ends of validation bits/dim with the effective
+chains behind them, processor seconds of both stages. A training that diverges leaves a line too.
 """
 
 import argparse
@@ -16,10 +18,10 @@ from typing import Any
 import torch
 
 import genzoo
+from genzoo.benchmark.provenance import circumstances
 from genzoo.data import load
 from genzoo.errors import TrainingError
 from genzoo.evaluation import evaluate
-from genzoo.provenance import circumstances
 
 LOG = Path(__file__).with_suffix(".jsonl")
 
@@ -32,7 +34,9 @@ def trial(settings: dict[str, Any], keep: Path | None) -> dict[str, Any]:
     model = genzoo.Energy(data.event_shape, condition, data.levels, **settings["model"])
     start = time.process_time()
     try:
-        fitted = genzoo.fit(model, data, seed=settings["seed"], accelerator="cpu", **settings["train"])
+        fitted = genzoo.fit(
+            model, data, seed=settings["seed"], accelerator="cpu", **settings["train"]
+        )
     except TrainingError as error:
         seconds = {"training": round(time.process_time() - start, 1)}
         return {
@@ -52,7 +56,9 @@ def trial(settings: dict[str, Any], keep: Path | None) -> dict[str, Any]:
         "validation": str(measured),
         "reason": measured.figure.reason,
         "log_z": measured.details.get("log_z"),
-        "by_fit": None if fitted.validation is None else data.report(torch.tensor(-fitted.validation)).item(),
+        "by_fit": None
+        if fitted.validation is None
+        else data.report(torch.tensor(-fitted.validation)).item(),
         "steps": fitted.steps,
         "best_step": fitted.best_step,
         "seconds": {
@@ -64,12 +70,16 @@ def trial(settings: dict[str, Any], keep: Path | None) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", default="digits")
     parser.add_argument("--conditional", action="store_true")
     parser.add_argument("--model", type=json.loads, default={}, help="arguments of genzoo.Energy")
     parser.add_argument("--train", type=json.loads, default={}, help="settings of genzoo.fit")
-    parser.add_argument("--evaluate", type=json.loads, default={"ais_levels": 500, "ais_chains": 100})
+    parser.add_argument(
+        "--evaluate", type=json.loads, default={"ais_levels": 500, "ais_chains": 100}
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder that the model is saved to")
     options = vars(parser.parse_args())

@@ -1,4 +1,6 @@
-"""The command line: parse, call the library, print. A verb says what it does before it imports anything heavy."""
+"""The command line: parse, call the library, print. A verb says what it does before it imports
+anything heavy.
+"""
 
 import signal
 import sys
@@ -12,21 +14,35 @@ from genzoo.errors import InputError, TrainingError, nearest, refused
 
 # verb -> (module with a function of that name, one line about it)
 VERBS = {
-    "compare": ("genzoo.cli.compare", "train several families on the same data and set them side by side"),
+    "compare": (
+        "genzoo.cli.compare",
+        "train several families on the same data and set them side by side",
+    ),
     "train": ("genzoo.cli.train", "train one family, with options typed from its constructor"),
     "sample": ("genzoo.cli.sample", "draw samples from a trained model"),
     "evaluate": ("genzoo.cli.evaluate", "measure the likelihood and the cost of a trained model"),
-    "compress": ("genzoo.cli.compress", "write data to a file, with a trained model to say what is probable"),
+    "compress": (
+        "genzoo.cli.compress",
+        "write data to a file, with a trained model to say what is probable",
+    ),
     "decompress": ("genzoo.cli.compress", "read that file back, bit for bit"),
-    "imagine": ("genzoo.cli.imagine", "draw what a caption says, with an unCLIP that comes trained"),
-    "vary": ("genzoo.cli.imagine", "draw variations of a picture, the way to another, or a text diff"),
+    "imagine": (
+        "genzoo.cli.imagine",
+        "draw what a caption says, with an unCLIP that comes trained",
+    ),
+    "vary": (
+        "genzoo.cli.imagine",
+        "draw variations of a picture, the way to another, or a text diff",
+    ),
     "list": ("genzoo.cli.about", "the families and the data sets there are"),
     "info": ("genzoo.cli.about", "a family's equations, options and references"),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 a run failed, 2 the input cannot be used, 130 interrupted."""
+    """Run one command and return its exit code: 0 done, 1 a run failed, 2 the input cannot be used,
+    130 interrupted.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     _print_what_the_locale_can()
     if threading.current_thread() is threading.main_thread():

@@ -15,7 +15,10 @@ from genzoo.data.names import NAMES, YOURS
 
 def list_(arguments: Sequence[str]) -> int:
     """The families with the claim their likelihood makes, how hybrids are named, and the data sets."""
-    parser = Parser("list", "Lists the families, each with the claim that its likelihood makes, and the data sets.")
+    parser = Parser(
+        "list",
+        "Lists the families, each with the claim that its likelihood makes, and the data sets.",
+    )
     parser.parse(arguments)
     out = console()
     with out.status("Looking at the families"):
@@ -52,12 +55,14 @@ def _family_row(family) -> tuple[str, str, str, str]:
 
 def info(arguments: Sequence[str]) -> int:
     """A family's equations, constructor and references, from its own file."""
-    parser = Parser("info", "Shows a family's equations, its constructor's arguments and its references.")
+    parser = Parser(
+        "info", "Shows a family's equations, its constructor's arguments and its references."
+    )
     parser.add_argument("family", type=str, help=", ".join(family_names()))
     name = parser.parse(arguments).family
     out = console()
     with out.status(Text(f"Opening {name}")):
-        from genzoo.store import named
+        from genzoo.serialization import named
 
         family = named(name)
     out.print(f"genzoo.{family.__name__}\n", style="bold")
@@ -65,7 +70,9 @@ def info(arguments: Sequence[str]) -> int:
     out.print("\nArguments", style="help.heading")
     table = _table("name", "type", "default", header_style="dim")
     for parameter in inspect.signature(family).parameters.values():
-        default = "(from the data)" if parameter.default is parameter.empty else repr(parameter.default)
+        default = (
+            "(from the data)" if parameter.default is parameter.empty else repr(parameter.default)
+        )
         table.add_row(parameter.name, _type(parameter.annotation), default)
     out.print(table)
     out.print()

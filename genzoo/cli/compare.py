@@ -1,4 +1,6 @@
-"""``genzoo compare``: several families and seeds on the same data, to one table, one picture and one page."""
+"""``genzoo compare``: several families and seeds on the same data, to one table, one picture and
+one page.
+"""
 
 import shlex
 from collections.abc import Sequence
@@ -10,32 +12,49 @@ from rich.padding import Padding
 from rich.progress import Progress
 from rich.text import Text
 
-from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, known_model
+from genzoo.benchmark.pool import Outcome, cores, run_all
+from genzoo.benchmark.recipes import check_budget
+from genzoo.cli.help import (
+    Parser,
+    add_choice_of_recipe,
+    add_data,
+    console,
+    family_names,
+    known_model,
+)
 from genzoo.cli.screen import bar, bars, print_table
 from genzoo.errors import InputError
-from genzoo.pool import Outcome, cores, run_all
 from genzoo.progress import Report
-from genzoo.recipes import check_budget
 
 if TYPE_CHECKING:
-    from genzoo.planning import Plan
+    from genzoo.benchmark.plan import Plan
 
 
 def compare(arguments: Sequence[str]) -> int:
-    """Train, evaluate, print the table; write scorecard.json, samples.png and report.html. 1 if a run failed."""
+    """Train, evaluate, print the table; write scorecard.json, samples.png and report.html. 1 if a
+    run failed.
+    """
     options = _options(arguments)
-    families, out = options.families, Path(options.out or f"runs/{Path(options.data).resolve().stem}-{options.budget}")
+    families, out = (
+        options.families,
+        Path(options.out or f"runs/{Path(options.data).resolve().stem}-{options.budget}"),
+    )
     screen = console()
-    about = f"Comparing {', '.join(families)} on {options.data} ({options.budget} budget), into {out}."
+    about = (
+        f"Comparing {', '.join(families)} on {options.data} ({options.budget} budget), into {out}."
+    )
     screen.print(about)
     with screen.status("Loading torch, lightning and the data"):
-        from genzoo import planning, runs
+        from genzoo.benchmark import plan as planning
+        from genzoo.benchmark import run as runs
         from genzoo.data import load as load_data
-        from genzoo.store import discard_drafts
+        from genzoo.files import discard_drafts
 
         data = load_data(options.data)
         plans = [
-            planning.plan(family, options.data, seed, options.budget, options.conditional, options.recipe)
+            planning.plan(
+                family, options.data, seed, options.budget, options.conditional, options.recipe
+            )
             for family in families
             for seed in options.seeds
         ]
@@ -48,7 +67,9 @@ def compare(arguments: Sequence[str]) -> int:
     failures = {plan.name: o.failure for plan, o in zip(plans, outcomes, strict=True) if o.failure}
     finished = [plan for plan, outcome in zip(plans, outcomes, strict=True) if outcome.row]
     if more := runs.others(out, plans):
-        screen.print(f"The scorecard also holds what {out} has from before: {', '.join(p.name for p in more)}.")
+        screen.print(
+            f"The scorecard also holds what {out} has from before: {', '.join(p.name for p in more)}."
+        )
         _appraise(more, out, data, screen)
     if finished := sorted(finished + more, key=_place):
         rows = []
@@ -58,7 +79,9 @@ def compare(arguments: Sequence[str]) -> int:
                 rows.append(runs.time_samples(out / plan.name))
             report(len(finished), len(finished), "")
         with bar(screen, "Tables, pictures") as report:
-            everything, pictures = _write(rows, finished, out, data, failures, _command(arguments), report)
+            everything, pictures = _write(
+                rows, finished, out, data, failures, _command(arguments), report
+            )
         _print(everything, pictures, out, screen)
     for name, sentence in failures.items():
         screen.print(Text.assemble((f"{name} failed:", "bold red"), f" {sentence}"))
@@ -76,7 +99,8 @@ def _place(plan: "Plan") -> tuple[int, int]:
 def _options(arguments: Sequence[str]) -> Any:
     names = family_names()
     parser = Parser(
-        "compare", "Trains families on the same data and sets them side by side. Run again, it goes on or reuses."
+        "compare",
+        "Trains families on the same data and sets them side by side. Run again, it goes on or reuses.",
     )
     add_data(parser)
     parser.add_argument(
@@ -86,10 +110,16 @@ def _options(arguments: Sequence[str]) -> Any:
         default=family_names("TAXONOMY"),
         help=f"some of {' '.join(names)}, or hybrids: vae+FAMILY, {' '.join(family_names('HYBRIDS'))}",
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run of each family for each")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help="one run of each family for each"
+    )
     add_choice_of_recipe(parser)
-    parser.add_argument("--jobs", type=int, default=0, help="runs at a time; 0: as many as there are cores")
-    parser.add_argument("--out", type=str | None, default=None, help="folder; runs/DATA-BUDGET by default")
+    parser.add_argument(
+        "--jobs", type=int, default=0, help="runs at a time; 0: as many as there are cores"
+    )
+    parser.add_argument(
+        "--out", type=str | None, default=None, help="folder; runs/DATA-BUDGET by default"
+    )
     options = parser.parse(arguments)
     options.families = list(dict.fromkeys(known_model(family) for family in options.families))
     options.seeds = list(dict.fromkeys(options.seeds))
@@ -106,11 +136,13 @@ def _train(plans: Sequence["Plan"], out: Path, jobs: int, screen: Console) -> li
 
 def _appraise(plans: Sequence["Plan"], out: Path, data: Any, screen: Console) -> None:
     """Let the runs that were not executed now have every measure of those that were."""
-    from genzoo import runs
+    from genzoo.benchmark import run as runs
 
     with bars(screen) as progress:
         for plan in plans:
-            task = progress.add_task(plan.name, total=None, text="", visible=False)  # until there is something to do
+            task = progress.add_task(
+                plan.name, total=None, text="", visible=False
+            )  # until there is something to do
 
             def show(done: int, total: int, text: str, task=task) -> None:
                 progress.update(task, completed=done, total=total, text=text, visible=True)
@@ -123,7 +155,9 @@ class Bars:
 
     def __init__(self, progress: Progress, names: Sequence[str]):
         self.bars, self.names = progress, names
-        self.tasks = [progress.add_task(name, total=None, start=False, text="waiting") for name in names]
+        self.tasks = [
+            progress.add_task(name, total=None, start=False, text="waiting") for name in names
+        ]
 
     def progress(self, i: int, done: int, total: int, text: str) -> None:
         self.bars.start_task(self.tasks[i])
@@ -138,7 +172,7 @@ class Bars:
             if not self.bars.console.is_terminal:
                 self.note(i, "failed")
             return
-        from genzoo.evaluation.scorecard import summarise
+        from genzoo.benchmark.scorecard import summarise
 
         (summary,) = summarise([outcome.row])
         if not self.bars.console.is_terminal:  # a log file shows no bars
@@ -146,7 +180,9 @@ class Bars:
             said = summary.figure.text() if summary.figure.is_known else "done"
             self.note(i, f"{said}, trained for {seconds:.0f} s")
         steps = outcome.row["steps"]
-        self.bars.update(self.tasks[i], completed=steps, total=steps, text=f"[bold]{summary.figure.text()}[/]")
+        self.bars.update(
+            self.tasks[i], completed=steps, total=steps, text=f"[bold]{summary.figure.text()}[/]"
+        )
 
 
 def _write(
@@ -158,10 +194,12 @@ def _write(
     command: str,
     report: Report,
 ) -> tuple[list[dict], list[str]]:
-    """scorecard.json, baselines.json, report.html and the gallery; returns all rows and the names of the pictures."""
-    from genzoo.evaluation import scorecard
-    from genzoo.evaluation.gallery import Show, gallery
-    from genzoo.evaluation.report import write_report
+    """scorecard.json, baselines.json, report.html and the gallery; returns all rows and the names
+    of the pictures.
+    """
+    from genzoo.benchmark import scorecard
+    from genzoo.benchmark.report.gallery import Show, gallery
+    from genzoo.benchmark.report.page import write_report
 
     report(0, 1, "Baselines")
     baselines = scorecard.baseline_rows(data, plans[0].budget)
@@ -185,16 +223,19 @@ def _write(
 
 
 def _print(rows: list[dict], pictures: Sequence[str], out: Path, screen: Console) -> None:
-    from genzoo.evaluation.scorecard import tables
+    from genzoo.benchmark.scorecard import tables
 
     for i, table in enumerate(tables(rows)):
         if i:
             screen.print(f"\n{table.title}", style="bold")
         print_table(table, screen)
     screen.print(
-        Padding("dim: what there is to compare with, real data and closed-form baselines", (0, 2)), style="dim"
+        Padding("dim: what there is to compare with, real data and closed-form baselines", (0, 2)),
+        style="dim",
     )
-    screen.print(f"\nWrote {out}/report.html, with {', '.join(pictures)} and scorecard.json beside it.")
+    screen.print(
+        f"\nWrote {out}/report.html, with {', '.join(pictures)} and scorecard.json beside it."
+    )
 
 
 def _command(arguments: Sequence[str]) -> str:

@@ -14,9 +14,9 @@ from genzoo.errors import InputError, nearest
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from genzoo.benchmark.report.tables import Table
     from genzoo.compression.figure import AsFile
     from genzoo.data import DataSet
-    from genzoo.evaluation.tables import Table
 
 RUNS = Path("runs")  # where a model that is not named is looked for
 
@@ -26,11 +26,11 @@ def compress(arguments: Sequence[str]) -> int:
     options = _compress_options(arguments)
     out = console()
     out.print(f"Compressing with {options.run}: loading torch …")
+    from genzoo.benchmark.run import load_run
     from genzoo.compression.figure import write
     from genzoo.data import load as load_data
-    from genzoo.runs import load_run
-    from genzoo.store import whole
-    from genzoo.training import check_fit
+    from genzoo.files import whole
+    from genzoo.training.fitting import check_fit
 
     model, plan = load_run(options.run)
     name = options.data or plan.get("data")
@@ -62,10 +62,10 @@ def decompress(arguments: Sequence[str]) -> int:
     console().print(f"Decompressing {path}: loading torch …")
     import numpy as np
 
+    from genzoo.benchmark.run import load_run
     from genzoo.compression import decompress as read
     from genzoo.compression.file import read_header
-    from genzoo.runs import load_run
-    from genzoo.store import whole
+    from genzoo.files import whole
 
     blob = path.read_bytes()
     try:
@@ -85,8 +85,8 @@ def decompress(arguments: Sequence[str]) -> int:
 def _writer(fingerprint: bytes) -> Any:
     """The model somewhere in `RUNS` that has this fingerprint."""
     from genzoo import compression
-    from genzoo.runs import load_run
-    from genzoo.store import CONFIG
+    from genzoo.benchmark.run import load_run
+    from genzoo.serialization import CONFIG
 
     for config in sorted(RUNS.rglob(CONFIG)):
         try:
@@ -101,10 +101,10 @@ def _writer(fingerprint: bytes) -> Any:
 def _beside(family: str, file: "AsFile", x: "Tensor", data: "DataSet") -> "Table":
     """The file, independent pixels and other programs, the shortest first."""
     from genzoo import grid
-    from genzoo.baselines import IndependentPixels
+    from genzoo.benchmark.report.tables import Line, Table
     from genzoo.compression.figure import write
     from genzoo.compression.others import sizes
-    from genzoo.evaluation.tables import Line, Table
+    from genzoo.families.baselines import IndependentPixels
 
     pixels = IndependentPixels(data.levels).fit(data.train.x, data.validation.x)
     size = {family: file.bytes, "Independent pixels": write(pixels, x)[1].bytes}

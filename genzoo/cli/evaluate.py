@@ -22,35 +22,47 @@ def evaluate(arguments: Sequence[str]) -> int:
     options = _evaluate_options(arguments)
     out = console()
     out.print(f"Evaluating {options.run}: loading torch …")
+    from genzoo.benchmark.run import load_run
+    from genzoo.benchmark.scorecard import MEANING, figures, significant
     from genzoo.data import load as load_data
-    from genzoo.evaluation import likelihood
     from genzoo.evaluation.cost import parameters, samples_per_second
     from genzoo.evaluation.figures import Figure
-    from genzoo.evaluation.scorecard import MEANING, figures, significant
-    from genzoo.runs import load_run
-    from genzoo.training import check_fit
+    from genzoo.evaluation.likelihood import evaluate as likelihood
+    from genzoo.training.fitting import check_fit
 
     model, plan = load_run(options.run)
     name = options.data or plan.get("data")
     if name is None:
-        raise InputError(f"{options.run} does not say what data it was trained on: name it with --data.")
+        raise InputError(
+            f"{options.run} does not say what data it was trained on: name it with --data."
+        )
     data = load_data(name)
     check_fit(model, data)
     with bar(out, "measuring") as report:
-        measured = likelihood.evaluate(model, data, options.split, progress=report, **_long_ways(options))
+        measured = likelihood.evaluate(
+            model, data, options.split, progress=report, **_long_ways(options)
+        )
     details = measured.details
-    n = f"{details['n']} of {details['of']}" if details.get("of", details["n"]) != details["n"] else details["n"]
+    n = (
+        f"{details['n']} of {details['of']}"
+        if details.get("of", details["n"]) != details["n"]
+        else details["n"]
+    )
     name = " + ".join(filter(None, [type(model).__name__, details.get("observation")]))
     events = f" on {n} events of {data.name} ({options.split}): "
     out.print(Text.assemble((name, "bold"), events, (str(measured), "bold")))
-    out.print(f"  {measured.kind.symbol} {measured.figure.reason or MEANING[measured.kind]}", style="dim")
+    out.print(
+        f"  {measured.kind.symbol} {measured.figure.reason or MEANING[measured.kind]}", style="dim"
+    )
     if options.nats and measured.figure.is_known and data.levels:
         nats = Figure.from_json(figures(measured, data)["nats"])
         error = "" if nats.stderr is None else f" ± {nats.stderr:.2f}"
         out.print(f"  {nats.text(2)}{error} nats for a whole event", style="dim")
     for line in _about(measured):
         out.print(f"  {line}", style="dim")
-    out.print(f"{parameters(model):,} parameters, {significant(samples_per_second(model))} samples/s")
+    out.print(
+        f"{parameters(model):,} parameters, {significant(samples_per_second(model))} samples/s"
+    )
     if options.quality:
         _print_quality(model, data, out)
     return 0
@@ -58,12 +70,15 @@ def evaluate(arguments: Sequence[str]) -> int:
 
 def _print_quality(model: "GenerativeModel", data: "DataSet", out: "Console") -> None:
     """The samples of one model beside real data, and both at n = infinity where that can be had."""
-    from genzoo.evaluation import quality, quality_table
-    from genzoo.evaluation.cells import number
+    from genzoo.benchmark.report import quality_table
+    from genzoo.benchmark.report.cells import number
+    from genzoo.evaluation.samples import quality
 
     with bar(out, "quality") as report:
         x = quality.samples_of(model, data, progress=report)
-    table = quality_table.table([{"family": type(model).__name__, "quality": quality.judge(x, data)}])
+    table = quality_table.table(
+        [{"family": type(model).__name__, "quality": quality.judge(x, data)}]
+    )
     assert table is not None
     print_table(table, out)
     if far := quality.extrapolated(x, data):
@@ -74,33 +89,56 @@ def _print_quality(model: "GenerativeModel", data: "DataSet", out: "Console") ->
 
 def _evaluate_options(arguments: Sequence[str]):
     parser = Parser(
-        "evaluate", "Measures the likelihood of held-out data under a trained model, its samples, and what these cost."
+        "evaluate",
+        "Measures the likelihood of held-out data under a trained model, its samples, and what these cost.",
     )
     parser.add_argument("run", type=str, help="folder of a run or of a saved model")
     add_data(parser, default=None)
     parser.add_argument("--split", type=str, default="test", help=", ".join(SPLITS))
     parser.add_argument("--k", type=int, default=64, help="draws for a bound that is random")
     parser.add_argument(
-        "--quality", action="store_true", help="hold samples against held-out data: distance, precision, recall, copies"
+        "--quality",
+        action="store_true",
+        help="hold samples against held-out data: distance, precision, recall, copies",
     )
-    parser.add_argument("--nats", action="store_true", help="give the figure in nats for a whole event as well")
     parser.add_argument(
-        "--ais", action="store_true", help="anneal a likelihood for an energy model, a GAN or a VAE; takes minutes"
+        "--nats", action="store_true", help="give the figure in nats for a whole event as well"
+    )
+    parser.add_argument(
+        "--ais",
+        action="store_true",
+        help="anneal a likelihood for an energy model, a GAN or a VAE; takes minutes",
     )
     parser.add_argument("--ais_levels", type=int, default=500, help="temperatures of --ais")
     parser.add_argument(
-        "--ais_chains", type=int, default=0, help="chains of --ais; 0: 64 for an energy model, 8 for each event"
+        "--ais_chains",
+        type=int,
+        default=0,
+        help="chains of --ais; 0: 64 for an energy model, 8 for each event",
     )
     parser.add_argument(
-        "--ode", action="store_true", help="the likelihood by an ODE, of diffusion and flow matching; takes minutes"
+        "--ode",
+        action="store_true",
+        help="the likelihood by an ODE, of diffusion and flow matching; takes minutes",
     )
     parser.add_argument("--ode_tolerance", type=float, default=1e-4, help="of the solver of --ode")
-    parser.add_argument("--ode_draws", type=int, default=1, help="solutions with fresh noise that --ode averages")
     parser.add_argument(
-        "--events", type=int, default=100, help="test events to measure, where each takes --ais or --ode"
+        "--ode_draws", type=int, default=1, help="solutions with fresh noise that --ode averages"
+    )
+    parser.add_argument(
+        "--events",
+        type=int,
+        default=100,
+        help="test events to measure, where each takes --ais or --ode",
     )
     options = parser.parse(arguments)
-    for name, least in {"k": 1, "ais_levels": 1, "ais_chains": 0, "ode_draws": 1, "events": 1}.items():
+    for name, least in {
+        "k": 1,
+        "ais_levels": 1,
+        "ais_chains": 0,
+        "ode_draws": 1,
+        "events": 1,
+    }.items():
         if options[name] < least:
             raise InputError(f"--{name} must be at least {least}, got {options[name]}.")
     if not 0 < options.ode_tolerance < 1:
@@ -112,13 +150,17 @@ def _evaluate_options(arguments: Sequence[str]):
 
 def _long_ways(options: Any) -> dict[str, Any]:
     """The arguments of `genzoo.evaluation.evaluate` that --ais and --ode stand for."""
-    ais = {"ais_levels": options.ais_levels, "ais_chains": options.ais_chains} if options.ais else {}
+    ais = (
+        {"ais_levels": options.ais_levels, "ais_chains": options.ais_chains} if options.ais else {}
+    )
     ode = {"ode_tolerance": options.ode_tolerance, "k": options.ode_draws} if options.ode else {}
     return {"k": options.k, "most": options.events, **ais, **ode}
 
 
 def _about(measured) -> list[str]:
-    """What else is known of a figure: the side on which it errs, its gap to the truth, how its estimation went."""
+    """What else is known of a figure: the side on which it errs, its gap to the truth, how its
+    estimation went.
+    """
     lines = [f"errs: {measured.direction}"] if measured.direction else []
     if measured.gap is not None:
         lines.append(f"gap to the truth {measured.gap} {measured.unit}")
@@ -134,10 +176,14 @@ def _about(measured) -> list[str]:
         error = about["simulated_gap_stderr"]
         width = f"{gap:.2f}" if error is None else f"{gap:.2f} ± {error:.2f}"
         made = f"{about['simulated_events']} events that the model made"
-        lines.append(f"gap of bidirectional Monte Carlo {width} nats on {made}; of real ones it may be wider")
+        lines.append(
+            f"gap of bidirectional Monte Carlo {width} nats on {made}; of real ones it may be wider"
+        )
     if ratio := measured.details.get("variance_ratio"):
         controls = ", ".join(measured.details["controls"]) or "no control variates"
-        lines.append(f"of all {measured.details['of']} events, by {controls}: {ratio:.2f} of the variance is left")
+        lines.append(
+            f"of all {measured.details['of']} events, by {controls}: {ratio:.2f} of the variance is left"
+        )
     if (tolerance := measured.details.get("ode_tolerance")) is not None:
         about = measured.details
         lines.append(

@@ -1,4 +1,6 @@
-"""What every verb shares: a parser whose errors are sentences, help in colour, and the names of the families."""
+"""What every verb shares: a parser whose errors are sentences, help in colour, and the names of the
+families.
+"""
 
 import ast
 import re
@@ -13,16 +15,31 @@ from rich.table import Column, Table
 from rich.text import Text
 from rich.theme import Theme
 
+from genzoo.benchmark.hybrids import known
 from genzoo.errors import InputError, nearest
-from genzoo.hybrids import known
 
 THEME = Theme(
-    {"help.option": "bold cyan", "help.metavar": "green", "help.heading": "bold yellow", "help.default": "dim"}
+    {
+        "help.option": "bold cyan",
+        "help.metavar": "green",
+        "help.heading": "bold yellow",
+        "help.default": "dim",
+    }
 )
 
 
 # the options that take no value
-FLAGS = ("-h", "--help", "--conditional", "--ais", "--ode", "--nats", "--quality", "--text-decoder", "--text_decoder")
+FLAGS = (
+    "-h",
+    "--help",
+    "--conditional",
+    "--ais",
+    "--ode",
+    "--nats",
+    "--quality",
+    "--text-decoder",
+    "--text_decoder",
+)
 
 
 class HelpHighlighter(RegexHighlighter):
@@ -34,18 +51,29 @@ class HelpHighlighter(RegexHighlighter):
     ]
 
 
-KINDS = {"int": "a whole number", "float": "a number", "tuple": "a list such as [16]", "bool": "true or false"}
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "tuple": "a list such as [16]",
+    "bool": "true or false",
+}
 
 
 class Parser(ArgumentParser):
-    """jsonargparse's parser; what is wrong becomes an `InputError` of one sentence with the nearest option."""
+    """jsonargparse's parser; what is wrong becomes an `InputError` of one sentence with the nearest
+    option.
+    """
 
     def __init__(self, verb: str, description: str):
         super().__init__(prog=f"genzoo {verb}", description=description)
 
     def parse(self, arguments: Sequence[str], defaults: bool = True) -> Namespace:
-        """Options may be written with dashes or underscores; without ``defaults``, only what was given is returned."""
-        return self.parse_args([_underscored(argument) for argument in arguments], defaults=defaults)
+        """Options may be written with dashes or underscores; without ``defaults``, only what was
+        given is returned.
+        """
+        return self.parse_args(
+            [_underscored(argument) for argument in arguments], defaults=defaults
+        )
 
     def print_help(self, file=None) -> None:
         console().print(HelpHighlighter()(self.format_help()))
@@ -54,13 +82,20 @@ class Parser(ArgumentParser):
         raise InputError(self._sentence(message)) from ex
 
     def _sentence(self, message: str) -> str:
-        options = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+        options = [
+            option
+            for action in self._actions
+            for option in action.option_strings
+            if option.startswith("--")
+        ]
         if unknown := re.search(r"[Uu]nrecognized arguments:.*?(--[\w.-]+)", message):
             return f"{self.prog} has no option {unknown[1]}. {nearest(unknown[1], options)}"
         if wrong := re.search(r'"(.+?)"[^:]*:\s*(.*)', message, re.DOTALL):
             expected = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", " ".join(wrong[2].split()))
             expected = re.sub(
-                r"Expected an? (\w+)\. Got value: ?", lambda m: f"expected {KINDS.get(m[1], m[1])}, got ", expected
+                r"Expected an? (\w+)\. Got value: ?",
+                lambda m: f"expected {KINDS.get(m[1], m[1])}, got ",
+                expected,
             )
             return f"{self.prog}: --{wrong[1]}: {expected.rstrip() or 'nothing'}."
         return f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)."
@@ -83,7 +118,8 @@ def with_value(arguments: Sequence[str]) -> set[int]:
 def console() -> Console:
     """The screen. Text is printed as it is, for it may hold a path with brackets or colons in it.
 
-    What is to be bold or coloured is told by a ``style``, or by a `rich.text.Text` of several parts.
+    What is to be bold or coloured is told by a ``style``, or by a `rich.text.Text` of several
+    parts.
     """
     return Console(theme=THEME, highlight=False, markup=False, emoji=False)
 
@@ -104,8 +140,14 @@ def overview(verbs: Mapping[str, str]) -> None:
 
 def family_names(registry: str = "FAMILIES") -> list[str]:
     """The families of a registry in lower case, read from its source so that help imports no model."""
-    tree = ast.parse((Path(__file__).parent.parent / "families" / "__init__.py").read_text(encoding="utf-8"))
-    value = next(n.value for n in tree.body if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == registry)
+    tree = ast.parse(
+        (Path(__file__).parent.parent / "families" / "__init__.py").read_text(encoding="utf-8")
+    )
+    value = next(
+        n.value
+        for n in tree.body
+        if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == registry
+    )
     assert isinstance(value, ast.Tuple)
     return [
         name
@@ -119,19 +161,29 @@ def family_names(registry: str = "FAMILIES") -> list[str]:
 
 
 def known_model(name: str, *besides: str) -> str:
-    """A family's or a hybrid's name, or one of ``besides``, in lower case and in full; raises `InputError` with the nearest."""
+    """A family's or a hybrid's name, or one of ``besides``, in lower case and in full; raises
+    `InputError` with the nearest.
+    """
     return known(name, family_names(), [*family_names("HYBRIDS"), *besides])
 
 
 def add_data(parser: ArgumentParser, default: Any = "digits") -> None:
     from genzoo.data.names import NAMES, YOURS
 
-    parser.add_argument("--data", type=str, default=default, help=f"one of {', '.join(NAMES)}, or a {YOURS}")
+    parser.add_argument(
+        "--data", type=str, default=default, help=f"one of {', '.join(NAMES)}, or a {YOURS}"
+    )
 
 
 def add_choice_of_recipe(parser: ArgumentParser) -> None:
-    from genzoo.recipes import BUDGETS
+    from genzoo.benchmark.recipes import BUDGETS
 
-    parser.add_argument("--budget", type=str, default="quick", help=f"which recipe: {' or '.join(BUDGETS)}")
-    parser.add_argument("--recipe", type=str | None, default=None, help="a YAML file of your own instead")
-    parser.add_argument("--conditional", action="store_true", help="give the models the data's labels or conditions")
+    parser.add_argument(
+        "--budget", type=str, default="quick", help=f"which recipe: {' or '.join(BUDGETS)}"
+    )
+    parser.add_argument(
+        "--recipe", type=str | None, default=None, help="a YAML file of your own instead"
+    )
+    parser.add_argument(
+        "--conditional", action="store_true", help="give the models the data's labels or conditions"
+    )

@@ -20,14 +20,16 @@ def imagine(arguments: Sequence[str]) -> int:
     options = _imagine_options(arguments)
     screen = console()
     screen.print(f'Imagining "{options.caption}": loading torch …')
-    from genzoo.data import captions
+    from genzoo.data.scenes import captions
 
     captions.tokenise(options.caption)  # words that no model knows are refused before one is loaded
     model = _model(options)
     guided = (model.guidance if options.guidance is None else options.guidance) != 1
     evaluations = ((options.steps or model.decoder.steps) + 1) * (2 if guided else 1)
     pictures, seconds = _drawn(
-        lambda: model.imagine(options.caption, options.n, guidance=options.guidance, steps=options.steps),
+        lambda: model.imagine(
+            options.caption, options.n, guidance=options.guidance, steps=options.steps
+        ),
         model,
         evaluations,
     )
@@ -38,11 +40,20 @@ def imagine(arguments: Sequence[str]) -> int:
 
 
 def _imagine_options(arguments: Sequence[str]) -> Any:
-    parser = Parser("imagine", 'Draws what a caption says, such as "a large red circle left of a small blue square".')
-    parser.add_argument("caption", type=str, help="one or two things, where they are, and on what background")
+    parser = Parser(
+        "imagine",
+        'Draws what a caption says, such as "a large red circle left of a small blue square".',
+    )
+    parser.add_argument(
+        "caption", type=str, help="one or two things, where they are, and on what background"
+    )
     parser.add_argument("--n", type=int, default=16, help="how many pictures")
-    parser.add_argument("--steps", type=int | None, default=None, help="of the decoder; the model's own by default")
-    _add_common(parser, out="imagined.png", guidance="how far to push towards the caption; 1: not at all")
+    parser.add_argument(
+        "--steps", type=int | None, default=None, help="of the decoder; the model's own by default"
+    )
+    _add_common(
+        parser, out="imagined.png", guidance="how far to push towards the caption; 1: not at all"
+    )
     options = parser.parse(arguments)
     _check(options, least={"n": 1, "steps": 1})
     return options
@@ -50,7 +61,7 @@ def _imagine_options(arguments: Sequence[str]) -> Any:
 
 def _verdict(caption: str, pictures: "Tensor") -> str:
     """ "15 of 16 show all that the caption asks for, as the parser reads them."."""
-    from genzoo.data.captions import is_grammatical, understand
+    from genzoo.data.scenes.captions import is_grammatical, understand
     from genzoo.unclip.measures import accuracy
 
     if not is_grammatical(caption):
@@ -61,7 +72,9 @@ def _verdict(caption: str, pictures: "Tensor") -> str:
 
 
 def vary(arguments: Sequence[str]) -> int:
-    """Variations of a picture; or the way to another picture, an edit by words, or the picture from parts of what CLIP sees."""
+    """Variations of a picture; or the way to another picture, an edit by words, or the picture from
+    parts of what CLIP sees.
+    """
     options = _vary_options(arguments)
     screen = console()
     screen.print(f"Taking {options.image} apart: loading torch …")
@@ -79,18 +92,35 @@ def vary(arguments: Sequence[str]) -> int:
 
 def _vary_options(arguments: Sequence[str]) -> Any:
     parser = Parser(
-        "vary", "Draws variations of a picture: the same to CLIP's eye, different otherwise. The original comes first."
+        "vary",
+        "Draws variations of a picture: the same to CLIP's eye, different otherwise. The original comes first.",
     )
-    parser.add_argument("image", type=str, help="a PNG or JPEG file; its central square is taken, at 32x32 pixels")
-    parser.add_argument("--n", type=int, default=15, help="how many variations, or steps on the way")
-    parser.add_argument("--eta", type=float, default=1.0, help="how much of the rest is drawn afresh, 0 to 1")
-    parser.add_argument("--towards", type=str | None, default=None, help="or go to this other picture, by slerp")
     parser.add_argument(
-        "--edit", type=str, nargs=2, default=None, metavar=("BEFORE", "AFTER"),
+        "image", type=str, help="a PNG or JPEG file; its central square is taken, at 32x32 pixels"
+    )
+    parser.add_argument(
+        "--n", type=int, default=15, help="how many variations, or steps on the way"
+    )
+    parser.add_argument(
+        "--eta", type=float, default=1.0, help="how much of the rest is drawn afresh, 0 to 1"
+    )
+    parser.add_argument(
+        "--towards", type=str | None, default=None, help="or go to this other picture, by slerp"
+    )
+    parser.add_argument(
+        "--edit",
+        type=str,
+        nargs=2,
+        default=None,
+        metavar=("BEFORE", "AFTER"),
         help="or change what a caption says: 'a small red circle' 'a large red circle'",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--components", type=int, nargs="+", default=None, help="or rebuild it from so many principal components"
+        "--components",
+        type=int,
+        nargs="+",
+        default=None,
+        help="or rebuild it from so many principal components",
     )
     _add_common(
         parser,
@@ -99,18 +129,24 @@ def _vary_options(arguments: Sequence[str]) -> Any:
     )
     options = parser.parse(arguments)
     if options.guidance is None:
-        options.guidance = 2.0 if options.edit else 1.0  # as in the library, and as edits were measured
+        options.guidance = (
+            2.0 if options.edit else 1.0
+        )  # as in the library, and as edits were measured
     _check(options, least={"n": 1, "eta": 0})
     if options.eta > 1:
         raise InputError(f"--eta must be between 0 and 1, got {options.eta}.")
     given = [f"--{name}" for name in ("towards", "edit", "components") if options[name] is not None]
     if len(given) > 1:
-        raise InputError(f"Give one of --towards, --edit and --components, got {' and '.join(given)}.")
+        raise InputError(
+            f"Give one of --towards, --edit and --components, got {' and '.join(given)}."
+        )
     return options
 
 
 def _way(options: Any, model: "UnCLIP", original: "Tensor") -> tuple[Callable[[], "Tensor"], int]:
-    """What was asked for, as a function that draws it, and how often the picture is taken apart and put together for it."""
+    """What was asked for, as a function that draws it, and how often the picture is taken apart and
+    put together for it.
+    """
     import torch
 
     n, guidance = options.n, options.guidance
@@ -121,7 +157,9 @@ def _way(options: Any, model: "UnCLIP", original: "Tensor") -> tuple[Callable[[]
         before, after = options.edit
         share = torch.linspace(0, 1, n + 1)[1:]
         many = original.expand(n, *original.shape)
-        return lambda: torch.cat([original[None], model.edit(many, before, after, share, guidance)]), 1
+        return lambda: torch.cat(
+            [original[None], model.edit(many, before, after, share, guidance)]
+        ), 1
     if options.components:
         counts = options.components
         if wrong := [count for count in counts if not 1 <= count <= model.clip.dims]:
@@ -130,17 +168,22 @@ def _way(options: Any, model: "UnCLIP", original: "Tensor") -> tuple[Callable[[]
             )
         rebuilt = lambda: [model.rebuild(original[None], count, guidance) for count in counts]  # noqa: E731
         return lambda: torch.cat([*rebuilt(), original[None]]), len(counts)
-    return lambda: torch.cat([original[None], model.vary(original[None], n, options.eta, guidance)]), 1
+    return lambda: torch.cat(
+        [original[None], model.vary(original[None], n, options.eta, guidance)]
+    ), 1
 
 
-# --------------------------------------------------------------------------------------------------------- what both share
+# ---------------------------------------------------------------------------------- what both share
 
 
 def _add_common(parser: Parser, out: str, guidance: str) -> None:
     parser.add_argument("--guidance", type=float | None, default=None, help=guidance)
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same pictures")
     parser.add_argument(
-        "--model", type=str | None, default=None, help="folder of an unCLIP; the package's own by default"
+        "--model",
+        type=str | None,
+        default=None,
+        help="folder of an unCLIP; the package's own by default",
     )
     parser.add_argument("--out", type=str, default=out, help="a .png to write")
 
@@ -150,20 +193,26 @@ def _check(options: Any, least: dict[str, int]) -> None:
         if options[name] is not None and options[name] < value:
             raise InputError(f"--{name} must be at least {value}, got {options[name]}.")
     if Path(options.out).suffix != ".png":
-        raise InputError(f"Cannot write pictures as {options.out!r}: expected a name that ends in .png.")
+        raise InputError(
+            f"Cannot write pictures as {options.out!r}: expected a name that ends in .png."
+        )
 
 
 def _model(options: Any) -> "UnCLIP":
     import torch
 
-    from genzoo.unclip.shipped import pretrained
+    from genzoo.unclip.pretrained import pretrained
 
     torch.manual_seed(options.seed)
     return pretrained(options.model)
 
 
-def _drawn(draw: Callable[[], "Tensor"], model: "UnCLIP", evaluations: int) -> tuple["Tensor", float]:
-    """What ``draw`` draws, and the seconds it takes; the bar counts evaluations of the decoder's network."""
+def _drawn(
+    draw: Callable[[], "Tensor"], model: "UnCLIP", evaluations: int
+) -> tuple["Tensor", float]:
+    """What ``draw`` draws, and the seconds it takes; the bar counts evaluations of the decoder's
+    network.
+    """
     with bars(console()) as progress:
         task = progress.add_task("drawing", total=evaluations, text="")
         hook = model.decoder.fields[0].register_forward_hook(lambda *_: progress.advance(task))
@@ -179,13 +228,13 @@ def _read(path: str, side: int) -> "Tensor":
     import torch
 
     from genzoo import grid
-    from genzoo.data.folder import read_image
+    from genzoo.data.images.folder import read_image
 
     return grid.to_grid(torch.from_numpy(read_image(Path(path), side).copy()).movedim(2, 0), 256)
 
 
 def _write(pictures: "Tensor", out: str) -> None:
-    from genzoo.evaluation.pictures import grid
+    from genzoo.benchmark.report.pictures import grid
 
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     grid(out, pictures.numpy(), (-1.0, 1.0))

@@ -19,12 +19,14 @@ def sample(arguments: Sequence[str]) -> int:
     console().print(f"Drawing {options.n} samples from {options.run}: loading torch …")
     import torch
 
-    from genzoo.runs import load_run
-    from genzoo.store import whole
+    from genzoo.benchmark.run import load_run
+    from genzoo.files import whole
 
     model, plan = load_run(options.run)
     if out.suffix == ".txt" and plan.get("data") != "captions":
-        raise InputError(f"Only samples of captions are text: expected a name that ends in .png or .npz, not {out}.")
+        raise InputError(
+            f"Only samples of captions are text: expected a name that ends in .png or .npz, not {out}."
+        )
     c = _condition(model, plan, options.label, options.condition)
     guided = _guidance(model, c, options.guidance)
     c = None if c is None else c.expand(options.n, *c.shape[1:])
@@ -41,7 +43,7 @@ def sample(arguments: Sequence[str]) -> int:
         out = out.with_suffix(".txt")
         _write_captions(out, x)
     else:
-        from genzoo.evaluation.pictures import grid
+        from genzoo.benchmark.report.pictures import grid
 
         grid(out, x, (-1.0, 1.0) if model.levels else None)
     console().print(f"Wrote {out}.")
@@ -52,8 +54,8 @@ def _write_captions(out: Path, x: Any) -> None:
     """Events of the data set captions as lines of text, and how many of them are captions at all."""
     import torch
 
-    from genzoo.data.captions import captions, fluency, read
-    from genzoo.store import whole
+    from genzoo.data.scenes.captions import captions, fluency, read
+    from genzoo.files import whole
 
     written = read(torch.from_numpy(x))
     with whole(out) as draft:
@@ -61,18 +63,29 @@ def _write_captions(out: Path, x: Any) -> None:
     share = fluency(written, read(captions().train.x))
     for line in written[:8]:
         console().print(f"  {line}")
-    console().print(f"{share.grammatical:.1%} are grammatical; {share.new:.1%} of these no training caption equals.")
+    console().print(
+        f"{share.grammatical:.1%} are grammatical; {share.new:.1%} of these no training caption equals."
+    )
 
 
 def _sample_options(arguments: Sequence[str]) -> Any:
-    parser = Parser("sample", "Draws samples from a run's folder, or from the folder of a saved model.")
+    parser = Parser(
+        "sample", "Draws samples from a run's folder, or from the folder of a saved model."
+    )
     parser.add_argument("run", type=str, help="folder of a run or of a saved model")
     parser.add_argument("--n", type=int, default=64, help="how many")
     parser.add_argument(
-        "--label", type=int | None, default=None, help="class to draw, of a model trained with --conditional"
+        "--label",
+        type=int | None,
+        default=None,
+        help="class to draw, of a model trained with --conditional",
     )
     parser.add_argument(
-        "--condition", type=float, nargs="+", default=None, help="or the vector to draw for, as in --condition 0.5 -1"
+        "--condition",
+        type=float,
+        nargs="+",
+        default=None,
+        help="or the vector to draw for, as in --condition 0.5 -1",
     )
     parser.add_argument(
         "--guidance",
@@ -101,8 +114,12 @@ def _sample_options(arguments: Sequence[str]) -> Any:
     return options
 
 
-def _condition(model: "GenerativeModel", plan: dict[str, Any], label: int | None, vector: Any) -> Any:
-    """What to draw for, as one label ``(1,)`` or one vector ``(1, width)``; None where nothing is asked."""
+def _condition(
+    model: "GenerativeModel", plan: dict[str, Any], label: int | None, vector: Any
+) -> Any:
+    """What to draw for, as one label ``(1,)`` or one vector ``(1, width)``; None where nothing is
+    asked.
+    """
     import torch
 
     if label is None and vector is None:
@@ -114,7 +131,9 @@ def _condition(model: "GenerativeModel", plan: dict[str, Any], label: int | None
         )
     if label is None:
         if len(vector) != model.condition:
-            raise InputError(f"--condition has {len(vector)} numbers, but this model's have {model.condition}.")
+            raise InputError(
+                f"--condition has {len(vector)} numbers, but this model's have {model.condition}."
+            )
         return torch.tensor([vector])
     if not 0 <= label < model.condition:
         raise InputError(f"There is no label {label}: expected one of 0 to {model.condition - 1}.")
@@ -124,21 +143,27 @@ def _condition(model: "GenerativeModel", plan: dict[str, Any], label: int | None
 
 
 def _guidance(model: "GenerativeModel", c: Any, guidance: float | None) -> dict[str, float]:
-    """What ``--guidance`` adds to the arguments of the model's ``sample``; nothing where it was not given."""
+    """What ``--guidance`` adds to the arguments of the model's ``sample``; nothing where it was not
+    given.
+    """
     if guidance is None:
         return {}
-    from genzoo.evaluation.conditional import check_guidance
+    from genzoo.evaluation.samples.conditional import check_guidance
 
     check_guidance(model)
     if c is None:
-        raise InputError("--guidance needs something to guide to: give --label or --condition as well.")
+        raise InputError(
+            "--guidance needs something to guide to: give --label or --condition as well."
+        )
     if not guidance >= 0:
         raise InputError(f"--guidance must be at least 0, got {guidance}.")
     return {"guidance": guidance}
 
 
 def _vectors(plan: dict[str, Any]) -> str:
-    """What describes the data of a run in place of labels: "2 numbers (height, width)"; "" for labels, or if unknown."""
+    """What describes the data of a run in place of labels: "2 numbers (height, width)"; "" for
+    labels, or if unknown.
+    """
     from genzoo.data import load as load_data
 
     with suppress(InputError, KeyError):  # a model outlives its data

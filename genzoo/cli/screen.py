@@ -8,17 +8,26 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.measure import Measurement
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table as RichTable
 
 from genzoo.progress import Report
 
 if TYPE_CHECKING:
-    from genzoo.evaluation.tables import Table
+    from genzoo.benchmark.report.tables import Table
 
 
 def bars(screen: Console) -> Progress:
-    """One bar for each run: steps, time so far and left, loss. A log file has none, a narrow terminal short ones."""
+    """One bar for each run: steps, time so far and left, loss. A log file has none, a narrow
+    terminal short ones.
+    """
     return Progress(
         TextColumn("{task.description:<20}"),
         BarColumn(bar_width=max(4, min(28, screen.width - 71))),
@@ -33,7 +42,9 @@ def bars(screen: Console) -> Progress:
 
 @contextmanager
 def bar(screen: Console, name: str) -> Iterator[Report]:
-    """One bar, as a function that is told of progress: (done, of how much, a few words). Before that it is not shown."""
+    """One bar, as a function that is told of progress: (done, of how much, a few words). Before
+    that it is not shown.
+    """
     with bars(screen) as progress:
         task = progress.add_task(name, total=None, text="", visible=False)
 
@@ -54,7 +65,9 @@ def print_table(table: "Table", screen: Console) -> None:
             shown.add_section()
         shown.add_row(*line.cells, style="dim" if line.muted else "")
     # a narrower terminal may break the lines, but not lose a column
-    screen.width = max(screen.width, Measurement.get(screen, screen.options.update(max_width=200), shown).maximum)
+    screen.width = max(
+        screen.width, Measurement.get(screen, screen.options.update(max_width=200), shown).maximum
+    )
     screen.print(shown)
     for sentence in table.legend:
         screen.print(Padding(sentence, (0, 2)), style="dim")

@@ -1,4 +1,5 @@
-"""``genzoo train FAMILY``: one run, with the options of the family's constructor and of `genzoo.fit`.
+"""``genzoo train FAMILY``: one run, with the options of the family's constructor and of
+`genzoo.fit`.
 
 ``genzoo train unclip`` is another story, told in `genzoo.cli.unclip`.
 """
@@ -10,16 +11,33 @@ from typing import Any
 
 from rich.text import Text
 
-from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, family_names, known_model, with_value
+from genzoo.cli.help import (
+    Parser,
+    add_choice_of_recipe,
+    add_data,
+    console,
+    family_names,
+    known_model,
+    with_value,
+)
 from genzoo.cli.screen import bar
 
-PLANNED = ("family", "data", "budget", "recipe", "conditional", "seed")  # the options that `genzoo.planning.plan` takes
+PLANNED = (
+    "family",
+    "data",
+    "budget",
+    "recipe",
+    "conditional",
+    "seed",
+)  # the options that `genzoo.benchmark.plan.plan` takes
 
 
 def train(arguments: Sequence[str]) -> int:
     """Train one model, evaluate it, and say where it is."""
     values = with_value(arguments)
-    family = next((a for i, a in enumerate(arguments) if not a.startswith("-") and i not in values), None)
+    family = next(
+        (a for i, a in enumerate(arguments) if not a.startswith("-") and i not in values), None
+    )
     if family is not None and family.lower() == "unclip":
         from genzoo.cli import unclip
 
@@ -31,13 +49,18 @@ def train(arguments: Sequence[str]) -> int:
         _refuse_retired(arguments)
     given = parser.parse(arguments, defaults=False).as_flat()
     overrides = _overrides(vars(given), sections)
-    from genzoo import planning, runs
+    from genzoo.benchmark import plan as planning
+    from genzoo.benchmark import run as runs
 
     plan = planning.plan(
-        **{"data": "digits"} | {name: value for name, value in vars(given).items() if name in PLANNED},
+        **{"data": "digits"}
+        | {name: value for name, value in vars(given).items() if name in PLANNED},
         **overrides,
     )
-    out = Path(getattr(given, "out", None) or Path("runs") / f"{Path(plan.data).resolve().stem}-{plan.name}")
+    out = Path(
+        getattr(given, "out", None)
+        or Path("runs") / f"{Path(plan.data).resolve().stem}-{plan.name}"
+    )
     reused = runs.finished(plan, out) is not None
     with bar(console(), plan.name) as report:
         runs.execute(plan, out, report)
@@ -50,39 +73,54 @@ def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
 
     Without a family there is nothing to type the options from, and nothing heavy to import.
     """
-    parser = Parser("train", "Trains one family. Give a family to see its own options: genzoo train vae --help")
-    parser.add_argument("family", type=str, help=", ".join(family_names()) + ", or a hybrid: vae+FAMILY, vaegan")
+    parser = Parser(
+        "train", "Trains one family. Give a family to see its own options: genzoo train vae --help"
+    )
+    parser.add_argument(
+        "family", type=str, help=", ".join(family_names()) + ", or a hybrid: vae+FAMILY, vaegan"
+    )
     add_data(parser)
     add_choice_of_recipe(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of weights, batches and everything else random")
     parser.add_argument(
-        "--out", type=str | None, default=None, help="folder of the run; runs/DATA-FAMILY-seedSEED by default"
+        "--seed", type=int, default=0, help="of weights, batches and everything else random"
+    )
+    parser.add_argument(
+        "--out",
+        type=str | None,
+        default=None,
+        help="folder of the run; runs/DATA-FAMILY-seedSEED by default",
     )
     if family is None:
         return parser, {}
-    from genzoo.hybrids import parts
-    from genzoo.planning import FROM_DATA, NOT_SETTINGS
-    from genzoo.training import fit
+    from genzoo.benchmark.hybrids import parts
+    from genzoo.benchmark.plan import FROM_DATA, NOT_SETTINGS
+    from genzoo.training.fitting import fit
 
     made, prior = parts(family)
     training = [name for name in inspect.signature(fit).parameters if name not in NOT_SETTINGS]
     model = [name for name in inspect.signature(made).parameters if name not in FROM_DATA]
-    clashing = {name for name in model if name in training}  # --steps trains; --model.steps are the sampler's
+    clashing = {
+        name for name in model if name in training
+    }  # --steps trains; --model.steps are the sampler's
     nested = {name for name in model if name == "prior"}
     parser.add_function_arguments(fit, as_group=True, skip={*NOT_SETTINGS})
     skip: set[str | int] = {*FROM_DATA, *clashing, *nested}
     parser.add_class_arguments(made, as_group=True, skip=skip)
     if clashing:
-        parser.add_class_arguments(made, "model", as_group=True, skip={*FROM_DATA, *(set(model) - clashing)})
+        parser.add_class_arguments(
+            made, "model", as_group=True, skip={*FROM_DATA, *(set(model) - clashing)}
+        )
     if nested and prior is None:
-        parser.add_argument("--prior", type=str | None, default=None, help="a family to model the latent with")
+        parser.add_argument(
+            "--prior", type=str | None, default=None, help="a family to model the latent with"
+        )
     options = {(f"model.{name}" if name in clashing else name): name for name in model}
     return parser, {"model": options, "train": {name: name for name in training}}
 
 
 def _refuse_retired(arguments: Sequence[str]) -> None:
     """Say of an option that there once was what stands in its place."""
-    from genzoo.training import refuse_retired
+    from genzoo.training.fitting import refuse_retired
 
     options = [argument.removeprefix("--") for argument in arguments if argument.startswith("--")]
     refuse_retired(option.partition("=")[0] for option in options)
@@ -100,7 +138,7 @@ def _overrides(given: dict[str, Any], sections: dict[str, dict[str, str]]) -> di
 
 
 def _say(row: dict[str, Any], out: Path, reused: bool) -> None:
-    from genzoo.evaluation.scorecard import summarise
+    from genzoo.benchmark.scorecard import summarise
 
     (summary,) = summarise([row])
     print_ = console().print

@@ -1,4 +1,6 @@
-"""``genzoo train unclip``: CLIP, priors and decoder, stage by stage, and how faithful the pictures of the whole are."""
+"""``genzoo train unclip``: CLIP, priors and decoder, stage by stage, and how faithful the pictures
+of the whole are.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,13 +38,23 @@ def train(arguments: Sequence[str]) -> int:
             progress.update(tasks[stage], completed=done, total=total, text=figures)
 
         model = train_unclip(
-            out, seed=options.seed, budget=options.budget, recipe=options.recipe, steps=steps,
-            pictures=options.pictures, text_decoder=options.text_decoder, progress=show,
-        )  # fmt: skip
+            out,
+            seed=options.seed,
+            budget=options.budget,
+            recipe=options.recipe,
+            steps=steps,
+            pictures=options.pictures,
+            text_decoder=options.text_decoder,
+            progress=show,
+        )
     if options.prompts:
-        screen.print(f"Drawing {options.prompts} prompts and reading off the pictures what they show …")
+        screen.print(
+            f"Drawing {options.prompts} prompts and reading off the pictures what they show …"
+        )
         screen.print(_table(_faithfulness(model, options.prompts)))
-    screen.print(f'Model in {out}; next: genzoo imagine "a large red circle left of a small blue square" --model {out}')
+    screen.print(
+        f'Model in {out}; next: genzoo imagine "a large red circle left of a small blue square" --model {out}'
+    )
     return 0
 
 
@@ -53,14 +65,29 @@ def _options(arguments: Sequence[str]) -> Any:
     )
     parser.add_argument("family", type=str, help="unclip")
     parser.add_argument("--budget", type=str, default="full", help="which recipe: quick or full")
-    parser.add_argument("--recipe", type=str | None, default=None, help="a YAML file of your own instead")
-    parser.add_argument("--seed", type=int, default=0, help="of pictures, weights, batches and everything else random")
-    parser.add_argument("--out", type=str, default="runs/unclip", help="folder of all stages and of the whole")
+    parser.add_argument(
+        "--recipe", type=str | None, default=None, help="a YAML file of your own instead"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of pictures, weights, batches and everything else random",
+    )
+    parser.add_argument(
+        "--out", type=str, default="runs/unclip", help="folder of all stages and of the whole"
+    )
     parser.add_argument("--pictures", type=int, default=20_000, help="scenes to train on")
     for stage in STAGES:
-        parser.add_argument(f"--{stage}_steps", type=int | None, default=None, help=f"steps of the stage {stage}")
-    parser.add_argument("--text_decoder", action="store_true", help="train a decoder on text embeddings, to compare")
-    parser.add_argument("--prompts", type=int, default=1000, help="captions to measure the whole with; 0 for none")
+        parser.add_argument(
+            f"--{stage}_steps", type=int | None, default=None, help=f"steps of the stage {stage}"
+        )
+    parser.add_argument(
+        "--text_decoder", action="store_true", help="train a decoder on text embeddings, to compare"
+    )
+    parser.add_argument(
+        "--prompts", type=int, default=1000, help="captions to measure the whole with; 0 for none"
+    )
     options = parser.parse(arguments)
     for name, least in {"pictures": 1, "prompts": 0}.items():
         if options[name] < least:
@@ -79,7 +106,7 @@ def _faithfulness(model: "UnCLIP", prompts: int) -> "dict[str, Accuracy]":
 
 
 def _table(measured: "dict[str, Accuracy]") -> Table:
-    from genzoo.evaluation.cells import percent
+    from genzoo.benchmark.report.cells import percent
 
     table = Table("prompts", "attributes right", "pictures all right", box=SIMPLE)
     for kind, figures in measured.items():

@@ -16,8 +16,9 @@ bits: minus the ELBO, with one draw of z, and :math:`-\log_2 P(x)` exactly where
 The reader goes the same way back. It pops z and x, then knows Q, and pushes z: now the stack is
 what it was before this event.
 
-References: Hinton & van Camp 1993, *Keeping the neural networks simple* (bits back); Townsend et al.
-2019, *Practical lossless compression with latent variables using bits back coding* (with a stack).
+References: Hinton & van Camp 1993, *Keeping the neural networks simple* (bits back); Townsend et
+al. 2019, *Practical lossless compression with latent variables using bits back coding* (with a
+stack).
 """
 
 import zlib

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from genzoo import grid
+from genzoo.benchmark.report.tables import Line, Table
 from genzoo.compression.file import HEADER_BYTES, compress, initial_bits
 from genzoo.compression.models import code_of
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
-from genzoo.evaluation.likelihood import device_of, evaluating
-from genzoo.evaluation.tables import Line, Table
-from genzoo.model import Likelihood
+from genzoo.model import Likelihood, device_of, evaluating
 from genzoo.progress import Report
 
 EVENTS = {"quick": 100, "full": 500}  # most test events, by the budget of the run

@@ -75,7 +75,7 @@ def compress(
 
     Args:
         model: an autoregressive model, a VAE without a prior model or with codes, an energy model
-            of few hidden units, or `genzoo.baselines.IndependentPixels`.
+            of few hidden units, or `genzoo.families.baselines.IndependentPixels`.
         x: ``(n, *event_shape)``, on the grid of `genzoo.grid`.
         c: conditions, which are not in the file: a reader must be given the same.
         batch: most events that the network sees at a time.

@@ -20,11 +20,11 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal
 
 from genzoo import grid
-from genzoo.baselines import IndependentPixels
 from genzoo.compression.codes import BitsBack, Chain, Code, Fixed
 from genzoo.compression.stack import PRECISION, Walk
 from genzoo.errors import InputError
 from genzoo.families import VAE, VAEGAN, Autoregressive, Energy
+from genzoo.families.baselines import IndependentPixels
 from genzoo.families.energy import Boltzmann, distinct
 from genzoo.model import Likelihood
 

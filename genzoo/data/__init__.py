@@ -1,19 +1,8 @@
 """Data sets, each stating its shape, levels, classes and, where it is known, its true density.
 
-Names are imported on first use (PEP 562): reading `genzoo.data.names` must not cost the import of torch.
+Names are listed in ``__init__.pyi`` and imported on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+import lazy_loader
 
-if TYPE_CHECKING:
-    from genzoo.data.dataset import Data, DataSet, Split
-    from genzoo.data.loading import load
-
-__all__ = ["Data", "DataSet", "Split", "load"]
-
-
-def __getattr__(name: str):
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("genzoo.data.loading"), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

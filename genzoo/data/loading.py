@@ -4,9 +4,14 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 
-from genzoo.data import biscuits, captions, digits, folder, gaussians, images, ising, landmass, moons, scenes, yours
+from genzoo.data import arrays as yours
 from genzoo.data.dataset import Data, DataSet, Split
+from genzoo.data.images import digits, folder
+from genzoo.data.images import torchvision as images
 from genzoo.data.names import NAMES
+from genzoo.data.scenes import captions
+from genzoo.data.scenes import scene as scenes
+from genzoo.data.synthetic import biscuits, gaussians, ising, landmass, moons
 from genzoo.errors import InputError, nearest
 
 __all__ = ["Data", "DataSet", "Split", "load"]
@@ -30,15 +35,18 @@ DOWNLOADED: dict[str, Callable[..., DataSet]] = {
 
 
 def load(name: str | Path, root: str | Path = "data", **options) -> DataSet:
-    """A data set by its name (see `genzoo.data.names`), or from the path of a ``.npz`` file or a folder of images.
+    """A data set by its name (see `genzoo.data.names`), or from the path of a ``.npz`` file or a
+    folder of images.
 
     Args:
-        name: a registered name, which wins over a path; write ``./digits`` for a folder that is called digits.
+        name: a registered name, which wins over a path; write ``./digits`` for a folder that is
+            called digits.
         root: the folder that downloaded data sets live in.
         options: passed on to the data set's own function, such as ``size`` for a folder of images.
 
     Raises:
-        InputError: the name, the path, an option or the data itself cannot be used; the message says what to do.
+        InputError: the name, the path, an option or the data itself cannot be used; the message
+            says what to do.
     """
     name = str(name)
     if name in MADE_HERE:
@@ -59,10 +67,16 @@ def _reader(name: str) -> Callable[..., DataSet]:
     if path.suffix == ".npz":
         return yours.from_npz
     if path.is_file():
-        raise InputError(f"Cannot read {name}: expected a .npz file with an array x, or a folder of images.")
+        raise InputError(
+            f"Cannot read {name}: expected a .npz file with an array x, or a folder of images."
+        )
     if len(path.parts) > 1:
-        raise InputError(f"There is no file or folder {name}: expected a .npz file or a folder of images.")
-    raise InputError(f"There is no data set, file or folder called {name!r}. {nearest(name, NAMES)}")
+        raise InputError(
+            f"There is no file or folder {name}: expected a .npz file or a folder of images."
+        )
+    raise InputError(
+        f"There is no data set, file or folder called {name!r}. {nearest(name, NAMES)}"
+    )
 
 
 def _check_options(name: str, make: Callable, options: dict, given: int) -> None:

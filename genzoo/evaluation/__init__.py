@@ -1,56 +1,10 @@
-"""What a model is worth: its likelihood and the kind of claim that is, its cost, and a scorecard that mixes no kinds.
+"""What a model is worth, in numbers: its likelihood, its samples, its representation, its cost.
 
-Names are imported on first use, so that reading a scorecard draws no pictures.
+Nothing here draws or prints; `genzoo.benchmark` does.
+
+Names are listed in ``__init__.pyi`` and imported on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+import lazy_loader
 
-if TYPE_CHECKING:
-    from genzoo.evaluation.annealing import Bracket, Estimate, anneal, bracket, log_mean_exp
-    from genzoo.evaluation.conditional import class_accuracy, guidance_sweep, tin_errors
-    from genzoo.evaluation.cost import parameters, peak_memory, samples_per_second
-    from genzoo.evaluation.decoder import decoder_log_likelihood, simulated_bracket, tune_sigma
-    from genzoo.evaluation.figures import Figure, combine
-    from genzoo.evaluation.likelihood import Measured, evaluate
-    from genzoo.evaluation.ode import ode_log_likelihood
-    from genzoo.evaluation.partition import log_partition
-    from genzoo.evaluation.parzen import parzen_log_density
-    from genzoo.evaluation.pictures import picture
-    from genzoo.evaluation.quality import judge
-    from genzoo.evaluation.report import write_report
-    from genzoo.evaluation.representation import best_pair, linear_probe, round_trip, taller
-    from genzoo.evaluation.scorecard import markdown, read, summarise, write
-
-_HOME = {
-    "annealing": ("Bracket", "Estimate", "anneal", "bracket", "log_mean_exp"),
-    "conditional": ("class_accuracy", "guidance_sweep", "tin_errors"),
-    "cost": ("parameters", "peak_memory", "samples_per_second"),
-    "decoder": ("decoder_log_likelihood", "simulated_bracket", "tune_sigma"),
-    "figures": ("Figure", "combine"),
-    "likelihood": ("Measured", "evaluate"),
-    "ode": ("ode_log_likelihood",),
-    "partition": ("log_partition",),
-    "parzen": ("parzen_log_density",),
-    "pictures": ("picture",),
-    "quality": ("judge",),
-    "report": ("write_report",),
-    "representation": ("best_pair", "linear_probe", "round_trip", "taller"),
-    "scorecard": ("markdown", "read", "summarise", "write"),
-}
-
-__all__ = [
-    "Bracket", "Estimate", "Figure", "Measured", "anneal", "best_pair", "bracket", "class_accuracy", "combine",
-    "decoder_log_likelihood",
-    "evaluate", "guidance_sweep", "judge", "linear_probe", "log_mean_exp", "log_partition", "markdown",
-    "ode_log_likelihood", "parameters", "parzen_log_density", "peak_memory", "picture", "read", "round_trip",
-    "samples_per_second", "simulated_bracket", "summarise", "taller", "tin_errors", "tune_sigma", "write",
-    "write_report",
-]  # fmt: skip
-
-
-def __getattr__(name: str):
-    for module, names in _HOME.items():
-        if name in names:
-            return getattr(import_module(f"genzoo.evaluation.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

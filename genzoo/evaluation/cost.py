@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from genzoo.evaluation.likelihood import device_of
-from genzoo.model import GenerativeModel
+from genzoo.model import GenerativeModel, device_of
 
 MOST = 4096  # samples in one call; more would measure memory
 
@@ -23,9 +22,11 @@ def parameters(model: torch.nn.Module) -> int:
 
 
 def samples_per_second(model: GenerativeModel, seconds: float = 0.5) -> float:
-    """Samples drawn in a second, in batches as large as pay off, on the device and threads the model has.
+    """Samples drawn in a second, in batches as large as pay off, on the device and threads the
+    model has.
 
-    The batch is doubled until one call takes ``seconds``; smaller calls before it serve as the warm-up.
+    The batch is doubled until one call takes ``seconds``; smaller calls before it serve as the
+    warm-up.
     """
     n = 16
     with torch.random.fork_rng(), torch.inference_mode():
@@ -52,7 +53,8 @@ def peak_memory(
     Args:
         x, c: the batch.
         stages: models and their batches that were trained one after the other, where ``model`` was
-            not trained at once (`genzoo.stages.trained`): the most that any of them takes counts.
+            not trained at once (`genzoo.training.two_stage.trained`): the most that any of them
+            takes counts.
 
     Returns:
         ``{"training": bytes, "sampling": bytes}``. The models are left as they were.
@@ -98,7 +100,9 @@ def _most(work: Callable[[], Any], device: torch.device) -> int:
 
 
 class _Ledger(TorchDispatchMode):
-    """Bytes of the storages that PyTorch's operations have made and that still live: ``now``, and the ``most`` there were."""
+    """Bytes of the storages that PyTorch's operations have made and that still live: ``now``, and
+    the ``most`` there were.
+    """
 
     def __init__(self):
         super().__init__()
@@ -107,7 +111,9 @@ class _Ledger(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        known = {storage._cdata for storage in _storages((args, kwargs))}  # a view, or work in place, takes no bytes
+        known = {
+            storage._cdata for storage in _storages((args, kwargs))
+        }  # a view, or work in place, takes no bytes
         for storage in _storages(result):
             if storage._cdata not in known:
                 self.enter(storage)

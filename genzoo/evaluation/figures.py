@@ -3,24 +3,29 @@ r"""One measured number: a value with its error, an interval, or a dash with its
 Every number that genzoo prints is a `Figure`. What it says depends on what is known:
 
 * **value ± stderr**: a mean over test events, with the standard error of that mean.
-* **low … high** (``value`` is None): the number is known to lie between two ends and no better, as the likelihood under an
-  annealed log Z. The standard error, where there is one, is that of the test events and comes on top.
-* **value [low–high]**: a value with an uneven error, such as a share near 100 %. The ends hold 95 %.
+* **low … high** (``value`` is None): the number is known to lie between two ends and no better, as
+  the likelihood under an annealed log Z. The standard error, where there is one, is that of the
+  test events and comes on top.
+* **value [low–high]**: a value with an uneven error, such as a share near 100 %. The ends hold 95
+%.
 * **—**: there is no number, and ``reason`` says why.
 
-**Several runs** become one figure by `combine`. Runs of different seeds share their test events, so two errors add up: that of
-the seeds, which shrinks with their number m, and that of a run, of test events and Monte Carlo draws, which does not:
+**Several runs** become one figure by `combine`. Runs of different seeds share their test events, so
+two errors add up: that of the seeds, which shrinks with their number m, and that of a run, of test
+events and Monte Carlo draws, which does not:
 
 .. math::
 
-    (1.96 \, \mathrm{stderr})^2 = \Big(t_{m-1} \frac{s}{\sqrt m}\Big)^2 + \frac1m \sum_{i=1}^m (1.96 \, \mathrm{stderr}_i)^2 .
+    (1.96 \, \mathrm{stderr})^2 = \Big(t_{m-1} \frac{s}{\sqrt m}\Big)^2 + \frac1m \sum_{i=1}^m (1.96
+    \, \mathrm{stderr}_i)^2 .
 
-s is the standard deviation over seeds. Of two or three numbers it is itself uncertain, and Student's t (12.7 for two seeds, 4.3
-for three) in place of 1.96 takes that into account. So 1.96 printed errors hold the truth in 95 % of cases, or a little more
-where seeds and events matter alike (``tests/test_figures.py`` counts them).
+s is the standard deviation over seeds. Of two or three numbers it is itself uncertain, and
+Student's t (12.7 for two seeds, 4.3 for three) in place of 1.96 takes that into account. So 1.96
+printed errors hold the truth in 95 % of cases, or a little more where seeds and events matter alike
+(``tests/test_figures.py`` counts them).
 
-References: Wilson 1927, *Probable inference, the law of succession, and statistical inference* (intervals of shares);
-Student 1908, *The probable error of a mean*.
+References: Wilson 1927, *Probable inference, the law of succession, and statistical inference*
+(intervals of shares); Student 1908, *The probable error of a mean*.
 """
 
 import math
@@ -43,9 +48,10 @@ class Figure:
 
     Args:
         value: the number; None where only an interval is known, or nothing.
-        stderr: standard error of the value over test events, Monte Carlo draws and, once combined, seeds.
-        low, high: ends of an interval, both or none. Beside a ``value`` they hold 95 %; without one the number is anywhere
-            between them.
+        stderr: standard error of the value over test events, Monte Carlo draws and, once combined,
+            seeds.
+        low, high: ends of an interval, both or none. Beside a ``value`` they hold 95 %; without one
+            the number is anywhere between them.
         kind: what a likelihood claims; None for a plain statistic.
         n: events it was measured on.
         reason: why there is no number.
@@ -95,7 +101,9 @@ class Figure:
         return replace(self, **scaled)
 
     def text(self, digits: int = 3) -> str:
-        """The number as it is printed, with its symbol and without its error: ``= 1.729``, ``≈ 1.948 … 1.953``, ``—``."""
+        """The number as it is printed, with its symbol and without its error: ``= 1.729``, ``≈
+        1.948 … 1.953``, ``—``.
+        """
         if self.kind == Likelihood.NONE:
             return Likelihood.NONE.symbol
         if self.is_interval:
@@ -112,13 +120,19 @@ class Figure:
         return f"{self.text()} ± {self.stderr:.3f}"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, None where nothing is known: JSON has no infinity, so a ruled-out event leaves ``value`` null."""
+        """Plain values, None where nothing is known: JSON has no infinity, so a ruled-out event
+        leaves ``value`` null.
+        """
         entry: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         for name in ("value", "stderr", "low", "high"):
             entry[name] = _finite(entry[name])
         entry["kind"] = None if self.kind is None else self.kind.name.lower()
         always = {"value", "stderr"}
-        return {name: value for name, value in entry.items() if name in always or value not in (None, "")}
+        return {
+            name: value
+            for name, value in entry.items()
+            if name in always or value not in (None, "")
+        }
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any] | None) -> "Figure":
@@ -127,11 +141,13 @@ class Figure:
             return cls()
         known = {field.name: entry[field.name] for field in fields(cls) if field.name in entry}
         kinds = {kind.name.lower(): kind for kind in Likelihood}
-        known["kind"] = kinds.get(known.get("kind", ""))  # a round trip's kind is that of its latent
+        known["kind"] = kinds.get(
+            known.get("kind", "")
+        )  # a round trip's kind is that of its latent
         return cls(**known)
 
 
-# ----------------------------------------------------------------------------------------------- figures of many events
+# --------------------------------------------------------------------------- figures of many events
 
 
 def mean(values: Tensor, kind: Likelihood | None = None) -> Figure:
@@ -155,13 +171,16 @@ def share(hits: np.ndarray | Tensor) -> Figure:
 
 
 def share_of(p: float, n: int) -> Figure:
-    """A share ``p`` that was found among ``n`` independent events, with the 95 % interval of `wilson`."""
+    """A share ``p`` that was found among ``n`` independent events, with the 95 % interval of
+    `wilson`.
+    """
     low, high = wilson(p, n)
     return Figure(p, (p * (1 - p) / n) ** 0.5, low, high, n=n)
 
 
 def share_with(p: float, stderr: float | None, n: int) -> Figure:
-    """A share ``p`` of ``n`` events whose ``stderr`` is known and is not that of independent events.
+    """A share ``p`` of ``n`` events whose ``stderr`` is known and is not that of independent
+    events.
 
     The interval is Wilson's of as many independent events as would have that error, and of n at
     most (Korn & Graubard 1998, *Confidence intervals for proportions*: the effective sample size).
@@ -177,7 +196,8 @@ def share_with(p: float, stderr: float | None, n: int) -> Figure:
 
 
 def wilson(p: float, n: float) -> tuple[float, float]:
-    """95 % interval of a share ``p`` found among ``n``: the true shares from which p is less than 1.96 errors away.
+    """95 % interval of a share ``p`` found among ``n``: the true shares from which p is less than
+    1.96 errors away.
 
     Unlike p ± 1.96 sqrt(p (1 - p) / n) it has a width where p is 0 or 1 (Wilson 1927).
     """
@@ -187,17 +207,19 @@ def wilson(p: float, n: float) -> tuple[float, float]:
     return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
 
 
-# ----------------------------------------------------------------------------------------------------------- many runs
+# ---------------------------------------------------------------------------------------- many runs
 
 
 def combine(figures: Sequence[Figure], shared: bool = True) -> Figure:
-    """One figure of several runs that differ by their seeds: the mean, with all errors together (see the module).
+    """One figure of several runs that differ by their seeds: the mean, with all errors together
+    (see the module).
 
     Args:
-        figures: one of each run. A dash among them leaves a dash, for a mean of some of the runs would be a choice; an interval
-            leaves an interval, from the mean of the lower ends to the mean of the upper ones.
-        shared: whether the runs' own errors are those of the same test events. Errors of samples, of which every run draws its
-            own, are not: they are in the spread over seeds already.
+        figures: one of each run. A dash among them leaves a dash, for a mean of some of the runs
+            would be a choice; an interval leaves an interval, from the mean of the lower ends to
+            the mean of the upper ones.
+        shared: whether the runs' own errors are those of the same test events. Errors of samples,
+            of which every run draws its own, are not: they are in the spread over seeds already.
 
     Returns:
         a figure of the weakest kind among them.
@@ -224,11 +246,14 @@ def combine(figures: Sequence[Figure], shared: bool = True) -> Figure:
     return Figure(centre, stderr, centre - Z95 * below, centre + Z95 * above, kind, n)
 
 
-def joint_error(values: Sequence[float], errors: Sequence[float | None], shared: bool = True) -> float | None:
-    """Standard error of the mean of ``values``, one a seed with its own error each: 1.96 of it hold 95 %.
+def joint_error(
+    values: Sequence[float], errors: Sequence[float | None], shared: bool = True
+) -> float | None:
+    """Standard error of the mean of ``values``, one a seed with its own error each: 1.96 of it hold
+    95 %.
 
-    None where one value has no error. Errors that are not ``shared`` are seen in the spread of the values; they only keep it
-    from vanishing by chance.
+    None where one value has no error. Errors that are not ``shared`` are seen in the spread of the
+    values; they only keep it from vanishing by chance.
     """
     m = len(values)
     known = [error for error in errors if error is not None]
@@ -256,7 +281,9 @@ def _weakest(figures: Sequence[Figure]) -> Likelihood | None:
 
 
 def _missing(figures: Sequence[Figure], kind: Likelihood | None) -> Figure:
-    """What is left of runs of which some have no number: a dash, and how many lack one; or infinity, where one is infinite."""
+    """What is left of runs of which some have no number: a dash, and how many lack one; or
+    infinity, where one is infinite.
+    """
     reasons = list(dict.fromkeys(figure.reason for figure in figures if figure.reason))
     lacking = sum(not figure.is_known for figure in figures)
     if kind is not None and kind != Likelihood.NONE and not reasons:

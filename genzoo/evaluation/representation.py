@@ -1,12 +1,15 @@
-"""What a model knows about an event: read off by linear probes, found again after a round trip, and put to use by a step.
+"""What a model knows about an event: read off by linear probes, found again after a round trip, and
+put to use by a step.
 
-A probe is linear on purpose. Nearly everything can be read off the pixels by a network that is deep enough; that a *linear* map
-can do it says that the model has already laid it out (Alain & Bengio 2017, *Understanding intermediate layers using linear
-classifier probes*). Probes are fitted on the training split, scored on the test split, and held against the same probe on raw
-pixels, without which the figure means nothing.
+A probe is linear on purpose. Nearly everything can be read off the pixels by a network that is deep
+enough; that a *linear* map can do it says that the model has already laid it out (Alain & Bengio
+2017, *Understanding intermediate layers using linear classifier probes*). Probes are fitted on the
+training split, scored on the test split, and held against the same probe on raw pixels, without
+which the figure means nothing.
 
-Each function returns a plain dictionary, an entry of a row of the scorecard; figures are as `Figure.to_json` gives them. Their
-errors are those of the test events, for a model and a probe as they are.
+Each function returns a plain dictionary, an entry of a row of the scorecard; figures are as
+`Figure.to_json` gives them. Their errors are those of the test events, for a model and a probe as
+they are.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,12 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genzoo.data import biscuits
 from genzoo.data.dataset import DataSet, Split
+from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError, nearest
 from genzoo.evaluation.figures import Figure, mean, root, share
-from genzoo.evaluation.likelihood import device_of
-from genzoo.model import GenerativeModel, Latent
+from genzoo.model import GenerativeModel, Latent, device_of
 
 SOURCES = ("features", "latent", "pixels")  # what a probe can be asked to read
 BATCH = 250  # events that go through a model at once
@@ -32,14 +34,17 @@ Entry = dict[str, Any]
 
 
 def representation(model: GenerativeModel, data: DataSet, most: int = 1000, seed: int = 0) -> Entry:
-    """All that can be said of what ``model`` knows about ``data``: the row's entry ``representation``.
+    """All that can be said of what ``model`` knows about ``data``: the row's entry
+    ``representation``.
 
-    ``most`` events of each split are looked at. Where the latent has to be searched for (`Latent.OPTIMISED`) no probe reads it: a
-    thousand searches take an hour.
+    ``most`` events of each split are looked at. Where the latent has to be searched for
+    (`Latent.OPTIMISED`) no probe reads it: a thousand searches take an hour.
 
     Returns:
-        ``latent`` (its kind), ``round_trip``, the probes ``features``, ``encoded`` (of the latent) and ``pixels``, each as
-        `linear_probe` gives it, and of tins ``pair`` (`best_pair`) and ``taller``; None where a model or a data set has no such
+        ``latent`` (its kind), ``round_trip``, the probes ``features``, ``encoded`` (of the latent)
+        and ``pixels``, each as
+        `linear_probe` gives it, and of tins ``pair`` (`best_pair`) and ``taller``; None where a
+        model or a data set has no such
         thing.
     """
     known = readable(data, most)
@@ -60,21 +65,25 @@ def representation(model: GenerativeModel, data: DataSet, most: int = 1000, seed
     }
 
 
-# ------------------------------------------------------------------------------------------------------- the round trip
+# ----------------------------------------------------------------------------------- the round trip
 
 
 def round_trip(model: GenerativeModel, data: DataSet, n: int = 64, seed: int = 0) -> Entry:
     """How far `GenerativeModel.reconstruct` leads away from ``n`` test events.
 
     Returns:
-        a figure, and ``kind``: the root of the mean squared error of a feature, as a share of the data's own spread around
-        its mean, so that 0 is a perfect round trip and 1 what the mean event would do; ``kind`` is the latent's.
+        a figure, and ``kind``: the root of the mean squared error of a feature, as a share of the
+            data's own spread around
+        its mean, so that 0 is a perfect round trip and 1 what the mean event would do; ``kind`` is
+        the latent's.
 
     Raises:
         InputError: the family has no latent.
     """
     if model.latent == Latent.NONE:
-        raise InputError(f"{type(model).__name__} has no latent, so there is no round trip to measure.")
+        raise InputError(
+            f"{type(model).__name__} has no latent, so there is no round trip to measure."
+        )
     x = data.test.x[:n]
     back = through(model.reconstruct, x, model, seed)
     spread = (data.train.x - data.train.x.mean(0)).square().mean().item()
@@ -82,27 +91,32 @@ def round_trip(model: GenerativeModel, data: DataSet, n: int = 64, seed: int = 0
     return root(square).to_json() | {"kind": str(model.latent)}
 
 
-# ----------------------------------------------------------------------------------------------------------- the probes
+# --------------------------------------------------------------------------------------- the probes
 
 
 def linear_probe(
     model: GenerativeModel, data: DataSet, source: str = "features", most: int = 5000, seed: int = 0
 ) -> Entry:
-    """How well a linear map reads the data's classes, or the numbers that describe it, off what a model makes of an event.
+    """How well a linear map reads the data's classes, or the numbers that describe it, off what a
+    model makes of an event.
 
-    Classes are read by logistic regression, whose penalty the validation split chooses; numbers by ridge regression, whose
-    penalty is chosen by leave-one-out error on the training split. Features are standardised first.
+    Classes are read by logistic regression, whose penalty the validation split chooses; numbers by
+    ridge regression, whose penalty is chosen by leave-one-out error on the training split. Features
+    are standardised first.
 
     Args:
-        source: "features" (`GenerativeModel.features`), "latent" (`GenerativeModel.encode`) or "pixels" (the event itself).
+        source: "features" (`GenerativeModel.features`), "latent" (`GenerativeModel.encode`) or
+            "pixels" (the event itself).
         most: events used of each split.
 
     Returns:
-        ``{accuracy, width}`` for classes, ``{r2: {name: figure}, width}`` for those numbers that vary over the test events;
+        ``{accuracy, width}`` for classes, ``{r2: {name: figure}, width}`` for those numbers that
+        vary over the test events;
         ``width`` is how many features the probe reads.
 
     Raises:
-        InputError: an unknown source, or data without classes and descriptions that differ from event to event.
+        InputError: an unknown source, or data without classes and descriptions that differ from
+            event to event.
         NotImplementedError: the family has no such thing as this source.
     """
     if source not in SOURCES:
@@ -124,7 +138,9 @@ def linear_probe(
 
 
 def readable(data: DataSet, most: int) -> bool:
-    """Whether the training events that a probe gets differ in label or description: else there is nothing to read off them."""
+    """Whether the training events that a probe gets differ in label or description: else there is
+    nothing to read off them.
+    """
     c = data.train.some(most).c
     return bool(data.condition) and c is not None and bool((c != c[:1]).any())
 
@@ -134,7 +150,10 @@ def _classify(train: tuple, validation: tuple, test: tuple) -> Entry:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    probes = [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=5000)) for c in (1e-3, 1e-2, 1e-1, 1.0)]
+    probes = [
+        make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=5000))
+        for c in (1e-3, 1e-2, 1e-1, 1.0)
+    ]
     best = max((probe.fit(*train) for probe in probes), key=lambda probe: probe.score(*validation))
     return share(best.predict(test[0]) == test[1]).to_json()
 
@@ -148,9 +167,11 @@ def _ridge(z: np.ndarray, c: np.ndarray):
 
 
 def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int = 0) -> Entry:
-    """The two dimensions of the latent from which least squares reads the data's description best: are *they* height and width?
+    """The two dimensions of the latent from which least squares reads the data's description best:
+    are *they* height and width?
 
-    The pair is chosen on the training split by the mean R^2 over what describes the data, and scored on the test split.
+    The pair is chosen on the training split by the mean R^2 over what describes the data, and
+    scored on the test split.
 
     Returns:
         ``{dimensions: [i, j], r2: {name: figure}}``.
@@ -158,7 +179,9 @@ def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int
     train, test = data.train.some(most), data.test.some(most)
     z, c = flat(model.encode, train.x, model, seed), _known(train)
     if c.ndim != 2 or z.shape[1] < 2:
-        raise InputError(f"Pairs of dimensions need a latent of at least two and vectors that describe {data.name}.")
+        raise InputError(
+            f"Pairs of dimensions need a latent of at least two and vectors that describe {data.name}."
+        )
     i, j = max(combinations(range(z.shape[1]), 2), key=lambda pair: _explained(z[:, pair], c))
     tested = flat(model.encode, test.x, model, seed)[:, (i, j)]
     predicted = _ridge(z[:, (i, j)], c).predict(tested)
@@ -166,14 +189,17 @@ def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int
 
 
 def _explained(z: np.ndarray, c: np.ndarray) -> float:
-    """Mean R^2 of the least-squares prediction of the columns of ``c`` (n, k) by those of ``z`` (n, d), on these rows."""
+    """Mean R^2 of the least-squares prediction of the columns of ``c`` (n, k) by those of ``z`` (n,
+    d), on these rows.
+    """
     z = z - z.mean(0)
     weights = np.linalg.lstsq(z, c - c.mean(0), rcond=None)[0]
     return float(np.nanmean(r_squared(z @ weights + c.mean(0), c)))
 
 
 def r_squared(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """1 - (mean squared error / variance) of each column of ``true`` (n, k): 1 is perfect, 0 is no better than the mean.
+    """1 - (mean squared error / variance) of each column of ``true`` (n, k): 1 is perfect, 0 is no
+    better than the mean.
 
     NaN of a column that does not vary, up to rounding.
     """
@@ -181,10 +207,11 @@ def r_squared(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def r_squared_error(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Standard error of `r_squared` over events, for each column: that of a ratio of two means, by the delta method.
+    """Standard error of `r_squared` over events, for each column: that of a ratio of two means, by
+    the delta method.
 
-    With e the squared error and d the squared distance from the mean, an event moves R^2 by (R^2_rest d - e) / mean(d), where
-    R^2_rest = mean(e) / mean(d) is what is not explained.
+    With e the squared error and d the squared distance from the mean, an event moves R^2 by
+    (R^2_rest d - e) / mean(d), where R^2_rest = mean(e) / mean(d) is what is not explained.
     """
     variance = _variance(true)
     errors = np.square(predicted - true)
@@ -200,16 +227,17 @@ def _variance(true: np.ndarray) -> np.ndarray:
     return np.where(variance > 1e-12 * square, variance, np.nan)
 
 
-# ------------------------------------------------------------------------------------------- a step with a known effect
+# ----------------------------------------------------------------------- a step with a known effect
 
 
 def latent_step(z: np.ndarray, c: np.ndarray, change: np.ndarray) -> np.ndarray:
     """The least unusual step of the latent after which a linear probe predicts ``change``.
 
-    With W the probe's weights and S the covariance of the latents, it is the step d with W d = change of least
-    :math:`d^T S^{-1} d`, that is :math:`S W^T (W S W^T)^{-1}` change. Weights themselves would be the wrong direction: they are
-    how to *read* a quantity, and lean away from everything that varies with it (Haufe et al. 2014, *On the interpretation of
-    weight vectors of linear models*).
+    With W the probe's weights and S the covariance of the latents, it is the step d with W d =
+    change of least :math:`d^T S^{-1} d`, that is :math:`S W^T (W S W^T)^{-1}` change. Weights
+    themselves would be the wrong direction: they are how to *read* a quantity, and lean away from
+    everything that varies with it (Haufe et al. 2014, *On the interpretation of weight vectors of
+    linear models*).
 
     Args:
         z: latents, ``(n, d)``.
@@ -225,11 +253,15 @@ def latent_step(z: np.ndarray, c: np.ndarray, change: np.ndarray) -> np.ndarray:
     return towards @ np.linalg.solve(weights @ towards, change)
 
 
-def taller(model: GenerativeModel, data: DataSet, pixels: float = 1.0, n: int = 200, seed: int = 0) -> Entry:
-    """ "Make this tin taller": one step of the latent for all tins, decoded, and measured by the rule that knows all tins.
+def taller(
+    model: GenerativeModel, data: DataSet, pixels: float = 1.0, n: int = 200, seed: int = 0
+) -> Entry:
+    """ "Make this tin taller": one step of the latent for all tins, decoded, and measured by the
+    rule that knows all tins.
 
     Returns:
-        ``asked`` (pixels), and what came of it for ``n`` test tins, in pixels: the mean change of ``height`` and of ``width``,
+        ``asked`` (pixels), and what came of it for ``n`` test tins, in pixels: the mean change of
+        ``height`` and of ``width``,
         and ``width_moved``, the mean of the width's *absolute* change.
     """
     _, decoded = taller_tins(model, data, (0.0, pixels), n, seed)
@@ -246,16 +278,22 @@ def taller(model: GenerativeModel, data: DataSet, pixels: float = 1.0, n: int = 
 def taller_tins(
     model: GenerativeModel, data: DataSet, pixels: Sequence[float], n: int = 200, seed: int = 0
 ) -> tuple[Tensor, list[Tensor]]:
-    """``n`` test tins with room to grow, and what the model makes of them when they shall be taller by each of ``pixels``.
+    """``n`` test tins with room to grow, and what the model makes of them when they shall be taller
+    by each of ``pixels``.
 
     Raises:
-        InputError: the data is not `genzoo.data.biscuits`, whose tins can be measured, or the family has no latent.
+        InputError: the data is not `genzoo.data.synthetic.biscuits`, whose tins can be measured, or
+            the family has no latent.
     """
     if data.features != ("height", "width") or data.test.c is None:
         raise InputError(f"Only tins can be made taller, and {data.name} has none: use biscuits.")
     if model.latent == Latent.NONE:
-        raise InputError(f"{type(model).__name__} has no latent in which a tin could be made taller.")
-    pixel = biscuits.describe(torch.tensor([0, 1]), torch.tensor([0, 0])).diff(dim=0)[0]  # of height, as a description
+        raise InputError(
+            f"{type(model).__name__} has no latent in which a tin could be made taller."
+        )
+    pixel = biscuits.describe(torch.tensor([0, 1]), torch.tensor([0, 0])).diff(dim=0)[
+        0
+    ]  # of height, as a description
     x = data.test.x[data.test.c[:, 0] + max(pixels) * pixel[0] <= 1 + 1e-6][:n]
     train = data.train.some(PROBED)
     step = latent_step(flat(model.encode, train.x, model, seed), _known(train), pixel.numpy())
@@ -264,14 +302,18 @@ def taller_tins(
     return x, [through(model.decode, z + amount * along, model, seed) for amount in pixels]
 
 
-# ------------------------------------------------------------------------------------------------------------ the map
+# ------------------------------------------------------------------------------------------ the map
 
 
-def latent_map(model: GenerativeModel, data: DataSet, n: int = 1000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The latents of ``n`` test events on the plane in which they vary most (PCA), and what is known of each.
+def latent_map(
+    model: GenerativeModel, data: DataSet, n: int = 1000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The latents of ``n`` test events on the plane in which they vary most (PCA), and what is
+    known of each.
 
     Returns:
-        places ``(n, 2)``, the second coordinate 0 where there is one direction only, and labels ``(n,)`` or descriptions
+        places ``(n, 2)``, the second coordinate 0 where there is one direction only, and labels
+        ``(n,)`` or descriptions
         ``(n, k)``.
     """
     test = data.test.some(n)
@@ -282,18 +324,24 @@ def latent_map(model: GenerativeModel, data: DataSet, n: int = 1000, seed: int =
     return np.pad(places, ((0, 0), (0, 2 - places.shape[1]))), _known(test)
 
 
-# --------------------------------------------------------------------------------------------------------- what is shared
+# ----------------------------------------------------------------------------------- what is shared
 
 
-def through(function: Callable[[Tensor], Tensor], x: Tensor, model: GenerativeModel, seed: int = 0) -> Tensor:
-    """``function`` of ``x`` (n, ...), on the model's device in batches, without gradients and from a random state of its own."""
+def through(
+    function: Callable[[Tensor], Tensor], x: Tensor, model: GenerativeModel, seed: int = 0
+) -> Tensor:
+    """``function`` of ``x`` (n, ...), on the model's device in batches, without gradients and from
+    a random state of its own.
+    """
     device = device_of(model)
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(seed)
         return torch.cat([function(batch.to(device)).cpu() for batch in x.split(BATCH)])
 
 
-def flat(function: Callable[[Tensor], Tensor], x: Tensor, model: GenerativeModel, seed: int = 0) -> np.ndarray:
+def flat(
+    function: Callable[[Tensor], Tensor], x: Tensor, model: GenerativeModel, seed: int = 0
+) -> np.ndarray:
     """`through`, each row flattened: ``(n, width)`` float64."""
     return through(function, x, model, seed).flatten(1).double().numpy()
 

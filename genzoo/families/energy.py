@@ -1,4 +1,5 @@
-r"""Energy-based model: say how *un*likely each event is, and let a Markov chain find the likely ones.
+r"""Energy-based model: say how *un*likely each event is, and let a Markov chain find the likely
+ones.
 
 .. math::
 
@@ -27,14 +28,14 @@ is part of the model and of its checkpoint. How a chain moves depends on the dat
 
     f(x) = -\sum_j \log(1 + e^{a_j(x)}), \qquad a(x) = W \varphi(x) + d
 
-:math:`\varphi(v) = (v, v^2, [v = \text{lowest}], [v = \text{highest}])` of each feature. Given x the
-units are independent, and given h the features are: *block Gibbs sampling* draws all of the one,
-then all of the other, and has no step to choose. With few units Z is a sum over all their states
-that can be carried out, and the likelihood is exact. Where the sum is small enough for every update,
-its gradient takes the place of the chains, :math:`-\mathbb E_p[\nabla E] = \nabla \log Z`. Where it
-is not, the chains are drawn afresh from p itself now and then, and so are samples: first the units,
-by the share of each state in the sum, then the features. Either way groups of events get their
-mass though no chain walks from one to the other.
+:math:`\varphi(v) = (v, v^2, [v = \text{lowest}], [v = \text{highest}])` of each feature. Given x
+the units are independent, and given h the features are: *block Gibbs sampling* draws all of the
+one, then all of the other, and has no step to choose. With few units Z is a sum over all their
+states that can be carried out, and the likelihood is exact. Where the sum is small enough for every
+update, its gradient takes the place of the chains, :math:`-\mathbb E_p[\nabla E] = \nabla \log Z`.
+Where it is not, the chains are drawn afresh from p itself now and then, and so are samples: first
+the units, by the share of each state in the sum, then the features. Either way groups of events get
+their mass though no chain walks from one to the other.
 
 *Levels, f a network* (``hidden=0``). A random subset of features draws new levels v, as if f were
 linear: :math:`q(v) \propto e^{b_i(v) - g_i v}`, g the gradient of f. A Metropolis test of the whole
@@ -64,10 +65,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genzoo import grid
-from genzoo.baselines import IndependentPixels
 from genzoo.data.dataset import Split
 from genzoo.errors import TrainingError
-from genzoo.evaluation.annealing import Geometric, follow, log_mean_exp, sigmoid, taken
+from genzoo.evaluation.likelihood.annealing import Geometric, follow, log_mean_exp, sigmoid, taken
+from genzoo.families.baselines import IndependentPixels
 from genzoo.model import GenerativeModel, Likelihood, forget, require
 from genzoo.nets import Condition, Encoder, as_vectors
 
@@ -75,25 +76,31 @@ FEW_UNITS = 18  # hidden units whose 2^18 states are summed, not annealed
 FOR_UPDATES = 2**26  # numbers that an update may sum to know log Z, and its gradient, exactly
 FOR_DRAWS = 2**30  # and that exact draws may take, which are had
 OFTEN = 16  # times as often as if a number took as long as one of a chain's moves
-CHECK_LEVELS = 5  # for each feature, of the annealing by which validation chooses the weights; at least 300
+CHECK_LEVELS = (
+    5  # for each feature, of the annealing by which validation chooses the weights; at least 300
+)
 CHECK_NUMBERS = 2**26  # weights of levels that it may compute, which sets how many chains it has
-SOFTENED = 0.5  # share of the uniform law in the base of chains that look for modes far from the data
+SOFTENED = (
+    0.5  # share of the uniform law in the base of chains that look for modes far from the data
+)
 MOST_CHECKED = 16  # conditions whose normalisers it estimates
 
 
 class Energy(GenerativeModel):
-    """Unnormalised log-density by a network or a Boltzmann machine; trained and sampled by Markov chains.
+    """Unnormalised log-density by a network or a Boltzmann machine; trained and sampled by Markov
+    chains.
 
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
-        hidden: units of the restricted Boltzmann machine that is f on data with levels; up to 18 its
-            likelihood is exact. 0: f is the network, as it always is on real-valued data.
+        hidden: units of the restricted Boltzmann machine that is f on data with levels; up to 18
+            its likelihood is exact. 0: f is the network, as it always is on real-valued data.
         width, depth: of that network, a `genzoo.nets.Encoder`. Any module ``(x, embedding of c) ->
             (n, 1)`` may take its place: ``model.network = mine``.
         steps: moves of each chain at each update.
         buffer: number of persistent chains. An update moves as many of them as there are events.
         refresh: share of the chains that start afresh at each update.
-        decay: weight of half the squared weights of the Boltzmann machine, a Gaussian prior on them.
+        decay: weight of half the squared weights of the Boltzmann machine, a Gaussian prior on
+            them.
         regularise: weight of the squares of f where it is the network, which keeps it in scale.
         sample_steps: gradients, or sweeps of block Gibbs, from the base to a sample.
         spread: s, standard deviation of the Gaussian base of real-valued data.
@@ -189,7 +196,9 @@ class Energy(GenerativeModel):
         return look_up(self.histogram + self.bias, grid.to_level(x, self.levels).flatten(1))
 
     def guided_energy(self, x: Tensor, c: Tensor | None, guidance: float) -> Tensor:
-        """w E(x, c) + (1 - w) E(x), ``(n,)``: energies add where densities multiply (Du et al. 2020)."""
+        """w E(x, c) + (1 - w) E(x), ``(n,)``: energies add where densities multiply (Du et al.
+        2020).
+        """
         return self.guided_f(x, c, guidance) - self.log_base(x)
 
     def guided_f(self, x: Tensor, c: Tensor | None, guidance: float) -> Tensor:
@@ -197,11 +206,14 @@ class Energy(GenerativeModel):
         return f if guidance == 1.0 else torch.lerp(self.f(x, None), f, guidance)
 
     def features(self, x: Tensor) -> Tensor:
-        """Chances of the hidden units, ``(n, hidden)``, or what the network's last, linear layer reads."""
+        """Chances of the hidden units, ``(n, hidden)``, or what the network's last, linear layer
+        reads.
+        """
         return self.network.features(x, self.embed(None, len(x)))
 
     def set_base(self, x: Tensor, c: Tensor | None = None) -> None:
-        """Let the base be independent features as those of events ``x``, and start all chains there.
+        """Let the base be independent features as those of events ``x``, and start all chains
+        there.
 
         Training does this by itself, once, with its training events. Real-valued data leaves the
         base alone. The chains take the conditions ``c`` in the shares in which they occur.
@@ -233,11 +245,14 @@ class Energy(GenerativeModel):
 
     @property
     def monitor(self) -> str | None:  # type: ignore[override]
-        """Validation chooses the weights on discrete data. The contrastive loss says nothing of the likelihood."""
+        """Validation chooses the weights on discrete data. The contrastive loss says nothing of the
+        likelihood.
+        """
         return "val_nats" if self.levels else None
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """-E(x, c) - log Z(c), ``(n,)`` nats; for discrete data of its pmf over the volume of a bin.
+        """-E(x, c) - log Z(c), ``(n,)`` nats; for discrete data of its pmf over the volume of a
+        bin.
 
         Raises:
             NotImplementedError: log Z has not been estimated, so there is no density yet.
@@ -268,14 +283,16 @@ class Energy(GenerativeModel):
         return True
 
     def exact_log_z(self, c: Tensor | None = None) -> Tensor:
-        """log Z(c) of each condition, ``(n,)``; without any, ``(1,)``. Raises ValueError where it is out of reach."""
+        """log Z(c) of each condition, ``(n,)``; without any, ``(1,)``. Raises ValueError where it
+        is out of reach.
+        """
         if not isinstance(self.network, Boltzmann) or not self.exact:
             raise ValueError(f"log Z is exact up to {FEW_UNITS} hidden units, got {self.hidden}.")
         biases = self.embed(c, 1 if c is None else len(c))
         return self.network.log_partition(self.histogram + self.bias, biases)
 
     def sums(self, c: Tensor | None, most: int) -> bool:
-        """Whether log Z of all different conditions is a sum, and of no more than ``most`` numbers."""
+        """Whether log Z of all different conditions is a sum, of no more than ``most`` numbers."""
         if not self.exact:
             return False
         conditions, _ = distinct(c, 1 if c is None else len(c))
@@ -284,9 +301,13 @@ class Energy(GenerativeModel):
 
     @torch.no_grad()
     def draw(self, n: int, c: Tensor | None = None) -> Tensor:
-        """Independent exact draws of an exact model, ``(n, *event_shape)``: first the units, from all their states, then x."""
+        """Independent exact draws of an exact model, ``(n, *event_shape)``: first the units, from
+        all their states, then x.
+        """
         if not isinstance(self.network, Boltzmann) or not self.exact:
-            raise ValueError(f"Exact draws need at most {FEW_UNITS} hidden units, got {self.hidden}.")
+            raise ValueError(
+                f"Exact draws need at most {FEW_UNITS} hidden units, got {self.hidden}."
+            )
         conditions, which = distinct(c, n)
         e = self.embed(conditions, 1 if conditions is None else len(conditions))
         h = self.histogram.new_zeros(n, self.hidden)
@@ -300,7 +321,8 @@ class Energy(GenerativeModel):
         """Keep an estimate of log Z with the weights, so that `log_prob` has a value.
 
         Args:
-            lower, upper: nats between which it lies; their middle is taken. One number is known well.
+            lower, upper: nats between which it lies; their middle is taken. One number is known
+                well.
             ess: effective number of chains behind the worse end.
 
         Training forgets it. Of a model with conditions it is one normaliser among many: see
@@ -333,18 +355,22 @@ class Energy(GenerativeModel):
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """E(x+) - E(x-), whose gradient is that of -log p, and what keeps f in scale: ``(n,)``.
 
-        x- are the chains that moved last (`advance`). Looking at the loss moves none. Where log Z is
-        a small sum it takes the place of -E(x-).
+        x- are the chains that moved last (`advance`). Looking at the loss moves none. Where log Z
+        is a small sum it takes the place of -E(x-).
         """
         self.require_events(x)
         contrast, penalty = self.terms(x, c)
         return contrast + penalty
 
     def terms(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """E(x+) of each event less the mean E(x-) of as many chains, or plus log Z, and the penalty, each ``(n,)``."""
+        """E(x+) of each event less the mean E(x-) of as many chains, or plus log Z, and the
+        penalty, each ``(n,)``.
+        """
         if isinstance(self.network, Boltzmann) and self.sums(c, FOR_UPDATES):
             conditions, which = distinct(c, len(x))
-            return self.energy(x, c) + self.exact_log_z(conditions)[which], self.prior().expand(len(x))
+            return self.energy(x, c) + self.exact_log_z(conditions)[which], self.prior().expand(
+                len(x)
+            )
         chains = min(len(x), self.buffer)
         if self.noise and not self.levels:
             x = x + self.noise * torch.randn_like(x)
@@ -356,11 +382,19 @@ class Energy(GenerativeModel):
         return contrast, self.regularise * (f_data.square() + f_chains.square().mean())
 
     def prior(self) -> Tensor:
-        """The penalty of a Boltzmann machine: minus the log-density of a Gaussian law of its weights, but for a constant."""
-        return 0.5 * self.decay * (self.network.get_parameter("weight").square().sum() + self.bias.square().sum())
+        """The penalty of a Boltzmann machine: minus the log-density of a Gaussian law of its
+        weights, but for a constant.
+        """
+        return (
+            0.5
+            * self.decay
+            * (self.network.get_parameter("weight").square().sum() + self.bias.square().sum())
+        )
 
     def on_train_start(self) -> None:
-        """Base and chains learn the training events, unless they have: a resumed run changes nothing."""
+        """Base and chains learn the training events, unless they have: a resumed run changes
+        nothing.
+        """
         self.forget_log_z()
         if not self.started:
             self.set_base(*self.training_events())
@@ -368,7 +402,9 @@ class Energy(GenerativeModel):
                 buffer.copy_(self.trainer.strategy.broadcast(buffer))
 
     def training_events(self) -> tuple[Tensor, Tensor | None]:
-        """All events of the training loader, as its data set holds them where that is a `genzoo.data.Split`."""
+        """All events of the training loader, as its data set holds them where that is a
+        `genzoo.data.Split`.
+        """
         loader: Any = self.trainer.train_dataloader
         if isinstance(loader.dataset, Split):
             x, c = loader.dataset.x, loader.dataset.c
@@ -411,7 +447,7 @@ class Energy(GenerativeModel):
         self.chain_conditions.copy_(torch.cat([given, self.chain_conditions[:-n]]))
 
     def renew(self) -> None:
-        """Let all chains be exact draws, where these are to be had soon; else they stay what they are."""
+        """Let all chains be exact draws, where these are to be had soon."""
         given = self.chain_conditions if self.condition else None
         if self.sums(given, FOR_DRAWS):
             self.chains.copy_(self.draw(self.buffer, given))
@@ -430,7 +466,9 @@ class Energy(GenerativeModel):
         return at.x
 
     def guard(self, gap: Tensor, batch_idx: int = 0) -> None:
-        """Stop a run that has diverged: chains and data have drifted to energies that no longer have to do with each other."""
+        """Stop a run that has diverged: chains and data have drifted to energies that no longer
+        have to do with each other.
+        """
         self.gap.lerp_(gap.float(), 0.05)
         if batch_idx % 10 or self.gap.abs() < 20 + 2 * self.dims:
             return
@@ -447,7 +485,9 @@ class Energy(GenerativeModel):
         )
 
     def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """-log p under the least flattering of three quick annealings, nats of each event, at most 16 conditions' events."""
+        """-log p under the least flattering of three quick annealings, nats of each event, at most
+        16 conditions' events.
+        """
         if self.exact:
             return -self.log_prob(x, c)
         conditions, which = distinct(c, len(x))
@@ -462,10 +502,11 @@ class Energy(GenerativeModel):
         return -self.log_prob_under(log_z[place[among]], x[among], None if c is None else c[among])
 
     def quick_log_z(self, c: Tensor | None = None) -> Tensor:
-        """The largest of three annealings of each condition, ``(n,)``: from the base, from a wide base, and from the chains.
+        """The largest of three annealings of each condition, ``(n,)``: from the base, from a wide
+        base, and from the chains.
 
-        A model that is hard to anneal, or has a mode where its chains are not, looks worse by it than
-        by the first alone, and so is not chosen.
+        A model that is hard to anneal, or has a mode where its chains are not, looks worse by it
+        than by the first alone, and so is not chosen.
         """
         problems = 1 if c is None else len(c)
         levels = max(300, CHECK_LEVELS * self.dims)
@@ -488,20 +529,24 @@ class Energy(GenerativeModel):
 
     @torch.no_grad()
     def fresh(self, n: int, soften: float = 0.0) -> Tensor:
-        """Starting points of new chains: draws of the base, ``(n, *event_shape)``; on levels ``soften`` makes it wider."""
+        """Starting points of new chains: draws of the base, ``(n, *event_shape)``; on levels
+        ``soften`` makes it wider.
+        """
         if not self.levels:
             return self.spread * torch.randn(n, *self.event_shape)
         k = draw_levels(softened(self.histogram, soften).expand(n, -1, -1))
         return grid.to_grid(k, self.levels).view(n, *self.event_shape).to(self.histogram)
 
     @torch.no_grad()
-    def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0, steps: int | None = None) -> Tensor:
+    def sample(
+        self, n: int, c: Tensor | None = None, guidance: float = 1.0, steps: int | None = None
+    ) -> Tensor:
         """``(n, *event_shape)``: a chain for each, from the base to p, tempered on its first half.
 
-        Where log Z is a sum (and ``steps`` are not asked for) they are exact draws instead: no chain
-        divides groups of events that it cannot walk between by their mass. With ``guidance`` w they
-        arrive at p(x | c)^w p(x)^(1 - w): see `guided_energy`. No two samples share a chain, and none
-        starts from those of training.
+        Where log Z is a sum (and ``steps`` are not asked for) they are exact draws instead: no
+        chain divides groups of events that it cannot walk between by their mass. With ``guidance``
+        w they arrive at p(x | c)^w p(x)^(1 - w): see `guided_energy`. No two samples share a chain,
+        and none starts from those of training.
         """
         self.embed(c, n)  # raises where the condition is not one for this model and n events
         if guidance == 1.0 and steps is None and self.sums(c, FOR_DRAWS):
@@ -520,17 +565,23 @@ class Energy(GenerativeModel):
 
     @property
     def evaluations_per_sample(self) -> int:
-        """A gradient of f or a sweep of block Gibbs for each of `sample_steps`, and a look at the start; 1 of an exact draw."""
+        """A gradient of f or a sweep of block Gibbs for each of `sample_steps`, and a look at the
+        start; 1 of an exact draw.
+        """
         drawn = not self.condition and self.sums(None, FOR_DRAWS)
         return 1 if drawn else self.sample_steps + 1
 
-    def path(self, n: int, c: Tensor | None = None, guidance: float = 1.0, soften: float = 0.0) -> Any:
+    def path(
+        self, n: int, c: Tensor | None = None, guidance: float = 1.0, soften: float = 0.0
+    ) -> Any:
         """The road from the base to p(x | c)^w p(x)^(1 - w) of n chains, and how chains walk on it.
 
         On data with levels the base is the histogram, with a share ``soften`` of the uniform law.
         """
         if not self.levels:
-            return Geometric(self.log_base, lambda x: -self.guided_energy(x, c, guidance), leapfrogs=5)
+            return Geometric(
+                self.log_base, lambda x: -self.guided_energy(x, c, guidance), leapfrogs=5
+            )
         base = softened(self.histogram, soften)
         bias = self.histogram + self.bias - base
         if isinstance(self.network, Boltzmann) and guidance == 1.0:
@@ -538,7 +589,9 @@ class Energy(GenerativeModel):
         return Informed(lambda x: self.slopes(x, c, guidance), base, bias, self.event_shape)
 
     def slopes(self, x: Tensor, c: Tensor | None, guidance: float) -> tuple[Tensor, Tensor]:
-        """f of each event, ``(n,)``, and what each level of each feature would add to a linear f, ``(n, D, L)``."""
+        """f of each event, ``(n,)``, and what each level of each feature would add to a linear f,
+        ``(n, D, L)``.
+        """
         if isinstance(self.network, Boltzmann):
             f, slope = self.network.slopes(x, self.embed(c, len(x)))
             if guidance != 1.0:
@@ -553,14 +606,18 @@ class Energy(GenerativeModel):
         return f.detach(), gradient.view(len(x), -1, 1) * values
 
     def nearest_chains(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """n chains of training; with conditions, each drawn from those whose own condition is nearest to the one asked for."""
+        """n chains of training; with conditions, each drawn from those whose own condition is
+        nearest to the one asked for.
+        """
         if c is None:
             repeats = -(-n // self.buffer)
             rows = torch.randperm(self.buffer, device=self.chains.device).repeat(repeats)[:n]
             return self.chains[rows], None
         wanted = as_vectors(c, self.condition).to(self.chains)
         distance = torch.cdist(wanted.nan_to_num(), self.chain_conditions.nan_to_num(nan=1e3))
-        distance = distance.masked_fill(wanted.isnan().any(1, keepdim=True), 0.0)  # nothing is asked for: any chain
+        distance = distance.masked_fill(
+            wanted.isnan().any(1, keepdim=True), 0.0
+        )  # nothing is asked for: any chain
         rows = (distance + 1e-3 * torch.rand_like(distance)).argmin(1)
         return self.chains[rows], wanted
 
@@ -571,7 +628,9 @@ def distinct(c: Tensor | None, n: int) -> tuple[Tensor | None, Tensor]:
         return None, torch.zeros(n, dtype=torch.long)
     if not c.is_floating_point():
         return c.unique(dim=0, return_inverse=True)
-    filled, which = c.nan_to_num(nan=math.inf).unique(dim=0, return_inverse=True)  # NaN is not itself
+    filled, which = c.nan_to_num(nan=math.inf).unique(
+        dim=0, return_inverse=True
+    )  # NaN is not itself
     return filled.masked_fill(filled.isinf(), math.nan), which
 
 
@@ -581,7 +640,8 @@ def distinct(c: Tensor | None, n: int) -> tuple[Tensor | None, Tensor]:
 class Boltzmann(nn.Module):
     r"""Free energy of a restricted Boltzmann machine over levels, its hidden units summed out.
 
-    .. math:: f(x, e) = -v \cdot \varphi(x) - \sum_j \log(1 + e^{a_j(x)}), \quad a(x) = W (\varphi(x) - \mu) + d
+    .. math:: f(x, e) = -v \cdot \varphi(x) - \sum_j \log(1 + e^{a_j(x)}), \quad a(x) = W
+    (\varphi(x) - \mu) + d
 
     The biases d of the units and v of the features are the embedding e of the condition. phi is up
     to four numbers of each feature, standardised over all features of the data, and mu their means.
@@ -603,7 +663,9 @@ class Boltzmann(nn.Module):
         self.weight = nn.Parameter(0.01 * torch.randn(hidden, len(self.centre)))
 
     def biases(self, condition: int) -> Condition:
-        """The embedding ``(n, hidden + D m)`` of a condition that `forward` wants: all units rare, no other bias."""
+        """The embedding ``(n, hidden + D m)`` of a condition that `forward` wants: all units rare,
+        no other bias.
+        """
         e = Condition(condition, self.hidden + len(self.centre))
         with torch.no_grad():
             for bias in (e.null, *([e.embed.bias] if e.embed is not None else [])):
@@ -613,7 +675,9 @@ class Boltzmann(nn.Module):
         return e
 
     def standardise(self, pmf: Tensor) -> None:
-        """Give phi mean 0 and standard deviation 1 over features that have histograms ``pmf`` (D, L), and find mu."""
+        """Give phi mean 0 and standard deviation 1 over features that have histograms ``pmf`` (D,
+        L), and find mu.
+        """
         pooled = pmf.mean(0)
         phi = ordinal(self.levels).to(pmf)
         mean = pooled @ phi
@@ -626,7 +690,9 @@ class Boltzmann(nn.Module):
         return F.embedding(k, self.table).flatten(1)
 
     def pull(self, k: Tensor) -> Tensor:
-        """W (phi(x) - mu) of levels (n, D), ``(n, hidden)``: what the features add to the biases of the units."""
+        """W (phi(x) - mu) of levels (n, D), ``(n, hidden)``: what the features add to the biases of
+        the units.
+        """
         return F.linear(self.phi(k) - self.centre, self.weight)
 
     def weigh(self, field: Tensor) -> Tensor:
@@ -651,19 +717,24 @@ class Boltzmann(nn.Module):
         return -(linear + F.softplus(d + self.pull(k)).sum(1)).unsqueeze(1)
 
     def slopes(self, x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-        """f of each event, ``(n,)``, and its derivative by each level of each feature, ``(n, D, L)``."""
+        """f of each event, ``(n,)``, and its derivative by each level of each feature, ``(n, D,
+        L)``.
+        """
         _, v = self.split(e)
         return self(x, e).squeeze(1), -self.weigh(v + self.features(x, e) @ self.weight)
 
     def log_partition(self, bias: Tensor, e: Tensor) -> Tensor:
-        """log sum over x of exp(b(x) - f(x, e)), ``(n,)``: the sum over all states of the units, exactly."""
+        """log sum over x of exp(b(x) - f(x, e)), ``(n,)``: the sum over all states of the units,
+        exactly.
+        """
         return self.log_states(bias, e).logsumexp(1).to(bias)
 
     def log_states(self, bias: Tensor, e: Tensor, numbers: int = 2**22) -> Tensor:
-        r"""The share of each state of the units in that sum, its logarithm: ``(n, 2^hidden)``, in double precision.
+        r"""The share of each state of the units in that sum, its logarithm: ``(n, 2^hidden)``, in
+        double precision.
 
-        Half of the units, in state s, and the others, in state t, each give a level v of a feature a
-        weight, and what both give it is the product. So the features' sums over levels,
+        Half of the units, in state s, and the others, in state t, each give a level v of a feature
+        a weight, and what both give it is the product. So the features' sums over levels,
         :math:`\sum_v A_{sv} B_{tv}`, are products of two small matrices.
 
         Args:
@@ -675,7 +746,11 @@ class Boltzmann(nn.Module):
         """
         half = self.hidden // 2
         units = torch.arange(self.hidden, device=bias.device)
-        of_half = (torch.arange(2 ** (self.hidden - half), device=bias.device)[:, None] & 2**units).ne(0).to(bias)
+        of_half = (
+            (torch.arange(2 ** (self.hidden - half), device=bias.device)[:, None] & 2**units)
+            .ne(0)
+            .to(bias)
+        )
         first, second = of_half[: 2**half, :half], of_half[:, : self.hidden - half]
         together = max(1, numbers // 2**self.hidden)
         found = []
@@ -683,7 +758,9 @@ class Boltzmann(nn.Module):
             d = d - self.weight @ self.centre
             log_states = (second @ d[half:]).double()[:, None] + (first @ d[:half]).double()
             by_first = self.weigh(first @ self.weight[:half]).double().transpose(0, 1)
-            by_second = (bias + self.weigh(second @ self.weight[half:] + v)).double().transpose(0, 1)
+            by_second = (
+                (bias + self.weigh(second @ self.weight[half:] + v)).double().transpose(0, 1)
+            )
             for a, b in zip(by_second.split(together), by_first.split(together), strict=True):
                 log_states = log_states + log_sums(a, b).sum(0)
             found.append(log_states.flatten())
@@ -708,7 +785,9 @@ def log_sums(a: Tensor, b: Tensor) -> Tensor:
 
 
 def ordinal(levels: int) -> Tensor:
-    """phi of each level, ``(L, m)``: its value and its square, and whether it is the lowest or the highest; of two, its value."""
+    """phi of each level, ``(L, m)``: its value and its square, and whether it is the lowest or the
+    highest; of two, its value.
+    """
     v = grid.to_grid(torch.arange(levels), levels)
     if levels == 2:
         return v[:, None]
@@ -751,7 +830,9 @@ def draw_levels(logits: Tensor) -> Tensor:
 
 
 class Spins(NamedTuple):
-    """Chains of block Gibbs sampling: levels ``k`` (n, D) of events, and their ``pull`` (n, hidden) on the units."""
+    """Chains of block Gibbs sampling: levels ``k`` (n, D) of events, and their ``pull`` (n, hidden)
+    on the units.
+    """
 
     k: Tensor
     pull: Tensor
@@ -765,12 +846,13 @@ class Spins(NamedTuple):
 
 
 class Gibbs:
-    r"""Block Gibbs sampling of a Boltzmann machine on the way from independent features and units to itself.
+    r"""Block Gibbs sampling of a Boltzmann machine on the way from independent features and units
+    to itself.
 
     .. math::
 
-        \log f_\beta(x, h) = (1 - \beta) \, [\log q_0(x) + h \cdot d_0] + \beta \, [b(x) + h \cdot d]
-        + v \cdot \varphi(x) + \beta \, h \cdot W (\varphi(x) - \mu)
+        \log f_\beta(x, h) = (1 - \beta) \, [\log q_0(x) + h \cdot d_0] + \beta \, [b(x) + h \cdot
+        d] + v \cdot \varphi(x) + \beta \, h \cdot W (\varphi(x) - \mu)
 
     with h summed out where a chain is weighed. At the start features and units have their biases
     and nothing couples them, so Z is known.
@@ -833,13 +915,17 @@ class Gibbs:
         return torch.lerp(self.d0, self.d, beta) + beta * at.pull
 
     def logits(self, beta: float, h: Tensor | None = None) -> Tensor:
-        """Log-weights of the levels of each feature given the units, ``(n, D, L)``; without these, at the start."""
+        """Log-weights of the levels of each feature given the units, ``(n, D, L)``; without these,
+        at the start.
+        """
         field = self.v if h is None else self.v + beta * (h @ self.machine.weight)
         return self.base + beta * self.bias + self.machine.weigh(field)
 
 
 class Slope(NamedTuple):
-    """Chains of informed moves: events ``x``, their levels ``k`` (n, D), ``f`` (n,), and its slope at each level (n, D, L)."""
+    """Chains of informed moves: events ``x``, their levels ``k`` (n, D), ``f`` (n,), and its slope
+    at each level (n, D, L).
+    """
 
     x: Tensor
     k: Tensor
@@ -853,13 +939,13 @@ class Informed:
     .. math:: \log f_\beta(x) = (1 - \beta) \log q_0(x) + \beta \, [b(x) - f(x)]
 
     Each feature is in the subset with chance ``step``, whatever the state. Those that are draw a
-    level from what f_beta would be if f were linear around x, with a share u of its slope. u is drawn
-    afresh for each move, whatever the state: where slopes mislead, some moves do not follow them.
-    For a linear f and u = 1 this is Gibbs sampling; the test makes it right for every other.
+    level from what f_beta would be if f were linear around x, with a share u of its slope. u is
+    drawn afresh for each move, whatever the state: where slopes mislead, some moves do not follow
+    them. For a linear f and u = 1 this is Gibbs sampling; the test makes it right for every other.
 
     Args:
-        slopes: maps events ``(n, *event_shape)`` to f, ``(n,)``, and what each level of each feature
-            would add to a linear f, ``(n, D, L)``.
+        slopes: maps events ``(n, *event_shape)`` to f, ``(n,)``, and what each level of each
+            feature would add to a linear f, ``(n, D, L)``.
         base: log q_0, normalised, ``(D, L)``; bias: b - log q_0.
         event_shape: of x.
     """
@@ -893,7 +979,9 @@ class Informed:
         return (there - here) * (look_up(self.bias, at.k).double() - at.f)
 
     def proposal(self, at: Slope, beta: float, trust: Tensor) -> Tensor:
-        """log-chance of each level of each feature, ``(n, D, L)``, by a share ``trust`` (n,) of the slope."""
+        """log-chance of each level of each feature, ``(n, D, L)``, by a share ``trust`` (n,) of the
+        slope.
+        """
         guess = trust.to(at.slope).view(-1, 1, 1) * at.slope
         return (self.base + beta * (self.bias - guess)).log_softmax(2)
 
@@ -923,14 +1011,16 @@ class Informed:
 
 
 def langevin(energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: int) -> Tensor:
-    """``steps`` moves x' = x - step^2/2 grad E(x) + step * noise of the unadjusted Langevin algorithm, at temperature one.
+    """``steps`` moves x' = x - step^2/2 grad E(x) + step * noise of the unadjusted Langevin
+    algorithm, at temperature one.
 
     Args:
         energy: maps ``(n, ...)`` to energies ``(n,)``.
         x: where the chains start, ``(n, ...)``; not changed.
 
     Returns:
-        where they end, ``(n, ...)``. Works under ``no_grad`` and under inference mode, which it leaves for its own gradients.
+        where they end, ``(n, ...)``. Works under ``no_grad`` and under inference mode, which it
+        leaves for its own gradients.
     """
     with torch.inference_mode(False), torch.enable_grad():
         x = x.detach().clone()
@@ -941,10 +1031,14 @@ def langevin(energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: 
     return x
 
 
-def adjusted_langevin(energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: int) -> Tensor:
-    """As `langevin`, each move with a Metropolis test: it keeps exp(-E) exactly, at the cost of one more gradient in all.
+def adjusted_langevin(
+    energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: int
+) -> Tensor:
+    """As `langevin`, each move with a Metropolis test: it keeps exp(-E) exactly, at the cost of one
+    more gradient in all.
 
-    x' is taken with probability min{1, e^(E(x) - E(x')) q(x | x') / q(x' | x)}, q being the Gaussian that proposed it.
+    x' is taken with probability min{1, e^(E(x) - E(x')) q(x | x') / q(x' | x)}, q being the
+    Gaussian that proposed it.
     """
 
     def slope(x: Tensor) -> tuple[Tensor, Tensor]:

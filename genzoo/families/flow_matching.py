@@ -1,32 +1,38 @@
 r"""Flow matching: learn the velocity of a stream that carries noise to data, by regression.
 
-Noise :math:`x_0 \sim \mathcal N(0, I)` and an event :math:`x_1` are joined by a straight line, walked at even speed:
+Noise :math:`x_0 \sim \mathcal N(0, I)` and an event :math:`x_1` are joined by a straight line,
+walked at even speed:
 
 .. math::
 
     x_t = (1 - t)\, x_0 + t\, x_1, \qquad \dot x_t = x_1 - x_0, \qquad 0 \le t \le 1 .
 
-Many such lines run through one place. A network that is asked for the speed there, and told nothing but place and time,
-learns their mean, and the stream with this mean velocity carries the *whole* of the noise to the whole of the data:
+Many such lines run through one place. A network that is asked for the speed there, and told nothing
+but place and time, learns their mean, and the stream with this mean velocity carries the *whole* of
+the noise to the whole of the data:
 
 .. math::
 
     \min_v \; E\, \|v(x_t, t) - (x_1 - x_0)\|^2, \qquad \dot x = v(x, t) .
 
-So the model is a flow, like the coupling flow, but one that is continuous in time and whose network is free of any
-constraint: its inverse is the same stream run backwards, and its density the instantaneous change of variables
+So the model is a flow, like the coupling flow, but one that is continuous in time and whose network
+is free of any constraint: its inverse is the same stream run backwards, and its density the
+instantaneous change of variables
 
 .. math::
 
-    \log p(x_1) = \log \mathcal N(x_0; 0, I) - \int_0^1 \operatorname{tr} \frac{\partial v(x_t, t)}{\partial x_t} \, dt .
+    \log p(x_1) = \log \mathcal N(x_0; 0, I) - \int_0^1 \operatorname{tr} \frac{\partial v(x_t,
+    t)}{\partial x_t} \, dt .
 
-It is trained without either: the loss above is no likelihood, and bounds none. And the integrals are a solver's work, whose
-errors (of the steps, and of the trace in many dimensions, which is estimated by Hutchinson's :math:`E[e^\top J e]` with random
-signs e) have either sign: the claim is an ESTIMATE, as for the probability flow of a diffusion model.
+It is trained without either: the loss above is no likelihood, and bounds none. And the integrals
+are a solver's work, whose errors (of the steps, and of the trace in many dimensions, which is
+estimated by Hutchinson's :math:`E[e^\top J e]` with random signs e) have either sign: the claim is
+an ESTIMATE, as for the probability flow of a diffusion model.
 
-References: Lipman et al. 2023, *Flow matching for generative modeling* (eq. 9, 20-23 with sigma_min = 0); Liu et al. 2023, *Flow
-straight and fast: rectified flow* (eq. 1); Albergo & Vanden-Eijnden 2023, *Building normalizing flows with stochastic
-interpolants*; Chen et al. 2018, *Neural ordinary differential equations* (theorem 1); Grathwohl et al. 2019, *FFJORD*.
+References: Lipman et al. 2023, *Flow matching for generative modeling* (eq. 9, 20-23 with sigma_min
+= 0); Liu et al. 2023, *Flow straight and fast: rectified flow* (eq. 1); Albergo & Vanden-Eijnden
+2023, *Building normalizing flows with stochastic interpolants*; Chen et al. 2018, *Neural ordinary
+differential equations* (theorem 1); Grathwohl et al. 2019, *FFJORD*.
 """
 
 import math
@@ -47,32 +53,55 @@ Velocity = Callable[[Tensor, Tensor], Tensor]  # (x, time of each row) -> dx/dt,
 
 
 class FlowMatching(GenerativeModel):
-    """Continuous flow along straight lines, trained by regression; density and samples by an ODE solver.
+    """Continuous flow along straight lines, trained by regression; density and samples by an ODE
+    solver.
 
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
         width, depth, dropout: of the `genzoo.nets.Field` that is the velocity.
-        fourier: number of frequencies 1, 2, 4, ... at which sines and cosines of x are fed in beside it.
-        steps: of the Runge-Kutta solver (four network evaluations each) from noise to data, or back.
+        fourier: number of frequencies 1, 2, 4, ... at which sines and cosines of x are fed in
+            beside it.
+        steps: of the Runge-Kutta solver (four network evaluations each) from noise to data, or
+            back.
     """
 
     likelihood = Likelihood.ESTIMATE
     latent = Latent.EXACT
-    monitor = "val_loss"  # a likelihood would take hundreds of evaluations of the network for each event
+    monitor = (
+        "val_loss"  # a likelihood would take hundreds of evaluations of the network for each event
+    )
 
-    def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3, width: int = 64,
-                 depth: int = 1, dropout: float = 0.0, fourier: int = 3, steps: int = 12):  # fmt: skip
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        condition: int = 0,
+        levels: int = 0,
+        lr: float = 2e-3,
+        width: int = 64,
+        depth: int = 1,
+        dropout: float = 0.0,
+        fourier: int = 3,
+        steps: int = 12,
+    ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, width=width, steps=steps)
         require(0, depth=depth, fourier=fourier)
-        self.width, self.depth, self.dropout, self.fourier, self.steps = width, depth, dropout, fourier, steps
+        self.width, self.depth, self.dropout, self.fourier, self.steps = (
+            width,
+            depth,
+            dropout,
+            fourier,
+            steps,
+        )
         self.latent_shape = self.event_shape
-        inputs = (1 + 2 * fourier) * (self.event_shape[0] if is_image(self.event_shape) else self.dims)
+        inputs = (1 + 2 * fourier) * (
+            self.event_shape[0] if is_image(self.event_shape) else self.dims
+        )
         self.embed = Condition(condition, 2 * width)
         self.time = Fourier(2 * width, lowest=0.5, highest=50.0)
         self.field = Field(self.event_shape, 2 * width, width, depth, dropout, inputs)
 
-    # ------------------------------------------------------------------------------------------------------ velocity
+    # ------------------------------------------------------------------------------------- velocity
 
     def v(self, x: Tensor, t: Tensor, c: Tensor | None = None) -> Tensor:
         """The velocity dx/dt at place ``x`` (n, *event_shape) and time ``t`` (n,), of x's shape."""
@@ -83,7 +112,8 @@ class FlowMatching(GenerativeModel):
     def velocity(self, c: Tensor | None = None, guidance: float = 1.0) -> Velocity:
         """The velocity as a function of (x, t), all that a solver needs.
 
-        ``guidance`` > 1 pushes away from the unconditional stream (classifier-free guidance, Ho & Salimans 2022).
+        ``guidance`` > 1 pushes away from the unconditional stream (classifier-free guidance, Ho &
+        Salimans 2022).
         """
 
         def dx_dt(x: Tensor, t: Tensor) -> Tensor:
@@ -92,12 +122,13 @@ class FlowMatching(GenerativeModel):
 
         return dx_dt
 
-    # ---------------------------------------------------------------------------------------------------------- loss
+    # ----------------------------------------------------------------------------------------- loss
 
     def loss(self, x: Tensor, c: Tensor | None = None, t: Tensor | None = None) -> Tensor:
         """||v(x_t, t) - (x_1 - x_0)||^2 of each event, ``(n,)`` (Lipman et al. 2023, eq. 23).
 
-        One noise and one time are drawn. ``t`` is the time of each event, ``(n,)``, drawn where it is not given.
+        One noise and one time are drawn. ``t`` is the time of each event, ``(n,)``, drawn where it
+        is not given.
         """
         self.require_events(x)
         x1 = grid.dequantise(x, self.levels)
@@ -115,14 +146,15 @@ class FlowMatching(GenerativeModel):
     def validation_draws(self) -> int:
         return self.check_draws
 
-    # ---------------------------------------------------------------------------------------------------- likelihood
+    # ----------------------------------------------------------------------------------- likelihood
 
     def log_prob(self, x: Tensor, c: Tensor | None = None, steps: int | None = None) -> Tensor:
-        """log p(x | c) of the stream, ``(n,)`` nats, by ``steps`` Runge-Kutta steps (twice as many as a sample takes).
+        """log p(x | c) of the stream, ``(n,)`` nats, by ``steps`` Runge-Kutta steps (twice as many
+        as a sample takes).
 
-        Discrete data is dequantised by one draw. The trace is exact in few dimensions, one draw of Hutchinson's in many.
-        Not differentiable: as a VAE's prior, a stream is fitted in a second stage. `genzoo.evaluation.ode` chooses its
-        steps by their error instead.
+        Discrete data is dequantised by one draw. The trace is exact in few dimensions, one draw of
+        Hutchinson's in many. Not differentiable: as a VAE's prior, a stream is fitted in a second
+        stage. `genzoo.evaluation.likelihood.ode` chooses its steps by their error instead.
         """
         self.require_events(x)
         with torch.inference_mode(False), torch.no_grad():
@@ -138,19 +170,27 @@ class FlowMatching(GenerativeModel):
 
     @property
     def unbiased(self) -> bool:
-        """Only where nothing is random: Hutchinson's trace is right on average for log p, and so not for p."""
+        """Only where nothing is random: Hutchinson's trace is right on average for log p, and so
+        not for p.
+        """
         return not self.levels and self.dims <= EXACT_UP_TO
 
     def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """The mean of ``k`` draws of `log_prob`, ``(n,)`` nats; a single look where nothing is random."""
+        """The mean of ``k`` draws of `log_prob`, ``(n,)`` nats; a single look where nothing is
+        random.
+        """
         return super().bound(x, c, 1 if self.unbiased else k)
 
-    # ------------------------------------------------------------------------------------------ samples and the latent
+    # ----------------------------------------------------------------------- samples and the latent
 
     @torch.no_grad()
-    def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0, steps: int | None = None) -> Tensor:
+    def sample(
+        self, n: int, c: Tensor | None = None, guidance: float = 1.0, steps: int | None = None
+    ) -> Tensor:
         """``(n, *event_shape)``: noise carried along from t = 0 to 1."""
-        z = torch.randn(n, *self.event_shape, device=self.embed.null.device, dtype=self.embed.null.dtype)
+        z = torch.randn(
+            n, *self.event_shape, device=self.embed.null.device, dtype=self.embed.null.dtype
+        )
         return self.on_grid(self.carry(z, self.velocity(c, guidance), 0.0, 1.0, steps))
 
     @property
@@ -159,27 +199,39 @@ class FlowMatching(GenerativeModel):
         return 4 * self.steps
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """The noise ``(n, *event_shape)`` that the stream carries to ``x``: the same stream, run backwards."""
+        """The noise ``(n, *event_shape)`` that the stream carries to ``x``: the same stream, run
+        backwards.
+        """
         self.require_events(x, decoded=True)
         return self.carry(x, self.velocity(c), 1.0, 0.0)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """The event ``(n, *event_shape)`` that noise ``z`` is carried to; not held to the data's levels."""
+        """The event ``(n, *event_shape)`` that noise ``z`` is carried to; not held to the data's
+        levels.
+        """
         return self.carry(z, self.velocity(c), 0.0, 1.0)
 
     @torch.no_grad()
-    def carry(self, x: Tensor, velocity: Velocity, start: float, end: float, steps: int | None = None) -> Tensor:
+    def carry(
+        self, x: Tensor, velocity: Velocity, start: float, end: float, steps: int | None = None
+    ) -> Tensor:
         """Where the stream has taken ``x`` from time ``start`` to ``end``."""
-        return rk4(lambda state, t: (velocity(state[0], t),), (x,), start, end, steps or self.steps)[0]
+        return rk4(
+            lambda state, t: (velocity(state[0], t),), (x,), start, end, steps or self.steps
+        )[0]
 
 
-# ----------------------------------------------------------------------------------------------- what every stream shares
+# ------------------------------------------------------------------------- what every stream shares
 
 
-def with_divergence(field: Callable[[Tensor], Tensor], x: Tensor, signs: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """``field(x)`` and the trace of its Jacobian ``(n,)``, where each row of the field depends on that row of x alone.
+def with_divergence(
+    field: Callable[[Tensor], Tensor], x: Tensor, signs: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """``field(x)`` and the trace of its Jacobian ``(n,)``, where each row of the field depends on
+    that row of x alone.
 
-    Exact, by one gradient for each feature; or, given random signs e of x's shape, Hutchinson's estimate e' J e.
+    Exact, by one gradient for each feature; or, given random signs e of x's shape, Hutchinson's
+    estimate e' J e.
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_(True)
@@ -190,13 +242,21 @@ def with_divergence(field: Callable[[Tensor], Tensor], x: Tensor, signs: Tensor 
         else:
             flat = y.flatten(1)
             columns = range(flat.shape[1])
-            rows = [torch.autograd.grad(flat[:, i].sum(), x, retain_graph=True)[0].flatten(1)[:, i] for i in columns]
+            rows = [
+                torch.autograd.grad(flat[:, i].sum(), x, retain_graph=True)[0].flatten(1)[:, i]
+                for i in columns
+            ]
             trace = torch.stack(rows).sum(0)
     return y.detach(), trace.detach()
 
 
-def rk4(slope: Callable[[tuple[Tensor, ...], Tensor], tuple[Tensor, ...]], state: tuple[Tensor, ...], start: float, end: float,
-        steps: int) -> tuple[Tensor, ...]:  # fmt: skip
+def rk4(
+    slope: Callable[[tuple[Tensor, ...], Tensor], tuple[Tensor, ...]],
+    state: tuple[Tensor, ...],
+    start: float,
+    end: float,
+    steps: int,
+) -> tuple[Tensor, ...]:
     """The classical Runge-Kutta method of fourth order, in either direction of time.
 
     Args:
@@ -209,10 +269,14 @@ def rk4(slope: Callable[[tuple[Tensor, ...], Tensor], tuple[Tensor, ...]], state
         return tuple(part + by * k for part, k in zip(state, along, strict=True))
 
     for i in range(steps):
-        now, middle, then = (state[0].new_full((n,), start + (i + part) * h) for part in (0.0, 0.5, 1.0))
+        now, middle, then = (
+            state[0].new_full((n,), start + (i + part) * h) for part in (0.0, 0.5, 1.0)
+        )
         k1 = slope(state, now)
         k2 = slope(moved(h / 2, k1), middle)
         k3 = slope(moved(h / 2, k2), middle)
         k4 = slope(moved(h, k3), then)
-        state = moved(h / 6, tuple(a + 2 * b + 2 * c + d for a, b, c, d in zip(k1, k2, k3, k4, strict=True)))
+        state = moved(
+            h / 6, tuple(a + 2 * b + 2 * c + d for a, b, c, d in zip(k1, k2, k3, k4, strict=True))
+        )
     return state

@@ -2,31 +2,36 @@ r"""Variational autoencoder: a latent variable explains the data, and a second n
 
 .. math::
 
-    \log p(x \mid c) \ge \text{ELBO} = E_{q(z \mid x, c)}\big[\log p(x \mid z, c) + \log p(z \mid c) - \log q(z \mid x, c)\big]
+    \log p(x \mid c) \ge \text{ELBO} = E_{q(z \mid x, c)}\big[\log p(x \mid z, c) + \log p(z \mid c)
+    - \log q(z \mid x, c)\big]
 
-The gap is KL(q || p(z | x)): a bound, tight only where the guess is perfect. With k guesses the importance-weighted bound
+The gap is KL(q || p(z | x)): a bound, tight only where the guess is perfect. With k guesses the
+importance-weighted bound
 
 .. math::
 
     \log p(x) \ge E \log \frac1k \sum_{j=1}^k \frac{p(x \mid z_j)\, p(z_j)}{q(z_j \mid x)}
 
-is never looser and rises to the truth with k. The prior p(z | c) is any model of the zoo over the latent: a Gaussian by
-default, a flow, a diffusion (which is then *latent diffusion*), an autoregressive model, ... The claim of the whole is the
-weaker of "bound" and the prior's own.
+is never looser and rises to the truth with k. The prior p(z | c) is any model of the zoo over the
+latent: a Gaussian by default, a flow, a diffusion (which is then *latent diffusion*), an
+autoregressive model, ... The claim of the whole is the weaker of "bound" and the prior's own.
 
-With ``codes`` the latent is *discrete*: each feature of z is rounded to one of a few levels, on the grid that discrete data
-lives on. Then q is a point mass, and the bound keeps two of its terms, for the code :math:`z(x)`:
+With ``codes`` the latent is *discrete*: each feature of z is rounded to one of a few levels, on the
+grid that discrete data lives on. Then q is a point mass, and the bound keeps two of its terms, for
+the code :math:`z(x)`:
 
 .. math::
 
     \log p(x) = \log \sum_z p(x \mid z)\, P(z) \ge \log p(x \mid z(x)) + \log P(z(x)) .
 
-A prior over codes is any model of discrete data; an autoregressive one makes this the two-stage model of VQ-VAE.
+A prior over codes is any model of discrete data; an autoregressive one makes this the two-stage
+model of VQ-VAE.
 
-References: Kingma & Welling 2014, *Auto-encoding variational Bayes* (eq. 3); Burda et al. 2016, *Importance weighted
-autoencoders* (eq. 8); Sohn et al. 2015, *Structured output representation* (a prior for each condition); Bowman et al. 2016 (KL
-warm-up); Rombach et al. 2022, *Latent diffusion*; van den Oord et al. 2017, *Neural discrete representation learning* (VQ-VAE);
-Mentzer et al. 2023, *Finite scalar quantization* (the rounded codes here).
+References: Kingma & Welling 2014, *Auto-encoding variational Bayes* (eq. 3); Burda et al. 2016,
+*Importance weighted autoencoders* (eq. 8); Sohn et al. 2015, *Structured output representation* (a
+prior for each condition); Bowman et al. 2016 (KL warm-up); Rombach et al. 2022, *Latent diffusion*;
+van den Oord et al. 2017, *Neural discrete representation learning* (VQ-VAE); Mentzer et al. 2023,
+*Finite scalar quantization* (the rounded codes here).
 """
 
 import math
@@ -47,21 +52,35 @@ class VAE(GenerativeModel):
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
         latent_shape: shape of z.
-        prior: any `GenerativeModel` over events of ``latent_shape`` (and with ``codes`` levels); None is a standard Gaussian,
-            one of learned mean and scale for each condition, or all codes alike. A prior whose likelihood is EXACT or BOUND
-            trains jointly through the ELBO; any may be fitted to the latents afterwards and assigned (`genzoo.stages`).
+        prior: any `GenerativeModel` over events of ``latent_shape`` (and with ``codes`` levels);
+            None is a standard Gaussian, one of learned mean and scale for each condition, or all
+            codes alike. A prior whose likelihood is EXACT or BOUND trains jointly through the ELBO;
+            any may be fitted to the latents afterwards and assigned (`genzoo.training.two_stage`).
         width, depth, dropout: of encoder and decoder.
         components: mixture components of each feature's likelihood given z.
-        warmup: share of training over which the KL term's weight rises to one; it keeps the latent from being ignored.
+        warmup: share of training over which the KL term's weight rises to one; it keeps the latent
+            from being ignored.
         codes: number of levels that each feature of z is rounded to; 0 for a real-valued latent.
     """
 
     latent = Latent.APPROXIMATE
     latent_shape: tuple[int, ...]
 
-    def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3,
-                 latent_shape: tuple[int, ...] = (16,), prior: GenerativeModel | None = None, width: int = 64, depth: int = 1,
-                 dropout: float = 0.0, components: int = 3, warmup: float = 0.1, codes: int = 0):  # fmt: skip
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        condition: int = 0,
+        levels: int = 0,
+        lr: float = 2e-3,
+        latent_shape: tuple[int, ...] = (16,),
+        prior: GenerativeModel | None = None,
+        width: int = 64,
+        depth: int = 1,
+        dropout: float = 0.0,
+        components: int = 3,
+        warmup: float = 0.1,
+        codes: int = 0,
+    ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, latent_shape=latent_shape, width=width, components=components)
         require(0, depth=depth)
@@ -77,14 +96,26 @@ class VAE(GenerativeModel):
                 f"The prior models {prior.levels} levels, but the latent has {codes} codes (0: real-valued)."
             )
         self.latent_shape, self.prior, self.codes = tuple(latent_shape), prior, codes
-        self.width, self.depth, self.dropout, self.components, self.warmup = width, depth, dropout, components, warmup
+        self.width, self.depth, self.dropout, self.components, self.warmup = (
+            width,
+            depth,
+            dropout,
+            components,
+            warmup,
+        )
         latents = math.prod(latent_shape)
         self.embed = Condition(condition, width)
-        self.encoder = Encoder(self.event_shape, latents if codes else 2 * latents, width, width, depth, dropout)
+        self.encoder = Encoder(
+            self.event_shape, latents if codes else 2 * latents, width, width, depth, dropout
+        )
         outputs = parameters_of(components, levels)
         self.decoder = Decoder(latents, self.event_shape, outputs, width, width, depth, dropout)
-        self.place = Condition(condition, 2 * latents) if condition and prior is None and not codes else None
-        if self.place is not None and self.place.embed is not None:  # p(z | c) starts as N(0, I) for every c
+        self.place = (
+            Condition(condition, 2 * latents) if condition and prior is None and not codes else None
+        )
+        if (
+            self.place is not None and self.place.embed is not None
+        ):  # p(z | c) starts as N(0, I) for every c
             nn.init.zeros_(self.place.embed.weight)
             nn.init.zeros_(self.place.embed.bias)
 
@@ -93,17 +124,27 @@ class VAE(GenerativeModel):
         """A bound, or as weak as the prior's own claim."""
         return max(Likelihood.BOUND, self.prior.likelihood) if self.prior else Likelihood.BOUND
 
-    # ----------------------------------------------------------------------------------------------------- the parts
+    # ------------------------------------------------------------------------------------ the parts
 
     def q(self, x: Tensor, c: Tensor | None = None) -> Independent:
-        """The guess q(z | x, c) over ``(n, *latent_shape)``: a diagonal Gaussian, or a point mass on a code."""
+        """The guess q(z | x, c) over ``(n, *latent_shape)``: a diagonal Gaussian, or a point mass
+        on a code.
+        """
         raw = self.encoder(x, self.embed(c, len(x)))
-        return code(raw, self.latent_shape, self.codes) if self.codes else diagonal_normal(raw, self.latent_shape)
+        return (
+            code(raw, self.latent_shape, self.codes)
+            if self.codes
+            else diagonal_normal(raw, self.latent_shape)
+        )
 
     def p(self, z: Tensor, c: Tensor | None = None) -> Distribution:
-        """The decoder's likelihood p(x | z, c), a true likelihood of the data's levels, over ``(n, *event_shape)``."""
+        """The decoder's likelihood p(x | z, c), a true likelihood of the data's levels, over ``(n,
+        *event_shape)``.
+        """
         raw = self.decoder(z.flatten(1), self.embed(c, len(z))).movedim(1, -1)
-        return Independent(feature_mixture(raw, self.levels), len(self.event_shape), validate_args=False)
+        return Independent(
+            feature_mixture(raw, self.levels), len(self.event_shape), validate_args=False
+        )
 
     def log_prior(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """log p(z | c), ``(n,)`` nats."""
@@ -112,10 +153,12 @@ class VAE(GenerativeModel):
         return self.prior.log_prob(z, c if self.prior.condition else None)
 
     def own_prior(self, n: int, c: Tensor | None = None) -> Distribution:
-        """The prior of each feature where none is given: N(0, 1), or for codes the uniform density over their grid.
+        """The prior of each feature where none is given: N(0, 1), or for codes the uniform density
+        over their grid.
 
-        With a condition it is a Gaussian of learned mean and scale, p(z | c) (Sohn et al. 2015). One prior for all labels asks of
-        the encoder to leave out of z what the label says. It is slow to, and the decoder reads the label off z and ignores c.
+        With a condition it is a Gaussian of learned mean and scale, p(z | c) (Sohn et al. 2015).
+        One prior for all labels asks of the encoder to leave out of z what the label says. It is
+        slow to, and the decoder reads the label off z and ignores c.
         """
         zeros = self.embed.null.new_zeros(n, *self.latent_shape)
         if self.codes:
@@ -128,7 +171,9 @@ class VAE(GenerativeModel):
         """``n`` draws of the prior p(z | c), ``(n, *latent_shape)``; guided as `sample` is."""
         if self.prior is not None:
             if guidance != 1.0 and not self.prior.can_be_guided:
-                raise ValueError(f"guidance must be 1: the prior, {type(self.prior).__name__}, cannot be guided.")
+                raise ValueError(
+                    f"guidance must be 1: the prior, {type(self.prior).__name__}, cannot be guided."
+                )
             options = {} if guidance == 1.0 else {"guidance": guidance}
             return self.prior.sample(n, c if self.prior.condition else None, **options)
         law = self.own_prior(n, c)
@@ -136,10 +181,12 @@ class VAE(GenerativeModel):
             law = guided(law, self.own_prior(n, None), guidance)
         return grid.quantise(law.sample(), self.codes)
 
-    # ---------------------------------------------------------------------------------------------------- likelihood
+    # ----------------------------------------------------------------------------------- likelihood
 
     def terms(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """One draw z ~ q(z | x): log p(x | z) and log p(z) - log q(z | x), each ``(n,)`` nats; their sum is the ELBO's."""
+        """One draw z ~ q(z | x): log p(x | z) and log p(z) - log q(z | x), each ``(n,)`` nats;
+        their sum is the ELBO's.
+        """
         self.require_events(x)
         q = self.q(x, c)
         z = q.rsample()
@@ -157,7 +204,9 @@ class VAE(GenerativeModel):
 
     @property
     def unbiased(self) -> bool:
-        """Yes, so `bound` is the importance-weighted one; unless the prior's own draws are not importance weights."""
+        """Yes, so `bound` is the importance-weighted one; unless the prior's own draws are not
+        importance weights.
+        """
         return self.prior is None or self.prior.unbiased
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -166,26 +215,37 @@ class VAE(GenerativeModel):
 
     @property
     def kl_weight(self) -> float:
-        """Weight of the KL term: rises from 0 to 1 over the first ``warmup`` of training, 1 for ever after."""
+        """Weight of the KL term: rises from 0 to 1 over the first ``warmup`` of training, 1 for
+        ever after.
+        """
         if not self._trainer or not self.training or not self.warmup:
             return 1.0
-        return min(1.0, self.trainer.global_step / (self.warmup * float(self.trainer.estimated_stepping_batches)))
+        return min(
+            1.0,
+            self.trainer.global_step
+            / (self.warmup * float(self.trainer.estimated_stepping_batches)),
+        )
 
-    # ------------------------------------------------------------------------------------------ samples and the latent
+    # ----------------------------------------------------------------------- samples and the latent
 
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
         """``(n, *event_shape)``: z from the prior, then x from the decoder's likelihood.
 
-        ``guidance`` w draws z from p(z | c)^w p(z)^(1 - w), normalised: more than 1 keeps to where c is likelier than it is as a
-        rule (`guided`, or the prior's own way), 0 ignores c. Raises ValueError where the prior has no such way.
+        ``guidance`` w draws z from p(z | c)^w p(z)^(1 - w), normalised: more than 1 keeps to where
+        c is likelier than it is as a rule (`guided`, or the prior's own way), 0 ignores c. Raises
+        ValueError where the prior has no such way.
         """
         return self.p(self.draw_latents(n, c, guidance), c if guidance else None).sample()
 
     @property
     def can_be_guided(self) -> bool:
-        """Whether the prior can be: a Gaussian can, one value for all codes has nothing to be guided to."""
-        return bool(self.condition) and (self.place is not None if self.prior is None else self.prior.can_be_guided)
+        """Whether the prior can be: a Gaussian can, one value for all codes has nothing to be
+        guided to.
+        """
+        return bool(self.condition) and (
+            self.place is not None if self.prior is None else self.prior.can_be_guided
+        )
 
     @property
     def evaluations_per_sample(self) -> int:
@@ -198,37 +258,52 @@ class VAE(GenerativeModel):
         return self.q(x, c).mean
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Mean of p(x | z, c), ``(n, *event_shape)``: smooth in z, and not held to the data's levels."""
+        """Mean of p(x | z, c), ``(n, *event_shape)``: smooth in z, and not held to the data's
+        levels.
+        """
         return self.p(z, c).mean
 
-    # ---------------------------------------------------------------------------------------------- posterior collapse
+    # --------------------------------------------------------------------------- posterior collapse
 
     @torch.no_grad()
     def active_units(self, x: Tensor, c: Tensor | None = None, threshold: float = 1e-2) -> int:
-        """Latent dimensions the data moves: those whose posterior mean varies by more than ``threshold`` (Burda et al. 2016)."""
+        """Latent dimensions the data moves: those whose posterior mean varies by more than
+        ``threshold`` (Burda et al. 2016).
+        """
         return int((self.encode(x, c).flatten(1).var(0) > threshold).sum())
 
     def validation_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
         super().validation_step(batch, batch_idx)
         x, c = self.prepare(batch)
         if len(x) > 1:
-            self.log("active_units", float(self.active_units(x, c)), prog_bar=True, batch_size=len(x), sync_dist=True)
+            self.log(
+                "active_units",
+                float(self.active_units(x, c)),
+                prog_bar=True,
+                batch_size=len(x),
+                sync_dist=True,
+            )
 
     def on_fit_end(self) -> None:
         active = self.trainer.callback_metrics.get("active_units")
         if active is not None and active == 0:
-            self.print("Posterior collapse: no latent dimension carries information about the data, so the decoder alone models "
-                       "it. Try a longer warmup, a smaller decoder (width, depth) or less dropout.")  # fmt: skip
+            self.print(
+                "Posterior collapse: no latent dimension carries information about the data, so the decoder alone models "
+                "it. Try a longer warmup, a smaller decoder (width, depth) or less dropout."
+            )
 
 
 def guided(given: Distribution, free: Distribution, w: float) -> Normal:
-    """The Gaussian that p(z | c)^w p(z)^(1 - w) is when it is normalised, both being Gaussian: precisions and weighted means mix.
+    """The Gaussian that p(z | c)^w p(z)^(1 - w) is when it is normalised, both being Gaussian:
+    precisions and weighted means mix.
 
-    For w > 1 a ``free`` Gaussian narrower than the ``given`` one may leave nothing to normalise. Its width is raised to that
-    one's, so that such guidance moves the mean and never widens.
+    For w > 1 a ``free`` Gaussian narrower than the ``given`` one may leave nothing to normalise.
+    Its width is raised to that one's, so that such guidance moves the mean and never widens.
     """
     precision, free_precision = given.variance.reciprocal(), free.variance.reciprocal()
     if w > 1:
         free_precision = free_precision.minimum(precision)
     mixed = torch.lerp(free_precision, precision, w)
-    return Normal(torch.lerp(free_precision * free.mean, precision * given.mean, w) / mixed, mixed.rsqrt())
+    return Normal(
+        torch.lerp(free_precision * free.mean, precision * given.mean, w) / mixed, mixed.rsqrt()
+    )

@@ -1,22 +1,26 @@
 r"""VAE-GAN: a variational autoencoder whose images must, besides, fool a critic.
 
-A VAE is trained on its bound, which forgives a blur: a decoder that hedges between two images is a little wrong about both.
-A GAN is trained on what its images look like, and has no density. Here one model has both: the VAE's own draws, some from
-the prior and some that reconstruct an event, go before a critic D,
+A VAE is trained on its bound, which forgives a blur: a decoder that hedges between two images is a
+little wrong about both. A GAN is trained on what its images look like, and has no density. Here one
+model has both: the VAE's own draws, some from the prior and some that reconstruct an event, go
+before a critic D,
 
 .. math::
 
-    \min_{\text{VAE}} \; -\text{ELBO} + \lambda \, E\big[\mathrm{softplus}(-D(\tilde x)) + \mathrm{softplus}(-D(\hat x))\big],
-    \qquad \tilde x \sim p(x), \quad \hat x \sim p(x \mid z),\; z \sim q(z \mid x),
+    \min_{\text{VAE}} \; -\text{ELBO} + \lambda \, E\big[\mathrm{softplus}(-D(\tilde x)) +
+    \mathrm{softplus}(-D(\hat x))\big], \qquad \tilde x \sim p(x), \quad \hat x \sim p(x \mid z),\;
+    z \sim q(z \mid x),
 
-and D plays the GAN's game against data. What is judged are *draws* of p(x | z), pixel noise included, not its means: so the
-distribution that is sampled is the one whose bound is stated, and the claim of the whole is still the VAE's.
+and D plays the GAN's game against data. What is judged are *draws* of p(x | z), pixel noise
+included, not its means: so the distribution that is sampled is the one whose bound is stated, and
+the claim of the whole is still the VAE's.
 
-Larsen et al. replace the pixels' likelihood by a distance of the critic's features, which looks better and bounds nothing. Here
-the likelihood stays, and the critic is added to it.
+Larsen et al. replace the pixels' likelihood by a distance of the critic's features, which looks
+better and bounds nothing. Here the likelihood stays, and the critic is added to it.
 
-References: Larsen et al. 2016, *Autoencoding beyond pixels using a learned similarity metric* (section 3); Grover et al. 2018,
-*Flow-GAN* (likelihood and adversary in one loss); Jang et al. 2017, *Gumbel-softmax* (gradients through a choice).
+References: Larsen et al. 2016, *Autoencoding beyond pixels using a learned similarity metric*
+(section 3); Grover et al. 2018, *Flow-GAN* (likelihood and adversary in one loss); Jang et al.
+2017, *Gumbel-softmax* (gradients through a choice).
 """
 
 import torch
@@ -32,8 +36,10 @@ class VAEGAN(GenerativeModel):
     """A `VAE` and the `Critic` of a `GAN`: the bound of the one, the judgement of the other.
 
     Args:
-        event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`; the one learning rate serves both players.
-        latent_shape, width, depth, dropout, components: of the `VAE`; the critic has the same width and depth.
+        event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`; the one learning
+            rate serves both players.
+        latent_shape, width, depth, dropout, components: of the `VAE`; the critic has the same width
+            and depth.
         adversary: lambda, nats that the critic's judgement of a draw is worth beside the bound.
         gamma: weight of the critic's R1 gradient penalty.
     """
@@ -41,37 +47,69 @@ class VAEGAN(GenerativeModel):
     latent = Latent.APPROXIMATE
     latent_shape: tuple[int, ...]
 
-    def __init__(self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 2e-3,
-                 latent_shape: tuple[int, ...] = (16,), width: int = 64, depth: int = 1, dropout: float = 0.0,
-                 components: int = 3, adversary: float = 1.0, gamma: float = 1.0):  # fmt: skip
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        condition: int = 0,
+        levels: int = 0,
+        lr: float = 2e-3,
+        latent_shape: tuple[int, ...] = (16,),
+        width: int = 64,
+        depth: int = 1,
+        dropout: float = 0.0,
+        components: int = 3,
+        adversary: float = 1.0,
+        gamma: float = 1.0,
+    ):
         super().__init__(event_shape, condition, levels, lr)
         require(0, adversary=adversary, gamma=gamma)
         self.automatic_optimization = False
-        self.latent_shape, self.width, self.depth, self.dropout = tuple(latent_shape), width, depth, dropout
+        self.latent_shape, self.width, self.depth, self.dropout = (
+            tuple(latent_shape),
+            width,
+            depth,
+            dropout,
+        )
         self.components, self.adversary, self.gamma = components, adversary, gamma
         self.vae = VAE(
-            self.event_shape, condition, levels, lr, self.latent_shape, None, width, depth, dropout, components
+            self.event_shape,
+            condition,
+            levels,
+            lr,
+            self.latent_shape,
+            None,
+            width,
+            depth,
+            dropout,
+            components,
         )
         self.critic = Critic(self.event_shape, condition, width, depth)
 
-    critic_loss, generator_loss = GAN.critic_loss, GAN.generator_loss  # the same game: of a critic, with a gamma
+    critic_loss, generator_loss = (
+        GAN.critic_loss,
+        GAN.generator_loss,
+    )  # the same game: of a critic, with a gamma
 
     @property
     def likelihood(self) -> Likelihood:  # type: ignore[override]
         """The VAE's: the critic changes what is learned, not what is stated."""
         return self.vae.likelihood
 
-    # ---------------------------------------------------------------------------------------------------------- game
+    # ----------------------------------------------------------------------------------------- game
 
     def draws(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The ELBO ``(n,)``, and events drawn with gradients ``(2 n, *event_shape)``: from the prior, and to reconstruct x."""
+        """The ELBO ``(n,)``, and events drawn with gradients ``(2 n, *event_shape)``: from the
+        prior, and to reconstruct x.
+        """
         self.require_events(x)
         q = self.vae.q(x, c)
         z = q.rsample()
         p = self.vae.p(z, c)
         elbo = p.log_prob(x) + self.vae.log_prior(z, c) - q.log_prob(z)
         drawn = torch.cat([self.vae.p(self.vae.draw_latents(len(z), c), c).rsample(), p.rsample()])
-        return elbo, grid.dequantise(drawn, self.levels)  # or the critic would know a decoder by its grid
+        return elbo, grid.dequantise(
+            drawn, self.levels
+        )  # or the critic would know a decoder by its grid
 
     def judged(self, drawn: Tensor, c: Tensor | None) -> Tensor:
         """What the critic makes of both draws, ``(n,)``: softplus(-D), added."""
@@ -103,14 +141,19 @@ class VAEGAN(GenerativeModel):
         self.log_dict({"train_loss": loss, "critic_loss": loss_critic}, prog_bar=True)
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Both players' losses added, ``(n,)``: to watch, and to see gradients; training plays them one after the other."""
+        """Both players' losses added, ``(n,)``: to watch, and to see gradients; training plays them
+        one after the other.
+        """
         elbo, drawn = self.draws(x, c)
         return self.adversary * self.judged(drawn, c) - elbo + self.critics(x, drawn, c)
 
     def configure_optimizers(self):
-        return [self.optimiser(self.vae.parameters()), self.optimiser(self.critic.parameters(), betas=(0.0, 0.99))]
+        return [
+            self.optimiser(self.vae.parameters()),
+            self.optimiser(self.critic.parameters(), betas=(0.0, 0.99)),
+        ]
 
-    # ------------------------------------------------------------------------------------------ as a VAE in all the rest
+    # --------------------------------------------------------------------- as a VAE in all the rest
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """ELBO of the VAE with one draw of z for each row: ``(n,)``, nats per event."""
@@ -122,7 +165,9 @@ class VAEGAN(GenerativeModel):
 
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
-        """``(n, *event_shape)``: z from the Gaussian prior, guided as a `VAE`'s, then x from the decoder's likelihood."""
+        """``(n, *event_shape)``: z from the Gaussian prior, guided as a `VAE`'s, then x from the
+        decoder's likelihood.
+        """
         return self.vae.sample(n, c, guidance)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:

@@ -1,19 +1,21 @@
 r"""CLIP: images and sentences in one space, where what belongs together lies close.
 
-An image encoder and a text encoder each give a unit vector. In a batch of n pairs (image, caption) every image picks its own
-caption among all n, and every caption its own image, by a softmax over the cosines:
+An image encoder and a text encoder each give a unit vector. In a batch of n pairs (image, caption)
+every image picks its own caption among all n, and every caption its own image, by a softmax over
+the cosines:
 
 .. math::
 
     \ell_{ij} = \tau^{-1} \langle z_i, t_j \rangle, \qquad
-    L = \tfrac12 \big( CE(\operatorname{softmax}_j \ell_{ij}, i) + CE(\operatorname{softmax}_i \ell_{ij}, j) \big)
+    L = \tfrac12 \big( CE(\operatorname{softmax}_j \ell_{ij}, i) + CE(\operatorname{softmax}_i
+    \ell_{ij}, j) \big)
 
-with a learned temperature. The negatives are the other captions of the batch, so they are as hard as the batch is large: among
-hundreds of scenes some differ in a single word, and to tell them apart the vectors must hold which colour belongs to which
-shape and where it stands.
+with a learned temperature. The negatives are the other captions of the batch, so they are as hard
+as the batch is large: among hundreds of scenes some differ in a single word, and to tell them apart
+the vectors must hold which colour belongs to which shape and where it stands.
 
-Reference: Radford et al. 2021, *Learning transferable visual models from natural language supervision* (figure 3: the loss;
-section 2.5: the temperature and its cap).
+Reference: Radford et al. 2021, *Learning transferable visual models from natural language
+supervision* (figure 3: the loss; section 2.5: the temperature and its cap).
 """
 
 import math
@@ -43,17 +45,41 @@ class CLIP(Trainable):
 
     usage = "similarity = model.embed_images(x) @ model.embed_texts(tokens).T"
 
-    def __init__(self, event_shape: tuple[int, ...], condition: int, vocabulary: int, dims: int = 96, width: int = 64,
-                 depth: int = 1, patch: int = 4, text_width: int = 96, convolutions: int = 3, layers: int = 1,
-                 heads: int = 4, lr: float = 2e-3):  # fmt: skip
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        condition: int,
+        vocabulary: int,
+        dims: int = 96,
+        width: int = 64,
+        depth: int = 1,
+        patch: int = 4,
+        text_width: int = 96,
+        convolutions: int = 3,
+        layers: int = 1,
+        heads: int = 4,
+        lr: float = 2e-3,
+    ):
         super().__init__()
-        self.event_shape, self.condition, self.vocabulary, self.dims = tuple(event_shape), condition, vocabulary, dims
+        self.event_shape, self.condition, self.vocabulary, self.dims = (
+            tuple(event_shape),
+            condition,
+            vocabulary,
+            dims,
+        )
         self.width, self.depth, self.patch = width, depth, patch
-        self.text_width, self.convolutions, self.layers, self.heads = text_width, convolutions, layers, heads
+        self.text_width, self.convolutions, self.layers, self.heads = (
+            text_width,
+            convolutions,
+            layers,
+            heads,
+        )
         self.lr = lr
         self.nothing = Condition(0, width)  # the image encoder takes a condition, and has none
         self.image = Encoder(self.event_shape, dims, width, width, depth, norm=True, patch=patch)
-        self.text = TextEncoder(vocabulary, condition, dims, text_width, convolutions, layers, heads)
+        self.text = TextEncoder(
+            vocabulary, condition, dims, text_width, convolutions, layers, heads
+        )
         self.log_scale = nn.Parameter(torch.tensor(math.log(START)))
 
     def embed_images(self, x: Tensor) -> Tensor:
@@ -66,13 +92,17 @@ class CLIP(Trainable):
 
     @property
     def scale(self) -> Tensor:
-        """What multiplies the cosines: one over the temperature, at most 100 lest single pairs drown the rest."""
+        """What multiplies the cosines: one over the temperature, at most 100 lest single pairs
+        drown the rest.
+        """
         return self.log_scale.exp().clamp(max=CAP)
 
     def loss(self, x: Tensor, tokens: Tensor) -> Tensor:
         """The contrastive loss of each pair of the batch, ``(n,)`` nats."""
         images, texts = self.embed_images(x), self.embed_texts(tokens)
-        with torch.autocast(x.device.type, enabled=False):  # 16 bits do not tell cosines of close pairs apart
+        with torch.autocast(
+            x.device.type, enabled=False
+        ):  # 16 bits do not tell cosines of close pairs apart
             logits = self.scale * images.float() @ texts.float().T
         return contrastive(logits, same(tokens))
 
@@ -83,26 +113,50 @@ class CLIP(Trainable):
 
     def facts(self) -> dict[str, str]:
         captions = f"{self.condition} tokens out of {self.vocabulary}"
-        return {"images": f"{self.event_shape}", "captions": captions, "space": f"{self.dims} dimensions"}
+        return {
+            "images": f"{self.event_shape}",
+            "captions": captions,
+            "space": f"{self.dims} dimensions",
+        }
 
 
 class TextEncoder(nn.Module):
-    """Tokens ``(n, length)`` to vectors ``(n, dims)``: convolutions over neighbouring words, then a small transformer.
+    """Tokens ``(n, length)`` to vectors ``(n, dims)``: convolutions over neighbouring words, then a
+    small transformer.
 
-    Which adjective belongs to which noun, and which noun stands on which side of "left of", is decided among neighbours. A
-    transformer alone has to find out first that neighbours matter, and on captions as few as these it did not: it embedded
-    "a left of b" and "b left of a" alike. Convolutions begin with that knowledge (Gulati et al. 2020, *Conformer*).
-    Attention (Vaswani et al. 2017) then gathers the sentence at one more token, put in front. Padding is a token like any other.
+    Which adjective belongs to which noun, and which noun stands on which side of "left of", is
+    decided among neighbours. A transformer alone has to find out first that neighbours matter, and
+    on captions as few as these it did not: it embedded "a left of b" and "b left of a" alike.
+    Convolutions begin with that knowledge (Gulati et al. 2020, *Conformer*). Attention (Vaswani et
+    al. 2017) then gathers the sentence at one more token, put in front. Padding is a token like any
+    other.
     """
 
-    def __init__(self, vocabulary: int, length: int, dims: int, width: int, convolutions: int, layers: int, heads: int):
+    def __init__(
+        self,
+        vocabulary: int,
+        length: int,
+        dims: int,
+        width: int,
+        convolutions: int,
+        layers: int,
+        heads: int,
+    ):
         super().__init__()
         self.words = nn.Embedding(vocabulary, width)
-        self.convolutions = nn.ModuleList(nn.Conv1d(width, width, 5, padding=2) for _ in range(convolutions))
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(width, width, 5, padding=2) for _ in range(convolutions)
+        )
         self.summary = nn.Parameter(0.1 * torch.randn(1, 1, width))
         self.position = nn.Parameter(0.1 * torch.randn(1, 1 + length, width))
         layer = nn.TransformerEncoderLayer(
-            width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+            width,
+            heads,
+            4 * width,
+            dropout=0.0,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
         )
         self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dims))
@@ -116,13 +170,16 @@ class TextEncoder(nn.Module):
 
 
 def contrastive(logits: Tensor, same: Tensor) -> Tensor:
-    """Symmetric cross-entropy of ``logits`` (n, n), images by captions; each pair's mean over both directions, ``(n,)``.
+    """Symmetric cross-entropy of ``logits`` (n, n), images by captions; each pair's mean over both
+    directions, ``(n,)``.
 
-    ``same`` (n, n) says which captions are equal. A batch may hold a caption twice; to ask of an image that it tell its own
-    from the copy would be to ask for what cannot be, and would push the image away from a caption that is true of it. So the
-    target is spread evenly over the copies, which is the expectation of the one-hot target, without its noise. Captions that
-    say the same in other words, or less, stay negatives: they meet in a batch as often as chance will have it, and the optimum
-    of the loss, the log of p(image, caption) / p(image) p(caption), allows for just that (van den Oord et al. 2018, InfoNCE).
+    ``same`` (n, n) says which captions are equal. A batch may hold a caption twice; to ask of an
+    image that it tell its own from the copy would be to ask for what cannot be, and would push the
+    image away from a caption that is true of it. So the target is spread evenly over the copies,
+    which is the expectation of the one-hot target, without its noise. Captions that say the same in
+    other words, or less, stay negatives: they meet in a batch as often as chance will have it, and
+    the optimum of the loss, the log of p(image, caption) / p(image) p(caption), allows for just
+    that (van den Oord et al. 2018, InfoNCE).
     """
     target = same.to(logits) / same.sum(1, keepdim=True)
     images, captions = (-(target * each.log_softmax(1)).sum(1) for each in (logits, logits.T))

@@ -1,4 +1,5 @@
-r"""How good a text-to-image model is, measured by rule: what was asked for is known, and what is shown is read off the picture.
+r"""How good a text-to-image model is, measured by rule: what was asked for is known, and what is
+shown is read off the picture.
 
 faithfulness      share of the attributes asked for that pictures show: seen and held-out combinations, one thing and two
 retrieval         CLIP picks the one picture of a pool that a caption is true of, and the other way round
@@ -8,8 +9,9 @@ variation         what variations of a picture keep, and how much of the rest th
 sense             how many pictures on the way from one to another are scenes at all
 some_edits        edits by words, to be judged by whether they change what they should and nothing else
 
-Every share is a `Figure` with the ends that hold 95 %. Pictures are independent of each other, the answers about one are not, so
-the errors of shares of answers are those of a ratio of two sums over pictures.
+Every share is a `Figure` with the ends that hold 95 %. Pictures are independent of each other, the
+answers about one are not, so the errors of shares of answers are those of a ratio of two sums over
+pictures.
 """
 
 import random
@@ -22,8 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genzoo.data.captions import Captioned, caption, prompts, tokenise, understand
-from genzoo.data.scenes import (
+from genzoo.data.scenes.captions import Captioned, caption, prompts, tokenise, understand
+from genzoo.data.scenes.parser import judge, parse
+from genzoo.data.scenes.scene import (
     BACKGROUNDS,
     COLOURS,
     PLACES,
@@ -36,14 +39,13 @@ from genzoo.data.scenes import (
     draw,
     render,
 )
-from genzoo.data.sight import judge, parse
 from genzoo.evaluation.figures import Figure, root, share, share_with
 
 Imagine = Callable[[list[str]], Tensor]  # captions to pictures (n, 3, 32, 32), one each
 Embed = Callable[[Tensor], Tensor]  # pictures, or tokens, to embeddings (n, dims)
 
 
-# ------------------------------------------------------------------------------------------------------------ faithfulness
+# ------------------------------------------------------------------------------------- faithfulness
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,13 @@ class Accuracy:
 
 
 def accuracy(asked: Sequence[Meaning], images: Tensor, together: int = 1) -> Accuracy:
-    """How far pictures show what was asked for, by the rule of `genzoo.data.sight.judge`.
+    """How far pictures show what was asked for, by the rule of `genzoo.data.scenes.parser.judge`.
 
     Args:
         asked: one meaning for each picture.
         images: ``(n, 3, 32, 32)``.
-        together: so many pictures, one after the other, are of one origin and count as one when errors are told.
+        together: so many pictures, one after the other, are of one origin and count as one when
+            errors are told.
     """
     verdicts = [judge(*pair) for pair in zip(asked, parse(images), strict=True)]
     names = dict.fromkeys(name for verdict in verdicts for name, _ in verdict if name != "surplus")
@@ -77,16 +80,20 @@ def accuracy(asked: Sequence[Meaning], images: Tensor, together: int = 1) -> Acc
         attributes=_right([[ok for _, ok in verdict] for verdict in verdicts], together),
         whole=_right([[all(ok for _, ok in verdict)] for verdict in verdicts], together),
         each={
-            name: _right([[ok for n, ok in verdict if n == name] for verdict in verdicts], together) for name in names
+            name: _right([[ok for n, ok in verdict if n == name] for verdict in verdicts], together)
+            for name in names
         },
         n=len(verdicts),
     )
 
 
 def _right(answers: Sequence[Sequence[bool]], together: int = 1) -> Figure:
-    """The share of right ``answers``, any number about each picture; the error is that of a ratio of sums over pictures."""
+    """The share of right ``answers``, any number about each picture; the error is that of a ratio
+    of sums over pictures.
+    """
     right, of = (
-        np.array([float(count(given)) for given in answers]).reshape(-1, together).sum(1) for count in (sum, len)
+        np.array([float(count(given)) for given in answers]).reshape(-1, together).sum(1)
+        for count in (sum, len)
     )
     value = right.sum() / of.sum()
     stderr = np.sqrt(np.square(right - value * of).sum()) / of.sum()
@@ -110,11 +117,13 @@ def faithfulness(imagine: Imagine, n: int = 1000, seed: int = 0) -> dict[str, Ac
     return measured
 
 
-# -------------------------------------------------------------------------------------------------------------------- CLIP
+# --------------------------------------------------------------------------------------------- CLIP
 
 
 class Retrieval(NamedTuple):
-    """Shares of captions that find their picture, and of pictures that find their caption, among ``pool``; ``n`` of each."""
+    """Shares of captions that find their picture, and of pictures that find their caption, among
+    ``pool``; ``n`` of each.
+    """
 
     image_of_text: Figure
     text_of_image: Figure
@@ -122,8 +131,12 @@ class Retrieval(NamedTuple):
     n: int
 
 
-def retrieval(embed_images: Embed, embed_texts: Embed, data: Captioned, pool: int = 100) -> Retrieval:
-    """Top-1 retrieval by cosine, in pools in which each caption is true of one picture alone: there is one right answer."""
+def retrieval(
+    embed_images: Embed, embed_texts: Embed, data: Captioned, pool: int = 100
+) -> Retrieval:
+    """Top-1 retrieval by cosine, in pools in which each caption is true of one picture alone: there
+    is one right answer.
+    """
     text, image = [], []
     answers = torch.arange(pool)
     for chosen in distinct(data, pool):
@@ -131,12 +144,16 @@ def retrieval(embed_images: Embed, embed_texts: Embed, data: Captioned, pool: in
         text.append(scores.argmax(1) == answers)
         image.append(scores.argmax(0) == answers)
     if not text:
-        raise ValueError(f"{len(data)} pictures are too few for a pool of {pool} that no two captions confuse.")
+        raise ValueError(
+            f"{len(data)} pictures are too few for a pool of {pool} that no two captions confuse."
+        )
     return Retrieval(share(torch.cat(text)), share(torch.cat(image)), pool, pool * len(text))
 
 
 def distinct(data: Captioned, pool: int) -> list[list[int]]:
-    """As many pools of places in ``data`` as it has, in each of which every caption is true of its own scene alone."""
+    """As many pools of places in ``data`` as it has, in each of which every caption is true of its
+    own scene alone.
+    """
     said = [understand(text) for text in data.captions]
     whole = [scene.meaning for scene in data.scenes]
     pools, chosen = [], list[int]()
@@ -153,7 +170,9 @@ def distinct(data: Captioned, pool: int) -> list[list[int]]:
 def true_of(meaning: Meaning, whole: Meaning) -> bool:
     """Whether a scene whose ``whole`` meaning this is has all that ``meaning`` says."""
     pairs = zip(_said(meaning), _said(whole), strict=False)
-    return len(meaning.things) == len(whole.things) and all(said in (None, there) for said, there in pairs)
+    return len(meaning.things) == len(whole.things) and all(
+        said in (None, there) for said, there in pairs
+    )
 
 
 def _said(meaning: Meaning) -> list[str | None]:
@@ -166,21 +185,32 @@ def cosines(one: Tensor, other: Tensor) -> Tensor:
     return torch.nn.functional.normalize(one, dim=1) @ torch.nn.functional.normalize(other, dim=1).T
 
 
-def zero_shot(embed_images: Embed, embed_texts: Embed, data: Captioned, seed: int = 0) -> dict[str, Figure]:
+def zero_shot(
+    embed_images: Embed, embed_texts: Embed, data: Captioned, seed: int = 0
+) -> dict[str, Figure]:
     """Share of attributes that CLIP reads right, by attribute and over all ("mean").
 
-    For each attribute of each scene, its full description stands among those that differ from it in this attribute alone (so
-    guessing is right one time in 6 for colours, 4 for shapes, 2 for sizes); the nearest to the picture is CLIP's answer.
+    For each attribute of each scene, its full description stands among those that differ from it in
+    this attribute alone (so guessing is right one time in 6 for colours, 4 for shapes, 2 for
+    sizes); the nearest to the picture is CLIP's answer.
     """
     questions = [
-        (i, name, options) for i, scene in enumerate(data.scenes) for name, options in alternatives(scene.meaning)
+        (i, name, options)
+        for i, scene in enumerate(data.scenes)
+        for name, options in alternatives(scene.meaning)
     ]
     # one wording for all options
     texts = [caption(m, random.Random(seed + i)) for i, _, options in questions for m in options]
-    embedded = torch.nn.functional.normalize(torch.cat([embed_texts(t) for t in tokenise(texts).split(1000)]), dim=1)
+    embedded = torch.nn.functional.normalize(
+        torch.cat([embed_texts(t) for t in tokenise(texts).split(1000)]), dim=1
+    )
     images = torch.cat([embed_images(x) for x in data.images.split(500)])
-    answers: dict[str, list[list[bool]]] = defaultdict(lambda: [[] for _ in data.scenes])  # of each scene
-    for (i, name, options), vectors in zip(questions, embedded.split([len(o) for _, _, o in questions]), strict=True):
+    answers: dict[str, list[list[bool]]] = defaultdict(
+        lambda: [[] for _ in data.scenes]
+    )  # of each scene
+    for (i, name, options), vectors in zip(
+        questions, embedded.split([len(o) for _, _, o in questions]), strict=True
+    ):
         right = options[int((vectors @ images[i]).argmax())] == data.scenes[i].meaning
         answers[name][i].append(right)
         answers["mean"][i].append(right)
@@ -188,7 +218,8 @@ def zero_shot(embed_images: Embed, embed_texts: Embed, data: Captioned, seed: in
 
 
 def alternatives(meaning: Meaning) -> list[tuple[str, list[Meaning]]]:
-    """For each attribute of a full meaning its name, and all meanings that agree in the others, this one among them.
+    """For each attribute of a full meaning its name, and all meanings that agree in the others,
+    this one among them.
 
     The relation of two things has four values: each of `RELATIONS`, with either of them first.
     """
@@ -196,24 +227,33 @@ def alternatives(meaning: Meaning) -> list[tuple[str, list[Meaning]]]:
     for i, kind in enumerate(meaning.things):
         for name, values in {"size": RADII, "colour": COLOURS, "shape": SHAPES}.items():
             kinds = (
-                (*meaning.things[:i], replace(kind, **{name: value}), *meaning.things[i + 1 :]) for value in values
+                (*meaning.things[:i], replace(kind, **{name: value}), *meaning.things[i + 1 :])
+                for value in values
             )
             found.append((name, [replace(meaning, things=things) for things in kinds]))
     if len(meaning.things) == 1:
         found.append(("place", [replace(meaning, layout=place) for place in PLACES]))
     else:
         orders = (meaning.things, meaning.things[::-1])
-        found.append(("relation", [replace(meaning, things=t, layout=layout) for t in orders for layout in RELATIONS]))
+        found.append(
+            (
+                "relation",
+                [replace(meaning, things=t, layout=layout) for t in orders for layout in RELATIONS],
+            )
+        )
     found.append(("background", [replace(meaning, background=ground) for ground in BACKGROUNDS]))
     return found
 
 
 def frechet_distance(one: Tensor, other: Tensor) -> float:
-    r"""Squared Fréchet distance of Gaussians with the means and covariances of two sets of vectors, ``(n, d)`` and ``(m, d)``:
+    r"""Squared Fréchet distance of Gaussians with the means and covariances of two sets of vectors,
+    ``(n, d)`` and ``(m, d)``:
 
-    .. math:: |\mu - \mu'|^2 + \operatorname{tr}(\Sigma + \Sigma' - 2 (\Sigma^{1/2} \Sigma' \Sigma^{1/2})^{1/2})
+    .. math:: |\mu - \mu'|^2 + \operatorname{tr}(\Sigma + \Sigma' - 2 (\Sigma^{1/2} \Sigma'
+    \Sigma^{1/2})^{1/2})
 
-    (Dowson & Landau 1982; Heusel et al. 2017, with Inception's features). Biased upwards by a small n: compare equal n only.
+    (Dowson & Landau 1982; Heusel et al. 2017, with Inception's features). Biased upwards by a small
+    n: compare equal n only.
     """
     one, other = one.double(), other.double()
     half, covariance = _root(one.T.cov()), other.T.cov()
@@ -227,7 +267,7 @@ def _root(covariance: Tensor) -> Tensor:
     return axes * values.clamp(min=0).sqrt() @ axes.T
 
 
-# ------------------------------------------------------------------------------------------------ pictures from other pictures
+# --------------------------------------------------------------------- pictures from other pictures
 
 
 @dataclass(frozen=True)
@@ -250,7 +290,8 @@ class Variation:
 
 
 def variation(scenes: Sequence[Scene], images: Tensor, varied: Tensor, seed: int = 0) -> Variation:
-    """How ``varied`` (n, k, 3, 32, 32), k variations each, relate to ``images`` (n, 3, 32, 32) of known ``scenes``.
+    """How ``varied`` (n, k, 3, 32, 32), k variations each, relate to ``images`` (n, 3, 32, 32) of
+    known ``scenes``.
 
     Errors are those of the n originals, not of the n k pictures.
     """
@@ -261,7 +302,9 @@ def variation(scenes: Sequence[Scene], images: Tensor, varied: Tensor, seed: int
     varied = varied.flatten(0, 1)
     others = render([arrange(scene.meaning, rng) for scene in scenes], generator)
 
-    moved, moved_fully = (_moved(scenes, parse(pictures)).reshape(n, k) for pictures in (varied, others))
+    moved, moved_fully = (
+        _moved(scenes, parse(pictures)).reshape(n, k) for pictures in (varied, others)
+    )
     squares, squares_fully = (
         (pictures - originals).square().flatten(1).mean(1).double().numpy().reshape(n, k)
         for pictures in (varied, others)
@@ -277,7 +320,9 @@ def variation(scenes: Sequence[Scene], images: Tensor, varied: Tensor, seed: int
 
 
 def _ratio(one: np.ndarray, other: np.ndarray) -> Figure:
-    """Mean of ``one`` over that of ``other``, (n, k) each, k numbers of each origin; the error by the delta method."""
+    """Mean of ``one`` over that of ``other``, (n, k) each, k numbers of each origin; the error by
+    the delta method.
+    """
     one, other = (np.nanmean(values, 1) for values in (one, other))
     known = np.isfinite(one) & np.isfinite(other)
     one, other = one[known], other[known]
@@ -287,7 +332,9 @@ def _ratio(one: np.ndarray, other: np.ndarray) -> Figure:
 
 
 def _moved(before: Sequence[Scene], after: Sequence[Scene]) -> np.ndarray:
-    """Mean distance in pixels from each thing to the nearest one in the other scene, (n,); NaN where that is empty."""
+    """Mean distance in pixels from each thing to the nearest one in the other scene, (n,); NaN
+    where that is empty.
+    """
     found = []
     for scene, seen in zip(before, after, strict=True):
         nearest = [
@@ -300,20 +347,24 @@ def _moved(before: Sequence[Scene], after: Sequence[Scene]) -> np.ndarray:
 
 
 def sense(images: Tensor) -> Figure:
-    """Share of pictures ``(n, 3, 32, 32)`` that are scenes: one thing or two, each of a shape and a colour that have names."""
+    """Share of pictures ``(n, 3, 32, 32)`` that are scenes: one thing or two, each of a shape and a
+    colour that have names.
+    """
     return share(np.array([_sensible(scene) for scene in parse(images)]))
 
 
 def _sensible(scene: Scene) -> bool:
-    return len(scene.things) in (1, 2) and all(thing.shape and thing.colour for thing in scene.things)
+    return len(scene.things) in (1, 2) and all(
+        thing.shape and thing.colour for thing in scene.things
+    )
 
 
 class Edit(NamedTuple):
-    """An edit of a scene by words: captions before and after, which differ in one ``attribute``, and what must be true
-    afterwards.
+    """An edit of a scene by words: captions before and after, which differ in one ``attribute``,
+    and what must be true afterwards.
 
-    `accuracy` of what is ``wanted`` is its measure: ``whole`` is the share of pictures in which the attribute changed as asked
-    and every other one was kept.
+    `accuracy` of what is ``wanted`` is its measure: ``whole`` is the share of pictures in which the
+    attribute changed as asked and every other one was kept.
     """
 
     scene: Scene
@@ -323,26 +374,45 @@ class Edit(NamedTuple):
     wanted: Meaning
 
 
-def some_edits(n: int, attribute: str, things: int = 1, seed: int = 0, short: bool = False) -> list[Edit]:
-    """``n`` random scenes of one or two ``things``, each with another value for an ``attribute`` (a name of `alternatives`).
+def some_edits(
+    n: int, attribute: str, things: int = 1, seed: int = 0, short: bool = False
+) -> list[Edit]:
+    """``n`` random scenes of one or two ``things``, each with another value for an ``attribute`` (a
+    name of `alternatives`).
 
-    The captions say all that can be said; ``short`` ones say the things' colours and shapes, the attribute, and nothing else.
+    The captions say all that can be said; ``short`` ones say the things' colours and shapes, the
+    attribute, and nothing else.
     """
     rng = random.Random(seed)
     found = []
     for scene in draw(n, rng, things):
-        options = rng.choice([options for name, options in alternatives(scene.meaning) if name == attribute])
-        wanted = rng.choice([option for option in options if option != scene.meaning and _drawable(option)])
-        said = (_in_short(meaning, attribute) if short else meaning for meaning in (scene.meaning, wanted))
+        options = rng.choice(
+            [options for name, options in alternatives(scene.meaning) if name == attribute]
+        )
+        wanted = rng.choice(
+            [option for option in options if option != scene.meaning and _drawable(option)]
+        )
+        said = (
+            _in_short(meaning, attribute) if short else meaning
+            for meaning in (scene.meaning, wanted)
+        )
         before, after = (caption(meaning, random.Random(len(found))) for meaning in said)
         found.append(Edit(scene, attribute, before, after, wanted))
     return found
 
 
 def _in_short(meaning: Meaning, attribute: str) -> Meaning:
-    kinds = tuple(kind if attribute == "size" else replace(kind, size=None) for kind in meaning.things)
-    told = attribute == "place" or len(kinds) == 2  # two things cannot be named without their relation
-    return Meaning(kinds, meaning.layout if told else None, meaning.background if attribute == "background" else None)
+    kinds = tuple(
+        kind if attribute == "size" else replace(kind, size=None) for kind in meaning.things
+    )
+    told = (
+        attribute == "place" or len(kinds) == 2
+    )  # two things cannot be named without their relation
+    return Meaning(
+        kinds,
+        meaning.layout if told else None,
+        meaning.background if attribute == "background" else None,
+    )
 
 
 def _drawable(meaning: Meaning) -> bool:

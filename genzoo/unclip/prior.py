@@ -1,16 +1,21 @@
-r"""Two priors over image embeddings, given a caption's: the zoo's own diffusion and autoregressive models at work on vectors.
+r"""Two priors over image embeddings, given a caption's: the zoo's own diffusion and autoregressive
+models at work on vectors.
 
-A caption says only a part of what a picture shows, so many image embeddings z go with one text embedding t, and to put t in z's
-place is a mistake: both are close, but they are not the same kind of thing. The prior is the distribution p(z | t).
+A caption says only a part of what a picture shows, so many image embeddings z go with one text
+embedding t, and to put t in z's place is a mistake: both are close, but they are not the same kind
+of thing. The prior is the distribution p(z | t).
 
-*Diffusion prior*: a `genzoo.Diffusion` over z with t as its condition. It predicts v, from which the unnoised embedding
-follows, :math:`\hat z = \alpha z_\lambda - \sigma \hat v`; under the cosine schedule the squared error of v is that of
-:math:`\hat z`, weighted by SNR + 1 (Salimans & Ho 2022). The paper's prior predicts the unnoised embedding itself.
+*Diffusion prior*: a `genzoo.Diffusion` over z with t as its condition. It predicts v, from which
+the unnoised embedding follows, :math:`\hat z = \alpha z_\lambda - \sigma \hat v`; under the cosine
+schedule the squared error of v is that of :math:`\hat z`, weighted by SNR + 1 (Salimans & Ho 2022).
+The paper's prior predicts the unnoised embedding itself.
 
-*Autoregressive prior*: `Components` turns z into its principal components, each rounded to a grid of levels, and a
-`genzoo.Autoregressive` models that vector of levels, the component of the largest variance first.
+*Autoregressive prior*: `Components` turns z into its principal components, each rounded to a grid
+of levels, and a `genzoo.Autoregressive` models that vector of levels, the component of the largest
+variance first.
 
-Reference: Ramesh et al. 2022, *Hierarchical text-conditional image generation with CLIP latents* (section 2.2).
+Reference: Ramesh et al. 2022, *Hierarchical text-conditional image generation with CLIP latents*
+(section 2.2).
 """
 
 import torch
@@ -21,7 +26,9 @@ from genzoo.model import GenerativeModel, Likelihood
 
 
 class PCA(nn.Module):
-    """The first ``components`` principal axes of vectors ``(n, dims)``, largest variance first; before `fit`, no axes at all."""
+    """The first ``components`` principal axes of vectors ``(n, dims)``, largest variance first;
+    before `fit`, no axes at all.
+    """
 
     mean: Tensor
     axes: Tensor
@@ -30,7 +37,9 @@ class PCA(nn.Module):
     def __init__(self, dims: int, components: int):
         super().__init__()
         if not 1 <= components <= dims:
-            raise ValueError(f"Vectors of {dims} dimensions have 1 to {dims} principal components, got {components=}.")
+            raise ValueError(
+                f"Vectors of {dims} dimensions have 1 to {dims} principal components, got {components=}."
+            )
         self.register_buffer("mean", torch.zeros(dims))
         self.register_buffer("axes", torch.zeros(components, dims))
         # the largest component of the data, either side of the mean
@@ -40,7 +49,9 @@ class PCA(nn.Module):
         """Learn the axes from vectors ``(n, dims)``."""
         self.mean.copy_(z.mean(0))
         centred = z - self.mean
-        axes = torch.linalg.eigh(centred.T.double() @ centred.double()).eigenvectors  # in rising order of variance
+        axes = torch.linalg.eigh(
+            centred.T.double() @ centred.double()
+        ).eigenvectors  # in rising order of variance
         self.axes.copy_(axes.T.flip(0)[: len(self.axes)])
         self.reach.copy_(self.project(z).abs().amax(0).clamp(min=1e-6))
         return self
@@ -50,14 +61,18 @@ class PCA(nn.Module):
         return (z - self.mean) @ self.axes.T
 
     def rebuild(self, y: Tensor) -> Tensor:
-        """The vectors ``(n, dims)`` whose first components are ``y`` (n, k), and whose others are zero."""
+        """The vectors ``(n, dims)`` whose first components are ``y`` (n, k), and whose others are
+        zero.
+        """
         return self.mean + y @ self.axes[: y.shape[1]]
 
 
 class Components(GenerativeModel):
-    """A distribution over vectors that lie on a grid in the space of their principal components, p(y | c) being ``codes``.
+    """A distribution over vectors that lie on a grid in the space of their principal components,
+    p(y | c) being ``codes``.
 
-    ``codes`` is a trained model of the rounded components; the vectors themselves have no density, for they fill no volume.
+    ``codes`` is a trained model of the rounded components; the vectors themselves have no density,
+    for they fill no volume.
 
     Args:
         event_shape: ``(dims,)`` of the vectors.
@@ -77,7 +92,9 @@ class Components(GenerativeModel):
         self.pca = PCA(self.dims, codes.dims)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """The components ``(n, components)`` of vectors, on the grid of the codes' levels in [-1, 1]."""
+        """The components ``(n, components)`` of vectors, on the grid of the codes' levels in [-1,
+        1].
+        """
         return grid.quantise(self.pca.project(x) / self.pca.reach, self.codes.levels)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
@@ -96,6 +113,8 @@ class Components(GenerativeModel):
 
 
 def best_of(draws: Tensor, text: Tensor) -> Tensor:
-    """Of k ``draws`` (n, k, dims) for each ``text`` embedding (n, dims), the one with the largest dot product: ``(n, dims)``."""
+    """Of k ``draws`` (n, k, dims) for each ``text`` embedding (n, dims), the one with the largest
+    dot product: ``(n, dims)``.
+    """
     best = (draws @ text.unsqueeze(-1)).squeeze(-1).argmax(1)
     return draws[torch.arange(len(draws), device=draws.device), best]

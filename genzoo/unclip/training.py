@@ -6,9 +6,10 @@
     decoder           image, given its embedding                 most of the cost
     text_decoder      image, given a text embedding              on request: an unCLIP without a prior, to compare
 
-A stage that is finished is not trained again, and one that was interrupted is resumed: the same call goes on where it
-stopped. In the end ``folder/model`` holds the whole, ``folder/other`` the whole with the autoregressive prior, and
-``folder/stages.json`` the steps, seconds (with so many threads) and last losses of each stage.
+A stage that is finished is not trained again, and one that was interrupted is resumed: the same
+call goes on where it stopped. In the end ``folder/model`` holds the whole, ``folder/other`` the
+whole with the autoregressive prior, and ``folder/stages.json`` the steps, seconds (with so many
+threads) and last losses of each stage.
 """
 
 import csv
@@ -24,14 +25,15 @@ import torch
 import yaml
 from torch import Tensor
 
-from genzoo import recipes, store
-from genzoo.data.captions import VOCABULARY, caption, leave_out, tokenise
+from genzoo import files, serialization
+from genzoo.benchmark import recipes
 from genzoo.data.dataset import DataSet, Split
-from genzoo.data.scenes import Scene, arrange, draw, is_held_out, render
+from genzoo.data.scenes.captions import VOCABULARY, caption, leave_out, tokenise
+from genzoo.data.scenes.scene import Scene, arrange, draw, is_held_out, render
 from genzoo.errors import InputError, nearest
 from genzoo.families.diffusion import Diffusion
 from genzoo.progress import Report
-from genzoo.training import Fitted, check_settings, fit
+from genzoo.training.fitting import Fitted, check_settings, fit
 from genzoo.unclip.cascade import UnCLIP, stretch
 from genzoo.unclip.clip import CLIP
 from genzoo.unclip.measures import alternatives
@@ -45,7 +47,10 @@ STAGES = {  # and the class that each trains
     "text_decoder": "diffusion",
 }
 
-SLOW = {"shape": 4, "relation": 6}  # how much oftener twins differ in these: what CLIP finds hardest to tell apart
+SLOW = {
+    "shape": 4,
+    "relation": 6,
+}  # how much oftener twins differ in these: what CLIP finds hardest to tell apart
 
 
 def train_unclip(
@@ -61,7 +66,8 @@ def train_unclip(
     progress: Report | None = None,
     scenes: Sequence[Scene] | None = None,
 ) -> UnCLIP:
-    """Train every stage in ``folder``, or go on where an earlier call stopped, and return the whole.
+    """Train every stage in ``folder``, or go on where an earlier call stopped, and return the
+    whole.
 
     Args:
         seed: of the pictures, the weights and everything else random.
@@ -71,7 +77,8 @@ def train_unclip(
         pictures: how many to train on, of scenes in pairs; see `twin`.
         wordings: captions of each.
         text_decoder: train a decoder on text embeddings as well.
-        progress: called with (steps done, steps in all, the stage and its loss) a few times a second.
+        progress: called with (steps done, steps in all, the stage and its loss) a few times a
+            second.
         scenes: scenes to train on in place of those.
 
     Raises:
@@ -81,7 +88,10 @@ def train_unclip(
     stages = Stages(Path(folder), seed, _plans(budget, recipe, steps or {}), progress)
     stages.keep_plan({"seed": seed, "pictures": pictures, "wordings": wordings})
     scenes = scenes or twins(pictures, seed)
-    images, tokens = render(scenes, torch.Generator().manual_seed(seed)), reword(scenes, wordings, seed)
+    images, tokens = (
+        render(scenes, torch.Generator().manual_seed(seed)),
+        reword(scenes, wordings, seed),
+    )
 
     image, length = images.shape[1:], tokens.shape[-1]
 
@@ -94,7 +104,9 @@ def train_unclip(
     stages.train("prior", prior, pairs(z, texts, Worded))
     other = Components(z.shape[1:], stages.build("autoregressive", condition=clip.dims))
     other.pca.fit(z)
-    stages.train("autoregressive", other.codes, pairs(other.encode(z), texts, Worded, other.codes.levels))
+    stages.train(
+        "autoregressive", other.codes, pairs(other.encode(z), texts, Worded, other.codes.levels)
+    )
 
     decoder = stages.build("decoder", event_shape=image, condition=clip.dims)
     stages.train("decoder", decoder, pairs(images, z))
@@ -114,17 +126,23 @@ class Stages:
     progress: Report | None
 
     def keep_plan(self, about: Mapping[str, Any]) -> None:
-        """Write the plan to ``config.yaml``; raises `InputError` if the folder already holds another one."""
+        """Write the plan to ``config.yaml``; raises `InputError` if the folder already holds
+        another one.
+        """
         path, plan = self.folder / "config.yaml", {**about, **self.plans}
         if path.is_file() and (before := yaml.safe_load(path.read_text(encoding="utf-8"))) != plan:
-            changed = [name for name in plan if not isinstance(before, dict) or before.get(name) != plan[name]]
+            changed = [
+                name
+                for name in plan
+                if not isinstance(before, dict) or before.get(name) != plan[name]
+            ]
             raise InputError(
                 f"{self.folder} holds a training of unCLIP with another {' and '.join(changed) or 'plan'}: "
                 "choose another folder, or delete that one."
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        store.discard_drafts(self.folder)
-        with store.whole(path) as draft:
+        files.discard_drafts(self.folder)
+        with files.whole(path) as draft:
             draft.write_text(yaml.safe_dump(plan, sort_keys=False), encoding="utf-8")
 
     def build(self, stage: str, **from_data: Any) -> Any:
@@ -132,27 +150,44 @@ class Stages:
         L.seed_everything(self.seed, verbose=False)
         arguments = {name: list(v) if isinstance(v, tuple) else v for name, v in from_data.items()}
         config = {"family": STAGES[stage], "arguments": {**arguments, **self.plans[stage]["model"]}}
-        return store.build(config, path=f"the recipe's {stage}").to(memory_format=torch.channels_last)
+        return serialization.build(config, path=f"the recipe's {stage}").to(
+            memory_format=torch.channels_last
+        )
 
     def train(self, stage: str, model: Any, data: DataSet) -> None:
         """Fit ``model`` in place, or fill it with the weights of the stage if that is finished."""
         folder = self.folder / stage
-        model.monitor = None  # it keeps its last weights: none of these stages has much to learn by heart
-        if not (folder / "model" / store.CONFIG).is_file():
-            fitted = fit(model, data, folder, seed=self.seed, progress=self._named(stage), **self.plans[stage]["train"])
+        model.monitor = (
+            None  # it keeps its last weights: none of these stages has much to learn by heart
+        )
+        if not (folder / "model" / serialization.CONFIG).is_file():
+            fitted = fit(
+                model,
+                data,
+                folder,
+                seed=self.seed,
+                progress=self._named(stage),
+                **self.plans[stage]["train"],
+            )
             self._log(stage, fitted)
-            store.save(model, folder / "model", {"data": "scenes", "seed": self.seed, "steps": fitted.steps})
-            store.remove(folder / "last.ckpt")
-        model.load_state_dict(store.load(folder).state_dict())
+            serialization.save(
+                model,
+                folder / "model",
+                {"data": "scenes", "seed": self.seed, "steps": fitted.steps},
+            )
+            files.remove(folder / "last.ckpt")
+        model.load_state_dict(serialization.load(folder).state_dict())
         model.eval()
 
-    def assemble(self, clip: CLIP, prior: Diffusion, other: Components, decoder: Diffusion, z: Tensor) -> UnCLIP:
+    def assemble(
+        self, clip: CLIP, prior: Diffusion, other: Components, decoder: Diffusion, z: Tensor
+    ) -> UnCLIP:
         """The whole, saved with either prior; the one with the diffusion prior is returned."""
         for name, each in (("other", other), ("model", prior)):
             whole = UnCLIP(clip, each, decoder)
             whole.pca.fit(z)
-            store.save(whole, self.folder / name, {"data": "scenes", "seed": self.seed})
-        return store.load(self.folder)
+            serialization.save(whole, self.folder / name, {"data": "scenes", "seed": self.seed})
+        return serialization.load(self.folder)
 
     def _named(self, stage: str) -> Report | None:
         progress = self.progress
@@ -168,11 +203,13 @@ class Stages:
             "loss": last_loss(self.folder / stage / "log.csv"),
             "parameters": sum(p.numel() for p in fitted.model.parameters()),
         }
-        with store.whole(path) as draft:
+        with files.whole(path) as draft:
             draft.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
-def _plans(budget: str, recipe: str | Path | None, steps: Mapping[str, int]) -> dict[str, recipes.Recipe]:
+def _plans(
+    budget: str, recipe: str | Path | None, steps: Mapping[str, int]
+) -> dict[str, recipes.Recipe]:
     """The recipe of each stage, with the ``steps`` that were asked for."""
     for stage in steps:
         if stage not in STAGES:
@@ -184,7 +221,7 @@ def _plans(budget: str, recipe: str | Path | None, steps: Mapping[str, int]) -> 
     return plans
 
 
-# ------------------------------------------------------------------------------------------------------------ the data
+# ----------------------------------------------------------------------------------------- the data
 
 
 def twins(n: int, seed: int) -> list[Scene]:
@@ -196,34 +233,45 @@ def twins(n: int, seed: int) -> list[Scene]:
 def twin(scene: Scene, rng: random.Random) -> Scene:
     """A scene that differs in one attribute, more often in one that CLIP is slow to see (`SLOW`).
 
-    Side by side in a batch, twins are the hardest negatives of one another. Of scenes drawn at random hardly two differ in
-    nothing but what stands where, so CLIP need not learn it, and no decoder can draw what the embedding does not hold. (The
-    paper's own unCLIP binds attributes to things badly for that reason, section 7; the remedy is of Yuksekgonul et al. 2023.)
+    Side by side in a batch, twins are the hardest negatives of one another. Of scenes drawn at
+    random hardly two differ in nothing but what stands where, so CLIP need not learn it, and no
+    decoder can draw what the embedding does not hold. (The paper's own unCLIP binds attributes to
+    things badly for that reason, section 7; the remedy is of Yuksekgonul et al. 2023.)
     """
     meaning = scene.meaning
     questions = alternatives(meaning)
     while True:
         _, options = rng.choices(questions, [SLOW.get(name, 1) for name, _ in questions])[0]
         other = rng.choice([option for option in options if option != meaning])
-        if not is_held_out(other) and len({kind.colour for kind in other.things}) == len(other.things):
+        if not is_held_out(other) and len({kind.colour for kind in other.things}) == len(
+            other.things
+        ):
             return arrange(other, rng)
 
 
 def reword(scenes: Sequence[Scene], wordings: int, seed: int) -> Tensor:
-    """Tokens ``(n, wordings, LENGTH)`` of that many captions of each scene, every one leaving out what it likes."""
+    """Tokens ``(n, wordings, LENGTH)`` of that many captions of each scene, every one leaving out
+    what it likes.
+    """
     rng = random.Random(seed)
-    captions = [caption(leave_out(scene.meaning, rng), rng) for scene in scenes for _ in range(wordings)]
+    captions = [
+        caption(leave_out(scene.meaning, rng), rng) for scene in scenes for _ in range(wordings)
+    ]
     return tokenise(captions).unflatten(0, (-1, wordings))
 
 
 def pairs(x: Tensor, c: Tensor, split: type[Split] = Split, levels: int = 0) -> DataSet:
-    """Events, and what goes with each, as a data set that is for training (the loop wants one event to validate on)."""
+    """Events, and what goes with each, as a data set that is for training (the loop wants one event
+    to validate on).
+    """
     one = Split(x[:1], c.flatten(0, -2)[:1])
     return DataSet("scenes", split(x, c), one, one, levels=levels, condition=c.shape[-1])
 
 
 class Worded(Split):
-    """Events of which several things may be said, ``c`` (n, k, ...): each time, one of the k is drawn afresh."""
+    """Events of which several things may be said, ``c`` (n, k, ...): each time, one of the k is
+    drawn afresh.
+    """
 
     def __getitem__(self, i) -> tuple[Tensor, Tensor]:
         i = torch.as_tensor(i, device=self.x.device)
@@ -241,7 +289,9 @@ class Twins(Worded):
 
 @torch.no_grad()
 def embed(clip: CLIP, encoder: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """Embeddings ``(n, dims)`` of many images or captions, of length sqrt(dims), a few at a time and on the best device."""
+    """Embeddings ``(n, dims)`` of many images or captions, of length sqrt(dims), a few at a time
+    and on the best device.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     clip.to(device)
     found = torch.cat([stretch(encoder(part.to(device))).cpu() for part in rows.split(1000)])

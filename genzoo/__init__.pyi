@@ -1,0 +1,60 @@
+from . import (
+    benchmark,
+    compression,
+    data,
+    distributions,
+    evaluation,
+    families,
+    grid,
+    model,
+    nets,
+    serialization,
+    training,
+    unclip,
+)
+from .families import (
+    FAMILIES,
+    GAN,
+    VAE,
+    VAEGAN,
+    Autoregressive,
+    Diffusion,
+    Energy,
+    Flow,
+    FlowMatching,
+)
+from .model import GenerativeModel, Latent, Likelihood
+from .serialization import load, save
+from .training.fitting import fit
+
+__version__: str
+
+__all__ = [
+    "FAMILIES",
+    "GAN",
+    "VAE",
+    "VAEGAN",
+    "Autoregressive",
+    "Diffusion",
+    "Energy",
+    "Flow",
+    "FlowMatching",
+    "GenerativeModel",
+    "Latent",
+    "Likelihood",
+    "benchmark",
+    "compression",
+    "data",
+    "distributions",
+    "evaluation",
+    "families",
+    "fit",
+    "grid",
+    "load",
+    "model",
+    "nets",
+    "save",
+    "serialization",
+    "training",
+    "unclip",
+]

@@ -1,0 +1,9 @@
+from .dataset import Data, DataSet, Split
+from .loading import load
+
+__all__ = [
+    "Data",
+    "DataSet",
+    "Split",
+    "load",
+]

@@ -1,0 +1,293 @@
+"""Your own data: arrays in a ``.npz`` file.
+
+========================  ==========================================================================================
+array                     meaning
+========================  ==========================================================================================
+``x`` (or ``x_train``)    events, first axis n: (n, d) vectors, or images (n, h, w), (n, h, w, c) or (n, c, h, w)
+``y`` (or ``y_train``)    optional integer labels (n,)
+``c`` (or ``c_train``)    optional conditions (n, width), instead of ``y``
+``x_validation`` ...      optional; a split that is not given is drawn from ``x``, a tenth of it, always the same
+``x_test`` ...            likewise
+``levels``                optional: ``x`` holds integers 0 ... levels-1; bytes have 256 levels unless told otherwise
+``classes``               optional names of the labels
+========================  ==========================================================================================
+
+Integers stay discrete and are reported in bits/dim. Floats are real-valued: they are standardised
+feature by feature, and `DataSet.report` puts the Jacobian of that back, so that figures are nats of
+the data as you gave it.
+"""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genzoo.data.dataset import DataSet, Split
+from genzoo.data.images.torchvision import on_grid
+from genzoo.data.names import SPLITS
+from genzoo.errors import InputError, nearest
+
+CHANNELS = (1, 3, 4)  # grey, colour, colour and transparency
+ARRAYS = ("levels", "classes", *(f"{kind}_{split}" for kind in "xyc" for split in SPLITS))
+
+
+def from_npz(path: str | Path, levels: int | None = None, seed: int = 0) -> DataSet:
+    """The data set in a ``.npz`` file; see this module's table of arrays. ``seed`` fixes the splits
+    that are drawn.
+    """
+    arrays = _read(Path(path))
+    events, conditions = {}, {}
+    for split in SPLITS:
+        if f"x_{split}" in arrays:
+            events[split] = _events(path, arrays, split)
+            conditions[split] = _conditions(path, arrays, split, len(events[split]))
+    _check_alike(path, events, conditions)
+    levels = _levels(path, events, _whole(path, arrays.get("levels")) if levels is None else levels)
+    classes = _classes(path, arrays.get("classes"), conditions)
+    parts = hold_out(path, events, conditions, seed)
+    about = {"name": Path(path).resolve().stem, "classes": classes, "source": str(path)}
+    return discrete(parts, levels, about) if levels else _standardised(path, parts, about)
+
+
+def hold_out(path: str | Path, events: dict, conditions: dict, seed: int) -> dict[str, tuple]:
+    """(x, c) of every split; a split that is missing takes a tenth of the training events, drawn by
+    ``seed``.
+    """
+    parts = {split: (x, conditions[split]) for split, x in events.items()}
+    missing = [split for split in SPLITS if split not in parts]
+    x, c = parts["train"]
+    if missing and len(x) < 10:
+        raise InputError(
+            f"{path} has {len(x)} events: expected at least 10, to hold some out for validation and test."
+        )
+    draw = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(x), generator=draw).numpy() if missing else np.arange(len(x))
+    *held, rest = np.split(order, [len(x) // 10 * (i + 1) for i in range(len(missing))])
+    for split, chosen in zip([*missing, "train"], [*held, rest], strict=True):
+        parts[split] = x[chosen], None if c is None else c[chosen]
+    return parts
+
+
+def discrete(parts: dict[str, tuple], levels: int, about: dict) -> DataSet:
+    """A data set of (x, c) arrays, ``x`` integers 0 ... levels-1; ``about`` holds what else there
+    is to state.
+    """
+    splits = {
+        name: _split(on_grid(torch.from_numpy(x), levels), c) for name, (x, c) in parts.items()
+    }
+    return DataSet(**splits, **about, levels=levels, condition=_width(about, splits["train"].c))
+
+
+def _standardised(path: str | Path, parts: dict[str, tuple], about: dict) -> DataSet:
+    """Every feature to mean 0 and standard deviation 1 over the training events."""
+    x = parts["train"][0].astype(np.float64)
+    shift, scale = x.mean(0), x.std(0)
+    constant = np.argwhere(scale <= 1e-12 * np.abs(shift))
+    if len(constant):
+        raise InputError(
+            f"Feature {_place(constant[0])} of x in {path} is constant, so it has no density: "
+            "leave it out, or store integers with an array levels."
+        )
+    splits = {name: _split(_float((x - shift) / scale), c) for name, (x, c) in parts.items()}
+    return DataSet(
+        **splits,
+        **about,
+        shift=_float(shift),
+        scale=_float(scale),
+        condition=_width(about, splits["train"].c),
+    )
+
+
+def _float(x: np.ndarray) -> Tensor:
+    return torch.from_numpy(x.astype(np.float32))
+
+
+def _split(x: Tensor, c: np.ndarray | None) -> Split:
+    return Split(x, None if c is None else torch.from_numpy(c))
+
+
+def _width(about: dict, c: Tensor | None) -> int:
+    return 0 if c is None else len(about["classes"]) or c.shape[1]
+
+
+# -------------------------------------------------------------------- reading and checking the file
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """Every array of the file, under its full name (x is x_train); arrays that mean nothing here
+    are refused.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no file {path}: expected a .npz file with an array x.")
+    try:
+        with (
+            path.open("rb") as stream,
+            np.load(stream, allow_pickle=False) as file,
+        ):  # pickles can run code
+            arrays = {name: file[name] for name in file.files}
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        AttributeError,
+        TypeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise InputError(
+            f"Cannot read {path}: expected a .npz file of plain arrays, from np.savez."
+        ) from error
+    arrays = {
+        f"{name}_train" if name in ("x", "y", "c") else name: array
+        for name, array in arrays.items()
+    }
+    if "x_train" not in arrays:
+        found = f"only {', '.join(arrays)}" if arrays else "no arrays at all"
+        raise InputError(f"{path} has no array x: found {found}.")
+    for name in arrays:
+        if name not in ARRAYS:
+            raise InputError(
+                f"{path} has an array {name!r} that means nothing here. {nearest(name, ARRAYS)}"
+            )
+        if name[:2] in ("y_", "c_") and f"x{name[1:]}" not in arrays:
+            raise InputError(
+                f"{path} has an array {name!r} but no array {'x' + name[1:]!r} that it would describe."
+            )
+    return arrays
+
+
+def _events(path: str | Path, arrays: dict, split: str) -> np.ndarray:
+    x, name = arrays[f"x_{split}"], f"{f'x_{split}'.removesuffix('_train')} in {path}"
+    if x.dtype.kind not in "buif":
+        raise InputError(f"{name} has type {x.dtype}: expected bytes, integers or floats.")
+    if x.ndim not in (2, 3, 4) or not x.size:
+        raise InputError(
+            f"{name} has shape {x.shape}: expected (n, d), (n, h, w) or (n, c, h, w), not empty."
+        )
+    wrong = np.argwhere(~_usable(x))
+    if len(wrong):
+        raise InputError(
+            f"{name} has {len(wrong)} values that are NaN, infinite or huge, the first at {_place(wrong[0])}."
+        )
+    return channels_first(
+        x.astype(x.dtype.newbyteorder("="), copy=False)
+    )  # torch reads only the machine's own order
+
+
+def _usable(x: np.ndarray) -> np.ndarray:
+    """Where values are numbers (NaN is less than nothing) whose square single precision still
+    holds.
+    """
+    return np.abs(x) < np.float64(1e18)
+
+
+def channels_first(x: np.ndarray) -> np.ndarray:
+    """Images (n, h, w) or (n, h, w, c) with c in `CHANNELS` as (n, c, h, w); anything else
+    unchanged.
+    """
+    if x.ndim == 3:
+        return x[:, None]
+    if x.ndim == 4 and x.shape[1] not in CHANNELS and x.shape[3] in CHANNELS:
+        return np.moveaxis(x, 3, 1)
+    return x
+
+
+def _conditions(path: str | Path, arrays: dict, split: str, n: int) -> np.ndarray | None:
+    """Labels (n,) int64 or vectors (n, width) float32 of a split, None where it has neither."""
+    y, c = arrays.get(f"y_{split}"), arrays.get(f"c_{split}")
+    if y is not None and c is not None:
+        raise InputError(
+            f"{path} has both y and c for {split}: expected labels y or vectors c, not both."
+        )
+    if y is not None:
+        if y.dtype.kind not in "bui" or y.size != n or y.min() < 0:
+            raise InputError(
+                f"y for {split} in {path} is {y.dtype} of shape {y.shape}: expected {n} integer labels from 0 up; "
+                "float vectors go under the name c."
+            )
+        return y.reshape(n).astype(np.int64)  # (n, 1) is as good as (n,)
+    if c is not None:
+        if (
+            c.dtype.kind not in "buif"
+            or c.ndim != 2
+            or len(c) != n
+            or not c.size
+            or not _usable(c).all()
+        ):
+            raise InputError(
+                f"c for {split} in {path} is {c.dtype} of shape {c.shape}: expected finite vectors, ({n}, width)."
+            )
+        return c.astype(np.float32)
+    return None
+
+
+def _check_alike(path: str | Path, events: dict, conditions: dict) -> None:
+    """The splits that were given must agree with ``x`` in everything but their length."""
+    x, c = events["train"], conditions["train"]
+    for split in events:
+        other, given = events[split], conditions[split]
+        if other.shape[1:] != x.shape[1:] or other.dtype != x.dtype:
+            raise InputError(
+                f"x_{split} in {path} has events {other.shape[1:]} of {other.dtype}: "
+                f"expected {x.shape[1:]} of {x.dtype}, as in x."
+            )
+        if (given is None) != (c is None) or (c is not None and given.shape[1:] != c.shape[1:]):
+            raise InputError(
+                f"{path} has other conditions for {split} than for train: expected y or c alike in both."
+            )
+
+
+def _whole(path: str | Path, levels: np.ndarray | None) -> int | None:
+    if levels is None:
+        return None
+    if levels.size != 1 or levels.dtype.kind not in "ui":
+        raise InputError(
+            f"levels in {path} is {levels.dtype} of shape {levels.shape}: expected one whole number."
+        )
+    return int(levels.item())
+
+
+def _levels(path: str | Path, events: dict, asked: int | None) -> int:
+    """The number of levels, 0 for floats; integers must say theirs and keep to them."""
+    kind = events["train"].dtype
+    if kind.kind == "f":
+        if asked:
+            raise InputError(
+                f"x in {path} is {kind}, but levels is {asked}: expected integers 0 ... {asked - 1}."
+            )
+        return 0
+    levels = asked or {"bool": 2, "uint8": 256}.get(kind.name)
+    if levels is None:
+        raise InputError(
+            f"x in {path} is {kind}: expected an array or option levels that says how many levels it has."
+        )
+    if levels < 2:
+        raise InputError(f"levels for {path} is {levels}: expected 2 or more.")
+    for x in events.values():
+        if x.min() < 0 or x.max() >= levels:
+            raise InputError(
+                f"x in {path} has values from {x.min()} to {x.max()}: expected 0 ... {levels - 1}."
+            )
+    return levels
+
+
+def _classes(path: str | Path, names: np.ndarray | None, conditions: dict) -> tuple[str, ...]:
+    """Names of the labels: those given, else "0", "1", ...; none where there are no labels."""
+    labels = [c for c in conditions.values() if c is not None and c.ndim == 1]
+    if not labels:
+        return ()
+    count = max(int(y.max()) for y in labels) + 1
+    if names is None:
+        return tuple(map(str, range(count)))
+    if names.ndim != 1 or len(names) < count:
+        raise InputError(
+            f"classes in {path} has shape {names.shape}: expected {count} names, one for each label."
+        )
+    return tuple(map(str, names))
+
+
+def _place(index: np.ndarray) -> tuple[int, ...]:
+    return tuple(map(int, index))

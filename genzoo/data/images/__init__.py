@@ -1,0 +1,1 @@
+"""Pictures: the embedded digits, what torchvision downloads, and a folder of your own."""

@@ -1,0 +1,133 @@
+"""Your own images: a folder of PNG or JPEG files, or of one sub-folder a class."""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from genzoo.data.arrays import discrete, hold_out
+from genzoo.data.dataset import DataSet
+from genzoo.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+FORMATS = ("PNG", "JPEG")
+
+
+def from_folder(path: str | Path, size: int | None = None, seed: int = 0) -> DataSet:
+    """The images of a folder: events (1, h, w) if all are grey, else (3, h, w), 256 levels.
+
+    Images that lie in sub-folders are labelled by them. A tenth is held out for validation and a
+    tenth for test, drawn by ``seed``. ``size`` crops every image to its central square and resizes
+    that to ``size`` x ``size`` pixels.
+    """
+    if size is not None and size < 1:
+        raise InputError(f"size is {size}: expected a number of pixels, 1 or more.")
+    files, labels, classes = _find(Path(path))
+    pixels = _pixels(files, (size, size) if size else _one_size(files), size)
+    parts = hold_out(path, {"train": np.moveaxis(pixels, 3, 1)}, {"train": labels}, seed)
+    return discrete(
+        parts, 256, {"name": Path(path).resolve().name, "classes": classes, "source": str(path)}
+    )
+
+
+def _find(folder: Path) -> tuple[list[Path], np.ndarray | None, tuple[str, ...]]:
+    """Every image file, its label (None where there are no sub-folders with images) and the
+    classes' names.
+    """
+    here = _images(folder)
+    below = {sub.name: _images(sub) for sub in sorted(folder.iterdir()) if sub.is_dir()}
+    below = {name: files for name, files in below.items() if files}
+    if here and below:
+        raise InputError(
+            f"{folder} has images both in itself and in {', '.join(below)}: expected one or the other."
+        )
+    if here:
+        return here, None, ()
+    if below:
+        labels = np.repeat(np.arange(len(below)), [len(files) for files in below.values()])
+        return [file for files in below.values() for file in files], labels, tuple(below)
+    raise InputError(
+        f"There are no images in {folder}: expected {', '.join(SUFFIXES)} files, or sub-folders of them."
+    )
+
+
+def _images(folder: Path) -> list[Path]:
+    """The image files directly in a folder, in the order of their names; hidden ones are some
+    program's, not yours.
+    """
+    return sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+    )
+
+
+def _one_size(files: list[Path]) -> tuple[int, int]:
+    """Width and height of every image, read from the headers; names the first that differs."""
+    sizes = []
+    for file in files:
+        with _opened(file) as image:
+            sizes.append(image.size)
+    usual = Counter(sizes).most_common(1)[0][0]
+    for file, size in zip(files, sizes, strict=True):
+        if size != usual:
+            raise InputError(
+                f"{file} is {size[0]} x {size[1]} pixels, "
+                f"but most images are {usual[0]} x {usual[1]}: expected one size. "
+                "Make them alike, or load them with genzoo.data.load(folder, size=...)."
+            )
+    return usual
+
+
+def _pixels(files: list[Path], shape: tuple[int, int], size: int | None) -> np.ndarray:
+    """The images as bytes (n, h, w, 3), or (n, h, w, 1) if all are grey, even those in colour."""
+    width, height = shape
+    try:
+        pixels = np.empty((len(files), height, width, 3), np.uint8)
+    except MemoryError as error:
+        raise InputError(
+            f"{len(files)} images of {width} x {height} pixels do not fit into memory: "
+            "make them smaller, or load them with genzoo.data.load(folder, size=...)."
+        ) from error
+    grey = True
+    for file, place in zip(files, pixels, strict=True):
+        place[:] = read_image(file, size)
+        grey = grey and bool((place == place[..., :1]).all())
+    return pixels[..., :1] if grey else pixels
+
+
+def read_image(file: Path, size: int | None = None) -> np.ndarray:
+    """One image as (h, w, 3) bytes, whatever its own mode is.
+
+    With a ``size``, its central square at so many pixels a side.
+    """
+    with _opened(file) as image:
+        if image.mode.startswith(("I", "F")):
+            raise InputError(f"{file} has more than 8 bits a channel: expected 8-bit images.")
+        colours = image.convert("RGB")
+    return np.asarray(ImageOps.fit(colours, (size, size)) if size else colours)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+    """An image file whose header has been read; its pixels are read inside.
+
+    Whatever it is called, only a PNG or JPEG is opened: for some kinds of file Pillow would start
+    another program, and no image is worth that. A pipe is not opened either; it might never end.
+    """
+    if not file.is_file():
+        raise InputError(f"Cannot read {file}: expected a PNG or JPEG image.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=FORMATS) as image:
+                yield image
+    except InputError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        most = f"expected at most {Image.MAX_IMAGE_PIXELS:,} pixels"
+        raise InputError(f"{file} is too large an image to be safe: {most}.") from error
+    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for what is no image
+        raise InputError(f"Cannot read {file}: expected a PNG or JPEG image.") from error

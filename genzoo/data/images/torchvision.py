@@ -1,0 +1,129 @@
+"""The classic image sets, read by torchvision: MNIST, Fashion-MNIST and CIFAR-10, in 256 levels."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from genzoo import grid
+from genzoo.data.dataset import DataSet, Split
+from genzoo.errors import InputError
+
+VALIDATION = (
+    5_000  # the last images of the training set; the test set is used whole, and only to test
+)
+
+CLOTHES = (
+    "T-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+IDX_FILES = tuple(
+    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+)
+CIFAR_FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
+
+
+def mnist(root: str | Path = "data", download: bool = True) -> DataSet:
+    """Handwritten digits: events (1, 28, 28); 55,000 train, 5,000 validation, 10,000 test."""
+    from torchvision.datasets import (
+        MNIST as Source,
+    )  # four seconds to import, paid only by who asks for it
+
+    parts = _read("mnist", Source, Path(root), download, "MNIST/raw", IDX_FILES)
+    return _dataset(
+        "mnist",
+        parts,
+        tuple("0123456789"),
+        "28x28 handwritten digits",
+        "LeCun, Cortes and Burges, 1998",
+    )
+
+
+def fashion_mnist(root: str | Path = "data", download: bool = True) -> DataSet:
+    """Pieces of clothing: events (1, 28, 28); 55,000 train, 5,000 validation, 10,000 test."""
+    from torchvision.datasets import FashionMNIST as Source
+
+    parts = _read("fashion-mnist", Source, Path(root), download, "FashionMNIST/raw", IDX_FILES)
+    return _dataset(
+        "fashion-mnist",
+        parts,
+        CLOTHES,
+        "28x28 pieces of clothing",
+        "Xiao, Rasul and Vollgraf, 2017",
+    )
+
+
+def cifar10(root: str | Path = "data", download: bool = True) -> DataSet:
+    """Colour photographs: events (3, 32, 32); 45,000 train, 5,000 validation, 10,000 test."""
+    from torchvision.datasets import CIFAR10 as Source
+
+    parts = _read("cifar10", Source, Path(root), download, "cifar-10-batches-py", CIFAR_FILES)
+    return _dataset(
+        "cifar10",
+        parts,
+        THINGS,
+        "32x32 colour photographs of ten kinds of things",
+        "Krizhevsky, 2009",
+    )
+
+
+def on_grid(pixels: Tensor, levels: int = 256) -> Tensor:
+    """Integer levels (n, ...) as float32 grid points, a thousand events at a time: no second
+    full-size float copy.
+    """
+    x = torch.empty(pixels.shape)
+    for target, part in zip(x.split(1000), pixels.split(1000), strict=True):
+        target.copy_(grid.to_grid(part, levels))
+    return x
+
+
+def _read(
+    name: str, source, root: Path, download: bool, folder: str, files: tuple[str, ...]
+) -> list:
+    """torchvision's training and test part; whatever goes wrong, say which files belong where."""
+    try:
+        return [source(root, train=train, download=download) for train in (True, False)]
+    except (OSError, RuntimeError, ValueError, AssertionError, EOFError) as error:
+        missing = [file for file in files if not (root / folder / file).is_file()]
+        if missing:
+            tried = "the download failed" if download else "download is off"
+            raise InputError(
+                f"{name} is not in {root} and {tried}: put the files {', '.join(missing)} into {root / folder}, "
+                f"or give the root folder that holds {folder}."
+            ) from error
+        raise InputError(
+            f"The files of {name} in {root / folder} are damaged: delete them and load again."
+        ) from error
+
+
+def _dataset(name: str, parts: list, classes: tuple[str, ...], about: str, source: str) -> DataSet:
+    train, test = (
+        Split(on_grid(_channels_first(part.data)), torch.as_tensor(part.targets)) for part in parts
+    )
+    return DataSet(
+        name,
+        train=Split(*train[:-VALIDATION]),  # views: nothing is copied
+        validation=Split(*train[-VALIDATION:]),
+        test=test,
+        levels=256,
+        classes=classes,
+        condition=len(classes),
+        about=f"{about}, 256 levels",
+        source=f"{source}, read by torchvision",
+    )
+
+
+def _channels_first(pixels) -> Tensor:
+    """(n, h, w) or (n, h, w, 3) bytes as (n, c, h, w), without a copy."""
+    pixels = torch.as_tensor(pixels)
+    return pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)

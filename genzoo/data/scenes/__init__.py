@@ -1,0 +1,1 @@
+"""Pictures of shapes, the sentences about them, and a parser that reads pictures back."""

@@ -1,0 +1,356 @@
+"""Small coloured scenes of which everything is known: one or two things on a background, drawn at
+32x32 pixels.
+
+A `Scene` says where every thing stands and how it looks; `render` draws it, each time a little
+differently, and `Scene.meaning` says of it what words can say (`genzoo.data.scenes.captions` puts
+that into words, `genzoo.data.scenes.parser` reads it off a picture again). Some combinations are
+held out by rule: training scenes have none of them, so that a model that shows them has put
+together what it never saw together.
+"""
+
+import math
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from genzoo import grid
+from genzoo.data.dataset import DataSet, Split
+
+SIDE = 32  # pixels
+LEVELS = 256
+
+SHAPES = ("circle", "square", "triangle", "cross")
+COLOURS = {  # red, green and blue from 0 to 1
+    "red": (0.86, 0.14, 0.14),
+    "orange": (0.96, 0.50, 0.08),
+    "yellow": (0.97, 0.87, 0.18),
+    "green": (0.16, 0.66, 0.26),
+    "blue": (0.16, 0.34, 0.88),
+    "purple": (0.60, 0.22, 0.76),
+}
+BACKGROUNDS = {"white": 0.96, "grey": 0.55, "black": 0.06}  # brightness from 0 to 1
+ODDS = {"white": 2, "grey": 2, "black": 1}  # how often each background is drawn
+RADII = {"small": 3.8, "large": 6.0}  # in pixels
+
+# (x, y) in pixels
+PLACES = {
+    "left": (8, 16),
+    "right": (24, 16),
+    "top": (16, 8),
+    "bottom": (16, 24),
+    "centre": (16, 16),
+}
+RELATIONS = {
+    "left of": ("left", "right"),
+    "above": ("top", "bottom"),
+}  # the places of the first thing and of the second
+
+ALONG = 0.8  # how far, in pixels, a thing may stand from its place along the axis that tells places apart
+ACROSS = 2.5  # and across it
+STRETCH = 0.05  # how far a radius may be from its size's, as a share
+TINT = 0.04  # how far each of a colour's channels may be from its name's
+
+TOGETHER = 500  # pictures drawn at a time: more do not fit a processor's cache
+
+HELD_OUT_THINGS = {
+    ("large", "green", "triangle"),
+    ("small", "purple", "square"),
+    ("large", "orange", "cross"),
+}
+HELD_OUT_PAIRS = {
+    frozenset({("red", "circle"), ("blue", "square")}),
+    frozenset({("yellow", "triangle"), ("purple", "cross")}),
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a thing looks like, as far as it is said; None: left open."""
+
+    size: str | None
+    colour: str | None
+    shape: str | None
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What words say about a scene; None: left open.
+
+    ``layout`` of one thing is its place (a key of `PLACES`), of two the relation of the first to
+    the second (a key of `RELATIONS`). The thing on the left, or above, always comes first: "b right
+    of a" and "a left of b" mean the same.
+    """
+
+    things: tuple[Kind, ...]
+    layout: str | None = None
+    background: str | None = None
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One thing and where its middle is, in pixels from the left and from the top.
+
+    None stands for what a picture does not make clear (`genzoo.data.scenes.parser`); a scene that
+    is drawn has none of it.
+    """
+
+    shape: str | None
+    colour: str | None
+    size: str
+    x: float
+    y: float
+
+    @property
+    def kind(self) -> Kind:
+        return Kind(self.size, self.colour, self.shape)
+
+    @property
+    def place(self) -> str:
+        """The nearest of `PLACES`."""
+        return min(
+            PLACES,
+            key=lambda name: (self.x - PLACES[name][0]) ** 2 + (self.y - PLACES[name][1]) ** 2,
+        )
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One or two things on a background (a picture, read by `genzoo.data.scenes.parser`, may show
+    none or more).
+    """
+
+    things: tuple[Thing, ...]
+    background: str
+
+    @property
+    def meaning(self) -> Meaning:
+        """All that words can say about this scene."""
+        things, layout = self.things, None
+        if len(things) == 1:
+            layout = things[0].place
+        elif len(things) == 2:
+            things, layout = in_order(*things)
+        return Meaning(tuple(thing.kind for thing in things), layout, self.background)
+
+
+def in_order(one: Thing, other: Thing) -> tuple[tuple[Thing, Thing], str]:
+    """Two things, the left or upper one first, and the relation between them: along the axis on
+    which they are further apart.
+    """
+    beside = abs(one.x - other.x) >= abs(one.y - other.y)
+    forward = one.x <= other.x if beside else one.y <= other.y
+    return (one, other) if forward else (other, one), "left of" if beside else "above"
+
+
+# -------------------------------------------------------------------------------- drawing at random
+
+
+def draw(
+    n: int, rng: random.Random, things: int | None = None, held_out: bool = False
+) -> list[Scene]:
+    """``n`` random scenes of one or two ``things`` (None: three fifths have two), all ``held_out``
+    by rule or none of them.
+    """
+    found: list[Scene] = []
+    while len(found) < n:
+        counts = (things or rng.choice((1, 1, 2, 2, 2)) for _ in range(n))
+        scenes = (arrange(Meaning((Kind(None, None, None),) * count), rng) for count in counts)
+        found += [scene for scene in scenes if is_held_out(scene.meaning) == held_out]
+    return found[:n]
+
+
+def arrange(meaning: Meaning, rng: random.Random) -> Scene:
+    """A random scene of which ``meaning`` is true: what it leaves open is drawn, and so is where
+    exactly things stand.
+    """
+    layouts = list(PLACES if len(meaning.things) == 1 else RELATIONS)
+    layout = meaning.layout or rng.choice(layouts)
+    places = [layout] if len(meaning.things) == 1 else RELATIONS[layout]
+    taken = {kind.colour for kind in meaning.things}
+    free = iter(rng.sample([name for name in COLOURS if name not in taken], len(meaning.things)))
+    things = tuple(
+        _put(kind, place, free, rng) for kind, place in zip(meaning.things, places, strict=True)
+    )
+    return Scene(things, meaning.background or rng.choices(list(ODDS), list(ODDS.values()))[0])
+
+
+def _put(kind: Kind, place: str, colours: Iterator[str], rng: random.Random) -> Thing:
+    x, y = PLACES[place]
+    beside, stacked = place in ("left", "right"), place in ("top", "bottom")
+    x += rng.uniform(-1, 1) * (ACROSS if stacked else ALONG)
+    y += rng.uniform(-1, 1) * (ACROSS if beside else ALONG)
+    shape, size = kind.shape or rng.choice(SHAPES), kind.size or rng.choice(list(RADII))
+    return Thing(
+        shape, kind.colour or next(colours), size, x, y
+    )  # two things are never of one colour by chance
+
+
+def is_held_out(meaning: Meaning) -> bool:
+    """Whether training has no scene of this meaning, by rule: each held-out thing, and each pair,
+    is so in any arrangement.
+
+    A meaning that leaves open what the rule is about is not held out: "a green triangle" may be
+    small.
+    """
+    kinds = {(kind.size, kind.colour, kind.shape) for kind in meaning.things}
+    return bool(kinds & HELD_OUT_THINGS) or frozenset(kind[1:] for kind in kinds) in HELD_OUT_PAIRS
+
+
+# ---------------------------------------------------------------------------------------- rendering
+
+
+def render(scenes: Sequence[Scene], generator: torch.Generator | None = None) -> Tensor:
+    """Pictures ``(n, 3, 32, 32)`` on the grid of 256 levels in [-1, 1], with smooth edges; later
+    things cover earlier ones.
+
+    With a ``generator`` every radius and every colour is a little off, so that no two pictures of a
+    scene are the same; without one they are exactly what their names stand for.
+    """
+    parts = [scenes[i : i + TOGETHER] for i in range(0, len(scenes), TOGETHER)]
+    return torch.cat(
+        [_render(part, generator) for part in parts] or [torch.empty(0, 3, SIDE, SIDE)]
+    )
+
+
+def _render(scenes: Sequence[Scene], generator: torch.Generator | None) -> Tensor:
+    grey = torch.tensor([BACKGROUNDS[scene.background] for scene in scenes]).view(-1, 1, 1, 1)
+    picture = (grey + TINT / 2 * _wobble(grey.shape, generator)).repeat(1, 3, SIDE, SIDE)
+    for layer in range(max(len(scene.things) for scene in scenes)):
+        drawn = [i for i, scene in enumerate(scenes) if len(scene.things) > layer]
+        picture[drawn] = _on_top(
+            picture[drawn], [scenes[i].things[layer] for i in drawn], generator
+        )
+    return grid.quantise(2 * picture.clamp(0, 1) - 1, LEVELS)
+
+
+def _on_top(picture: Tensor, things: Sequence[Thing], generator: torch.Generator | None) -> Tensor:
+    """One thing drawn on each picture ``(n, 3, 32, 32)``, whose values are from 0 to 1."""
+    radius = torch.tensor([RADII[thing.size] for thing in things])
+    radius = radius * (1 + STRETCH * _wobble(radius.shape, generator))
+    colour = torch.tensor([COLOURS[str(thing.colour)] for thing in things])
+    colour = (colour + TINT * _wobble(colour.shape, generator)).view(-1, 3, 1, 1)
+    x, y = (torch.tensor([getattr(thing, axis) for thing in things]) for axis in "xy")
+    covered = picture.new_empty(len(things), 1, SIDE, SIDE)
+    for shape in SHAPES:
+        these = [i for i, thing in enumerate(things) if thing.shape == shape]
+        covered[these, 0] = coverage(shape, x[these], y[these], radius[these])
+    return torch.lerp(picture, colour.expand_as(picture), covered.expand_as(picture))
+
+
+def _wobble(size: Sequence[int], generator: torch.Generator | None) -> Tensor:
+    """Uniform numbers in [-1, 1), or zeros without a generator."""
+    return 2 * torch.rand(size, generator=generator) - 1 if generator else torch.zeros(size)
+
+
+def coverage(shape: str, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+    """The share of each pixel that a ``shape`` covers, ``(n, 32, 32)``: its centroid is at x, y,
+    all ``(n,)`` in pixels.
+    """
+    pixel = torch.arange(SIDE) + 0.5
+    right, down = pixel.view(1, 1, -1) - x.view(-1, 1, 1), pixel.view(1, -1, 1) - y.view(-1, 1, 1)
+    return (0.5 - DISTANCES[shape](right, down, radius.view(-1, 1, 1))).clamp(0, 1)
+
+
+def _circle(right: Tensor, down: Tensor, radius: Tensor) -> Tensor:
+    return torch.hypot(right, down) - radius
+
+
+def _square(right: Tensor, down: Tensor, radius: Tensor) -> Tensor:
+    return torch.maximum(right.abs(), down.abs()) - 0.88 * radius
+
+
+def _triangle(right: Tensor, down: Tensor, radius: Tensor) -> Tensor:
+    """As wide as the circle, 1.7 radii high; two thirds of the height lie above the centroid."""
+    top, bottom = -1.7 * 2 / 3 * radius, 1.7 / 3 * radius
+    side = (1.7 * right.abs() - (down - top)) / math.hypot(1.7, 1)
+    return torch.maximum(side, down - bottom)
+
+
+def _cross(right: Tensor, down: Tensor, radius: Tensor) -> Tensor:
+    beam = 0.36 * radius
+    lying = torch.maximum(right.abs() - radius, down.abs() - beam)
+    standing = torch.maximum(right.abs() - beam, down.abs() - radius)
+    return torch.minimum(lying, standing)
+
+
+# The distance of a point from a shape's edge, in pixels and negative inside, given how far right of
+# and below the centroid it is.
+DISTANCES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "circle": _circle,
+    "square": _square,
+    "triangle": _triangle,
+    "cross": _cross,
+}
+AREAS = {
+    "circle": math.pi,
+    "square": 1.76**2,
+    "triangle": 1.7,
+    "cross": 2.88 - 0.72**2,
+}  # of radius 1
+
+
+# ------------------------------------------------------------------------------------- the data set
+
+
+def scenes(
+    train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed: int = 0
+) -> DataSet:
+    """Events (3, 32, 32) in 256 levels; the condition lists each scene's attributes, see
+    `attributes`. None is held out.
+    """
+    rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    drawn = draw(train + validation + test, rng)
+    x, c = render(drawn, generator), attributes(drawn)
+    sizes = (train, validation, test)
+    parts = [Split(*part) for part in zip(x.split(sizes), c.split(sizes), strict=True)]
+    return DataSet(
+        "scenes",
+        train=parts[0],
+        validation=parts[1],
+        test=parts[2],
+        levels=LEVELS,
+        condition=len(FEATURES),
+        features=FEATURES,
+        about="32x32 colour pictures of one or two things, whose every attribute is known",
+        source="drawn by genzoo",
+    )
+
+
+_OF_A_THING = (*SHAPES, *COLOURS, *RADII, "x", "y")
+FEATURES = (
+    *BACKGROUNDS,
+    *(f"{which} {name}" for which in ("first", "second") for name in _OF_A_THING),
+)
+
+
+def attributes(scenes: Sequence[Scene]) -> Tensor:
+    """Everything about scenes of one or two things, ``(n, 31)`` as `FEATURES` names it: 1 for what
+    a scene has, 0 for the rest.
+
+    Places x and y run from -1 (left, top) to 1; a second thing that is not there is a row of zeros.
+    """
+    rows = []
+    for scene in scenes:
+        first, second = (*scene.things, None)[:2]
+        rows.append(
+            [*_one_hot(scene.background, BACKGROUNDS), *_of_a_thing(first), *_of_a_thing(second)]
+        )
+    return torch.tensor(rows)
+
+
+def _of_a_thing(thing: Thing | None) -> list[float]:
+    if thing is None:
+        return [0.0] * len(_OF_A_THING)
+    looks = [
+        *_one_hot(thing.shape, SHAPES),
+        *_one_hot(thing.colour, COLOURS),
+        *_one_hot(thing.size, RADII),
+    ]
+    return [*looks, 2 * thing.x / SIDE - 1, 2 * thing.y / SIDE - 1]
+
+
+def _one_hot(name: str | None, among: Iterable[str]) -> list[float]:
+    return [float(name == other) for other in among]

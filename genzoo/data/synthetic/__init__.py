@@ -1,0 +1,1 @@
+"""Data sets made here, of which the density is known: points, tins and spins."""

@@ -1,0 +1,205 @@
+"""The lecture's biscuit tins: 256 pixels each, yet two numbers, height and width, say all there is
+to say about a tin.
+
+A tin is drawn from its height and width, then every pixel gets independent noise of known law.
+There are 72 tins, so the true probability of any image is a sum over all of them, and a model of
+the pixels can be held against the truth::
+
+    p(x) = 1/72 · sum over (height, width) of prod over pixels i of P(x_i | clean pixel i of that
+    tin)
+"""
+
+import math
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from genzoo import grid
+from genzoo.data.dataset import DataSet, Split
+
+SIDE = 16  # pixels
+LEVELS = 16
+HEIGHTS = range(3, 11)  # of the tin's wall, in pixels
+WIDTHS = range(6, 15)  # in pixels
+NOISE = 0.3  # scale of the logistic noise, in grey levels; its standard deviation is 1.8 times that
+
+
+def biscuits(
+    train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed: int = 0
+) -> DataSet:
+    """Noisy pictures of tins: events (1, 16, 16), 16 levels, condition (height, width) from -1
+    (least) to 1 (most).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    tins = _tins()[torch.randint(len(_tins()), (train + validation + test,), generator=generator)]
+    height, width = tins.unbind(1)
+    x, c = photograph(height, width, generator), describe(height, width)
+    sizes = (train, validation, test)
+    parts = [Split(*part) for part in zip(x.split(sizes), c.split(sizes), strict=True)]
+    return DataSet(
+        "biscuits",
+        train=parts[0],
+        validation=parts[1],
+        test=parts[2],
+        levels=LEVELS,
+        condition=2,
+        features=("height", "width"),
+        log_density=log_density,
+        entropy=entropy(),
+        about="16x16 grey biscuit tins, fully described by height and width",
+        source="drawn by genzoo after the lecture's example",
+    )
+
+
+def describe(height: Tensor, width: Tensor) -> Tensor:
+    """Heights (n,) and widths (n,) in pixels as conditions (n, 2), each range mapped to [-1, 1]."""
+    columns = [
+        2 * (size - span[0]) / (span[-1] - span[0]) - 1
+        for size, span in ((height, HEIGHTS), (width, WIDTHS))
+    ]
+    return torch.stack(columns, 1).float()
+
+
+def sizes(c: Tensor) -> Tensor:
+    """Heights and widths in pixels, ``(n, 2)``, of conditions (n, 2): the inverse of `describe`."""
+    columns = [
+        span[0] + (span[-1] - span[0]) * (part + 1) / 2
+        for part, span in zip(c.unbind(1), (HEIGHTS, WIDTHS), strict=True)
+    ]
+    return torch.stack(columns, 1).round()
+
+
+def draw(height: Tensor, width: Tensor, detail: int = 8) -> Tensor:
+    """Clean tins, one for each height (n,) and width (n,) in pixels: brightness in [0, 1], (n, 1,
+    16, 16).
+
+    A cylinder seen slightly from above, lit from the left, with a lid. Each pixel is the mean of
+    ``detail`` x ``detail`` points, which makes the edges smooth and lets a size be any number, not
+    only a whole one.
+    """
+    place = (torch.arange(SIDE * detail) + 0.5) / detail
+    y, x = torch.meshgrid(place, place, indexing="ij")
+    height, radius = height.view(-1, 1, 1).float(), width.view(-1, 1, 1).float() / 2
+    across = (x - SIDE / 2) / radius  # -1 at the left edge of the wall, 1 at the right
+    sag = (
+        0.3 * radius * (1 - across.square()).clamp(min=0).sqrt()
+    )  # how far a rim dips towards the viewer
+    floor = (
+        SIDE - 0.8 - 0.3 * radius
+    )  # of the tin: where its bottom rim is at its left and right edge
+    rim, line, lid = floor - height, 0.5, 1.6
+
+    tin = (across.abs() <= 1) & (y >= rim - sag) & (y <= floor + sag)
+    inside = (
+        (across.abs() <= 1 - line / radius) & (y >= rim - sag + line) & (y <= floor + sag - line)
+    )
+    seam = ((y - rim - sag).abs() <= line / 2) | ((y - rim - sag - lid).abs() <= line / 2)
+    top, band = y <= rim + sag, y <= rim + sag + lid
+
+    light = 0.75 - 0.28 * (across + 0.35).square() + 0.12 * band
+    light = torch.where(top, 0.9, light)
+    picture = torch.where(tin, torch.where(inside & ~seam, light, 0.1), 1.0)
+    return (
+        picture.unflatten(2, (SIDE, detail)).unflatten(1, (SIDE, detail)).mean((2, 4)).unsqueeze(1)
+    )
+
+
+def photograph(height: Tensor, width: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Noisy tins on the grid of 16 levels, (n, 1, 16, 16): logistic noise on the clean level,
+    rounded and clipped.
+    """
+    tins = (width - WIDTHS[0]) + len(WIDTHS) * (
+        height - HEIGHTS[0]
+    )  # row of `_tins`: each is drawn once
+    clean = _clean_levels()[tins]
+    noise = NOISE * torch.rand(clean.shape, generator=generator).clamp(1e-7, 1 - 1e-7).logit()
+    return grid.to_grid((clean + noise).round().clamp(0, LEVELS - 1), LEVELS)
+
+
+def measure(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Height and width in pixels, (n,) each, of the tin that most probably gave each image (n, 1,
+    16, 16).
+    """
+    height, width = _tins().to(x.device)[log_likelihoods(x).argmax(1)].unbind(1)
+    return height, width
+
+
+def noise_score(x: Tensor) -> Tensor:
+    """How usual the noise of images (n, 1, 16, 16) is for the tin that most probably gave each.
+
+    It is log P(x | tin), less its mean over pictures of this tin, in standard deviations, (n,): of
+    real pictures it has mean 0 and deviation 1. Far below, the image is no picture of any tin; far
+    above, it is too clean to be one.
+    """
+    log_pmf = _log_pmf()
+    pmf = log_pmf.exp()
+    mean = (pmf * log_pmf).sum(2)  # (72, 256), over levels
+    variance = (pmf * log_pmf.square()).sum(2) - mean.square()
+    of_each = log_likelihoods(x)
+    best = of_each.argmax(1)
+    mean, deviation = mean.sum(1).to(x.device), variance.sum(1).sqrt().to(x.device)
+    return ((of_each.amax(1) - mean[best]) / deviation[best]).to(x.dtype)
+
+
+def log_density(x: Tensor) -> Tensor:
+    """The true log(P(x) / width^256) of images (n, 1, 16, 16), in nats; -inf outside [-1, 1]."""
+    tins = log_likelihoods(x)
+    density = (
+        tins.logsumexp(1) - math.log(tins.shape[1]) - SIDE * SIDE * math.log(grid.bin_width(LEVELS))
+    )
+    return density.masked_fill(x.flatten(1).abs().amax(1) > 1, -math.inf).to(x.dtype)
+
+
+def log_likelihoods(x: Tensor) -> Tensor:
+    """log P(x | height, width) of images (n, 1, 16, 16) for every tin, heights outermost: (n, 72)
+    float64, in nats.
+    """
+    table = _log_pmf().to(x.device)
+    levels = grid.to_level(x, LEVELS).flatten(1)
+    pixels = torch.arange(SIDE * SIDE, device=x.device)
+    return torch.stack([tin[pixels, levels].sum(1) for tin in table], 1)
+
+
+def entropy() -> float:
+    """Entropy of the data as a density (nats): which tin, then its noise.
+
+    H(x) = H(tin) + H(x | tin) - H(tin | x), and the last term is left out: a tin can be read off
+    its picture without error (on the 10,000 pictures of the training split it comes to less than
+    1e-40 nats).
+    """
+    log_pmf = _log_pmf()
+    noise = -(log_pmf.exp() * log_pmf).sum((1, 2)).mean().item()
+    return math.log(len(log_pmf)) + noise + SIDE * SIDE * math.log(grid.bin_width(LEVELS))
+
+
+@cache
+def _tins() -> Tensor:
+    """Every (height, width) in pixels, heights outermost: (72, 2)."""
+    return torch.cartesian_prod(torch.tensor(HEIGHTS), torch.tensor(WIDTHS))
+
+
+@cache
+def _clean_levels() -> Tensor:
+    """Every tin without noise, in grey levels from 0 to 15, not rounded: (72, 1, 16, 16) float64."""
+    height, width = _tins().unbind(1)
+    return draw(height, width).double() * (LEVELS - 1)
+
+
+@cache
+def _log_pmf() -> Tensor:
+    """log P(level | tin, pixel), (72, 256, 16) in float64: the logistic law cut at half levels, its
+    tails at 0 and 15.
+
+    This is the discretised logistic of Salimans et al. 2017 (PixelCNN++), eq. 2. A difference of
+    two values near one would lose the upper tail, so it is taken on the side of the clean level
+    where both are small.
+    """
+    clean = _clean_levels().flatten(1).unsqueeze(2)
+    edges = torch.arange(1, LEVELS, dtype=torch.float64) - 0.5
+    edges = torch.cat([edges.new_tensor([-math.inf]), edges, edges.new_tensor([math.inf])])
+    z = (edges - clean) / NOISE
+    low, high = z[..., :-1], z[..., 1:]
+    below = high.sigmoid() - low.sigmoid()
+    above = (-low).sigmoid() - (-high).sigmoid()
+    return torch.where(low > 0, above, below).log()

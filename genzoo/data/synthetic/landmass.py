@@ -1,0 +1,88 @@
+"""The lecture's Hello World: points drawn uniformly over the land of the world map.
+
+A point is (longitude in radians, sine of latitude), so the map is the box [-π, π] x [-1, 1]. In
+these coordinates equal areas of the globe are equal areas of the map (Lambert's cylindrical
+projection): uniform over land is uniform over the map's land. Land is *defined* by the cells of a
+raster, ``land.png``, so the true density and its entropy are exact.
+"""
+
+import math
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genzoo.data.dataset import DataSet, Split
+
+MAP_AREA = (
+    4 * math.pi
+)  # 2π of longitude times 2 of sine of latitude: also the area of the unit sphere
+
+
+def landmass(
+    train: int = 200_000, validation: int = 5_000, test: int = 10_000, seed: int = 0
+) -> DataSet:
+    """Points uniform over land: events (2,), real-valued; the true log-density (nats) comes with
+    them.
+    """
+    points = _darts(train + validation + test, torch.Generator().manual_seed(seed))
+    parts = points.split((train, validation, test))
+    return DataSet(
+        "landmass",
+        train=Split(parts[0]),
+        validation=Split(parts[1]),
+        test=Split(parts[2]),
+        features=("longitude", "sin latitude"),
+        log_density=log_density,
+        entropy=math.log(land_area()),
+        about="points uniform over the world's land",
+        source="Natural Earth 1:110m land (public domain), rasterised by experiments/make_landmask.py",
+    )
+
+
+@cache
+def mask() -> Tensor:
+    """The raster that defines land: (360, 720) booleans, first row at the north pole, first column
+    at longitude -π.
+    """
+    from PIL import Image
+
+    land = Image.open(Path(__file__).with_name("land.png"), formats=("PNG",))
+    return torch.from_numpy(np.array(land))
+
+
+def land_area() -> float:
+    """Area of land on the map, in the units of the map (steradians)."""
+    return mask().double().mean().item() * MAP_AREA
+
+
+def is_land(x: Tensor) -> Tensor:
+    """Which of the points (n, 2) lie on land: (n,) booleans; points off the map do not."""
+    land = mask().to(x.device)
+    rows, columns = land.shape
+    east, south = (
+        (x[:, 0] / math.pi + 1) / 2,
+        (1 - x[:, 1]) / 2,
+    )  # fractions of the map, from its north-west corner
+    column = (east * columns).long().clamp(0, columns - 1)
+    row = (south * rows).long().clamp(0, rows - 1)
+    on_map = (east >= 0) & (east <= 1) & (south >= 0) & (south <= 1)
+    return land[row, column] & on_map
+
+
+def log_density(x: Tensor) -> Tensor:
+    """The true log-density of points (n, 2), in nats: -log(land area) on land, -inf in the sea."""
+    inside = torch.full(x.shape[:1], -math.log(land_area()), dtype=x.dtype, device=x.device)
+    return inside.masked_fill(~is_land(x), -math.inf)
+
+
+def _darts(n: int, generator: torch.Generator) -> Tensor:
+    """``n`` points on land: throw darts at the whole map and keep those that hit."""
+    thrown = (
+        int(n * MAP_AREA / land_area() * 1.1) + 1000
+    )  # enough: the hit rate's spread is far below the margin
+    darts = torch.rand(thrown, 2, generator=generator) * 2 - 1
+    darts[:, 0] *= math.pi
+    return darts[is_land(darts)][:n]

@@ -1,0 +1,40 @@
+from .cost import parameters, peak_memory, samples_per_second
+from .figures import Figure, combine
+from .likelihood.annealing import Bracket, Estimate, anneal, bracket, log_mean_exp
+from .likelihood.decoder import decoder_log_likelihood, simulated_bracket, tune_sigma
+from .likelihood.evaluate import Measured, evaluate
+from .likelihood.ode import ode_log_likelihood
+from .likelihood.partition import log_partition
+from .likelihood.parzen import parzen_log_density
+from .representation import best_pair, linear_probe, round_trip, taller
+from .samples.conditional import class_accuracy, guidance_sweep, tin_errors
+from .samples.quality import judge
+
+__all__ = [
+    "Bracket",
+    "Estimate",
+    "Figure",
+    "Measured",
+    "anneal",
+    "best_pair",
+    "bracket",
+    "class_accuracy",
+    "combine",
+    "decoder_log_likelihood",
+    "evaluate",
+    "guidance_sweep",
+    "judge",
+    "linear_probe",
+    "log_mean_exp",
+    "log_partition",
+    "ode_log_likelihood",
+    "parameters",
+    "parzen_log_density",
+    "peak_memory",
+    "round_trip",
+    "samples_per_second",
+    "simulated_bracket",
+    "taller",
+    "tin_errors",
+    "tune_sigma",
+]

@@ -1,0 +1,1 @@
+"""What a model says of held-out events: exact figures, bounds, and estimates with their errors."""

@@ -1,0 +1,552 @@
+r"""The normaliser of an energy model, between two ends, and the likelihood that it gives.
+
+.. math::
+
+    \log p(x \mid c) = -E(x, c) - \log Z(c), \qquad Z(c) = \int e^{-E(x, c)} dx
+
+Where the model's log Z is a sum that can be carried out, it is, and the likelihood is exact.
+Otherwise it comes from annealed importance sampling (`genzoo.evaluation.likelihood.annealing`) and
+is an *interval*, each end widened by two errors:
+
+* the lower end is a forward run from the base, which under-estimates log Z and so *flatters* the
+  model. Few long chains can all miss a mode that many short ones find, so there are both, and the
+  larger log Z counts. The short ones start from a wider base;
+* the upper end is a reverse run. It would over-estimate log Z if it started from exact draws.
+  Long-run chains stand in, of two kinds, and again the larger log Z counts: those that go on from
+  the ends of the forward runs, drawn by their weights, and those that go on from training's, which
+  may know a mode that no forward run has found.
+
+The error is the larger of the delta method's and the spread of four independent blocks of chains.
+There is no figure (`Interval.doubt`) where an end rests on fewer than ten effective chains, where
+the ends contradict each other, or where they are too far apart to be called a figure. What remains
+uncounted is a mode that no chain has met; it would flatter.
+
+Chains of discrete data walk the path of the model itself (`genzoo.Energy.path`). Those of
+real-valued data start from a Gaussian fitted to data and chains, and run in the coordinates u in
+which it is standard, x = m + L u: narrow and wide directions then ask for the same step, and the
+volume, the log-determinant of L, enters log Z once.
+
+References: Salakhutdinov & Murray 2008, *On the quantitative analysis of deep belief networks*;
+Burda et al. 2015, *Accurate and conservative estimates of MRF log-likelihood using reverse
+annealing*; Pang et al. 2020, *Learning latent space energy-based prior model*.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from genzoo import grid
+from genzoo.data.dataset import DataSet
+from genzoo.evaluation.likelihood.annealing import (
+    SCHEDULES,
+    Annealed,
+    Estimate,
+    Geometric,
+    follow,
+    in_blocks,
+    share,
+    standard_normal,
+    walk,
+)
+from genzoo.evaluation.likelihood.stated import DIRECTION, Stated
+from genzoo.families.baselines import Gaussian
+from genzoo.families.energy import SOFTENED, distinct
+from genzoo.model import Likelihood
+from genzoo.progress import Report
+
+MOST_CONDITIONS = 100  # normalisers that are annealed for one figure
+LEAST_ESS = 10  # effective chains behind either end
+WIDEST_BITS = 0.02  # bits/dim between the ends of a figure of discrete data
+WIDEST_NATS = 0.1  # nats between those of real-valued data
+SHORT_LEVELS, SHORT_CHAINS = (
+    300,
+    2000,
+)  # at most, of the run that looks for what few long chains miss
+WIDER = 3.0  # standard deviations of its base, in those of the long run's
+
+
+class HasEnergy(Protocol):
+    """What is asked of an energy model: E(x, c), and chains to start long walks from; with levels,
+    the path of `Energy`.
+    """
+
+    condition: int
+    levels: int
+
+    def energy(self, x: Tensor, c: Tensor | None = None) -> Tensor: ...
+
+    def nearest_chains(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]: ...
+
+
+@dataclass(frozen=True)
+class Interval:
+    """log Z of each of n problems between two ends, nats, and the four annealings that it comes
+    from.
+    """
+
+    forward: Estimate
+    short: Estimate
+    reverse: Estimate
+    onward: Estimate
+
+    @property
+    def below(self) -> Estimate:
+        """Of the two forward runs the one that counts, problem by problem: whose log Z is surely
+        larger.
+        """
+        long, short = self.forward, self.short
+        longer = long.value - 2 * long.stderr >= short.value - 2 * short.stderr
+        return pick(longer, long, short)
+
+    @property
+    def above(self) -> Estimate:
+        """Of the two reverse runs the one that counts: whose log Z may be larger."""
+        ends, chains = self.reverse, self.onward
+        larger = ends.value + 2 * ends.stderr >= chains.value + 2 * chains.stderr
+        return pick(larger, ends, chains)
+
+    @property
+    def lower(self) -> Tensor:
+        """``(n,)``, widened by two errors."""
+        return self.below.value - 2 * self.below.stderr
+
+    @property
+    def upper(self) -> Tensor:
+        """``(n,)``, widened by two errors, and not below the lower end.
+
+        That a forward run lies above by its noise alone widens nothing; if by more, the ends
+        contradict each other.
+        """
+        return torch.maximum(self.above.value + 2 * self.above.stderr, self.lower)
+
+    @property
+    def middle(self) -> Tensor:
+        return (self.lower + self.upper) / 2
+
+    @property
+    def half_width(self) -> Tensor:
+        return (self.upper - self.lower) / 2
+
+    @property
+    def ess(self) -> Tensor:
+        """Effective chains behind the worse end, ``(n,)``."""
+        return torch.minimum(self.below.ess, self.above.ess)
+
+    @property
+    def contradicted(self) -> Tensor:
+        """Where a forward run, which errs below, lies above both reverse runs, each by two errors
+        of its own, ``(n,)``.
+        """
+        return self.lower > self.above.value + 2 * self.above.stderr
+
+    def doubt(self, widest: float, weights: Tensor | None = None) -> str:
+        """Why this is no figure, or nothing.
+
+        Args:
+            widest: nats between the ends of the mean over problems.
+            weights: of that mean, ``(n,)``, summing to 1; all alike by default.
+        """
+        if not (self.lower.isfinite() & self.upper.isfinite()).all():
+            return "log Z is not finite"
+        if (ess := self.ess.min().item()) < LEAST_ESS:
+            return f"the annealing of log Z rests on {ess:.1f} effective chains, fewer than {LEAST_ESS}"
+        if self.contradicted.any():
+            gap = (self.below.value - self.above.value).max().item()
+            return f"the annealings of log Z contradict each other by {gap:.2f} nats"
+        width = 2 * self.mean(self.half_width, weights)
+        if width > widest:
+            return f"log Z is known to {width:.2f} nats only, more than {widest:.2f}"
+        return ""
+
+    @staticmethod
+    def mean(values: Tensor, weights: Tensor | None = None) -> float:
+        return (values.mean() if weights is None else (weights.to(values) * values).sum()).item()
+
+    def details(self, weights: Tensor | None = None) -> dict[str, Any]:
+        """Plain values for JSON: widened ends and their error, means over problems; the fewest
+        effective chains.
+        """
+
+        def plain(run: Estimate) -> dict[str, float]:
+            return {
+                "value": self.mean(run.value, weights),
+                "stderr": self.mean(run.stderr, weights),
+                "ess": run.ess.min().item(),
+            }
+
+        return {
+            "lower": self.mean(self.lower, weights),
+            "upper": self.mean(self.upper, weights),
+            "stderr": self.mean(torch.maximum(self.below.stderr, self.above.stderr), weights),
+            "ess": self.ess.min().item(),
+            "forward": plain(self.forward),
+            "short": plain(self.short),
+            "reverse": plain(self.reverse),
+            "onward": plain(self.onward),
+        }
+
+
+# ----------------------------------------------------------------------------------- the normaliser
+
+
+def pick(which: Tensor, a: Estimate, b: Estimate) -> Estimate:
+    """``a`` of the problems for which ``which`` holds, ``b`` of the others."""
+    return Estimate(*(torch.where(which, one, other) for one, other in zip(a, b, strict=True)))
+
+
+def log_partition(
+    model: HasEnergy,
+    data: Tensor,
+    c: Tensor | None = None,
+    *,
+    chains: int = 64,
+    scouts: int | None = None,
+    moves: int | None = None,
+    levels: int = 1000,
+    progress: Report | None = None,
+    **settings: Any,
+) -> Interval:
+    """log Z(c) of an energy model, n problems with an interval each.
+
+    Args:
+        data: events ``(m, *event_shape)`` that the base of real-valued data is fitted to.
+        c: conditions, one for each normaliser, ``(n,)`` or ``(n, width)``; None is one, without
+            condition.
+        chains: of each normaliser, in the long runs.
+        scouts: further ones that set the steps, where there are steps; a quarter as many by
+            default.
+        moves: from the chains' start to that of the reverse run; as many as ``levels`` by default.
+        levels: temperatures of the long runs. The short ones have a quarter, at most 300, and as
+            many chains as make the same work, at most 2,000.
+        progress: told as the annealings go.
+        settings: of `genzoo.evaluation.likelihood.annealing.Geometric`, for real-valued data.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        c = None if c is None else c.clone()
+        road: Road = (
+            Lattice(model, c) if model.levels else Space(model, data.clone(), c, **settings)
+        )
+        scouts = (max(2, chains // 4) if scouts is None else scouts) if road.has_steps else 0
+        betas = SCHEDULES["sigmoid"](levels)
+        each = chains + scouts
+        forward = road.forward(each, betas, scouts, share(progress, 0, 6))
+        few = min(SHORT_LEVELS, max(1, levels // 4))
+        many = min(SHORT_CHAINS, max(chains, chains * levels // few))
+        short_betas = SCHEDULES["sigmoid"](few)
+        short = road.forward(many + scouts, short_betas, scouts, share(progress, 1, 6), wide=True)
+        backward = []
+        for i, start in enumerate((resampled([forward, short], each), road.chains(each))):
+            settled = road.settle(start, moves or levels, share(progress, 2 + 2 * i, 6))
+            backward.append(
+                road.reverse(settled, betas[::-1], scouts, share(progress, 3 + 2 * i, 6))
+            )
+    up = [in_blocks(run.log_weights) for run in (forward, short)]
+    down = [in_blocks(run.log_weights) for run in backward]
+    return Interval(*up, *(each._replace(value=-each.value) for each in down))
+
+
+def resampled(runs: list[Annealed], n: int) -> Tensor:
+    """Ends of all weighed chains, drawn by their weights, ``(n * problems, ...)``: nearly draws of
+    the target.
+    """
+    problems = runs[0].log_weights.shape[1]
+    ends = [run.x.view(-1, problems, *run.x.shape[1:])[-len(run.log_weights) :] for run in runs]
+    log_weights = torch.cat([run.log_weights - math.log(len(run.log_weights)) for run in runs])
+    weights = (log_weights - log_weights.amax(0)).exp().nan_to_num(nan=1.0)
+    drawn = torch.multinomial(weights.T, n, replacement=True).T
+    return torch.cat(ends)[drawn, torch.arange(problems, device=drawn.device)].flatten(0, 1)
+
+
+class Road(Protocol):
+    """A path between base and target for n problems, with where it starts at either end."""
+
+    has_steps: bool
+
+    def forward(
+        self,
+        each: int,
+        betas: list[float],
+        scouts: int,
+        progress: Report | None,
+        wide: bool = False,
+    ) -> Annealed: ...
+
+    def chains(self, each: int) -> Tensor: ...
+
+    def settle(self, start: Tensor, moves: int, progress: Report | None) -> Tensor: ...
+
+    def reverse(
+        self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+    ) -> Annealed: ...
+
+
+class Lattice:
+    """Discrete data: the model's own path, from independent features."""
+
+    def __init__(self, model: Any, c: Tensor | None):
+        self.model = model
+        self.c = c
+        self.problems = 1 if c is None else len(c)
+        self.has_steps = self.path(1).wanted < 1
+        self.step = model.subset.item()
+
+    def path(self, each: int, soften: float = 0.0) -> Any:
+        return self.model.path(each * self.problems, repeated(self.c, each), soften=soften)
+
+    def along(
+        self, path: Any, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+    ) -> Annealed:
+        """The weights count from the base, whose Z the path knows."""
+        settings = {"problems": self.problems, "scouts": scouts, "step": self.step}
+        run = follow(path, start, betas, progress=progress, **settings)
+        log_z0 = path.log_z0[: self.problems].to(run.log_weights)
+        return run._replace(log_weights=run.log_weights + (log_z0 if betas[0] == 0 else -log_z0))
+
+    def forward(
+        self,
+        each: int,
+        betas: list[float],
+        scouts: int,
+        progress: Report | None,
+        wide: bool = False,
+    ) -> Annealed:
+        path = self.path(each, SOFTENED if wide else 0.0)
+        return self.along(path, path.draw(each * self.problems), betas, scouts, progress)
+
+    def chains(self, each: int) -> Tensor:
+        return self.model.nearest_chains(each * self.problems, repeated(self.c, each))[0]
+
+    def settle(self, start: Tensor, moves: int, progress: Report | None) -> Tensor:
+        each = len(start) // self.problems
+        return self.along(self.path(each), start, [1.0] * (moves + 1), each, progress).x
+
+    def reverse(
+        self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+    ) -> Annealed:
+        return self.along(self.path(len(start) // self.problems), start, betas, scouts, progress)
+
+
+class Space:
+    """Real-valued data: from a Gaussian fitted to data and chains, in the coordinates in which it
+    is standard.
+    """
+
+    has_steps = True
+
+    def __init__(self, model: HasEnergy, data: Tensor, c: Tensor | None, **settings: Any):
+        self.model = model
+        self.c = c
+        self.problems = 1 if c is None else len(c)
+        self.settings = settings
+        self.event_shape = data.shape[1:]
+        given = None if c is None else c[torch.arange(len(data)) % len(c)]
+        chains, _ = model.nearest_chains(len(data), given)
+        fitted = Gaussian().fit(torch.cat([data.to(chains), chains])).normal
+        self.mean = fitted.loc.to(chains)
+        self.root = fitted.scale_tril.to(chains)
+        self.log_volume = fitted.scale_tril.diagonal().log().sum().item()
+
+    def target(self, each: int) -> Any:
+        """log f(x(u)) with the volume of the change from x to u, of ``each`` chains of each
+        problem.
+        """
+        given = repeated(self.c, each)
+
+        def log_target(u: Tensor) -> Tensor:
+            x = (self.mean + u @ self.root.T).view(-1, *self.event_shape)
+            return self.log_volume - self.model.energy(x, given).double()
+
+        return log_target
+
+    def forward(
+        self,
+        each: int,
+        betas: list[float],
+        scouts: int,
+        progress: Report | None,
+        wide: bool = False,
+    ) -> Annealed:
+        by = WIDER if wide else 1.0
+        rows, dims = each * self.problems, len(self.mean)
+
+        def log_base(u: Tensor) -> Tensor:
+            return standard_normal(u / by) - dims * math.log(by)
+
+        start = by * torch.randn(rows, dims).to(self.mean)
+        path = Geometric(log_base, self.target(each), **self.settings)
+        return follow(path, start, betas, problems=self.problems, scouts=scouts, progress=progress)
+
+    def chains(self, each: int) -> Tensor:
+        x, _ = self.model.nearest_chains(each * self.problems, repeated(self.c, each))
+        return torch.linalg.solve_triangular(self.root, (x.flatten(1) - self.mean).T, upper=False).T
+
+    def settle(self, start: Tensor, moves: int, progress: Report | None) -> Tensor:
+        """First at a pace of its own for each chain, or one that starts far off would be held by
+        the steps of the others.
+        """
+        log_target, half = self.target(len(start) // self.problems), moves // 2
+        told = [share(progress, i, 2) for i in (0, 1)]
+        alone = walk(
+            log_target, start, half, problems=len(start), progress=told[0], **self.settings
+        )
+        return walk(
+            log_target,
+            alone,
+            moves - half,
+            problems=self.problems,
+            progress=told[1],
+            **self.settings,
+        )
+
+    def reverse(
+        self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+    ) -> Annealed:
+        path = Geometric(standard_normal, self.target(len(start) // self.problems), **self.settings)
+        return follow(path, start, betas, problems=self.problems, scouts=scouts, progress=progress)
+
+
+def repeated(c: Tensor | None, each: int) -> Tensor | None:
+    """Conditions of ``each`` chains of every problem: row r belongs to problem ``r % n``."""
+    return None if c is None else c.repeat(each, *[1] * (c.dim() - 1))
+
+
+# ----------------------------------------------------------------------------------- the likelihood
+
+
+def widest(data: DataSet) -> float:
+    """Nats between the ends of a figure that may still be called one."""
+    return WIDEST_BITS * data.dims * math.log(2) if data.levels else WIDEST_NATS
+
+
+def between(interval: Interval, weights: Tensor | None = None) -> str:
+    """The direction in which a figure under an interval errs, in words."""
+    ends = (Interval.mean(end, weights) for end in (interval.lower, interval.upper))
+    return "log Z lies between {:.2f} and {:.2f}; not counted: a mode that no chain has met, which would flatter".format(
+        *ends
+    )
+
+
+def energy_log_likelihood(model: Any, x: Tensor, log_z: Tensor, c: Tensor | None = None) -> Tensor:
+    """-E(x, c) - log Z(c), ``(n,)`` nats, given log Z of each event or of all; with levels a pmf
+    over the volume of a bin.
+    """
+    log_width = x[0].numel() * math.log(grid.bin_width(model.levels))
+    return -model.energy(x, c).double() - log_z - log_width
+
+
+def anneal_energy(
+    model: Any,
+    data: DataSet,
+    x: Tensor,
+    c: Tensor | None,
+    *,
+    k: int,
+    levels: int,
+    chains: int,
+    progress: Report | None = None,
+) -> Stated:
+    """log p(x | c) of events under an energy model: exact where log Z is, else in an interval; one
+    normaliser per condition.
+    """
+    if getattr(model, "likelihood", None) == Likelihood.EXACT:
+        return Stated(
+            model.log_prob(x, c), Likelihood.EXACT, DIRECTION[Likelihood.EXACT], details={"k": k}
+        )
+    conditions, which = distinct(c, len(x))
+    if conditions is not None and len(conditions) > MOST_CONDITIONS:
+        raise NotImplementedError(
+            f"Every condition has a normaliser of its own, and {len(conditions)} are too many to anneal."
+        )
+    found = log_partition(
+        model, data.train.x.to(x), conditions, chains=chains, levels=levels, progress=progress
+    )
+    which = which.to(found.middle.device)
+    weights = torch.bincount(which, minlength=len(found.middle)).to(found.middle) / len(x)
+    givens = [None] * len(x) if c is None else c.split(250)
+    log_p = [
+        energy_log_likelihood(model, rows, found.middle[z], given)
+        for rows, z, given in zip(x.split(250), which.split(250), givens, strict=False)
+    ]
+    doubt = found.doubt(widest(data), weights)
+    return Stated(
+        torch.cat(log_p),
+        Likelihood.NONE if doubt else Likelihood.ESTIMATE,
+        between(found, weights),
+        half_width=Interval.mean(found.half_width, weights),
+        reason=doubt,
+        details={
+            "k": k,
+            "ais_levels": levels,
+            "ais_chains": chains,
+            "normalisers": len(found.middle),
+            "log_z": found.details(weights),
+        },
+    )
+
+
+def anneal_prior(
+    model: Any,
+    data: DataSet,
+    x: Tensor,
+    c: Tensor | None,
+    *,
+    k: int,
+    levels: int,
+    chains: int,
+    batch: int = 250,
+    progress: Report | None = None,
+) -> Stated:
+    """A VAE whose prior is an energy model: its bound with ``k`` draws of z, under the middle of
+    the prior's annealed log Z.
+
+    The model stays as it was; `keep_log_z` stores what was found.
+    """
+    if model.prior.condition:
+        raise NotImplementedError(
+            "A prior with conditions has a normaliser for each; those are not annealed."
+        )
+    given = data.train.c if model.condition else None
+    z = model.q(data.train.x.to(x), None if given is None else given.to(x.device)).sample()
+    found = log_partition(model.prior, z, chains=chains, levels=levels, progress=progress)
+    with assuming(model.prior, found.middle.item()):
+        parts = [
+            model.bound(x[rows], None if c is None else c[rows], k)
+            for rows in torch.arange(len(x)).split(batch)
+        ]
+    doubt = found.doubt(widest(data))
+    return Stated(
+        torch.cat(parts),
+        Likelihood.NONE if doubt else model.likelihood,
+        f"the VAE's bound does not flatter; the prior's {between(found)}",
+        half_width=found.half_width.item(),
+        reason=doubt,
+        details={"k": k, "ais_levels": levels, "ais_chains": chains, "log_z": found.details()},
+    )
+
+
+@contextmanager
+def assuming(energy: Any, log_z: float) -> Iterator[None]:
+    """An energy model with a log Z inside, and as before outside."""
+    before = energy.log_z.clone()
+    energy.log_z.fill_(log_z)
+    try:
+        yield
+    finally:
+        energy.log_z.copy_(before)
+
+
+def keep_log_z(model: Any, details: dict[str, Any]) -> None:
+    """Store with an energy model, or a VAE's energy prior, the log Z that `evaluate` found, from
+    the details of its figure.
+
+    Not of a model with conditions, which has a normaliser for each.
+    """
+    energy: Any = model if hasattr(model, "set_log_z") else getattr(model, "prior", None)
+    log_z = details.get("log_z")
+    if log_z is not None and hasattr(energy, "set_log_z") and not energy.condition:
+        energy.set_log_z(log_z["lower"], log_z["upper"], log_z["ess"])

@@ -1,0 +1,45 @@
+"""What an estimator says about each event, before it becomes one figure."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from genzoo.model import Likelihood
+
+DIRECTION = {
+    Likelihood.EXACT: "none: it is exact",
+    Likelihood.BOUND: "never flatters: the true figure is at most this",
+    Likelihood.ESTIMATE: "unknown",
+    Likelihood.NONE: "",
+}
+BETWEEN = (
+    "log Z lies between two ends; not counted: a mode that no chain has met, which would flatter"
+)
+
+
+@dataclass(frozen=True)
+class Stated:
+    """log p of each event as an estimator states it.
+
+    Args:
+        log_prob: ``(n,)`` nats, one for each event.
+        kind: what is claimed; NONE, with a ``reason``, where the estimator cannot be trusted after
+            all.
+        direction: on which side it errs, in words.
+        extra_stderr: standard error in nats that all events share, such as that of draws common to
+            them.
+        half_width: nats by which every ``log_prob`` may be off in either direction, for all events
+            alike: an annealed log Z is known between two ends, and ``log_prob`` is stated under
+            their middle. 0: a value, no interval.
+        reason: why there is no figure, where ``kind`` is NONE.
+        details: settings and diagnostics, plain values for JSON.
+    """
+
+    log_prob: Tensor
+    kind: Likelihood
+    direction: str
+    extra_stderr: float = 0.0
+    half_width: float = 0.0
+    reason: str = ""
+    details: dict[str, Any] = field(default_factory=dict)

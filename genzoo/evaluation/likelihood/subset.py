@@ -1,0 +1,226 @@
+r"""The figure over all events of a split, where only some can be measured.
+
+Where each event takes an annealing or an ODE, a hundred are measured, and other rows of the table
+are measured on all. Two things make them comparable.
+
+**Which events.** They are sorted by class, where there are classes, and within a class by a
+log-density that is known of every event; then every (N/n)-th is taken, from a random start
+(*systematic sampling*). So each class has its share, easy and hard events theirs.
+
+**Control variates.** The closed-form baselines, and the truth where it is known, state a
+log-density g of *every* event. What is hard for them is mostly hard for the model as well, and by
+how much these n events are harder than all N can be told:
+
+.. math::
+
+    \bar y = \frac1n \sum_{i \in \text{subset}} y_i
+        + b \cdot \Big( \frac1N \sum_{i} g_i - \frac1n \sum_{i \in \text{subset}} g_i \Big) ,
+
+with b by least squares on the subset (the *regression estimator*). It is a weighted mean,
+:math:`\sum_i w_i y_i`, and its error has two parts: that of the n events among the N, and that of
+the N among all there could be,
+
+.. math::
+
+    \mathrm{stderr}^2 = s_e^2 \Big( \sum_i w_i^2 - \frac1N \Big) + \frac{s_y^2}{N} .
+
+s_e is the standard deviation of what g leaves unexplained. The events were taken in order, so it
+comes from differences of neighbours, and nothing that changes slowly along the order widens it.
+With n = N only the standard error of a plain mean is left.
+
+References: Cochran 1977, *Sampling techniques*, chapters 7, 8 and 12; Wolter 1984, *Investigation
+of some estimators of variance for systematic sampling*; von Neumann 1941, *Distribution of the
+ratio of the mean square successive difference to the variance*.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.special import stdtrit
+from torch import Tensor
+
+from genzoo.data.dataset import DataSet, Split
+from genzoo.errors import InputError
+from genzoo.evaluation.figures import Z95
+from genzoo.families.baselines import Baseline, fitted
+
+EVENTS_A_CONTROL = 10  # with fewer, a coefficient costs more than it brings
+SAME = 1e-8  # relative to its size: a control that varies by less says nothing, or nothing new
+
+
+class Mean(NamedTuple):
+    """The mean over all events, as estimated from some of them.
+
+    Args:
+        value: the mean.
+        stderr: its standard error as the mean of all events there could be; 1.96 of it hold 95 %.
+        of_subset: the part of it that measuring all N events would take away.
+        variance_ratio: variance among the N events over that of n random ones without control
+            variates: how much fewer events are needed.
+    """
+
+    value: float
+    stderr: float
+    of_subset: float = 0.0
+    variance_ratio: float = 1.0
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some events of a split, and what is known of all.
+
+    Args:
+        chosen: places of the n events in the split, in the order they were taken in, ``(n,)``.
+        of: N, how many events the split has.
+        controls: log-densities of all events in nats, ``(N,)`` each, by the name of their model.
+    """
+
+    chosen: Tensor
+    of: int
+    controls: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        """How many events are measured."""
+        return len(self.chosen)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether no event is left out."""
+        return self.n == self.of
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """n and N, and the names of the control variates where some events are left out."""
+        counts = {"n": self.n, "of": self.of}
+        return counts if self.is_all else {**counts, "controls": list(self.controls)}
+
+    def mean(self, y: Tensor) -> Mean:
+        """The mean over all N events of what was measured of the chosen ones, ``(n,)``.
+
+        What is infinite somewhere has an infinite mean, whose error is not a number.
+        """
+        measured = y.double().cpu().numpy()
+        if not np.isfinite(measured).all():
+            return Mean(float(measured.mean()), float("nan"))
+        if self.n == 1:
+            return Mean(float(measured[0]), 0.0)
+        if self.is_all:
+            return Mean(float(measured.mean()), float(measured.std(ddof=1)) / self.n**0.5)
+        return self._regressed(measured)
+
+    def _regressed(self, y: np.ndarray) -> Mean:
+        """The regression estimator, as the module writes it down."""
+        controls = [self._standardised(g) for g in self.controls.values()]
+        design = np.column_stack([np.ones(self.n), *controls])
+        basis, scale, axes = np.linalg.svd(design, full_matrices=False)
+        new = scale > SAME * scale[0]
+        basis, scale, axes = basis[:, new], scale[new], axes[new]
+        # the controls' means over all events are 0, so the line's height there is the intercept
+        weights = basis @ (axes[:, 0] / scale)
+        variance = _variance(y, basis)
+        among_all = max(0.0, float(weights @ weights) - 1 / self.of)
+        freedom = 2 / 3 * max(1, self.n - len(scale))
+        few = float(stdtrit(freedom, 0.975)) / Z95  # the variance itself is uncertain
+        of_subset = few * (variance * among_all) ** 0.5
+        scatter = float(y.var(ddof=1))
+        return Mean(
+            value=float(weights @ y),
+            stderr=float(np.hypot(of_subset, (scatter / self.of) ** 0.5)),
+            of_subset=of_subset,
+            variance_ratio=variance / scatter if scatter else 1.0,
+        )
+
+    def _standardised(self, control: Tensor) -> np.ndarray:
+        """A control of the chosen events, ``(n,)``; over all it has mean 0 and deviation 1."""
+        g = control.double().cpu()
+        return ((g[self.chosen] - g.mean()) / g.std()).numpy()
+
+
+def all_of(n: int) -> Subset:
+    """Every event of a split of ``n``."""
+    return Subset(torch.arange(n), n)
+
+
+def choose(
+    data: DataSet,
+    split: str,
+    most: int,
+    controls: Mapping[str, Tensor] | None = None,
+) -> Subset:
+    """At most ``most`` events of a split, drawn as the module says, and what is known of all.
+
+    Args:
+        data, split: which events there are.
+        most: how many can be measured.
+        controls: log-densities of every event under other models, ``(N,)`` nats each, by name; the
+            truth and the baselines are added.
+
+    Raises:
+        InputError: a control is not of N numbers.
+    """
+    events: Split = getattr(data, split)
+    of = len(events)
+    given = {name: _checked(name, values, of) for name, values in (controls or {}).items()}
+    if most >= of:
+        return all_of(of)
+    known = {**given, **stated_of_all(data, events)}
+    useful = {name: g for name, g in known.items() if _says_something(g)}
+    kept = dict(list(useful.items())[: most // EVENTS_A_CONTROL])
+    order = _in_order(data, events, next(iter(useful.values()), torch.zeros(of)))
+    start = torch.rand((), dtype=torch.float64)
+    steps = ((torch.arange(most) + start) * (of / most)).long().clamp(max=of - 1)
+    return Subset(order[steps], of, kept)
+
+
+def stated_of_all(data: DataSet, events: Split) -> dict[str, Tensor]:
+    """What the truth, where it is known, and the baselines say of each event, ``(N,)`` nats."""
+    stated = {"Truth": data.log_density} if data.log_density is not None else {}
+    stated |= {type(baseline).__name__: baseline.log_prob for baseline in _baselines(data)}
+    return {name: log_prob(events.x).double().cpu() for name, log_prob in stated.items()}
+
+
+@lru_cache(maxsize=2)  # of data sets, which are compared by identity
+def _baselines(data: DataSet) -> tuple[Baseline, ...]:
+    """Those that can be fitted."""
+    try:
+        return fitted(data)
+    except InputError:  # a feature without spread
+        return ()
+
+
+def _in_order(data: DataSet, events: Split, log_density: Tensor) -> Tensor:
+    """Places ``(N,)`` of events, class by class, and within a class by ``log_density``.
+
+    It rises in one class and falls in the next, so that neighbours are alike there, too.
+    """
+    label = np.zeros(len(events), dtype=int)
+    if data.classes and events.c is not None and events.c.dim() == 1:
+        label = events.c.cpu().numpy()
+    falling = label % 2 == 1
+    g = log_density.cpu().numpy()
+    return torch.from_numpy(np.lexsort((np.where(falling, -g, g), label)))
+
+
+def _variance(y: np.ndarray, basis: np.ndarray) -> float:
+    """Variance of what an orthonormal ``basis`` (n, p) leaves of ``y``, from differences in order."""
+    residual = y - basis @ (basis.T @ y)
+    expected = 2 * (len(y) - 1) - np.square(np.diff(basis, axis=0)).sum()  # where the variance is 1
+    return float(np.square(np.diff(residual)).sum() / expected)
+
+
+def _says_something(control: Tensor) -> bool:
+    return bool(control.isfinite().all()) and bool(control.std() > SAME * control.abs().max())
+
+
+def _checked(name: str, values: Tensor, of: int) -> Tensor:
+    if values.shape != (of,):
+        raise InputError(
+            f"The control {name!r} should be one log-density for each of {of} events, "
+            f"not of shape {tuple(values.shape)}."
+        )
+    return values.double().cpu()

@@ -1,0 +1,3 @@
+"""How good samples are: distances between distributions, precision and recall, obedience to a
+condition.
+"""

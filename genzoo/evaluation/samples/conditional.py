@@ -1,0 +1,366 @@
+"""Does a model draw what it was asked for, p(x | c), and all of it?
+
+Three questions, for a model that has learned one perfect seven by heart answers only the first.
+
+*Accuracy* is the share of samples that a judge takes for the class they were drawn for. The judge
+has never seen a sample: it is a classifier of its own, fitted on the training split. It errs
+itself, so its accuracy on real test events is stated beside every figure of its own making: a model
+whose figure is higher draws more typical events than real ones are, not better ones.
+
+*Coverage* is the share of unseen real events of the class in whose neighbourhood a sample of that
+class lies (Naeem et al. 2020, *Reliable fidelity and diversity metrics*), beside what as many
+training events of the class reach: nothing was trained on the events, so that learning by heart
+wins nothing.
+
+*CAS* turns the roles round (Ravuri & Vinyals 2019, *Classification accuracy score*): a classifier
+is fitted on samples and nothing else, and tested on real events. It falls where samples are of the
+wrong class and where they lack what real events have, beside as many training events in their
+place.
+
+Tins of biscuits need no judge that learns: height and width are measured.
+
+Each function returns plain dictionaries, entries of a row of the scorecard; figures are as
+`Figure.to_json` gives them.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genzoo.data.dataset import DataSet
+from genzoo.data.synthetic import biscuits
+from genzoo.errors import InputError
+from genzoo.evaluation.figures import Figure, mean, share, share_with
+from genzoo.evaluation.samples.distances import HALVES, some
+from genzoo.evaluation.samples.neighbours import NEAREST_COVERED, in_balls
+from genzoo.evaluation.samples.quality import unseen
+from genzoo.evaluation.samples.sampling import draw
+from genzoo.families import FAMILIES
+from genzoo.model import GenerativeModel
+
+Entry = dict[str, Any]
+GUIDANCE = 2.0  # of the figures beside those of the model as it was learned
+Judge = Callable[
+    [Tensor], np.ndarray
+]  # events (n, *event_shape) -> labels (n,), -1 for what is no event at all
+Pair = tuple[Tensor, Tensor]  # real events of a class, and those that are to cover them
+
+
+def conditional(
+    model: GenerativeModel, data: DataSet, each: int = 50, seed: int = 0
+) -> Entry | None:
+    """The row's entry ``condition``: `judged` for classes, `tin_errors` for tins, None where
+    neither can be told.
+    """
+    if not model.condition:
+        return None
+    if data.classes:
+        return judged(model, data, each, seed) if len(known_classes(data)) > 1 else None
+    return tin_errors(model, data, seed=seed) if data.features == ("height", "width") else None
+
+
+# ---------------------------------------------------------------------------------------- the judge
+
+
+def judge(data: DataSet, most: int = 10_000) -> Judge:
+    """A classifier of ``data`` that no generative model has a part in: `classifier` of training
+    events.
+
+    It is fitted on at most ``most`` events of the training split and on nothing else.
+
+    Raises:
+        InputError: the data has no classes, or events of one class only.
+    """
+    if data.train.c is None or len(known_classes(data)) < 2:
+        raise InputError(f"{data.name} has no classes that a judge could tell apart.")
+    train = data.train.some(most)
+    assert train.c is not None  # as in the whole split
+    return classifier(train.x, train.c)
+
+
+def classifier(x: Tensor, c: Tensor) -> Judge:
+    """A support vector machine on the pixels of ``x`` (n, *event_shape), of classes ``c`` (n,).
+
+    Its kernel is Gaussian, with scikit-learn's own width (one over the summed variance of the
+    pixels).
+    """
+    from sklearn.svm import SVC
+
+    machine = SVC(C=10.0).fit(x.flatten(1).numpy(), c.numpy())
+
+    def labels(x: Tensor) -> np.ndarray:
+        x = x.flatten(1).cpu()
+        finite = x.isfinite().all(1)
+        return np.where(finite, machine.predict(torch.where(finite[:, None], x, 0.0).numpy()), -1)
+
+    return labels
+
+
+def known_classes(data: DataSet) -> Tensor:
+    """The labels that the training split has events of, ``(k,)`` in rising order; none where the
+    data has no classes.
+    """
+    return (
+        data.train.c.unique()
+        if data.classes and data.train.c is not None
+        else torch.zeros(0, dtype=torch.long)
+    )
+
+
+# ------------------------------------------------------------------------------------------ classes
+
+
+def judged(model: GenerativeModel, data: DataSet, each: int, seed: int) -> Entry:
+    """`class_accuracy`, and ``guided``: its accuracy and coverage under a guidance of `GUIDANCE`,
+    None for who knows none.
+    """
+    by, guided = judge(data), None
+    if model.can_be_guided:
+        guided = {
+            "guidance": GUIDANCE,
+            **_scores(*_as_asked(model, data, each, seed, guidance=GUIDANCE), data, by),
+        }
+    return {**class_accuracy(model, data, each, seed, by), "guided": guided}
+
+
+def class_accuracy(
+    model: GenerativeModel,
+    data: DataSet,
+    each: int = 50,
+    seed: int = 0,
+    by: Judge | None = None,
+    **options: Any,
+) -> Entry:
+    """How many of ``each`` samples of every class are of that class, how much of it they cover, and
+    what comes unasked.
+
+    Every class means every one that training has seen.
+
+    Args:
+        by: the judge; `judge` of the data by default.
+        options: for the model's ``sample``, such as ``guidance=2.0``.
+
+    Returns:
+        ``accuracy``, ``per_class`` {class: share}; ``coverage`` and ``coverage_real``, the same of
+        training events; ``cas`` and ``cas_real``, likewise; ``unconditional`` {class: share} of
+        samples drawn with no condition, as judged; ``judge``, its accuracy on the test split.
+
+    Raises:
+        InputError: the model is unconditional, or the data has no two classes.
+    """
+    if not model.condition:
+        raise InputError(
+            f"This {type(model).__name__} is unconditional: train one with --conditional."
+        )
+    by, test = by or judge(data), data.test
+    assert data.train.c is not None and test.c is not None  # or there would be no judge
+    drawn, asked = _as_asked(model, data, each, seed, **options)
+    real, known = _of_every_class(data.train.x, data.train.c, each)
+    unasked = by(draw(model, len(asked), None, seed, **options))
+    return {
+        **_scores(drawn, asked, data, by),
+        "per_class": _by_class(by(drawn) == asked.numpy(), asked.numpy(), data.classes),
+        "coverage_real": _plain(class_coverage(data, real, known)),
+        "cas_real": _plain(classification_accuracy_score(data, real, known)),
+        "unconditional": {
+            name: share(unasked == label).to_json() for label, name in enumerate(data.classes)
+        },
+        "judge": share(by(test.x) == test.c.numpy()).to_json(),
+        "each": each,
+    }
+
+
+def _as_asked(
+    model: GenerativeModel, data: DataSet, each: int, seed: int, **options: Any
+) -> tuple[Tensor, Tensor]:
+    """``each`` samples of every class that training has seen, ``(n, *event_shape)``, and their
+    classes ``(n,)``.
+    """
+    asked = known_classes(data).repeat_interleave(each)
+    return draw(model, len(asked), asked, seed, **options), asked
+
+
+def _of_every_class(x: Tensor, c: Tensor, each: int) -> tuple[Tensor, Tensor]:
+    """The first ``each`` events of every class."""
+    rows = torch.cat([(c == label).nonzero().flatten()[:each] for label in c.unique()])
+    return x[rows], c[rows]
+
+
+def _scores(drawn: Tensor, asked: Tensor, data: DataSet, by: Judge) -> Entry:
+    """``accuracy``, ``coverage`` and ``cas`` of what was drawn."""
+    return {
+        "accuracy": share(by(drawn) == asked.numpy()).to_json(),
+        "coverage": _plain(class_coverage(data, drawn, asked)),
+        "cas": _plain(classification_accuracy_score(data, drawn, asked)),
+    }
+
+
+def _plain(figure: Figure | None) -> Entry | None:
+    return None if figure is None else figure.to_json()
+
+
+def classification_accuracy_score(data: DataSet, x: Tensor, c: Tensor) -> Figure | None:
+    """Accuracy on test events of a classifier that was fitted on ``x`` (n, ...) of classes ``c``
+    (n,) and nothing else.
+
+    It grows with n, so compare like with like. None where fewer than two classes are left of finite
+    events.
+    """
+    finite = x.flatten(1).isfinite().all(1)
+    x, c = x[finite], c[finite]
+    if len(c.unique()) < 2 or data.test.c is None:
+        return None
+    return share(classifier(x, c)(data.test.x) == data.test.c.numpy())
+
+
+def class_coverage(data: DataSet, x: Tensor, c: Tensor, each: int | None = None) -> Figure | None:
+    """Share of unseen events in whose neighbourhood an event of ``x`` (n, ...) of their own class
+    ``c`` (n,) lies.
+
+    Unseen (`genzoo.evaluation.samples.quality.unseen`), because among training events a model that
+    has learned them by heart would do better than new data does. A neighbourhood reaches as far as
+    the fifth nearest unseen event of the same class, in pixels. At most ``each`` of every class
+    count: the figure grows with their number, so compare like with like.
+
+    Its error is that of events and samples, by random halves of both of every class, as in
+    `distances.with_errors`. None if no class has two such events.
+    """
+    events, _ = unseen(data)
+    pairs = []
+    for label in known_classes(data):
+        real = events.x[events.c == label][:1000].flatten(1)
+        if len(real) > 1:
+            pairs.append((real, x[c == label].flatten(1)[:each]))
+    if not pairs:
+        return None
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        halves = [_covered([_halved(*pair) for pair in pairs]) for _ in range(HALVES)]
+    stderr = torch.tensor(halves, dtype=torch.float64).std().item()
+    return share_with(_covered(pairs), stderr, sum(len(real) for real, _ in pairs))
+
+
+def _covered(pairs: Sequence[Pair]) -> float:
+    """Share of real events near one of those that are to cover them, each class apart."""
+    near = [
+        in_balls(real, mine, min(NEAREST_COVERED, len(real) - 1)).any(1) for real, mine in pairs
+    ]
+    return torch.cat(near).double().mean().item()
+
+
+def _halved(real: Tensor, mine: Tensor) -> Pair:
+    return some(real, max(2, len(real) // 2)), some(mine, (len(mine) + 1) // 2)
+
+
+def _by_class(hits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Entry]:
+    """Class -> share of ``hits`` (n,) among the events that were asked to be of it, ``labels``
+    (n,).
+    """
+    return {
+        classes[int(label)]: share(hits[labels == label]).to_json() for label in np.unique(labels)
+    }
+
+
+# --------------------------------------------------------------------------------------------- tins
+
+
+def tin_errors(model: GenerativeModel, data: DataSet, n: int = 200, seed: int = 0) -> Entry:
+    """How far the tins that a model draws are from the height and width that were asked for, in
+    pixels.
+
+    Returns:
+        ``height`` and ``width``, mean absolute errors; ``exact``, the share of tins right in both;
+        ``judge``, that share of
+        real test tins.
+    """
+    if data.features != ("height", "width") or data.test.c is None:
+        raise InputError(f"Only tins can be measured, and {data.name} has none: use biscuits.")
+    asked = data.test.c[:n]
+    real, drawn = data.test.x[:n], draw(model, len(asked), asked, seed)
+    off = biscuits.sizes(asked) - torch.stack(biscuits.measure(drawn), 1)
+    off_real = biscuits.sizes(asked) - torch.stack(biscuits.measure(real), 1)
+    height, width = off.abs().double().unbind(1)
+    return {
+        "height": mean(height).to_json(),
+        "width": mean(width).to_json(),
+        "exact": share((off == 0).all(1)).to_json(),
+        "judge": share((off_real == 0).all(1)).to_json(),
+    }
+
+
+# ----------------------------------------------------------------------------------------- guidance
+
+
+def guidance_sweep(
+    model: GenerativeModel,
+    data: DataSet,
+    strengths: Sequence[float] = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0),
+    each: int = 30,
+    seed: int = 0,
+) -> list[Entry]:
+    """Accuracy against diversity as guidance grows (Ho & Salimans 2022): 0 ignores the condition, 1
+    is the model itself.
+
+    Returns:
+        for each strength ``{guidance, accuracy, coverage, cas, spread}``: as `class_accuracy` gives
+        them, and the mean
+        distance between two samples of one class as a share of that between two real ones.
+
+    Raises:
+        InputError: the family's ``sample`` knows no guidance.
+    """
+    check_guidance(model)
+    by, real = judge(data), _spread(data.test.x, data.test.c)  # type: ignore[arg-type]
+    rows = []
+    for strength in strengths:
+        x, asked = _as_asked(model, data, each, seed, guidance=strength)
+        rows.append(
+            {
+                "guidance": strength,
+                **_scores(x, asked, data, by),
+                "spread": _spread(x, asked) / real,
+            }
+        )
+    return rows
+
+
+def _spread(x: Tensor, c: Tensor) -> float:
+    """Mean distance between two events of one class, averaged over the classes that have two."""
+    return (
+        torch.stack([torch.pdist(x[c == label].flatten(1)).mean() for label in c.unique()])
+        .nanmean()
+        .item()
+    )
+
+
+def check_guidance(model: GenerativeModel) -> None:
+    """Raise `InputError` unless the model's ``sample`` can be guided, and there is a condition to
+    guide it to.
+    """
+    if model.can_be_guided:
+        return
+    if "guidance" not in options_of(model):
+        able = ", ".join(
+            f.__name__ for f in FAMILIES if "guidance" in inspect.signature(f.sample).parameters
+        )
+        raise InputError(
+            f"Samples of {type(model).__name__} cannot be guided: those of {able} can."
+        )
+    if not model.condition:
+        raise InputError(f"This {type(model).__name__} is unconditional, so nothing can guide it.")
+    raise InputError(
+        f"The prior of this {type(model).__name__} cannot be guided: a Gaussian, which is the default, can."
+    )
+
+
+# ----------------------------------------------------------------------------------- what is shared
+
+
+def options_of(model: GenerativeModel) -> Mapping[str, Any]:
+    """What the family's ``sample`` can be told beside how many and for what: names and defaults."""
+    parameters = inspect.signature(model.sample).parameters
+    return {name: p.default for name, p in parameters.items() if name not in ("n", "c")}

@@ -1,0 +1,215 @@
+"""Three models that take no training loop, so that every number of the zoo has something to beat.
+
+They are fitted in closed form and are therefore plain classes, not Lightning modules, but they
+speak the zoo's language: `log_prob` is in nats per event, `likelihood` says what it claims, samples
+are ``(n, *event_shape)`` and lie on the grid of the data. A condition is accepted and ignored.
+"""
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal
+
+from genzoo import grid
+from genzoo.data.dataset import DataSet
+from genzoo.errors import InputError
+from genzoo.model import Likelihood
+
+STRENGTHS = (
+    0.003,
+    0.01,
+    0.03,
+    0.1,
+    0.3,
+    1.0,
+)  # of smoothing or shrinkage, tried on validation data
+
+
+class Baseline(ABC):
+    """A distribution p(x) over events of one shape, with ``levels`` levels (0: real-valued), fitted
+    in closed form.
+    """
+
+    event_shape: tuple[int, ...]
+
+    def __init__(self, levels: int = 0):
+        self.levels = levels
+
+    @property
+    def likelihood(self) -> Likelihood:
+        return Likelihood.EXACT
+
+    @abstractmethod
+    def fit(self, x: Tensor, validation: Tensor | None = None) -> "Baseline":
+        """Fit to events ``x`` (n, *event_shape), and what cannot be fitted to ``validation`` where
+        there is any.
+        """
+
+    @abstractmethod
+    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Log-density of each event, (n,), nats per event; for discrete data log(P(x) / bin
+        volume).
+        """
+
+    def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
+        """As `GenerativeModel.bound`: `log_prob` has no randomness here, so ``k`` draws buy
+        nothing.
+        """
+        return self.log_prob(x, c)
+
+    @abstractmethod
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        """Draw ``n`` events, (n, *event_shape)."""
+
+
+class Rectangle(Baseline):
+    """The lecture's first model: uniform over the smallest axis-aligned box that holds all training
+    events.
+
+    The likelihood of n events under a box that holds them is volume^-n, and 0 under a box that
+    misses one: the smallest box is the maximum-likelihood estimate. For discrete data the box is
+    made of whole bins, so it is an exact pmf.
+    """
+
+    def fit(self, x: Tensor, validation: Tensor | None = None) -> "Rectangle":
+        self.event_shape = tuple(x.shape[1:])
+        half_bin = grid.bin_width(self.levels) / 2 if self.levels else 0.0
+        self.low, self.high = x.amin(0) - half_bin, x.amax(0) + half_bin
+        _require_spread(self.high - self.low)
+        return self
+
+    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        inside = ((x >= self.low) & (x <= self.high)).flatten(1).all(1)
+        log_volume = (self.high - self.low).log().sum()
+        return torch.where(inside, -log_volume, -math.inf)
+
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        x = self.low + (self.high - self.low) * torch.rand(n, *self.event_shape).to(self.low)
+        return grid.quantise(x, self.levels)
+
+
+class IndependentPixels(Baseline):
+    """Discrete data, one histogram per feature, features independent. An exact pmf.
+
+    ``alpha`` is added to every count, so that a level never seen in training keeps a small
+    probability.
+    """
+
+    def __init__(self, levels: int, alpha: float = 0.3):
+        super().__init__(levels)
+        self.alpha = alpha
+
+    def fit(self, x: Tensor, validation: Tensor | None = None) -> "IndependentPixels":
+        self.event_shape = tuple(x.shape[1:])
+        counts = _count(x, self.levels)
+        if validation is not None:
+            self.alpha = max(
+                STRENGTHS, key=lambda a: self._smooth(counts, a).log_prob(validation).mean().item()
+            )
+        return self._smooth(counts, self.alpha)
+
+    def _smooth(self, counts: Tensor, alpha: float) -> "IndependentPixels":
+        self.log_pmf = (
+            (counts + alpha) / (counts + alpha).sum(1, keepdim=True)
+        ).log()  # (features, levels)
+        return self
+
+    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        level = grid.to_level(x, self.levels).flatten(1)
+        log_pmf = self.log_pmf[torch.arange(level.shape[1], device=x.device), level].sum(1)
+        density = log_pmf - level.shape[1] * math.log(grid.bin_width(self.levels))
+        return density.masked_fill((x.abs() > 1).flatten(1).any(1), -math.inf).to(x.dtype)
+
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        level = torch.multinomial(self.log_pmf.exp(), n, replacement=True).T
+        return grid.to_grid(level, self.levels).view(n, *self.event_shape)
+
+
+class Gaussian(Baseline):
+    """A Gaussian with full covariance, shrunk towards its diagonal by ``shrinkage`` in [0, 1].
+
+    For discrete data it models the dequantised data, x + u, and `log_prob` is the bound E_u[log p(x
+    + u)]. With u uniform over a bin of width w that needs no draws: noise adds w²/12 to every
+    variance, and the expectation of the quadratic form grows by the trace of the precision times
+    w²/12.
+    """
+
+    def __init__(self, levels: int = 0, shrinkage: float = 0.03):
+        super().__init__(levels)
+        self.shrinkage = shrinkage
+        self.noise = grid.bin_width(levels) ** 2 / 12 if levels else 0.0
+
+    @property
+    def likelihood(self) -> Likelihood:
+        return Likelihood.BOUND if self.levels else Likelihood.EXACT
+
+    def fit(self, x: Tensor, validation: Tensor | None = None) -> "Gaussian":
+        self.event_shape = tuple(x.shape[1:])
+        flat = x.flatten(
+            1
+        ).double()  # in single precision a nearly singular covariance would not factorise
+        mean = flat.mean(0)
+        covariance = (flat - mean).T @ (flat - mean) / len(x)
+        covariance.diagonal().add_(self.noise)
+        _require_spread(covariance.diagonal())
+        if validation is not None:
+
+            def score(shrinkage: float) -> float:
+                return self._shrink(mean, covariance, shrinkage).log_prob(validation).mean().item()
+
+            self.shrinkage = max(STRENGTHS, key=score)
+        return self._shrink(mean, covariance, self.shrinkage)
+
+    def _shrink(self, mean: Tensor, covariance: Tensor, shrinkage: float) -> "Gaussian":
+        shrunk = (1 - shrinkage) * covariance + shrinkage * covariance.diagonal().diag()
+        self.normal = MultivariateNormal(mean, scale_tril=torch.linalg.cholesky(shrunk))
+        return self
+
+    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        log_prob = self.normal.log_prob(x.flatten(1).double())
+        if self.levels:
+            log_prob -= self.normal.precision_matrix.trace() * self.noise / 2
+        return log_prob.to(x.dtype)
+
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        x = self.normal.sample((n,)).float().view(n, *self.event_shape)
+        return grid.quantise(x, self.levels)
+
+
+def fitted(dataset: DataSet) -> tuple[Baseline, ...]:
+    """Every baseline that applies to a data set, fitted on its training split and tuned on its
+    validation split.
+
+    The rectangle is for points: of a thousand images some always leave the box of the others.
+    """
+    levels = dataset.levels
+    rectangle = [Rectangle(levels)] if dataset.event_shape == (2,) else []
+    pixels = [IndependentPixels(levels)] if levels else []
+    return tuple(
+        model.fit(dataset.train.x, dataset.validation.x)
+        for model in (*rectangle, *pixels, Gaussian(levels))
+    )
+
+
+def _count(x: Tensor, levels: int) -> Tensor:
+    """How often each feature takes each level: (features, levels) float64, counted a thousand
+    events at a time.
+    """
+    features = x[0].numel()
+    counts = torch.zeros(features * levels, dtype=torch.int64, device=x.device)
+    row = levels * torch.arange(features, device=x.device)
+    for part in x.split(1000):
+        counts += torch.bincount(
+            (row + grid.to_level(part, levels).flatten(1)).flatten(), minlength=len(counts)
+        )
+    return counts.view(features, levels).double()
+
+
+def _require_spread(spread: Tensor) -> None:
+    constant = (spread.flatten() <= 0).sum().item()
+    if constant:
+        raise InputError(
+            f"{constant} of {spread.numel()} features are constant: a real-valued model needs spread in each."
+        )

@@ -1,0 +1,51 @@
+"""Files that are written whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DRAFT = ".writing-"  # how the names begin of folders in which files are being written
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the block ends well.
+
+    When it does not, the draft vanishes. It is on the disk before it takes the place of what was
+    there: a power cut leaves the one or the other.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=DRAFT) as folder:
+        draft = Path(folder) / path.name
+        yield draft
+        _to_disk(draft)
+        os.replace(draft, path)
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        _to_disk(path.parent)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until what was written to a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def discard_drafts(folder: Path) -> None:
+    """Remove drafts whose writer was killed from a folder that nobody is writing to now."""
+    for draft in folder.glob(f"{DRAFT}*"):
+        remove(draft)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder, if it is there."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def state(path: Path) -> str:
+    """What is wrong with a file that cannot be read: "corrupt" or "empty"."""
+    return "corrupt" if path.stat().st_size else "empty"

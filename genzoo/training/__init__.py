@@ -1,0 +1,9 @@
+"""Training by Lightning, with what makes it good here: averaged weights, a guard, patience, the
+best checkpoint.
+
+Names are listed in ``__init__.pyi`` and imported on first use.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
