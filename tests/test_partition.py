@@ -241,7 +241,7 @@ def test_informed_moves_and_block_gibbs_weigh_alike(hidden):
         model.path = lambda n, c=None, w=1.0, soften=0.0: plain(n, c, 1.0 + 1e-9, soften)  # type: ignore[method-assign]
     with torch.no_grad():
         truth = (-model.energy(x)).logsumexp(0).item()
-    found = log_partition(model, model.chains, levels=150, chains=60)
+    found = log_partition(model, model.chains, levels=150, chains=200)
     holds(found, truth, width=0.6)
 
 
