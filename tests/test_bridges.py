@@ -115,7 +115,7 @@ def divergences(model: Diffusion, x: float, layers: int) -> float:
     nodes, weights = quadrature()
     event = torch.full((len(nodes), 1), x, dtype=torch.float64)
     total = 0.0
-    times = torch.linspace(*model.ends, layers + 1, dtype=torch.float64)
+    times = torch.linspace(model.log_snr_min, model.log_snr_max, layers + 1, dtype=torch.float64)
     for noisy, clean in zip(
         times[:-1].expand(len(nodes), -1).T, times[1:].expand(len(nodes), -1).T, strict=True
     ):
@@ -134,7 +134,7 @@ def diffusion_term(model: Diffusion, x: float, points: int = 100) -> float:
     over the noise.
     """
     nodes, weights = quadrature()
-    low, high = model.ends
+    low, high = model.log_snr_min, model.log_snr_max
     event = torch.full((len(nodes), 1), x, dtype=torch.float64)
     total = 0.0
     for snr in (
@@ -171,7 +171,8 @@ def test_the_terms_that_the_bound_adds_are_those_of_the_vae():
     the mean over z.
     """
     model, x = rough_diffusion(), torch.randn(6, 1, dtype=torch.float64)
-    low, high = (torch.full((6,), end, dtype=torch.float64) for end in model.ends)
+    ends = (model.log_snr_min, model.log_snr_max)
+    low, high = (torch.full((6,), end, dtype=torch.float64) for end in ends)
     top = kl_divergence(
         Normal(alpha(low, x) * x, sigma(low, x)), Normal(torch.zeros_like(x), 1.0)
     ).sum(1)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from genzoo.data.dataset import DataSet, Split
+from genzoo.families.priors import PlainPrior
 from genzoo.families.vae import VAE
 from genzoo.model import GenerativeModel, Likelihood, device_of, evaluating
 from genzoo.progress import Report
@@ -54,9 +55,10 @@ def fit_in_stages(
         steps and seconds of both stages together; no validation figure, for neither stage's is that
         of the whole.
     """
-    part, model.prior = model.prior, None
-    if part is None:
+    part = model.prior
+    if isinstance(part, PlainPrior):
         raise ValueError("This VAE has no prior to fit in a second stage.")
+    model.prior = model.plain_prior()
     try:
         first = fit(model, data, folder, seed=seed, progress=progress, **train)
         latents = encoded(data, model, seed=seed)
@@ -84,14 +86,14 @@ def trained(model: GenerativeModel, x: Tensor, c: Tensor | None, folder: Path | 
     Returns:
         the models that were trained, one after the other, each with its batch of events.
     """
-    if not isinstance(model, VAE) or model.prior is None:
+    if not isinstance(model, VAE) or isinstance(model.prior, PlainPrior):
         return [(model, x)]
     prior = model.prior
     alone = folder is not None and (folder / PRIOR).is_dir()
     if prior.likelihood <= Likelihood.BOUND and not alone:
         return [(model, x)]
     first = copy.deepcopy(model)
-    first.prior = None
+    first.prior = first.plain_prior()
     with torch.no_grad():
         latents = _draw(first, x, c if model.condition else None)
     return [(first, x), (prior, latents)]
