@@ -199,7 +199,7 @@ class Flow(GenerativeModel):
 
     def draw(self, n: int, c: Tensor | None) -> Tensor:
         """``(n, *event_shape)`` of the density, before it is held to the data's levels."""
-        return self.decode(self.noise(n), c)
+        return self.decode(self.latent_noise(n), c)
 
     def guided(self, n: int, c: Tensor | None, guidance: float) -> Tensor:
         """Draws ``(n, *event_shape)`` of p(x | c)^w p(x)^(1 - w), normalised.

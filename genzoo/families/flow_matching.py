@@ -210,7 +210,7 @@ class FlowMatching(GenerativeModel):
         self, n: int, c: Tensor | None = None, guidance: float = 1.0, steps: int | None = None
     ) -> Tensor:
         """``(n, *event_shape)``: noise carried along from t = 0 to 1."""
-        z = self.noise(n)
+        z = self.latent_noise(n)
         return self.on_grid(self.integrate(z, self.velocity(c, guidance), 0.0, 1.0, steps))
 
     @property
