@@ -27,7 +27,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.strategies import DDPStrategy
 from torch.distributions import Distribution
@@ -39,7 +39,7 @@ from genzoo.errors import InputError
 from genzoo.model import GenerativeModel, Likelihood, Trainable, drawing_from
 from genzoo.optim import OptimizerFactory, SchedulerFactory
 from genzoo.progress import Report
-from genzoo.training.averaging import WIDEST, power_average
+from genzoo.training.averaging import WIDEST, Averages
 from genzoo.training.callbacks import (
     Clock,
     Progress,
@@ -305,7 +305,6 @@ def _pace(
     trained = rounds.events(batches.batch_size)
     twin.check_draws = affordable_draws(trained, len(batches.dataset.validation))
     watch = Stopwatch(seconds)
-    averages = WeightAveraging(multi_avg_fn=power_average(average), use_buffers=False)
     with torch.random.fork_rng(), tempfile.TemporaryDirectory() as scratch:
         trainer = L.Trainer(
             max_epochs=-1,
@@ -313,7 +312,7 @@ def _pace(
             limit_val_batches=0,
             logger=CSVLogger(scratch),
             enable_checkpointing=False,
-            callbacks=[watch, averages],
+            callbacks=[watch, Averages(average)],
             **options,
         )
         _run(trainer, twin, batches, None)
