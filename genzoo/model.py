@@ -382,9 +382,8 @@ class GenerativeModel(Trainable, ABC):
         c = None if c is None or not self.condition else self._in_own_precision(c)
         if self.is_first_batch or not self.is_fitting:
             self.require_batch(x, c)
+        if self.is_fitting:
             self.is_first_batch = False
-        elif tuple(x.shape[1:]) != self.event_shape:
-            self.require_events(x)
         return x, c
 
     def _in_own_precision(self, values: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ def fit(
     augment: float = 0.0,
     jitter: float = 0.0,
     gradient_clip: float = 5.0,
-    drop_condition: float = 0.1,
+    drop_condition: float | None = None,
     optimizer: OptimizerFactory | None = None,
     scheduler: SchedulerFactory | None = None,
     callbacks: Iterable[L.Callback] = (),
@@ -134,7 +134,7 @@ def fit(
         augment: share of training images that are shifted by up to one pixel each way.
         jitter: standard deviation of Gaussian noise on real-valued training events, at most 1.
         gradient_clip: largest norm of the gradient; a GAN's is not clipped.
-        drop_condition: share of the conditions that training drops.
+        drop_condition: share of the conditions that training drops, in place of the model's own.
         optimizer, scheduler: in place of the model's own, see `genzoo.optim`.
         callbacks: beside those of `genzoo.training.default_callbacks`.
         logger: one of Lightning's loggers, or several, beside ``log.csv``.
@@ -160,16 +160,16 @@ def fit(
         jitter=jitter,
         gradient_clip=gradient_clip,
         drop_condition=drop_condition,
+        minutes=minutes,
         seed=seed,
         lr=model.lr,
-        **({} if minutes is None else {"minutes": minutes}),
     )
     check_fit(model, data)
     if optimizer is not None:
         model.optimizer = optimizer
     if scheduler is not None:
         model.scheduler = scheduler
-    if isinstance(model, GenerativeModel):
+    if drop_condition is not None and isinstance(model, GenerativeModel):
         model.drop_condition = drop_condition
     monitor = chosen_by(model) if len(data.validation) else None
     options = _options(model, gradient_clip, trainer_options)
@@ -406,7 +406,9 @@ class Rounds:
         return self.batches * self.every * batch_size
 
 
-COUNT, SHARE = Range(1, whole=True), Range(0, 1)
+COUNT = Range(1, whole=True)
+SHARE = Range(0, 1)
+OPTIONAL = ("minutes", "drop_condition")  # settings that may be None
 SETTINGS = {
     "steps": COUNT,
     "batch_size": COUNT,
@@ -436,7 +438,8 @@ def refuse_retired(given: Iterable[str]) -> None:
 
 def check_settings(**settings: Any) -> None:
     """Raise `InputError` for a setting of `fit`, a seed or a learning rate that is out of range."""
-    check(SETTINGS, **settings)
+    given = {k: v for k, v in settings.items() if v is not None or k not in OPTIONAL}
+    check(SETTINGS, **given)
 
 
 def check_fit(model: Trainable, data: DataSet) -> None:
