@@ -391,6 +391,11 @@ class GenerativeModel(Trainable, ABC):
 
     # ------------------------------------------------------------------------------ the bookkeeping
 
+    def noise(self, n: int) -> Tensor:
+        """Standard Gaussian latents ``(n, *latent_shape)``, of the parameters' kind and place."""
+        like = next(self.parameters())
+        return torch.randn(n, *self.latent_shape, device=like.device, dtype=like.dtype)  # type: ignore[misc]
+
     @property
     def evaluations_per_sample(self) -> int:
         """Sequential evaluations of the network that one call of `sample` makes, however many

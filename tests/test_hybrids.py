@@ -14,11 +14,17 @@ from genzoo.benchmark import plan as planning
 from genzoo.benchmark import run as runs
 from genzoo.benchmark.hybrids import parts
 from genzoo.data.dataset import DataSet, Split
-from genzoo.distributions import DiscretisedLogisticMixture, Rounded, SmoothedBoxMixture, code
+from genzoo.distributions import (
+    DiscretisedLogisticMixture,
+    FiniteScalarQuantized,
+    SmoothedBoxMixture,
+    quantized,
+)
 from genzoo.errors import InputError
 from genzoo.evaluation.cost import peak_memory
 from genzoo.evaluation.likelihood import evaluate
 from genzoo.evaluation.likelihood.partition import keep_log_z
+from genzoo.families.gan import generator_loss
 from genzoo.training.two_stage import encoded, fit_in_stages, trained
 
 TINY: dict[str, Any] = {"width": 8, "components": 2}
@@ -121,13 +127,13 @@ def test_a_recipe_may_ask_for_a_second_stage_and_its_mistakes_are_named(tmp_path
 
 def test_a_point_mass_on_the_grid_is_a_density_on_its_bin_and_passes_gradients_straight_through():
     raw = torch.randn(6, 3, requires_grad=True)
-    q = code(raw, (3,), levels=5)
+    q = quantized(raw, (3,), levels=5)
     z = q.rsample()
     assert torch.equal(grid.quantise(z, 5), z.detach()) or torch.allclose(grid.quantise(z, 5), z)
     (gradient,) = torch.autograd.grad(z.sum(), raw)
     torch.testing.assert_close(gradient, 1 - raw.detach().tanh() ** 2)
     levels = grid.to_grid(torch.arange(5), 5)
-    density = Rounded(torch.tensor(0.3), 5).log_prob(levels).exp()
+    density = FiniteScalarQuantized(torch.tensor(0.3), 5).log_prob(levels).exp()
     torch.testing.assert_close(
         density * grid.bin_width(5), (levels == grid.quantise(torch.tensor(0.3), 5)).float()
     )
@@ -331,11 +337,13 @@ def test_either_player_learns_from_its_own_loss_alone():
     model, x = VAEGAN((3,), width=8, latent_shape=(2,), adversary=0.0), torch.randn(5, 3)
     elbo, drawn = model.draws(x, None)
     grads = torch.autograd.grad(
-        model.critics(x, drawn, None).sum(), list(model.vae.parameters()), allow_unused=True
+        model.critics_loss(x, drawn, None).sum(), list(model.vae.parameters()), allow_unused=True
     )
     assert all(g is None for g in grads)
     through = torch.autograd.grad(
-        model.judged(drawn, None).sum(), list(model.vae.decoder.parameters()), allow_unused=True
+        generator_loss(model.score, drawn, None).sum(),
+        list(model.vae.decoder.parameters()),
+        allow_unused=True,
     )
     assert any(g is not None and g.abs().sum() > 0 for g in through)
     assert elbo.shape == (5,) and drawn.shape == (10, 3)

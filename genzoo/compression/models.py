@@ -102,14 +102,12 @@ class OfAutoregressive(BitsBack):
 
     def likelihood(self, z: Tensor, c: Tensor | None) -> Walk:
         model = self.model
-        n = len(z)
         embedding = model.embedding(_told(model, c), z[:, 0])
-        layers: Any = (model.first, *model.layers)
-        caches = [layer.empty(n, model.grid) for layer in layers]
-        features = model.position.new_zeros(n, model.dims)
+        predict = model.predictor(embedding)
+        features = embedding.new_zeros(len(z), model.dims)
         for i in range(model.dims):
-            law = model.law(model.step(i, features, caches, embedding))
-            level = yield _pmf(law, model.levels)
+            conditional = model.conditional(predict(i, features))
+            level = yield _pmf(conditional, model.levels)
             features[:, i] = grid.to_grid(level[:, 0], model.levels)
 
     def order(self, z: Tensor) -> Tensor:

@@ -41,9 +41,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, Uniform
 
 from genzoo import grid
-from genzoo.distributions import code, diagonal_normal, feature_mixture, parameters_of
+from genzoo.distributions import diagonal_normal, feature_mixture, parameters_of, quantized
 from genzoo.model import GenerativeModel, Latent, Likelihood, require
-from genzoo.nets import Condition, Decoder, Encoder
+from genzoo.nets import Condition, Decoder, Encoder, apply, given_or
 
 
 class VAE(GenerativeModel):
@@ -61,6 +61,7 @@ class VAE(GenerativeModel):
         warmup: share of training over which the KL term's weight rises to one; it keeps the latent
             from being ignored.
         codes: number of levels that each feature of z is rounded to; 0 for a real-valued latent.
+        encoder, decoder: in place of the defaults, see `genzoo.nets`.
     """
 
     latent = Latent.APPROXIMATE
@@ -80,6 +81,8 @@ class VAE(GenerativeModel):
         components: int = 3,
         warmup: float = 0.1,
         codes: int = 0,
+        encoder: nn.Module | None = None,
+        decoder: nn.Module | None = None,
     ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, latent_shape=latent_shape, width=width, components=components)
@@ -95,21 +98,20 @@ class VAE(GenerativeModel):
             raise ValueError(
                 f"The prior models {prior.levels} levels, but the latent has {codes} codes (0: real-valued)."
             )
-        self.latent_shape, self.prior, self.codes = tuple(latent_shape), prior, codes
-        self.width, self.depth, self.dropout, self.components, self.warmup = (
-            width,
-            depth,
-            dropout,
-            components,
-            warmup,
-        )
+        self.latent_shape = tuple(latent_shape)
+        self.prior = prior
+        self.width = width
+        self.depth = depth
+        self.dropout = dropout
+        self.components = components
+        self.warmup = warmup
+        self.codes = codes
         latents = math.prod(latent_shape)
+        self.encoded = latents if codes else 2 * latents  # numbers that the encoder gives
+        self.outputs = parameters_of(components, levels)  # ... and the decoder, for each feature
         self.embed = Condition(condition, width)
-        self.encoder = Encoder(
-            self.event_shape, latents if codes else 2 * latents, width, width, depth, dropout
-        )
-        outputs = parameters_of(components, levels)
-        self.decoder = Decoder(latents, self.event_shape, outputs, width, width, depth, dropout)
+        self.encoder = given_or(encoder, self.default_encoder)
+        self.decoder = given_or(decoder, self.default_decoder)
         self.place = (
             Condition(condition, 2 * latents) if condition and prior is None and not codes else None
         )
@@ -118,6 +120,14 @@ class VAE(GenerativeModel):
         ):  # p(z | c) starts as N(0, I) for every c
             nn.init.zeros_(self.place.embed.weight)
             nn.init.zeros_(self.place.embed.bias)
+
+    def default_encoder(self) -> nn.Module:
+        size = (self.width, self.width, self.depth, self.dropout)
+        return Encoder(self.event_shape, self.encoded, *size)
+
+    def default_decoder(self) -> nn.Module:
+        size = (self.width, self.width, self.depth, self.dropout)
+        return Decoder(math.prod(self.latent_shape), self.event_shape, self.outputs, *size)
 
     @property
     def likelihood(self) -> Likelihood:  # type: ignore[override]
@@ -130,9 +140,9 @@ class VAE(GenerativeModel):
         """The guess q(z | x, c) over ``(n, *latent_shape)``: a diagonal Gaussian, or a point mass
         on a code.
         """
-        raw = self.encoder(x, self.embed(c, len(x)))
+        raw = apply(self.encoder, x, self.embed(c, len(x)), (self.encoded,))
         return (
-            code(raw, self.latent_shape, self.codes)
+            quantized(raw, self.latent_shape, self.codes)
             if self.codes
             else diagonal_normal(raw, self.latent_shape)
         )
@@ -141,7 +151,8 @@ class VAE(GenerativeModel):
         """The decoder's likelihood p(x | z, c), a true likelihood of the data's levels, over ``(n,
         *event_shape)``.
         """
-        raw = self.decoder(z.flatten(1), self.embed(c, len(z))).movedim(1, -1)
+        shape = (self.outputs, *self.event_shape)
+        raw = apply(self.decoder, z.flatten(1), self.embed(c, len(z)), shape).movedim(1, -1)
         return Independent(
             feature_mixture(raw, self.levels), len(self.event_shape), validate_args=False
         )

@@ -98,7 +98,7 @@ def path(model: Diffusion | FlowMatching) -> Path:
     """
     if isinstance(model, FlowMatching):
         return Path(1.0, 0.0, 1.0)
-    low, high = model.ends
+    low, high = model.log_snr_min, model.log_snr_max
     return Path(
         high,
         low,
@@ -202,7 +202,7 @@ def _of_discrete(
     model: Diffusion, x: Tensor, c: Tensor | None, tolerance: float, exact: bool
 ) -> tuple[Tensor, int]:
     """log p_ode(z) + log p(x | z) - log q(z | x) for one z ~ q, the model's last noise about x."""
-    clean = x.new_full((len(x),), model.ends[1])
+    clean = x.new_full((len(x),), model.log_snr_max)
     q = Normal(alpha(clean, x) * x, sigma(clean, x))
     z = q.sample()
     log_density, evaluations = _solve(model, z, c, tolerance, exact)
