@@ -41,9 +41,7 @@ class Likelihood(IntEnum):
 
     @property
     def symbol(self) -> str:
-        """What is printed in front of bits/dim: ``=`` exact, ``≤`` at most this, ``≈`` an estimate,
-        ``—`` no claim.
-        """
+        """The sign in front of bits/dim: ``=`` exact, ``≤`` at most, ``≈`` an estimate, ``—`` none."""
         return "=≤≈—"[self]
 
 
@@ -52,12 +50,14 @@ class Latent(StrEnum):
     measures how well it holds.
     """
 
-    EXACT = "exact"  # each other's inverse: to rounding (flow), to the steps of an ODE solver (diffusion)
-    APPROXIMATE = "approximate"  # the encoder is a network of its own, trained to guess (VAE)
-    OPTIMISED = (
-        "optimised"  # there is no encoder: `encode` searches for the latent that decodes to x (GAN)
-    )
-    NONE = "none"  # nothing in the model represents an event as a whole; both raise NotImplementedError
+    # Each other's inverse: to rounding (flow), or to the steps of an ODE solver (diffusion).
+    EXACT = "exact"
+    # The encoder is a network of its own, trained to guess (VAE).
+    APPROXIMATE = "approximate"
+    # There is no encoder: `encode` searches for the latent that decodes to x (GAN).
+    OPTIMISED = "optimised"
+    # Nothing in the model represents an event as a whole; both raise NotImplementedError.
+    NONE = "none"
 
 
 class Trainable(L.LightningModule):
@@ -126,7 +126,7 @@ class Trainable(L.LightningModule):
     # ------------------------------------------------------------------------- what is kept of it
 
     def config(self) -> dict[str, Any]:
-        """The model in plain values, ``{"family": ..., "arguments": ...}``: enough to rebuild it."""
+        """``{"family": ..., "arguments": ...}`` in plain values: enough to rebuild the model."""
         return of_model(self)
 
     @property
@@ -216,7 +216,7 @@ class GenerativeModel(Trainable, ABC):
 
     @abstractmethod
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
-        """Draw ``n`` events, one per row of ``c`` if given; always of shape ``(n, *event_shape)``."""
+        """Draw ``n`` events ``(n, *event_shape)``, one for each row of ``c`` if given."""
 
     @property
     def can_be_guided(self) -> bool:
@@ -394,7 +394,8 @@ class GenerativeModel(Trainable, ABC):
     def noise(self, n: int) -> Tensor:
         """Standard Gaussian latents ``(n, *latent_shape)``, of the parameters' kind and place."""
         like = next(self.parameters())
-        return torch.randn(n, *self.latent_shape, device=like.device, dtype=like.dtype)  # type: ignore[misc]
+        shape = self.latent_shape or ()
+        return torch.randn(n, *shape, device=like.device, dtype=like.dtype)
 
     @property
     def evaluations_per_sample(self) -> int:
@@ -404,8 +405,9 @@ class GenerativeModel(Trainable, ABC):
         return 1
 
     def facts(self) -> dict[str, str]:
+        values = f"{self.levels} levels" if self.levels else "real-valued"
         return {
-            "events": f"{self.event_shape}, {f'{self.levels} levels' if self.levels else 'real-valued'}",
+            "events": f"{self.event_shape}, {values}",
             "condition": f"width {self.condition}" if self.condition else "none",
             "likelihood": f"{self.likelihood.name.lower()} ({self.likelihood.symbol})",
         }
@@ -416,7 +418,7 @@ class GenerativeModel(Trainable, ABC):
         return math.prod(self.event_shape)
 
     def require_batch(self, x: Tensor, c: Tensor | None) -> None:
-        """Raise `InputError` unless this model can be trained on events ``x`` with conditions ``c``.
+        """Raise `InputError` unless the model can be trained on events ``x`` with conditions ``c``.
 
         Beside `require_events`: neither has NaN, and labels and vectors are of the width of
         `condition`.
@@ -509,7 +511,7 @@ def device_of(model: object) -> torch.device:
 
 @contextmanager
 def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside, random numbers that follow from ``seed`` alone; outside, as if none had been drawn."""
+    """Inside, random numbers follow from ``seed`` alone; outside, as if none had been drawn."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

@@ -73,7 +73,8 @@ class Fitted:
             nothing was there to choose by.
         validation: what the model's ``monitor`` names (nats per event; of flow matching its loss),
             of these weights. They were the best by draws that were the same at each check; this
-            figure is of fresh ones, so that it is not lower for having been chosen by (`validated`).
+            figure is of fresh draws, so that it is not lower for having been chosen by
+            (`validated`).
         stopped_early: whether patience ended the run.
     """
 
@@ -182,6 +183,7 @@ def fit(
         if minutes is not None:
             pace = partial(_pace, model, batches, options, monitor, average, share, check_every)
             steps = _steps_for(minutes, kept / LENGTH, resume is not None, check_every, pace)
+            check_every = max(1, steps // max(1, round(steps / check_every)))  # in whole rounds
         rounds = Rounds.plan(share, batch_size, steps, check_every)
         trained = processes * rounds.events(batch_size)
         model.check_draws = affordable_draws(trained, len(data.validation))
@@ -454,7 +456,8 @@ def check_fit(model: Trainable, data: DataSet) -> None:
         raise InputError(f"This {name} models {levels}.")
     if model.condition and model.condition != data.condition:
         raise InputError(
-            f"This {name} takes conditions of width {model.condition}, but those of {data.name} have {data.condition}."
+            f"This {name} takes conditions of width {model.condition}, but those of {data.name} "
+            f"have {data.condition}."
         )
     if not len(data.train):
         raise InputError(f"{data.name} has no events to train on.")
@@ -640,15 +643,12 @@ def gather_log(folder: Path) -> None:
     ``log.csv``.
     """
     rows: list[dict[str, str]] = []
-    for path in sorted(
-        folder.glob("log/version_*/metrics.csv"), key=lambda p: int(p.parent.name.split("_")[1])
-    ):
+    parts = folder.glob("log/version_*/metrics.csv")
+    for path in sorted(parts, key=lambda path: int(path.parent.name.split("_")[1])):
         part = _whole_rows(path)
         if part:  # what a resumed run repeats, the interrupted one had logged but not yet saved
             rows = [row for row in rows if int(row["step"]) < int(part[0]["step"])] + part
-    if (
-        not rows and (folder / "log.csv").is_file()
-    ):  # a run that was finished before has nothing to add
+    if not rows and (folder / "log.csv").is_file():  # a finished run has nothing to add
         files.remove(folder / "log")
         return
     columns = list(dict.fromkeys(["epoch", "step", *(name for row in rows for name in row)]))
