@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum, StrEnum
+from functools import wraps
 from typing import Any, Self
 
 import lightning as L
@@ -192,6 +193,13 @@ class GenerativeModel(Trainable, ABC):
     is_first_batch: bool = True  # of the present run
     # nats by which `log_prob` may be off in either direction, for all events alike
     half_width: float = 0.0
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A family need not think of no events: its networks and solvers never see that case."""
+        super().__init_subclass__(**options)
+        for name, careful in (("sample", sampling_none), ("log_prob", measuring_none)):
+            if name in cls.__dict__:
+                setattr(cls, name, careful(cls.__dict__[name]))
 
     def __init__(
         self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3
@@ -550,6 +558,31 @@ def slerp(start: Tensor, end: Tensor, share: Tensor | float) -> Tensor:
     first = torch.where(straight, 1 - share, torch.sin((1 - share) * angle) / sine)
     second = torch.where(straight, share, torch.sin(share * angle) / sine)
     return first * start + second * end
+
+
+def sampling_none(sample: Any) -> Any:
+    """A ``sample`` that also draws no events, ``(0, *event_shape)``."""
+
+    @wraps(sample)
+    def careful(model: GenerativeModel, n: int, *arguments: Any, **options: Any) -> Tensor:
+        if n == 0:
+            return torch.empty(0, *model.event_shape, device=device_of(model))
+        return sample(model, n, *arguments, **options)
+
+    return careful
+
+
+def measuring_none(log_prob: Any) -> Any:
+    """A ``log_prob`` that also takes no events, ``(0, *event_shape)``."""
+
+    @wraps(log_prob)
+    def careful(model: GenerativeModel, x: Tensor, *arguments: Any, **options: Any) -> Tensor:
+        if len(x) == 0:
+            model.require_events(x)
+            return x.flatten(1).sum(1)
+        return log_prob(model, x, *arguments, **options)
+
+    return careful
 
 
 def drop_conditions(c: Tensor | None, share: float) -> Tensor | None:
