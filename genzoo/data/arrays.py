@@ -130,7 +130,8 @@ def _pair(item: Any) -> tuple[Any, Any]:
     if isinstance(item, Mapping):
         return item["x"], item.get("c", item.get("y"))
     if isinstance(item, tuple | list):
-        return (item[0], item[1]) if len(item) > 1 else (item[0], None)
+        x, *conditions = item
+        return x, conditions[0] if conditions else None
     return item, None
 
 

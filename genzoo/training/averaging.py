@@ -107,7 +107,7 @@ class Averaged(AveragedModel):
 
     def __init__(self, model: nn.Module, width: float):
         super().__init__(model, multi_avg_fn=power_average(width))
-        self.gamma = exponent(width)
+        self.update = power_average(width)
         self.listed: tuple[list[Tensor], list[Tensor]] | None = None
         self.holders: list[tuple[nn.Module, nn.Module]] = []
         self.steps = 0
@@ -122,9 +122,10 @@ class Averaged(AveragedModel):
         averaged, newest = self.listed
         self.steps += 1
         if self.steps == 1:
-            torch._foreach_copy_(averaged, newest)
+            for average, value in zip(averaged, newest, strict=True):
+                average.copy_(value)
         else:
-            torch._foreach_lerp_(averaged, newest, 1 - kept(self.steps, self.gamma))
+            self.update(averaged, newest, self.steps - 1)
         for own, other in self.holders:
             for mine, latest in zip(own_buffers(own), own_buffers(other), strict=True):
                 mine.copy_(latest)
