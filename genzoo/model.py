@@ -7,22 +7,24 @@ about training is written here, once. A family that cannot overrides `loss` (ene
 or `training_step` (GAN): that is what you do instead.
 """
 
-import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import wraps
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import lightning as L
 import torch
 from lightning.fabric.utilities.data import AttributeDict
 from torch import Tensor
+from torch.distributions import Distribution
 
 from genzoo import grid
 from genzoo.config import of_model
+from genzoo.distributions import standard_normal
 from genzoo.errors import InputError
 from genzoo.optim import AdamW, OptimizerFactory, Run, SchedulerFactory, WarmupCosine
 
@@ -165,7 +167,128 @@ class Trainable(L.LightningModule):
         return {}
 
 
-class GenerativeModel(Trainable, ABC):
+# ---------------------------------------------------------------------------- what can be measured
+
+
+@dataclass(frozen=True)
+class ProbabilityFlow:
+    """A deterministic path dz/dt = velocity(z, t) from events to standard Gaussian noise.
+
+    Args:
+        velocity: (z, time of each row ``(n,)``) -> dz/dt, of z's shape; differentiable in z.
+        data: time at which an event enters the path.
+        noise: time at which z is standard Gaussian.
+        enter: events x ``(n, *event_shape)`` -> z at time ``data``, and what log p(x) has beyond
+            log p(z), ``(n,)`` nats: a change of volume, or the other terms of a bound.
+    """
+
+    velocity: Callable[[Tensor, Tensor], Tensor]
+    data: float
+    noise: float
+    enter: Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class LatentJoint:
+    """p(z | c) p(x | z, c): the joint density of a model that draws a latent and decodes it.
+
+    Args:
+        log_prior: latents ``(n, *latent_shape)`` -> log p(z | c), ``(n,)`` nats.
+        draw: n -> as many latents from p(z | c).
+        decode: latents -> the events they stand for, ``(n, *event_shape)``; differentiable.
+        observation: latents -> p(x | z, c); None where the decoder adds no noise of its own.
+        obstacle: why no Markov chain can walk over z, in a sentence; empty where one can.
+    """
+
+    log_prior: Callable[[Tensor], Tensor]
+    draw: Callable[[int], Tensor]
+    decode: Callable[[Tensor], Tensor]
+    observation: Callable[[Tensor], Distribution] | None = None
+    obstacle: str = ""
+
+
+class Unnormalised(Protocol):
+    """A density that is known up to its normaliser, exp(-energy) / Z."""
+
+    condition: int
+    levels: int
+
+    @property
+    def likelihood(self) -> Likelihood: ...
+
+    def energy(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """-log p(x | c) up to log Z(c), ``(n,)``."""
+        ...
+
+    def nearest_chains(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Where ``n`` long walks may start, and their conditions."""
+        ...
+
+    def set_log_z(self, lower: float, upper: float | None = None, ess: float = math.nan) -> None:
+        """Keep an estimate of log Z, known to lie between two ends."""
+        ...
+
+
+class Measurable(ABC):
+    """All that `genzoo.evaluation` asks of a model, with what is true of most of them.
+
+    A model of the zoo answers to it, and so does a baseline. Who can be measured in another way
+    than by `log_prob` and `sample` says so here.
+    """
+
+    event_shape: tuple[int, ...]
+    condition: int = 0
+    levels: int = 0
+    likelihood: Likelihood = Likelihood.NONE
+    half_width: float = (
+        0.0  # nats by which `log_prob` may be off in either direction, for all events alike
+    )
+    guidable: bool = False  # whether `sample` takes a ``guidance``
+
+    @abstractmethod
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        """Draw ``n`` events, one per row of ``c`` if given; always of shape ``(n, *event_shape)``."""
+
+    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Log-density of each event, summed over its dimensions: ``(n,)``, nats per event; see
+        `likelihood`.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} states no likelihood: it has samples, but no log p(x)."
+        )
+
+    def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
+        """`log_prob`, where it has no randomness: ``k`` draws buy nothing."""
+        return self.log_prob(x, c)
+
+    @property
+    def can_be_guided(self) -> bool:
+        """Whether `sample` takes a ``guidance``, and there is a condition to guide to."""
+        return bool(self.condition) and self.guidable
+
+    @property
+    def unnormalised(self) -> Unnormalised | None:
+        """The part whose log Z the density waits for: an energy model itself, or a VAE's prior."""
+        return None
+
+    def probability_flow(self, c: Tensor | None = None) -> ProbabilityFlow | None:
+        """The deterministic path from events under ``c`` to noise; None: there is no such path."""
+        return None
+
+    def latent_joint(self, c: Tensor | None = None) -> LatentJoint | None:
+        """The joint density of latents and events, one condition of ``c`` for each row; or None."""
+        return None
+
+
+def gaussian_joint(model: "GenerativeModel", c: Tensor | None = None) -> LatentJoint:
+    """The joint of a generator without noise of its own, whose latent is standard Gaussian."""
+    return LatentJoint(standard_normal, model.noise, lambda z: model.decode(z, c))
+
+
+# ------------------------------------------------------------------------------------ the interface
+
+
+class GenerativeModel(Trainable, Measurable):
     """A conditional distribution p(x | c) over real tensors of shape ``event_shape``.
 
     Args:
@@ -191,8 +314,6 @@ class GenerativeModel(Trainable, ABC):
     monitor: str | None = "val_nats"
     drop_condition: float = 0.1
     is_first_batch: bool = True  # of the present run
-    # nats by which `log_prob` may be off in either direction, for all events alike
-    half_width: float = 0.0
 
     def __init_subclass__(cls, **options: Any) -> None:
         """A family need not think of no events: its networks and solvers never see that case."""
@@ -222,15 +343,6 @@ class GenerativeModel(Trainable, ABC):
 
     # ----------------------------------------------------------------------------- the distribution
 
-    @abstractmethod
-    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
-        """Draw ``n`` events ``(n, *event_shape)``, one for each row of ``c`` if given."""
-
-    @property
-    def can_be_guided(self) -> bool:
-        """Whether `sample` takes a ``guidance``, and there is a condition to guide to."""
-        return bool(self.condition) and "guidance" in inspect.signature(self.sample).parameters
-
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """`log_prob`, so that ``model(x, c)``, `torch.compile` and `torch.func` see the density.
 
@@ -238,14 +350,6 @@ class GenerativeModel(Trainable, ABC):
         trained by. A family that states no likelihood raises NotImplementedError, as there.
         """
         return self.log_prob(x, c)
-
-    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Log-density of each event, summed over its dimensions: ``(n,)``, nats per event; see
-        `likelihood`.
-        """
-        raise NotImplementedError(
-            f"{type(self).__name__} states no likelihood: it has samples, but no log p(x)."
-        )
 
     @property
     def unbiased(self) -> bool:
@@ -401,9 +505,9 @@ class GenerativeModel(Trainable, ABC):
 
     def noise(self, n: int) -> Tensor:
         """Standard Gaussian latents ``(n, *latent_shape)``, of the parameters' kind and place."""
+        assert self.latent_shape is not None
         like = next(self.parameters())
-        shape = self.latent_shape or ()
-        return torch.randn(n, *shape, device=like.device, dtype=like.dtype)
+        return torch.randn(n, *self.latent_shape, device=like.device, dtype=like.dtype)
 
     @property
     def evaluations_per_sample(self) -> int:

@@ -12,22 +12,21 @@ Events of shape ``(c, h, w)`` are images; the features of every other shape are 
 `torch.nn.Module`, called with what the family models and an embedding e of the condition (and of
 time). It must answer in the shape that this table says; a `ValueError` tells if it does not.
 
-=========================  ===========================================  ========================
-argument                   called with                                  returns
-=========================  ===========================================  ========================
-`Diffusion` ``network``    z ``(n, *event_shape)``, e ``(n, 2 w)``      v ``(n, *event_shape)``
-`FlowMatching` ``network`` x ``(n, *event_shape)``, e ``(n, 2 w)``      dx/dt, of x's shape
-`Energy` ``network``       x ``(n, *event_shape)``, e ``(n, w)``        f ``(n, 1)``
-`VAE` ``encoder``          x ``(n, *event_shape)``, e ``(n, w)``        ``(n, 2 L)``
-`VAE` ``decoder``          z ``(n, L)``, e ``(n, w)``                   ``(n, P, *event_shape)``
-`GAN` ``generator``        z ``(n, L)``, e ``(n, w)``                   x ``(n, *event_shape)``
-`GAN` ``critic``           x ``(n, *event_shape)``, e ``(n, w)``        a score ``(n, 1)``
-`Autoregressive`           features ``(n, D)``, e ``(n, w)``            ``(n, D, P)``
-``network``
-`Flow` ``network``         a shape, a number of outputs                 a network
-`CLIP` ``image``           x ``(n, *event_shape)``, e ``(n, w)``        ``(n, dims)``
-`CLIP` ``text``            tokens ``(n, condition)``                    ``(n, dims)``
-=========================  ===========================================  ========================
+============================  =======================================  ========================
+argument                      called with                              returns
+============================  =======================================  ========================
+`Diffusion` ``network``       z ``(n, *event_shape)``, e ``(n, 2 w)``  v ``(n, *event_shape)``
+`FlowMatching` ``network``    x ``(n, *event_shape)``, e ``(n, 2 w)``  dx/dt, of x's shape
+`Energy` ``network``          x ``(n, *event_shape)``, e ``(n, w)``    f ``(n, 1)``
+`VAE` ``encoder``             x ``(n, *event_shape)``, e ``(n, w)``    ``(n, 2 L)``
+`VAE` ``decoder``             z ``(n, L)``, e ``(n, w)``               ``(n, P, *event_shape)``
+`GAN` ``generator``           z ``(n, L)``, e ``(n, w)``               x ``(n, *event_shape)``
+`GAN` ``critic``              x ``(n, *event_shape)``, e ``(n, w)``    a score ``(n, 1)``
+`Autoregressive` ``network``  features ``(n, D)``, e ``(n, w)``        ``(n, D, P)``
+`Flow` ``network``            a shape, a number of outputs             a network, see below
+`CLIP` ``image``              x ``(n, *event_shape)``, e ``(n, w)``    ``(n, dims)``
+`CLIP` ``text``               tokens ``(n, condition)``                ``(n, dims)``
+============================  =======================================  ========================
 
 Here w is the family's argument ``width``, L the number of latent features, D the number of features
 of an event, and P the numbers that the likelihood of a feature needs, which

@@ -16,7 +16,7 @@ from genzoo.benchmark.report.pictures import Panel, maps
 from genzoo.benchmark.scorecard import baseline_rows, figures, legend
 from genzoo.data import DataSet, Split
 from genzoo.errors import InputError
-from genzoo.evaluation import evaluate, samples_per_second
+from genzoo.evaluation import Own, evaluate, samples_per_second
 from genzoo.model import GenerativeModel
 
 
@@ -83,7 +83,7 @@ def test_evaluation_tells_how_far_it_is():
     evaluate(
         Known((2,)),
         points(),
-        batch=150,
+        by=Own(batch=150),
         progress=lambda done, total, text: told.append((done, total)),
     )
     assert told == [(150, 400), (300, 400), (400, 400)]
@@ -92,15 +92,15 @@ def test_evaluation_tells_how_far_it_is():
 def test_evaluation_is_repeatable_and_leaves_the_random_state_alone():
     model, data = VAE((2,), width=8), points()
     before = torch.get_rng_state()
-    first, second = evaluate(model, data, k=2), evaluate(model, data, k=2)
+    first, second = (evaluate(model, data, by=Own(k=2)) for _ in range(2))
     assert first.value == second.value and torch.equal(before, torch.get_rng_state())
-    more = evaluate(model, data, k=64)
+    more = evaluate(model, data, by=Own(k=64))
     assert more.value is not None and first.value is not None and more.value < first.value
 
 
 def test_a_split_that_there_is_not_is_named_with_the_nearest():
     with pytest.raises(InputError, match=r"no split 'tset'. Did you mean 'test'"):
-        evaluate(Known((2,)), points(), "tset")
+        evaluate(Known((2,)), points(), split="tset")
 
 
 def test_an_unconditional_model_ignores_the_data_s_labels():
@@ -330,6 +330,40 @@ def test_an_estimate_says_on_which_side_it_errs_and_how_many_chains_carry_it():
     ]
     assert "≈ of Energy: flatters; 3.2 of 8 chains carry the weight" in legend(summarise(rows))
     assert not any("never" in line for line in legend(summarise(rows)))
+
+
+def test_an_annealed_decoder_says_how_loose_its_bound_is():
+    """How many chains carry the weight, and how far apart the bounds from both sides are on events
+    of the model's own.
+    """
+    measured = {
+        "observation": "noise 0.3",
+        "ais_chains": 8,
+        "ess": 1.94,
+        "simulated_gap": 3.72,
+        "simulated_events": 16,
+    }
+    one = row("GAN", "bound", 2.25, evaluation=measured | {"simulated_gap_stderr": 1.01})
+    two = row(
+        "GAN", "bound", 2.29, seed=1, evaluation=measured | {"ess": 1.81, "simulated_gap": 5.56}
+    )
+    (line,) = [line for line in legend(summarise([one, row("VAE", "bound", 1.5)])) if "GAN" in line]
+    assert line.startswith("≤ of GAN + noise 0.3: of each event's 8 chains 1.9 carry the weight")
+    assert (
+        "on 16 events that the model made the bounds from both sides lie 3.72 ± 1.01 nats apart"
+        in line
+    )
+    (line,) = [line for line in legend(summarise([one, two])) if "GAN" in line]
+    assert "8 chains 1.8 to 1.9 carry" in line and "3.72 to 5.56 nats apart" in line
+    del measured["simulated_gap"]
+    (line,) = [
+        line
+        for line in legend(summarise([row("GAN", "bound", 2.25, evaluation=measured)]))
+        if "GAN" in line
+    ]
+    assert "8 chains 1.9 carry" in line and "apart" not in line
+    bare = legend(summarise([row("GAN", "bound", 2.25, evaluation={"ais_chains": 8})]))
+    assert not any("GAN" in line for line in bare)
 
 
 def test_points_a_and_b_are_columns_and_b_has_the_claim_of_its_density():

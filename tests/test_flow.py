@@ -29,7 +29,8 @@ def rough(*args, strength: float = 0.2, **kwargs) -> Flow:
     """In float64, with random parameters, and ActNorm initialised as by a first batch of training."""
     model = Flow(*args, **TINY | kwargs).double()
     with torch.no_grad():
-        model.train().log_prob(0.5 * torch.randn(16, *model.event_shape).double().clamp(-1, 1))
+        x = (0.5 * torch.randn(16, *model.event_shape).double()).clamp(-1, 1)
+        model.train().log_prob(grid.quantise(x, model.levels))
         for parameter in model.parameters():
             parameter.add_(strength * torch.randn_like(parameter))
     return model.eval()

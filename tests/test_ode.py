@@ -12,8 +12,9 @@ from torch.distributions import Normal
 from genzoo import Diffusion, fit, grid
 from genzoo.data import DataSet
 from genzoo.data.loading import load
-from genzoo.evaluation.likelihood.ode import ode_log_likelihood, velocity_and_trace
+from genzoo.evaluation.likelihood.ode import ode_log_likelihood
 from genzoo.families.diffusion import alpha, default_log_snr_range, sigma
+from genzoo.families.flow_matching import with_divergence
 
 
 def optimal(
@@ -78,14 +79,19 @@ def test_the_exact_trace_is_the_jacobian_s_and_random_signs_estimate_it():
         torch.randn(3, 1, 2, 2, dtype=torch.float64),
         torch.zeros(3),
     )
-    _, trace = velocity_and_trace(model, z, log_snr, None)
+    flow = model.probability_flow()
+
+    def field(y: Tensor) -> Tensor:
+        return flow.velocity(y, log_snr)
+
+    _, trace = with_divergence(field, z)
     for row in range(3):
         jacobian = torch.autograd.functional.jacobian(
             lambda y: velocity_and_velocity(model, y, log_snr[:1]), z[row : row + 1]
         )
         torch.testing.assert_close(trace[row], jacobian.reshape(4, 4).trace())  # type: ignore[union-attr]
     signs = [torch.randint_like(z, 2) * 2 - 1 for _ in range(400)]
-    guesses = torch.stack([velocity_and_trace(model, z, log_snr, None, e)[1] for e in signs])
+    guesses = torch.stack([with_divergence(field, z, e)[1] for e in signs])
     assert ((guesses.mean(0) - trace).abs() < 5 * guesses.std(0) / 20 + 1e-9).all()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from genzoo.benchmark import hybrids, recipes
 from genzoo.config import to_plain
 from genzoo.errors import InputError, nearest
-from genzoo.evaluation.likelihood.evaluate import check_measuring, evaluate
+from genzoo.evaluation.likelihood.estimators import DEFAULTS, completed_settings
 from genzoo.model import Likelihood
 from genzoo.serialization import build, completed
 from genzoo.training.fitting import RETIRED, check_settings, fit
@@ -32,7 +32,6 @@ NOT_SETTINGS = (
     "progress",
     "trainer_options",
 )  # of `fit`: not the recipe's business
-NOT_MEASURES = ("model", "data", "split", "seed", "controls", "progress")  # of `evaluate`: likewise
 
 
 @dataclass(frozen=True)
@@ -97,8 +96,6 @@ def plan(
     check_settings(**settings, seed=seed)
     if "lr" in arguments:
         check_settings(lr=arguments["lr"])
-    measures = resolve(evaluate, found["evaluate"], NOT_MEASURES, "Evaluation has no setting")
-    check_measuring(**measures)
     return Plan(
         family=hybrid.name,
         data=data,
@@ -107,7 +104,7 @@ def plan(
         conditional=conditional,
         model=arguments,
         train=settings,
-        evaluate=measures,
+        evaluate=completed_settings(found["evaluate"]),
         prior=_second_stage(arguments, found["prior"].get("train"), seed),
     )
 
@@ -178,7 +175,7 @@ def changes(before: dict[str, Any], now: Plan) -> str:
 def _completed(stored: dict[str, Any], family: str) -> dict[str, Any]:
     known = {
         "train": resolve(fit, {}, NOT_SETTINGS),
-        "evaluate": resolve(evaluate, {}, NOT_MEASURES),
+        "evaluate": DEFAULTS,
     }
     known["prior"] = known["train"]
     filled = {

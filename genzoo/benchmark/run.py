@@ -32,6 +32,7 @@ from genzoo.data import DataSet
 from genzoo.data import load as load_data
 from genzoo.errors import InputError
 from genzoo.evaluation.cost import parameters, samples_per_second
+from genzoo.evaluation.likelihood.estimators import estimator
 from genzoo.evaluation.likelihood.evaluate import Measured, evaluate
 from genzoo.evaluation.likelihood.partition import keep_log_z
 from genzoo.evaluation.likelihood.truth import disagreement, of_each
@@ -122,10 +123,14 @@ def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> R
     if report is not None:
         report(fitted.steps, fitted.steps, "evaluating")
     measured = evaluate(
-        on_fastest(fitted.model), data, seed=wanted.seed, progress=report, **wanted.evaluate
+        on_fastest(fitted.model),
+        data,
+        by=estimator(wanted.evaluate),
+        seed=wanted.seed,
+        progress=report,
     )
     if measured.kind == Likelihood.ESTIMATE:
-        keep_log_z(fitted.model, measured.details)
+        keep_log_z(fitted.model, measured.log_z)
     each = of_each(model, measured, data, progress=report, seed=wanted.seed)
     samples = draw(model, data, seed=wanted.seed)
     started = _stored(folder / "run.json") or {}

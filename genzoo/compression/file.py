@@ -279,7 +279,7 @@ def _levels(model: Any, x: Tensor) -> Tensor:
 
 def _conditions(model: Any, c: Tensor | None, n: int) -> Tensor | None:
     """Conditions on the CPU; None for a model that takes none."""
-    if c is None or not getattr(model, "condition", 0):
+    if c is None or not model.condition:
         return None
     if len(c) != n:
         raise InputError(f"Expected a condition for each of {n} events, got {len(c)}.")

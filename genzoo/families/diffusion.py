@@ -47,7 +47,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from genzoo import grid
-from genzoo.model import GenerativeModel, Latent, Likelihood, require
+from genzoo.model import GenerativeModel, Latent, Likelihood, ProbabilityFlow, require
 from genzoo.nets import (
     Condition,
     Ensemble,
@@ -94,6 +94,7 @@ class Diffusion(GenerativeModel):
 
     likelihood = Likelihood.BOUND
     latent = Latent.EXACT
+    guidable = True
 
     def __init__(
         self,
@@ -265,6 +266,34 @@ class Diffusion(GenerativeModel):
         level = grid.to_level(x, self.levels).unsqueeze(-1)
         log_density = log_pmf.gather(-1, level).squeeze(-1) - math.log(grid.bin_width(self.levels))
         return log_density.flatten(1).sum(1)
+
+    def probability_flow(self, c: Tensor | None = None) -> ProbabilityFlow:
+        """dz/dl = -alpha sigma v / 2 in the log-SNR l, from the event at its cleanest to noise.
+
+        This is the path with the marginals of the noising process (Song et al. 2021, eq. 13).
+        """
+
+        def velocity(z: Tensor, log_snr: Tensor) -> Tensor:
+            return -0.5 * alpha(log_snr, z) * sigma(log_snr, z) * self.v(z, log_snr, c)
+
+        return ProbabilityFlow(
+            velocity, data=self.log_snr_max, noise=self.log_snr_min, enter=self.enter_flow
+        )
+
+    def enter_flow(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The cleanest z of each event, and what log p(x) has beyond log p(z), ``(n,)`` nats.
+
+        Real-valued events are scaled, z = alpha x. Discrete ones get the model's last noise, one
+        draw of z from q(z | x), and log p(x | z) - log q(z | x).
+        """
+        if not self.levels:
+            scale = torch.tensor(self.log_snr_max, dtype=torch.float64).sigmoid().sqrt().item()
+            log_volume = torch.full((len(x),), self.dims * math.log(scale), dtype=torch.float64)
+            return scale * x, log_volume
+        log_snr = x.new_full((len(x),), self.log_snr_max)
+        q = Normal(alpha(log_snr, x) * x, sigma(log_snr, x))
+        z = q.sample()
+        return z, self.log_likelihood(x, z) - q.log_prob(z).flatten(1).sum(1)
 
     # ------------------------------------------------------------------------------------- sampling
 

@@ -109,6 +109,7 @@ class Energy(GenerativeModel):
         network: f, on data of either kind, in place of the default; see `genzoo.nets`.
     """
 
+    guidable = True
     chains: Tensor
     chain_conditions: Tensor
     started: Tensor
@@ -248,6 +249,11 @@ class Energy(GenerativeModel):
         return Likelihood.EXACT if self.exact else Likelihood.ESTIMATE
 
     @property
+    def unnormalised(self) -> "Energy":
+        """The model itself: its density is known up to log Z, a sum or an integral."""
+        return self
+
+    @property
     def monitor(self) -> str | None:  # type: ignore[override]
         """Validation chooses the weights on discrete data. The contrastive loss says nothing of the
         likelihood.
@@ -296,7 +302,7 @@ class Energy(GenerativeModel):
         return self.network.log_partition(self.histogram + self.bias, biases)
 
     def sums(self, c: Tensor | None, most: int) -> bool:
-        """Whether log Z of all different conditions is a sum, and of no more than ``most`` numbers."""
+        """Whether log Z of all different conditions is a sum, of no more than ``most`` numbers."""
         if not self.exact:
             return False
         conditions, _ = distinct(c, 1 if c is None else len(c))
@@ -389,7 +395,11 @@ class Energy(GenerativeModel):
         """The penalty of a Boltzmann machine: minus the log-density of a Gaussian law of its
         weights, but for a constant.
         """
-        return 0.5 * self.decay * (self.network.weight.square().sum() + self.bias.square().sum())
+        return (
+            0.5
+            * self.decay
+            * (self.network.get_parameter("weight").square().sum() + self.bias.square().sum())
+        )
 
     def on_train_start(self) -> None:
         """Base and chains learn the training events, unless they have: a resumed run changes
@@ -447,9 +457,7 @@ class Energy(GenerativeModel):
         self.chain_conditions.copy_(torch.cat([given, self.chain_conditions[:-n]]))
 
     def renew(self) -> None:
-        """Let all chains be exact draws, where these are to be had soon; else they stay what they
-        are.
-        """
+        """Let all chains be exact draws, where these are to be had soon."""
         given = self.chain_conditions if self.condition else None
         if self.sums(given, FOR_DRAWS):
             self.chains.copy_(self.draw(self.buffer, given))
@@ -568,7 +576,7 @@ class Energy(GenerativeModel):
     @property
     def evaluations_per_sample(self) -> int:
         """A gradient of f or a sweep of block Gibbs for each of `sample_steps`, and a look at the
-        start; 1 where draws are exact.
+        start; 1 of an exact draw.
         """
         drawn = not self.condition and self.sums(None, FOR_DRAWS)
         return 1 if drawn else self.sample_steps + 1

@@ -30,7 +30,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genzoo import grid
-from genzoo.model import GenerativeModel, Latent, Likelihood, drop_conditions, require
+from genzoo.model import (
+    GenerativeModel,
+    Latent,
+    LatentJoint,
+    Likelihood,
+    drop_conditions,
+    gaussian_joint,
+    require,
+)
 from genzoo.nets import Condition, Decoder, Encoder, apply, features_of, given_or
 from genzoo.optim import AdamW
 
@@ -204,6 +212,10 @@ class GAN(GenerativeModel):
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
         """``(n, *event_shape)``: noise through the generator."""
         return self.on_grid(self.generate(self.noise(n), c))
+
+    def latent_joint(self, c: Tensor | None = None) -> LatentJoint:
+        """Standard Gaussian noise and the generator, which adds none of its own to an event."""
+        return gaussian_joint(self, c)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """The event ``(n, *event_shape)`` that the generator makes of ``z``.

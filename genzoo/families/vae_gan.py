@@ -48,6 +48,7 @@ class VAEGAN(GenerativeModel):
     """
 
     latent = Latent.APPROXIMATE
+    guidable = True
     latent_shape: tuple[int, ...]
     critic_optimizer: OptimizerFactory = AdamW(betas=(0.0, 0.99))
     players = 2
