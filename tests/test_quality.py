@@ -20,12 +20,12 @@ from torch import Tensor
 from genzoo.benchmark.report import quality_table
 from genzoo.benchmark.report.cells import digits_for, number, percent, share_in
 from genzoo.data import DataSet, Split, load
+from genzoo.data.images.digits_net import digits_net, framed, read
 from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
 from genzoo.evaluation.figures import Figure, combine, share_of, share_with
 from genzoo.evaluation.samples import distances, neighbours, quality
 from genzoo.evaluation.samples import feature_spaces as spaces
-from genzoo.evaluation.samples.digits_net import digits_net, framed, read
 from genzoo.families.baselines import Gaussian, fitted
 
 
@@ -364,7 +364,7 @@ def test_both_sizes_come_into_one_frame(digits):
 
 def test_missing_weights_are_a_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr(
-        "genzoo.evaluation.samples.digits_net.WEIGHTS", tmp_path / "nothing.safetensors"
+        "genzoo.data.images.digits_net.WEIGHTS", tmp_path / "nothing.safetensors"
     )
     with pytest.raises(InputError, match=r"nothing.safetensors.*experiments/digits_net.py"):
         digits_net.__wrapped__()

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from genzoo.benchmark import hybrids, recipes
+from genzoo.config import to_plain
 from genzoo.errors import InputError, nearest
 from genzoo.evaluation.likelihood.estimators import DEFAULTS, completed_settings
-from genzoo.model import Likelihood, plain
+from genzoo.model import Likelihood
 from genzoo.serialization import build, completed
 from genzoo.training.fitting import RETIRED, check_settings, fit
 
@@ -24,6 +25,10 @@ NOT_SETTINGS = (
     "data",
     "folder",
     "seed",
+    "optimizer",
+    "scheduler",
+    "callbacks",
+    "logger",
     "progress",
     "trainer_options",
 )  # of `fit`: not the recipe's business
@@ -129,7 +134,7 @@ def resolve(
     for name in given:
         if name not in known:
             raise InputError(f"{complaint} {name!r}. {RETIRED.get(name) or nearest(name, known)}")
-    return {name: plain(given.get(name, default)) for name, default in known.items()}
+    return {name: to_plain(given.get(name, default)) for name, default in known.items()}
 
 
 def with_prior(arguments: Mapping[str, Any], condition: int) -> dict[str, Any]:

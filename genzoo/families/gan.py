@@ -31,11 +31,12 @@ from genzoo.model import (
     Latent,
     LatentJoint,
     Likelihood,
-    forget,
+    drop_conditions,
     gaussian_joint,
     require,
 )
 from genzoo.nets import Condition, Decoder, Encoder
+from genzoo.optim import AdamW
 
 
 class Generator(nn.Module):
@@ -90,7 +91,8 @@ class GAN(GenerativeModel):
     likelihood = Likelihood.NONE
     latent = Latent.OPTIMISED
     monitor = None  # neither loss says how good the samples are
-    weight_decay = 0.0
+    optimizer = AdamW(betas=(0.0, 0.99), weight_decay=0.0)
+    players = 2
     latent_shape: tuple[int, ...]
 
     def __init__(
@@ -136,7 +138,7 @@ class GAN(GenerativeModel):
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
         x, c = self.prepare(batch)
-        c = forget(c, self.drop_condition)
+        c = drop_conditions(c, self.drop_condition)
         real = grid.dequantise(
             x, self.levels
         )  # or the critic would know data by its lying on a grid
@@ -168,10 +170,7 @@ class GAN(GenerativeModel):
         ) + self.generator_loss(fake, c)
 
     def configure_optimizers(self):
-        return [
-            self.optimiser(player.parameters(), betas=(0.0, 0.99))
-            for player in (self.generator, self.critic)
-        ]
+        return [self.scheduled(player.parameters()) for player in (self.generator, self.critic)]
 
     # ------------------------------------------------------------------------------------- sampling
 

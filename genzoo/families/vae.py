@@ -219,13 +219,10 @@ class VAE(GenerativeModel):
         """Weight of the KL term: rises from 0 to 1 over the first ``warmup`` of training, 1 for
         ever after.
         """
-        if not self._trainer or not self.training or not self.warmup:
+        steps = self.run.expected(self.global_step)
+        if steps is None or not self.training or not self.warmup:
             return 1.0
-        return min(
-            1.0,
-            self.trainer.global_step
-            / (self.warmup * float(self.trainer.estimated_stepping_batches)),
-        )
+        return min(1.0, self.global_step / (self.warmup * float(steps)))
 
     # ---------------------------------------------------------------------- what can be measured
 
