@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from genzoo.benchmark import tins
 from genzoo.benchmark.report import pictures, plots
 from genzoo.benchmark.report.quality_table import OTHERS
 from genzoo.benchmark.scorecard import BASELINE_SAMPLES, Row, spoken
@@ -228,11 +229,11 @@ def latents(path: Path, show: Show) -> bool:
 def taller(path: Path, show: Show) -> bool:
     """Tins made lower and taller by a step of the latent."""
     models = {f: m for f, m in show.with_latent().items() if m.latent != Latent.OPTIMISED}
-    if show.data.features != ("height", "width") or not models:
+    if not tins.are_tins(show.data) or not models:
         return False
     shown: dict[str, np.ndarray] = {}
     for family, model in models.items():
-        real, made = representation.taller_tins(model, show.data, PIXELS, TINS)
+        real, made = tins.taller_tins(model, show.data, PIXELS, TINS)
         shown[REAL] = real.repeat_interleave(len(PIXELS), 0).numpy()
         shown[family] = torch.stack(made, 1).flatten(0, 1).numpy()
     pictures.strips(path, shown, show.limits, emphasis=0)
