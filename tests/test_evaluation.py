@@ -332,6 +332,40 @@ def test_an_estimate_says_on_which_side_it_errs_and_how_many_chains_carry_it():
     assert not any("never" in line for line in legend(summarise(rows)))
 
 
+def test_an_annealed_decoder_says_how_loose_its_bound_is():
+    """How many chains carry the weight, and how far apart the bounds from both sides are on events
+    of the model's own.
+    """
+    measured = {
+        "observation": "noise 0.3",
+        "ais_chains": 8,
+        "ess": 1.94,
+        "simulated_gap": 3.72,
+        "simulated_events": 16,
+    }
+    one = row("GAN", "bound", 2.25, evaluation=measured | {"simulated_gap_stderr": 1.01})
+    two = row(
+        "GAN", "bound", 2.29, seed=1, evaluation=measured | {"ess": 1.81, "simulated_gap": 5.56}
+    )
+    (line,) = [line for line in legend(summarise([one, row("VAE", "bound", 1.5)])) if "GAN" in line]
+    assert line.startswith("≤ of GAN + noise 0.3: of each event's 8 chains 1.9 carry the weight")
+    assert (
+        "on 16 events that the model made the bounds from both sides lie 3.72 ± 1.01 nats apart"
+        in line
+    )
+    (line,) = [line for line in legend(summarise([one, two])) if "GAN" in line]
+    assert "8 chains 1.8 to 1.9 carry" in line and "3.72 to 5.56 nats apart" in line
+    del measured["simulated_gap"]
+    (line,) = [
+        line
+        for line in legend(summarise([row("GAN", "bound", 2.25, evaluation=measured)]))
+        if "GAN" in line
+    ]
+    assert "8 chains 1.9 carry" in line and "apart" not in line
+    bare = legend(summarise([row("GAN", "bound", 2.25, evaluation={"ais_chains": 8})]))
+    assert not any("GAN" in line for line in bare)
+
+
 def test_points_a_and_b_are_columns_and_b_has_the_claim_of_its_density():
     shares = {
         "astray": {"value": 0.031, "stderr": 0.01},

@@ -304,7 +304,8 @@ def _looseness(details: list[Row]) -> str:
         events = gaps[0].get("simulated_events")
         made = f"{events} events that the model made" if events else "events that the model made"
         told.append(
-            f"on {made} the bounds from both sides lie {width} nats apart, on real ones perhaps farther"
+            f"on {made} the bounds from both sides lie {width} nats apart, "
+            "on real ones perhaps farther"
         )
     return "; ".join(told)
 

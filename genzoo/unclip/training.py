@@ -187,7 +187,7 @@ class Stages:
             whole = UnCLIP(clip, each, decoder)
             whole.pca.fit(z)
             serialization.save(whole, self.folder / name, {"data": "scenes", "seed": self.seed})
-        return serialization.load(self.folder)
+        return serialization.load(self.folder, UnCLIP)
 
     def _named(self, stage: str) -> Report | None:
         progress = self.progress
