@@ -1,13 +1,14 @@
-r"""How good a text-to-image model is, measured by rule: what was asked for is known, and what is
-shown is read off the picture.
+"""How good a text-to-image model is, measured by rule.
 
-faithfulness      share of the attributes asked for that pictures show: seen and held-out combinations, one thing and two
-retrieval         CLIP picks the one picture of a pool that a caption is true of, and the other way round
-zero_shot         CLIP picks the caption that is true from those that differ from it in one attribute
-frechet_distance  of real and generated pictures, in the space of CLIP's embeddings
-variation         what variations of a picture keep, and how much of the rest they change
-sense             how many pictures on the way from one to another are scenes at all
-some_edits        edits by words, to be judged by whether they change what they should and nothing else
+What was asked for is known, and what is shown is read off the picture::
+
+    faithfulness  share of the attributes asked for that pictures show, of seen and of held-out
+                  combinations, one thing and two
+    retrieval     CLIP picks the one picture of a pool that a caption is true of, and the reverse
+    zero_shot     CLIP picks the true caption from those that differ from it in one attribute
+    variation     what variations of a picture keep, and how much of the rest they change
+    sense         how many pictures on the way from one to another are scenes at all
+    some_edits    edits by words: do they change what they should, and nothing else?
 
 Every share is a `Figure` with the ends that hold 95 %. Pictures are independent of each other, the
 answers about one are not, so the errors of shares of answers are those of a ratio of two sums over
@@ -243,28 +244,6 @@ def alternatives(meaning: Meaning) -> list[tuple[str, list[Meaning]]]:
         )
     found.append(("background", [replace(meaning, background=ground) for ground in BACKGROUNDS]))
     return found
-
-
-def frechet_distance(one: Tensor, other: Tensor) -> float:
-    r"""Squared Fréchet distance of Gaussians with the means and covariances of two sets of vectors,
-    ``(n, d)`` and ``(m, d)``:
-
-    .. math:: |\mu - \mu'|^2 + \operatorname{tr}(\Sigma + \Sigma' - 2 (\Sigma^{1/2} \Sigma'
-    \Sigma^{1/2})^{1/2})
-
-    (Dowson & Landau 1982; Heusel et al. 2017, with Inception's features). Biased upwards by a small
-    n: compare equal n only.
-    """
-    one, other = one.double(), other.double()
-    half, covariance = _root(one.T.cov()), other.T.cov()
-    overlap = torch.linalg.eigvalsh(half @ covariance @ half).clamp(min=0).sqrt().sum()
-    means = (one.mean(0) - other.mean(0)).square().sum()
-    return (means + one.T.cov().trace() + covariance.trace() - 2 * overlap).item()
-
-
-def _root(covariance: Tensor) -> Tensor:
-    values, axes = torch.linalg.eigh(covariance)
-    return axes * values.clamp(min=0).sqrt() @ axes.T
 
 
 # --------------------------------------------------------------------- pictures from other pictures
