@@ -13,7 +13,7 @@ from genzoo import VAE, Energy, Likelihood, fit, grid
 from genzoo.benchmark.recipes import find
 from genzoo.data import load
 from genzoo.data.dataset import DataSet, Split
-from genzoo.evaluation import evaluate
+from genzoo.evaluation import AIS, evaluate
 from genzoo.evaluation.likelihood.annealing import Estimate, in_blocks, log_mean_exp
 from genzoo.evaluation.likelihood.partition import (
     WIDEST_BITS,

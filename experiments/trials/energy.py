@@ -21,7 +21,7 @@ import genzoo
 from genzoo.benchmark.provenance import circumstances
 from genzoo.data import load
 from genzoo.errors import TrainingError
-from genzoo.evaluation import evaluate
+from genzoo.evaluation import estimator, evaluate
 
 LOG = Path(__file__).with_suffix(".jsonl")
 
