@@ -176,7 +176,7 @@ def reproducible(model: Any) -> Iterator[Any]:
 
 
 @singledispatch
-def twin_of(model: Trainable) -> Measurable:
+def twin_of(model: Trainable) -> Any:
     """A copy of a model for the coder's arithmetic; a baseline has double precision as it is."""
     return copy.deepcopy(model).cpu().double().eval()
 

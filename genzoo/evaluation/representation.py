@@ -33,8 +33,7 @@ Entry = dict[str, Any]
 
 
 def representation(model: GenerativeModel, data: DataSet, most: int = 1000, seed: int = 0) -> Entry:
-    """All that can be said of what ``model`` knows about ``data``: the row's entry
-    ``representation``.
+    """What a model knows about a data set: the row's entry ``representation``.
 
     Where the latent has to be searched for (`Latent.OPTIMISED`) no probe reads it: a thousand
     searches take an hour.
@@ -101,8 +100,7 @@ def round_trip(model: GenerativeModel, data: DataSet, n: int = 64, seed: int = 0
 def linear_probe(
     model: GenerativeModel, data: DataSet, source: str = "features", most: int = 5000, seed: int = 0
 ) -> Entry:
-    """How well a linear map reads the data's classes, or the numbers that describe it, off what a
-    model makes of an event.
+    """How well a linear map reads classes or numbers off what a model makes of an event.
 
     Classes are read by logistic regression, whose penalty the validation split chooses; numbers by
     ridge regression, whose penalty is chosen by leave-one-out error on the training split. Features
@@ -127,7 +125,8 @@ def linear_probe(
         raise InputError(f"A probe cannot read {source!r}. {nearest(source, SOURCES)}")
     if not readable(data, most):
         raise InputError(
-            f"{data.name} has no labels or descriptions that differ: there is nothing for a probe to read."
+            f"{data.name} has no labels or descriptions that differ: there is nothing for a probe "
+            "to read."
         )
     read = {"features": model.features, "latent": model.encode, "pixels": lambda x: x}[source]
     train, validation, test = (
@@ -142,9 +141,7 @@ def linear_probe(
 
 
 def readable(data: DataSet, most: int) -> bool:
-    """Whether the training events that a probe gets differ in label or description: else there is
-    nothing to read off them.
-    """
+    """Whether there is something to read: training events differ in label or description."""
     c = data.train.some(most).c
     return bool(data.condition) and c is not None and bool((c != c[:1]).any())
 
@@ -171,8 +168,7 @@ def _ridge(z: np.ndarray, c: np.ndarray):
 
 
 def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int = 0) -> Entry:
-    """The two dimensions of the latent from which least squares reads the data's description best:
-    are *they* height and width?
+    """The two dimensions of the latent that describe an event best, by least squares.
 
     The pair is chosen on the training split by the mean R^2 over what describes the data, and
     scored on the test split.
@@ -184,7 +180,8 @@ def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int
     z, c = flat(model.encode, train.x, model, seed), described(train)
     if c.ndim != 2 or z.shape[1] < 2:
         raise InputError(
-            f"Pairs of dimensions need a latent of at least two and vectors that describe {data.name}."
+            "Pairs of dimensions need a latent of at least two and vectors that describe "
+            f"{data.name}."
         )
     i, j = max(combinations(range(z.shape[1]), 2), key=lambda pair: _explained(z[:, pair], c))
     tested = flat(model.encode, test.x, model, seed)[:, (i, j)]
@@ -193,17 +190,16 @@ def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int
 
 
 def _explained(z: np.ndarray, c: np.ndarray) -> float:
-    """Mean R^2 of the least-squares prediction of the columns of ``c`` (n, k) by those of ``z`` (n,
-    d), on these rows.
-    """
+    """Mean R^2 of the least-squares prediction of ``c`` (n, k) by ``z`` (n, d), on these rows."""
     z = z - z.mean(0)
     weights = np.linalg.lstsq(z, c - c.mean(0), rcond=None)[0]
     return float(np.nanmean(r_squared(z @ weights + c.mean(0), c)))
 
 
 def r_squared(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """1 - (mean squared error / variance) of each column of ``true`` (n, k): 1 is perfect, 0 is no
-    better than the mean.
+    """1 - (mean squared error / variance) of each column of ``true`` (n, k).
+
+    1 is perfect, 0 no better than the mean.
 
     NaN of a column that does not vary, up to rounding.
     """
@@ -211,8 +207,9 @@ def r_squared(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def r_squared_error(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Standard error of `r_squared` over events, for each column: that of a ratio of two means, by
-    the delta method.
+    """Standard error of `r_squared` over events, for each column.
+
+    It is that of a ratio of two means, by the delta method.
 
     With e the squared error and d the squared distance from the mean, an event moves R^2 by
     (R^2_rest d - e) / mean(d), where R^2_rest = mean(e) / mean(d) is what is not explained.
@@ -263,8 +260,7 @@ def latent_step(z: np.ndarray, c: np.ndarray, change: np.ndarray) -> np.ndarray:
 def latent_map(
     model: GenerativeModel, data: DataSet, n: int = 1000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The latents of ``n`` test events on the plane in which they vary most (PCA), and what is
-    known of each.
+    """Latents of ``n`` test events on the plane in which they vary most, and what is known of each.
 
     Returns:
         places ``(n, 2)``, the second coordinate 0 where there is one direction only, and labels

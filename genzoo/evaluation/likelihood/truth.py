@@ -38,7 +38,7 @@ FLOW_TOLERANCE = 1e-3
 
 
 def is_off_support(x: Tensor, data: DataSet) -> Tensor:
-    """Which samples ``(n, *event_shape)`` lie where the truth has no mass, ``(n,)`` booleans (A)."""
+    """Which samples ``x`` lie where the truth has no mass, ``(n,)`` booleans (A)."""
     return truth(x, data).isneginf()
 
 
@@ -54,7 +54,7 @@ def is_missed(x: Tensor, log_prob: Tensor, data: DataSet) -> Tensor:
 
 
 def truth(x: Tensor, data: DataSet) -> Tensor:
-    """The true log-density of events, ``(n,)`` nats in float64; ValueError where it is not known."""
+    """The true log-density of events, ``(n,)`` nats; ValueError where it is not known."""
     if data.log_density is None:
         raise ValueError(
             f"The true density of {data.name} is not known, so nothing can be held against it."

@@ -109,8 +109,9 @@ def _classifier(x: Tensor, c: Tensor) -> Classifier:
 
 
 def known_classes(data: DataSet) -> Tensor:
-    """The labels that the training split has events of, ``(k,)`` in rising order; none where the
-    data has no classes.
+    """The labels that the training split has events of, ``(k,)`` in rising order.
+
+    None where the data has no classes.
     """
     return (
         data.train.c.unique()
@@ -139,8 +140,7 @@ def class_accuracy(
     by: Classifier | None = None,
     **options: Any,
 ) -> Entry:
-    """How many of ``each`` samples of every class are of that class, how much of it they cover, and
-    what comes unasked.
+    """How many samples of every class are of that class, and how much of it they cover.
 
     Every class means every one that training has seen.
 
@@ -181,9 +181,7 @@ def class_accuracy(
 def _as_asked(
     model: GenerativeModel, data: DataSet, each: int, seed: int, **options: Any
 ) -> tuple[Tensor, Tensor]:
-    """``each`` samples of every class that training has seen, ``(n, *event_shape)``, and their
-    classes ``(n,)``.
-    """
+    """``each`` samples of every class that training has seen, and their classes."""
     asked = known_classes(data).repeat_interleave(each)
     return draw(model, len(asked), asked, seed, **options), asked
 
@@ -208,8 +206,9 @@ def _plain(figure: Figure | None) -> Entry | None:
 
 
 def classification_accuracy_score(data: DataSet, x: Tensor, c: Tensor) -> Figure | None:
-    """Accuracy on test events of a classifier that was fitted on ``x`` (n, ...) of classes ``c``
-    (n,) and nothing else.
+    """Accuracy on test events of a classifier that was fitted on samples alone.
+
+    The samples are ``x`` (n, *event_shape), drawn for the classes ``c`` (n,).
 
     It grows with n, so compare like with like. None where fewer than two classes are left of finite
     events.
@@ -222,8 +221,9 @@ def classification_accuracy_score(data: DataSet, x: Tensor, c: Tensor) -> Figure
 
 
 def class_coverage(data: DataSet, x: Tensor, c: Tensor, each: int | None = None) -> Figure | None:
-    """Share of unseen events in whose neighbourhood an event of ``x`` (n, ...) of their own class
-    ``c`` (n,) lies.
+    """Share of unseen events in whose neighbourhood a sample of their own class lies.
+
+    The samples are ``x`` (n, *event_shape), drawn for the classes ``c`` (n,).
 
     Unseen (`genzoo.evaluation.samples.quality.unseen`), because among training events a model that
     has learned them by heart would do better than new data does. A neighbourhood reaches as far as
@@ -261,9 +261,7 @@ def _halved(real: Tensor, mine: Tensor) -> Pair:
 
 
 def _by_class(hits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Entry]:
-    """Class -> share of ``hits`` (n,) among the events that were asked to be of it, ``labels``
-    (n,).
-    """
+    """Class -> share of ``hits`` (n,) among the events that were asked to be of it, ``labels``."""
     return {
         classes[int(label)]: share(hits[labels == label]).to_json() for label in np.unique(labels)
     }
@@ -325,8 +323,9 @@ def guidance_sweep(
     each: int = 30,
     seed: int = 0,
 ) -> list[Entry]:
-    """Accuracy against diversity as guidance grows (Ho & Salimans 2022): 0 ignores the condition, 1
-    is the model itself.
+    """Accuracy against diversity as guidance grows (Ho & Salimans 2022).
+
+    A guidance of 0 ignores the condition, 1 is the model itself.
 
     Returns:
         for each strength ``{guidance, accuracy, coverage, cas, spread}``: as `class_accuracy` gives
@@ -361,9 +360,7 @@ def _spread(x: Tensor, c: Tensor) -> float:
 
 
 def check_guidance(model: GenerativeModel) -> None:
-    """Raise `InputError` unless the model's ``sample`` can be guided, and there is a condition to
-    guide it to.
-    """
+    """Raise `InputError` unless samples can be guided, and there is a condition to guide to."""
     if model.can_be_guided:
         return
     if not model.guidable:
@@ -374,5 +371,6 @@ def check_guidance(model: GenerativeModel) -> None:
     if not model.condition:
         raise InputError(f"This {type(model).__name__} is unconditional, so nothing can guide it.")
     raise InputError(
-        f"The prior of this {type(model).__name__} cannot be guided: a Gaussian, which is the default, can."
+        f"The prior of this {type(model).__name__} cannot be guided: a Gaussian, which is the "
+        "default, can."
     )

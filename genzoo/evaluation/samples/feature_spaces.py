@@ -91,7 +91,7 @@ def pixels(data: DataSet) -> FeatureSpace:
 
 
 def points(data: DataSet) -> FeatureSpace:
-    """Points and vectors, each feature in units of its standard deviation over the training split."""
+    """Points and vectors, each feature in units of its standard deviation in training events."""
     flat = data.train.x.flatten(1)
     mean, scale = flat.mean(0), flat.std(0).clamp(min=1e-9)
 
