@@ -40,7 +40,7 @@ def write_report(
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
-        loader=PackageLoader("genzoo.evaluation", "."),
+        loader=PackageLoader("genzoo.benchmark.report", "."),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
     )
