@@ -2,7 +2,7 @@
 
 Three questions, for a model that has learned one perfect seven by heart answers only the first.
 
-*Accuracy* is the share of samples that a judge takes for the class they were drawn for. The judge
+*Accuracy* is the share of samples that a classifier takes for the class they were drawn for. It
 has never seen a sample: it is a classifier of its own, fitted on the training split. It errs
 itself, so its accuracy on real test events is stated beside every figure of its own making: a model
 whose figure is higher draws more typical events than real ones are, not better ones.
@@ -17,7 +17,7 @@ is fitted on samples and nothing else, and tested on real events. It falls where
 wrong class and where they lack what real events have, beside as many training events in their
 place.
 
-Numbers need no judge that learns where the data set has an oracle that reads them off an event
+Numbers need no classifier where the data set has an oracle that reads them off an event
 (`genzoo.data.DataSet.read`), as it has of tins and of scenes.
 
 Each function returns plain dictionaries, entries of a row of the scorecard; figures are as
@@ -161,7 +161,7 @@ def class_accuracy(
             f"This {type(model).__name__} is unconditional: train one with --conditional."
         )
     by, test = by or fit_classifier(data), data.test
-    assert data.train.c is not None and test.c is not None  # or there would be no judge
+    assert data.train.c is not None and test.c is not None  # or there would be no classifier
     drawn, asked = _as_asked(model, data, each, seed, **options)
     real, known = _of_every_class(data.train.x, data.train.c, each)
     unasked = by(draw(model, len(asked), None, seed, **options))
