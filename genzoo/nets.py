@@ -299,8 +299,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         h = self.first(F.silu(self.norm(x)))
-        film = self.film(F.silu(e)).view(len(x), -1, *[1] * (x.dim() - 2))
-        scale, shift = film.chunk(2, 1)
+        film = self.film(F.silu(e))
+        scale, shift = film.view(*film.shape, *[1] * (x.dim() - 2)).chunk(2, 1)
         h = self.second(self.dropout(F.silu(h * (1 + scale) + shift)))
         return self.skip(x) + h
 
