@@ -196,7 +196,7 @@ class FlowMatching(GenerativeModel):
         return super().bound(x, c, 1 if self.unbiased else k)
 
     def probability_flow(self, c: Tensor | None = None) -> ProbabilityFlow:
-        """The stream itself, from data (t = 1) to noise; discrete data enters with uniform noise."""
+        """The stream itself, from data (t = 1) to noise; discrete data enters dequantised."""
 
         def enter(x: Tensor) -> tuple[Tensor, Tensor]:
             return grid.dequantise(x, self.levels), x.new_zeros(len(x))
