@@ -7,67 +7,179 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Independent, Normal
+from torch.distributions import (
+    Categorical,
+    Distribution,
+    Independent,
+    MixtureSameFamily,
+    Normal,
+)
 
 from genzoo import grid
 
 
-class DiscretisedLogisticMixture(Distribution):
-    """A mixture of K logistics, integrated over the L bins of `genzoo.grid`: a pmf for *ordered*
-    levels.
+class Mixture(MixtureSameFamily):
+    """A mixture of K components, of single features; it draws from the chosen component alone.
 
-    The first and last bins extend to infinity, so the pmf sums to one exactly. `log_prob` is the
-    pmf divided by the bin width: a piecewise-constant density, in nats (Salimans et al. 2017,
-    PixelCNN++, eq. 2).
+    Args:
+        logits: of the components, ``(..., K)``.
+        component: a `Logistics` of batch shape ``(..., K)``.
+    """
+
+    has_rsample = True
+
+    def __init__(self, logits: Tensor, component: "Logistics"):
+        self.logits = logits
+        self.component = component
+        choice = Categorical(logits=logits, validate_args=False)
+        super().__init__(choice, component, validate_args=False)
+
+    def sample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
+        shape = self._extended_shape(sample_shape)
+        choice = self.mixture_distribution.sample(sample_shape).unsqueeze(-1)
+        chosen = [
+            parameter.expand(*shape, -1).gather(-1, choice).squeeze(-1)
+            for parameter in self.component.shape_parameters()
+        ]
+        return self.component.round(self.component.draw(*chosen))
+
+    def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
+        """A draw with gradients: those of a soft choice of component, and of the value before it is
+        rounded.
+        """
+        onehot = straight_through_onehot(self.logits, self._extended_shape(sample_shape))
+        chosen = [(onehot * parameter).sum(-1) for parameter in self.component.shape_parameters()]
+        x = self.component.draw(*chosen)
+        return x + (self.component.round(x) - x).detach()
+
+
+class Logistics(Distribution):
+    """What the components of a `Mixture` are: distributions made from logistic noise."""
+
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012
+
+    def shape_parameters(self) -> tuple[Tensor, ...]:
+        """The arguments of `draw`, of each component ``(..., K)``."""
+        raise NotImplementedError
+
+    def draw(self, *chosen: Tensor) -> Tensor:
+        """A draw from components of these parameters, differentiable in them."""
+        raise NotImplementedError
+
+    def round(self, x: Tensor) -> Tensor:
+        """The value that a draw stands for."""
+        return x
+
+
+class DiscretisedLogistic(Logistics):
+    """Logistics, integrated over the bins of `genzoo.grid`; see `DiscretisedLogisticMixture`."""
+
+    def __init__(self, loc: Tensor, log_scale: Tensor, levels: int):
+        self.loc = loc
+        self.log_scale = log_scale
+        self.levels = levels
+        super().__init__(loc.shape, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        width = grid.bin_width(self.levels)
+        inverse_scale = torch.exp(-self.log_scale)
+        upper = (value + width / 2 - self.loc) * inverse_scale
+        lower = (value - width / 2 - self.loc) * inverse_scale
+        # as _log_sigmoid_difference, but for the two bins that reach to infinity
+        below = F.logsigmoid(upper).masked_fill(value > 1 - width, 0.0)
+        above = F.logsigmoid(-lower).masked_fill(value < width - 1, 0.0)
+        inside = torch.log(-torch.expm1(-width * inverse_scale))
+        inside = inside.masked_fill(value.abs() > 1 - width, 0.0)
+        return below + above + inside - math.log(width)
+
+    def shape_parameters(self) -> tuple[Tensor, ...]:
+        return self.loc, self.log_scale.exp()
+
+    def draw(self, *chosen: Tensor) -> Tensor:
+        loc, scale = chosen
+        return loc + scale * torch.logit(torch.rand_like(loc).clamp(1e-6, 1 - 1e-6))
+
+    def round(self, x: Tensor) -> Tensor:
+        return grid.quantise(x, self.levels)
+
+    @property
+    def mean(self) -> Tensor:
+        """The location, held to [-1, 1]: the grey that a decoder stands for."""
+        return self.loc.clamp(-1, 1)
+
+
+class SmoothedBox(Logistics):
+    """Uniform densities with soft edges; see `SmoothedBoxMixture`."""
+
+    def __init__(self, loc: Tensor, log_scale: Tensor, log_width: Tensor):
+        self.loc = loc
+        self.log_scale = log_scale
+        self.log_width = log_width
+        super().__init__(loc.shape, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        width = self.log_width.exp()
+        inverse_scale = torch.exp(-self.log_scale)
+        upper = (value - self.loc + width / 2) * inverse_scale
+        lower = (value - self.loc - width / 2) * inverse_scale
+        return _log_sigmoid_difference(upper, lower, width * inverse_scale) - self.log_width
+
+    def shape_parameters(self) -> tuple[Tensor, ...]:
+        return self.loc, self.log_scale.exp(), self.log_width.exp()
+
+    def draw(self, *chosen: Tensor) -> Tensor:
+        loc, scale, width = chosen
+        u, v = torch.rand(2, *loc.shape, dtype=loc.dtype, device=loc.device).clamp(1e-6, 1 - 1e-6)
+        return loc + width * (u - 0.5) + scale * torch.logit(v)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+
+class DiscretisedLogisticMixture(Mixture):
+    """A mixture of K logistics, integrated over L bins: a pmf for *ordered* levels.
+
+    The bins are those of `genzoo.grid`. The first and the last extend to infinity, so the pmf sums
+    to one exactly. `log_prob` is the pmf divided by the bin width: a piecewise-constant density, in
+    nats (Salimans et al. 2017, PixelCNN++, eq. 2).
 
     Args:
         logits, loc, log_scale: ``(..., K)``.
         levels: L >= 2.
     """
 
-    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012
-
     def __init__(self, logits: Tensor, loc: Tensor, log_scale: Tensor, levels: int):
-        self.logits, self.loc, self.log_scale, self.levels = logits, loc, log_scale, levels
-        super().__init__(logits.shape[:-1], validate_args=False)
+        self.loc = loc
+        self.log_scale = log_scale
+        self.levels = levels
+        super().__init__(logits, DiscretisedLogistic(loc, log_scale, levels))
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        x, width = value.unsqueeze(-1), grid.bin_width(self.levels)
-        inverse_scale = torch.exp(-self.log_scale)
-        upper = (x + width / 2 - self.loc) * inverse_scale
-        lower = (x - width / 2 - self.loc) * inverse_scale
-        # as _log_sigmoid_difference, but for the two bins that reach to infinity
-        below = F.logsigmoid(upper).masked_fill(x > 1 - width, 0.0)
-        above = F.logsigmoid(-lower).masked_fill(x < width - 1, 0.0)
-        inside = torch.log(-torch.expm1(-width * inverse_scale)).masked_fill(
-            x.abs() > 1 - width, 0.0
-        )
-        log_pmf = torch.logsumexp(self.logits.log_softmax(-1) + below + above + inside, -1)
-        return log_pmf - math.log(width)
 
-    def sample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
-        shape = self._extended_shape(sample_shape)
-        pick = Categorical(logits=self.logits).sample(sample_shape).unsqueeze(-1)
-        loc = self.loc.expand(*shape, -1).gather(-1, pick).squeeze(-1)
-        scale = self.log_scale.expand(*shape, -1).gather(-1, pick).squeeze(-1).exp()
-        u = torch.rand(shape, dtype=loc.dtype, device=loc.device).clamp(1e-6, 1 - 1e-6)
-        return grid.quantise(loc + scale * torch.logit(u), self.levels)
+class SmoothedBoxMixture(Mixture):
+    r"""A mixture of K uniform densities with soft edges: of *real* values.
 
-    def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
-        """A draw with gradients: those of a soft choice of component, and of the value before it is
-        rounded.
-        """
-        pick = straight_through_onehot(self.logits, self._extended_shape(sample_shape))
-        loc, scale = ((pick * parameter).sum(-1) for parameter in (self.loc, self.log_scale.exp()))
-        x = loc + scale * torch.logit(torch.rand_like(loc).clamp(1e-6, 1 - 1e-6))
-        return x + (grid.quantise(x, self.levels) - x).detach()
+    A component is a bell, a plateau with steep sides, or between: uniform on [m - w/2, m + w/2]
+    plus logistic noise of scale s,
 
-    @property
-    def mean(self) -> Tensor:
-        """Mean of the components, each held to [-1, 1], ``(...)``: the grey image that a decoder
-        stands for.
-        """
-        return (self.logits.softmax(-1) * self.loc.clamp(-1, 1)).sum(-1)
+    .. math::
+
+        p(x) = \frac{1}{w} \Big( \operatorname{sigmoid}\frac{x - m + w/2}{s} -
+        \operatorname{sigmoid}\frac{x - m - w/2}{s} \Big) ,
+
+    which integrates to one for all w, s > 0, is a logistic for w << s and a box for w >> s. It is
+    the density that `DiscretisedLogisticMixture` takes at bin centres, with a width that is
+    learned.
+
+    Args:
+        logits, loc, log_scale, log_width: ``(..., K)``; log s and log w.
+    """
+
+    def __init__(self, logits: Tensor, loc: Tensor, log_scale: Tensor, log_width: Tensor):
+        self.loc = loc
+        self.log_scale = log_scale
+        self.log_width = log_width
+        super().__init__(logits, SmoothedBox(loc, log_scale, log_width))
 
 
 class LevelCategorical(Distribution):
@@ -95,64 +207,6 @@ class LevelCategorical(Distribution):
         return grid.to_grid(Categorical(logits=self.logits).sample(sample_shape), self.levels).to(
             self.logits
         )
-
-
-class SmoothedBoxMixture(Distribution):
-    r"""A mixture of K uniform densities with soft edges: of *real* values, from a bell to a plateau
-    with steep sides.
-
-    A component is uniform on [m - w/2, m + w/2] plus logistic noise of scale s,
-
-    .. math::
-
-        p(x) = \frac{1}{w} \Big( \operatorname{sigmoid}\frac{x - m + w/2}{s} -
-        \operatorname{sigmoid}\frac{x - m - w/2}{s} \Big) ,
-
-    which integrates to one for all w, s > 0, is a logistic for w << s and a box for w >> s. It is
-    the density that `DiscretisedLogisticMixture` takes at bin centres, with a width that is
-    learned.
-
-    Args:
-        logits, loc, log_scale, log_width: ``(..., K)``; log s and log w.
-    """
-
-    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012
-
-    def __init__(self, logits: Tensor, loc: Tensor, log_scale: Tensor, log_width: Tensor):
-        self.logits, self.loc, self.log_scale, self.log_width = logits, loc, log_scale, log_width
-        super().__init__(logits.shape[:-1], validate_args=False)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        width, inverse_scale = self.log_width.exp(), torch.exp(-self.log_scale)
-        upper = (value.unsqueeze(-1) - self.loc + width / 2) * inverse_scale
-        lower = (value.unsqueeze(-1) - self.loc - width / 2) * inverse_scale
-        log_box = _log_sigmoid_difference(upper, lower, width * inverse_scale) - self.log_width
-        return torch.logsumexp(self.logits.log_softmax(-1) + log_box, -1)
-
-    def sample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
-        shape = self._extended_shape(sample_shape)
-        pick = Categorical(logits=self.logits).sample(sample_shape).unsqueeze(-1)
-        loc, scale, width = (
-            parameter.expand(*shape, -1).gather(-1, pick).squeeze(-1)
-            for parameter in (self.loc, self.log_scale.exp(), self.log_width.exp())
-        )
-        u, v = torch.rand(2, *shape, dtype=loc.dtype, device=loc.device).clamp(1e-6, 1 - 1e-6)
-        return loc + width * (u - 0.5) + scale * torch.logit(v)
-
-    def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
-        """A draw with gradients: those of a soft choice of component."""
-        pick = straight_through_onehot(self.logits, self._extended_shape(sample_shape))
-        loc, scale, width = (
-            (pick * parameter).sum(-1)
-            for parameter in (self.loc, self.log_scale.exp(), self.log_width.exp())
-        )
-        u, v = torch.rand(2, *loc.shape, dtype=loc.dtype, device=loc.device).clamp(1e-6, 1 - 1e-6)
-        return loc + width * (u - 0.5) + scale * torch.logit(v)
-
-    @property
-    def mean(self) -> Tensor:
-        """Mean of each mixture, ``(...)``."""
-        return (self.logits.softmax(-1) * self.loc).sum(-1)
 
 
 def straight_through_onehot(logits: Tensor, shape: torch.Size) -> Tensor:
@@ -190,7 +244,7 @@ def parameters_of(components: int, levels: int, ordered: bool = True) -> int:
 
 
 def quantile_boxes(components: int) -> tuple[Tensor, Tensor]:
-    """Centres and widths ``(K,)`` of boxes side by side, each over a K-th of the mass of N(0, 1)."""
+    """Centres and widths ``(K,)`` of boxes side by side, each over a K-th of N(0, 1)."""
     edges = Normal(0.0, 1.0).icdf(torch.linspace(0, 1, components + 1)).clamp(-3.5, 3.5)
     return (edges[1:] + edges[:-1]) / 2, edges.diff()
 
