@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 import genzoo
-from genzoo.benchmark.provenance import circumstances
+from genzoo.benchmark.provenance import provenance
 from genzoo.data import load
 from genzoo.evaluation import evaluate
 
@@ -52,7 +52,7 @@ def trial(settings: dict[str, Any], keep: Path | None) -> dict[str, Any]:
             "training": round(trained - start, 1),
             "annealing": round(annealed - trained, 1),
         },
-        "commit": circumstances()["commit"],
+        "commit": provenance().commit,
     }
 
 
