@@ -19,7 +19,7 @@ from render import figure_in, share_in
 from genzoo.benchmark.codec import from_plain
 from genzoo.benchmark.provenance import Machine, Provenance
 from genzoo.benchmark.report.quality_table import OTHERS
-from genzoo.benchmark.row import VERSION, Row
+from genzoo.benchmark.row import VERSION, Row, simulated_gap
 from genzoo.compression.figure import AsFile
 from genzoo.evaluation.figures import Figure
 from genzoo.evaluation.results import (
@@ -83,6 +83,7 @@ def _likelihood(old: Old) -> HeldOutLikelihood:
         observation=details.get("observation", ""),
         chains=details.get("ais_chains"),
         effective_chains=(details.get("log_z") or details).get("ess"),
+        simulated_gap=simulated_gap(details),
         diagnostics=details,
     )
 

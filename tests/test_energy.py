@@ -164,6 +164,60 @@ def test_conditions_are_told_apart_and_a_missing_one_is_one():
     assert none is None and which.tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("strength", [0.3, 3000.0])
+@pytest.mark.parametrize("hidden", [1, 2, 5])
+def test_the_states_of_the_units_are_weighed_one_by_one(hidden, strength):
+    """The sum by halves against every state by itself; also where one half all but rules out what
+    the other wants.
+    """
+    model = stirred((3,), 4, hidden=hidden, strength=strength, condition=2)
+    machine, e = model.network, model.embed(torch.tensor([0, 1]), 2)
+    bias = model.histogram + model.bias
+    with torch.no_grad():
+        found = machine.log_states(bias, e)
+        for s in range(2**hidden):
+            h = torch.tensor([float(s >> j & 1) for j in range(hidden)]).double()
+            d, v = machine.split(e)
+            field = machine.weigh(v + h @ machine.weight)
+            want = (bias + field).logsumexp(2).sum(1) + (d - machine.weight @ machine.centre) @ h
+            torch.testing.assert_close(found[:, s], want, rtol=1e-9, atol=1e-9)
+
+
+def test_with_few_units_samples_are_exact_draws_under_each_condition():
+    shape, levels, n = (3,), 4, 8000
+    model = stirred(shape, levels, hidden=5, condition=2, strength=1.0, sample_steps=1)
+    labels = torch.arange(n) % 2
+    drawn = grid.to_level(model.sample(n, labels), levels) @ torch.tensor([16, 4, 1])
+    for label in (0, 1):
+        with torch.no_grad():
+            p = (-model.energy(worlds(shape, levels), torch.full((64,), label))).softmax(0)
+        counts = torch.bincount(drawn[labels == label], minlength=64).double()
+        assert ((counts - n / 2 * p).square() / (n / 2 * p)).sum() < 63 + 5 * math.sqrt(2 * 63)
+    with pytest.raises(ValueError, match="at most 18"):
+        Energy(shape, levels=levels, hidden=30, **TINY).draw(4)
+
+
+@pytest.mark.parametrize("summed", [0, 2**26])
+def test_groups_between_which_no_chain_walks_get_their_shares(summed, monkeypatch):
+    """Three quarters of all events are bright, the others dark, and in between there is nothing:
+    chains alone lose count.
+    """
+    monkeypatch.setattr(
+        "genzoo.families.energy.FOR_UPDATES", summed
+    )  # 0: by chains, which exact draws make afresh
+    torch.manual_seed(0)
+    x = torch.where(torch.rand(800, 1) < 0.75, 0.5, -0.5) * torch.ones(24)
+    flipped = torch.rand(800, 24) < 0.02
+    x = torch.where(flipped, -x, x)
+    data = DataSet("two groups", Split(x), Split(x[:200]), Split(x[:200]), levels=2)
+    model = Energy((24,), levels=2, hidden=4, lr=3e-2, steps=2, buffer=200, decay=0.0, refresh=0.0)
+    genzoo.fit(model, data, steps=400, batch_size=200, check_every=100, accelerator="cpu")
+    bright, wanted = ((events.mean(1) > 0).float().mean() for events in (model.sample(4000), x))
+    assert abs(bright - wanted) < (
+        0.05 if summed else 0.1
+    )  # two hundred chains are themselves noisy
+
+
 def test_phi_is_what_the_page_says():
     assert ordinal(2).shape == (2, 1)
     phi = ordinal(4)
@@ -307,11 +361,14 @@ def test_levels_are_drawn_by_their_weights(levels):
 # ----------------------------------------------------------------------------------------- training
 
 
-@pytest.mark.parametrize("hidden", [0, 5])
-def test_the_loss_has_the_gradient_of_the_likelihood_when_chains_are_draws_of_the_model(hidden):
+@pytest.mark.parametrize("hidden, summed", [(0, 0), (5, 0), (5, 2**26)])
+def test_the_loss_has_the_gradient_of_the_likelihood_when_chains_are_draws_of_the_model(
+    hidden, summed, monkeypatch
+):
     """Against autograd through the enumerated log Z: on the mean, with every event of the world as
     often as p says.
     """
+    monkeypatch.setattr("genzoo.families.energy.FOR_UPDATES", summed)  # 0: by chains alone
     shape, levels = (4,), 3
     model = stirred(
         shape, levels, hidden=hidden, decay=0.0, regularise=0.0, buffer=20_000, strength=0.3

@@ -9,17 +9,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from genzoo import VAE, Energy, Likelihood, grid
+from genzoo import VAE, Energy, Likelihood, fit, grid
+from genzoo.benchmark.recipes import find
+from genzoo.data import load
 from genzoo.data.dataset import DataSet, Split
 from genzoo.evaluation import evaluate
 from genzoo.evaluation.likelihood.annealing import Estimate, in_blocks, log_mean_exp
 from genzoo.evaluation.likelihood.partition import (
+    WIDEST_BITS,
     Interval,
     anneal_energy,
     energy_log_likelihood,
     keep_log_z,
     log_partition,
 )
+from genzoo.families.baselines import IndependentPixels
 from genzoo.families.energy import draw_levels
 
 FAST = {"levels": 150, "chains": 60, "scouts": 20, "leapfrogs": 5}
@@ -175,6 +179,44 @@ def test_discrete_annealings_are_calibrated_at_the_budget_of_the_quick_recipes()
     assert ((found.lower < truth) & (truth < found.upper)).sum() >= 38
     assert (found.upper - found.lower).mean() < 1  # and it says something
     assert truth.std() > 10 * found.half_width.mean()  # of quite different machines
+
+
+def test_annealings_of_a_trained_machine_are_calibrated_at_a_quick_budget(monkeypatch):
+    """Digits in black and white, learned by persistent chains as the chains of many units learn:
+    forty printed intervals.
+
+    ``experiments/trials/calibration.py`` does the same with grey digits and the budgets of their
+    recipes.
+    """
+    monkeypatch.setattr("genzoo.families.energy.FOR_UPDATES", 0)  # or the gradient would be exact,
+    monkeypatch.setattr("genzoo.families.energy.FOR_DRAWS", 0)  # and the chains
+    digits = load("digits")
+    black, held_out = (
+        Split(grid.quantise(part.x, 2)) for part in (digits.train, digits.validation)
+    )
+    torch.manual_seed(0)
+    model = Energy(digits.event_shape, levels=2, hidden=12, lr=5e-3, steps=5, buffer=200)
+    fit(
+        model,
+        DataSet("black and white", black, held_out, held_out, levels=2),
+        steps=400,
+        batch_size=100,
+    )
+    model.double()
+    with torch.no_grad():
+        truth = model.exact_log_z().item()
+        better = model.log_prob(held_out.x) - IndependentPixels(2).fit(black.x).log_prob(held_out.x)
+    assert better.mean() > 3  # nats: it has learned something
+    budget = find("some data", "quick", "energy")["evaluate"]
+    held, printed = 0, 0
+    for _ in range(40):
+        found = log_partition(
+            model, black.x, levels=budget["ais_levels"], chains=budget["ais_chains"]
+        )
+        printed += not found.doubt(WIDEST_BITS * 64 * math.log(2))
+        held += found.lower.item() < truth < found.upper.item()
+        assert found.half_width < 0.3  # and it says something
+    assert printed == 40 and held >= 38
 
 
 @pytest.mark.parametrize("hidden", [0, 6])

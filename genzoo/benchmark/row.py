@@ -152,8 +152,17 @@ def held_out(measured: Measured, data: DataSet) -> HeldOutLikelihood:
         observation=details.get("observation", ""),
         chains=details.get("ais_chains"),
         effective_chains=effective,
+        simulated_gap=simulated_gap(details),
         diagnostics=details,
     )
+
+
+def simulated_gap(details: Mapping[str, Any]) -> Figure | None:
+    """The gap of bidirectional Monte Carlo among the details of an annealing, if it is there."""
+    value = details.get("simulated_gap")
+    if value is None:
+        return None
+    return Figure(value, details.get("simulated_gap_stderr"), n=details.get("simulated_events"))
 
 
 def disagreement(

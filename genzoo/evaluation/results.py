@@ -30,6 +30,8 @@ class HeldOutLikelihood:
         observation: what had to be added to give the model a density, as "noise 0.48".
         chains: annealed chains of an estimate, and
         effective_chains: how many of them carry the weight.
+        simulated_gap: how far the bounds from both sides lie apart, in nats, on events that the
+            model made; of a bound by annealing.
         diagnostics: settings of the estimator, and how it went, for the record.
     """
 
@@ -42,6 +44,7 @@ class HeldOutLikelihood:
     observation: str = ""
     chains: int | None = None
     effective_chains: float | None = None
+    simulated_gap: Figure | None = None
     diagnostics: Mapping[str, Plain] = field(default_factory=dict)
 
 

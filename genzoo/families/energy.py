@@ -30,8 +30,12 @@ is part of the model and of its checkpoint. How a chain moves depends on the dat
 
 :math:`\varphi(v) = (v, v^2, [v = \text{lowest}], [v = \text{highest}])` of each feature. Given x
 the units are independent, and given h the features are: *block Gibbs sampling* draws all of the
-one, then all of the other, and has no step to choose. With few units Z is a sum that can be carried
-out, and the likelihood is exact.
+one, then all of the other, and has no step to choose. With few units Z is a sum over all their
+states that can be carried out, and the likelihood is exact. Where the sum is small enough for every
+update, its gradient takes the place of the chains, :math:`-\mathbb E_p[\nabla E] = \nabla \log Z`.
+Where it is not, the chains are drawn afresh from p itself now and then, and so are samples: first
+the units, by the share of each state in the sum, then the features. Either way groups of events get
+their mass though no chain walks from one to the other.
 
 *Levels, f a network* (``hidden=0``). A random subset of features draws new levels v, as if f were
 linear: :math:`q(v) \propto e^{b_i(v) - g_i v}`, g the gradient of f. A Metropolis test of the whole
@@ -69,6 +73,9 @@ from genzoo.model import GenerativeModel, Likelihood, forget, require
 from genzoo.nets import Condition, Encoder, as_vectors
 
 FEW_UNITS = 18  # hidden units whose 2^18 states are summed, not annealed
+FOR_UPDATES = 2**26  # numbers that an update may sum to know log Z, and its gradient, exactly
+FOR_DRAWS = 2**30  # and that exact draws may take, which are had
+OFTEN = 16  # times as often as if a number took as long as one of a chain's moves
 CHECK_LEVELS = (
     5  # for each feature, of the annealing by which validation chooses the weights; at least 300
 )
@@ -284,6 +291,32 @@ class Energy(GenerativeModel):
         biases = self.embed(c, 1 if c is None else len(c))
         return self.network.log_partition(self.histogram + self.bias, biases)
 
+    def sums(self, c: Tensor | None, most: int) -> bool:
+        """Whether log Z of all different conditions is a sum, and of no more than ``most`` numbers."""
+        if not self.exact:
+            return False
+        conditions, _ = distinct(c, 1 if c is None else len(c))
+        problems = 1 if conditions is None else len(conditions)
+        return problems * 2**self.hidden * self.dims * self.levels <= most
+
+    @torch.no_grad()
+    def draw(self, n: int, c: Tensor | None = None) -> Tensor:
+        """Independent exact draws of an exact model, ``(n, *event_shape)``: first the units, from
+        all their states, then x.
+        """
+        if not isinstance(self.network, Boltzmann) or not self.exact:
+            raise ValueError(
+                f"Exact draws need at most {FEW_UNITS} hidden units, got {self.hidden}."
+            )
+        conditions, which = distinct(c, n)
+        e = self.embed(conditions, 1 if conditions is None else len(conditions))
+        h = self.histogram.new_zeros(n, self.hidden)
+        for i, log_states in enumerate(self.network.log_states(self.histogram + self.bias, e)):
+            mine = (which == i).to(h.device)
+            h[mine] = self.network.draw_units(log_states, int(mine.sum())).to(h)
+        path = self.path(n, c)
+        return path.at(draw_levels(path.logits(1.0, h))).x
+
     def set_log_z(self, lower: float, upper: float | None = None, ess: float = math.nan) -> None:
         """Keep an estimate of log Z with the weights, so that `log_prob` has a value.
 
@@ -322,16 +355,22 @@ class Energy(GenerativeModel):
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """E(x+) - E(x-), whose gradient is that of -log p, and what keeps f in scale: ``(n,)``.
 
-        x- are the chains that moved last (`advance`). Looking at the loss moves none.
+        x- are the chains that moved last (`advance`). Looking at the loss moves none. Where log Z
+        is a small sum it takes the place of -E(x-).
         """
         self.require_events(x)
         contrast, penalty = self.terms(x, c)
         return contrast + penalty
 
     def terms(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """E(x+) of each event less the mean E(x-) of as many chains, and the penalty, each
-        ``(n,)``.
+        """E(x+) of each event less the mean E(x-) of as many chains, or plus log Z, and the
+        penalty, each ``(n,)``.
         """
+        if isinstance(self.network, Boltzmann) and self.sums(c, FOR_UPDATES):
+            conditions, which = distinct(c, len(x))
+            return self.energy(x, c) + self.exact_log_z(conditions)[which], self.prior().expand(
+                len(x)
+            )
         chains = min(len(x), self.buffer)
         if self.noise and not self.levels:
             x = x + self.noise * torch.randn_like(x)
@@ -339,9 +378,14 @@ class Energy(GenerativeModel):
         f_data, f_chains = self.f(x, c), self.f(y, given)
         contrast = f_data - self.log_base(x) - (f_chains - self.log_base(y)).mean()
         if isinstance(self.network, Boltzmann):
-            squares = self.network.weight.square().sum() + self.bias.square().sum()
-            return contrast, 0.5 * self.decay * squares.expand(len(x))
+            return contrast, self.prior().expand(len(x))
         return contrast, self.regularise * (f_data.square() + f_chains.square().mean())
+
+    def prior(self) -> Tensor:
+        """The penalty of a Boltzmann machine: minus the log-density of a Gaussian law of its
+        weights, but for a constant.
+        """
+        return 0.5 * self.decay * (self.network.weight.square().sum() + self.bias.square().sum())
 
     def on_train_start(self) -> None:
         """Base and chains learn the training events, unless they have: a resumed run changes
@@ -368,9 +412,12 @@ class Energy(GenerativeModel):
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> Tensor:
         x, c = self.prepare(batch)
         c = forget(c, self.drop_condition)
-        self.advance(len(x), c)
+        summed = self.sums(c, FOR_UPDATES)
+        if not summed:
+            self.advance(len(x), c)
         contrast, penalty = self.terms(x, c)
-        self.guard(contrast.mean().detach(), batch_idx)
+        if not summed:
+            self.guard(contrast.mean().detach(), batch_idx)
         loss = (contrast + penalty).mean()
         self.log("train_loss", loss, prog_bar=True)
         return loss
@@ -384,6 +431,8 @@ class Energy(GenerativeModel):
         without a condition than events, the energies of those events would fall for ever.
         """
         n = min(n, self.buffer)
+        if self.exact and torch.rand(()) < OFTEN * n * self.steps / 2**self.hidden:
+            self.renew()
         x, given = self.chains[-n:].clone(), self.chain_conditions[-n:].clone()
         restart = torch.rand(n, device=x.device) < self.refresh
         x[restart] = self.fresh(int(restart.sum()), SOFTENED).to(x)
@@ -392,6 +441,14 @@ class Energy(GenerativeModel):
         x = self.walk(x, given if self.condition else None)
         self.chains.copy_(torch.cat([x, self.chains[:-n]]))
         self.chain_conditions.copy_(torch.cat([given, self.chain_conditions[:-n]]))
+
+    def renew(self) -> None:
+        """Let all chains be exact draws, where these are to be had soon; else they stay what they
+        are.
+        """
+        given = self.chain_conditions if self.condition else None
+        if self.sums(given, FOR_DRAWS):
+            self.chains.copy_(self.draw(self.buffer, given))
 
     def walk(self, x: Tensor, c: Tensor | None) -> Tensor:
         """``steps`` moves of chains in training."""
@@ -484,10 +541,14 @@ class Energy(GenerativeModel):
     ) -> Tensor:
         """``(n, *event_shape)``: a chain for each, from the base to p, tempered on its first half.
 
-        With ``guidance`` w they arrive at p(x | c)^w p(x)^(1 - w): see `guided_energy`. No two
-        samples share a chain, and none starts from those of training.
+        Where log Z is a sum (and ``steps`` are not asked for) they are exact draws instead: no
+        chain divides groups of events that it cannot walk between by their mass. With ``guidance``
+        w they arrive at p(x | c)^w p(x)^(1 - w): see `guided_energy`. No two samples share a chain,
+        and none starts from those of training.
         """
         self.embed(c, n)  # raises where the condition is not one for this model and n events
+        if guidance == 1.0 and steps is None and self.sums(c, FOR_DRAWS):
+            return self.draw(n, c)
         path = self.path(n, c, guidance)
         moves = max(2, (steps or self.sample_steps) // getattr(path, "leapfrogs", 1))
         half = moves // 2
@@ -502,10 +563,11 @@ class Energy(GenerativeModel):
 
     @property
     def evaluations_per_sample(self) -> int:
-        """One gradient of f or one sweep of block Gibbs for each of `sample_steps`, and a look at
-        the start.
+        """A gradient of f or a sweep of block Gibbs for each of `sample_steps`, and a look at the
+        start; 1 where draws are exact.
         """
-        return self.sample_steps + 1
+        drawn = not self.condition and self.sums(None, FOR_DRAWS)
+        return 1 if drawn else self.sample_steps + 1
 
     def path(
         self, n: int, c: Tensor | None = None, guidance: float = 1.0, soften: float = 0.0
@@ -666,8 +728,12 @@ class Boltzmann(nn.Module):
         return self.log_states(bias, e).logsumexp(1).to(bias)
 
     def log_states(self, bias: Tensor, e: Tensor, numbers: int = 2**22) -> Tensor:
-        """The share of each state of the units in that sum, its logarithm: ``(n, 2^hidden)``, in
+        r"""The share of each state of the units in that sum, its logarithm: ``(n, 2^hidden)``, in
         double precision.
+
+        Half of the units, in state s, and the others, in state t, each give a level v of a feature
+        a weight, and what both give it is the product. So the features' sums over levels,
+        :math:`\sum_v A_{sv} B_{tv}`, are products of two small matrices.
 
         Args:
             bias: b_i(v), ``(D, L)``.
@@ -676,23 +742,44 @@ class Boltzmann(nn.Module):
 
         Unit j is on in state s if s has the bit 2^j.
         """
-        states = torch.arange(2**self.hidden, device=bias.device)
-        together = max(1, numbers // bias.numel())
-        place = 2 ** torch.arange(self.hidden, device=bias.device)
+        half = self.hidden // 2
+        units = torch.arange(self.hidden, device=bias.device)
+        of_half = (
+            (torch.arange(2 ** (self.hidden - half), device=bias.device)[:, None] & 2**units)
+            .ne(0)
+            .to(bias)
+        )
+        first, second = of_half[: 2**half, :half], of_half[:, : self.hidden - half]
+        together = max(1, numbers // 2**self.hidden)
         found = []
         for d, v in zip(*self.split(e), strict=True):
             d = d - self.weight @ self.centre
-            parts = []
-            for rows in states.split(together):
-                h = (rows[:, None] & place).ne(0).to(bias)
-                log_x = (
-                    (bias + self.weigh(h @ self.weight + v))
-                    .logsumexp(2)
-                    .sum(1, dtype=torch.float64)
-                )
-                parts.append(log_x + (h @ d).double())
-            found.append(torch.cat(parts))
+            log_states = (second @ d[half:]).double()[:, None] + (first @ d[:half]).double()
+            by_first = self.weigh(first @ self.weight[:half]).double().transpose(0, 1)
+            by_second = (
+                (bias + self.weigh(second @ self.weight[half:] + v)).double().transpose(0, 1)
+            )
+            for a, b in zip(by_second.split(together), by_first.split(together), strict=True):
+                log_states = log_states + log_sums(a, b).sum(0)
+            found.append(log_states.flatten())
         return torch.stack(found)
+
+    def draw_units(self, log_states: Tensor, n: int) -> Tensor:
+        """n draws of the units by the shares of their states ``(2^hidden,)``, ``(n, hidden)``."""
+        sums = (log_states - log_states.max()).exp().cumsum(0)
+        point = torch.rand(n, dtype=sums.dtype, device=sums.device) * sums[-1]
+        drawn = torch.searchsorted(sums, point, right=True).clamp(max=len(sums) - 1)
+        place = 2 ** torch.arange(self.hidden, device=sums.device)
+        return (drawn[:, None] & place).ne(0).to(self.weight)
+
+
+def log_sums(a: Tensor, b: Tensor) -> Tensor:
+    """log sum_v exp(a[f, s, v] + b[f, t, v]), ``(F, S, T)`` of (F, S, L) and (F, T, L)."""
+    most_a, most_b = (x.amax(2, keepdim=True).detach() for x in (a, b))
+    found = ((a - most_a).exp() @ (b - most_b).exp().mT).log() + most_a + most_b.mT
+    if found.isinf().any():  # each all but rules out what the other wants: slowly, then
+        found = torch.stack([(p[:, None] + q).logsumexp(2) for p, q in zip(a, b, strict=True)])
+    return found
 
 
 def ordinal(levels: int) -> Tensor:

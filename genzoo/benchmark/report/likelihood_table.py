@@ -125,18 +125,42 @@ class Summary:
 
     @property
     def caveat(self) -> str:
-        """Why there is no figure; of an estimate, on which side it errs and how sure it is."""
+        """Why there is no figure, on which side an estimate errs, how loose a bound is."""
         if self.kind == Likelihood.NONE:
             return self.figure.reason
+        if self.kind == Likelihood.BOUND:
+            return self._looseness()
         if self.kind != Likelihood.ESTIMATE:
             return ""
         caveats = [self.first.likelihood.direction] if self.first.likelihood.direction else []
-        effective = [row.likelihood.effective_chains for row in self.rows]
-        known = [chains for chains in effective if chains is not None]
-        if known and self.first.likelihood.chains:
-            chains = self.first.likelihood.chains
-            caveats.append(f"{min(known):.1f} of {chains} chains carry the weight")
+        effective, chains = self._effective_chains(), self.first.likelihood.chains
+        if effective and chains:
+            caveats.append(f"{min(effective):.1f} of {chains} chains carry the weight")
         return "; ".join(caveats)
+
+    def _looseness(self) -> str:
+        """How far the annealings of a decoder may be from the truth; nothing of other bounds."""
+        sentences = []
+        effective, chains = self._effective_chains(), self.first.likelihood.chains
+        if effective and chains:
+            carrying = _span(effective, 1)
+            sentences.append(f"of each event's {chains} chains {carrying} carry the weight")
+        gaps = [row.likelihood.simulated_gap for row in self.rows]
+        known = [gap for gap in gaps if gap is not None and gap.value is not None]
+        if known:
+            width = _span([gap.value for gap in known if gap.value is not None], 2)
+            if len(known) == 1 and known[0].stderr is not None:
+                width += f" ± {known[0].stderr:.2f}"
+            events = f"{known[0].n} events" if known[0].n else "events"
+            sentences.append(
+                f"on {events} that the model made the bounds from both sides lie {width} nats "
+                "apart, on real ones perhaps farther"
+            )
+        return "; ".join(sentences)
+
+    def _effective_chains(self) -> list[float]:
+        effective = [row.likelihood.effective_chains for row in self.rows]
+        return [chains for chains in effective if chains is not None]
 
     def cost(self, of: Callable[[Cost], float | None]) -> float | None:
         """The mean over seeds of one of the costs, such as ``lambda cost: cost.parameters``."""
@@ -160,6 +184,12 @@ def _all_or_none(figures: Sequence[Figure | None], shared: bool = True) -> Figur
     """All runs' figures in one; None where a run has none, or only a dash."""
     known = [figure for figure in figures if figure is not None and figure.kind != Likelihood.NONE]
     return combine(known, shared) if len(known) == len(figures) else None
+
+
+def _span(values: Sequence[float], digits: int) -> str:
+    """Numbers of several runs from the least to the greatest: "1.5 to 1.8"."""
+    least, most = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
+    return least if least == most else f"{least} to {most}"
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
