@@ -31,9 +31,9 @@ import genzoo
 from genzoo import grid
 from genzoo.benchmark.provenance import provenance
 from genzoo.data.dataset import Split
+from genzoo.data.images.digits_net import BOX, WEIGHTS, DigitsNet, framed
 from genzoo.evaluation.figures import wilson
-from genzoo.evaluation.samples.digits_net import BOX, WEIGHTS, DigitsNet, framed
-from genzoo.model import warmup_cosine
+from genzoo.optim import warmup_cosine
 
 RECORD = Path(__file__).parent / "records" / "digits-net.json"
 

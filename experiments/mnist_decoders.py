@@ -44,6 +44,7 @@ from genzoo.evaluation.likelihood.decoder import (
     tune_sigma,
 )
 from genzoo.evaluation.likelihood.parzen import parzen_log_density
+from genzoo.model import LatentJoint, gaussian_joint
 from genzoo.training.fitting import best_accelerator
 
 DIMS = 784
@@ -69,7 +70,7 @@ SAMPLES = 10_000  # of the kernel density estimate, as in the paper
 class OnReals(nn.Module):
     """A decoder seen as one of real-valued events on [0, 1], whatever grid it was trained on."""
 
-    levels, prior, condition = 0, None, 0
+    levels, condition = 0, 0
 
     def __init__(self, model: genzoo.GenerativeModel):
         super().__init__()
@@ -77,6 +78,9 @@ class OnReals(nn.Module):
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         return (self.model.decode(z) + 1) / 2
+
+    def latent_joint(self, c: Tensor | None = None) -> LatentJoint:
+        return gaussian_joint(self, c)
 
     @staticmethod
     def on_grid(x: Tensor) -> Tensor:

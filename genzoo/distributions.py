@@ -278,3 +278,9 @@ def diagonal_normal(raw: Tensor, event_shape: tuple[int, ...]) -> Independent:
     """
     mean, log_scale = raw.unflatten(1, (2, *event_shape)).unbind(1)
     return Independent(Normal(mean, log_scale.clamp(-7, 3).exp()), len(event_shape))
+
+
+def standard_normal(z: Tensor) -> Tensor:
+    """log N(z; 0, I) of each row, ``(n,)`` nats."""
+    z = z.flatten(1)
+    return -0.5 * (z.square().sum(1) + z.shape[1] * math.log(2 * math.pi))

@@ -7,19 +7,25 @@ about training is written here, once. A family that cannot overrides `loss` (ene
 or `training_step` (GAN): that is what you do instead.
 """
 
-import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, Protocol, Self
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.data import AttributeDict
 from torch import Tensor
+from torch.distributions import Distribution
 
 from genzoo import grid
+from genzoo.config import of_model
+from genzoo.distributions import standard_normal
+from genzoo.errors import InputError
+from genzoo.optim import AdamW, OptimizerFactory, Run, SchedulerFactory, WarmupCosine
 
 FAR = 2.0  # from the middle of [-1, 1], in which discrete data lies: further than a decoder errs
 
@@ -57,11 +63,22 @@ class Latent(StrEnum):
 
 
 class Trainable(L.LightningModule):
-    """What `genzoo.fit` trains and `genzoo.save` keeps: one optimiser, and a constructor whose
-    signature is the configuration.
+    """A LightningModule that `genzoo.fit` or any Trainer trains, and `genzoo.save` keeps.
 
-    Every argument of the constructor is kept, unmodified, as an attribute of its name. Among them,
-    or set by the class, is what data it is for.
+    The constructor's signature is the configuration: every argument is kept, unmodified, as an
+    attribute of its name. So ``hparams``, checkpoints and saved folders need no more than that.
+
+    Attributes:
+        event_shape, condition, levels: what data it is for.
+        lr: peak learning rate.
+        optimizer: called with (parameters, lr), returns an optimiser; `torch.optim.SGD` will do.
+        scheduler: called with (optimizer, `genzoo.optim.Run`), returns a schedule of torch that is
+            stepped after each update.
+        players: optimisers that step for each batch.
+        monitor: what validation chooses the best weights by; None if there is nothing to choose by.
+        check_draws: of a held-out event where a check is noisy; `genzoo.fit` sets it by the cost.
+        usage: the line of the model card that shows what the model is for.
+        run: what is known of the length of the present run; set when a Trainer begins.
     """
 
     event_shape: tuple[int, ...]
@@ -69,50 +86,215 @@ class Trainable(L.LightningModule):
     levels: int = 0
     lr: float
     likelihood: Likelihood = Likelihood.NONE
-    monitor: str | None = (
-        None  # what validation chooses the best weights by; None: nothing there to choose by
-    )
-    check_draws = 8  # of a held-out event where a check is noisy; `genzoo.fit` sets it by the cost
-    weight_decay = 1e-2
-    usage = "x = model.sample(16)"  # the line of the model card that shows what the model is for
+    optimizer: OptimizerFactory = AdamW()
+    scheduler: SchedulerFactory = WarmupCosine()
+    players: int = 1
+    monitor: str | None = None
+    check_draws: int = 8
+    usage: str = "x = model.sample(16)"
+    run: Run = Run()
 
-    def validation_step(self, batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Logs what `monitor` names; here, nothing."""
 
     def configure_optimizers(self):
-        return self.optimiser(self.parameters())
+        return self.scheduled(self.parameters())
 
-    def optimiser(self, parameters, betas: tuple[float, float] = (0.9, 0.99)) -> dict[str, Any]:
-        """AdamW with linear warm-up over 2 % of the run and cosine decay to zero: the zoo's one
-        schedule.
+    def scheduled(
+        self, parameters: Iterable[torch.nn.Parameter], optimizer: OptimizerFactory | None = None
+    ) -> dict[str, Any]:
+        """An optimiser of ``parameters`` with its schedule, as Lightning wants them.
+
+        Args:
+            parameters: all of the model's, or those of one player.
+            optimizer: in place of the model's own `optimizer`.
         """
-        adam = torch.optim.AdamW(parameters, self.lr, betas, weight_decay=self.weight_decay)
-        steps = self.trainer.estimated_stepping_batches if self._trainer else 1
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            adam, lambda step: warmup_cosine(step, int(steps))
-        )
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        self.run = Run.of(self.trainer, self.players)
+        built = (optimizer or self.optimizer)(parameters, self.lr)
+        schedule = self.scheduler(built, self.run)
+        return {"optimizer": built, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def setup(self, stage: str) -> None:
+        self._log_hyperparams = True  # as `save_hyperparameters` sets it: loggers get `hparams`
+
+    def teardown(self, stage: str) -> None:
+        self.run = Run()
+
+    @property
+    def is_fitting(self) -> bool:
+        """Whether a Trainer is training this model now, and not validating it."""
+        return self._trainer is not None and self._trainer.training
+
+    # ------------------------------------------------------------------------- what is kept of it
 
     def config(self) -> dict[str, Any]:
-        """``{"family": ..., "arguments": ...}`` in plain values, nested models included: enough to
-        rebuild the model.
-        """
-        names = list(inspect.signature(type(self)).parameters)
-        values = {name: getattr(self, name) for name in names}
-        arguments = {
-            k: v.config() if isinstance(v, Trainable) else plain(v) for k, v in values.items()
-        }
-        return {"family": type(self).__name__, "arguments": arguments}
+        """The model in plain values, ``{"family": ..., "arguments": ...}``: enough to rebuild it."""
+        return of_model(self)
+
+    @property
+    def hparams(self) -> AttributeDict:
+        """The constructor's arguments in plain values, nested models included."""
+        return AttributeDict(self.config()["arguments"])
+
+    hparams_initial = hparams
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["genzoo"] = self.config()
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, **arguments: Any) -> Self:
+        """The model of a Lightning checkpoint; nothing in the file is executed.
+
+        Args:
+            checkpoint_path: a file that any Trainer wrote.
+            arguments: constructor's arguments that go before those in the file, such as a
+                ``network`` of your own. ``map_location`` is the device to put the model on.
+
+        Raises:
+            InputError: as `genzoo.load` does, which reads the file.
+        """
+        from genzoo import serialization  # which knows all families, and they this module
+
+        lightning_has = ("hparams_file", "strict", "weights_only")
+        device = arguments.pop("map_location", None)
+        given = {name: value for name, value in arguments.items() if name not in lightning_has}
+        model = serialization.load(checkpoint_path, cls, **given)
+        return model if device is None else model.to(device)
 
     def facts(self) -> dict[str, str]:
         """What the model card says of any model of this kind."""
         return {}
 
 
-class GenerativeModel(Trainable, ABC):
+# ---------------------------------------------------------------------------- what can be measured
+
+
+@dataclass(frozen=True)
+class ProbabilityFlow:
+    """A deterministic path dz/dt = velocity(z, t) from events to standard Gaussian noise.
+
+    Args:
+        velocity: (z, time of each row ``(n,)``) -> dz/dt, of z's shape; differentiable in z.
+        data: time at which an event enters the path.
+        noise: time at which z is standard Gaussian.
+        enter: events x ``(n, *event_shape)`` -> z at time ``data``, and what log p(x) has beyond
+            log p(z), ``(n,)`` nats: a change of volume, or the other terms of a bound.
+    """
+
+    velocity: Callable[[Tensor, Tensor], Tensor]
+    data: float
+    noise: float
+    enter: Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class LatentJoint:
+    """p(z | c) p(x | z, c): the joint density of a model that draws a latent and decodes it.
+
+    Args:
+        log_prior: latents ``(n, *latent_shape)`` -> log p(z | c), ``(n,)`` nats.
+        draw: n -> as many latents from p(z | c).
+        decode: latents -> the events they stand for, ``(n, *event_shape)``; differentiable.
+        observation: latents -> p(x | z, c); None where the decoder adds no noise of its own.
+        obstacle: why no Markov chain can walk over z, in a sentence; empty where one can.
+    """
+
+    log_prior: Callable[[Tensor], Tensor]
+    draw: Callable[[int], Tensor]
+    decode: Callable[[Tensor], Tensor]
+    observation: Callable[[Tensor], Distribution] | None = None
+    obstacle: str = ""
+
+
+class Unnormalised(Protocol):
+    """A density that is known up to its normaliser, exp(-energy) / Z."""
+
+    condition: int
+    levels: int
+
+    @property
+    def likelihood(self) -> Likelihood: ...
+
+    def energy(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """-log p(x | c) up to log Z(c), ``(n,)``."""
+        ...
+
+    def nearest_chains(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Where ``n`` long walks may start, and their conditions."""
+        ...
+
+    def set_log_z(self, lower: float, upper: float | None = None, ess: float = math.nan) -> None:
+        """Keep an estimate of log Z, known to lie between two ends."""
+        ...
+
+
+class Measurable(ABC):
+    """All that `genzoo.evaluation` asks of a model, with what is true of most of them.
+
+    A model of the zoo answers to it, and so does a baseline. Who can be measured in another way
+    than by `log_prob` and `sample` says so here.
+    """
+
+    event_shape: tuple[int, ...]
+    condition: int = 0
+    levels: int = 0
+    likelihood: Likelihood = Likelihood.NONE
+    half_width: float = (
+        0.0  # nats by which `log_prob` may be off in either direction, for all events alike
+    )
+    guidable: bool = False  # whether `sample` takes a ``guidance``
+
+    @abstractmethod
+    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+        """Draw ``n`` events, one per row of ``c`` if given; always of shape ``(n, *event_shape)``."""
+
+    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Log-density of each event, summed over its dimensions: ``(n,)``, nats per event; see
+        `likelihood`.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} states no likelihood: it has samples, but no log p(x)."
+        )
+
+    def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
+        """`log_prob`, where it has no randomness: ``k`` draws buy nothing."""
+        return self.log_prob(x, c)
+
+    @property
+    def can_be_guided(self) -> bool:
+        """Whether `sample` takes a ``guidance``, and there is a condition to guide to."""
+        return bool(self.condition) and self.guidable
+
+    @property
+    def unnormalised(self) -> Unnormalised | None:
+        """The part whose log Z the density waits for: an energy model itself, or a VAE's prior."""
+        return None
+
+    def probability_flow(self, c: Tensor | None = None) -> ProbabilityFlow | None:
+        """The deterministic path from events under ``c`` to noise; None: there is no such path."""
+        return None
+
+    def latent_joint(self, c: Tensor | None = None) -> LatentJoint | None:
+        """The joint density of latents and events, one condition of ``c`` for each row; or None."""
+        return None
+
+
+def gaussian_joint(model: "GenerativeModel", c: Tensor | None = None) -> LatentJoint:
+    """The joint of a generator without noise of its own, whose latent is standard Gaussian."""
+    assert model.latent_shape is not None
+    shape = model.latent_shape
+    like = next(model.parameters())
+
+    def draw(n: int) -> Tensor:
+        return torch.randn(n, *shape, dtype=like.dtype, device=like.device)
+
+    return LatentJoint(standard_normal, draw, lambda z: model.decode(z, c))
+
+
+# ------------------------------------------------------------------------------------ the interface
+
+
+class GenerativeModel(Trainable, Measurable):
     """A conditional distribution p(x | c) over real tensors of shape ``event_shape``.
 
     Args:
@@ -126,57 +308,47 @@ class GenerativeModel(Trainable, ABC):
         lr: peak learning rate (linear warm-up, then cosine decay to zero).
 
     A condition is None, integer labels ``(n,)`` (-1: not given) or vectors ``(n, condition)`` (a
-    row of NaN: not given). In training a tenth of the conditions is dropped, so every conditional
-    model also samples unconditionally.
+    row of NaN: not given). In training a share of the conditions is dropped, `drop_condition`, so
+    every conditional model also samples unconditionally.
 
-    The constructor's signature is the configuration: every argument is kept, unmodified, as an
-    attribute of its name.
+    A batch is ``x``, ``(x,)``, ``(x, c)`` or a mapping with the keys ``x`` and ``c`` (or ``y``).
     """
 
     likelihood: Likelihood = Likelihood.EXACT
     latent: Latent = Latent.NONE
     latent_shape: tuple[int, ...] | None = None
     monitor: str | None = "val_nats"
-    drop_condition = 0.1
-    half_width: float = (
-        0.0  # nats by which `log_prob` may be off in either direction, for all events alike
-    )
+    drop_condition: float = 0.1
+    is_first_batch: bool = True  # of the present run
 
     def __init__(
         self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3
     ):
         super().__init__()
         if not event_shape or any(int(d) < 1 for d in event_shape):
-            raise ValueError(
+            raise InputError(
                 f"event_shape must be a non-empty tuple of positive sizes, got {event_shape!r}."
             )
         if condition < 0 or levels < 0 or levels == 1:
-            raise ValueError(
+            raise InputError(
                 f"condition must be >= 0 and levels 0 or >= 2, got {condition=}, {levels=}."
             )
         if not lr > 0:
-            raise ValueError(f"lr must be positive, got {lr}.")
+            raise InputError(f"lr must be positive, got {lr}.")
         self.event_shape = tuple(int(d) for d in event_shape)
-        self.condition, self.levels, self.lr = condition, levels, lr
+        self.condition = condition
+        self.levels = levels
+        self.lr = lr
 
     # ----------------------------------------------------------------------------- the distribution
 
-    @abstractmethod
-    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
-        """Draw ``n`` events, one per row of ``c`` if given; always of shape ``(n, *event_shape)``."""
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """`log_prob`, so that ``model(x, c)``, `torch.compile` and `torch.func` see the density.
 
-    @property
-    def can_be_guided(self) -> bool:
-        """Whether `sample` takes a ``guidance``, and there is a condition to guide to."""
-        return bool(self.condition) and "guidance" in inspect.signature(self.sample).parameters
-
-    def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Log-density of each event, summed over its dimensions: ``(n,)``, nats per event; see
-        `likelihood`.
+        A conditional distribution *is* the function (x, c) -> log p(x | c), whatever `loss` it was
+        trained by. A family that states no likelihood raises NotImplementedError, as there.
         """
-        raise NotImplementedError(
-            f"{type(self).__name__} states no likelihood: it has samples, but no log p(x)."
-        )
+        return self.log_prob(x, c)
 
     @property
     def unbiased(self) -> bool:
@@ -247,10 +419,12 @@ class GenerativeModel(Trainable, ABC):
         """Training loss of each event, ``(n,)``; the negative log-likelihood where there is one."""
         return -self.log_prob(x, c)
 
-    def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> Tensor | None:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         x, c = self.prepare(batch)
-        loss = self.loss(x, forget(c, self.drop_condition)).mean()
-        self.log("train_loss", loss, prog_bar=True)
+        if not len(x):
+            return None
+        loss = self.loss(x, drop_conditions(c, self.drop_condition)).mean()
+        self.log("train_loss", loss, prog_bar=True, batch_size=len(x))
         return loss
 
     def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
@@ -272,24 +446,60 @@ class GenerativeModel(Trainable, ABC):
             return 1
         return 4 if self.unbiased else self.check_draws
 
-    def validation_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Logs the mean of `validation_loss`: the same draws at every check, so only weights
         differ.
         """
-        if self.monitor is None:
-            return
+        if self.monitor is not None:
+            self.log_check(self.monitor, batch, batch_idx)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Logs what `validation_step` does, of test events: ``test_nats``, say."""
+        if self.monitor is not None:
+            self.log_check(f"test_{self.monitor.removeprefix('val_')}", batch, batch_idx)
+
+    def log_check(self, name: str, batch: Any, batch_idx: int) -> None:
+        """Log the mean `validation_loss` of a batch under ``name``."""
         x, c = self.prepare(batch)
+        if not len(x):
+            return
         with drawing_from(batch_idx, x.device):
             value = self.validation_loss(x, c, self.validation_draws).mean()
-        self.log(self.monitor, value, prog_bar=True, batch_size=len(x), sync_dist=True)
+        self.log(name, value, prog_bar=True, batch_size=len(x), sync_dist=True)
 
-    def prepare(self, batch: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
-        """The batch as this model reads it: an unconditional model ignores conditions; a wrong
-        shape is an error.
+    def predict_step(self, batch: Any, batch_idx: int = 0) -> Tensor:
+        """One sample under the condition of each event: what every family can predict."""
+        x, c = self.prepare(batch)
+        return self.sample(len(x), c)
+
+    def on_fit_start(self) -> None:
+        self.is_first_batch = True
+
+    def prepare(self, batch: Any) -> tuple[Tensor, Tensor | None]:
+        """A batch as this model reads it, in its own precision.
+
+        An unconditional model ignores conditions. While a Trainer trains, events and conditions
+        are checked in the first batch only, for a GPU would wait for the values of each.
+
+        Args:
+            batch: ``x``, ``(x,)``, ``(x, c)``, or a mapping with the keys ``x`` and ``c`` (or
+                ``y``).
+
+        Raises:
+            InputError: the batch is none of these, or not of this model's data.
         """
-        x, c = batch
-        self.require_events(x)
-        return x, c if self.condition else None
+        x, c = unpacked(batch)
+        x = self._in_own_precision(x)
+        c = None if c is None or not self.condition else self._in_own_precision(c)
+        if self.is_first_batch or not self.is_fitting:
+            self.require_batch(x, c)
+            self.is_first_batch = False
+        elif tuple(x.shape[1:]) != self.event_shape:
+            self.require_events(x)
+        return x, c
+
+    def _in_own_precision(self, values: Tensor) -> Tensor:
+        return values.to(self.dtype) if values.dtype == torch.float64 else values
 
     # ------------------------------------------------------------------------------ the bookkeeping
 
@@ -312,35 +522,72 @@ class GenerativeModel(Trainable, ABC):
         """Number of features of one event."""
         return math.prod(self.event_shape)
 
-    def require_events(self, x: Tensor, decoded: bool = False) -> None:
-        """Raise ValueError unless ``x`` holds events of this model, ``(n, *event_shape)``.
+    def require_batch(self, x: Tensor, c: Tensor | None) -> None:
+        """Raise `InputError` unless this model can be trained on events ``x`` with conditions ``c``.
+
+        Beside `require_events`: neither has NaN, and labels and vectors are of the width of
+        `condition`.
+        """
+        self.require_events(x, even_in_training=True)
+        if not x.isfinite().all():
+            raise InputError(f"The events have values that are NaN or infinite: {place(x)}.")
+        if c is None or not self.condition:
+            return
+        name = type(self).__name__
+        if len(c) != len(x):
+            raise InputError(f"{len(x)} events but {len(c)} conditions: expected one for each.")
+        if c.dim() == 1:
+            if c.is_floating_point():
+                raise InputError(f"Labels are whole numbers, got {c.dtype}: {name} takes y.long().")
+            wrong = (c < -1) | (c >= self.condition)
+            if wrong.any():
+                raise InputError(
+                    f"This {name} takes labels 0 ... {self.condition - 1} (-1: not given), "
+                    f"got {int(c[wrong][0])}."
+                )
+        elif tuple(c.shape[1:]) != (self.condition,):
+            raise InputError(
+                f"This {name} takes conditions (n, {self.condition}), got {tuple(c.shape)}."
+            )
+        elif not c.isfinite().all():
+            raise InputError(f"The conditions have values that are NaN or infinite: {place(c)}.")
+
+    def require_events(
+        self, x: Tensor, decoded: bool = False, even_in_training: bool = False
+    ) -> None:
+        """Raise `InputError` unless ``x`` holds events of this model, ``(n, *event_shape)``.
 
         Those of discrete data lie on its grid. Anything else would get a finite number too: an
         integer level taken for its value, a pixel in [0, 1], an event of another shape.
 
         Args:
+            x: the events.
             decoded: whether what decoders give will do: values between the levels, and not far out.
-
-        While a Trainer trains, only the shape is looked at, for a GPU would wait for the values:
-        `genzoo.fit` has looked at those before.
+            even_in_training: whether to look at values while a Trainer trains, too. As a rule only
+                the shape is looked at then (see `prepare`), and where torch compiles the call.
         """
         name = type(self).__name__
         if tuple(x.shape[1:]) != self.event_shape:
             expected = ", ".join(["n", *map(str, self.event_shape)])
-            raise ValueError(
+            raise InputError(
                 f"This {name} models events of shape {self.event_shape}, "
                 f"so it takes ({expected}), got {tuple(x.shape)}."
             )
         if not x.is_floating_point():
-            raise ValueError(f"This {name} takes events as floating-point numbers, got {x.dtype}.")
-        if not self.levels or (self._trainer is not None and self._trainer.training):
+            raise InputError(f"This {name} takes events as floating-point numbers, got {x.dtype}.")
+        if (
+            not self.levels
+            or torch.compiler.is_compiling()
+            or (self.is_fitting and not even_in_training)
+        ):
             return
         wrong = x.detach().abs() > FAR if decoded else grid.is_between(x.detach(), self.levels)
         if wrong.any():
-            raise ValueError(
+            raise InputError(
                 f"This {name} models {self.levels} levels, of which the level k has the value "
                 f"(2k + 1) / {self.levels} - 1, got {x[wrong][0].item():g}. "
-                f"genzoo.grid.to_grid(k, {self.levels}) takes levels there."
+                f"genzoo.grid.to_grid(k, {self.levels}) takes levels there, and the transform "
+                f"genzoo.data.ToGrid({self.levels}) images."
             )
 
     def on_grid(self, x: Tensor) -> Tensor:
@@ -410,7 +657,7 @@ def slerp(start: Tensor, end: Tensor, share: Tensor | float) -> Tensor:
     return first * start + second * end
 
 
-def forget(c: Tensor | None, share: float) -> Tensor | None:
+def drop_conditions(c: Tensor | None, share: float) -> Tensor | None:
     """Mark a random ``share`` of the conditions as not given: label -1, or a row of NaN."""
     if c is None:
         return None
@@ -418,14 +665,28 @@ def forget(c: Tensor | None, share: float) -> Tensor | None:
     return c.masked_fill(drop, -1) if c.dim() == 1 else c.masked_fill(drop[:, None], math.nan)
 
 
-def warmup_cosine(step: int, steps: int) -> float:
-    """Learning-rate factor: linear warm-up over the first 2 % of ``steps``, then half a cosine down
-    to zero.
+def unpacked(batch: Any) -> tuple[Tensor, Tensor | None]:
+    """Events and conditions of a batch: ``x``, ``(x,)``, ``(x, c)`` or a mapping of x and c or y.
+
+    Raises:
+        InputError: it is something else.
     """
-    warmup = max(1, steps // 50)
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+    if isinstance(batch, Tensor):
+        return batch, None
+    if isinstance(batch, Mapping) and isinstance(batch.get("x"), Tensor):
+        return batch["x"], batch.get("c", batch.get("y"))
+    if isinstance(batch, Sequence) and 1 <= len(batch) <= 2 and isinstance(batch[0], Tensor):
+        return batch[0], batch[1] if len(batch) == 2 else None
+    kinds = f"the keys {list(batch)}" if isinstance(batch, Mapping) else type(batch).__name__
+    raise InputError(
+        f"A batch is x, (x,), (x, c), or a mapping with the keys x and c (or y), got {kinds}."
+    )
+
+
+def place(values: Tensor) -> str:
+    """Where the first value of ``values`` is that is not finite."""
+    index = (~values.isfinite()).nonzero()[0].tolist()
+    return f"{values[tuple(index)].item():g} at {tuple(index)}"
 
 
 def require(least: float, most: float = math.inf, /, **arguments: Any) -> None:
@@ -442,8 +703,3 @@ def require(least: float, most: float = math.inf, /, **arguments: Any) -> None:
                 f"at least {least:g}" if most == math.inf else f"between {least:g} and {most:g}"
             )
             raise ValueError(f"{'each size in ' * several}{name} must be {limits}, got {value!r}.")
-
-
-def plain(value: Any) -> Any:
-    """A value as YAML and JSON hold it: they know no tuples."""
-    return [plain(v) for v in value] if isinstance(value, list | tuple) else value

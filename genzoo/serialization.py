@@ -12,23 +12,21 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from genzoo import __version__, families
-from genzoo.errors import InputError, nearest
+from genzoo import config as configuration
+from genzoo.errors import InputError
 from genzoo.files import discard_drafts, state, whole
-from genzoo.model import Trainable, plain
+from genzoo.model import GenerativeModel, Trainable
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 Families = Sequence[type[Trainable]]
-
-# annotation of an argument -> what may be given for it, and in words; YAML takes 1e-3 for text
-NUMBERS = {int: (int, "a whole number"), float: (int | float, "a number, such as 0.001")}
 
 
 def save(
@@ -37,6 +35,9 @@ def save(
     """Write ``model`` to ``folder`` (made if need be) and return it; other files there stay.
 
     Args:
+        model: of any family. A network of your own in it is kept if it has a ``config()``; else
+            it has to be given to `load`.
+        folder: where to.
         card: facts for the model card beside what the model knows itself, such as ``{"data":
             "digits", "seed": 0}``.
         half: keep the weights in 16 bits (float16, 3 decimal digits) instead of 32; `load` gives 32
@@ -61,9 +62,7 @@ def save(
     with whole(folder / WEIGHTS) as path:
         try:
             save_file(weights, path, metadata={"format": "pt"})
-        except (
-            SafetensorError
-        ) as error:  # what it calls a full disk, and whatever else goes wrong in writing
+        except SafetensorError as error:  # a full disk, and whatever else goes wrong in writing
             raise OSError(None, str(error), str(folder)) from error
     with whole(folder / CARD) as path:
         path.write_text(_card(model, card or {}), encoding="utf-8")
@@ -72,102 +71,84 @@ def save(
     return folder
 
 
-def load(path: str | Path, families: Families | None = None) -> Any:
-    """Rebuild a model, nested ones included, from what is on disk alone, ready to use (in
-    evaluation mode, on the CPU).
+Model = TypeVar("Model", bound=Trainable)
+
+
+@overload
+def load(
+    path: str | Path, *, families: Families | None = None, **given: Any
+) -> GenerativeModel: ...
+
+
+@overload
+def load(
+    path: str | Path, expect: type[Model], *, families: Families | None = None, **given: Any
+) -> Model: ...
+
+
+def load(
+    path: str | Path,
+    expect: type[Trainable] = Trainable,
+    *,
+    families: Families | None = None,
+    **given: Any,
+) -> Trainable:
+    """Rebuild a model, nested ones included, from what is on disk alone, ready to use.
+
+    It is in evaluation mode and on the CPU.
 
     Args:
         path: a folder written by `save`, a run's folder that holds one, or a Lightning checkpoint
             (``.ckpt``).
+        expect: the class that the model must be of; type checkers know the result by it.
         families: the classes that may be built; by default `genzoo.FAMILIES`, their hybrids and the
             parts of `genzoo.unclip`.
+        given: constructor's arguments that go before those on disk, such as ``network=mine`` for a
+            network that has no ``config()`` to rebuild it by.
 
     Raises:
         InputError: a file is missing, empty or corrupt, names a family or an argument that does not
-            exist, or holds weights that do not fit.
+            exist, holds weights that do not fit or another model than expected.
     """
     path = Path(path)
     config, weights = _read_checkpoint(path) if path.suffix == ".ckpt" else _read_folder(path)
-    model = build(config, families, path)
+    known = families or known_families()
+    if not inspect.isabstract(expect) and expect is not Trainable and expect not in known:
+        known = (*known, expect)
+    model = build(config, known, path, given)
+    if not isinstance(model, expect):
+        found = type(model).__name__
+        raise InputError(f"{path} holds a model of class {found}: expected {expect.__name__}.")
     _fill(model, weights, path)
     return model.eval()
 
 
 def build(
-    config: Any, families: Families | None = None, path: str | Path = "this configuration"
+    config: Any,
+    families: Families | None = None,
+    path: str | Path = "this configuration",
+    given: Mapping[str, Any] | None = None,
 ) -> Any:
-    """A new, untrained model from ``{"family": ..., "arguments": {...}}``, whose values may be such
-    mappings again.
-
-    Raises:
-        InputError: unknown family or argument, or a value the family refuses.
-    """
-    if (
-        not isinstance(config, Mapping)
-        or not isinstance(config.get("arguments"), Mapping)
-        or "family" not in config
-    ):
-        raise InputError(
-            f"Cannot build a model from {path}: expected a mapping with the keys family and arguments."
-        )
-    family = named(str(config["family"]), families or _all())
-    parameters = inspect.signature(family).parameters
-    arguments = {}
-    for name, value in config["arguments"].items():
-        if name not in parameters:
-            raise InputError(
-                f"{family.__name__} has no argument {name!r} (in {path}). {nearest(name, parameters)}"
-            )
-        nested = isinstance(value, Mapping)
-        arguments[name] = (
-            build(value, families, path) if nested else _typed(value, parameters[name], path)
-        )
-    try:
-        return family(**arguments)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"{family.__name__} cannot be built from {path}: {error}") from error
+    """A new, untrained model of its configuration; `genzoo.config.build` with all known families."""
+    return configuration.build(config, families or known_families(), path, given)
 
 
 def completed(config: Mapping[str, Any], without: Sequence[str] = ()) -> dict[str, Any]:
-    """A configuration with the default of every argument that a constructor has got since, but for
-    those ``without``.
-
-    A new argument's default leaves a family as it was, so a model or a run of an older genzoo is
-    the same as one of today. A family that is not genzoo's own is left as it is.
-    """
-    ours = [family for family in _all() if family.__name__ == config["family"]]
-    parameters = inspect.signature(ours[0]).parameters.values() if ours else ()
-    defaults = {
-        p.name: plain(p.default)
-        for p in parameters
-        if p.default is not p.empty and p.name not in without
-    }
-    given = {
-        k: completed(v, without) if isinstance(v, Mapping) else v
-        for k, v in config.get("arguments", {}).items()
-    }
-    return {**config, "arguments": defaults | given}
+    """`genzoo.config.completed` with all known families."""
+    return configuration.completed(config, known_families(), without)
 
 
-def _all() -> Families:
-    from genzoo.unclip import (
-        PARTS,
-    )  # here, because they are built from the families and loaded by this module
+def known_families() -> Families:
+    """Every class that `load` can build."""
+    # Here, because they are built from the families and loaded by this module.
+    from genzoo.unclip import PARTS
 
     return (*families.FAMILIES, *families.HYBRIDS, *PARTS)
 
 
 def named(name: str, among: Families | None = None) -> Any:
-    """The family called ``name``, in whatever case it is written; raises `InputError` with the
-    nearest one.
-    """
-    known = {
-        family.__name__.lower(): family
-        for family in (among or (*families.FAMILIES, *families.HYBRIDS))
-    }
-    if name.lower() not in known:
-        raise InputError(f"There is no family {name!r}. {nearest(name, known)}")
-    return known[name.lower()]
+    """The family called ``name`` in whatever case; raises `InputError` with the nearest one."""
+    return configuration.named(name, among or (*families.FAMILIES, *families.HYBRIDS))
 
 
 # ------------------------------------------------------------------------------------------ reading
@@ -216,9 +197,7 @@ def _read_checkpoint(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         return checkpoint["genzoo"], checkpoint["state_dict"]
-    except (
-        Exception
-    ) as error:  # torch.load fails in a dozen ways, and each means the same to the user
+    except Exception as error:  # torch.load fails in a dozen ways, and all mean the same to users
         raise InputError(
             f"{path} is {state(path)}: expected a Lightning checkpoint of a genzoo model."
         ) from error
@@ -232,17 +211,6 @@ def _fill(model: Trainable, weights: dict[str, torch.Tensor], path: Path) -> Non
         raise InputError(
             f"The weights in {path} do not fit the {type(model).__name__} it describes: {first}"
         ) from error
-
-
-def _typed(value: Any, parameter: inspect.Parameter, path: str | Path) -> Any:
-    """A value of JSON or YAML as the constructor wants it: a list becomes a tuple where it says so,
-    a number must be one.
-    """
-    accepted, expected = NUMBERS.get(parameter.annotation, (object, ""))
-    if not isinstance(value, accepted) or (accepted is not object and isinstance(value, bool)):
-        raise InputError(f"{parameter.name} must be {expected}, got {value!r} (in {path}).")
-    wants_tuple = isinstance(parameter.default, tuple) or "tuple" in str(parameter.annotation)
-    return tuple(value) if isinstance(value, list) and wants_tuple else value
 
 
 # --------------------------------------------------------------------------------------------- card

@@ -28,7 +28,7 @@ from genzoo import (
 )
 from genzoo.data import DataSet, load
 from genzoo.data.synthetic import ising
-from genzoo.evaluation import Measured, decoder_log_likelihood, evaluate
+from genzoo.evaluation import AIS, Measured, Own, decoder_log_likelihood, evaluate
 from genzoo.evaluation.likelihood import decoder
 from genzoo.evaluation.likelihood.partition import energy_log_likelihood
 from genzoo.model import GenerativeModel, importance_weighted
@@ -87,11 +87,11 @@ def trained(family: type[GenerativeModel], name: str) -> GenerativeModel:
 @patch.object(decoder, "tune_sigma", lambda *_, **__: (SIGMA, {}))
 def measured(family: type[GenerativeModel], name: str) -> Measured:
     settings = {
-        Energy: {"ais_levels": 30},
-        GAN: {"ais_levels": 30, "most": 40},
-        FlowMatching: {"k": 1},
-    }.get(family, {})
-    return evaluate(trained(family, name), problem(name), **settings)
+        Energy: AIS(levels=30),
+        GAN: AIS(levels=30, most=40),
+        FlowMatching: Own(k=1),
+    }
+    return evaluate(trained(family, name), problem(name), by=settings.get(family))
 
 
 def ignorance(name: str) -> float:

@@ -50,6 +50,8 @@ class Blobs(GenerativeModel):
         super().__init__((2,), condition)
         self.share, self.spread = share, spread
 
+    guidable = True
+
     def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
         labels = torch.randint(CLASSES, (n,)) if c is None or guidance == 0 else c
         wrong = torch.rand(n) < self.share

@@ -11,7 +11,8 @@ from torch.distributions import MultivariateNormal, Normal
 
 from genzoo import GAN, VAE, Flow
 from genzoo.data.dataset import DataSet, Split
-from genzoo.evaluation.likelihood import decoder, evaluate
+from genzoo.evaluation import evaluate
+from genzoo.evaluation.likelihood import decoder
 from genzoo.evaluation.likelihood.decoder import (
     decoder_log_likelihood,
     enough_levels,
@@ -20,7 +21,8 @@ from genzoo.evaluation.likelihood.decoder import (
     simulated_bracket,
     tune_sigma,
 )
-from genzoo.model import GenerativeModel, Likelihood
+from genzoo.evaluation.likelihood.estimators import AIS
+from genzoo.model import GenerativeModel, LatentJoint, Likelihood, gaussian_joint
 
 FAST = {"levels": 120, "chains": 24, "scouts": 8, "leapfrogs": 5}
 
@@ -38,6 +40,9 @@ class Linear(GenerativeModel):
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         return z @ self.weight.T + self.mean
+
+    def latent_joint(self, c: Tensor | None = None) -> LatentJoint:
+        return gaussian_joint(self, c)
 
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
         return self.decode(torch.randn(n, *self.latent_shape, dtype=torch.float64))
@@ -273,7 +278,7 @@ def test_a_decoder_is_measured_on_some_events_and_stands_for_all():
     model = Linear(dims=5, latents=3)
     parts = [Split(model.law(0.5).sample((n,))) for n in (400, 100, 300)]
     data = DataSet("made up", *parts)
-    measured = evaluate(model, data, ais_levels=60, ais_chains=6, most=100)
+    measured = evaluate(model, data, by=AIS(levels=60, chains=6, most=100))
     sigma = measured.details["sigma"]
     assert 0.35 < sigma < 0.7
     truth = -model.law(sigma).log_prob(data.test.x).mean().item()

@@ -20,7 +20,7 @@ from genzoo.benchmark.row import held_out
 from genzoo.compression.figure import AsFile
 from genzoo.data import DataSet, Split
 from genzoo.errors import InputError
-from genzoo.evaluation import evaluate, samples_per_second
+from genzoo.evaluation import Own, evaluate, samples_per_second
 from genzoo.evaluation.figures import Figure
 from genzoo.evaluation.results import Disagreement
 from genzoo.model import GenerativeModel
@@ -89,7 +89,7 @@ def test_evaluation_tells_how_far_it_is():
     evaluate(
         Known((2,)),
         points(),
-        batch=150,
+        by=Own(batch=150),
         progress=lambda done, total, text: told.append((done, total)),
     )
     assert told == [(150, 400), (300, 400), (400, 400)]
@@ -98,15 +98,15 @@ def test_evaluation_tells_how_far_it_is():
 def test_evaluation_is_repeatable_and_leaves_the_random_state_alone():
     model, data = VAE((2,), width=8), points()
     before = torch.get_rng_state()
-    first, second = evaluate(model, data, k=2), evaluate(model, data, k=2)
+    first, second = (evaluate(model, data, by=Own(k=2)) for _ in range(2))
     assert first.value == second.value and torch.equal(before, torch.get_rng_state())
-    more = evaluate(model, data, k=64)
+    more = evaluate(model, data, by=Own(k=64))
     assert more.value is not None and first.value is not None and more.value < first.value
 
 
 def test_a_split_that_there_is_not_is_named_with_the_nearest():
     with pytest.raises(InputError, match=r"no split 'tset'. Did you mean 'test'"):
-        evaluate(Known((2,)), points(), "tset")
+        evaluate(Known((2,)), points(), split="tset")
 
 
 def test_an_unconditional_model_ignores_the_data_s_labels():

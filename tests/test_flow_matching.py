@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from genzoo import FlowMatching, Likelihood, data, fit
-from genzoo.evaluation.likelihood import evaluate
+from genzoo.evaluation import ODE, Own, evaluate
 from genzoo.families.flow_matching import rk4, with_divergence
 
 
@@ -120,8 +120,8 @@ def test_it_learns_the_moons_and_claims_an_estimate():
     fitted = fit(model, moons, steps=200, batch_size=256, check_every=100, accelerator="cpu")
     assert fitted.best_step is not None
     measured, by_ode = (
-        evaluate(model, moons, k=1),
-        evaluate(model, moons, k=1, ode_tolerance=1e-4, most=50),
+        evaluate(model, moons, by=Own(k=1)),
+        evaluate(model, moons, by=ODE(tolerance=1e-4, most=50)),
     )
     for found in (measured, by_ode):
         assert found.kind == Likelihood.ESTIMATE

@@ -17,8 +17,8 @@ from genzoo.benchmark.row import Row
 from genzoo.data.dataset import DataSet, Split
 from genzoo.distributions import DiscretisedLogisticMixture, Rounded, SmoothedBoxMixture, code
 from genzoo.errors import InputError
+from genzoo.evaluation import AIS, Own, evaluate
 from genzoo.evaluation.cost import peak_memory
-from genzoo.evaluation.likelihood import evaluate
 from genzoo.evaluation.likelihood.partition import keep_log_z
 from genzoo.training.two_stage import encoded, fit_in_stages, trained
 
@@ -297,18 +297,18 @@ def test_the_annealed_prior_of_an_energy_hybrid_gives_the_figure_of_the_vae_whos
     model = VAE((3,), latent_shape=(2,), prior=prior, **TINY).eval()
     silent = evaluate(model, data)
     assert silent.kind == Likelihood.NONE and "log Z" in silent.details["reason"]
-    found = evaluate(model, data, k=8, ais_levels=60, ais_chains=32)
+    found = evaluate(model, data, by=AIS(levels=60, chains=32, k=8))
     assert found.kind == Likelihood.ESTIMATE and "does not flatter" in found.direction
     log_z = found.details["log_z"]
     assert log_z["lower"] - 0.01 < math.log(2 * math.pi) - 0.7 < log_z["upper"] + 0.01
     assert prior.log_z.isnan()  # measuring a model leaves it as it was
-    keep_log_z(model, found.details)
-    again = evaluate(model, data, k=8)
+    keep_log_z(model, found.log_z)
+    again = evaluate(model, data, by=Own(k=8))
     width, width_again = (figure.high - figure.low for figure in (found.figure, again.figure))
     assert width_again == pytest.approx(width, abs=1e-4)
     assert again.figure.middle == pytest.approx(found.figure.middle, abs=4 * found.figure.stderr)
     model.prior = None
-    plain = evaluate(model, data, k=8)
+    plain = evaluate(model, data, by=Own(k=8))
     assert plain.kind == Likelihood.BOUND
     assert found.figure.middle == pytest.approx(plain.value, abs=0.1)
 

@@ -14,8 +14,9 @@ from genzoo import Autoregressive, Flow, Likelihood, fit, grid
 from genzoo.data import DataSet, Split
 from genzoo.errors import InputError
 from genzoo.families import FAMILIES, HYBRIDS
-from genzoo.model import forget, importance_weighted, require, warmup_cosine
+from genzoo.model import drop_conditions, importance_weighted, require
 from genzoo.nets import Condition, Decoder, Encoder, Field, as_vectors, groups, pyramid
+from genzoo.optim import warmup_cosine
 
 # --------------------------------------------------------------------------------------- likelihood
 
@@ -98,16 +99,16 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero(steps):
 def test_forgetting_drops_its_share_and_touches_nothing_else():
     labels, vectors = torch.arange(10_000) % 7, torch.randn(10_000, 3)
     kept_labels, kept_vectors = labels.clone(), vectors.clone()
-    dropped, nan = forget(labels, 0.1), forget(vectors, 0.1).isnan()
+    dropped, nan = drop_conditions(labels, 0.1), drop_conditions(vectors, 0.1).isnan()
     assert (dropped == -1).float().mean().item() == pytest.approx(0.1, abs=0.02)
     assert torch.equal(dropped[dropped >= 0], labels[dropped >= 0])
     assert nan.any(1).float().mean().item() == pytest.approx(0.1, abs=0.02)
     assert torch.equal(nan.any(1), nan.all(1))
     assert torch.equal(labels, kept_labels)
     assert torch.equal(vectors, kept_vectors)
-    assert forget(None, 0.5) is None
-    assert torch.equal(forget(labels, 0.0), labels)
-    assert (forget(labels, 1.0) == -1).all()
+    assert drop_conditions(None, 0.5) is None
+    assert torch.equal(drop_conditions(labels, 0.0), labels)
+    assert (drop_conditions(labels, 1.0) == -1).all()
 
 
 @given(st.integers(1, 12), st.data())

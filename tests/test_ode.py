@@ -12,8 +12,9 @@ from torch.distributions import Normal
 from genzoo import Diffusion, fit, grid
 from genzoo.data import DataSet
 from genzoo.data.loading import load
-from genzoo.evaluation.likelihood.ode import ode_log_likelihood, velocity_and_trace
+from genzoo.evaluation.likelihood.ode import ode_log_likelihood
 from genzoo.families.diffusion import alpha, ends, sigma
+from genzoo.families.flow_matching import with_divergence
 
 
 def optimal(shape: tuple[int, ...], mean: float, std: float, snr=(-20.0, 16.0)) -> Diffusion:
@@ -69,14 +70,19 @@ def test_the_density_of_any_network_integrates_to_one():
 
 def test_the_exact_trace_is_the_jacobian_s_and_random_signs_estimate_it():
     model, z, snr = rough((1, 2, 2)), torch.randn(3, 1, 2, 2, dtype=torch.float64), torch.zeros(3)
-    _, trace = velocity_and_trace(model, z, snr, None)
+    flow = model.probability_flow()
+
+    def field(y: Tensor) -> Tensor:
+        return flow.velocity(y, snr)
+
+    _, trace = with_divergence(field, z)
     for row in range(3):
         jacobian = torch.autograd.functional.jacobian(
             lambda y: velocity_and_velocity(model, y, snr[:1]), z[row : row + 1]
         )
         torch.testing.assert_close(trace[row], jacobian.reshape(4, 4).trace())  # type: ignore[union-attr]
     signs = [torch.randint_like(z, 2) * 2 - 1 for _ in range(400)]
-    guesses = torch.stack([velocity_and_trace(model, z, snr, None, e)[1] for e in signs])
+    guesses = torch.stack([with_divergence(field, z, e)[1] for e in signs])
     assert ((guesses.mean(0) - trace).abs() < 5 * guesses.std(0) / 20 + 1e-9).all()
 
 

@@ -13,7 +13,7 @@ from genzoo import VAE, Energy, Likelihood, fit, grid
 from genzoo.benchmark.recipes import find
 from genzoo.data import load
 from genzoo.data.dataset import DataSet, Split
-from genzoo.evaluation import evaluate
+from genzoo.evaluation import AIS, evaluate
 from genzoo.evaluation.likelihood.annealing import Estimate, in_blocks, log_mean_exp
 from genzoo.evaluation.likelihood.partition import (
     WIDEST_BITS,
@@ -396,7 +396,7 @@ def test_the_figure_of_a_machine_is_exact_or_an_interval_around_the_enumerated_o
     with torch.no_grad():
         log_z = (-model.energy(x)).logsumexp(0)
         truth = data.report(model.log_prob_under(log_z, data.test.x)).mean().item()
-    measured = evaluate(model, data, ais_levels=100, ais_chains=64)
+    measured = evaluate(model, data, by=AIS(levels=100, chains=64))
     if hidden == 6:
         assert measured.kind == Likelihood.EXACT and measured.value == pytest.approx(
             truth, abs=1e-5
@@ -422,12 +422,12 @@ def test_each_condition_is_stated_under_its_own_normaliser():
             [(-model.energy(x, label.expand(16))).logsumexp(0) for label in torch.arange(2)]
         )
         want = model.log_prob_under(log_z[data.test.c], data.test.x, data.test.c)
-    stated = anneal_energy(model, data, data.test.x, data.test.c, k=1, levels=300, chains=128)
+    stated = anneal_energy(model, data, data.test, k=1, levels=300, chains=128)
     assert stated.reason == "" and stated.kind == Likelihood.ESTIMATE
     assert stated.details["normalisers"] == 2
     assert (stated.log_prob - want).abs().max() < 2 * stated.half_width + 0.02
     assert (log_z[0] - log_z[1]).abs() > 0.1
-    keep_log_z(model, stated.details)
+    keep_log_z(model, stated.log_z)
     assert model.log_z.isnan()  # there is no one log Z to keep
 
 
@@ -435,22 +435,22 @@ def test_too_small_a_budget_prints_a_dash():
     data, model = binary(), Energy((4,), levels=2, hidden=25, buffer=64).eval()
     with torch.no_grad():
         model.network.weight.normal_(0, 4)
-    measured = evaluate(model, data, ais_levels=2, ais_chains=8)
+    measured = evaluate(model, data, by=AIS(levels=2, chains=8))
     assert measured.kind == Likelihood.NONE and measured.figure.reason and str(measured) == "—"
 
 
 def test_what_was_found_is_kept_only_where_it_is_asked_for():
     data, model = binary(), Energy((4,), levels=2, hidden=25, buffer=64).eval()
     model.set_base(data.train.x)
-    measured = evaluate(model, data, ais_levels=60, ais_chains=32)
+    measured = evaluate(model, data, by=AIS(levels=60, chains=32))
     assert model.log_z.isnan()
-    keep_log_z(model, measured.details)
+    keep_log_z(model, measured.log_z)
     again = evaluate(model, data)  # without annealing
     assert again.kind == Likelihood.ESTIMATE
     assert again.figure.low == pytest.approx(measured.figure.low, abs=1e-5)
     assert again.figure.high == pytest.approx(measured.figure.high, abs=1e-5)
     keep_log_z(
-        VAE((4,), levels=2, latent_shape=(2,), width=8), measured.details
+        VAE((4,), levels=2, latent_shape=(2,), width=8), measured.log_z
     )  # has none, and no harm is done
 
 

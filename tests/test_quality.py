@@ -21,13 +21,13 @@ from genzoo.benchmark.codec import from_plain
 from genzoo.benchmark.report.cells import digits_for, number, percent
 from genzoo.benchmark.report.quality_table import OTHERS, quality_table
 from genzoo.data import DataSet, Split, load
+from genzoo.data.images.digits_net import digits_net, framed, read
 from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
 from genzoo.evaluation.figures import Figure, combine, share_of, share_with
 from genzoo.evaluation.results import Quality
 from genzoo.evaluation.samples import distances, neighbours, quality
 from genzoo.evaluation.samples import feature_spaces as spaces
-from genzoo.evaluation.samples.digits_net import digits_net, framed, read
 from genzoo.families.baselines import Gaussian, fitted
 
 
@@ -366,7 +366,7 @@ def test_both_sizes_come_into_one_frame(digits):
 
 def test_missing_weights_are_a_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr(
-        "genzoo.evaluation.samples.digits_net.WEIGHTS", tmp_path / "nothing.safetensors"
+        "genzoo.data.images.digits_net.WEIGHTS", tmp_path / "nothing.safetensors"
     )
     with pytest.raises(InputError, match=r"nothing.safetensors.*experiments/digits_net.py"):
         digits_net.__wrapped__()
@@ -615,7 +615,7 @@ def test_a_conditional_model_is_asked_for_the_conditions_of_the_reference(digits
     )
     asked = torch.cat(model.asked)
     assert torch.equal(asked, quality.reference(digits, 400).conditions) and entry["n"] == 400
-    assert said[0] == (0, 400, "drawing samples") and len(said) == 4
+    assert said[-1] == (400, 400, "drawing samples") and len(said) == 4
     with np.load(tmp_path / quality.SAMPLES) as file:
         assert file["x"].shape == (400, 1, 8, 8)
     again = quality.measure(Coin(), digits, "quick")

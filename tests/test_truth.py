@@ -16,6 +16,7 @@ from genzoo.data.synthetic import landmass
 from genzoo.data.synthetic.biscuits import log_density as biscuit_truth
 from genzoo.evaluation import evaluate
 from genzoo.evaluation.likelihood import truth as support
+from genzoo.evaluation.likelihood.estimators import AIS, ODE, Own
 from genzoo.evaluation.likelihood.truth import disagreement, is_astray
 from genzoo.families.baselines import Rectangle
 from genzoo.model import GenerativeModel
@@ -162,7 +163,7 @@ def test_a_gap_needs_the_truth_and_an_unconditional_model():
     conditional = replace(
         data, test=Split(data.test.x, torch.zeros(50, dtype=torch.long)), condition=2
     )
-    assert evaluate(model, conditional, k=1).gap is None
+    assert evaluate(model, conditional, by=Own(k=1)).gap is None
 
 
 def test_the_gap_is_the_divergence_and_stands_in_the_row():
@@ -212,8 +213,8 @@ def test_an_energy_model_gets_an_estimate_with_a_direction_and_a_bracket():
     plain = evaluate(confined(), data)
     assert plain.value is None and plain.kind == Likelihood.NONE  # only where it is asked for
     told = []
-    settings = {"ais_levels": 240, "ais_chains": 128}
-    measured = evaluate(confined(), data, **settings, progress=lambda *now: told.append(now))
+    by = AIS(levels=240, chains=128)
+    measured = evaluate(confined(), data, by=by, progress=lambda *now: told.append(now))
     assert (
         measured.kind == Likelihood.ESTIMATE
         and "flatter" in measured.direction
@@ -235,7 +236,7 @@ def test_annealing_is_repeatable_and_leaves_state_and_mode_alone():
     data, model = real(100), confined()
     model.train()
     before = torch.get_rng_state()
-    first, second = (evaluate(model, data, ais_levels=10, ais_chains=4) for _ in range(2))
+    first, second = (evaluate(model, data, by=AIS(levels=10, chains=4)) for _ in range(2))
     assert (
         first.value == second.value
         and model.training
@@ -247,11 +248,11 @@ def test_every_condition_has_a_normaliser_and_too_many_are_refused():
     model = Energy((2,), condition=3, width=8, buffer=32)
     x, labels = torch.randn(30, 2), torch.arange(30) % 3
     data = DataSet("made up", *[Split(x, labels)] * 3, condition=3)
-    measured = evaluate(model, data, ais_levels=10, ais_chains=4)
+    measured = evaluate(model, data, by=AIS(levels=10, chains=4))
     assert measured.details["normalisers"] == 3
     model = Energy((2,), condition=1, width=8, buffer=32)
     data = DataSet("made up", *[Split(torch.randn(200, 2), torch.randn(200, 1))] * 3, condition=1)
-    refused = evaluate(model, data, ais_levels=10, ais_chains=4)
+    refused = evaluate(model, data, by=AIS(levels=10, chains=4))
     assert refused.value is None and "too many" in refused.details["reason"]
 
 
@@ -260,7 +261,7 @@ def test_a_gan_with_noise_gets_a_bound(levels):
     model = GAN((2,), levels=levels, latent_shape=(2,), width=8)
     parts = [Split(model.on_grid(0.5 * torch.randn(60, 2).clamp(-1.9, 1.9))) for _ in range(3)]
     data = DataSet("made up", *parts, levels=levels)
-    measured = evaluate(model, data, ais_levels=20, ais_chains=4, most=20)
+    measured = evaluate(model, data, by=AIS(levels=20, chains=4, most=20))
     assert measured.kind == Likelihood.BOUND and "the generator with noise" in measured.direction
     found = measured.details
     assert (found["n"], found["of"], found["simulated_events"]) == (20, 60, 16)
@@ -269,15 +270,15 @@ def test_a_gan_with_noise_gets_a_bound(levels):
         found
     )
     assert 20 <= found["ais_levels"] <= 80
-    fixed = evaluate(model, data, ais_levels=20, ais_chains=4, ais_most_levels=20, most=20)
+    fixed = evaluate(model, data, by=AIS(levels=20, chains=4, most_levels=20, most=20))
     assert fixed.details["ais_levels"] == 20
 
 
 def test_a_vae_is_annealed_only_where_it_is_asked_for_and_then_lies_above_its_bound():
     data = real(30)
     model = VAE((16,), latent_shape=(2,), width=8)
-    bound = evaluate(model, data, k=64)
-    annealed = evaluate(model, data, ais_levels=60, ais_chains=8, most=100)
+    bound = evaluate(model, data, by=Own(k=64))
+    annealed = evaluate(model, data, by=AIS(levels=60, chains=8))
     assert bound.kind == annealed.kind == Likelihood.BOUND
     assert annealed.details["sigma"] is None and "observation" not in annealed.details
     assert (
@@ -359,7 +360,7 @@ def test_b_of_a_diffusion_is_that_of_its_probability_flow(monkeypatch):
     data = load("landmass")
     model = Diffusion((2,), width=8, snr=(-5.0, 6.0))
     monkeypatch.setattr(support, "FLOW_EVENTS", 60)
-    measured = evaluate(model, data, k=1)
+    measured = evaluate(model, data, by=Own(k=1))
     each = support.of_each(model, measured, data)
     assert (each.kind, len(each.events)) == (Likelihood.ESTIMATE, 60)  # type: ignore[arg-type]
     assert each.log_prob.std() < measured.log_prob.std()  # type: ignore[union-attr]
@@ -375,7 +376,7 @@ def test_what_was_stated_of_each_event_is_kept_with_its_place():
     measured = evaluate(Claim((16,), log_prob=data.log_density), data)
     assert measured.log_prob is not None and measured.events is not None
     torch.testing.assert_close(measured.log_prob, data.log_density(data.test.x))  # type: ignore[misc]
-    few = evaluate(GAN((16,), latent_shape=(2,), width=8), data, ais_levels=3, ais_chains=2, most=7)
+    few = evaluate(GAN((16,), latent_shape=(2,), width=8), data, by=AIS(levels=3, chains=2, most=7))
     assert few.events is not None and few.events.shape == few.log_prob.shape == (7,)  # type: ignore[union-attr]
     assert len(few.events.unique()) == 7
 
@@ -388,7 +389,7 @@ def test_a_diffusion_is_measured_by_its_flow_where_that_is_asked_for():
     model = Diffusion((16,), width=8, fourier=1)
     told = []
     measured = evaluate(
-        model, data, ode_tolerance=1e-3, k=1, most=12, progress=lambda *now: told.append(now)
+        model, data, by=ODE(tolerance=1e-3, most=12), progress=lambda *now: told.append(now)
     )
     assert measured.kind == Likelihood.ESTIMATE and "no known side" in measured.direction
     assert (
@@ -398,5 +399,5 @@ def test_a_diffusion_is_measured_by_its_flow_where_that_is_asked_for():
     )
     assert told[-1][:2] == (12, 12)
     assert (
-        evaluate(VAE((16,), width=8), data, ode_tolerance=1e-3, k=2).kind == Likelihood.BOUND
+        evaluate(VAE((16,), width=8), data, by=ODE(tolerance=1e-3)).kind == Likelihood.BOUND
     )  # has no such flow

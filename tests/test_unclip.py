@@ -396,7 +396,7 @@ def test_twins_differ_in_one_attribute_and_meet_in_every_batch():
         assert not is_held_out(other.meaning)
         swapped = other.meaning.things == one.meaning.things[::-1]
         assert swapped or difference(one.meaning, other.meaning) == 1
-    batch, _ = Twins(torch.arange(10), torch.arange(20).view(10, 2)).__getitems__([4, 7, 0, 1])
+    batch, _ = Twins(torch.arange(10), torch.arange(20).view(10, 2)).gather([4, 7, 0, 1])
     assert batch.tolist() == [4, 7, 5, 6]
 
 

@@ -28,7 +28,8 @@ import genzoo
 from genzoo.benchmark.provenance import provenance
 from genzoo.data import DataSet
 from genzoo.data.dataset import Data
-from genzoo.model import GenerativeModel, drawing_from, warmup_cosine
+from genzoo.model import GenerativeModel, drawing_from
+from genzoo.optim import warmup_cosine
 from genzoo.training.averaging import power_average
 
 LOG = Path(__file__).with_suffix(".jsonl")
@@ -82,12 +83,7 @@ def trained(task: Task, data: DataSet, seed: int) -> dict[str, float]:
     updates = {f"width {width:g}": power_average(width) for width in WIDTHS}
     updates |= {f"decay {decay:g}": get_ema_multi_avg_fn(decay) for decay in DECAYS}
     averages = {name: AveragedModel(model, multi_avg_fn=update) for name, update in updates.items()}
-    optimiser = torch.optim.AdamW(
-        model.parameters(),
-        model.lr,
-        betas=(0.9, 0.99),
-        weight_decay=model.weight_decay,
-    )
+    optimiser = model.optimizer(model.parameters(), model.lr)
     length = task.of or task.steps
     schedule = LambdaLR(optimiser, lambda step: warmup_cosine(step, length))
     batches = endless(Data(data, task.batch_size))

@@ -20,7 +20,7 @@ import torch
 import genzoo
 from genzoo.benchmark.provenance import provenance
 from genzoo.data import load
-from genzoo.evaluation import evaluate
+from genzoo.evaluation import estimator, evaluate
 
 LOG = Path(__file__).with_suffix(".jsonl")
 
@@ -34,7 +34,7 @@ def trial(settings: dict[str, Any], keep: Path | None) -> dict[str, Any]:
     start = time.process_time()
     fitted = genzoo.fit(model, data, seed=settings["seed"], accelerator="cpu", **settings["train"])
     trained = time.process_time()
-    measured = evaluate(model, data, "validation", **settings["evaluate"])
+    measured = evaluate(model, data, by=estimator(settings["evaluate"]), split="validation")
     annealed = time.process_time()
     if keep is not None:
         genzoo.save(model, keep)

@@ -12,16 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from genzoo.benchmark import hybrids, recipes
+from genzoo.config import to_plain
 from genzoo.errors import InputError, nearest
-from genzoo.evaluation.likelihood.evaluate import check_measuring, evaluate
-from genzoo.model import Likelihood, plain
+from genzoo.evaluation.likelihood.estimators import DEFAULTS, completed_settings
+from genzoo.model import Likelihood
 from genzoo.serialization import build, completed
 from genzoo.training.fitting import RETIRED, check_settings, fit
 
 FROM_DATA = ("event_shape", "condition", "levels")  # arguments that the data set decides
-# arguments of `fit` and of `evaluate` that are not the recipe's business
-NOT_SETTINGS = ("model", "data", "folder", "seed", "progress", "trainer_options")
-NOT_MEASURES = ("model", "data", "split", "seed", "controls", "progress")
+NOT_SETTINGS = (  # arguments of `fit` that are not the recipe's business
+    "model",
+    "data",
+    "folder",
+    "seed",
+    "optimizer",
+    "scheduler",
+    "callbacks",
+    "logger",
+    "progress",
+    "trainer_options",
+)
 
 
 @dataclass(frozen=True)
@@ -128,8 +138,6 @@ def plan(
     check_settings(**settings, seed=seed)
     if "lr" in arguments:
         check_settings(lr=arguments["lr"])
-    measures = resolve(evaluate, found["evaluate"], NOT_MEASURES, "Evaluation has no setting")
-    check_measuring(**measures)
     prior = _second_stage(arguments, found["prior"].get("train"), seed)
     if minutes is not None:
         settings, prior = _timed(settings, prior, minutes)
@@ -141,7 +149,7 @@ def plan(
         conditional=conditional,
         model=arguments,
         train=settings,
-        evaluate=measures,
+        evaluate=completed_settings(found["evaluate"]),
         prior=prior,
         source=family if ":" in family else "",
         fingerprint=fingerprint,
@@ -186,7 +194,7 @@ def resolve(
     for name in given:
         if name not in known:
             raise InputError(f"{complaint} {name!r}. {RETIRED.get(name) or nearest(name, known)}")
-    return {name: plain(given.get(name, default)) for name, default in known.items()}
+    return {name: to_plain(given.get(name, default)) for name, default in known.items()}
 
 
 def with_prior(arguments: Mapping[str, Any], condition: int) -> dict[str, Any]:
@@ -227,7 +235,7 @@ def _completed(stored: dict[str, Any], now: Plan) -> dict[str, Any]:
     """A stored plan with the defaults of arguments that there are only now."""
     known = {
         "train": resolve(fit, {}, NOT_SETTINGS),
-        "evaluate": resolve(evaluate, {}, NOT_MEASURES),
+        "evaluate": DEFAULTS,
     }
     known["prior"] = known["train"]
     filled = {

@@ -36,6 +36,7 @@ from genzoo.data import DataSet
 from genzoo.data import load as load_data
 from genzoo.errors import InputError
 from genzoo.evaluation.cost import parameters, samples_per_second
+from genzoo.evaluation.likelihood.estimators import estimator
 from genzoo.evaluation.likelihood.evaluate import Measured, evaluate
 from genzoo.evaluation.likelihood.partition import keep_log_z
 from genzoo.evaluation.likelihood.truth import of_each
@@ -189,9 +190,10 @@ def _evaluate(
 ) -> Row:
     """The row of a trained model; its samples and log-probabilities are left in ``folder``."""
     model = fitted.model.to(best_accelerator())
-    measured = evaluate(model, data, seed=plan.seed, progress=progress, **plan.evaluate)
+    by = estimator(plan.evaluate)
+    measured = evaluate(model, data, by=by, seed=plan.seed, progress=progress)
     if measured.kind == Likelihood.ESTIMATE:
-        keep_log_z(model, measured.details)
+        keep_log_z(model, measured.log_z)
     each = of_each(model, measured, data, progress=progress, seed=plan.seed)
     samples = draw_samples(model, data, seed=plan.seed)
     np.savez_compressed(folder / "samples.npz", x=samples.numpy())

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from genzoo.data import DataSet
+    from genzoo.evaluation.likelihood.estimators import Estimator
     from genzoo.model import GenerativeModel
 
 
@@ -41,7 +42,7 @@ def evaluate(arguments: Sequence[str]) -> int:
     check_fit(model, data)
     with bar(out, "measuring") as report:
         measured = likelihood.evaluate(
-            model, data, options.split, progress=report, **_long_ways(options)
+            model, data, by=_estimator(options), split=options.split, progress=report
         )
     details = measured.details
     n = (
@@ -150,13 +151,17 @@ def _evaluate_options(arguments: Sequence[str]):
     return options
 
 
-def _long_ways(options: Any) -> dict[str, Any]:
-    """The arguments of `genzoo.evaluation.evaluate` that --ais and --ode stand for."""
-    ais = (
-        {"ais_levels": options.ais_levels, "ais_chains": options.ais_chains} if options.ais else {}
-    )
-    ode = {"ode_tolerance": options.ode_tolerance, "k": options.ode_draws} if options.ode else {}
-    return {"k": options.k, "most": options.events, **ais, **ode}
+def _estimator(options: Any) -> "Estimator":
+    """The estimator that --ais and --ode ask for; where it does not apply, the model's own."""
+    from genzoo.evaluation.likelihood.estimators import AIS, ODE, Own
+
+    k = options.ode_draws if options.ode else options.k
+    by: Estimator = Own(k)
+    if options.ais:
+        by = AIS(options.ais_levels, options.ais_chains or None, most=options.events, k=k)
+    if options.ode:
+        by = ODE(options.ode_tolerance, options.ode_draws, options.events, otherwise=by)
+    return by
 
 
 def _about(measured) -> list[str]:

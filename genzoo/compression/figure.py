@@ -110,7 +110,7 @@ def file_bits_per_dim(
     events = getattr(data, split)
     if most is not None:
         events = events.some(most)
-    c = events.c if getattr(model, "condition", 0) else None
+    c = events.c if model.condition else None
     return write(model, events.x, c, seed=seed)[1]
 
 

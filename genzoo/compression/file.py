@@ -38,8 +38,9 @@ from genzoo import grid
 from genzoo.compression.codes import Code
 from genzoo.compression.models import code_of
 from genzoo.compression.stack import Stack
+from genzoo.config import to_plain
 from genzoo.errors import InputError
-from genzoo.model import Trainable, plain
+from genzoo.model import Trainable
 from genzoo.progress import Report
 
 MAGIC = b"GZB"
@@ -224,8 +225,8 @@ def _unusual(model: Trainable) -> tuple[str, dict[str, Any]]:
         value = getattr(model, name)
         if isinstance(value, Trainable):
             told[name] = _unusual(value)
-        elif plain(value) != plain(parameter.default):
-            told[name] = plain(value)
+        elif to_plain(value) != to_plain(parameter.default):
+            told[name] = to_plain(value)
     return type(model).__name__, told
 
 
@@ -278,7 +279,7 @@ def _levels(model: Any, x: Tensor) -> Tensor:
 
 def _conditions(model: Any, c: Tensor | None, n: int) -> Tensor | None:
     """Conditions on the CPU; None for a model that takes none."""
-    if c is None or not getattr(model, "condition", 0):
+    if c is None or not model.condition:
         return None
     if len(c) != n:
         raise InputError(f"Expected a condition for each of {n} events, got {len(c)}.")

@@ -12,6 +12,7 @@ model                             z                     Q(z | x)                
 """
 
 import math
+from functools import singledispatch
 from typing import Any
 
 import torch
@@ -26,42 +27,74 @@ from genzoo.errors import InputError
 from genzoo.families import VAE, VAEGAN, Autoregressive, Energy
 from genzoo.families.baselines import IndependentPixels
 from genzoo.families.energy import Boltzmann, distinct
-from genzoo.model import Likelihood
+from genzoo.model import Likelihood, Measurable
 
 BINS = 2**11  # of each feature of a VAE's latent
 REACH = 8  # standard deviations of the prior, each way, that the bins divide
 
 
-def code_of(model: Any) -> Code:
+@singledispatch
+def code_of(model: Measurable) -> Code:
     """The code that writes the events of ``model``, a model of the zoo or a baseline.
+
+    A family of your own enters by ``code_of.register``.
 
     Raises:
         InputError: there is none, and why.
     """
-    name = type(model).__name__
-    if not model.levels:
-        raise InputError(f"{name} of real numbers cannot write a file: expected data with levels.")
-    if isinstance(model, IndependentPixels):
-        return Fixed(model.log_pmf.exp())
-    if isinstance(model, Autoregressive):
-        return OfAutoregressive(model)
-    if isinstance(model, Energy) and isinstance(model.network, Boltzmann) and model.exact:
-        return OfBoltzmann(model, model.network)
-    if isinstance(model, VAEGAN):
-        return code_of(model.vae)
-    if isinstance(model, VAE) and model.codes:
+    require_levels(model)
+    raise refusal(model, why_not(model))
+
+
+@code_of.register
+def _(model: IndependentPixels) -> Code:
+    return Fixed(model.log_pmf.exp())
+
+
+@code_of.register
+def _(model: Autoregressive) -> Code:
+    require_levels(model)
+    return OfAutoregressive(model)
+
+
+@code_of.register
+def _(model: Energy) -> Code:
+    require_levels(model)
+    if not model.exact:
+        raise refusal(model, why_not(model))
+    machine: Any = model.network
+    return OfBoltzmann(model, machine)
+
+
+@code_of.register
+def _(model: VAEGAN) -> Code:
+    require_levels(model)
+    return code_of(model.vae)
+
+
+@code_of.register
+def _(model: VAE) -> Code:
+    require_levels(model)
+    if model.codes:
         return OfCodes(model)
-    if isinstance(model, VAE) and model.prior is None:
+    if model.prior is None:
         return OfVAE(model)
-    raise InputError(f"{name} cannot write a file: {_why_not(model)}")
+    raise refusal(
+        model,
+        f"its latent has a prior of its own, {type(model.prior).__name__}, and only bins of a "
+        "Gaussian prior are built. A VAE without a prior model can, and so can one with codes.",
+    )
 
 
-def _why_not(model: Any) -> str:
-    if isinstance(model, VAE):
-        return (
-            f"its latent has a prior of its own, {type(model.prior).__name__}, and only bins of a "
-            "Gaussian prior are built. A VAE without a prior model can, and so can one with codes."
-        )
+def require_levels(model: Measurable) -> None:
+    """Raise `InputError` for a model of real numbers."""
+    if not model.levels:
+        name = type(model).__name__
+        raise InputError(f"{name} of real numbers cannot write a file: expected data with levels.")
+
+
+def why_not(model: Measurable) -> str:
+    """Why a model whose family has no code cannot have one, by what its likelihood claims."""
     if model.likelihood == Likelihood.NONE:
         return "it states no likelihood, so there are no probabilities to write by."
     if model.likelihood == Likelihood.ESTIMATE:
@@ -73,6 +106,11 @@ def _why_not(model: Any) -> str:
         "its bound counts noise or latents of as many numbers as an event has. Their bits could be "
         "had back as those of a VAE are, which is not built."
     )
+
+
+def refusal(model: Measurable, reason: str) -> InputError:
+    """The error that says why a model can write no file."""
+    return InputError(f"{type(model).__name__} cannot write a file: {reason}")
 
 
 class OfAutoregressive(BitsBack):

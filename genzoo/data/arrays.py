@@ -1,4 +1,4 @@
-"""Your own data: arrays in a ``.npz`` file.
+"""Your own data: arrays in a ``.npz`` file, or in memory.
 
 ========================  ==========================================================================================
 array                     meaning
@@ -19,12 +19,15 @@ the data as you gave it.
 
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from genzoo import grid
 from genzoo.data.dataset import DataSet, Split
 from genzoo.data.images.torchvision import on_grid
 from genzoo.data.names import SPLITS
@@ -35,10 +38,120 @@ ARRAYS = ("levels", "classes", *(f"{kind}_{split}" for kind in "xyc" for split i
 
 
 def from_npz(path: str | Path, levels: int | None = None, seed: int = 0) -> DataSet:
-    """The data set in a ``.npz`` file; see this module's table of arrays. ``seed`` fixes the splits
-    that are drawn.
+    """The data set in a ``.npz`` file; see this module's table of arrays.
+
+    Args:
+        path: of the file.
+        levels: in place of the array of that name.
+        seed: fixes the splits that are drawn.
+
+    Raises:
+        InputError: the file or an array in it cannot be used.
     """
-    arrays = _read(Path(path))
+    return _data_set(_read(Path(path)), path, Path(path).resolve().stem, levels, seed)
+
+
+def from_arrays(
+    x: Any,
+    y: Any = None,
+    *,
+    c: Any = None,
+    validation: Any = None,
+    test: Any = None,
+    levels: int | None = None,
+    classes: Sequence[str] | None = None,
+    name: str = "arrays",
+    seed: int = 0,
+) -> DataSet:
+    """A data set of arrays or tensors, with the rules of this module's table.
+
+    Args:
+        x: events, first axis n. Integers are discrete data; so are floats on the grid of
+            ``levels``, see `genzoo.data.ToGrid`. Other floats are real-valued and standardised.
+        y: labels (n,).
+        c: conditions (n, width), in place of labels.
+        validation, test: events, or events and conditions ``(x, c)``; None to draw a tenth of x.
+        levels: number of values a feature may take; needed for integers other than bytes.
+        classes: names of the labels.
+        name: of the data set.
+        seed: fixes the splits that are drawn.
+
+    Raises:
+        InputError: the arrays cannot be used; the message says what was expected.
+    """
+    kind = "c" if y is None else "y"
+    given = {"train": (x, c if y is None else y), "validation": validation, "test": test}
+    arrays = {}
+    for split, part in given.items():
+        if part is None:
+            continue
+        events, conditions = _pair(part) if isinstance(part, tuple) else (part, None)
+        arrays[f"x_{split}"] = _levels_of(_array(events), levels)
+        if conditions is not None:
+            arrays[f"{kind}_{split}"] = _array(conditions)
+    if classes is not None and kind == "y":
+        arrays["classes"] = np.array(classes)
+    return _data_set(arrays, f"the data set {name!r}", name, levels, seed)
+
+
+def from_torch(dataset: Any, *, test: Any = None, **options: Any) -> DataSet:
+    """A data set of a `torch.utils.data.Dataset`, such as one of torchvision's, read into memory.
+
+    Args:
+        dataset: its items are events, or events with a label or a condition: ``x``, ``(x,)``,
+            ``(x, y)``, or a mapping with the keys x and y or c. Events are tensors, arrays or PIL
+            images.
+        test: another one for the test split; None to draw it from ``dataset``.
+        options: as in `from_arrays`. ``levels`` is needed where a transform gave grid points.
+    """
+    events, conditions = _collected(dataset)
+    labelled = conditions is not None and conditions.ndim == 1
+    names = getattr(dataset, "classes", None)
+    if labelled and names is not None:
+        options.setdefault("classes", [str(each) for each in names])
+    options.setdefault("name", type(dataset).__name__.lower())
+    options["y" if labelled else "c"] = conditions
+    return from_arrays(events, test=None if test is None else _collected(test), **options)
+
+
+def _collected(dataset: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """All events of a torch data set, and their conditions."""
+    items = [_pair(dataset[i]) for i in range(len(dataset))]
+    events = np.stack([_array(x) for x, _ in items])
+    if not items or items[0][1] is None:
+        return events, None
+    return events, np.stack([_array(c) for _, c in items])
+
+
+def _pair(item: Any) -> tuple[Any, Any]:
+    if isinstance(item, Mapping):
+        return item["x"], item.get("c", item.get("y"))
+    if isinstance(item, tuple | list):
+        return (item[0], item[1]) if len(item) > 1 else (item[0], None)
+    return item, None
+
+
+def _array(values: Any) -> np.ndarray:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+
+
+def _levels_of(x: np.ndarray, levels: int | None) -> np.ndarray:
+    """Grid points as the integers that they stand for; anything else unchanged."""
+    if not levels or x.dtype.kind != "f":
+        return x
+    values = torch.from_numpy(x)
+    if not values.isfinite().all() or grid.is_between(values, levels).any():
+        raise InputError(
+            f"x is {x.dtype}, and not on the grid of {levels} levels: expected integers "
+            f"0 ... {levels - 1}, or what the transform genzoo.data.ToGrid({levels}) gives."
+        )
+    return grid.to_level(values, levels).numpy()
+
+
+def _data_set(
+    arrays: dict[str, np.ndarray], path: str | Path, name: str, levels: int | None, seed: int
+) -> DataSet:
+    """The data set of arrays under their full names; ``path`` says where they are from."""
     events, conditions = {}, {}
     for split in SPLITS:
         if f"x_{split}" in arrays:
@@ -48,13 +161,17 @@ def from_npz(path: str | Path, levels: int | None = None, seed: int = 0) -> Data
     levels = _levels(path, events, _whole(path, arrays.get("levels")) if levels is None else levels)
     classes = _classes(path, arrays.get("classes"), conditions)
     parts = hold_out(path, events, conditions, seed)
-    about = {"name": Path(path).resolve().stem, "classes": classes, "source": str(path)}
+    about = {"name": name, "classes": classes, "source": str(path)}
     return discrete(parts, levels, about) if levels else _standardised(path, parts, about)
 
 
 def hold_out(path: str | Path, events: dict, conditions: dict, seed: int) -> dict[str, tuple]:
-    """(x, c) of every split; a split that is missing takes a tenth of the training events, drawn by
-    ``seed``.
+    """(x, c) of every split; one that is missing takes a tenth of the training events.
+
+    Args:
+        path: where the data is from, for the sentence of an error.
+        events, conditions: by split, those of "train" at least.
+        seed: fixes which events are taken.
     """
     parts = {split: (x, conditions[split]) for split, x in events.items()}
     missing = [split for split in SPLITS if split not in parts]
@@ -72,9 +189,7 @@ def hold_out(path: str | Path, events: dict, conditions: dict, seed: int) -> dic
 
 
 def discrete(parts: dict[str, tuple], levels: int, about: dict) -> DataSet:
-    """A data set of (x, c) arrays, ``x`` integers 0 ... levels-1; ``about`` holds what else there
-    is to state.
-    """
+    """A data set of (x, c) arrays, ``x`` integers 0 ... levels-1; ``about`` states the rest."""
     splits = {
         name: _split(on_grid(torch.from_numpy(x), levels), c) for name, (x, c) in parts.items()
     }
@@ -117,16 +232,15 @@ def _width(about: dict, c: Tensor | None) -> int:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """Every array of the file, under its full name (x is x_train); arrays that mean nothing here
-    are refused.
+    """Every array of the file, under its full name (x is x_train).
+
+    Arrays that mean nothing here are refused.
     """
     if not path.is_file():
         raise InputError(f"There is no file {path}: expected a .npz file with an array x.")
     try:
-        with (
-            path.open("rb") as stream,
-            np.load(stream, allow_pickle=False) as file,
-        ):  # pickles can run code
+        # Without pickles, which can run code.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (
         OSError,
@@ -172,22 +286,20 @@ def _events(path: str | Path, arrays: dict, split: str) -> np.ndarray:
         raise InputError(
             f"{name} has {len(wrong)} values that are NaN, infinite or huge, the first at {_place(wrong[0])}."
         )
-    return channels_first(
-        x.astype(x.dtype.newbyteorder("="), copy=False)
-    )  # torch reads only the machine's own order
+    # torch reads only the machine's own order of bytes
+    return channels_first(x.astype(x.dtype.newbyteorder("="), copy=False))
 
 
 def _usable(x: np.ndarray) -> np.ndarray:
-    """Where values are numbers (NaN is less than nothing) whose square single precision still
-    holds.
+    """Where values are numbers, and single precision still holds their square.
+
+    A comparison with NaN is false.
     """
     return np.abs(x) < np.float64(1e18)
 
 
 def channels_first(x: np.ndarray) -> np.ndarray:
-    """Images (n, h, w) or (n, h, w, c) with c in `CHANNELS` as (n, c, h, w); anything else
-    unchanged.
-    """
+    """Images (n, h, w) or (n, h, w, c) with c in `CHANNELS` as (n, c, h, w); all else unchanged."""
     if x.ndim == 3:
         return x[:, None]
     if x.ndim == 4 and x.shape[1] not in CHANNELS and x.shape[3] in CHANNELS:

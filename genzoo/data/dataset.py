@@ -1,8 +1,9 @@
 """What a data set states about itself, and how its batches are served."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import lightning as L
 import torch
@@ -11,14 +12,21 @@ from torch.utils.data import DataLoader, Dataset
 
 from genzoo import grid
 
+HELD_OUT_BATCH = 500  # events in a batch of validation or test
+
+
+Batch = tuple[Tensor, Tensor | None]  # events, and their conditions where there are any
+
 
 class Split(Dataset):
-    """Events ``x`` (n, *event_shape) and what is known about them, ``c``: labels (n,), vectors (n,
-    width), or None.
+    """A set of events and their conditions, held in memory.
 
-    A small set is a pair of tensors: a whole batch is one indexing operation (``__getitems__``), so
-    no worker processes are needed, and Lightning may still put its distributed sampler in front of
-    it.
+    One index gives one event: ``(x, c)``, or ``(x,)`` where no conditions are known, which any
+    `DataLoader` can collate. A slice or a tensor of indices gives ``(x, c)`` at once.
+
+    Args:
+        x: events (n, *event_shape).
+        c: conditions: labels (n,), vectors (n, width), or None.
     """
 
     def __init__(self, x: Tensor, c: Tensor | None = None):
@@ -31,15 +39,19 @@ class Split(Dataset):
     def __len__(self) -> int:
         return len(self.x)
 
-    def __getitem__(self, i) -> tuple[Tensor, Tensor | None]:
-        return self.x[i], None if self.c is None else self.c[i]
+    def __getitem__(self, i: Any) -> Any:
+        if self.c is None:
+            return (self.x[i],) if isinstance(i, int) else (self.x[i], None)
+        return self.x[i], self.c[i]
 
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor | None]:
+    def gather(self, indices: Sequence[int]) -> Batch:
+        """A batch of the events at ``indices``, by one indexing operation."""
         return self[torch.as_tensor(indices, device=self.x.device)]
 
     def some(self, most: int) -> "Split":
-        """At most ``most`` events. Of more, a fixed draw: a file may hold one class after the
-        other.
+        """At most ``most`` events, of more a fixed draw.
+
+        Not the first: a file may hold one class after the other.
         """
         if len(self) <= most:
             return self
@@ -51,15 +63,52 @@ class Split(Dataset):
 
 
 @dataclass(frozen=True)
+class FeatureSpace:
+    """Numbers ``(n, d)`` that say what events show, by which sets of events are compared.
+
+    Args:
+        name: what distances in this space are named after, such as "digits-net".
+        about: one phrase on what the features are.
+        features: events (n, *event_shape) to features (n, d).
+        distances: by name, each a function of two sets of features, reference and samples. Empty
+            for the usual ones, the Fréchet and the kernel distance.
+        shares: by name, each a function of features (n, d) that says of which events a property
+            holds, (n,) booleans.
+        tells_copies: whether two events with equal features are copies; where features say too
+            little for that, copies are found in pixels.
+    """
+
+    name: str
+    about: str
+    features: Callable[[Tensor], Tensor]
+    distances: Mapping[str, Callable[[Tensor, Tensor], float]] = field(default_factory=dict)
+    shares: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+    tells_copies: bool = True
+
+
+@dataclass(frozen=True)
 class DataSet:
     """A data set with its three splits and a statement of what its numbers mean.
 
-    ``levels`` is the number of values a feature can take (0: real-valued); values of discrete data
-    are the bin centres of `genzoo.grid`. ``condition`` is the width of ``c``: the number of classes
-    for labels, the vector's length otherwise. ``features`` names the numbers of such a vector; of
-    data without one, those of an event. ``log_density`` (x -> nats per event), where given, is the
-    truth that models are compared with, and ``entropy`` is minus its mean: ``report(-entropy)`` is
-    the figure of a perfect model.
+    Args:
+        name: of the data set.
+        train, validation, test: its splits.
+        levels: number of values a feature can take; 0 for real-valued data. Values of discrete
+            data are the bin centres of `genzoo.grid`.
+        classes: names of the labels, where conditions are labels.
+        condition: width of the condition: the number of classes, or the length of a vector.
+        features: names of the numbers of a condition vector; of data without one, those of an
+            event.
+        log_density: the true log-density, x -> (n,) nats, that models are compared with.
+        entropy: minus its mean; ``report(-entropy)`` is the figure of a perfect model.
+        about, source: a phrase on what the data is, and where it comes from.
+        shift, scale: of the standardisation that real-valued data has gone through.
+        read: an oracle that reads conditions off events, x (n, *event_shape) -> c: labels (n,),
+            or vectors (n, condition).
+        in_units: condition vectors in the units that one would say them in, such as pixels;
+            None where they are in such units already.
+        feature_space: what events are compared by; None for pixels, or features of the usual
+            networks.
     """
 
     name: str
@@ -76,6 +125,40 @@ class DataSet:
     source: str = ""
     shift: Tensor | None = field(default=None, repr=False)
     scale: Tensor | None = field(default=None, repr=False)
+    read: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
+    in_units: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
+    feature_space: FeatureSpace | None = field(default=None, repr=False)
+
+    @classmethod
+    def split(
+        cls, name: str, x: Tensor, c: Tensor | None, sizes: tuple[int, int, int], **about: Any
+    ) -> "DataSet":
+        """A data set of which the first events train, the next validate, and the last test.
+
+        Args:
+            name: of the data set.
+            x: events (n, *event_shape).
+            c: their conditions, or None.
+            sizes: how many events train, validate and test; n in all.
+            about: the other fields of a `DataSet`.
+        """
+        conditions = [None] * 3 if c is None else c.split(sizes)
+        train, validation, test = map(Split, x.split(sizes), conditions)
+        return cls(name, train, validation, test, **about)
+
+    @classmethod
+    def from_arrays(cls, x: Any, y: Any = None, **options: Any) -> "DataSet":
+        """A data set of arrays or tensors; see `genzoo.data.arrays.from_arrays`."""
+        from genzoo.data import arrays  # which imports this module
+
+        return arrays.from_arrays(x, y, **options)
+
+    @classmethod
+    def from_torch(cls, dataset: Any, **options: Any) -> "DataSet":
+        """A data set of a `torch.utils.data.Dataset`; see `genzoo.data.arrays.from_torch`."""
+        from genzoo.data import arrays
+
+        return arrays.from_torch(dataset, **options)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -101,8 +184,7 @@ class DataSet:
         return "bits/dim" if self.levels else "nats"
 
     def report(self, log_prob: Tensor) -> Tensor:
-        """A model's log-density (nats per event, in the units of ``train.x``) in this data set's
-        reporting unit.
+        """A log-density in nats per event, of ``train.x``'s units, in the unit that is reported.
 
         Discrete data: bits/dim. Real-valued data: negative log-density in nats per event *of the
         raw data*, so the Jacobian of the standardisation (``scale``) is put back here, once.
@@ -114,47 +196,44 @@ class DataSet:
 
 
 class Data(L.LightningDataModule):
-    """Serves a `DataSet` to Lightning's Trainer. Every batch is ``(x, c)``; ``c`` is None for
-    unconditional data.
+    """Serves a `DataSet` to Lightning's Trainer in batches ``(x, c)``; c is None without conditions.
 
-    Training events are varied afresh in every epoch: ``augment`` is the share of images that are
-    shifted by up to one pixel each way, ``jitter`` the standard deviation of Gaussian noise on
-    real-valued events, by which a flexible density is kept from peaking at single points (it then
-    learns what a kernel density estimate of that width would, at best).
+    Training events are varied afresh in every epoch.
+
+    Args:
+        dataset: the data.
+        batch_size: events in a training batch.
+        augment: share of training images that are shifted by up to one pixel each way.
+        jitter: standard deviation of Gaussian noise on real-valued training events. It keeps a
+            flexible density from peaking at single points: it then learns what a kernel density
+            estimate of that width would, at best.
     """
 
     def __init__(
         self, dataset: DataSet, batch_size: int = 64, augment: float = 0.0, jitter: float = 0.0
     ):
         super().__init__()
-        self.dataset, self.batch_size, self.augment, self.jitter = (
-            dataset,
-            batch_size,
-            augment,
-            jitter,
-        )
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.augment = augment
+        self.jitter = jitter
         self.background = dataset.train.x.min().item() if augment else 0.0
 
-    def _loader(self, split: Split, train: bool = False) -> DataLoader:
-        size = min(self.batch_size, len(split)) if train else 500
-        return DataLoader(
-            split,
-            size,
-            shuffle=train,
-            drop_last=train,
-            collate_fn=self._varied if train else _as_is,
-        )
-
     def train_dataloader(self) -> DataLoader:
-        return self._loader(self.dataset.train, train=True)
+        size = min(self.batch_size, len(self.dataset.train))
+        batches = _Gathered(self.dataset.train)
+        return DataLoader(batches, size, shuffle=True, drop_last=True, collate_fn=self._varied)
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader(self.dataset.validation)
+        return DataLoader(_Gathered(self.dataset.validation), HELD_OUT_BATCH, collate_fn=_as_is)
 
     def test_dataloader(self) -> DataLoader:
-        return self._loader(self.dataset.test)
+        return DataLoader(_Gathered(self.dataset.test), HELD_OUT_BATCH, collate_fn=_as_is)
 
-    def _varied(self, batch):
+    def predict_dataloader(self) -> DataLoader:
+        return self.test_dataloader()
+
+    def _varied(self, batch: Any) -> Batch:
         x, c = batch
         if self.augment and x.dim() == 4:
             x = shift(x, self.augment, self.background)
@@ -163,13 +242,28 @@ class Data(L.LightningDataModule):
         return x, c
 
 
-def _as_is(batch):
+class _Gathered(Split):
+    """A split whose batches are gathered whole, not event by event.
+
+    So no worker processes are needed, and Lightning may still put its distributed sampler in front.
+    """
+
+    def __init__(self, split: Split):
+        super().__init__(split.x, split.c)
+        self.split = split
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        return self.split.gather(indices)
+
+
+def _as_is(batch: Any) -> Batch:
     return batch
 
 
 def shift(x: Tensor, share: float, background: float) -> Tensor:
-    """Shift a random ``share`` of the images (n, c, h, w) by up to a pixel each way; ``background``
-    comes in at the edge.
+    """Shift a random ``share`` of images (n, c, h, w) by up to a pixel each way.
+
+    ``background`` comes in at the edge.
     """
     n, channels, height, width = x.shape
     padded = torch.nn.functional.pad(x, (1, 1, 1, 1), value=background)

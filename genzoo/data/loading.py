@@ -1,9 +1,9 @@
 """From a name or a path to a `DataSet`."""
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 
+from genzoo.config import parameters
 from genzoo.data import arrays as yours
 from genzoo.data.dataset import Data, DataSet, Split
 from genzoo.data.images import digits, folder
@@ -80,7 +80,7 @@ def _reader(name: str) -> Callable[..., DataSet]:
 
 
 def _check_options(name: str, make: Callable, options: dict, given: int) -> None:
-    valid = list(inspect.signature(make).parameters)[given:]
+    valid = list(parameters(make))[given:]
     for option in options:
         if option not in valid:
             hint = nearest(option, valid) if valid else "It takes no options."

@@ -2,6 +2,7 @@ from .cost import parameters, peak_memory, samples_per_second
 from .figures import Figure, combine
 from .likelihood.annealing import Bracket, Estimate, anneal, bracket, log_mean_exp
 from .likelihood.decoder import decoder_log_likelihood, simulated_bracket, tune_sigma
+from .likelihood.estimators import AIS, ODE, Own, estimator
 from .likelihood.evaluate import Measured, evaluate
 from .likelihood.ode import ode_log_likelihood
 from .likelihood.partition import log_partition
@@ -11,16 +12,20 @@ from .samples.conditional import class_accuracy, guidance_sweep, tin_errors
 from .samples.quality import judge
 
 __all__ = [
+    "AIS",
+    "ODE",
     "Bracket",
     "Estimate",
     "Figure",
     "Measured",
+    "Own",
     "anneal",
     "best_pair",
     "bracket",
     "class_accuracy",
     "combine",
     "decoder_log_likelihood",
+    "estimator",
     "evaluate",
     "guidance_sweep",
     "judge",

@@ -61,6 +61,7 @@ class Autoregressive(GenerativeModel):
     """
 
     likelihood = Likelihood.EXACT
+    guidable = True
     order: Tensor
 
     def __init__(

@@ -6,7 +6,7 @@ are ``(n, *event_shape)`` and lie on the grid of the data. A condition is accept
 """
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch.distributions import MultivariateNormal
 from genzoo import grid
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
-from genzoo.model import Likelihood
+from genzoo.model import Likelihood, Measurable
 
 STRENGTHS = (
     0.003,
@@ -27,19 +27,15 @@ STRENGTHS = (
 )  # of smoothing or shrinkage, tried on validation data
 
 
-class Baseline(ABC):
+class Baseline(Measurable):
     """A distribution p(x) over events of one shape, with ``levels`` levels (0: real-valued), fitted
     in closed form.
     """
 
-    event_shape: tuple[int, ...]
+    likelihood: Likelihood = Likelihood.EXACT
 
     def __init__(self, levels: int = 0):
         self.levels = levels
-
-    @property
-    def likelihood(self) -> Likelihood:
-        return Likelihood.EXACT
 
     @abstractmethod
     def fit(self, x: Tensor, validation: Tensor | None = None) -> "Baseline":
@@ -52,16 +48,6 @@ class Baseline(ABC):
         """Log-density of each event, (n,), nats per event; for discrete data log(P(x) / bin
         volume).
         """
-
-    def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """As `GenerativeModel.bound`: `log_prob` has no randomness here, so ``k`` draws buy
-        nothing.
-        """
-        return self.log_prob(x, c)
-
-    @abstractmethod
-    def sample(self, n: int, c: Tensor | None = None) -> Tensor:
-        """Draw ``n`` events, (n, *event_shape)."""
 
 
 class Rectangle(Baseline):
@@ -142,7 +128,7 @@ class Gaussian(Baseline):
         self.noise = grid.bin_width(levels) ** 2 / 12 if levels else 0.0
 
     @property
-    def likelihood(self) -> Likelihood:
+    def likelihood(self) -> Likelihood:  # type: ignore[override]
         return Likelihood.BOUND if self.levels else Likelihood.EXACT
 
     def fit(self, x: Tensor, validation: Tensor | None = None) -> "Gaussian":

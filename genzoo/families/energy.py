@@ -69,7 +69,7 @@ from genzoo.data.dataset import Split
 from genzoo.errors import TrainingError
 from genzoo.evaluation.likelihood.annealing import Geometric, follow, log_mean_exp, sigmoid, taken
 from genzoo.families.baselines import IndependentPixels
-from genzoo.model import GenerativeModel, Likelihood, forget, require
+from genzoo.model import GenerativeModel, Likelihood, drop_conditions, require
 from genzoo.nets import Condition, Encoder, as_vectors
 
 FEW_UNITS = 18  # hidden units whose 2^18 states are summed, not annealed
@@ -109,6 +109,7 @@ class Energy(GenerativeModel):
         step: h, the Langevin step; adjusted: whether each is tested.
     """
 
+    guidable = True
     chains: Tensor
     chain_conditions: Tensor
     started: Tensor
@@ -226,7 +227,7 @@ class Energy(GenerativeModel):
         self.chains.copy_(self.fresh(self.buffer))
         if self.condition and c is not None:
             drawn = c[torch.randint(len(c), (self.buffer,), device=c.device)]
-            dropped: Any = forget(drawn, self.drop_condition)
+            dropped: Any = drop_conditions(drawn, self.drop_condition)
             self.chain_conditions.copy_(as_vectors(dropped, self.condition))
         self.started.fill_(True)
         self.forget_log_z()
@@ -242,6 +243,11 @@ class Energy(GenerativeModel):
     def likelihood(self) -> Likelihood:  # type: ignore[override]
         """Exact where log Z is; an estimate otherwise, and none before log Z has been estimated."""
         return Likelihood.EXACT if self.exact else Likelihood.ESTIMATE
+
+    @property
+    def unnormalised(self) -> "Energy":
+        """The model itself: its density is known up to log Z, a sum or an integral."""
+        return self
 
     @property
     def monitor(self) -> str | None:  # type: ignore[override]
@@ -411,7 +417,7 @@ class Energy(GenerativeModel):
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> Tensor:
         x, c = self.prepare(batch)
-        c = forget(c, self.drop_condition)
+        c = drop_conditions(c, self.drop_condition)
         summed = self.sums(c, FOR_UPDATES)
         if not summed:
             self.advance(len(x), c)

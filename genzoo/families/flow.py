@@ -59,6 +59,7 @@ class Flow(GenerativeModel):
     """
 
     latent = Latent.EXACT
+    guidable = True
 
     def __init__(
         self,

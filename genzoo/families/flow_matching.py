@@ -44,7 +44,7 @@ from torch.distributions import Normal
 
 from genzoo import grid
 from genzoo.families.diffusion import spread_times, stratified
-from genzoo.model import GenerativeModel, Latent, Likelihood, require
+from genzoo.model import GenerativeModel, Latent, Likelihood, ProbabilityFlow, require
 from genzoo.nets import Condition, Field, Fourier, is_image, waves
 
 EXACT_UP_TO = 16  # dimensions in which the trace is exact: one gradient for each
@@ -67,6 +67,7 @@ class FlowMatching(GenerativeModel):
 
     likelihood = Likelihood.ESTIMATE
     latent = Latent.EXACT
+    guidable = True
     monitor = (
         "val_loss"  # a likelihood would take hundreds of evaluations of the network for each event
     )
@@ -180,6 +181,14 @@ class FlowMatching(GenerativeModel):
         random.
         """
         return super().bound(x, c, 1 if self.unbiased else k)
+
+    def probability_flow(self, c: Tensor | None = None) -> ProbabilityFlow:
+        """The stream itself, from data (t = 1) to noise; discrete data enters with uniform noise."""
+
+        def enter(x: Tensor) -> tuple[Tensor, Tensor]:
+            return grid.dequantise(x, self.levels), x.new_zeros(len(x))
+
+        return ProbabilityFlow(self.velocity(c), data=1.0, noise=0.0, enter=enter)
 
     # ----------------------------------------------------------------------- samples and the latent
 

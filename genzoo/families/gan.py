@@ -26,8 +26,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genzoo import grid
-from genzoo.model import GenerativeModel, Latent, Likelihood, forget, require
+from genzoo.model import (
+    GenerativeModel,
+    Latent,
+    LatentJoint,
+    Likelihood,
+    drop_conditions,
+    gaussian_joint,
+    require,
+)
 from genzoo.nets import Condition, Decoder, Encoder
+from genzoo.optim import AdamW
 
 
 class Generator(nn.Module):
@@ -82,7 +91,8 @@ class GAN(GenerativeModel):
     likelihood = Likelihood.NONE
     latent = Latent.OPTIMISED
     monitor = None  # neither loss says how good the samples are
-    weight_decay = 0.0
+    optimizer = AdamW(betas=(0.0, 0.99), weight_decay=0.0)
+    players = 2
     latent_shape: tuple[int, ...]
 
     def __init__(
@@ -128,7 +138,7 @@ class GAN(GenerativeModel):
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
         x, c = self.prepare(batch)
-        c = forget(c, self.drop_condition)
+        c = drop_conditions(c, self.drop_condition)
         real = grid.dequantise(
             x, self.levels
         )  # or the critic would know data by its lying on a grid
@@ -160,10 +170,7 @@ class GAN(GenerativeModel):
         ) + self.generator_loss(fake, c)
 
     def configure_optimizers(self):
-        return [
-            self.optimiser(player.parameters(), betas=(0.0, 0.99))
-            for player in (self.generator, self.critic)
-        ]
+        return [self.scheduled(player.parameters()) for player in (self.generator, self.critic)]
 
     # ------------------------------------------------------------------------------------- sampling
 
@@ -175,6 +182,10 @@ class GAN(GenerativeModel):
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
         """``(n, *event_shape)``: noise through the generator."""
         return self.on_grid(self.generator(self.noise(n), c))
+
+    def latent_joint(self, c: Tensor | None = None) -> LatentJoint:
+        """Standard Gaussian noise and the generator, which adds none of its own to an event."""
+        return gaussian_joint(self, c)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """The event ``(n, *event_shape)`` that the generator makes of ``z``; not held to the data's

@@ -42,7 +42,7 @@ from torch.distributions import Distribution, Independent, Normal, Uniform
 
 from genzoo import grid
 from genzoo.distributions import code, diagonal_normal, feature_mixture, parameters_of
-from genzoo.model import GenerativeModel, Latent, Likelihood, require
+from genzoo.model import GenerativeModel, Latent, LatentJoint, Likelihood, Unnormalised, require
 from genzoo.nets import Condition, Decoder, Encoder
 
 
@@ -64,6 +64,7 @@ class VAE(GenerativeModel):
     """
 
     latent = Latent.APPROXIMATE
+    guidable = True
     latent_shape: tuple[int, ...]
 
     def __init__(
@@ -218,13 +219,39 @@ class VAE(GenerativeModel):
         """Weight of the KL term: rises from 0 to 1 over the first ``warmup`` of training, 1 for
         ever after.
         """
-        if not self._trainer or not self.training or not self.warmup:
+        steps = self.run.expected(self.global_step)
+        if steps is None or not self.training or not self.warmup:
             return 1.0
-        return min(
-            1.0,
-            self.trainer.global_step
-            / (self.warmup * float(self.trainer.estimated_stepping_batches)),
+        return min(1.0, self.global_step / (self.warmup * float(steps)))
+
+    # ---------------------------------------------------------------------- what can be measured
+
+    @property
+    def unnormalised(self) -> Unnormalised | None:
+        """The prior, where it is an energy model."""
+        return self.prior.unnormalised if self.prior else None
+
+    def latent_joint(self, c: Tensor | None = None) -> LatentJoint:
+        """p(z | c) p(x | z, c)."""
+        return LatentJoint(
+            log_prior=lambda z: self.log_prior(z, c),
+            draw=lambda n: self.draw_latents(n, c),
+            decode=lambda z: self.decode(z, c),
+            observation=lambda z: self.p(z, c),
+            obstacle=self.obstacle,
         )
+
+    @property
+    def obstacle(self) -> str:
+        """Why the joint density cannot be followed in z: it has steps, or is not known."""
+        if self.codes:
+            return (
+                "This model's latent is discrete: between codes there is nothing to anneal through."
+            )
+        if self.prior is not None and self.prior.likelihood != Likelihood.EXACT:
+            name = type(self.prior).__name__
+            return f"The prior's log-density must be exact to be annealed; {name}'s is not."
+        return ""
 
     # ----------------------------------------------------------------------- samples and the latent
 

@@ -29,7 +29,8 @@ from torch import Tensor
 from genzoo import grid
 from genzoo.families.gan import GAN, Critic
 from genzoo.families.vae import VAE
-from genzoo.model import GenerativeModel, Latent, Likelihood, forget, require
+from genzoo.model import GenerativeModel, Latent, Likelihood, drop_conditions, require
+from genzoo.optim import AdamW, OptimizerFactory
 
 
 class VAEGAN(GenerativeModel):
@@ -45,7 +46,10 @@ class VAEGAN(GenerativeModel):
     """
 
     latent = Latent.APPROXIMATE
+    guidable = True
     latent_shape: tuple[int, ...]
+    critic_optimizer: OptimizerFactory = AdamW(betas=(0.0, 0.99))
+    players = 2
 
     def __init__(
         self,
@@ -122,7 +126,7 @@ class VAEGAN(GenerativeModel):
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
         x, c = self.prepare(batch)
-        c = forget(c, self.drop_condition)
+        c = drop_conditions(c, self.drop_condition)
         optimise_vae, optimise_critic = self.optimizers()  # type: ignore[misc]
 
         elbo, drawn = self.draws(x, c)
@@ -149,8 +153,8 @@ class VAEGAN(GenerativeModel):
 
     def configure_optimizers(self):
         return [
-            self.optimiser(self.vae.parameters()),
-            self.optimiser(self.critic.parameters(), betas=(0.0, 0.99)),
+            self.scheduled(self.vae.parameters()),
+            self.scheduled(self.critic.parameters(), self.critic_optimizer),
         ]
 
     # --------------------------------------------------------------------- as a VAE in all the rest

@@ -11,15 +11,72 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.loggers import CSVLogger
 
 from genzoo.errors import TrainingError
+from genzoo.model import Likelihood, Trainable
 from genzoo.progress import Report
+from genzoo.training.averaging import power_average
+
+
+def default_callbacks(
+    model: Trainable,
+    folder: str | Path | None = None,
+    *,
+    average: float = 0.03,
+    patience: int = 10,
+) -> list[L.Callback]:
+    """What `genzoo.fit` adds to Lightning, for a Trainer of your own::
+
+        callbacks = default_callbacks(model, "runs/mine", patience=5)
+        L.Trainer(max_epochs=50, gradient_clip_val=5.0, callbacks=callbacks).fit(model, batches)
+
+    They stop a run that diverges, average the weights (validation sees the averages, and the model
+    has them in the end), stop when validation no longer improves, keep the random state in
+    checkpoints, and keep the best weights in ``folder``.
+
+    Args:
+        model: to be trained; its `monitor` is what validation is judged by.
+        folder: where ``best.ckpt`` goes; None keeps no checkpoint of the best.
+        average: relative width of the running average of the weights; 0 for the last alone.
+        patience: checks without a better figure before training stops.
+    """
+    monitor = chosen_by(model)
+    path = None if folder is None else Path(folder)
+    callbacks = watchers(monitor, path, average, patience)
+    if path is not None and monitor is not None:
+        callbacks.append(best_checkpoint(path, monitor, enable_version_counter=False))
+    return callbacks
+
+
+def chosen_by(model: Trainable) -> str | None:
+    """The logged figure that the best weights are chosen by; None if the model has none."""
+    return model.monitor if model.likelihood != Likelihood.NONE else None
+
+
+def watchers(
+    monitor: str | None, folder: Path | None, average: float, patience: int
+) -> list[L.Callback]:
+    """The callbacks of `default_callbacks` that write nothing."""
+    averages = WeightAveraging(multi_avg_fn=power_average(average), use_buffers=False)
+    callbacks: list[L.Callback] = [Guard(folder), RandomState(), averages]
+    if monitor is not None:
+        callbacks.append(
+            Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False)
+        )
+    return callbacks
+
+
+def best_checkpoint(folder: Path, monitor: str, **options: Any) -> ModelCheckpoint:
+    """Keeps the weights with the least ``monitor`` in ``folder/best.ckpt``."""
+    return ModelCheckpoint(folder, filename="best", monitor=monitor, **options)
 
 
 def steps_done(trainer: L.Trainer) -> int:
-    """Batches trained on, the present one included. (``global_step`` counts steps of optimisers: a
-    GAN takes two a batch.)
+    """Batches trained on, the present one included.
+
+    (``global_step`` counts steps of optimisers, of which a GAN takes two a batch.)
     """
     return trainer.fit_loop.epoch_loop.batch_progress.total.ready
 
@@ -28,7 +85,8 @@ class Clock(L.Callback):
     """Seconds of training, those before an interruption included."""
 
     def __init__(self):
-        self.earlier, self.started = 0.0, time.perf_counter()
+        self.earlier = 0.0
+        self.started = time.perf_counter()
 
     @property
     def seconds(self) -> float:
@@ -39,6 +97,40 @@ class Clock(L.Callback):
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
         self.earlier = state_dict["seconds"]
+
+
+class TimedLog(CSVLogger):
+    """A log with the seconds of training in each row."""
+
+    def __init__(self, folder: Path, clock: Clock):
+        super().__init__(folder, name="log")
+        self.clock = clock
+
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        super().log_metrics({**metrics, "seconds": round(self.clock.seconds, 3)}, step)
+
+
+class Stopwatch(L.Callback):
+    """Times the steps of a rehearsal, and ends it when its time is over.
+
+    Args:
+        limit: seconds after which to stop.
+    """
+
+    def __init__(self, limit: float):
+        self.limit = limit
+        self.ends: list[float] = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        self.ends.append(time.perf_counter())
+        if self.ends[-1] - self.ends[0] > self.limit:
+            trainer.should_stop = True
+
+    @property
+    def seconds_per_step(self) -> float:
+        """The mean over the second half of the steps: the first are slower."""
+        later = self.ends[len(self.ends) // 2 :] if len(self.ends) > 3 else self.ends
+        return (later[-1] - later[0]) / max(1, len(later) - 1)
 
 
 class Guard(L.Callback):
@@ -80,8 +172,9 @@ class Guard(L.Callback):
 
 
 class Patience(EarlyStopping):
-    """Stops when validation has not improved for a while, and at once if that was so when the run
-    was interrupted.
+    """Stops when validation has not improved for a while.
+
+    It stops at once if that was so when the run was interrupted.
     """
 
     def on_train_start(self, trainer, pl_module) -> None:
@@ -90,8 +183,9 @@ class Patience(EarlyStopping):
 
 
 class RandomState(L.Callback):
-    """Puts torch's random state into the checkpoint, and back when the next epoch begins: resumed
-    runs are exact.
+    """Puts torch's random state into the checkpoint, and back when the next epoch begins.
+
+    So a resumed run is exact.
     """
 
     def __init__(self):
@@ -113,12 +207,13 @@ class RandomState(L.Callback):
 
 
 class Progress(L.Callback):
-    """Tells a function, at most five times a second, how far training is and what the last figures
-    were.
-    """
+    """Tells a function, at most five times a second, how far training is, and the last figures."""
 
     def __init__(self, report: Report, steps: int, interval: float = 0.2):
-        self.report, self.steps, self.interval, self.told = report, steps, interval, 0.0
+        self.report = report
+        self.steps = steps
+        self.interval = interval
+        self.told = 0.0
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         if time.monotonic() - self.told > self.interval:
@@ -129,10 +224,8 @@ class Progress(L.Callback):
 
     def tell(self, trainer: L.Trainer) -> None:
         self.told = time.monotonic()
-        figures, metrics = (
-            {"loss": "train_loss", "val": trainer.lightning_module.monitor},
-            trainer.callback_metrics,
-        )
+        figures = {"loss": "train_loss", "val": trainer.lightning_module.monitor}
+        metrics = trainer.callback_metrics
         text = "  ".join(
             f"{short} {metrics[name].item():.2f}"
             for short, name in figures.items()

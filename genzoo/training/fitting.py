@@ -7,57 +7,86 @@ optimiser, schedule, averages, patience, random state. An interrupted run that i
 therefore ends with the same weights, bit for bit, as one that was not.
 """
 
+import copy
 import csv
+import json
 import logging
 import math
+import random
 import signal
 import tempfile
+import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.strategies import DDPStrategy
-from torch import Tensor
 from torch.distributions import Distribution
 
 from genzoo import files, serialization
-from genzoo.data.dataset import Data, DataSet
+from genzoo.config import Range, check
+from genzoo.data.dataset import Data, DataSet, Split
 from genzoo.errors import InputError
 from genzoo.model import GenerativeModel, Likelihood, Trainable, drawing_from
+from genzoo.optim import OptimizerFactory, SchedulerFactory
 from genzoo.progress import Report
 from genzoo.training.averaging import WIDEST, power_average
-from genzoo.training.callbacks import Clock, Guard, Patience, Progress, RandomState
+from genzoo.training.callbacks import (
+    Clock,
+    Progress,
+    Stopwatch,
+    TimedLog,
+    best_checkpoint,
+    chosen_by,
+    watchers,
+)
 from genzoo.training.checkpoints import with_whole_checkpoints
 
 SMALL = 2**30  # bytes; a data set below lives on the training device
 MOST_DRAWS = 32  # of a held-out event at a check
-FRESH_SEED, FRESH_REPEATS = 2**32 - 1, 4  # of the draws that validate the chosen weights once more
+FRESH_SEED = 2**32 - 1  # of the draws that validate the chosen weights once more
+FRESH_REPEATS = 4
+LENGTH = "length.json"  # in a run's folder: the steps that its minutes were found to be
+REHEARSED = 0.05  # share of a run's minutes that timing its first steps may take
+MOST_REHEARSED = 10.0  # seconds
 
 
 @dataclass(frozen=True)
 class Fitted:
     """What came out of `fit`.
 
-    ``seconds`` include those of earlier, interrupted calls; ``best_step`` and ``validation``, the
-    value of what the model's ``monitor`` names (nats per event, of flow matching its loss), belong
-    to the weights that ``model`` holds, and are None where nothing was there to choose by. The
-    weights were the best by draws that were the same at each check; ``validation`` is of fresh
-    ones, so that it is not lower for having been chosen by (`validated`).
+    Attributes:
+        model: the one that was given, with its best weights.
+        seconds: of training, those of earlier, interrupted calls included.
+        steps: batches that were trained on.
+        planned: batches that the run was to have.
+        best_step: after how many batches the weights were those that the model has now; None where
+            nothing was there to choose by.
+        validation: what the model's ``monitor`` names (nats per event; of flow matching its loss),
+            of these weights. They were the best by draws that were the same at each check; this
+            figure is of fresh ones, so that it is not lower for having been chosen by (`validated`).
+        stopped_early: whether patience ended the run.
     """
 
     model: Any
     seconds: float
     steps: int
+    planned: int
     best_step: int | None
     validation: float | None
-    stopped_early: bool
+
+    @property
+    def stopped_early(self) -> bool:
+        return self.steps < self.planned
 
 
 def fit(
@@ -66,6 +95,7 @@ def fit(
     folder: str | Path | None = None,
     *,
     steps: int = 1000,
+    minutes: float | None = None,
     batch_size: int = 64,
     seed: int = 0,
     average: float = 0.03,
@@ -73,16 +103,28 @@ def fit(
     check_every: int = 100,
     augment: float = 0.0,
     jitter: float = 0.0,
+    gradient_clip: float = 5.0,
+    drop_condition: float = 0.1,
+    optimizer: OptimizerFactory | None = None,
+    scheduler: SchedulerFactory | None = None,
+    callbacks: Iterable[L.Callback] = (),
+    logger: Logger | Iterable[Logger] | None = None,
     progress: Report | None = None,
     **trainer_options: Any,
 ) -> Fitted:
-    """Train ``model`` on ``data`` in place, and leave it with its best averaged weights, in
-    evaluation mode.
+    """Train ``model`` on ``data`` in place, and leave it with its best averaged weights.
+
+    The model is in evaluation mode afterwards, and the process's random numbers are as if nothing
+    had been drawn.
 
     Args:
+        model: of any family, untrained or not.
+        data: what to train on; its validation split chooses the weights.
         folder: where checkpoints and ``log.csv`` go; a run that was interrupted there is resumed.
             None keeps nothing.
         steps: batches to train on, rounded up to whole rounds.
+        minutes: how long to train, in place of ``steps``. The first steps are timed, on a copy of
+            the model; then the number of steps is fixed, and kept in ``folder``.
         batch_size: events in a batch.
         seed: of everything random in training (initial weights are the caller's).
         average: width of the running average of the weights, as a share of the steps so far,
@@ -91,6 +133,11 @@ def fit(
         check_every: steps of a round, to the nearest whole passes over the data where it is small.
         augment: share of training images that are shifted by up to one pixel each way.
         jitter: standard deviation of Gaussian noise on real-valued training events, at most 1.
+        gradient_clip: largest norm of the gradient; a GAN's is not clipped.
+        drop_condition: share of the conditions that training drops.
+        optimizer, scheduler: in place of the model's own, see `genzoo.optim`.
+        callbacks: beside those of `genzoo.training.default_callbacks`.
+        logger: one of Lightning's loggers, or several, beside ``log.csv``.
         progress: called with (steps done, steps in all, a few words) a few times a second.
         trainer_options: for `lightning.Trainer`, such as ``accelerator``, ``devices``,
             ``strategy``. Of several processes, each trains on its share of the data, in batches of
@@ -111,32 +158,52 @@ def fit(
         average=average,
         augment=augment,
         jitter=jitter,
+        gradient_clip=gradient_clip,
+        drop_condition=drop_condition,
         seed=seed,
         lr=model.lr,
+        **({} if minutes is None else {"minutes": minutes}),
     )
     check_fit(model, data)
-    monitor = (
-        model.monitor if model.likelihood != Likelihood.NONE and len(data.validation) else None
-    )
-    clock, options = Clock(), _options(model, trainer_options)
-    with _kept(folder) as kept, quiet():
+    if optimizer is not None:
+        model.optimizer = optimizer
+    if scheduler is not None:
+        model.scheduler = scheduler
+    if isinstance(model, GenerativeModel):
+        model.drop_condition = drop_condition
+    monitor = chosen_by(model) if len(data.validation) else None
+    options = _options(model, gradient_clip, trainer_options)
+    with _kept(folder) as kept, quiet(), seeded(seed):
         processes = _processes(options)
         share = max(1, len(data.train) // processes)
         batch_size = min(batch_size, share)
+        batches = Data(_on_device(data, options), batch_size, augment, jitter)
+        resume = _resumable(model, kept / "last.ckpt")
+        if minutes is not None:
+            pace = partial(_pace, model, batches, options, monitor, average, share, check_every)
+            steps = _steps_for(minutes, kept / LENGTH, resume is not None, check_every, pace)
         rounds = Rounds.plan(share, batch_size, steps, check_every)
         trained = processes * rounds.events(batch_size)
         model.check_draws = affordable_draws(trained, len(data.validation))
+
+        clock = Clock()
         best, last = _checkpoints(kept, monitor, rounds)
+        ours = [clock, *watchers(monitor, None if folder is None else kept, average, patience)]
+        checkpoints = [last] if best is None else [best, last]
         told = [] if progress is None else [Progress(progress, rounds.steps)]
-        guards = [Guard(None if folder is None else kept), *_guards(monitor, patience, average)]
-        callbacks = [clock, *guards, *([best] if best else []), last, *told]
-        L.seed_everything(seed, verbose=False)
-        trainer = _trainer(kept, rounds, callbacks, options)
+        loggers = [TimedLog(kept, clock), *_several(logger)]
+        trainer = L.Trainer(
+            max_epochs=rounds.epochs,
+            limit_train_batches=rounds.batches,
+            check_val_every_n_epoch=rounds.every,
+            logger=loggers,
+            callbacks=[*ours, *checkpoints, *told, *callbacks],
+            **options,
+        )
         _let_players_take_turns(model, trainer)
         if trainer.is_global_zero:
             files.discard_drafts(kept)
-        batches = Data(_on_device(data, trainer), batch_size, augment, jitter)
-        _run(trainer, model, batches, _resumable(model, kept / "last.ckpt"))
+        _run(trainer, model, batches, resume)
         written = Path(last.dirpath or kept)  # by the first process, whichever this one is
         final = _read(written / "last.ckpt")
         chosen = _read(written / "best.ckpt") if best else final
@@ -148,15 +215,114 @@ def fit(
     validation = None
     if best and isinstance(model, GenerativeModel):
         validation = validated(model, data, trainer.strategy.root_device)
-    done = final["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"]
     return Fitted(
         model=model,
         seconds=final["callbacks"][clock.state_key]["seconds"],
-        steps=done,
+        steps=final["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"],
+        planned=rounds.steps,
         best_step=(chosen["epoch"] + 1) * rounds.batches if best else None,
         validation=validation,
-        stopped_early=done < rounds.steps,
     )
+
+
+def _several(logger: Logger | Iterable[Logger] | None) -> list[Logger]:
+    if logger is None:
+        return []
+    return [logger] if isinstance(logger, Logger) else list(logger)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Inside, all random numbers follow from ``seed``; outside, as if none had been drawn."""
+    python = random.getstate()
+    of_numpy = np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            L.seed_everything(seed, verbose=False)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(of_numpy)
+
+
+# ------------------------------------------------------------------------------------ by the clock
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of a step of training, and of a check."""
+
+    step: float
+    check: float
+
+    def steps_in(self, seconds: float, check_every: int) -> int:
+        """How many steps go into ``seconds``, with a check after each round of them."""
+        return max(1, round(seconds / (self.step + self.check / check_every)))
+
+
+def _steps_for(
+    minutes: float, path: Path, resumed: bool, check_every: int, pace: Callable[[float], Pace]
+) -> int:
+    """The number of steps for ``minutes``, from ``path`` if the run is resumed, else by the clock.
+
+    Args:
+        minutes: asked for.
+        path: of the file that keeps the number.
+        resumed: whether there is a checkpoint to go on from.
+        check_every: steps of a round.
+        pace: measures the pace for so many seconds.
+    """
+    if resumed and path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before["minutes"] != minutes:
+            raise InputError(
+                f"The run in {path.parent} was begun with minutes={before['minutes']:g}, not "
+                f"{minutes:g}: choose another folder, or delete that one."
+            )
+        return before["steps"]
+    seconds = 60 * minutes
+    measured = pace(min(MOST_REHEARSED, REHEARSED * seconds))
+    steps = measured.steps_in(seconds, check_every)
+    about = {"minutes": minutes, "steps": steps, "step": measured.step, "check": measured.check}
+    with files.whole(path) as draft:
+        draft.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    return steps
+
+
+def _pace(
+    model: Trainable,
+    batches: Data,
+    options: dict[str, Any],
+    monitor: str | None,
+    average: float,
+    share: int,
+    check_every: int,
+    seconds: float,
+) -> Pace:
+    """Measure the pace of training, for ``seconds``, on a copy of the model."""
+    twin = copy.deepcopy(model)
+    rounds = Rounds.plan(share, batches.batch_size, check_every, check_every)
+    trained = rounds.events(batches.batch_size)
+    twin.check_draws = affordable_draws(trained, len(batches.dataset.validation))
+    watch = Stopwatch(seconds)
+    averages = WeightAveraging(multi_avg_fn=power_average(average), use_buffers=False)
+    with torch.random.fork_rng(), tempfile.TemporaryDirectory() as scratch:
+        trainer = L.Trainer(
+            max_epochs=-1,
+            limit_train_batches=rounds.batches,
+            limit_val_batches=0,
+            logger=CSVLogger(scratch),
+            enable_checkpointing=False,
+            callbacks=[watch, averages],
+            **options,
+        )
+        _run(trainer, twin, batches, None)
+        if monitor is None:
+            return Pace(watch.seconds_per_step, 0.0)
+        checker = L.Trainer(**options, logger=False, enable_checkpointing=False)
+        begin = time.perf_counter()
+        checker.validate(twin, batches, verbose=False)
+        return Pace(watch.seconds_per_step, time.perf_counter() - begin)
 
 
 def affordable_draws(trained: int, held_out: int) -> int:
@@ -205,8 +371,12 @@ def _kept(folder: str | Path | None) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Rounds:
-    """How ``steps`` become Lightning's epochs: ``batches`` in each, a round is ``every`` of them,
-    ``epochs`` in all.
+    """How steps become Lightning's epochs.
+
+    Args:
+        batches: in each epoch.
+        every: epochs of a round, after which there is a check.
+        epochs: in all.
     """
 
     batches: int
@@ -215,8 +385,13 @@ class Rounds:
 
     @classmethod
     def plan(cls, events: int, batch_size: int, steps: int, check_every: int) -> "Rounds":
-        """Large data: an epoch is ``check_every`` batches. Small data: it is a pass, and a round is
-        a few of those.
+        """Of large data an epoch is ``check_every`` batches; of small data it is a pass.
+
+        Args:
+            events: in the training split.
+            batch_size: of them.
+            steps: batches to train on at least.
+            check_every: batches of a round, about.
         """
         batches = min(max(1, events // batch_size), check_every, steps)
         epochs = math.ceil(steps / batches)
@@ -232,7 +407,21 @@ class Rounds:
         return self.batches * self.every * batch_size
 
 
-COUNTS, SHARES = ("steps", "batch_size", "patience", "check_every"), ("augment", "jitter")
+COUNT, SHARE = Range(1, whole=True), Range(0, 1)
+SETTINGS = {
+    "steps": COUNT,
+    "batch_size": COUNT,
+    "patience": COUNT,
+    "check_every": COUNT,
+    "minutes": Range(0, above=True),
+    "average": Range(0, WIDEST),
+    "augment": SHARE,
+    "jitter": SHARE,
+    "drop_condition": SHARE,
+    "gradient_clip": Range(0, above=True),
+    "seed": Range(0, 2**32 - 1, whole=True),
+    "lr": Range(0, above=True),
+}
 RETIRED = {  # what `fit` once took, and what stands in its place
     "ema": "Weights are now averaged relative to the length of the run: give average, the width of "
     "the average as a share of the steps so far (0.03, say), instead of a decay per step."
@@ -248,17 +437,7 @@ def refuse_retired(given: Iterable[str]) -> None:
 
 def check_settings(**settings: Any) -> None:
     """Raise `InputError` for a setting of `fit`, a seed or a learning rate that is out of range."""
-    for name, value in settings.items():
-        if name in COUNTS and not (isinstance(value, int) and value >= 1):
-            raise InputError(f"{name} must be a whole number of at least 1, got {value!r}.")
-        if name in SHARES and not (isinstance(value, float | int) and 0 <= value <= 1):
-            raise InputError(f"{name} must be between 0 and 1, got {value!r}.")
-        if name == "average" and not (isinstance(value, float | int) and 0 <= value <= WIDEST):
-            raise InputError(f"average must be between 0 and {WIDEST}, got {value!r}.")
-        if name == "seed" and not (isinstance(value, int) and 0 <= value < 2**32):
-            raise InputError(f"seed must be a whole number from 0 to {2**32 - 1}, got {value!r}.")
-        if name == "lr" and not (isinstance(value, float | int) and 0 < value < math.inf):
-            raise InputError(f"lr must be a number above 0, got {value!r}.")
+    check(SETTINGS, **settings)
 
 
 def check_fit(model: Trainable, data: DataSet) -> None:
@@ -275,64 +454,39 @@ def check_fit(model: Trainable, data: DataSet) -> None:
         raise InputError(
             f"This {name} takes conditions of width {model.condition}, but those of {data.name} have {data.condition}."
         )
+    if not len(data.train):
+        raise InputError(f"{data.name} has no events to train on.")
     if isinstance(model, GenerativeModel):
         for split in (data.train, data.validation, data.test):
-            _check_events(model, split.x, data.name)
+            _check_events(model, split, data.name)
 
 
-def _check_events(model: GenerativeModel, x: Tensor, name: str) -> None:
+def _check_events(model: GenerativeModel, split: Split, name: str) -> None:
     try:
-        for part in x.split(1000):
-            model.require_events(part)
+        for rows in torch.arange(len(split)).split(1000):
+            model.require_batch(*split[rows.to(split.x.device)])
     except ValueError as error:
         raise InputError(f"{name} has events of another kind. {error}") from error
-
-
-def _guards(monitor: str | None, patience: int, average: float) -> list[L.Callback]:
-    """What watches over every training: the random state, averaged weights, patience."""
-    averages = WeightAveraging(multi_avg_fn=power_average(average), use_buffers=False)
-    guards: list[L.Callback] = [RandomState(), averages]
-    if monitor:
-        guards.append(
-            Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False)
-        )
-    return guards
 
 
 def _checkpoints(
     folder: Path, monitor: str | None, rounds: Rounds
 ) -> tuple[ModelCheckpoint | None, ModelCheckpoint]:
-    """Best by ``monitor``, and the last; in this order, so that the last knows the best of its own
-    round.
+    """Best by ``monitor``, and the last.
+
+    In this order, so that the last knows the best of its own round.
     """
     common: dict[str, Any] = {
-        "dirpath": folder,
         "every_n_epochs": rounds.every,
         "enable_version_counter": False,
         "save_on_train_epoch_end": False,
     }
-    best = ModelCheckpoint(filename="best", monitor=monitor, **common) if monitor else None
-    return best, ModelCheckpoint(filename="last", **common)
+    best = best_checkpoint(folder, monitor, **common) if monitor else None
+    return best, ModelCheckpoint(folder, filename="last", **common)
 
 
-def _trainer(
-    folder: Path, rounds: Rounds, callbacks: list[L.Callback], options: dict[str, Any]
-) -> L.Trainer:
-    """Lightning's loop, in rounds, with a log in ``folder``."""
-    return L.Trainer(
-        max_epochs=rounds.epochs,
-        limit_train_batches=rounds.batches,
-        check_val_every_n_epoch=rounds.every,
-        logger=CSVLogger(folder, name="log"),
-        callbacks=callbacks,
-        **options,
-    )
-
-
-def _options(model: Trainable, given: dict[str, Any]) -> dict[str, Any]:
-    """Options of the Trainer: one device of the best kind, quiet, and whatever the caller wants
-    otherwise.
-    """
+def _options(model: Trainable, gradient_clip: float, given: dict[str, Any]) -> dict[str, Any]:
+    """Options of the Trainer: one device of the best kind, quiet, and what the caller wants."""
     ours: dict[str, Any] = {
         "accelerator": best_accelerator(),
         "devices": 1,
@@ -341,10 +495,9 @@ def _options(model: Trainable, given: dict[str, Any]) -> dict[str, Any]:
         "num_sanity_val_steps": 0,
         "log_every_n_steps": 10,
     }
-    if (
-        model.automatic_optimization
-    ):  # Lightning refuses to clip for a model that steps its optimisers by hand
-        ours["gradient_clip_val"] = 5.0
+    # Lightning refuses to clip for a model that steps its optimisers by hand.
+    if model.automatic_optimization:
+        ours["gradient_clip_val"] = gradient_clip
     return ours | given | {"plugins": with_whole_checkpoints(given.get("plugins"))}
 
 
@@ -369,11 +522,11 @@ def best_accelerator() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _on_device(data: DataSet, trainer: L.Trainer) -> DataSet:
+def _on_device(data: DataSet, options: dict[str, Any]) -> DataSet:
     """A small data set moves to the training device once, instead of batch by batch."""
-    device = trainer.strategy.root_device
-    if device.type == "cpu" or data.train.x.nbytes > SMALL:
+    if options["accelerator"] == "cpu" or data.train.x.nbytes > SMALL:
         return data
+    device = L.Trainer(**options, logger=False, enable_checkpointing=False).strategy.root_device
     return replace(
         data,
         train=data.train.to(device),
@@ -392,7 +545,7 @@ def _resumable(model: Trainable, path: Path) -> Path | None:
         raise InputError(
             f"{path} is corrupt, so this run cannot be resumed: delete it to start afresh."
         ) from error
-    if serialization.completed(config) != model.config():
+    if serialization.completed(config) != serialization.completed(model.config()):
         other = (
             f"another {config['family']}"
             if config["family"] == type(model).__name__

@@ -68,9 +68,9 @@ def fit_in_stages(
         model=model.eval(),
         seconds=first.seconds + second.seconds,
         steps=first.steps + second.steps,
+        planned=first.planned + second.planned,
         best_step=None,
         validation=None,
-        stopped_early=first.stopped_early or second.stopped_early,
     )
 
 
@@ -120,6 +120,9 @@ def encoded(data: DataSet, model: VAE, draws: int = DRAWS, seed: int = 0) -> Dat
         entropy=None,
         shift=None,
         scale=None,
+        read=None,
+        in_units=None,
+        feature_space=None,
     )
 
 

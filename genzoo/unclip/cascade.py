@@ -18,7 +18,6 @@ Reference: Ramesh et al. 2022, *Hierarchical text-conditional image generation w
 (sections 2 and 3).
 """
 
-import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -49,6 +48,7 @@ class UnCLIP(GenerativeModel):
     """
 
     likelihood = Likelihood.NONE
+    guidable = True
     usage = 'x = model.imagine("a large red circle left of a small blue square", n=16)'
 
     def __init__(
@@ -122,8 +122,7 @@ class UnCLIP(GenerativeModel):
             self.prior_guidance if guidance is None else guidance,
             candidates or self.candidates,
         )
-        can_be_guided = "guidance" in inspect.signature(self.prior.sample).parameters
-        options: dict[str, Any] = {"guidance": guidance} if can_be_guided else {}
+        options: dict[str, Any] = {"guidance": guidance} if self.prior.guidable else {}
         text = self.embed_texts(c)
         draws = self.prior.sample(n * k, text.repeat_interleave(k, 0), **options)
         return best_of(draws.unflatten(0, (n, k)), text)

@@ -80,6 +80,7 @@ class Components(GenerativeModel):
     """
 
     likelihood = Likelihood.NONE
+    guidable = True
 
     def __init__(self, event_shape: tuple[int, ...], codes: GenerativeModel):
         super().__init__(event_shape, codes.condition, lr=codes.lr)

@@ -187,7 +187,7 @@ class Stages:
             whole = UnCLIP(clip, each, decoder)
             whole.pca.fit(z)
             serialization.save(whole, self.folder / name, {"data": "scenes", "seed": self.seed})
-        return serialization.load(self.folder)
+        return serialization.load(self.folder, UnCLIP)
 
     def _named(self, stage: str) -> Report | None:
         progress = self.progress
@@ -269,11 +269,12 @@ def pairs(x: Tensor, c: Tensor, split: type[Split] = Split, levels: int = 0) -> 
 
 
 class Worded(Split):
-    """Events of which several things may be said, ``c`` (n, k, ...): each time, one of the k is
-    drawn afresh.
+    """Events of which several things may be said, ``c`` (n, k, ...).
+
+    Each time that an event is asked for, one of its k conditions is drawn afresh.
     """
 
-    def __getitem__(self, i) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, i: Any) -> tuple[Tensor, Tensor]:
         i = torch.as_tensor(i, device=self.x.device)
         assert self.c is not None
         return self.x[i], self.c[i, torch.randint(self.c.shape[1], i.shape, device=i.device)]
@@ -282,7 +283,7 @@ class Worded(Split):
 class Twins(Worded):
     """Events in pairs, 2k and 2k + 1, which always come into a batch together."""
 
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+    def gather(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         one = torch.as_tensor(indices[: (len(indices) + 1) // 2], device=self.x.device)
         return self[torch.cat([one, (one ^ 1).clamp(max=len(self) - 1)])]
 

@@ -1,12 +1,14 @@
 """The classic image sets, read by torchvision: MNIST, Fashion-MNIST and CIFAR-10, in 256 levels."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from genzoo import grid
 from genzoo.data.dataset import DataSet, Split
+from genzoo.data.images import digits_net
 from genzoo.errors import InputError
 
 VALIDATION = (
@@ -46,6 +48,8 @@ def mnist(root: str | Path = "data", download: bool = True) -> DataSet:
         tuple("0123456789"),
         "28x28 handwritten digits",
         "LeCun, Cortes and Burges, 1998",
+        read=digits_net.read,
+        feature_space=digits_net.DIGITS_NET,
     )
 
 
@@ -106,7 +110,14 @@ def _read(
         ) from error
 
 
-def _dataset(name: str, parts: list, classes: tuple[str, ...], about: str, source: str) -> DataSet:
+def _dataset(
+    name: str,
+    parts: list,
+    classes: tuple[str, ...],
+    about: str,
+    source: str,
+    **knowledge: Any,
+) -> DataSet:
     train, test = (
         Split(on_grid(_channels_first(part.data)), torch.as_tensor(part.targets)) for part in parts
     )
@@ -120,6 +131,7 @@ def _dataset(name: str, parts: list, classes: tuple[str, ...], about: str, sourc
         condition=len(classes),
         about=f"{about}, 256 levels",
         source=f"{source}, read by torchvision",
+        **knowledge,
     )
 
 

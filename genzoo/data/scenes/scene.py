@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from genzoo import grid
-from genzoo.data.dataset import DataSet, Split
+from genzoo.data.dataset import DataSet
 
 SIDE = 32  # pixels
 LEVELS = 256
@@ -303,20 +303,25 @@ def scenes(
     """
     rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     drawn = draw(train + validation + test, rng)
-    x, c = render(drawn, generator), attributes(drawn)
-    sizes = (train, validation, test)
-    parts = [Split(*part) for part in zip(x.split(sizes), c.split(sizes), strict=True)]
-    return DataSet(
+    return DataSet.split(
         "scenes",
-        train=parts[0],
-        validation=parts[1],
-        test=parts[2],
+        render(drawn, generator),
+        attributes(drawn),
+        sizes=(train, validation, test),
         levels=LEVELS,
         condition=len(FEATURES),
         features=FEATURES,
         about="32x32 colour pictures of one or two things, whose every attribute is known",
         source="drawn by genzoo",
+        read=read,
     )
+
+
+def read(images: Tensor) -> Tensor:
+    """The `attributes` that a parser sees in pictures (n, 3, 32, 32): ``(n, 31)``."""
+    from genzoo.data.scenes.parser import parse  # which draws scenes to compare with
+
+    return attributes(parse(images))
 
 
 _OF_A_THING = (*SHAPES, *COLOURS, *RADII, "x", "y")
@@ -327,14 +332,14 @@ FEATURES = (
 
 
 def attributes(scenes: Sequence[Scene]) -> Tensor:
-    """Everything about scenes of one or two things, ``(n, 31)`` as `FEATURES` names it: 1 for what
-    a scene has, 0 for the rest.
+    """Everything about scenes, ``(n, 31)`` as `FEATURES` names it: 1 for what is so, 0 for the rest.
 
-    Places x and y run from -1 (left, top) to 1; a second thing that is not there is a row of zeros.
+    Of more than two things the first two count. Places x and y run from -1 (left, top) to 1; a
+    second thing that is not there is a row of zeros.
     """
     rows = []
     for scene in scenes:
-        first, second = (*scene.things, None)[:2]
+        first, second = (*scene.things, None, None)[:2]
         rows.append(
             [*_one_hot(scene.background, BACKGROUNDS), *_of_a_thing(first), *_of_a_thing(second)]
         )

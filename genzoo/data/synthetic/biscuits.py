@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from genzoo import grid
-from genzoo.data.dataset import DataSet, Split
+from genzoo.data.dataset import DataSet, FeatureSpace
 
 SIDE = 16  # pixels
 LEVELS = 16
 HEIGHTS = range(3, 11)  # of the tin's wall, in pixels
 WIDTHS = range(6, 15)  # in pixels
+NO_TIN = 2.58  # noise scores, on either side, beyond which about 1 % of real tins lie
 NOISE = 0.3  # scale of the logistic noise, in grey levels; its standard deviation is 1.8 times that
 
 
@@ -35,13 +36,11 @@ def biscuits(
     tins = _tins()[torch.randint(len(_tins()), (train + validation + test,), generator=generator)]
     height, width = tins.unbind(1)
     x, c = photograph(height, width, generator), describe(height, width)
-    sizes = (train, validation, test)
-    parts = [Split(*part) for part in zip(x.split(sizes), c.split(sizes), strict=True)]
-    return DataSet(
+    return DataSet.split(
         "biscuits",
-        train=parts[0],
-        validation=parts[1],
-        test=parts[2],
+        x,
+        c,
+        sizes=(train, validation, test),
         levels=LEVELS,
         condition=2,
         features=("height", "width"),
@@ -49,6 +48,9 @@ def biscuits(
         entropy=entropy(),
         about="16x16 grey biscuit tins, fully described by height and width",
         source="drawn by genzoo after the lecture's example",
+        read=read,
+        in_units=sizes,
+        feature_space=TINS,
     )
 
 
@@ -125,6 +127,11 @@ def measure(x: Tensor) -> tuple[Tensor, Tensor]:
     return height, width
 
 
+def read(x: Tensor) -> Tensor:
+    """Conditions ``(n, 2)`` of the tins that most probably gave the images (n, 1, 16, 16)."""
+    return describe(*measure(x))
+
+
 def noise_score(x: Tensor) -> Tensor:
     """How usual the noise of images (n, 1, 16, 16) is for the tin that most probably gave each.
 
@@ -140,6 +147,48 @@ def noise_score(x: Tensor) -> Tensor:
     best = of_each.argmax(1)
     mean, deviation = mean.sum(1).to(x.device), variance.sum(1).sqrt().to(x.device)
     return ((of_each.amax(1) - mean[best]) / deviation[best]).to(x.dtype)
+
+
+def tin_and_noise(x: Tensor) -> Tensor:
+    """Height and width in pixels and `noise_score` of images (n, 1, 16, 16): ``(n, 3)``."""
+    height, width = measure(x)
+    return torch.stack([height, width, noise_score(x)], 1)
+
+
+def is_no_tin(features: Tensor) -> Tensor:
+    """Of which features (n, 3) the noise is none that a tin has: ``(n,)`` booleans."""
+    return features[:, 2].abs() > NO_TIN
+
+
+def total_variation(reference: Tensor, samples: Tensor) -> float:
+    """Total variation between two sets of features (n, 3) over the 72 tins and "no tin".
+
+    Half the sum of |p - q|: the mass that lies in the wrong place.
+    """
+    p, q = shares_of_tins(reference), shares_of_tins(samples)
+    return (p - q).abs().sum().item() / 2
+
+
+def shares_of_tins(features: Tensor) -> Tensor:
+    """Share of the features (n, 3) of each tin, and of those that are none: ``(73,)``."""
+    columns = len(WIDTHS)
+    tins = len(HEIGHTS) * columns
+    height, width = features[:, 0].long(), features[:, 1].long()
+    which = columns * (height - HEIGHTS[0]) + width - WIDTHS[0]
+    which = torch.where(is_no_tin(features), tins, which)
+    return torch.bincount(which, minlength=tins + 1).double() / len(features)
+
+
+# The distance is 1 where no sample is a tin. Of finite sets it is never 0, which the floor shows.
+TINS = FeatureSpace(
+    "tins",
+    "height, width and noise score of the most probable of 72 tins; TV (tins): total variation "
+    'between the distributions over these and "no tin"; no tin: noise that 1 % of real tins have',
+    tin_and_noise,
+    distances={"TV (tins)": total_variation},
+    shares={"no tin": is_no_tin},
+    tells_copies=False,
+)
 
 
 def log_density(x: Tensor) -> Tensor:

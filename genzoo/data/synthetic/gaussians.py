@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, MultivariateNormal
 
-from genzoo.data.dataset import DataSet, Split
+from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
 
 COMPONENTS = 5
@@ -33,13 +33,11 @@ def gaussians(
     if dims < 1:
         raise InputError(f"dims is {dims}: expected at least 1.")
     x, labels = draw(train + validation + test, dims, torch.Generator().manual_seed(seed))
-    sizes = (train, validation, test)
-    parts = [Split(*part) for part in zip(x.float().split(sizes), labels.split(sizes), strict=True)]
-    return DataSet(
+    return DataSet.split(
         "gaussians",
-        train=parts[0],
-        validation=parts[1],
-        test=parts[2],
+        x.float(),
+        labels,
+        sizes=(train, validation, test),
         classes=tuple("01234"),
         condition=COMPONENTS,
         features=tuple(f"x{i + 1}" for i in range(dims)),

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from genzoo import grid
-from genzoo.data.dataset import DataSet, Split
+from genzoo.data.dataset import DataSet
 
 SIDE = 3  # spins
 LEVELS = 2
@@ -32,16 +32,14 @@ def ising(
     """Spins of a small magnet: events (1, 3, 3), 2 levels. The same few hundred events are met
     again and again.
     """
-    sizes = (train, validation, test)
-    which = torch.multinomial(
-        log_pmf().exp(), sum(sizes), True, generator=torch.Generator().manual_seed(seed)
-    )
-    parts = [Split(x) for x in worlds()[which].split(sizes)]
-    return DataSet(
+    generator = torch.Generator().manual_seed(seed)
+    n = train + validation + test
+    which = torch.multinomial(log_pmf().exp(), n, replacement=True, generator=generator)
+    return DataSet.split(
         "ising",
-        train=parts[0],
-        validation=parts[1],
-        test=parts[2],
+        worlds()[which],
+        None,
+        sizes=(train, validation, test),
         levels=LEVELS,
         log_density=log_density,
         entropy=entropy(),

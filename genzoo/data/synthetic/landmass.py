@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genzoo.data.dataset import DataSet, Split
+from genzoo.data.dataset import DataSet
 
 MAP_AREA = (
     4 * math.pi
@@ -28,12 +28,11 @@ def landmass(
     them.
     """
     points = _darts(train + validation + test, torch.Generator().manual_seed(seed))
-    parts = points.split((train, validation, test))
-    return DataSet(
+    return DataSet.split(
         "landmass",
-        train=Split(parts[0]),
-        validation=Split(parts[1]),
-        test=Split(parts[2]),
+        points,
+        None,
+        sizes=(train, validation, test),
         features=("longitude", "sin latitude"),
         log_density=log_density,
         entropy=math.log(land_area()),

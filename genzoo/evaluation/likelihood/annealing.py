@@ -267,12 +267,6 @@ def walk(
     ).x
 
 
-def standard_normal(z: Tensor) -> Tensor:
-    """log N(z; 0, I), ``(rows,)``."""
-    z = z.flatten(1)
-    return -0.5 * (z.square().sum(1) + z.shape[1] * math.log(2 * math.pi))
-
-
 # ---------------------------------------------------------------------------------------- schedules
 
 

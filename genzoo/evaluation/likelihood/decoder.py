@@ -39,10 +39,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Normal
+from torch.distributions import Distribution, Normal
 
 from genzoo import grid
 from genzoo.data.dataset import DataSet, Split
+from genzoo.distributions import standard_normal
+from genzoo.evaluation.batches import on_device_of
 from genzoo.evaluation.likelihood.annealing import (
     Bracket,
     Estimate,
@@ -50,11 +52,10 @@ from genzoo.evaluation.likelihood.annealing import (
     bracket,
     log_mean_exp,
     share,
-    standard_normal,
 )
-from genzoo.evaluation.likelihood.stated import Stated
+from genzoo.evaluation.likelihood.estimate import LogProbEstimate
 from genzoo.evaluation.likelihood.subset import choose
-from genzoo.model import GenerativeModel, Likelihood
+from genzoo.model import GenerativeModel, LatentJoint, Likelihood, drawing_from
 from genzoo.progress import Report
 
 ROWS = {"cpu": 500, "cuda": 10_000}  # chains that are moved at once: what a processor's cache holds
@@ -78,9 +79,8 @@ def decoder_log_likelihood(
     """Lower bound in expectation on log p(x | c) of each event, ``(n,)`` nats, with error and ESS.
 
     Args:
-        model: anything with a ``latent_shape`` and a differentiable ``decode``; the law of its
-            latent is a standard Gaussian, or ``model.log_prior`` where there is one. Put it into
-            eval mode first: dropout would change the target at every look.
+        model: one that declares a `genzoo.model.Measurable.latent_joint`. Put it into eval mode
+            first: dropout would change the target at every look.
         x: events.
         sigma: standard deviation of the observation; None takes the model's own p(x | z).
         c: their conditions.
@@ -95,7 +95,7 @@ def decoder_log_likelihood(
     with torch.inference_mode(False), torch.no_grad():
         for i, rows in enumerate(parts):
             given = None if c is None else c[rows].clone()
-            log_joint = _joint(model, x[rows].clone(), sigma, given, each)
+            log_joint = _log_joint(model, x[rows].clone(), sigma, given, each)
             run = anneal(
                 standard_normal,
                 log_joint,
@@ -126,13 +126,14 @@ def simulated_bracket(
     """
     with torch.inference_mode(False), torch.no_grad():
         c = None if c is None else c.clone()
-        z = _own(model).draw_latents(n, c) if hasattr(model, "draw_latents") else _latents(model, n)
+        joint = _joint_of(model, c)
+        z = joint.draw(n)
         if sigma is None:
-            x = _own(model).p(z, c).sample()
+            x = _observation_of(model, joint)(z).sample()
         else:
-            x = model.decode(z, c)
+            x = joint.decode(z)
             x = model.on_grid(x + sigma * torch.randn_like(x))
-        log_joint = _joint(model, x, sigma, c, chains + scouts)
+        log_joint = _log_joint(model, x, sigma, c, chains + scouts)
         behind = z.repeat(chains + scouts, *[1] * (z.dim() - 1))
         start = _latents(model, len(behind))
         settings |= {"problems": n, "scouts": scouts}
@@ -220,23 +221,22 @@ def enough_levels(
 def anneal_decoder(
     model: Any,
     data: DataSet,
-    x: Tensor,
-    c: Tensor | None,
+    events: Split,
     *,
     levels: int,
     chains: int,
-    most_levels: int = 0,
+    most_levels: int | None = None,
     progress: Report | None = None,
-) -> Stated:
+) -> LogProbEstimate:
     """log p(x | c) of events under a decoder, to which noise is added if it has no p(x | z).
 
     Args:
         model: as of `decoder_log_likelihood`.
         data: whose validation events settle the noise and the number of levels.
-        x, c: events and their conditions; c is None for an unconditional model.
+        events: those to be measured.
         levels: temperatures, doubled as `enough_levels` says.
         chains: weighed chains of each event.
-        most_levels: where doubling ends; 0: at four times ``levels``.
+        most_levels: where doubling ends; None: at four times ``levels``.
         progress: told now and then.
 
     Returns:
@@ -249,24 +249,21 @@ def anneal_decoder(
         "progress": progress,
     }
     rows = choose(data, "validation", TUNED_ON).chosen.to(data.validation.x.device)
-    held_out = Split(*data.validation[rows]).to(x.device)
-    seen, given = held_out.x, held_out.c
-    if c is None:
-        given = None
+    held_out, given = on_device_of(model, Split(*data.validation[rows]))
+    x, c = on_device_of(model, events)
     sigma, tried = None, {}
-    needs_noise = not hasattr(model, "p")
-    if needs_noise:
+    if _joint_of(model, None).observation is None:  # the decoder needs noise
         rough: dict[str, Any] = {
             **settings,
             "chains": min(4, chains),
             "scouts": 2,
             "levels": max(10, levels // 5),
         }
-        sigma, _ = tune_sigma(model, seen, given, **rough)
+        sigma, _ = tune_sigma(model, held_out, given, **rough)
     most = most_levels or 4 * levels
-    levels = enough_levels(model, seen, sigma, given, levels=levels, most=most, **settings)
+    levels = enough_levels(model, held_out, sigma, given, levels=levels, most=most, **settings)
     if sigma is not None:
-        sigma, tried = settle_sigma(model, seen, sigma, given, levels=levels, **settings)
+        sigma, tried = settle_sigma(model, held_out, sigma, given, levels=levels, **settings)
     gap = _simulated_gap(model, min(SIMULATED, len(x)), sigma, c, levels=levels, **settings)
     found = decoder_log_likelihood(model, x, sigma, c, levels=levels, **settings)
     details = {
@@ -282,7 +279,7 @@ def anneal_decoder(
     if sigma is not None:
         details["observation"] = f"noise {sigma:.2g}"
         direction += f", that of the generator with noise of {sigma:.2g} around what it makes"
-    return Stated(found.value, Likelihood.BOUND, direction, details=details)
+    return LogProbEstimate(found.value, Likelihood.BOUND, direction, details=details)
 
 
 def _simulated_gap(
@@ -320,43 +317,40 @@ def observation(x: Tensor, centre: Tensor, sigma: float, levels: int) -> Tensor:
     return (upper + torch.log(-torch.expm1(lower - upper)) - math.log(width)).flatten(1).sum(1)
 
 
-def _joint(
+def _log_joint(
     model: GenerativeModel, x: Tensor, sigma: float | None, c: Tensor | None, each: int
 ) -> Callable[[Tensor], Tensor]:
     """log p(z) + log p(x | z) as a function of z: rows of ``each`` chains, event after event."""
     rows = x.repeat(each, *[1] * (x.dim() - 1))
     given = None if c is None else c.repeat(each, *[1] * (c.dim() - 1))
-    if getattr(model, "codes", 0):
-        told = "This model's latent is discrete: between codes there is nothing to anneal through."
-        raise NotImplementedError(told)
-    prior = getattr(model, "prior", None)
-    if prior is not None and prior.likelihood != Likelihood.EXACT:
-        name = type(prior).__name__
-        told = f"The prior's log-density must be exact to be annealed; {name}'s is not."
-        raise NotImplementedError(told)
-
-    def log_joint(z: Tensor) -> Tensor:
-        log_prior = standard_normal(z)
-        if hasattr(model, "log_prior"):
-            log_prior = _own(model).log_prior(z, given)
-        if sigma is None:
-            return log_prior + _own(model).p(z, given).log_prob(rows)
-        return log_prior + observation(rows, model.decode(z, given), sigma, model.levels)
-
-    return log_joint
+    joint = _joint_of(model, given)
+    if sigma is None:
+        own = _observation_of(model, joint)
+        return lambda z: joint.log_prior(z) + own(z).log_prob(rows)
+    return lambda z: joint.log_prior(z) + observation(rows, joint.decode(z), sigma, model.levels)
 
 
-def _own(model: GenerativeModel) -> Any:
-    """The model as one that has p(x | z) of its own."""
-    if not hasattr(model, "p"):
+def _joint_of(model: GenerativeModel, c: Tensor | None) -> LatentJoint:
+    """The model's joint density of latents and events; NotImplementedError if none can be walked."""
+    joint = model.latent_joint(c)
+    if joint is None:
+        raise NotImplementedError(f"{type(model).__name__} has no latent to anneal over.")
+    if joint.obstacle:
+        raise NotImplementedError(joint.obstacle)
+    return joint
+
+
+def _observation_of(model: GenerativeModel, joint: LatentJoint) -> Callable[[Tensor], Distribution]:
+    """The model's own p(x | z)."""
+    if joint.observation is None:
         name = type(model).__name__
         raise ValueError(f"{name} has no p(x | z) of its own: give the observation's sigma.")
-    return model
+    return joint.observation
 
 
 def _latents(model: GenerativeModel, n: int) -> Tensor:
-    if model.latent_shape is None:
-        raise NotImplementedError(f"{type(model).__name__} has no latent to anneal over.")
+    """Standard Gaussian places to start from, ``(n, *latent_shape)``."""
+    assert model.latent_shape is not None
     like = next(model.parameters())
     return torch.randn(n, *model.latent_shape, dtype=like.dtype, device=like.device)
 
@@ -393,8 +387,7 @@ class _Scores:
 
     def __call__(self, k: int) -> float:
         if k not in self.known:
-            with torch.random.fork_rng():
-                torch.manual_seed(self.seed)
+            with drawing_from(self.seed, self.x.device):
                 self.known[k] = self.measured(self.sigma(k))
         return self.known[k]
 

@@ -54,14 +54,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Normal
 
-from genzoo import grid
-from genzoo.evaluation.likelihood.annealing import standard_normal
-from genzoo.evaluation.likelihood.stated import Stated
-from genzoo.families.diffusion import Diffusion, alpha, sigma
-from genzoo.families.flow_matching import EXACT_UP_TO, FlowMatching, with_divergence
-from genzoo.model import Likelihood
+from genzoo.data.dataset import Split
+from genzoo.distributions import standard_normal
+from genzoo.errors import InputError
+from genzoo.evaluation.batches import on_device_of
+from genzoo.evaluation.likelihood.estimate import LogProbEstimate
+from genzoo.families.flow_matching import EXACT_UP_TO, with_divergence
+from genzoo.model import Likelihood, Measurable, ProbabilityFlow
 from genzoo.progress import Report
 
 TOGETHER = 50  # events in one system of equations: the steps fit the stiffest of them
@@ -82,41 +82,8 @@ class OdeLikelihood(NamedTuple):
     evaluations: int
 
 
-class Path(NamedTuple):
-    """Where the deterministic path leads: from ``scale * x`` at time ``data`` to standard Gaussian
-    noise at time ``noise``.
-    """
-
-    data: float
-    noise: float
-    scale: float
-
-
-def path(model: Diffusion | FlowMatching) -> Path:
-    """The path of a diffusion, in log-SNR and from the event at its cleanest; or that of a stream,
-    in t from 1 to 0.
-    """
-    if isinstance(model, FlowMatching):
-        return Path(1.0, 0.0, 1.0)
-    low, high = model.ends
-    return Path(
-        high,
-        low,
-        alpha(torch.tensor([high], dtype=torch.float64), torch.ones(1, dtype=torch.float64)).item(),
-    )
-
-
-def velocity(model: Diffusion | FlowMatching, z: Tensor, t: Tensor, c: Tensor | None) -> Tensor:
-    """dz/dt along the path of ``model``, of z's shape; ``t`` is the time of each row (a diffusion's
-    is log-SNR), ``(n,)``.
-    """
-    if isinstance(model, FlowMatching):
-        return model.v(z, t, c)
-    return -0.5 * alpha(t, z) * sigma(t, z) * model.v(z, t, c)
-
-
 def ode_log_likelihood(
-    model: Diffusion | FlowMatching,
+    model: Measurable,
     x: Tensor,
     c: Tensor | None = None,
     *,
@@ -124,124 +91,111 @@ def ode_log_likelihood(
     draws: int = 1,
     exact: bool | None = None,
 ) -> OdeLikelihood:
-    """log p(x | c) under the probability flow of a diffusion model, or under a stream, ``(n,)``
-    nats.
+    """log p(x | c) along the probability flow of a model, ``(n,)`` nats.
 
     Args:
+        model: one that declares a `genzoo.model.Measurable.probability_flow`.
+        x: events ``(n, *event_shape)``.
+        c: their conditions.
         tolerance: of the solver, absolute and relative, on each event's state and log-density.
         draws: solutions with fresh randomness (noise of discrete data, signs of the trace), which
             are averaged; one is enough, and all are alike, where nothing is random.
         exact: whether the trace is exact; None: in at most 16 dimensions.
+
+    Raises:
+        InputError: the model has no such flow.
     """
-    exact = model.dims <= EXACT_UP_TO if exact is None else exact
+    exact = _is_exact(x) if exact is None else exact
     with torch.inference_mode(False), torch.no_grad():
         x, c = x.clone(), None if c is None else c.clone()
-        solutions = [_solution(model, x, c, tolerance, exact) for _ in range(draws)]
+        flow = model.probability_flow(c)
+        if flow is None:
+            raise InputError(f"{type(model).__name__} has no probability flow to follow.")
+        solutions = [_solution(flow, x, tolerance, exact) for _ in range(draws)]
     values = torch.stack([value for value, _ in solutions])
     stderr = values.std(0) / draws**0.5 if draws > 1 else torch.full_like(values[0], math.nan)
     return OdeLikelihood(values.mean(0), stderr, sum(count for _, count in solutions))
 
 
 def follow_flow(
-    model: Diffusion | FlowMatching,
-    x: Tensor,
-    c: Tensor | None,
+    model: Measurable,
+    events: Split,
     *,
     draws: int,
     batch: int,
     tolerance: float,
     progress: Report | None = None,
-) -> Stated:
-    """log p(x | c) of events under the probability flow, with tolerance, trace and evaluations in
-    the details.
+) -> LogProbEstimate:
+    """log p(x | c) of events along the probability flow.
+
+    Args:
+        model, tolerance, draws: as of `ode_log_likelihood`.
+        events: those to be measured.
+        batch: events in one system of equations, at most `TOGETHER`.
+        progress: told of (events done, events, log-density so far).
+
+    Returns:
+        an estimate, with tolerance, trace and evaluations in its details.
     """
-    values, stderrs, evaluations = [], [], 0
+    x, c = on_device_of(model, events)
+    solved: list[OdeLikelihood] = []
     for rows in torch.arange(len(x)).split(min(batch, TOGETHER)):
-        found = ode_log_likelihood(
-            model, x[rows], None if c is None else c[rows], tolerance=tolerance, draws=draws
-        )
-        values.append(found.value)
-        stderrs.append(found.stderr)
-        evaluations += found.evaluations
+        given = None if c is None else c[rows]
+        solved.append(ode_log_likelihood(model, x[rows], given, tolerance=tolerance, draws=draws))
         if progress:
-            done = int(rows[-1]) + 1
-            progress(
-                done,
-                len(x),
-                f"log-density {torch.cat(values).mean():.2f} nats after {evaluations} evaluations",
-            )
-    trace = "exact" if model.dims <= EXACT_UP_TO else "Hutchinson, random signs"
-    batches = len(values)
-    return Stated(
-        torch.cat(values),
+            mean = torch.cat([part.value for part in solved]).mean()
+            evaluations = sum(part.evaluations for part in solved)
+            text = f"log-density {mean:.2f} nats after {evaluations} evaluations"
+            progress(int(rows[-1]) + 1, len(x), text)
+    evaluations = sum(part.evaluations for part in solved) / len(solved) / draws
+    stderr = torch.cat([part.stderr for part in solved]).mean().item() if draws > 1 else None
+    return LogProbEstimate(
+        torch.cat([part.value for part in solved]),
         Likelihood.ESTIMATE,
         SIDE_OF_DISCRETE if model.levels else SIDE_OF_REAL,
         details={
             "k": draws,
             "ode_tolerance": tolerance,
-            "ode_trace": trace,
-            "ode_evaluations": round(evaluations / batches / draws),
-            "ode_stderr": torch.cat(stderrs).mean().item() if draws > 1 else None,
+            "ode_trace": "exact" if _is_exact(x) else "Hutchinson, random signs",
+            "ode_evaluations": round(evaluations),
+            "ode_stderr": stderr,
         },
     )
 
 
+def _is_exact(x: Tensor) -> bool:
+    """Whether events have so few dimensions that the trace is computed, not estimated."""
+    return x[0].numel() <= EXACT_UP_TO
+
+
 def _solution(
-    model: Diffusion | FlowMatching, x: Tensor, c: Tensor | None, tolerance: float, exact: bool
+    flow: ProbabilityFlow, x: Tensor, tolerance: float, exact: bool
 ) -> tuple[Tensor, int]:
     """One draw of log p(x | c) ``(n,)``, and the evaluations of the network that it took."""
-    if isinstance(model, Diffusion) and model.levels:
-        return _of_discrete(model, x, c, tolerance, exact)
-    scale = path(model).scale
-    z = scale * grid.dequantise(x, model.levels)
-    log_density, evaluations = _solve(model, z, c, tolerance, exact)
-    return model.dims * math.log(scale) + log_density, evaluations
+    z, log_weight = flow.enter(x)
+    log_density, evaluations = _solve(flow, z, tolerance, exact)
+    return log_density + log_weight.double().cpu(), evaluations
 
 
-def _of_discrete(
-    model: Diffusion, x: Tensor, c: Tensor | None, tolerance: float, exact: bool
-) -> tuple[Tensor, int]:
-    """log p_ode(z) + log p(x | z) - log q(z | x) for one z ~ q, the model's last noise about x."""
-    clean = x.new_full((len(x),), model.ends[1])
-    q = Normal(alpha(clean, x) * x, sigma(clean, x))
-    z = q.sample()
-    log_density, evaluations = _solve(model, z, c, tolerance, exact)
-    log_likelihood = model.log_likelihood(x, z) - q.log_prob(z).flatten(1).sum(1)
-    return log_density + log_likelihood.double().cpu(), evaluations
-
-
-def _solve(
-    model: Diffusion | FlowMatching, z: Tensor, c: Tensor | None, tolerance: float, exact: bool
-) -> tuple[Tensor, int]:
+def _solve(flow: ProbabilityFlow, z: Tensor, tolerance: float, exact: bool) -> tuple[Tensor, int]:
     """The flow's log-density at the data's end, ``(n,)`` nats, and evaluations of the network."""
     from scipy.integrate import solve_ivp
 
-    n, along = len(z), path(model)
+    n = len(z)
     signs = torch.randint_like(z, 2) * 2 - 1
+    chosen = None if exact else signs
 
     def slope(t: float, state: np.ndarray) -> np.ndarray:
         now = torch.from_numpy(state[: z.numel()]).to(z).view(z.shape)
-        dz, trace = velocity_and_trace(model, now, z.new_full((n,), t), c, None if exact else signs)
+        times = z.new_full((n,), t)
+        dz, trace = with_divergence(lambda y: flow.velocity(y, times), now, chosen)
         return torch.cat([dz.flatten(), -trace]).double().cpu().numpy()
 
     start = torch.cat([z.flatten(), z.new_zeros(n)]).double().cpu().numpy()
-    times = (along.data, along.noise)
-    solution = solve_ivp(slope, times, start, method="DOP853", rtol=tolerance, atol=tolerance)
+    span = (flow.data, flow.noise)
+    solution = solve_ivp(slope, span, start, method="DOP853", rtol=tolerance, atol=tolerance)
     if not solution.success:
         raise RuntimeError(f"The probability-flow ODE could not be solved: {solution.message}")
     end = torch.from_numpy(solution.y[:, -1])
     noise, gained = end[: z.numel()].view(n, -1), end[z.numel() :]
     return standard_normal(noise) - gained, solution.nfev
-
-
-def velocity_and_trace(
-    model: Diffusion | FlowMatching,
-    z: Tensor,
-    t: Tensor,
-    c: Tensor | None,
-    signs: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """dz/dt of z's shape, and the trace of its Jacobian ``(n,)``: exact, or e' J e with the signs e
-    that are given.
-    """
-    return with_divergence(lambda y: velocity(model, y, t, c), z, signs)

@@ -31,9 +31,8 @@ Burda et al. 2015, *Accurate and conservative estimates of MRF log-likelihood us
 annealing*; Pang et al. 2020, *Learning latent space energy-based prior model*.
 """
 
+import copy
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -41,7 +40,9 @@ import torch
 from torch import Tensor
 
 from genzoo import grid
-from genzoo.data.dataset import DataSet
+from genzoo.data.dataset import DataSet, Split
+from genzoo.distributions import standard_normal
+from genzoo.evaluation.batches import BATCH, batched, on_device_of
 from genzoo.evaluation.likelihood.annealing import (
     SCHEDULES,
     Annealed,
@@ -50,13 +51,12 @@ from genzoo.evaluation.likelihood.annealing import (
     follow,
     in_blocks,
     share,
-    standard_normal,
     walk,
 )
-from genzoo.evaluation.likelihood.stated import DIRECTION, Stated
+from genzoo.evaluation.likelihood.estimate import LogProbEstimate, LogZ
 from genzoo.families.baselines import Gaussian
 from genzoo.families.energy import SOFTENED, distinct
-from genzoo.model import Likelihood
+from genzoo.model import Likelihood, Measurable, Unnormalised
 from genzoo.progress import Report
 
 MOST_CONDITIONS = 100  # normalisers that are annealed for one figure
@@ -68,19 +68,6 @@ SHORT_LEVELS, SHORT_CHAINS = (
     2000,
 )  # at most, of the run that looks for what few long chains miss
 WIDER = 3.0  # standard deviations of its base, in those of the long run's
-
-
-class HasEnergy(Protocol):
-    """What is asked of an energy model: E(x, c), and chains to start long walks from; with levels,
-    the path of `Energy`.
-    """
-
-    condition: int
-    levels: int
-
-    def energy(self, x: Tensor, c: Tensor | None = None) -> Tensor: ...
-
-    def nearest_chains(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]: ...
 
 
 @dataclass(frozen=True)
@@ -136,6 +123,11 @@ class Interval:
     def ess(self) -> Tensor:
         """Effective chains behind the worse end, ``(n,)``."""
         return torch.minimum(self.below.ess, self.above.ess)
+
+    @property
+    def log_z(self) -> LogZ:
+        """The interval of a single problem."""
+        return LogZ(self.lower.item(), self.upper.item(), self.ess.min().item())
 
     @property
     def contradicted(self) -> Tensor:
@@ -200,7 +192,7 @@ def pick(which: Tensor, a: Estimate, b: Estimate) -> Estimate:
 
 
 def log_partition(
-    model: HasEnergy,
+    model: Unnormalised,
     data: Tensor,
     c: Tensor | None = None,
     *,
@@ -338,7 +330,7 @@ class Space:
 
     has_steps = True
 
-    def __init__(self, model: HasEnergy, data: Tensor, c: Tensor | None, **settings: Any):
+    def __init__(self, model: Unnormalised, data: Tensor, c: Tensor | None, **settings: Any):
         self.model = model
         self.c = c
         self.problems = 1 if c is None else len(c)
@@ -442,43 +434,50 @@ def energy_log_likelihood(model: Any, x: Tensor, log_z: Tensor, c: Tensor | None
 def anneal_energy(
     model: Any,
     data: DataSet,
-    x: Tensor,
-    c: Tensor | None,
+    events: Split,
     *,
     k: int,
     levels: int,
     chains: int,
     progress: Report | None = None,
-) -> Stated:
-    """log p(x | c) of events under an energy model: exact where log Z is, else in an interval; one
-    normaliser per condition.
+) -> LogProbEstimate:
+    """log p(x | c) of events under an energy model, in an interval; one normaliser per condition.
+
+    Args:
+        model: an energy model.
+        data: whose training events the base of real-valued chains is fitted to.
+        events: those to be measured.
+        k: draws that were asked for; there is nothing to draw.
+        levels: temperatures.
+        chains: of each normaliser.
+        progress: told as the annealings go.
+
+    Raises:
+        NotImplementedError: there are too many conditions.
     """
-    if getattr(model, "likelihood", None) == Likelihood.EXACT:
-        return Stated(
-            model.log_prob(x, c), Likelihood.EXACT, DIRECTION[Likelihood.EXACT], details={"k": k}
-        )
+    x, c = on_device_of(model, events)
     conditions, which = distinct(c, len(x))
     if conditions is not None and len(conditions) > MOST_CONDITIONS:
         raise NotImplementedError(
-            f"Every condition has a normaliser of its own, and {len(conditions)} are too many to anneal."
+            "Every condition has a normaliser of its own, and "
+            f"{len(conditions)} are too many to anneal."
         )
     found = log_partition(
         model, data.train.x.to(x), conditions, chains=chains, levels=levels, progress=progress
     )
-    which = which.to(found.middle.device)
-    weights = torch.bincount(which, minlength=len(found.middle)).to(found.middle) / len(x)
-    givens = [None] * len(x) if c is None else c.split(250)
-    log_p = [
-        energy_log_likelihood(model, rows, found.middle[z], given)
-        for rows, z, given in zip(x.split(250), which.split(250), givens, strict=False)
-    ]
+    log_z = found.middle.cpu()[which.cpu()]
+    log_prob = batched(
+        lambda x, c, log_z: energy_log_likelihood(model, x, log_z, c), x, c, log_z, device=x.device
+    )
+    weights = torch.bincount(which.cpu(), minlength=len(found.middle)).to(found.middle) / len(x)
     doubt = found.doubt(widest(data), weights)
-    return Stated(
-        torch.cat(log_p),
+    return LogProbEstimate(
+        log_prob,
         Likelihood.NONE if doubt else Likelihood.ESTIMATE,
         between(found, weights),
         half_width=Interval.mean(found.half_width, weights),
         reason=doubt,
+        log_z=None if model.condition else found.log_z,
         details={
             "k": k,
             "ais_levels": levels,
@@ -492,61 +491,58 @@ def anneal_energy(
 def anneal_prior(
     model: Any,
     data: DataSet,
-    x: Tensor,
-    c: Tensor | None,
+    events: Split,
     *,
     k: int,
     levels: int,
     chains: int,
-    batch: int = 250,
+    batch: int = BATCH,
     progress: Report | None = None,
-) -> Stated:
-    """A VAE whose prior is an energy model: its bound with ``k`` draws of z, under the middle of
-    the prior's annealed log Z.
+) -> LogProbEstimate:
+    """A VAE whose prior is an energy model: its bound under the prior's annealed log Z.
 
-    The model stays as it was; `keep_log_z` stores what was found.
+    Args:
+        model: the VAE, which stays as it was; `keep_log_z` stores what was found.
+        data: whose encoded training events the base of real-valued chains is fitted to.
+        events: those to be measured.
+        k: draws of z for the bound of each.
+        levels: temperatures.
+        chains: of the normaliser.
+        batch: events at a time.
+        progress: told as the annealings go.
+
+    Raises:
+        NotImplementedError: the prior has conditions.
     """
     if model.prior.condition:
         raise NotImplementedError(
             "A prior with conditions has a normaliser for each; those are not annealed."
         )
-    given = data.train.c if model.condition else None
-    z = model.q(data.train.x.to(x), None if given is None else given.to(x.device)).sample()
+    x, c = on_device_of(model, events)
+    z = model.q(*on_device_of(model, data.train)).sample()
     found = log_partition(model.prior, z, chains=chains, levels=levels, progress=progress)
-    with assuming(model.prior, found.middle.item()):
-        parts = [
-            model.bound(x[rows], None if c is None else c[rows], k)
-            for rows in torch.arange(len(x)).split(batch)
-        ]
+    twin = copy.deepcopy(model)
+    keep_log_z(twin, found.log_z)
+    log_prob = batched(lambda x, c: twin.bound(x, c, k), x, c, device=x.device, size=batch)
     doubt = found.doubt(widest(data))
-    return Stated(
-        torch.cat(parts),
+    return LogProbEstimate(
+        log_prob,
         Likelihood.NONE if doubt else model.likelihood,
         f"the VAE's bound does not flatter; the prior's {between(found)}",
         half_width=found.half_width.item(),
         reason=doubt,
+        log_z=found.log_z,
         details={"k": k, "ais_levels": levels, "ais_chains": chains, "log_z": found.details()},
     )
 
 
-@contextmanager
-def assuming(energy: Any, log_z: float) -> Iterator[None]:
-    """An energy model with a log Z inside, and as before outside."""
-    before = energy.log_z.clone()
-    energy.log_z.fill_(log_z)
-    try:
-        yield
-    finally:
-        energy.log_z.copy_(before)
+def keep_log_z(model: Measurable, log_z: LogZ | None) -> None:
+    """Store an annealed log Z with the energy model, or the VAE's prior, that it belongs to.
 
-
-def keep_log_z(model: Any, details: dict[str, Any]) -> None:
-    """Store with an energy model, or a VAE's energy prior, the log Z that `evaluate` found, from
-    the details of its figure.
-
-    Not of a model with conditions, which has a normaliser for each.
+    Args:
+        model: of whose likelihood ``log_z`` is a part (`genzoo.evaluation.Measured.log_z`).
+        log_z: what was found; None, such as of a model with a normaliser for each condition, leaves
+            all as it is.
     """
-    energy: Any = model if hasattr(model, "set_log_z") else getattr(model, "prior", None)
-    log_z = details.get("log_z")
-    if log_z is not None and hasattr(energy, "set_log_z") and not energy.condition:
-        energy.set_log_z(log_z["lower"], log_z["upper"], log_z["ess"])
+    if log_z is not None and model.unnormalised is not None:
+        model.unnormalised.set_log_z(*log_z)

@@ -52,7 +52,7 @@ EVENTS_A_CONTROL = 10  # with fewer, a coefficient costs more than it brings
 SAME = 1e-8  # relative to its size: a control that varies by less says nothing, or nothing new
 
 
-class Mean(NamedTuple):
+class MeanStderr(NamedTuple):
     """The mean over all events, as estimated from some of them.
 
     Args:
@@ -99,21 +99,21 @@ class Subset:
         counts = {"n": self.n, "of": self.of}
         return counts if self.is_all else {**counts, "controls": list(self.controls)}
 
-    def mean(self, y: Tensor) -> Mean:
+    def mean(self, y: Tensor) -> MeanStderr:
         """The mean over all N events of what was measured of the chosen ones, ``(n,)``.
 
         What is infinite somewhere has an infinite mean, whose error is not a number.
         """
         measured = y.double().cpu().numpy()
         if not np.isfinite(measured).all():
-            return Mean(float(measured.mean()), float("nan"))
+            return MeanStderr(float(measured.mean()), float("nan"))
         if self.n == 1:
-            return Mean(float(measured[0]), 0.0)
+            return MeanStderr(float(measured[0]), 0.0)
         if self.is_all:
-            return Mean(float(measured.mean()), float(measured.std(ddof=1)) / self.n**0.5)
+            return MeanStderr(float(measured.mean()), float(measured.std(ddof=1)) / self.n**0.5)
         return self._regressed(measured)
 
-    def _regressed(self, y: np.ndarray) -> Mean:
+    def _regressed(self, y: np.ndarray) -> MeanStderr:
         """The regression estimator, as the module writes it down."""
         controls = [self._standardised(g) for g in self.controls.values()]
         design = np.column_stack([np.ones(self.n), *controls])
@@ -128,7 +128,7 @@ class Subset:
         few = float(stdtrit(freedom, 0.975)) / Z95  # the variance itself is uncertain
         of_subset = few * (variance * among_all) ** 0.5
         scatter = float(y.var(ddof=1))
-        return Mean(
+        return MeanStderr(
             value=float(weights @ y),
             stderr=float(np.hypot(of_subset, (scatter / self.of) ** 0.5)),
             of_subset=of_subset,

@@ -27,7 +27,9 @@ from torch import Tensor
 from genzoo.benchmark.report.pictures import Panel
 from genzoo.data.dataset import DataSet
 from genzoo.evaluation.figures import share
+from genzoo.evaluation.likelihood.estimators import ODE
 from genzoo.evaluation.likelihood.evaluate import Measured, evaluate
+from genzoo.model import Likelihood, Measurable
 from genzoo.progress import Report
 
 ALMOST_NOTHING = 0.1  # of the true density
@@ -84,7 +86,11 @@ def land(
 
 
 def of_each(
-    model: object, measured: Measured, data: DataSet, progress: Report | None = None, seed: int = 0
+    model: Measurable,
+    measured: Measured,
+    data: DataSet,
+    progress: Report | None = None,
+    seed: int = 0,
 ) -> Measured:
     """What can be said of single test events: ``measured``, or in its place a diffusion model's
     density by its probability flow.
@@ -92,10 +98,11 @@ def of_each(
     That is done where the truth can be held against it, for points of known density, with up to
     2,000 of the test events.
     """
-    if not _known(data) or not hasattr(model, "denoiser") or getattr(model, "condition", 0):
+    random_bound = model.likelihood == Likelihood.BOUND and model.probability_flow() is not None
+    if not _known(data) or not random_bound or model.condition:
         return measured
-    settings = {"k": 1, "ode_tolerance": FLOW_TOLERANCE, "most": FLOW_EVENTS, "seed": seed}
-    return evaluate(model, data, progress=progress, **settings)  # type: ignore[arg-type]
+    by = ODE(FLOW_TOLERANCE, draws=1, most=FLOW_EVENTS)
+    return evaluate(model, data, by=by, seed=seed, progress=progress)
 
 
 def disagreement(

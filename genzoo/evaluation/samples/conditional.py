@@ -23,8 +23,7 @@ Each function returns plain dictionaries, entries of a row of the scorecard; fig
 `Figure.to_json` gives them.
 """
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -343,10 +342,8 @@ def check_guidance(model: GenerativeModel) -> None:
     """
     if model.can_be_guided:
         return
-    if "guidance" not in options_of(model):
-        able = ", ".join(
-            f.__name__ for f in FAMILIES if "guidance" in inspect.signature(f.sample).parameters
-        )
+    if not model.guidable:
+        able = ", ".join(family.__name__ for family in FAMILIES if family.guidable)
         raise InputError(
             f"Samples of {type(model).__name__} cannot be guided: those of {able} can."
         )
@@ -355,12 +352,3 @@ def check_guidance(model: GenerativeModel) -> None:
     raise InputError(
         f"The prior of this {type(model).__name__} cannot be guided: a Gaussian, which is the default, can."
     )
-
-
-# ----------------------------------------------------------------------------------- what is shared
-
-
-def options_of(model: GenerativeModel) -> Mapping[str, Any]:
-    """What the family's ``sample`` can be told beside how many and for what: names and defaults."""
-    parameters = inspect.signature(model.sample).parameters
-    return {name: p.default for name, p in parameters.items() if name not in ("n", "c")}

@@ -4,7 +4,7 @@ itself, or by what they show.
 =====================  ==============================================================  ==================================
 data                   compared in                                                     distances
 =====================  ==============================================================  ==================================
-digits, mnist          64 features of `genzoo.evaluation.samples.digits_net`                   FD (digits-net), KID (digits-net)
+digits, mnist          64 features of `genzoo.data.images.digits_net`                   FD (digits-net), KID (digits-net)
 biscuits               height, width and noise score of the most probable tin          TV (tins), beside the share "no tin"
 colour images          2,048 features of Inception, if its weights can be had          FID, KID
 other images           pixels, or the leading 64 principal components of these         FD (pixels), KID (pixels)
@@ -28,10 +28,10 @@ import torch
 from torch import Tensor
 
 from genzoo.data.dataset import DataSet
+from genzoo.data.images.digits_net import digits_net
 from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
 from genzoo.evaluation.samples import distances
-from genzoo.evaluation.samples.digits_net import digits_net
 from genzoo.evaluation.samples.distances import Distance
 
 # What digits-net can read, by name and shape: a folder of your own may have such a name, too.

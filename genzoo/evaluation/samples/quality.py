@@ -25,8 +25,9 @@ from genzoo.data.dataset import DataSet, Split
 from genzoo.evaluation.figures import Figure, share, share_with
 from genzoo.evaluation.samples import distances, neighbours
 from genzoo.evaluation.samples.feature_spaces import Space, space_of
-from genzoo.evaluation.samples.sampling import Samples, draw
+from genzoo.evaluation.samples.sampling import draw
 from genzoo.files import whole
+from genzoo.model import Measurable
 from genzoo.progress import Report
 
 MOST = {"quick": 400, "full": 2000}  # samples, by the budget of the run
@@ -183,7 +184,7 @@ def _plain(figures: Mapping[str, Figure]) -> dict[str, Entry]:
 
 
 def samples_of(
-    model: Samples,
+    model: Measurable,
     data: DataSet,
     most: int = MOST["full"],
     progress: Report | None = None,
@@ -194,12 +195,12 @@ def samples_of(
     A conditional model is asked for the conditions of those events, so both sets have the same.
     """
     against = reference(data, most)
-    c = against.conditions if getattr(model, "condition", 0) else None
+    c = against.conditions if model.condition else None
     return draw(model, against.n, c, seed, progress=progress)
 
 
 def measure(
-    model: Samples,
+    model: Measurable,
     data: DataSet,
     budget: str = "full",
     folder: Path | None = None,

@@ -1,5 +1,6 @@
-"""digits-net: a small frozen network that reads handwritten digits, 8x8 or 28x28, and whose
-features tell them apart.
+"""digits-net: a small frozen network that reads handwritten digits, 8x8 or 28x28.
+
+Its features tell digits apart, and so serve to compare samples with data.
 
 Inception, by which FID is defined, was trained on colour photographs and enlarges an 8x8 digit
 1,400-fold. This network was trained to name MNIST's digits and the training split of scikit-learn's
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from genzoo.data.dataset import FeatureSpace
 from genzoo.errors import InputError
 
 WEIGHTS = Path(__file__).parent / "weights" / "digits-net.safetensors"
@@ -84,3 +86,12 @@ def read(x: Tensor) -> Tensor:
     """The class that digits-net sees in each digit ``(n, 1, h, w)``, ``(n,)``."""
     with torch.no_grad():
         return torch.cat([digits_net().logits(part).argmax(1) for part in x.split(1000)])
+
+
+def features(x: Tensor) -> Tensor:
+    """What digits-net makes of each digit ``(n, 1, h, w)`` before it names it: ``(n, 64)``."""
+    with torch.inference_mode():
+        return torch.cat([digits_net()(part) for part in x.split(1000)])
+
+
+DIGITS_NET = FeatureSpace("digits-net", "64 features of a network trained to name digits", features)

@@ -1,7 +1,7 @@
-"""What an estimator says about each event, before it becomes one figure."""
+"""What an estimator finds of each event, before it becomes one figure."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -18,9 +18,19 @@ BETWEEN = (
 )
 
 
+class LogZ(NamedTuple):
+    """An estimate of log Z: the nats between which it lies, and the effective chains behind the
+    worse end.
+    """
+
+    lower: float
+    upper: float
+    ess: float
+
+
 @dataclass(frozen=True)
-class Stated:
-    """log p of each event as an estimator states it.
+class LogProbEstimate:
+    """log p of each event as an estimator found it.
 
     Args:
         log_prob: ``(n,)`` nats, one for each event.
@@ -33,6 +43,7 @@ class Stated:
             alike: an annealed log Z is known between two ends, and ``log_prob`` is stated under
             their middle. 0: a value, no interval.
         reason: why there is no figure, where ``kind`` is NONE.
+        log_z: the one log Z that all events share, where there is one and it was estimated.
         details: settings and diagnostics, plain values for JSON.
     """
 
@@ -42,4 +53,5 @@ class Stated:
     extra_stderr: float = 0.0
     half_width: float = 0.0
     reason: str = ""
+    log_z: LogZ | None = None
     details: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,248 @@
+"""Configuration: models and settings in the plain values of YAML and JSON, and back.
+
+A constructor's signature is its configuration. `to_plain` reads it off a model, `build` makes the
+model again, `completed` adds what a signature has got since, and `differences` says in words where
+two configurations part.
+"""
+
+import inspect
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from torch import nn
+
+from genzoo import nets
+from genzoo.errors import InputError, nearest
+
+Config = Mapping[str, Any]
+
+# annotation of an argument -> what may be given for it, and in words; YAML takes 1e-3 for text
+NUMBERS = {int: (int, "a whole number"), float: (int | float, "a number, such as 0.001")}
+
+
+# --------------------------------------------------------------------------------- what there is
+
+
+def parameters(function: Any, without: Iterable[str] = ()) -> dict[str, inspect.Parameter]:
+    """The named arguments that a function or a constructor takes, but for those ``without``."""
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    named = inspect.signature(function).parameters.items()
+    return {name: p for name, p in named if name not in without and p.kind not in variadic}
+
+
+def defaults(function: Any, without: Iterable[str] = ()) -> dict[str, Any]:
+    """The defaults of a function or a constructor, as plain values."""
+    known = parameters(function, without).items()
+    return {name: to_plain(p.default) for name, p in known if p.default is not p.empty}
+
+
+def to_plain(value: Any) -> Any:
+    """A value as YAML and JSON hold it.
+
+    A tuple becomes a list. A model, or a network that can tell its arguments by a ``config()``,
+    becomes a mapping. Of any other network there is but the name of its class, for which `build`
+    asks to be given it.
+    """
+    if isinstance(value, list | tuple):
+        return [to_plain(v) for v in value]
+    if isinstance(value, nn.Module):
+        config = getattr(value, "config", None)
+        return config() if callable(config) else {"given": type(value).__name__}
+    if inspect.isfunction(value) or inspect.isclass(value):
+        return {"given": value.__name__}
+    return value
+
+
+def of_model(model: nn.Module) -> dict[str, Any]:
+    """``{"family": ..., "arguments": ...}`` of a model: enough to rebuild it.
+
+    Networks that the constructor made by itself are left out: their sizes are arguments, too.
+    """
+    values = {name: getattr(model, name) for name in parameters(type(model))}
+    arguments = {
+        name: to_plain(value)
+        for name, value in values.items()
+        if not getattr(value, "made_by_default", False)
+    }
+    return {"family": type(model).__name__, "arguments": arguments}
+
+
+# ---------------------------------------------------------------------------------------- and back
+
+
+def build(
+    config: Any,
+    classes: Sequence[type],
+    path: str | Path = "this configuration",
+    given: Mapping[str, Any] | None = None,
+) -> Any:
+    """A new, untrained model from ``{"family": ..., "arguments": {...}}``.
+
+    Args:
+        config: the mapping; arguments may be such mappings again.
+        classes: the families that may be built.
+        path: where the configuration is from, for the sentence of an error.
+        given: arguments of the outermost model that go before those in ``config``, such as a
+            network of one's own.
+
+    Raises:
+        InputError: unknown family or argument, a value that the family refuses, or a network that
+            has to be given and is not.
+    """
+    if not isinstance(config, Mapping) or not isinstance(config.get("arguments"), Mapping):
+        raise InputError(f"{_cannot_build(path)} a mapping with the keys family and arguments.")
+    if "family" not in config:
+        raise InputError(f"{_cannot_build(path)} a mapping with the keys family and arguments.")
+    family = named(str(config["family"]), classes)
+    known = parameters(family)
+    given = given or {}
+    arguments = {}
+    for name, value in {**config["arguments"], **given}.items():
+        if name not in known:
+            hint = nearest(name, known)
+            raise InputError(f"{family.__name__} has no argument {name!r} (in {path}). {hint}")
+        if name in given:
+            arguments[name] = value
+        elif isinstance(value, Mapping):
+            arguments[name] = _part(name, value, family, classes, path)
+        else:
+            arguments[name] = _typed(value, known[name], path)
+    try:
+        return family(**arguments)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"{family.__name__} cannot be built from {path}: {error}") from error
+
+
+def named(name: str, classes: Iterable[type]) -> Any:
+    """The class called ``name`` in whatever case; raises `InputError` with the nearest one."""
+    known = {each.__name__.lower(): each for each in classes}
+    if name.lower() not in known:
+        raise InputError(f"There is no family {name!r}. {nearest(name, known)}")
+    return known[name.lower()]
+
+
+def _cannot_build(path: str | Path) -> str:
+    return f"Cannot build a model from {path}: expected"
+
+
+def _part(
+    name: str, config: Config, family: type, classes: Sequence[type], path: str | Path
+) -> Any:
+    """An argument that is a model or a network."""
+    if "given" in config:
+        raise InputError(
+            f"The {family.__name__} in {path} has a {name} of its own, {config['given']}, which has "
+            f"no config() to rebuild it by: give it, as in genzoo.load(path, {name}=mine)."
+        )
+    if "network" in config:
+        return nets.build_network(dict(config))
+    return build(config, classes, path)
+
+
+def _typed(value: Any, parameter: inspect.Parameter, path: str | Path) -> Any:
+    """A value of JSON or YAML as the constructor wants it.
+
+    A list becomes a tuple where the constructor takes one, and a number must be one.
+    """
+    accepted, expected = NUMBERS.get(parameter.annotation, (object, ""))
+    is_number = isinstance(value, accepted) and not isinstance(value, bool)
+    if accepted is not object and not is_number:
+        raise InputError(f"{parameter.name} must be {expected}, got {value!r} (in {path}).")
+    return tuple(value) if isinstance(value, list) and _takes_tuple(parameter) else value
+
+
+def _takes_tuple(parameter: inspect.Parameter) -> bool:
+    annotation = parameter.annotation
+    is_union = isinstance(annotation, UnionType) or get_origin(annotation) is Union
+    alternatives = get_args(annotation) if is_union else (annotation,)
+    return isinstance(parameter.default, tuple) or any(
+        get_origin(each) is tuple or each is tuple for each in alternatives
+    )
+
+
+# ------------------------------------------------------------------------------------- comparison
+
+
+def completed(
+    config: Config, classes: Iterable[type], without: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A configuration with the default of every argument that a constructor has got since.
+
+    A new argument's default leaves a family as it was, so a model or a run of an older genzoo is
+    the same as one of today. A family that is not among ``classes`` is left as it is.
+
+    Args:
+        config: ``{"family": ..., "arguments": {...}}``.
+        classes: the families whose defaults are known.
+        without: arguments to leave out.
+    """
+    classes = tuple(classes)
+    ours = [family for family in classes if family.__name__ == config.get("family")]
+    known = defaults(ours[0], without) if ours else {}
+    given = {
+        name: completed(value, classes, without) if isinstance(value, Mapping) else value
+        for name, value in config.get("arguments", {}).items()
+    }
+    return {**config, "arguments": known | given} if "arguments" in config else dict(config)
+
+
+def differences(before: Config, now: Config, prefix: str = "") -> str:
+    """Where two nested mappings part: "model.width 32 instead of 64, ..."; empty if they do not."""
+    found = []
+    for key in [*now, *(k for k in before if k not in now)]:
+        old = before.get(key)
+        new = now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            inner = differences(old, new, f"{prefix}{key}.")
+            found += [inner] if inner else []
+        elif old != new:
+            found.append(f"{prefix}{key} {old} instead of {new}")
+    return ", ".join(found)
+
+
+# ------------------------------------------------------------------------------------------ ranges
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a setting may be.
+
+    Args:
+        least, most: both are allowed, but for ``least`` if ``above``.
+        whole: whether only whole numbers are.
+        above: whether ``least`` itself is too little.
+    """
+
+    least: float
+    most: float = math.inf
+    whole: bool = False
+    above: bool = False
+
+    def __contains__(self, value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
+            return False
+        if self.above and value == self.least:
+            return False
+        return self.least <= value <= self.most and value < math.inf
+
+    def __str__(self) -> str:
+        if self.whole and self.most < math.inf:
+            return f"a whole number from {self.least} to {self.most}"
+        if self.whole:
+            return f"a whole number of at least {self.least}"
+        if self.above:
+            return f"a number above {self.least:g}"
+        if self.most < math.inf:
+            return f"between {self.least:g} and {self.most:g}"
+        return f"at least {self.least:g}"
+
+
+def check(ranges: Mapping[str, Range], **settings: Any) -> None:
+    """Raise `InputError` for the first setting that is not in its range."""
+    for name, value in settings.items():
+        if name in ranges and value not in ranges[name]:
+            raise InputError(f"{name} must be {ranges[name]}, got {value!r}.")
