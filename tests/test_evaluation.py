@@ -135,12 +135,12 @@ ROWS = [
 
 def test_kinds_are_grouped_before_figures_are_ordered():
     summaries = summarise(ROWS)
-    assert [s.family for s in summaries] == ["Autoregressive", "Diffusion", "VAE", "GAN"]
+    assert [s.name for s in summaries] == ["Autoregressive", "Diffusion", "VAE", "GAN"]
     assert [s.figure.text() for s in summaries] == ["= 1.900", "≤ 1.400", "≤ 1.600", "—"]
 
 
 def test_seeds_are_averaged_and_the_least_and_the_greatest_are_shown():
-    (vae,) = (s for s in summarise(ROWS) if s.family == "VAE")
+    (vae,) = (s for s in summarise(ROWS) if s.name == "VAE")
     assert (vae.seeds, vae.figure.value) == (2, pytest.approx(1.6))
     assert vae.over_seeds == "1.500 … 1.700 (2)"
     assert vae.figure.stderr == pytest.approx(math.hypot(0.01, 12.7062 / 1.96 * 0.1), rel=1e-3)

@@ -1,6 +1,6 @@
 from . import report
 from .comparison import compare
-from .plan import Plan, plan
+from .plan import Plan
 from .pool import Observer
 from .report.pictures import picture
 from .row import Row
@@ -14,7 +14,6 @@ __all__ = [
     "compare",
     "markdown",
     "picture",
-    "plan",
     "read",
     "report",
     "tables",

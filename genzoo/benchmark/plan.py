@@ -135,7 +135,7 @@ def plan(
         arguments["prior"] = {"family": part.__name__, "arguments": own}
     given = found["train"] | dict(train or {})
     settings = resolve(fit, given, NOT_SETTINGS, "Training has no setting")
-    check_settings(**settings, seed=seed)
+    check_settings(**_given(settings), seed=seed)
     if "lr" in arguments:
         check_settings(lr=arguments["lr"])
     prior = _second_stage(arguments, found["prior"].get("train"), seed)
@@ -180,8 +180,13 @@ def _second_stage(
     if given is None and build(prior_of(arguments)).likelihood <= Likelihood.BOUND:
         return {}
     settings = resolve(fit, given or {}, NOT_SETTINGS, "Training of the prior has no setting")
-    check_settings(**settings, seed=seed)
+    check_settings(**_given(settings), seed=seed)
     return settings
+
+
+def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those settings that are not left to the others."""
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def resolve(
