@@ -198,7 +198,9 @@ costs = st.builds(
     samples_per_second=numbers | st.none(),
     memory=st.builds(Memory) | st.none(),
 )
-qualities = st.builds(Quality, figures=by_name, floor=by_name, n=st.integers(), seconds=numbers | st.none())
+qualities = st.builds(
+    Quality, figures=by_name, floor=by_name, n=st.integers(), seconds=numbers | st.none()
+)
 probes = st.builds(Probe, width=st.integers(), accuracy=optional, r2=by_name)
 knowledge = st.builds(Representation, latent=words, round_trip=optional, features=probes)
 fidelity = st.builds(

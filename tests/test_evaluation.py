@@ -11,7 +11,7 @@ from rows import figure, likelihood, row
 from torch import Tensor
 
 from genzoo import GAN, VAE, Energy, Flow, Likelihood
-from genzoo.benchmark import Scorecard, markdown, picture, read, write
+from genzoo.benchmark import Row, Scorecard, markdown, picture, read, write
 from genzoo.benchmark.baselines import baseline_rows
 from genzoo.benchmark.report.likelihood_table import legend, summarise
 from genzoo.benchmark.report.page import Page, Picture
@@ -299,6 +299,36 @@ def test_an_estimate_says_on_which_side_it_errs_and_how_many_chains_carry_it():
     ]
     assert "≈ of Energy: flatters; 3.2 of 8 chains carry the weight" in legend(summarise(rows))
     assert not any("never" in line for line in legend(summarise(rows)))
+
+
+def test_an_annealed_decoder_says_how_loose_its_bound_is():
+    """How many chains carry the weight, and how far apart the bounds from both sides are on events
+    of the model's own.
+    """
+
+    def gan(effective: float | None, gap: Figure | None, seed: int = 0) -> Row:
+        found = likelihood(
+            figure("bound", 2.25),
+            observation="noise 0.3",
+            chains=8,
+            effective_chains=effective,
+            simulated_gap=gap,
+        )
+        return row("GAN", likelihood=found, seed=seed)
+
+    def caveat(*rows: Row) -> str:
+        (line,) = [line for line in legend(summarise([*rows, row("VAE")])) if "GAN" in line]
+        return line
+
+    one, two = gan(1.94, Figure(3.72, 1.01, n=16)), gan(1.81, Figure(5.56, n=16), seed=1)
+    line = caveat(one)
+    assert line.startswith("≤ of GAN + noise 0.3: of each event's 8 chains 1.9 carry the weight")
+    assert "on 16 events that the model made the bounds from both sides lie 3.72 ± 1.01" in line
+    line = caveat(one, two)
+    assert "8 chains 1.8 to 1.9 carry" in line and "3.72 to 5.56 nats apart" in line
+    line = caveat(gan(1.94, None))
+    assert "8 chains 1.9 carry" in line and "apart" not in line
+    assert not any("GAN" in line for line in legend(summarise([gan(None, None)])))
 
 
 def test_points_a_and_b_are_columns_and_b_has_the_claim_of_its_density():

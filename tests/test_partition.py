@@ -182,7 +182,7 @@ def test_discrete_annealings_are_calibrated_at_the_budget_of_the_quick_recipes()
 
 
 def test_annealings_of_a_trained_machine_are_calibrated_at_a_quick_budget(monkeypatch):
-    """Digits in black and white, learned by persistent chains as the chains of many units learn:
+    """Digits in black and white, learned by persistent chains as machines of many units learn:
     forty printed intervals.
 
     ``experiments/trials/calibration.py`` does the same with grey digits and the budgets of their
@@ -241,7 +241,7 @@ def test_informed_moves_and_block_gibbs_weigh_alike(hidden):
         model.path = lambda n, c=None, w=1.0, soften=0.0: plain(n, c, 1.0 + 1e-9, soften)  # type: ignore[method-assign]
     with torch.no_grad():
         truth = (-model.energy(x)).logsumexp(0).item()
-    found = log_partition(model, model.chains, levels=150, chains=60)
+    found = log_partition(model, model.chains, levels=150, chains=200)
     holds(found, truth, width=0.6)
 
 

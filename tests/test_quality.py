@@ -365,9 +365,7 @@ def test_both_sizes_come_into_one_frame(digits):
 
 
 def test_missing_weights_are_a_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr(
-        "genzoo.data.images.digits_net.WEIGHTS", tmp_path / "nothing.safetensors"
-    )
+    monkeypatch.setattr("genzoo.data.images.digits_net.WEIGHTS", tmp_path / "nothing.safetensors")
     with pytest.raises(InputError, match=r"nothing.safetensors.*experiments/digits_net.py"):
         digits_net.__wrapped__()
 

@@ -1,12 +1,11 @@
-"""Does the printed interval of an annealed log Z hold the truth? Of trained machines whose log Z is
-a sum, at a recipe's budget.
+"""Does the printed interval of an annealed log Z hold the truth, at the budget of a recipe?
 
     python experiments/trials/calibration.py --budget quick
 
-Machines of few hidden units are trained as those of many are: by persistent chains alone, never by
-their exact log Z. Each is then annealed ten times with the levels and chains of the recipe's energy
-row. No test event is looked at. One line is appended to ``calibration.jsonl``: the annealings,
-those whose interval would be printed, and those of them that hold the truth.
+Machines of few hidden units, whose log Z is a sum, are trained as those of many are: by persistent
+chains alone. Each is then annealed ten times with the levels and chains of the recipe's energy row.
+No test event is looked at. One line is appended to ``calibration.jsonl``: the annealings, those
+whose interval would be printed, and those of them that hold the truth.
 """
 
 import argparse

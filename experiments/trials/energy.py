@@ -6,7 +6,7 @@ printed.
 
 One run is trained and annealed on the validation split. What is printed is also appended to
 ``energy.jsonl``, one line a trial: settings, the two ends of validation bits/dim with the effective
-chains behind them, processor seconds of both stages.
+chains behind them, processor seconds of both stages. A training that diverges leaves a line too.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import torch
 import genzoo
 from genzoo.benchmark.provenance import provenance
 from genzoo.data import load
+from genzoo.errors import TrainingError
 from genzoo.evaluation import estimator, evaluate
 
 LOG = Path(__file__).with_suffix(".jsonl")
@@ -32,7 +33,19 @@ def trial(settings: dict[str, Any], keep: Path | None) -> dict[str, Any]:
     torch.manual_seed(settings["seed"])
     model = genzoo.Energy(data.event_shape, condition, data.levels, **settings["model"])
     start = time.process_time()
-    fitted = genzoo.fit(model, data, seed=settings["seed"], accelerator="cpu", **settings["train"])
+    try:
+        fitted = genzoo.fit(
+            model, data, seed=settings["seed"], accelerator="cpu", **settings["train"]
+        )
+    except TrainingError as error:
+        seconds = {"training": round(time.process_time() - start, 1)}
+        return {
+            "settings": settings,
+            "validation": "—",
+            "reason": str(error),
+            "seconds": seconds,
+            "commit": circumstances()["commit"],
+        }
     trained = time.process_time()
     measured = evaluate(model, data, by=estimator(settings["evaluate"]), split="validation")
     annealed = time.process_time()

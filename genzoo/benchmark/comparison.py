@@ -88,6 +88,7 @@ def compare(
             recipe,
             minutes=minutes,
             fingerprint=fingerprint,
+            dims=data_set.dims,
         )
         for source in sources
         for seed in dict.fromkeys(seeds)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from genzoo.benchmark.affordable import affordable_samples
 from genzoo.benchmark.codec import from_plain
 from genzoo.benchmark.row import Row
 from genzoo.compression.figure import AsFile, as_a_file
@@ -30,8 +31,6 @@ from genzoo.evaluation.results import (
 )
 from genzoo.evaluation.samples import quality
 from genzoo.evaluation.samples.conditional import conditional
-from genzoo.families.baselines import Baseline
-from genzoo.model import GenerativeModel
 from genzoo.progress import Report
 from genzoo.training.two_stage import trained
 
@@ -92,22 +91,39 @@ def _memory(row: Row, subject: Subject) -> Row:
 
 
 def _quality(row: Row, subject: Subject) -> Row:
-    model: GenerativeModel | Baseline = subject.model
+    most = _samples(row, subject, quality.MOST[row.budget])
     found = quality.measure(
-        model, subject.data, row.budget, subject.folder, subject.progress, row.seed
+        subject.model,
+        subject.data,
+        most,
+        subject.folder,
+        subject.progress,
+        row.seed,
     )
     return replace(row, quality=from_plain(Quality, found))
 
 
+def _samples(row: Row, subject: Subject, most: int) -> int:
+    """How many samples a measure draws: fewer where the run's minutes allow no more."""
+    if row.minutes is None or row.baseline:
+        return most
+    return affordable_samples(subject.model, subject.data, row.minutes, most)
+
+
 def _representation(row: Row, subject: Subject) -> Row:
     subject.say("probing the latent")
-    found = representation(subject.model, subject.data, PROBED[row.budget], row.seed)
+    events = _samples(row, subject, PROBED[row.budget])  # encoding is as costly as drawing
+    found = representation(subject.model, subject.data, events, row.seed)
     return replace(row, representation=from_plain(Representation, found))
 
 
 def _condition(row: Row, subject: Subject) -> Row:
     subject.say("drawing what is asked for")
-    found = conditional(subject.model, subject.data, EACH[row.budget], row.seed)
+    each = EACH[row.budget]
+    if row.conditional and subject.data.classes:
+        classes = len(subject.data.classes)
+        each = max(5, _samples(row, subject, each * classes) // classes)
+    found = conditional(subject.model, subject.data, each, row.seed)
     if found is None:
         return row
     kind = ClassFidelity if "per_class" in found else TinFidelity

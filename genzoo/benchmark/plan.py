@@ -105,6 +105,7 @@ def plan(
     train: Mapping[str, Any] | None = None,
     minutes: float | None = None,
     fingerprint: str = "",
+    dims: int | None = None,
 ) -> Plan:
     """Resolve a plan: what is given goes before the recipe, and that before the defaults.
 
@@ -120,6 +121,8 @@ def plan(
         model, train: arguments of the constructor and of `fit`.
         minutes: of training, in place of the recipe's steps.
         fingerprint: of a data set that was given as an object.
+        dims: features of an event, by which sizes are chosen where minutes are given and no recipe
+            was made for the data.
 
     Raises:
         InputError: unknown family, hybrid, budget or argument, with the nearest valid choice.
@@ -128,6 +131,9 @@ def plan(
     found = recipes.find(data, budget, hybrid.name, recipe)
     complaint = f"{made.__name__} has no argument"
     arguments = resolve(made, found["model"] | dict(model or {}), FROM_DATA, complaint)
+    if minutes is not None and dims is not None and not recipes.has_own(data, budget, recipe):
+        if "width" in arguments and "width" not in (model or {}):
+            arguments["width"] = recipes.width_for(arguments["width"], dims, minutes)
     if part is not None:
         given = found["prior"].get("model", {})
         complaint = f"The prior, {part.__name__}, has no argument"

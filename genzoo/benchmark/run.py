@@ -28,6 +28,7 @@ import yaml
 from torch import Tensor
 
 from genzoo import families
+from genzoo.benchmark.affordable import affordable_likelihood
 from genzoo.benchmark.measures import MEASURES, Subject, take
 from genzoo.benchmark.plan import Plan, changes, with_prior
 from genzoo.benchmark.provenance import provenance
@@ -190,17 +191,20 @@ def _evaluate(
 ) -> Row:
     """The row of a trained model; its samples and log-probabilities are left in ``folder``."""
     model = fitted.model.to(best_accelerator())
-    by = estimator(plan.evaluate)
-    measured = evaluate(model, data, by=by, seed=plan.seed, progress=progress)
+    settings, tested = plan.evaluate, data
+    if plan.minutes is not None:
+        settings, tested = affordable_likelihood(settings, model, data, plan.minutes)
+    by = estimator(settings)
+    measured = evaluate(model, tested, by=by, seed=plan.seed, progress=progress)
     if measured.kind == Likelihood.ESTIMATE:
         keep_log_z(model, measured.log_z)
-    each = of_each(model, measured, data, progress=progress, seed=plan.seed)
+    each = of_each(model, measured, tested, progress=progress, seed=plan.seed)
     samples = draw_samples(model, data, seed=plan.seed)
     np.savez_compressed(folder / "samples.npz", x=samples.numpy())
     if each.log_prob is not None and each.events is not None:
         events, log_prob = each.events.numpy(), each.log_prob.numpy()
         np.savez_compressed(folder / "likelihoods.npz", events=events, log_prob=log_prob)
-    return _row(plan, fitted, data, measured, each, samples, folder)
+    return _row(plan, fitted, tested, measured, each, samples, folder)
 
 
 def _row(

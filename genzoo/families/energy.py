@@ -298,7 +298,7 @@ class Energy(GenerativeModel):
         return self.network.log_partition(self.histogram + self.bias, biases)
 
     def sums(self, c: Tensor | None, most: int) -> bool:
-        """Whether log Z of all different conditions is a sum, and of no more than ``most`` numbers."""
+        """Whether log Z of all different conditions is a sum, of no more than ``most`` numbers."""
         if not self.exact:
             return False
         conditions, _ = distinct(c, 1 if c is None else len(c))
@@ -391,7 +391,11 @@ class Energy(GenerativeModel):
         """The penalty of a Boltzmann machine: minus the log-density of a Gaussian law of its
         weights, but for a constant.
         """
-        return 0.5 * self.decay * (self.network.weight.square().sum() + self.bias.square().sum())
+        return (
+            0.5
+            * self.decay
+            * (self.network.get_parameter("weight").square().sum() + self.bias.square().sum())
+        )
 
     def on_train_start(self) -> None:
         """Base and chains learn the training events, unless they have: a resumed run changes
@@ -449,9 +453,7 @@ class Energy(GenerativeModel):
         self.chain_conditions.copy_(torch.cat([given, self.chain_conditions[:-n]]))
 
     def renew(self) -> None:
-        """Let all chains be exact draws, where these are to be had soon; else they stay what they
-        are.
-        """
+        """Let all chains be exact draws, where these are to be had soon."""
         given = self.chain_conditions if self.condition else None
         if self.sums(given, FOR_DRAWS):
             self.chains.copy_(self.draw(self.buffer, given))
@@ -570,7 +572,7 @@ class Energy(GenerativeModel):
     @property
     def evaluations_per_sample(self) -> int:
         """A gradient of f or a sweep of block Gibbs for each of `sample_steps`, and a look at the
-        start; 1 where draws are exact.
+        start; 1 of an exact draw.
         """
         drawn = not self.condition and self.sums(None, FOR_DRAWS)
         return 1 if drawn else self.sample_steps + 1
