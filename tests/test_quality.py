@@ -609,14 +609,14 @@ class Coin:
 def test_a_conditional_model_is_asked_for_the_conditions_of_the_reference(digits, tmp_path):
     model, said = Coin(), []
     entry = quality.measure(
-        model, digits, "quick", tmp_path, lambda *progress: said.append(progress)
+        model, digits, quality.MOST["quick"], tmp_path, lambda *progress: said.append(progress)
     )
     asked = torch.cat(model.asked)
     assert torch.equal(asked, quality.reference(digits, 400).conditions) and entry["n"] == 400
     assert said[-1] == (400, 400, "drawing samples") and len(said) == 4
     with np.load(tmp_path / quality.SAMPLES) as file:
         assert file["x"].shape == (400, 1, 8, 8)
-    again = quality.measure(Coin(), digits, "quick")
+    again = quality.measure(Coin(), digits, quality.MOST["quick"])
     assert again["figures"] == entry["figures"] and json.dumps(entry, allow_nan=False)
 
 

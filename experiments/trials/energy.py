@@ -44,7 +44,7 @@ def trial(settings: dict[str, Any], keep: Path | None) -> dict[str, Any]:
             "validation": "—",
             "reason": str(error),
             "seconds": seconds,
-            "commit": circumstances()["commit"],
+            "commit": provenance().commit,
         }
     trained = time.process_time()
     measured = evaluate(model, data, by=estimator(settings["evaluate"]), split="validation")

@@ -131,9 +131,9 @@ def plan(
     found = recipes.find(data, budget, hybrid.name, recipe)
     complaint = f"{made.__name__} has no argument"
     arguments = resolve(made, found["model"] | dict(model or {}), FROM_DATA, complaint)
-    if minutes is not None and dims is not None and not recipes.has_own(data, budget, recipe):
-        if "width" in arguments and "width" not in (model or {}):
-            arguments["width"] = recipes.width_for(arguments["width"], dims, minutes)
+    is_default = not recipes.has_own(data, budget, recipe)
+    if is_default and minutes is not None and dims is not None:
+        _scale(arguments, model or {}, dims, minutes)
     if part is not None:
         given = found["prior"].get("model", {})
         complaint = f"The prior, {part.__name__}, has no argument"
@@ -160,6 +160,14 @@ def plan(
         source=family if ":" in family else "",
         fingerprint=fingerprint,
     )
+
+
+def _scale(
+    arguments: dict[str, Any], given: Mapping[str, Any], dims: int, minutes: float
+) -> None:
+    """Fit the sizes that the user has not ``given`` to the events and the minutes."""
+    if "width" in arguments and "width" not in given:
+        arguments["width"] = recipes.width_for(arguments["width"], dims, minutes)
 
 
 OF_PRIOR = 1 / 3  # share of the minutes that a prior's own stage gets
