@@ -68,8 +68,8 @@ FAMILY = """
 def points(n: int = 60) -> DataSet:
     """A small set of points in the plane."""
     random = torch.Generator().manual_seed(0)
-    splits = (Split(torch.randn(m, 2, generator=random)) for m in (2 * n, n, n))
-    return DataSet("points", *splits)
+    train, validation, test = (Split(torch.randn(m, 2, generator=random)) for m in (2 * n, n, n))
+    return DataSet("points", train, validation, test)
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_python_and_the_command_line_give_the_same_rows(recipe):
 
 
 def test_a_family_of_ones_own_enters_by_class(recipe, module):
-    from stranger import Gaussian
+    from stranger import Gaussian  # type: ignore[import-not-found]
 
     card = genzoo.compare([Gaussian], "moons", recipe=recipe, out="out", seeds=(0, 1))
     assert [(each.family, each.seed) for each in card] == [("Gaussian", 0), ("Gaussian", 1)]
@@ -128,7 +128,7 @@ def test_a_family_of_ones_own_enters_by_class(recipe, module):
 
 
 def test_a_class_that_no_other_process_can_import_is_trained_in_this_one(recipe, module):
-    from stranger import Gaussian
+    from stranger import Gaussian  # type: ignore[import-not-found]
 
     class Local(Gaussian):
         """Defined in a function, as in a notebook."""
@@ -273,7 +273,7 @@ def test_a_table_in_a_notebook_is_escaped_and_groups_are_seen():
 
 def test_rows_of_before_are_migrated_with_their_figures(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend("experiments")
-    from migrate_rows import migrate
+    from migrate_rows import migrate  # type: ignore[import-not-found]
 
     path = tmp_path / "row.json"
     share = {"value": 0.9, "stderr": 0.015}

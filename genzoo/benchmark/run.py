@@ -337,7 +337,7 @@ def new_model(plan: Plan, data: DataSet) -> GenerativeModel:
 
 def load_model(plan: Plan, folder: str | Path) -> GenerativeModel:
     """The trained model of a finished run, on the CPU, of a family outside the package as well."""
-    return load(folder, _families(plan))
+    return load(folder, families=_families(plan))
 
 
 def _families(plan: Plan) -> tuple[type[GenerativeModel], ...]:
