@@ -48,9 +48,7 @@ FAMILY = """
         likelihood = genzoo.Likelihood.EXACT
 
         def __init__(self, event_shape, *, condition=0, levels=0, lr=1e-2):
-            super().__init__()
-            self.event_shape = tuple(event_shape)
-            self.condition, self.levels, self.lr = condition, levels, lr
+            super().__init__(event_shape, condition, levels, lr)
             self.mean = torch.nn.Parameter(torch.zeros(self.event_shape))
             self.log_std = torch.nn.Parameter(torch.zeros(self.event_shape))
 
