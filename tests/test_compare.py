@@ -26,10 +26,10 @@ from genzoo.evaluation.results import (
     Cost,
     Disagreement,
     Memory,
+    NumberFidelity,
     Probe,
     Quality,
     Representation,
-    TinFidelity,
 )
 from genzoo.families import names, registry
 from genzoo.model import Likelihood
@@ -204,7 +204,7 @@ knowledge = st.builds(Representation, latent=words, round_trip=optional, feature
 fidelity = st.builds(
     ClassFidelity, accuracy=figures, per_class=by_name, classifier=figures, coverage=optional
 )
-tins = st.builds(TinFidelity, figures, figures, figures, figures)
+tins = st.builds(NumberFidelity, by_name, figures, figures)
 
 
 @given(

@@ -18,6 +18,7 @@ import torch
 from genzoo.benchmark.affordable import affordable_samples
 from genzoo.benchmark.codec import from_plain
 from genzoo.benchmark.row import Row
+from genzoo.benchmark.tins import of_tins
 from genzoo.compression.figure import AsFile, as_a_file
 from genzoo.data.dataset import DataSet
 from genzoo.evaluation.cost import peak_memory
@@ -25,12 +26,12 @@ from genzoo.evaluation.representation import representation
 from genzoo.evaluation.results import (
     ClassFidelity,
     Memory,
+    NumberFidelity,
     Quality,
     Representation,
-    TinFidelity,
 )
 from genzoo.evaluation.samples import quality
-from genzoo.evaluation.samples.conditional import conditional
+from genzoo.evaluation.samples.conditional import condition_fidelity
 from genzoo.progress import Report
 from genzoo.training.two_stage import trained
 
@@ -114,6 +115,7 @@ def _representation(row: Row, subject: Subject) -> Row:
     subject.say("probing the latent")
     events = _samples(row, subject, PROBED[row.budget])  # encoding is as costly as drawing
     found = representation(subject.model, subject.data, events, row.seed)
+    found |= of_tins(subject.model, subject.data, events, row.seed)
     return replace(row, representation=from_plain(Representation, found))
 
 
@@ -123,13 +125,15 @@ def _condition(row: Row, subject: Subject) -> Row:
     if row.conditional and subject.data.classes:
         classes = len(subject.data.classes)
         each = max(5, _samples(row, subject, each * classes) // classes)
-    found = conditional(subject.model, subject.data, each, row.seed)
+    found = condition_fidelity(subject.model, subject.data, each, row.seed)
     if found is None:
         return row
-    kind = ClassFidelity if "per_class" in found else TinFidelity
-    real = "classifier" if kind is ClassFidelity else "exact_real"
-    found[real] = found.pop("judge")
-    return replace(row, condition=from_plain(kind, found))
+    real = found.pop("judge")
+    if "per_class" in found:
+        return replace(row, condition=from_plain(ClassFidelity, found | {"classifier": real}))
+    exact = found.pop("exact")
+    numbers = {"errors": found, "exact": exact, "exact_real": real}
+    return replace(row, condition=from_plain(NumberFidelity, numbers))
 
 
 def _file(row: Row, subject: Subject) -> Row:

@@ -162,9 +162,7 @@ def plan(
     )
 
 
-def _scale(
-    arguments: dict[str, Any], given: Mapping[str, Any], dims: int, minutes: float
-) -> None:
+def _scale(arguments: dict[str, Any], given: Mapping[str, Any], dims: int, minutes: float) -> None:
     """Fit the sizes that the user has not ``given`` to the events and the minutes."""
     if "width" in arguments and "width" not in given:
         arguments["width"] = recipes.width_for(arguments["width"], dims, minutes)

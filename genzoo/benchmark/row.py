@@ -25,9 +25,9 @@ from genzoo.evaluation.results import (
     Disagreement,
     HeldOutLikelihood,
     Memory,
+    NumberFidelity,
     Quality,
     Representation,
-    TinFidelity,
 )
 from genzoo.model import Likelihood
 
@@ -76,7 +76,7 @@ class Row:
     cost: Cost | None = None
     quality: Quality | None = None
     representation: Representation | None = None
-    condition: ClassFidelity | TinFidelity | None = None
+    condition: ClassFidelity | NumberFidelity | None = None
     file: AsFile | None = None
     file_failure: str = ""
     measured: tuple[str, ...] = ()

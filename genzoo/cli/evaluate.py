@@ -80,7 +80,7 @@ def _print_quality(model: "GenerativeModel", data: "DataSet", out: "Console") ->
 
     with bar(out, "quality") as report:
         x = quality.samples_of(model, data, progress=report)
-    found = from_plain(Quality, quality.judge(x, data))
+    found = from_plain(Quality, quality.score_samples(x, data))
     table = quality_table({type(model).__name__: [found]})
     assert table is not None
     print_table(table, out)

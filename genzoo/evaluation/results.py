@@ -140,17 +140,16 @@ class ClassFidelity:
 
 
 @dataclass(frozen=True)
-class TinFidelity:
-    """How far drawn tins are from the height and width that were asked for.
+class NumberFidelity:
+    """How far samples are from the numbers that were asked for.
 
     Args:
-        height, width: mean absolute errors in pixels.
-        exact: share of tins right in both.
-        exact_real: that share of real test tins, by the same ruler.
+        errors: mean absolute error of each number, such as height and width of a tin.
+        exact: share of samples on which each is less than half a unit off.
+        exact_real: that share of real test events, by the same ruler.
     """
 
-    height: Figure
-    width: Figure
+    errors: Mapping[str, Figure]
     exact: Figure
     exact_real: Figure
 

@@ -11,9 +11,9 @@ from genzoo.evaluation.figures import Z95, Figure, combine
 from genzoo.evaluation.results import (
     ClassFidelity,
     LatentPair,
+    NumberFidelity,
     Probe,
     Representation,
-    TinFidelity,
 )
 
 PROBED = (
@@ -45,7 +45,11 @@ MEASURED = "height, width: mean error of the tins drawn for a height and a width
 OF_REAL_CLASSES = (
     "Real data: accuracy of test events, the others by as many training events in place of samples"
 )
-OF_REAL_TINS = "Real data: test events in place of samples"
+OF_NUMBERS = (
+    "mean error of the numbers that samples were drawn for, as read off them; exact: share on which "
+    "each is less than half a unit off"
+)
+OF_REAL_EVENTS = "Real data: test events in place of samples"
 REAL = "Real data"
 
 
@@ -154,7 +158,7 @@ class ConditionTable(NamedTuple):
 
 
 def conditional_table(
-    groups: Mapping[str, Sequence[ClassFidelity | TinFidelity]],
+    groups: Mapping[str, Sequence[ClassFidelity | NumberFidelity]],
 ) -> Table | None:
     """Whether models draw as asked; None if none was asked for what can be told.
 
@@ -162,16 +166,16 @@ def conditional_table(
         groups: family -> what each of its runs was asked for and drew.
     """
     classes: dict[str, list[ClassFidelity]] = {}
-    tins: dict[str, list[TinFidelity]] = {}
+    numbers: dict[str, list[NumberFidelity]] = {}
     for family, runs in groups.items():
         for run in runs:
             if isinstance(run, ClassFidelity):
                 classes.setdefault(family, []).append(run)
             else:
-                tins.setdefault(family, []).append(run)
-    if not classes and not tins:
+                numbers.setdefault(family, []).append(run)
+    if not classes and not numbers:
         return None
-    content = _of_classes(classes) if classes else _of_tins(tins)
+    content = _of_classes(classes) if classes else _of_numbers(numbers)
     lines = [Line((REAL, *content.real), muted=True)]
     lines += [Line(cells, opens=i == 0) for i, cells in enumerate(content.lines)]
     legend = [*content.legend, *error_legend(lines)]
@@ -229,19 +233,18 @@ def _guided(runs: Sequence[ClassFidelity]) -> list[str]:
     return [percent(together(share, shared=False)) for share in (accuracy, coverage)]
 
 
-def _of_tins(groups: Mapping[str, Sequence[TinFidelity]]) -> ConditionTable:
-    """Of models that were asked for tins of a height and a width."""
+def _of_numbers(groups: Mapping[str, Sequence[NumberFidelity]]) -> ConditionTable:
+    """Of models that were asked for numbers, such as a tin's height and width."""
+    first = next(iter(groups.values()))[0]
+    names = tuple(first.errors)
     lines = []
     for family, runs in groups.items():
-        cells = (
-            number(together([run.height for run in runs], shared=False)),
-            number(together([run.width for run in runs], shared=False)),
-            percent(together([run.exact for run in runs], shared=False)),
-        )
-        lines.append((family, *cells))
-    first = next(iter(groups.values()))[0]
-    real = ("", "", percent(first.exact_real))
-    return ConditionTable(("height", "width", "exact"), lines, real, [MEASURED, OF_REAL_TINS])
+        errors = [together([run.errors[name] for run in runs], shared=False) for name in names]
+        exact = together([run.exact for run in runs], shared=False)
+        lines.append((family, *map(number, errors), percent(exact)))
+    real = (*[""] * len(names), percent(first.exact_real))
+    measured = MEASURED if names == ("height", "width") else OF_NUMBERS
+    return ConditionTable((*names, "exact"), lines, real, [measured, OF_REAL_EVENTS])
 
 
 def _worst(runs: Sequence[ClassFidelity]) -> Figure:
