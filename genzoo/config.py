@@ -135,7 +135,8 @@ def _part(
     """An argument that is a model or a network."""
     if "given" in config:
         raise InputError(
-            f"The {family.__name__} in {path} has a {name} of its own, {config['given']}, which has "
+            f"The {family.__name__} in {path} has a {name} of its own, {config['given']}, which "
+            "has "
             f"no config() to rebuild it by: give it, as in genzoo.load(path, {name}=mine)."
         )
     if "network" in config:

@@ -57,7 +57,7 @@ class DiscretisedLogisticMixture(Distribution):
         """A draw with gradients: those of a soft choice of component, and of the value before it is
         rounded.
         """
-        pick = soft_choice(self.logits, self._extended_shape(sample_shape))
+        pick = straight_through_onehot(self.logits, self._extended_shape(sample_shape))
         loc, scale = ((pick * parameter).sum(-1) for parameter in (self.loc, self.log_scale.exp()))
         x = loc + scale * torch.logit(torch.rand_like(loc).clamp(1e-6, 1 - 1e-6))
         return x + (grid.quantise(x, self.levels) - x).detach()
@@ -141,7 +141,7 @@ class SmoothedBoxMixture(Distribution):
 
     def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
         """A draw with gradients: those of a soft choice of component."""
-        pick = soft_choice(self.logits, self._extended_shape(sample_shape))
+        pick = straight_through_onehot(self.logits, self._extended_shape(sample_shape))
         loc, scale, width = (
             (pick * parameter).sum(-1)
             for parameter in (self.loc, self.log_scale.exp(), self.log_width.exp())
@@ -155,14 +155,14 @@ class SmoothedBoxMixture(Distribution):
         return (self.logits.softmax(-1) * self.loc).sum(-1)
 
 
-def soft_choice(logits: Tensor, shape: torch.Size) -> Tensor:
+def straight_through_onehot(logits: Tensor, shape: torch.Size) -> Tensor:
     """One-hot draws ``(*shape, K)`` of a categorical, with the gradient of a soft one (Jang et al.
     2017, straight-through).
     """
     return F.gumbel_softmax(logits.expand(*shape, -1), hard=True)
 
 
-def guided_choice(log_given: Tensor, log_free: Tensor, w: float) -> Tensor:
+def importance_resample(log_given: Tensor, log_free: Tensor, w: float) -> Tensor:
     """Which of k candidates to take, ``(n,)``, to draw from p(x | c)^w p(x)^(1 - w): half were
     drawn from each density.
 
@@ -189,7 +189,7 @@ def parameters_of(components: int, levels: int, ordered: bool = True) -> int:
     return (3 if levels else 4) * components
 
 
-def tiles(components: int) -> tuple[Tensor, Tensor]:
+def quantile_boxes(components: int) -> tuple[Tensor, Tensor]:
     """Centres and widths ``(K,)`` of boxes side by side, each over one K-th of the mass of N(0, 1)."""
     edges = Normal(0.0, 1.0).icdf(torch.linspace(0, 1, components + 1)).clamp(-3.5, 3.5)
     return (edges[1:] + edges[:-1]) / 2, edges.diff()
@@ -207,7 +207,7 @@ def feature_mixture(
             boxes.
         ordered: whether levels have an order; if not, raw numbers are the logits of a categorical
             over them.
-        tiled: whether raw numbers tell how each smoothed box differs from one of the `tiles`: its
+        tiled: whether raw numbers tell how each smoothed box differs from one of the `quantile_boxes`: its
             shift in units of the tile's width, and factors of width and softness. For mixtures of
             many: boxes that lie where data may be need only more weight or less, and a step of the
             optimiser that moved each by an absolute length would throw it past its neighbours.
@@ -222,7 +222,7 @@ def feature_mixture(
         return DiscretisedLogisticMixture(logits, loc, (log_scale - 2).clamp(-7, 3), levels)
     logits, loc, log_scale, log_width = raw.chunk(4, -1)
     if tiled:
-        centre, width = (tile.to(raw) for tile in tiles(logits.shape[-1]))
+        centre, width = (tile.to(raw) for tile in quantile_boxes(logits.shape[-1]))
         loc, log_scale, log_width = (
             centre + width * loc,
             (width / 8).log() + log_scale,
@@ -233,7 +233,7 @@ def feature_mixture(
     return SmoothedBoxMixture(logits, loc, log_scale.clamp(-7, 3), log_width.clamp(-7, 3))
 
 
-class Rounded(Distribution):
+class FiniteScalarQuantized(Distribution):
     """A point mass on the grid point nearest to ``centre``, written as a density: one over the
     bin's width, on its bin.
 
@@ -264,12 +264,12 @@ class Rounded(Distribution):
         return grid.quantise(self.centre, self.levels)
 
 
-def code(raw: Tensor, event_shape: tuple[int, ...], levels: int) -> Independent:
+def quantized(raw: Tensor, event_shape: tuple[int, ...], levels: int) -> Independent:
     """Raw numbers ``(n, D)`` to codes ``(n, *event_shape)``: each is squeezed into [-1, 1] and
     rounded to one of ``levels``.
     """
     centre = raw.tanh().view(-1, *event_shape)
-    return Independent(Rounded(centre, levels), len(event_shape), validate_args=False)
+    return Independent(FiniteScalarQuantized(centre, levels), len(event_shape), validate_args=False)
 
 
 def diagonal_normal(raw: Tensor, event_shape: tuple[int, ...]) -> Independent:

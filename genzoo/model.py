@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import wraps
 from typing import Any, Protocol, Self
 
 import lightning as L
@@ -43,9 +44,7 @@ class Likelihood(IntEnum):
 
     @property
     def symbol(self) -> str:
-        """What is printed in front of bits/dim: ``=`` exact, ``≤`` at most this, ``≈`` an estimate,
-        ``—`` no claim.
-        """
+        """The sign in front of bits/dim: ``=`` exact, ``≤`` at most, ``≈`` an estimate, ``—`` none."""
         return "=≤≈—"[self]
 
 
@@ -54,12 +53,14 @@ class Latent(StrEnum):
     measures how well it holds.
     """
 
-    EXACT = "exact"  # each other's inverse: to rounding (flow), to the steps of an ODE solver (diffusion)
-    APPROXIMATE = "approximate"  # the encoder is a network of its own, trained to guess (VAE)
-    OPTIMISED = (
-        "optimised"  # there is no encoder: `encode` searches for the latent that decodes to x (GAN)
-    )
-    NONE = "none"  # nothing in the model represents an event as a whole; both raise NotImplementedError
+    # Each other's inverse: to rounding (flow), or to the steps of an ODE solver (diffusion).
+    EXACT = "exact"
+    # The encoder is a network of its own, trained to guess (VAE).
+    APPROXIMATE = "approximate"
+    # There is no encoder: `encode` searches for the latent that decodes to x (GAN).
+    OPTIMISED = "optimised"
+    # Nothing in the model represents an event as a whole; both raise NotImplementedError.
+    NONE = "none"
 
 
 class Trainable(L.LightningModule):
@@ -128,7 +129,7 @@ class Trainable(L.LightningModule):
     # ------------------------------------------------------------------------- what is kept of it
 
     def config(self) -> dict[str, Any]:
-        """The model in plain values, ``{"family": ..., "arguments": ...}``: enough to rebuild it."""
+        """``{"family": ..., "arguments": ...}`` in plain values: enough to rebuild the model."""
         return of_model(self)
 
     @property
@@ -281,14 +282,7 @@ class Measurable(ABC):
 
 def gaussian_joint(model: "GenerativeModel", c: Tensor | None = None) -> LatentJoint:
     """The joint of a generator without noise of its own, whose latent is standard Gaussian."""
-    assert model.latent_shape is not None
-    shape = model.latent_shape
-    like = next(model.parameters())
-
-    def draw(n: int) -> Tensor:
-        return torch.randn(n, *shape, dtype=like.dtype, device=like.device)
-
-    return LatentJoint(standard_normal, draw, lambda z: model.decode(z, c))
+    return LatentJoint(standard_normal, model.noise, lambda z: model.decode(z, c))
 
 
 # ------------------------------------------------------------------------------------ the interface
@@ -320,6 +314,13 @@ class GenerativeModel(Trainable, Measurable):
     monitor: str | None = "val_nats"
     drop_condition: float = 0.1
     is_first_batch: bool = True  # of the present run
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A family need not think of no events: its networks and solvers never see that case."""
+        super().__init_subclass__(**options)
+        for name, careful in (("sample", sampling_none), ("log_prob", measuring_none)):
+            if name in cls.__dict__:
+                setattr(cls, name, careful(cls.__dict__[name]))
 
     def __init__(
         self, event_shape: tuple[int, ...], condition: int = 0, levels: int = 0, lr: float = 1e-3
@@ -493,15 +494,20 @@ class GenerativeModel(Trainable, Measurable):
         c = None if c is None or not self.condition else self._in_own_precision(c)
         if self.is_first_batch or not self.is_fitting:
             self.require_batch(x, c)
+        if self.is_fitting:
             self.is_first_batch = False
-        elif tuple(x.shape[1:]) != self.event_shape:
-            self.require_events(x)
         return x, c
 
     def _in_own_precision(self, values: Tensor) -> Tensor:
         return values.to(self.dtype) if values.dtype == torch.float64 else values
 
     # ------------------------------------------------------------------------------ the bookkeeping
+
+    def noise(self, n: int) -> Tensor:
+        """Standard Gaussian latents ``(n, *latent_shape)``, of the parameters' kind and place."""
+        assert self.latent_shape is not None
+        like = next(self.parameters())
+        return torch.randn(n, *self.latent_shape, device=like.device, dtype=like.dtype)
 
     @property
     def evaluations_per_sample(self) -> int:
@@ -511,8 +517,9 @@ class GenerativeModel(Trainable, Measurable):
         return 1
 
     def facts(self) -> dict[str, str]:
+        values = f"{self.levels} levels" if self.levels else "real-valued"
         return {
-            "events": f"{self.event_shape}, {f'{self.levels} levels' if self.levels else 'real-valued'}",
+            "events": f"{self.event_shape}, {values}",
             "condition": f"width {self.condition}" if self.condition else "none",
             "likelihood": f"{self.likelihood.name.lower()} ({self.likelihood.symbol})",
         }
@@ -523,7 +530,7 @@ class GenerativeModel(Trainable, Measurable):
         return math.prod(self.event_shape)
 
     def require_batch(self, x: Tensor, c: Tensor | None) -> None:
-        """Raise `InputError` unless this model can be trained on events ``x`` with conditions ``c``.
+        """Raise `InputError` unless the model can be trained on events ``x`` with conditions ``c``.
 
         Beside `require_events`: neither has NaN, and labels and vectors are of the width of
         `condition`.
@@ -616,7 +623,7 @@ def device_of(model: object) -> torch.device:
 
 @contextmanager
 def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside, random numbers that follow from ``seed`` alone; outside, as if none had been drawn."""
+    """Inside, random numbers follow from ``seed`` alone; outside, as if none had been drawn."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
@@ -655,6 +662,31 @@ def slerp(start: Tensor, end: Tensor, share: Tensor | float) -> Tensor:
     first = torch.where(straight, 1 - share, torch.sin((1 - share) * angle) / sine)
     second = torch.where(straight, share, torch.sin(share * angle) / sine)
     return first * start + second * end
+
+
+def sampling_none(sample: Any) -> Any:
+    """A ``sample`` that also draws no events, ``(0, *event_shape)``."""
+
+    @wraps(sample)
+    def careful(model: GenerativeModel, n: int, *arguments: Any, **options: Any) -> Tensor:
+        if n == 0:
+            return torch.empty(0, *model.event_shape, device=device_of(model))
+        return sample(model, n, *arguments, **options)
+
+    return careful
+
+
+def measuring_none(log_prob: Any) -> Any:
+    """A ``log_prob`` that also takes no events, ``(0, *event_shape)``."""
+
+    @wraps(log_prob)
+    def careful(model: GenerativeModel, x: Tensor, *arguments: Any, **options: Any) -> Tensor:
+        if len(x) == 0:
+            model.require_events(x)
+            return x.flatten(1).sum(1)
+        return log_prob(model, x, *arguments, **options)
+
+    return careful
 
 
 def drop_conditions(c: Tensor | None, share: float) -> Tensor | None:

@@ -1,32 +1,168 @@
-"""Shape knowledge, all of it: a condition becomes an embedding, and three networks know what an
-event's shape means.
+"""The networks: conditions become embeddings, and each network knows what an event's shape means.
 
-    Encoder   event -> vector        Decoder   vector -> event        Field   event -> event of the same size
+    Encoder              event -> vector    convolutions on images, a residual MLP on the rest
+    Decoder              vector -> event    the same
+    UNet, MLP            event -> event     `event_network` takes the one for the event's shape
+    Transformer          event -> event     attention between patches or features (DiT)
+    TransformerEncoder   event -> vector
 
-Events of shape ``(c, h, w)`` get convolutions, every other shape a multilayer perceptron over the
-flattened features. Both are built from one residual `Block`; the embedding of condition (and time)
-scales and shifts the features inside each.
+Events of shape ``(c, h, w)`` are images; the features of every other shape are a vector.
 
-An image network may work on ``patch`` x ``patch`` squares of pixels, folded into channels: a
-quarter of the cost for 2.
+**The contract.** Every family takes a network of your own in place of its default: any
+`torch.nn.Module`, called with what the family models and an embedding e of the condition (and of
+time). It must answer in the shape that this table says; a `ValueError` tells if it does not.
+
+============================  =======================================  ========================
+argument                      called with                              returns
+============================  =======================================  ========================
+`Diffusion` ``network``       z ``(n, *event_shape)``, e ``(n, 2 w)``  v ``(n, *event_shape)``
+`FlowMatching` ``network``    x ``(n, *event_shape)``, e ``(n, 2 w)``  dx/dt, of x's shape
+`Energy` ``network``          x ``(n, *event_shape)``, e ``(n, w)``    f ``(n, 1)``
+`VAE` ``encoder``             x ``(n, *event_shape)``, e ``(n, w)``    ``(n, 2 L)``
+`VAE` ``decoder``             z ``(n, L)``, e ``(n, w)``               ``(n, P, *event_shape)``
+`GAN` ``generator``           z ``(n, L)``, e ``(n, w)``               x ``(n, *event_shape)``
+`GAN` ``critic``              x ``(n, *event_shape)``, e ``(n, w)``    a score ``(n, 1)``
+`Autoregressive` ``network``  features ``(n, D)``, e ``(n, w)``        ``(n, D, P)``
+`Flow` ``network``            a shape, a number of outputs             a network, see below
+`CLIP` ``image``              x ``(n, *event_shape)``, e ``(n, w)``    ``(n, dims)``
+`CLIP` ``text``               tokens ``(n, condition)``                ``(n, dims)``
+============================  =======================================  ========================
+
+Here w is the family's argument ``width``, L the number of latent features, D the number of features
+of an event, and P the numbers that the likelihood of a feature needs, which
+`genzoo.distributions.parameters_of` counts. What else shapes the default (``depth``, ``dropout``,
+``patch``, ``fourier``, ``frequencies``, ``kernel``) has no effect on a network that is given.
+
+* With ``prediction="levels"`` the network of a `Diffusion` returns log-odds, those of the levels of
+  a feature side by side: ``(n, c levels, h, w)``, or ``(n, D levels)`` if events are no images.
+* The encoder of a VAE returns means, then log-scales; with ``codes``, ``(n, L)``, to be rounded.
+* The generator's values are squeezed into [-1, 1] by a tanh if the data has levels.
+* An autoregressive network sees features in reading order. What it returns for a feature may depend
+  on the features before it alone; the constructor tries whether that is so.
+* A `Flow` has one network in each coupling, of different sizes. So it takes a function that makes
+  them: called with ``(shape, outputs)`` it gives a network, which is called with ``(x, e)``, where
+  x is ``(n, *shape)`` and e ``(n, w)``, and returns ``(n, outputs, h, w)``, or ``(n, outputs)``.
+* `VAEGAN` takes ``encoder``, ``decoder`` and ``critic`` as `VAE` and `GAN` do.
+
+A network may have a method ``features(x, e)``, ``(n, ...)``, for a linear probe to read. A network
+that derives from `Network` keeps its arguments, by which a saved model can rebuild it; any other is
+handed to `genzoo.load` again.
 """
 
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genzoo.errors import InputError, nearest
+
 SMALLEST = 4  # images are halved until a side is at most this
+
+# --------------------------------------------------------------------------- a network of one's own
+
+Part = TypeVar("Part", bound=nn.Module)
+
+
+class Network(nn.Module):
+    """A module that keeps every argument of its constructor as an attribute of that name.
+
+    So `config` can tell what it was made of, and `build_network` make it again.
+    """
+
+    def config(self) -> dict[str, Any]:
+        """``{"network": class name, "arguments": {...}}`` in plain values."""
+        names = inspect.signature(type(self)).parameters
+        arguments = {name: getattr(self, name) for name in names}
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()}
+        return {"network": type(self).__name__, "arguments": plain}
+
+
+def networks() -> dict[str, type[Network]]:
+    """All classes derived from `Network` that this process has seen, by name."""
+
+    def below(parent: type[Network]) -> Iterator[type[Network]]:
+        for child in parent.__subclasses__():
+            yield child
+            yield from below(child)
+
+    return {network.__name__: network for network in below(Network)}
+
+
+def build_network(config: dict[str, Any]) -> Network:
+    """A new network of what `Network.config` has told.
+
+    Raises:
+        InputError: there is no such network, or its arguments are others.
+    """
+    known = networks()
+    name = config["network"]
+    if name not in known:
+        raise InputError(f"There is no network {name!r}. {nearest(name, known)}")
+    arguments = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in config["arguments"].items()
+    }
+    try:
+        return known[name](**arguments)
+    except TypeError as error:
+        raise InputError(f"The network {name} cannot be built: {error}.") from error
+
+
+def given_or(part: Part | None, default: Callable[[], Part]) -> Part:
+    """``part`` if it is given, else the ``default``, marked as such for `is_default`."""
+    if part is not None:
+        return part
+    made = default()
+    made.made_by_default = True  # type: ignore[assignment]
+    return made
+
+
+def is_default(part: Any) -> bool:
+    """Whether a constructor made this part by itself, so that no configuration has to name it."""
+    return getattr(part, "made_by_default", False) is True
+
+
+def apply(network: nn.Module, x: Tensor, e: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """``network(x, e)``, which must be ``(n, *shape)``.
+
+    Raises:
+        ValueError: it is of another shape, which might go on unnoticed by broadcasting.
+    """
+    y = network(x, e)
+    if y.shape != (len(x), *shape):
+        raise ValueError(
+            f"The network {type(network).__name__} must return {(len(x), *shape)} for an input of "
+            f"{tuple(x.shape)}, got {tuple(y.shape)}. genzoo.nets tells what is expected."
+        )
+    return y
+
+
+def features_of(network: nn.Module, x: Tensor, e: Tensor) -> Tensor:
+    """``network.features(x, e)`` as vectors ``(n, width)``.
+
+    Raises:
+        NotImplementedError: a network of one's own that has no such method.
+    """
+    features = getattr(network, "features", None)
+    if features is None:
+        raise NotImplementedError(
+            f"The network {type(network).__name__} has no method features(x, e) to be probed."
+        )
+    return features(x, e).flatten(1)
+
+
+# --------------------------------------------------------------------------------------- conditions
 
 
 class Condition(nn.Module):
-    """None, labels ``(n,)`` or vectors ``(n, width)`` to an embedding ``(n, dim)``; what is not
-    given is a learned row.
+    """None, labels ``(n,)`` or vectors ``(n, width)`` to an embedding ``(n, dim)``.
 
-    Not given are: None, the label -1, a vector that holds a NaN. So no model of the zoo contains
-    ``if c is None``.
+    What is not given is a learned row: None, the label -1, a vector that holds a NaN. So no model
+    of the zoo contains ``if c is None``.
 
     Raises:
         ValueError: a condition for an unconditional model, a label out of range, a vector of
@@ -47,46 +183,64 @@ class Condition(nn.Module):
             raise ValueError(
                 f"Expected {n} conditions for an event batch of {n}, got {len(vectors)}."
             )
-        given = ~vectors.isnan().any(1, keepdim=True)
-        return torch.where(given, self.embed(vectors.nan_to_num().to(self.null)), self.null)
+        embedding = self.embed(vectors.nan_to_num().to(self.null))
+        return torch.where(is_missing(vectors)[:, None], self.null, embedding)
 
 
 def as_vectors(c: Tensor, width: int) -> Tensor:
-    """Labels ``(n,)`` as one-hot rows (-1 as a row of NaN), vectors ``(n, width)`` as they are;
-    anything else raises.
+    """Labels ``(n,)`` as one-hot rows (-1 as a row of NaN), vectors ``(n, width)`` as they are.
+
+    Raises:
+        ValueError: anything else.
     """
     if not width:
         raise ValueError(
-            "This model is unconditional (condition=0) but was given a condition; build it with condition=width."
+            "This model is unconditional (condition=0) but was given a condition; "
+            "build it with condition=width."
         )
     if c.dim() == 2 and c.shape[1] == width:
         return c
     if c.dim() != 1 or c.is_floating_point():
         raise ValueError(
-            f"A condition is integer labels (n,) or vectors (n, {width}), got {c.dtype} {tuple(c.shape)}."
+            f"A condition is integer labels (n,) or vectors (n, {width}), "
+            f"got {c.dtype} {tuple(c.shape)}."
         )
     if len(c) and (c.max() >= width or c.min() < -1):
         raise ValueError(
-            f"Labels run from 0 to {width - 1} (-1: not given), got {int(c.min())} to {int(c.max())}."
+            f"Labels run from 0 to {width - 1} (-1: not given), "
+            f"got {int(c.min())} to {int(c.max())}."
         )
     one_hot = F.one_hot(c.clamp(min=0).long(), width).float()
-    return one_hot.masked_fill(c[:, None] < 0, math.nan)
+    return one_hot.masked_fill(is_missing(c)[:, None], math.nan)
+
+
+def is_missing(c: Tensor) -> Tensor:
+    """Which conditions are not given, ``(n,)``: labels -1, vectors that hold a NaN."""
+    return c < 0 if c.dim() == 1 else c.isnan().any(1)
+
+
+def without(c: Tensor, rows: Tensor) -> Tensor:
+    """The conditions ``c``, those of ``rows`` (booleans ``(n,)``) not given."""
+    if c.dim() == 1:
+        return c.masked_fill(rows, -1)
+    return c.masked_fill(rows[:, None], math.nan)
+
+
+# ----------------------------------------------------------------------------------------- features
 
 
 class Fourier(nn.Module):
-    """Sine and cosine features of a scalar ``(n,)`` at geometrically spaced frequencies, ``(n,
-    dim)`` after a linear map.
+    """Sines and cosines of a scalar ``(n,)``, such as time, in a linear map to ``(n, dim)``.
+
+    The frequencies lie evenly on a logarithmic scale.
     """
 
     frequencies: Tensor
 
     def __init__(self, dim: int, lowest: float = 0.1, highest: float = 10.0, count: int = 16):
         super().__init__()
-        self.register_buffer(
-            "frequencies",
-            torch.logspace(math.log10(lowest), math.log10(highest), count),
-            persistent=False,
-        )
+        frequencies = torch.logspace(math.log10(lowest), math.log10(highest), count)
+        self.register_buffer("frequencies", frequencies, persistent=False)
         self.linear = nn.Linear(2 * count, dim)
 
     def forward(self, t: Tensor) -> Tensor:
@@ -94,9 +248,10 @@ class Fourier(nn.Module):
         return self.linear(torch.cat([angles.sin(), angles.cos()], 1))
 
 
-def waves(x: Tensor, frequencies: Sequence[float]) -> Tensor:
-    """Sines, then cosines of ``x`` (n, c, ...) at each frequency, ``(n, 2 c frequencies, ...)``:
-    they let a network see edges.
+def fourier_features(x: Tensor, frequencies: Sequence[float]) -> Tensor:
+    """Sines, then cosines of ``x`` (n, c, ...) at each frequency: ``(n, 2 c frequencies, ...)``.
+
+    They let a network see edges (Tancik et al. 2020).
     """
     if not frequencies:
         return x[:, :0]
@@ -104,9 +259,23 @@ def waves(x: Tensor, frequencies: Sequence[float]) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], 1)
 
 
+def octaves(count: int) -> tuple[float, ...]:
+    """The first ``count`` frequencies pi, 2 pi, 4 pi, ..., in radians per unit."""
+    return tuple(math.pi * 2**i for i in range(count))
+
+
+def expand_as(t: Tensor, x: Tensor) -> Tensor:
+    """A number for each event ``(n,)``, shaped to multiply events ``(n, ...)``."""
+    return t.view(-1, *[1] * (x.dim() - 1))
+
+
+# ------------------------------------------------------------------------------------------- blocks
+
+
 class Block(nn.Module):
-    """Residual block x + W2 act(FiLM(W1 act(norm(x)))), the embedding giving FiLM's scale and shift
-    (Perez et al. 2018).
+    """Residual block x + W2 act(FiLM(W1 act(norm(x)))).
+
+    The embedding gives FiLM's scale and shift (Perez et al. 2018).
     """
 
     def __init__(
@@ -120,7 +289,8 @@ class Block(nn.Module):
     ):
         super().__init__()
         self.norm = nn.GroupNorm(groups(width_in), width_in) if norm else nn.Identity()
-        self.first, self.second = layer(image, width_in, width), layer(image, width, width)
+        self.first = layer(image, width_in, width)
+        self.second = layer(image, width, width)
         self.film = nn.Linear(embedding, 2 * width)
         self.dropout = nn.Dropout(dropout)
         self.skip = nn.Identity() if width_in == width else layer(image, width_in, width, kernel=1)
@@ -129,44 +299,120 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         h = self.first(F.silu(self.norm(x)))
-        scale, shift = self.film(F.silu(e)).view(len(x), -1, *[1] * (x.dim() - 2)).chunk(2, 1)
+        film = self.film(F.silu(e))
+        scale, shift = film.view(*film.shape, *[1] * (x.dim() - 2)).chunk(2, 1)
         h = self.second(self.dropout(F.silu(h * (1 + scale) + shift)))
         return self.skip(x) + h
 
 
+class SelfAttention(nn.Module):
+    """Every position of ``(n, positions, width)`` gathers from all (Vaswani et al. 2017)."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width must be a multiple of heads={heads}, got {width}.")
+        self.heads = heads
+        self.queries_keys_values = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, h: Tensor) -> Tensor:
+        parts = self.queries_keys_values(h).unflatten(2, (3, self.heads, -1))
+        queries, keys, values = parts.movedim(1, 3).unbind(1)  # each (n, heads, positions, ...)
+        gathered = F.scaled_dot_product_attention(queries, keys, values)
+        return self.out(gathered.transpose(1, 2).flatten(2))
+
+
+class AttentionBlock(nn.Module):
+    """Self-attention between the positions of ``(n, width, h, w)``, added to them.
+
+    Its last layer starts at zero, so that a network begins as it would without.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        heads = next(count for count in (4, 2, 1) if width % count == 0)
+        self.norm = nn.GroupNorm(groups(width), width)
+        self.attention = SelfAttention(width, heads)
+        nn.init.zeros_(self.attention.out.weight)
+        nn.init.zeros_(self.attention.out.bias)
+
+    def forward(self, h: Tensor, e: Tensor) -> Tensor:
+        positions = self.norm(h).flatten(2).mT
+        return h + self.attention(positions).mT.reshape(h.shape)
+
+
+class TransformerBlock(nn.Module):
+    """Attention, then an MLP, on ``(n, tokens, width)``, both steered by the embedding.
+
+    The embedding gives scale and shift of the normalised tokens, and a gate of what is added. These
+    start at zero, and the block as the identity (adaLN-Zero, Peebles & Xie 2023, section 3.2).
+    """
+
+    def __init__(self, width: int, embedding: int, heads: int, dropout: float = 0.0):
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.steer = nn.Linear(embedding, 6 * width)
+        self.attention = SelfAttention(width, heads)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(4 * width, width),
+        )
+        nn.init.zeros_(self.steer.weight)
+        nn.init.zeros_(self.steer.bias)
+
+    def forward(self, h: Tensor, e: Tensor) -> Tensor:
+        steering = self.steer(F.silu(e)).unsqueeze(1)
+        shift1, scale1, gate1, shift2, scale2, gate2 = steering.chunk(6, 2)
+        h = h + gate1 * self.attention(self.norm(h) * (1 + scale1) + shift1)
+        return h + gate2 * self.mlp(self.norm(h) * (1 + scale2) + shift2)
+
+
 def layer(image: bool, width_in: int, width_out: int, kernel: int = 3) -> nn.Conv2d | nn.Linear:
     """A convolution that keeps the size for images, a linear map for vectors."""
-    return (
-        nn.Conv2d(width_in, width_out, kernel, padding=kernel // 2)
-        if image
-        else nn.Linear(width_in, width_out)
-    )
+    if image:
+        return nn.Conv2d(width_in, width_out, kernel, padding=kernel // 2)
+    return nn.Linear(width_in, width_out)
 
 
 def groups(width: int) -> int:
-    """At most 8 groups of at least 4 channels for a GroupNorm: on a vector, a group of one channel
-    would be set to zero.
+    """At most 8 groups of at least 4 channels for a GroupNorm.
+
+    On a vector, a group of one channel would be set to zero.
     """
     return next((g for g in (8, 4, 2) if width % g == 0 and width >= 4 * g), 1)
+
+
+# ------------------------------------------------------------------------------------------- shapes
 
 
 def is_image(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3
 
 
+def channels_of(shape: tuple[int, ...]) -> int:
+    """Channels of an image; the features of any other event."""
+    return shape[0] if is_image(shape) else math.prod(shape)
+
+
 def pyramid(shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Sizes of an image halved (rounding up) until its smaller side is at most `SMALLEST`: (28,
-    28), (14, 14), ...
+    """Sizes of an image halved, rounding up, until its smaller side is at most `SMALLEST`.
+
+    Of 28 x 28 pixels: (28, 28), (14, 14), (7, 7), (4, 4).
     """
     sizes = [(shape[1], shape[2])]
     while min(sizes[-1]) > SMALLEST:
-        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+        height, width = sizes[-1]
+        sizes.append(((height + 1) // 2, (width + 1) // 2))
     return sizes
 
 
 def folded(shape: tuple[int, ...], patch: int) -> tuple[int, ...]:
-    """Shape of an image whose ``patch`` x ``patch`` squares of pixels are folded into channels; 1
-    leaves any event as it is.
+    """Shape of an image whose ``patch`` x ``patch`` squares of pixels are folded into channels.
+
+    ``patch`` = 1 leaves any event as it is.
 
     Raises:
         ValueError: the event is no image, or does not divide into such squares.
@@ -180,8 +426,24 @@ def folded(shape: tuple[int, ...], patch: int) -> tuple[int, ...]:
     return (shape[0] * patch**2, shape[1] // patch, shape[2] // patch)
 
 
-class Encoder(nn.Module):
-    """Event ``(n, *shape)`` and embedding ``(n, embedding)`` to a vector ``(n, out)``."""
+# ------------------------------------------------------------------------------- events and vectors
+
+
+class Encoder(Network):
+    """Event ``(n, *shape)`` and embedding ``(n, embedding)`` to a vector ``(n, out)``.
+
+    Convolutions on images, which are halved scale by scale; a residual MLP on the rest.
+
+    Args:
+        shape: of an event.
+        out: length of the vector.
+        embedding: length of the embedding.
+        width: channels of the hidden layers.
+        depth: residual blocks of each scale.
+        dropout: share of the hidden channels that is dropped in training.
+        norm: whether blocks normalise. Without, an answer does not depend on the scale of others.
+        patch: side of the squares of pixels that are folded into channels first.
+    """
 
     def __init__(
         self,
@@ -195,10 +457,18 @@ class Encoder(nn.Module):
         patch: int = 1,
     ):
         super().__init__()
-        self.image, self.patch = is_image(shape), patch
-        shape = folded(shape, patch)
-        sizes = pyramid(shape) if self.image else [(1, 1)] * 2
-        self.stem = layer(self.image, shape[0] if self.image else math.prod(shape), width)
+        self.shape = shape
+        self.out = out
+        self.embedding = embedding
+        self.width = width
+        self.depth = depth
+        self.dropout = dropout
+        self.norm = norm
+        self.patch = patch
+        self.image = is_image(shape)
+        seen = folded(shape, patch)
+        sizes = pyramid(seen) if self.image else [(1, 1)] * 2
+        self.stem = layer(self.image, channels_of(seen), width)
         self.blocks = nn.ModuleList(
             nn.ModuleList(
                 Block(self.image, width, width, embedding, dropout, norm) for _ in range(depth)
@@ -211,9 +481,7 @@ class Encoder(nn.Module):
         return self.head(self.features(x, e))
 
     def features(self, x: Tensor, e: Tensor) -> Tensor:
-        """What the linear head reads: ``(n, width)``, on images ``(n, width x positions of the
-        coarsest scale)``.
-        """
+        """What the linear head reads: ``(n, width x positions of the coarsest scale)``."""
         h = self.stem(F.pixel_unshuffle(x, self.patch) if self.image else x.flatten(1))
         for scale, blocks in enumerate(self.blocks):
             if self.image and scale:
@@ -223,9 +491,14 @@ class Encoder(nn.Module):
         return F.silu(h).flatten(1)
 
 
-class Decoder(nn.Module):
-    """Vector ``(n, inputs)`` and embedding to ``(n, out, *shape)``: ``out`` numbers for each
-    feature of the event.
+class Decoder(Network):
+    """Vector ``(n, inputs)`` and embedding to ``(n, out, *shape)``: numbers for each feature.
+
+    Args:
+        inputs: length of the vector.
+        shape: of an event.
+        out: how many numbers each of its features gets.
+        embedding, width, depth, dropout, norm: as of an `Encoder`.
     """
 
     def __init__(
@@ -240,7 +513,15 @@ class Decoder(nn.Module):
         norm: bool = False,
     ):
         super().__init__()
-        self.shape, self.out, self.image = shape, out, is_image(shape)
+        self.inputs = inputs
+        self.shape = shape
+        self.out = out
+        self.embedding = embedding
+        self.width = width
+        self.depth = depth
+        self.dropout = dropout
+        self.norm = norm
+        self.image = is_image(shape)
         self.sizes = pyramid(shape)[::-1] if self.image else [(1, 1)] * 2
         self.stem = nn.Linear(inputs, width * math.prod(self.sizes[0]))
         self.blocks = nn.ModuleList(
@@ -249,7 +530,7 @@ class Decoder(nn.Module):
             )
             for _ in self.sizes
         )
-        self.head = layer(self.image, width, out * (shape[0] if self.image else math.prod(shape)))
+        self.head = layer(self.image, width, out * channels_of(shape))
 
     def forward(self, z: Tensor, e: Tensor) -> Tensor:
         h = self.stem(z)
@@ -262,13 +543,34 @@ class Decoder(nn.Module):
         return self.head(F.silu(h)).unflatten(1, (self.out, -1)).view(len(z), self.out, *self.shape)
 
 
-class Field(nn.Module):
-    """Event ``(n, *shape)`` and embedding to ``(n, *shape)``: a small U-Net on images, a residual
-    MLP on the rest.
+# ----------------------------------------------------------------------------------- event to event
 
-    ``inputs`` channels (features, where the event is no image) go in and ``outputs`` come out; both
-    default to the event's own number. With ``outputs`` given the result is ``(n, outputs, h, w)``
-    or ``(n, outputs)``.
+
+def event_network(shape: tuple[int, ...], *arguments, patch: int = 1, **options) -> Network:
+    """A `UNet` for images, an `MLP` for every other event; the arguments are those of both."""
+    if is_image(shape):
+        return UNet(shape, *arguments, patch=patch, **options)
+    folded(shape, patch)  # which there is only for images
+    return MLP(shape, *arguments, **options)
+
+
+class UNet(Network):
+    """Image ``(c, h, w)`` and embedding to an image of the same size (Ronneberger et al. 2015).
+
+    Args:
+        shape: of the image.
+        embedding: length of the embedding.
+        width: channels, at every scale.
+        depth: residual blocks of each scale, on the way down and on the way up.
+        dropout: share of the hidden channels that is dropped in training.
+        frequencies: at which sines and cosines of the pixels are seen beside them, in radians per
+            unit.
+        outputs: channels that come out; by default as many as go in.
+        patch: side of the squares of pixels that are taken as one; 2 makes an image four times as
+            cheap.
+        attention: scales, counted from the coarsest, at which positions attend to each other.
+
+    The last layer starts at zero.
     """
 
     def __init__(
@@ -278,60 +580,316 @@ class Field(nn.Module):
         width: int = 64,
         depth: int = 1,
         dropout: float = 0.0,
-        inputs: int | None = None,
+        frequencies: tuple[float, ...] = (),
         outputs: int | None = None,
         patch: int = 1,
+        attention: int = 0,
     ):
         super().__init__()
-        self.image, self.patch = is_image(shape), patch
-        own = shape[0] if self.image else math.prod(shape)
-        self.shape = None if outputs else shape
-        shape = folded(shape, patch)
-        self.sizes = pyramid(shape) if self.image else [(1, 1)] * 2
-        self.stem = layer(self.image, (inputs or own) * patch**2, width)
-        self.position = (
-            nn.Parameter(0.1 * torch.randn(1, width, *self.sizes[0])) if self.image else 0.0
-        )
-        self.down = nn.ModuleList(
-            self.stage(width, width, embedding, depth, dropout) for _ in self.sizes
-        )
-        self.up = nn.ModuleList(
-            self.stage(2 * width, width, embedding, depth, dropout) for _ in self.sizes
-        )
+        self.shape = shape
+        self.embedding = embedding
+        self.width = width
+        self.depth = depth
+        self.dropout = dropout
+        self.frequencies = tuple(frequencies)
+        self.outputs = outputs
+        self.patch = patch
+        self.attention = attention
+        self.sizes = pyramid(folded(shape, patch))
+        seen = shape[0] * (1 + 2 * len(self.frequencies)) * patch**2
+        self.stem = layer(True, seen, width)
+        self.position = nn.Parameter(0.1 * torch.randn(1, width, *self.sizes[0]))
+        coarsest = len(self.sizes) - 1
+        scales = range(len(self.sizes))
+        self.down = nn.ModuleList(self.stage(width, coarsest - scale) for scale in scales)
+        self.up = nn.ModuleList(self.stage(2 * width, scale) for scale in scales)
         self.norm = nn.GroupNorm(groups(width), width)
-        self.head = layer(self.image, width, (outputs or own) * patch**2)
+        self.head = layer(True, width, (outputs or shape[0]) * patch**2)
         nn.init.zeros_(self.head.weight)
 
-    def stage(
-        self, width_in: int, width: int, embedding: int, depth: int, dropout: float
-    ) -> nn.ModuleList:
-        widths = [width_in] + [width] * (depth - 1)
-        return nn.ModuleList(Block(self.image, w, width, embedding, dropout) for w in widths)
-
-    def scales(self, x: Tensor, e: Tensor) -> list[Tensor]:
-        """Activations at the end of each scale on the way down, from the finest ``(n, width, h,
-        w)`` to the coarsest.
-        """
-        h = (
-            self.stem(F.pixel_unshuffle(x, self.patch) if self.image else x.flatten(1))
-            + self.position
-        )
-        found = []
-        for size, blocks in zip(self.sizes, self.down, strict=True):
-            h = F.avg_pool2d(h, 2, ceil_mode=True) if self.image and h.shape[2:] != size else h
-            for block in blocks:  # type: ignore[union-attr]
-                h = block(h, e)
-            found.append(h)
-        return found
+    def stage(self, width_in: int, from_coarsest: int) -> nn.ModuleList:
+        """The blocks of a scale; each is called with ``(h, e)``."""
+        blocks: list[nn.Module] = []
+        for width in [width_in] + [self.width] * (self.depth - 1):
+            blocks.append(Block(True, width, self.width, self.embedding, self.dropout))
+        if from_coarsest < self.attention:
+            blocks.append(AttentionBlock(self.width))
+        return nn.ModuleList(blocks)
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
-        skips = self.scales(x, e)
-        h = skips[-1]
+        scales = self.scales(x, e)
+        h = scales[-1]
         for size, blocks in zip(self.sizes[::-1], self.up, strict=True):
-            h = F.interpolate(h, size) if self.image and h.shape[2:] != size else h
-            h = torch.cat([h, skips.pop()], 1)
+            if h.shape[2:] != size:
+                h = F.interpolate(h, size)
+            h = torch.cat([h, scales.pop()], 1)
             for block in blocks:  # type: ignore[union-attr]
                 h = block(h, e)
-        h = self.head(F.silu(self.norm(h)))
-        h = F.pixel_shuffle(h, self.patch) if self.image else h
-        return h.reshape(len(x), *self.shape) if self.shape else h
+        return F.pixel_shuffle(self.head(F.silu(self.norm(h))), self.patch)
+
+    def scales(self, x: Tensor, e: Tensor) -> list[Tensor]:
+        """What is known at the end of each scale on the way down, ``(n, width, h, w)`` each.
+
+        The finest scale comes first.
+        """
+        seen = torch.cat([x, fourier_features(x, self.frequencies)], 1)
+        h = self.stem(F.pixel_unshuffle(seen, self.patch)) + self.position
+        scales = []
+        for size, blocks in zip(self.sizes, self.down, strict=True):
+            if h.shape[2:] != size:
+                h = F.avg_pool2d(h, 2, ceil_mode=True)
+            for block in blocks:  # type: ignore[union-attr]
+                h = block(h, e)
+            scales.append(h)
+        return scales
+
+    def features(self, x: Tensor, e: Tensor) -> Tensor:
+        """The coarsest scale, ``(n, width x its positions)``."""
+        return self.scales(x, e)[-1].flatten(1)
+
+
+class MLP(Network):
+    """Event of any shape and embedding to an event of that shape: a residual MLP on its features.
+
+    As in a `UNet`, what the first half knows is handed to the second, and the last layer starts at
+    zero. The arguments are those of a `UNet`; with ``outputs`` the result is ``(n, outputs)``.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        embedding: int,
+        width: int = 64,
+        depth: int = 1,
+        dropout: float = 0.0,
+        frequencies: tuple[float, ...] = (),
+        outputs: int | None = None,
+    ):
+        super().__init__()
+        self.shape = shape
+        self.embedding = embedding
+        self.width = width
+        self.depth = depth
+        self.dropout = dropout
+        self.frequencies = tuple(frequencies)
+        self.outputs = outputs
+        features = math.prod(shape)
+        self.stem = nn.Linear(features * (1 + 2 * len(self.frequencies)), width)
+        self.down = nn.ModuleList(self.stage(width) for _ in range(2))
+        self.up = nn.ModuleList(self.stage(2 * width) for _ in range(2))
+        self.norm = nn.GroupNorm(groups(width), width)
+        self.head = nn.Linear(width, outputs or features)
+        nn.init.zeros_(self.head.weight)
+
+    def stage(self, width_in: int) -> nn.ModuleList:
+        widths = [width_in] + [self.width] * (self.depth - 1)
+        return nn.ModuleList(
+            Block(False, width, self.width, self.embedding, self.dropout) for width in widths
+        )
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        known = self.stages(x, e)
+        h = known[-1]
+        for blocks in self.up:
+            h = torch.cat([h, known.pop()], 1)
+            for block in blocks:  # type: ignore[union-attr]
+                h = block(h, e)
+        y = self.head(F.silu(self.norm(h)))
+        return y if self.outputs else y.view(len(x), *self.shape)
+
+    def stages(self, x: Tensor, e: Tensor) -> list[Tensor]:
+        """What is known at the end of each stage of the first half, ``(n, width)`` each."""
+        x = x.flatten(1)
+        h = self.stem(torch.cat([x, fourier_features(x, self.frequencies)], 1))
+        known = []
+        for blocks in self.down:
+            for block in blocks:  # type: ignore[union-attr]
+                h = block(h, e)
+            known.append(h)
+        return known
+
+    def features(self, x: Tensor, e: Tensor) -> Tensor:
+        """What the first half knows, ``(n, width)``."""
+        return self.stages(x, e)[-1]
+
+
+class Ensemble(nn.Module):
+    """Networks whose answers are averaged; in training each answers for its share of the batch.
+
+    On a small data set one network soon learns the examples by heart, and the errors that several
+    make so differ (Lakshminarayanan et al. 2017, *Deep ensembles*).
+    """
+
+    def __init__(self, members: Sequence[nn.Module]):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        if not self.training:
+            return torch.stack([member(x, e) for member in self.members]).mean(0)
+        several = len(self.members)
+        shares = zip(self.members, x.chunk(several), e.chunk(several), strict=False)
+        return torch.cat([member(x_share, e_share) for member, x_share, e_share in shares])
+
+    def features(self, x: Tensor, e: Tensor) -> Tensor:
+        """Those of all members, side by side."""
+        return torch.cat([features_of(member, x, e) for member in self.members], 1)
+
+
+class Transformer(Network):
+    """Event and embedding to an event of the same shape, by attention between its parts.
+
+    A token is a square of ``patch`` x ``patch`` pixels of an image, or one feature of any other
+    event. This is the network of Peebles & Xie 2023, *Scalable diffusion models with transformers*:
+    the embedding steers every block, and each of them, and the last layer, starts at zero.
+
+    Args:
+        shape: of an event.
+        embedding: length of the embedding.
+        width: of a token.
+        depth: blocks, see `TransformerBlock`.
+        heads: of the attention; they divide ``width``.
+        dropout: share of the hidden channels of each MLP that is dropped in training.
+        frequencies: at which sines and cosines of the values are seen beside them, in radians per
+            unit.
+        outputs: channels that come out, ``(n, outputs, h, w)``; of events that are no images
+            numbers ``(n, outputs)``, those of a feature side by side. By default what went in.
+        patch: side of the squares; of images alone.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        embedding: int,
+        width: int = 64,
+        depth: int = 4,
+        heads: int = 4,
+        dropout: float = 0.0,
+        frequencies: tuple[float, ...] = (),
+        outputs: int | None = None,
+        patch: int = 2,
+    ):
+        super().__init__()
+        self.shape = shape
+        self.embedding = embedding
+        self.width = width
+        self.depth = depth
+        self.heads = heads
+        self.dropout = dropout
+        self.frequencies = tuple(frequencies)
+        self.outputs = outputs
+        self.patch = patch
+        self.tokens = Tokens(shape, width, self.frequencies, patch)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(width, embedding, heads, dropout) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.steer = nn.Linear(embedding, 2 * width)
+        total = channels_of(shape) if outputs is None else outputs
+        self.head = nn.Linear(width, self.tokens.share(total))
+        for last in (self.steer, self.head):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        h = self.tokens(x)
+        for block in self.blocks:
+            h = block(h, e)
+        shift, scale = self.steer(F.silu(e)).unsqueeze(1).chunk(2, 2)
+        y = self.head(self.norm(h) * (1 + scale) + shift)
+        y = self.tokens.event(y)
+        return y if self.outputs else y.view(len(x), *self.shape)
+
+    def features(self, x: Tensor, e: Tensor) -> Tensor:
+        """The mean token after half of the blocks, ``(n, width)``."""
+        h = self.tokens(x)
+        for block in self.blocks[: (self.depth + 1) // 2]:
+            h = block(h, e)
+        return h.mean(1)
+
+
+class TransformerEncoder(Network):
+    """Event ``(n, *shape)`` and embedding to a vector ``(n, out)``: a `Transformer`'s mean token.
+
+    Args:
+        shape: of an event.
+        out: length of the vector.
+        embedding, width, depth, heads, dropout, frequencies, patch: as of a `Transformer`.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        out: int,
+        embedding: int,
+        width: int = 64,
+        depth: int = 4,
+        heads: int = 4,
+        dropout: float = 0.0,
+        frequencies: tuple[float, ...] = (),
+        patch: int = 2,
+    ):
+        super().__init__()
+        self.shape = shape
+        self.out = out
+        self.embedding = embedding
+        self.width = width
+        self.depth = depth
+        self.heads = heads
+        self.dropout = dropout
+        self.frequencies = tuple(frequencies)
+        self.patch = patch
+        self.tokens = Tokens(shape, width, self.frequencies, patch)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(width, embedding, heads, dropout) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, out)
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        return self.head(self.features(x, e))
+
+    def features(self, x: Tensor, e: Tensor) -> Tensor:
+        """What the linear head reads, ``(n, width)``."""
+        h = self.tokens(x)
+        for block in self.blocks:
+            h = block(h, e)
+        return self.norm(h).mean(1)
+
+
+class Tokens(nn.Module):
+    """An event cut into tokens ``(n, tokens, width)``, each of which knows where it lies."""
+
+    def __init__(
+        self, shape: tuple[int, ...], width: int, frequencies: tuple[float, ...], patch: int
+    ):
+        super().__init__()
+        self.shape = shape
+        self.frequencies = frequencies
+        self.image = is_image(shape)
+        self.patch = patch if self.image else 1
+        self.grid = folded(shape, self.patch)[1:] if self.image else (math.prod(shape),)
+        seen = self.share(channels_of(shape)) * (1 + 2 * len(frequencies))
+        self.linear = nn.Linear(seen, width)
+        self.position = nn.Parameter(0.1 * torch.randn(1, math.prod(self.grid), width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = x if self.image else x.flatten(1).unsqueeze(1)
+        seen = torch.cat([values, fourier_features(values, self.frequencies)], 1)
+        if self.image:
+            seen = F.pixel_unshuffle(seen, self.patch).flatten(2)
+        return self.linear(seen.mT) + self.position
+
+    def share(self, total: int) -> int:
+        """How many numbers of ``total`` channels (features, in a vector) belong to a token."""
+        if self.image:
+            return total * self.patch**2
+        if total % self.grid[0]:
+            raise ValueError(f"outputs must be a multiple of {self.grid[0]} features, got {total}.")
+        return total // self.grid[0]
+
+    def event(self, y: Tensor) -> Tensor:
+        """Numbers of each token as channels ``(n, channels, h, w)``, or features ``(n, D)``."""
+        if self.image:
+            return F.pixel_shuffle(y.mT.unflatten(2, self.grid), self.patch)
+        return y.flatten(1)

@@ -69,13 +69,20 @@ def _clock(trainer: Any) -> Callable[[], float] | None:
 
 @dataclass(frozen=True)
 class AdamW:
-    """`torch.optim.AdamW` with the zoo's settings, called with (parameters, lr)."""
+    """`torch.optim.AdamW` with the zoo's settings, called with (parameters, lr).
+
+    It is fused, one call for all tensors, where the parameters' kind and place allow it.
+    """
 
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 1e-2
 
     def __call__(self, parameters: Iterable[torch.nn.Parameter], lr: float) -> Optimizer:
-        return torch.optim.AdamW(parameters, lr, self.betas, weight_decay=self.weight_decay)
+        weights = list(parameters)
+        fused = all(w.device.type in ("cpu", "cuda") and w.is_floating_point() for w in weights)
+        return torch.optim.AdamW(
+            weights, lr, self.betas, weight_decay=self.weight_decay, fused=fused
+        )
 
 
 @dataclass(frozen=True)

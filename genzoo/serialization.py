@@ -129,7 +129,7 @@ def build(
     path: str | Path = "this configuration",
     given: Mapping[str, Any] | None = None,
 ) -> Any:
-    """A new, untrained model of its configuration; `genzoo.config.build` with all known families."""
+    """A new, untrained model; `genzoo.config.build` with all known families."""
     return configuration.build(config, families or known_families(), path, given)
 
 
@@ -141,9 +141,10 @@ def completed(config: Mapping[str, Any], without: Sequence[str] = ()) -> dict[st
 def known_families() -> Families:
     """Every class that `load` can build."""
     # Here, because they are built from the families and loaded by this module.
+    from genzoo.families.priors import PRIORS
     from genzoo.unclip import PARTS
 
-    return (*families.FAMILIES, *families.HYBRIDS, *PARTS)
+    return (*families.FAMILIES, *families.HYBRIDS, *PRIORS, *PARTS)
 
 
 def named(name: str, among: Families | None = None) -> Any:
@@ -158,13 +159,15 @@ def _read_folder(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     """Configuration and weights of a model's folder, or of a run's folder that holds one."""
     if not path.is_dir():
         raise InputError(
-            f"There is no folder {path}: expected a saved model or a run of genzoo train or compare."
+            f"There is no folder {path}: expected a saved model or a run of genzoo train or "
+            "compare."
         )
     if (path / "model" / CONFIG).is_file():
         path = path / "model"
     elif (path / "config.yaml").is_file() and not (path / CONFIG).is_file():
         raise InputError(
-            f"The run in {path} is not finished: run the same train or compare command again to resume it."
+            f"The run in {path} is not finished: run the same train or compare command again to "
+            "resume it."
         )
     runs = sorted(child.parent.name for child in path.glob("*/config.yaml"))
     if runs and not (path / CONFIG).is_file():
@@ -172,7 +175,8 @@ def _read_folder(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
             raise InputError(
-                f"{path} holds no {name}: expected a saved model or a run of genzoo train or compare."
+                f"{path} holds no {name}: expected a saved model or a run of genzoo train or "
+                "compare."
             )
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
@@ -217,7 +221,7 @@ def _fill(model: Trainable, weights: dict[str, torch.Tensor], path: Path) -> Non
 
 
 def _card(model: Trainable, facts: Mapping[str, Any]) -> str:
-    """The model card: YAML front matter for the Hub, a table of facts, and how to load the model."""
+    """The model card: front matter for the Hub, a table of facts, and how to load the model."""
     name = type(model).__name__
     about = {
         "family": name,

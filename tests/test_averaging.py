@@ -13,7 +13,7 @@ from genzoo.cli.train import train
 from genzoo.data import DataSet
 from genzoo.data.loading import load as load_data
 from genzoo.errors import InputError
-from genzoo.training.averaging import WIDEST, exponent, kept, power_average
+from genzoo.training.averaging import WIDEST, Averaged, exponent, kept, power_average
 
 WIDTHS = (0.01, 0.05, 0.1, 0.2, WIDEST)
 
@@ -106,3 +106,20 @@ def test_averaged_weights_are_never_worse_than_the_last_by_more_than_noise(steps
     gains = torch.cat([gain(tmp_path / str(seed), data, seed, steps) for seed in range(seeds)])
     noise = gains.std() / len(gains) ** 0.5
     assert gains.mean() > -2 * noise - 0.002
+
+
+def test_the_listed_average_is_torch_s_own_buffers_and_resumption_included():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    expected = AveragedModel(model, multi_avg_fn=power_average(0.1))
+    average = Averaged(model, 0.1)
+    for step in range(8):
+        for value in (*model.parameters(), model[1].running_mean):
+            value.data.add_(torch.randn_like(value))
+        for each in (expected, average):
+            each.update_parameters(model)
+        if step == 4:
+            state, average = average.state_dict(), Averaged(model, 0.1)
+            average.load_state_dict(state)
+    for name, value in expected.state_dict().items():
+        assert torch.equal(value, average.state_dict()[name]), name

@@ -25,6 +25,7 @@ from genzoo.data.images.digits import stratified
 from genzoo.data.images.folder import read_image
 from genzoo.data.loading import DOWNLOADED, MADE_HERE
 from genzoo.data.names import NAMES
+from genzoo.data.scenes.scene import BACKGROUNDS
 from genzoo.data.synthetic import biscuits, gaussians, ising, landmass
 from genzoo.errors import InputError, nearest
 
@@ -843,3 +844,37 @@ def test_an_unknown_option_is_refused(tmp_path):
 def test_nearest():
     assert nearest("digts", NAMES) == "Did you mean 'digits'?"
     assert nearest("zzz", ["a", "b"]) == "Choose one of: a, b."
+
+
+# ------------------------------------------------------------------------- what a data set can read
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("biscuits", {"train": 10, "validation": 10, "test": 200}), ("digits", {})],
+)
+def test_a_data_set_reads_the_condition_off_its_own_events(name, options):
+    data = load(name, **options)
+    x, c = data.test[:200]
+    right = (data.read(x).view(len(x), -1) == c.view(len(x), -1)).all(1)
+    assert right.float().mean() > 0.95
+
+
+def test_a_parser_sees_the_attributes_of_the_scenes_that_were_drawn():
+    data = load("scenes", train=10, validation=10, test=100)
+    x, c = data.test[:]
+    grounds = len(BACKGROUNDS)
+    assert (data.read(x)[:, :grounds] == c[:, :grounds]).all(1).float().mean() > 0.95
+    no_scene = torch.ones(1, 3, 32, 32)  # in which there is no thing at all
+    assert data.read(no_scene).shape == (1, data.condition)
+
+
+def test_tins_that_are_none_are_counted_among_those():
+    data = load("biscuits", train=10, validation=10, test=300)
+    space = data.feature_space
+    (distance,) = space.distances.values()
+    real = space.features(data.test.x)
+    assert distance(real, real) == 0
+    assert space.shares["no tin"](real).float().mean() < 0.05
+    noise = space.features(grid.quantise(2 * torch.rand(50, 1, 16, 16) - 1, data.levels))
+    assert space.shares["no tin"](noise).all() and distance(real, noise) > 0.95

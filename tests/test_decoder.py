@@ -181,7 +181,7 @@ def test_conditions_stay_with_their_events():
     """A decoder that shows its condition: the right one explains the event far better."""
     model = lively(GAN((4,), condition=2, latent_shape=(1,), width=8)).double()
     with torch.no_grad():
-        model.generator.embed.embed.weight.normal_(0, 3)
+        model.generator_embed.embed.weight.normal_(0, 3)
     labels = torch.tensor([0, 1, 0, 1])
     x = model.decode(torch.zeros(4, 1).double(), labels).detach()
     right, wrong = (

@@ -23,9 +23,9 @@ SCALE = 0.5  # the data is N(0, SCALE^2) in each feature
 TINY = {"width": 8, "fourier": 1}
 
 
-def optimal_v(z: torch.Tensor, snr: torch.Tensor, c=None) -> torch.Tensor:
+def optimal_v(z: torch.Tensor, log_snr: torch.Tensor, c=None) -> torch.Tensor:
     """E[alpha epsilon - sigma x | z] for x ~ N(0, s^2)."""
-    a, s = alpha(snr, z), sigma(snr, z)
+    a, s = alpha(log_snr, z), sigma(log_snr, z)
     return a * s * (1 - SCALE**2) / (a**2 * SCALE**2 + s**2) * z
 
 
@@ -52,7 +52,7 @@ def test_the_bound_with_the_optimal_denoiser_tends_to_the_density():
     x = truth.sample((n,))
     gaps = []
     for reach in (2.0, 4.0, 12.0):
-        gap = truth.log_prob(x).sum(1) - optimal(snr=(-reach, reach)).log_prob(x)
+        gap = truth.log_prob(x).sum(1) - optimal(log_snr_range=(-reach, reach)).log_prob(x)
         error = gap.std() / math.sqrt(n)
         assert gap.mean() > -4 * error
         gaps.append(gap.mean().item())
@@ -64,7 +64,7 @@ def test_the_bound_with_the_optimal_denoiser_tends_to_the_density():
 def test_the_bound_is_tight_at_every_point(value):
     n = 200_000
     x = torch.tensor([[value, -value]]).double().expand(n, -1)
-    draws = optimal(snr=(-10.0, 12.0)).log_prob(x)
+    draws = optimal(log_snr_range=(-10.0, 12.0)).log_prob(x)
     truth = Normal(0.0, SCALE).log_prob(x[0]).sum()
     assert abs(draws.mean() - truth) < 5 * draws.std() / math.sqrt(n) + 0.01
 
@@ -83,11 +83,13 @@ def test_stratified_draws_of_time_spread_the_bound_less():
     def spread(draw) -> float:
         return torch.stack([draw() for _ in range(100)]).std().item()
 
-    low, high = model.ends
+    low, high = model.log_snr_min, model.log_snr_max
 
     def unstratified() -> torch.Tensor:
-        snr = low + (high - low) * torch.rand(len(x)).double()
-        return (0.5 * (high - low) * torch.sigmoid(snr) * model.squared_error(x, snr, None)).mean()
+        log_snr = low + (high - low) * torch.rand(len(x)).double()
+        return (
+            0.5 * (high - low) * torch.sigmoid(log_snr) * model.squared_error(x, log_snr, None)
+        ).mean()
 
     assert spread(lambda: model.diffusion_loss(x, None).mean()) < 0.5 * spread(unstratified)
 
@@ -111,12 +113,12 @@ def test_at_the_clean_end_no_level_is_left_to_guess(levels):
 
     assert 0 <= paid() < 0.01
     if levels == 256:
-        assert paid(snr=(-5.0, 9.0)) == pytest.approx(2.5, abs=0.1)
+        assert paid(log_snr_range=(-5.0, 9.0)) == pytest.approx(2.5, abs=0.1)
 
 
 def test_prior_loss_is_the_divergence_from_the_standard_normal():
     model, x = (
-        Diffusion((1, 2, 3), snr=(-1.5, 9.0), **TINY).double(),
+        Diffusion((1, 2, 3), log_snr_range=(-1.5, 9.0), **TINY).double(),
         torch.randn(4, 1, 2, 3).double(),
     )
     low = torch.full((4,), -1.5).double()
@@ -127,7 +129,7 @@ def test_prior_loss_is_the_divergence_from_the_standard_normal():
 
 def test_reconstruction_is_bayes_rule_over_the_levels():
     levels, high = 5, 3.0
-    model = Diffusion((3,), levels=levels, snr=(-5.0, high), **TINY).double()
+    model = Diffusion((3,), levels=levels, log_snr_range=(-5.0, high), **TINY).double()
     cells = torch.randint(levels, (6, 3))
     x = grid.to_grid(cells, levels).double()
     torch.manual_seed(1)
@@ -153,18 +155,20 @@ def test_a_distribution_over_levels_is_optimal_for_independent_features():
         def forward(self, x, e):
             return pmf.log().repeat(2).expand(len(x), -1)
 
-    model = Diffusion((2,), levels=levels, prediction="levels", snr=(-9.0, 9.0), **TINY).double()
-    model.fields[0] = LogOdds()
+    model = Diffusion(
+        (2,), levels=levels, prediction="levels", log_snr_range=(-9.0, 9.0), **TINY
+    ).double()
+    model.network = LogOdds()
     values = grid.to_grid(torch.arange(levels), levels).double()
 
-    z, snr = torch.randn(5, 2).double(), torch.linspace(-3, 3, 5).double()
+    z, log_snr = torch.randn(5, 2).double(), torch.linspace(-3, 3, 5).double()
     odds = (
         pmf
-        * Normal(alpha(snr, z)[..., None] * values, sigma(snr, z)[..., None])
+        * Normal(alpha(log_snr, z)[..., None] * values, sigma(log_snr, z)[..., None])
         .log_prob(z[..., None])
         .exp()
     )
-    torch.testing.assert_close(model.denoiser()(z, snr), (odds @ values) / odds.sum(-1))
+    torch.testing.assert_close(model.denoiser()(z, log_snr), (odds @ values) / odds.sum(-1))
 
     cells = torch.multinomial(pmf, 2 * n, replacement=True).view(n, 2)
     with torch.no_grad():
@@ -181,7 +185,7 @@ def test_both_predictions_take_any_shape_and_train_every_parameter(shape):
     for prediction in ("v", "levels"):
         model = Diffusion(shape, levels=5, condition=3, prediction=prediction, steps=2, **TINY)
         with torch.no_grad():
-            model.fields[0].head.weight.normal_(std=0.1)
+            model.network.head.weight.normal_(std=0.1)
         model.loss(x, torch.tensor([0, 1, 2, -1]).repeat(8)).sum().backward()
         assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
         assert model.sample(2).shape == (2, *shape)
@@ -193,7 +197,7 @@ def test_both_predictions_take_any_shape_and_train_every_parameter(shape):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_every_solver_samples_the_gaussian(solver):
     n = 40_000
-    x = optimal((1,), snr=(-9.0, 9.0)).sample(n, solver=solver, steps=150)
+    x = optimal((1,), log_snr_range=(-9.0, 9.0)).sample(n, solver=solver, steps=150)
     assert x.mean().abs() < 5 * SCALE / math.sqrt(n)
     assert x.std().item() == pytest.approx(SCALE, rel=0.03)
 
@@ -228,7 +232,7 @@ def test_ancestral_steps_keep_the_marginals_of_the_noisy_data():
     )
     seen = []
 
-    def denoise(z, snr):
+    def denoise(z, log_snr):
         seen.append(z)
         return torch.full_like(z, x)
 
@@ -242,7 +246,7 @@ def test_encode_and_decode_run_the_same_path_both_ways():
     x = SCALE * torch.randn(64, 1, 2, 2).double()
     errors = []
     for steps in (50, 200):
-        model = optimal((1, 2, 2), snr=(-7.0, 9.0), steps=steps)
+        model = optimal((1, 2, 2), log_snr_range=(-7.0, 9.0), steps=steps)
         z = model.encode(x)
         assert z.std().item() == pytest.approx(1, abs=0.15)
         errors.append((model.decode(z) - x).abs().max().item())
@@ -254,17 +258,19 @@ def test_encode_and_decode_run_the_same_path_both_ways():
 
 
 def test_guidance_of_one_is_the_plain_conditional_and_of_zero_the_unconditional():
-    model, z, snr = (
+    model, z, log_snr = (
         rough((3,), condition=4),
         torch.randn(5, 3).double(),
         torch.linspace(-4, 8, 5).double(),
     )
     c = torch.tensor([0, 1, 2, 3, -1])
-    plain = alpha(snr, z) * z - sigma(snr, z) * model.v(z, snr, c)
-    none = model.denoiser()(z, snr)
-    torch.testing.assert_close(model.denoiser(c)(z, snr), plain)
-    torch.testing.assert_close(model.denoiser(c, guidance=0.0)(z, snr), none)
-    torch.testing.assert_close(model.denoiser(c, guidance=3.0)(z, snr), none + 3 * (plain - none))
+    plain = alpha(log_snr, z) * z - sigma(log_snr, z) * model.v(z, log_snr, c)
+    none = model.denoiser()(z, log_snr)
+    torch.testing.assert_close(model.denoiser(c)(z, log_snr), plain)
+    torch.testing.assert_close(model.denoiser(c, guidance=0.0)(z, log_snr), none)
+    torch.testing.assert_close(
+        model.denoiser(c, guidance=3.0)(z, log_snr), none + 3 * (plain - none)
+    )
     assert not torch.allclose(plain[:4], none[:4])
 
 
@@ -282,11 +288,11 @@ def test_unknown_choices_are_refused_by_a_sentence_that_names_the_known_ones(wor
 
 
 def test_members_train_on_their_own_share_and_answer_by_their_mean():
-    model = Diffusion((2,), width=8, members=2)
-    for field in model.fields:
+    model = Diffusion((2,), width=8, ensemble_size=2)
+    for field in model.network.members:
         torch.nn.init.normal_(field.head.weight)
-    x, e = torch.randn(4, 22), torch.randn(4, 16)
-    first, second = (field.eval()(x, e) for field in model.fields)
+    x, e = torch.randn(4, 2), torch.randn(4, 16)
+    first, second = (field.eval()(x, e) for field in model.network.members)
     torch.testing.assert_close(model.eval().network(x, e), (first + second) / 2)
     torch.testing.assert_close(model.train().network(x, e), torch.cat([first[:2], second[2:]]))
 

@@ -591,7 +591,7 @@ def test_log_prob_with_the_true_log_z_integrates_to_one():
 
 
 def test_the_energy_is_the_network_and_a_confinement():
-    model = Energy((3,), spread=2.0, **TINY)
+    model = Energy((3,), base_std=2.0, **TINY)
     x = torch.randn(5, 3)
     network = model.network(x, model.embed(None, 5)).squeeze(1)
     torch.testing.assert_close(model.energy(x), network + x.square().sum(1) / 8)
@@ -603,8 +603,7 @@ def test_any_module_may_be_f():
             return x.flatten(1).sum(1, keepdim=True)
 
     x = some((4,), 3)
-    model = Energy((4,), levels=3, hidden=0, **TINY).eval()
-    model.network = Sum()
+    model = Energy((4,), levels=3, network=Sum(), **TINY).eval()
     model.set_base(x)
     torch.testing.assert_close(model.energy(x), x.sum(1) - model.log_base(x))
     want = (model.histogram - grid.to_grid(torch.arange(3), 3)).softmax(1)
@@ -638,7 +637,7 @@ def test_training_on_a_gaussian_finds_it():
     model = Energy(
         (2,),
         lr=1e-2,
-        spread=2.0,
+        base_std=2.0,
         noise=0.0,
         width=16,
         step=0.3,

@@ -13,7 +13,14 @@ from hypothesis.extra import numpy as arrays
 
 import genzoo
 from genzoo import Flow, Likelihood, grid
-from genzoo.families.flow import TAIL, Lattice, bins_for, squeezes, staircase
+from genzoo.families.flow import (
+    TAIL,
+    HistogramCoupling,
+    bins_for,
+    piecewise_linear_cdf,
+    squeezes,
+)
+from genzoo.nets import event_network
 
 TINY = {"width": 8, "couplings": 2, "bins": 4}
 
@@ -22,7 +29,8 @@ def rough(*args, strength: float = 0.2, **kwargs) -> Flow:
     """In float64, with random parameters, and ActNorm initialised as by a first batch of training."""
     model = Flow(*args, **TINY | kwargs).double()
     with torch.no_grad():
-        model.train().log_prob(0.5 * torch.randn(16, *model.event_shape).double().clamp(-1, 1))
+        x = (0.5 * torch.randn(16, *model.event_shape).double()).clamp(-1, 1)
+        model.train().log_prob(grid.quantise(x, model.levels))
         for parameter in model.parameters():
             parameter.add_(strength * torch.randn_like(parameter))
     return model.eval()
@@ -209,11 +217,15 @@ def test_a_flow_fits_the_two_moons():
 # ----------------------------------------------------------------------------------------- lattices
 
 
+def small(shape: tuple[int, ...], outputs: int) -> torch.nn.Module:
+    return event_network(shape, 8, 8, outputs=outputs)
+
+
 @pytest.mark.parametrize(
     "shape", [(2,), (7,), (1, 4, 4), (2, 6, 3), (3, 2, 8), (1, 3, 3), (1, 1, 2)]
 )
 def test_a_lattice_inverts_in_the_box_and_its_two_determinants_cancel(shape):
-    flow = Lattice(shape, 5, 8, 1, 0.0).double()
+    flow = HistogramCoupling(shape, 5, small).double()
     x, e = torch.rand(6, *shape, dtype=torch.float64), torch.randn(6, 8, dtype=torch.float64)
     with torch.no_grad():
         for parameter in flow.parameters():
@@ -230,7 +242,7 @@ def test_a_lattice_alone_makes_the_bound_tight(shape):
     """With a uniform law behind it, its density is the same all over a bin, and the masses of all
     events sum to one.
     """
-    flow, levels = Lattice(shape, 3, 8, 1, 0.0).double(), 3
+    flow, levels = HistogramCoupling(shape, 3, small).double(), 3
     for parameter in flow.parameters():
         parameter.data.add_(0.5 * torch.randn_like(parameter))
     dims = math.prod(shape)
@@ -252,10 +264,10 @@ def test_a_lattice_alone_makes_the_bound_tight(shape):
 def test_a_staircase_is_the_distribution_function_of_its_histogram():
     logits = torch.tensor([0.0, 2.0, -1.0, 1.0], dtype=torch.float64)
     edges = torch.linspace(0, 1, 5, dtype=torch.float64)
-    y, _ = staircase(edges, logits.expand(5, -1))
+    y, _ = piecewise_linear_cdf(edges, logits.expand(5, -1))
     torch.testing.assert_close(y.diff(), logits.softmax(0), rtol=1e-4, atol=1e-5)
     x = torch.rand(100, dtype=torch.float64).requires_grad_(True)
-    y, log_slope = staircase(x, logits.expand(100, -1))
+    y, log_slope = piecewise_linear_cdf(x, logits.expand(100, -1))
     (slope,) = torch.autograd.grad(y.sum(), x)
     torch.testing.assert_close(slope.log(), log_slope)
 

@@ -7,16 +7,19 @@ from torch import nn
 import genzoo
 from genzoo import GAN, Likelihood
 from genzoo.data.dataset import DataSet, Split
+from genzoo.families.gan import critic_loss, generator_loss
 
 TINY = {"width": 8, "latent_shape": (3,)}
 
 
 def test_the_critics_loss_does_not_reach_the_generator():
     model, x = GAN((2,), **TINY), torch.randn(8, 2)
-    fake = model.generator(model.noise(8), None)
-    model.critic_loss(x, fake.detach(), None).sum().backward()
-    assert all(parameter.grad is None for parameter in model.generator.parameters())
-    assert all(parameter.grad is not None for parameter in model.critic.parameters())
+    fake = model.generate(model.noise(8))
+    critic_loss(model.score, x, fake, None, 1.0).sum().backward()
+    for part in (model.generator, model.generator_embed):
+        assert all(parameter.grad is None for parameter in part.parameters())
+    for part in (model.critic, model.critic_embed):
+        assert all(parameter.grad is not None for parameter in part.parameters())
 
 
 def test_the_summed_loss_gives_the_generator_its_own_gradient_only():
@@ -26,7 +29,7 @@ def test_the_summed_loss_gives_the_generator_its_own_gradient_only():
     both = [parameter.grad.clone() for parameter in model.generator.parameters()]
     model.zero_grad()
     torch.manual_seed(1)
-    model.generator_loss(model.generator(model.noise(8), None), None).sum().backward()
+    generator_loss(model.score, model.generate(model.noise(8)), None).sum().backward()
     for got, parameter in zip(both, model.generator.parameters(), strict=True):
         torch.testing.assert_close(got, parameter.grad)
 
@@ -49,7 +52,10 @@ def test_training_moves_both_players_by_their_own_optimisers(tmp_path):
     }
     assert moved == set(before)
     states = torch.load(tmp_path / "last.ckpt", weights_only=True)["optimizer_states"]
-    players = [model.generator, model.critic]
+    players = [
+        nn.ModuleList([model.generator_embed, model.generator]),
+        nn.ModuleList([model.critic_embed, model.critic]),
+    ]
     assert [len(state["state"]) for state in states] == [
         len(list(player.parameters())) for player in players
     ]
@@ -57,29 +63,28 @@ def test_training_moves_both_players_by_their_own_optimisers(tmp_path):
 
 @pytest.mark.parametrize("shape", [(2,), (1, 4, 4)])
 def test_r1_is_the_squared_gradient_of_the_critic_by_finite_differences(shape):
-    model, x = GAN(shape, condition=2, gamma=3.0, **TINY).double(), torch.randn(2, *shape).double()
+    model, x = GAN(shape, condition=2, **TINY).double(), torch.randn(2, *shape).double()
     c, fake, h = torch.tensor([0, 1]), torch.randn(2, *shape).double(), 1e-5
-    with_r1 = model.critic_loss(x, fake, c)
-    model.gamma = 0.0
-    penalty = with_r1 - model.critic_loss(x, fake, c)
+    with_r1, without = (critic_loss(model.score, x, fake, c, gamma) for gamma in (3.0, 0.0))
+    penalty = with_r1 - without
     squares = torch.zeros(2).double()
     with torch.no_grad():
         for unit in torch.eye(model.dims).double().view(-1, 1, *shape):
             squares += (
-                (model.critic(x + h * unit, c) - model.critic(x - h * unit, c)) / (2 * h)
+                (model.score(x + h * unit, c) - model.score(x - h * unit, c)) / (2 * h)
             ).square()
     torch.testing.assert_close(penalty, 1.5 * squares, rtol=1e-5, atol=1e-8)
 
 
 def test_the_penalty_is_differentiated_too():
-    model, x = GAN((2,), gamma=3.0, **TINY).double(), torch.randn(4, 2).double()
-    fake, weight, h = torch.randn(4, 2).double(), model.critic.network.stem.weight, 1e-6
-    (gradient,) = torch.autograd.grad(model.critic_loss(x, fake, None).sum(), weight)
+    model, x = GAN((2,), **TINY).double(), torch.randn(4, 2).double()
+    fake, weight, h = torch.randn(4, 2).double(), model.critic.stem.weight, 1e-6
+    (gradient,) = torch.autograd.grad(critic_loss(model.score, x, fake, None, 3.0).sum(), weight)
     ends = []
     for sign in (1, -1):
         with torch.no_grad():
             weight[0, 0] += sign * h
-        ends.append(model.critic_loss(x, fake, None).sum().item())
+        ends.append(critic_loss(model.score, x, fake, None, 3.0).sum().item())
         with torch.no_grad():
             weight[0, 0] -= sign * h
     assert gradient[0, 0].item() == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-4)
@@ -87,16 +92,17 @@ def test_the_penalty_is_differentiated_too():
 
 def test_the_optimal_critic_is_the_log_density_ratio():
     """Data N((1, 0), I) against N(0, I): the ratio's logarithm is x_1 - 1/2."""
-    model = GAN((2,), gamma=0.0, latent_shape=(3,), width=16)
+    model = GAN((2,), latent_shape=(3,), width=16)
     optimiser = torch.optim.Adam(model.critic.parameters(), 5e-3)
     shift = torch.tensor([1.0, 0.0])
     for _ in range(300):
         optimiser.zero_grad()
-        model.critic_loss(shift + torch.randn(512, 2), torch.randn(512, 2), None).mean().backward()
+        real, fake = shift + torch.randn(512, 2), torch.randn(512, 2)
+        critic_loss(model.score, real, fake, None, gamma=0.0).mean().backward()
         optimiser.step()
     x = 0.5 * shift + torch.randn(1000, 2)
     with torch.no_grad():
-        score = model.critic(x, None)
+        score = model.score(x)
     ratio = x[:, 0] - 0.5
     assert torch.corrcoef(torch.stack([score, ratio]))[0, 1] > 0.95
     assert (score - ratio).abs().mean() < 0.3
@@ -105,7 +111,7 @@ def test_the_optimal_critic_is_the_log_density_ratio():
 @pytest.mark.parametrize("shape", [(2,), (1, 8, 8)])
 def test_a_score_does_not_depend_on_its_batch(shape):
     model, x = GAN(shape, **TINY).train(), torch.randn(5, *shape)
-    torch.testing.assert_close(model.critic(x, None)[:1], model.critic(x[:1], None))
+    torch.testing.assert_close(model.score(x)[:1], model.score(x[:1]))
     norms = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
     assert not [module for module in model.critic.modules() if isinstance(module, norms)]
     assert not [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -115,7 +121,7 @@ def test_generated_grid_data_stays_in_its_box_and_real_data_does_not_have_one():
     bounded, free = (GAN((2,), levels=levels, **TINY) for levels in (5, 0))
     for model in (bounded, free):
         with torch.no_grad():
-            model.generator.network.head.weight.mul_(100)
+            model.generator.head.weight.mul_(100)
     z = torch.randn(200, 3)
     assert bounded.decode(z).abs().max() <= 1
     assert bounded.sample(200).abs().max() <= 1 - 1 / 5 + 1e-6

@@ -15,11 +15,18 @@ from genzoo.benchmark import run as runs
 from genzoo.benchmark.hybrids import parts
 from genzoo.benchmark.row import Row
 from genzoo.data.dataset import DataSet, Split
-from genzoo.distributions import DiscretisedLogisticMixture, Rounded, SmoothedBoxMixture, code
+from genzoo.distributions import (
+    DiscretisedLogisticMixture,
+    FiniteScalarQuantized,
+    SmoothedBoxMixture,
+    quantized,
+)
 from genzoo.errors import InputError
 from genzoo.evaluation import AIS, Own, evaluate
 from genzoo.evaluation.cost import peak_memory
 from genzoo.evaluation.likelihood.partition import keep_log_z
+from genzoo.families.gan import generator_loss
+from genzoo.families.priors import PlainPrior
 from genzoo.training.two_stage import encoded, fit_in_stages, trained
 
 TINY: dict[str, Any] = {"width": 8, "components": 2}
@@ -122,13 +129,13 @@ def test_a_recipe_may_ask_for_a_second_stage_and_its_mistakes_are_named(tmp_path
 
 def test_a_point_mass_on_the_grid_is_a_density_on_its_bin_and_passes_gradients_straight_through():
     raw = torch.randn(6, 3, requires_grad=True)
-    q = code(raw, (3,), levels=5)
+    q = quantized(raw, (3,), levels=5)
     z = q.rsample()
     assert torch.equal(grid.quantise(z, 5), z.detach()) or torch.allclose(grid.quantise(z, 5), z)
     (gradient,) = torch.autograd.grad(z.sum(), raw)
     torch.testing.assert_close(gradient, 1 - raw.detach().tanh() ** 2)
     levels = grid.to_grid(torch.arange(5), 5)
-    density = Rounded(torch.tensor(0.3), 5).log_prob(levels).exp()
+    density = FiniteScalarQuantized(torch.tensor(0.3), 5).log_prob(levels).exp()
     torch.testing.assert_close(
         density * grid.bin_width(5), (levels == grid.quantise(torch.tensor(0.3), 5)).float()
     )
@@ -239,7 +246,7 @@ def test_a_prior_in_its_own_stage_tightens_the_bound(tmp_path):
     )
     with torch.no_grad():
         after = model.bound(data.test.x, k=16).mean()
-        model.prior = None
+        model.prior = model.plain_prior()
         before = model.bound(data.test.x, k=16).mean()
     assert after > before + 1
 
@@ -266,7 +273,7 @@ def test_an_interruption_in_either_stage_changes_nothing(tmp_path, monkeypatch):
         model = staged(GAN, latent_shape=(2,))
         with pytest.raises(Interruption):
             fit_in_stages(model, data, tmp_path / "resumed", seed=3, progress=report, **STAGES)
-        assert model.prior is not None
+        assert not isinstance(model.prior, PlainPrior)
     first_log = (tmp_path / "resumed" / "log.csv").read_text(encoding="utf-8")
     resumed = staged(GAN, latent_shape=(2,))
     fitted = fit_in_stages(resumed, data, tmp_path / "resumed", seed=3, **STAGES)
@@ -307,7 +314,7 @@ def test_the_annealed_prior_of_an_energy_hybrid_gives_the_figure_of_the_vae_whos
     width, width_again = (figure.high - figure.low for figure in (found.figure, again.figure))
     assert width_again == pytest.approx(width, abs=1e-4)
     assert again.figure.middle == pytest.approx(found.figure.middle, abs=4 * found.figure.stderr)
-    model.prior = None
+    model.prior = model.plain_prior()
     plain = evaluate(model, data, by=Own(k=8))
     assert plain.kind == Likelihood.BOUND
     assert found.figure.middle == pytest.approx(plain.value, abs=0.1)
@@ -332,11 +339,13 @@ def test_either_player_learns_from_its_own_loss_alone():
     model, x = VAEGAN((3,), width=8, latent_shape=(2,), adversary=0.0), torch.randn(5, 3)
     elbo, drawn = model.draws(x, None)
     grads = torch.autograd.grad(
-        model.critics(x, drawn, None).sum(), list(model.vae.parameters()), allow_unused=True
+        model.critics_loss(x, drawn, None).sum(), list(model.vae.parameters()), allow_unused=True
     )
     assert all(g is None for g in grads)
     through = torch.autograd.grad(
-        model.judged(drawn, None).sum(), list(model.vae.decoder.parameters()), allow_unused=True
+        generator_loss(model.score, drawn, None).sum(),
+        list(model.vae.decoder.parameters()),
+        allow_unused=True,
     )
     assert any(g is not None and g.abs().sum() > 0 for g in through)
     assert elbo.shape == (5,) and drawn.shape == (10, 3)
@@ -444,7 +453,7 @@ def test_the_memory_of_two_stages_is_that_of_the_one_that_takes_more(tmp_path):
         found = peak_memory(model, x, None, trained(model, x, None, None))
         assert found["training"] == max(each)
         assert found["sampling"] == peak_memory(model, x, None, parts)["sampling"]
-        assert model.prior is not None
+        assert not isinstance(model.prior, PlainPrior)
 
 
 def test_a_prior_that_can_be_trained_along_was_so_unless_the_run_has_a_stage_of_it(tmp_path):
@@ -452,7 +461,7 @@ def test_a_prior_that_can_be_trained_along_was_so_unless_the_run_has_a_stage_of_
     assert [part for part, _ in trained(model, x, None, tmp_path)] == [model]
     fit_in_stages(model, made_up((2,), 0), tmp_path, **STAGES)
     first, second = (part for part, _ in trained(model, x, None, tmp_path))
-    assert first.prior is None and second is model.prior
+    assert isinstance(first.prior, PlainPrior) and second is model.prior
 
 
 def test_an_unknown_hybrid_is_refused_by_the_command_line(capsys):

@@ -15,7 +15,7 @@ from genzoo.data import DataSet, Split
 from genzoo.errors import InputError
 from genzoo.families import FAMILIES, HYBRIDS
 from genzoo.model import drop_conditions, importance_weighted, require
-from genzoo.nets import Condition, Decoder, Encoder, Field, as_vectors, groups, pyramid
+from genzoo.nets import Condition, Decoder, Encoder, as_vectors, event_network, groups, pyramid
 from genzoo.optim import warmup_cosine
 
 # --------------------------------------------------------------------------------------- likelihood
@@ -178,7 +178,7 @@ def test_networks_take_and_give_events_of_any_shape(shape, width, depth):
     x, e = torch.randn(2, *shape), torch.randn(2, 5)
     assert Encoder(shape, 7, 5, width, depth)(x, e).shape == (2, 7)
     assert Decoder(7, shape, 3, 5, width, depth)(torch.randn(2, 7), e).shape == (2, 3, *shape)
-    field = Field(shape, 5, width, depth)
+    field = event_network(shape, 5, width, depth)
     assert field(x, e).shape == x.shape
     torch.testing.assert_close(field(x[:1], e[:1]), field(x, e)[:1])
 
@@ -190,7 +190,7 @@ def test_every_part_of_a_network_hears_its_input_and_its_embedding(shape):
         torch.randn(2, 5).double().requires_grad_(),
     )
     z = torch.randn(2, 7).double().requires_grad_()
-    field = Field(shape, 5, 8)
+    field = event_network(shape, 5, 8)
     torch.nn.init.normal_(field.head.weight)
     networks = [
         (Encoder(shape, 3, 5, 8), x),

@@ -13,18 +13,20 @@ from genzoo import Diffusion, fit, grid
 from genzoo.data import DataSet
 from genzoo.data.loading import load
 from genzoo.evaluation.likelihood.ode import ode_log_likelihood
-from genzoo.families.diffusion import alpha, ends, sigma
+from genzoo.families.diffusion import alpha, default_log_snr_range, sigma
 from genzoo.families.flow_matching import with_divergence
 
 
-def optimal(shape: tuple[int, ...], mean: float, std: float, snr=(-20.0, 16.0)) -> Diffusion:
+def optimal(
+    shape: tuple[int, ...], mean: float, std: float, log_snr_range=(-20.0, 16.0)
+) -> Diffusion:
     """The diffusion whose network knows the best denoiser of N(mean, std²): v of the posterior
     mean.
     """
-    model = Diffusion(shape, width=8, snr=snr).double().eval()
+    model = Diffusion(shape, width=8, log_snr_range=log_snr_range).double().eval()
 
-    def v(z: Tensor, snr: Tensor, c: Tensor | None) -> Tensor:
-        a, s = alpha(snr, z), sigma(snr, z)
+    def v(z: Tensor, log_snr: Tensor, c: Tensor | None) -> Tensor:
+        a, s = alpha(log_snr, z), sigma(log_snr, z)
         x = mean + std**2 * a / (a**2 * std**2 + s**2) * (z - a * mean)
         return (a * z - x) / s
 
@@ -43,7 +45,10 @@ def test_a_gaussian_with_its_optimal_denoiser_is_exact_to_a_thousandth_of_a_nat(
 
 
 def test_the_error_falls_with_the_tolerance_and_the_evaluations_rise():
-    model, x = optimal((2,), 0.5, 0.3, snr=(-5.0, 5.0)), torch.randn(10, 2, dtype=torch.float64)
+    model, x = (
+        optimal((2,), 0.5, 0.3, log_snr_range=(-5.0, 5.0)),
+        torch.randn(10, 2, dtype=torch.float64),
+    )
     reference = ode_log_likelihood(model, x, tolerance=1e-8).value
     loose, tight = (ode_log_likelihood(model, x, tolerance=t) for t in (1e-2, 1e-6))
     errors = [(found.value - reference).abs().max() for found in (loose, tight)]
@@ -54,7 +59,7 @@ def rough(shape: tuple[int, ...], **options) -> Diffusion:
     """A network that does something, untrained: its head does not start at zero."""
     model = Diffusion(shape, width=8, fourier=1, **options).double().eval()
     with torch.no_grad():
-        model.fields[0].head.weight.normal_(0, 0.3)
+        model.network.head.weight.normal_(0, 0.3)
     return model
 
 
@@ -62,23 +67,27 @@ def test_the_density_of_any_network_integrates_to_one():
     """Whatever the weights, the flow is invertible; the sum over a grid of a missed Jacobian would
     be far from one.
     """
-    model = rough((2,), snr=(-3.0, 3.0))
+    model = rough((2,), log_snr_range=(-3.0, 3.0))
     side = torch.linspace(-8, 8, 49, dtype=torch.float64)
     found = ode_log_likelihood(model, torch.cartesian_prod(side, side), tolerance=1e-4)
     assert (found.value.exp().sum() * (side[1] - side[0]) ** 2).item() == pytest.approx(1, abs=0.02)
 
 
 def test_the_exact_trace_is_the_jacobian_s_and_random_signs_estimate_it():
-    model, z, snr = rough((1, 2, 2)), torch.randn(3, 1, 2, 2, dtype=torch.float64), torch.zeros(3)
+    model, z, log_snr = (
+        rough((1, 2, 2)),
+        torch.randn(3, 1, 2, 2, dtype=torch.float64),
+        torch.zeros(3),
+    )
     flow = model.probability_flow()
 
     def field(y: Tensor) -> Tensor:
-        return flow.velocity(y, snr)
+        return flow.velocity(y, log_snr)
 
     _, trace = with_divergence(field, z)
     for row in range(3):
         jacobian = torch.autograd.functional.jacobian(
-            lambda y: velocity_and_velocity(model, y, snr[:1]), z[row : row + 1]
+            lambda y: velocity_and_velocity(model, y, log_snr[:1]), z[row : row + 1]
         )
         torch.testing.assert_close(trace[row], jacobian.reshape(4, 4).trace())  # type: ignore[union-attr]
     signs = [torch.randint_like(z, 2) * 2 - 1 for _ in range(400)]
@@ -86,8 +95,8 @@ def test_the_exact_trace_is_the_jacobian_s_and_random_signs_estimate_it():
     assert ((guesses.mean(0) - trace).abs() < 5 * guesses.std(0) / 20 + 1e-9).all()
 
 
-def velocity_and_velocity(model: Diffusion, z: Tensor, snr: Tensor) -> Tensor:
-    return -0.5 * alpha(snr, z) * sigma(snr, z) * model.v(z, snr, None)
+def velocity_and_velocity(model: Diffusion, z: Tensor, log_snr: Tensor) -> Tensor:
+    return -0.5 * alpha(log_snr, z) * sigma(log_snr, z) * model.v(z, log_snr, None)
 
 
 # ------------------------------------------------------------------------------ discrete data
@@ -105,10 +114,12 @@ def test_the_uniform_distribution_costs_log2_levels_bits_at_every_draw(levels):
 
     Noise that filled the bins fell between the teeth of the density, and this read 4 bits too much.
     """
-    snr = (-12.0, ends(levels)[1])
-    model = Diffusion((2, 1, 2), levels=levels, prediction="levels", width=8, snr=snr).double()
-    torch.nn.init.zeros_(model.eval().fields[0].head.weight)
-    torch.nn.init.zeros_(model.fields[0].head.bias)
+    log_snr_range = (-12.0, default_log_snr_range(levels)[1])
+    model = Diffusion(
+        (2, 1, 2), levels=levels, prediction="levels", width=8, log_snr_range=log_snr_range
+    ).double()
+    torch.nn.init.zeros_(model.eval().network.head.weight)
+    torch.nn.init.zeros_(model.network.head.bias)
     x = grid.to_grid(torch.randint(levels, (10, 2, 1, 2)), levels).double()
     found = ode_log_likelihood(model, x, tolerance=1e-5).value
     bits = grid.bits_per_dim(found, 4, levels)

@@ -135,7 +135,7 @@ def test_a_gan_finds_the_latent_of_what_it_made_itself():
     """
     model = GAN((1, 4, 4), condition=3, latent_shape=(4,), width=16).eval()
     with torch.no_grad():
-        model.generator.network.head.weight.mul_(5)
+        model.generator.head.weight.mul_(5)
     c = torch.tensor([0, 1, 2])
     x = model.decode(torch.randn(3, 4), c).detach()
     with torch.inference_mode():
@@ -388,9 +388,8 @@ def test_a_denoiser_is_asked_at_the_level_it_is_told():
     model = Diffusion((1, 8, 8), width=8, levels=17).eval()
     x = torch.zeros(4, 1, 8, 8)
     with torch.no_grad():
-        for field in model.fields:
-            torch.nn.init.normal_(field.head.weight)  # type: ignore[union-attr]
-        clean, noisy = model.features(x, snr=9.0), model.features(x, snr=-5.0)
+        torch.nn.init.normal_(model.network.head.weight)  # type: ignore[union-attr]
+        clean, noisy = model.features(x, log_snr=9.0), model.features(x, log_snr=-5.0)
     assert (
         clean.var(0).mean() < 0.1 * noisy.var(0).mean()
     )  # nearly no noise is left to tell equal events apart

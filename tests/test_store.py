@@ -18,7 +18,7 @@ def small_vae(**options) -> VAE:
 
 
 NESTED = {
-    "one level": lambda: small_vae(prior=Diffusion((4,), width=8, snr=(-4.0, 6.0))),
+    "one level": lambda: small_vae(prior=Diffusion((4,), width=8, log_snr_range=(-4.0, 6.0))),
     "two levels": lambda: small_vae(
         prior=VAE((4,), latent_shape=(2,), width=8, prior=Flow((2,), width=8, couplings=1))
     ),
@@ -46,8 +46,12 @@ def seeded(function, *arguments):
 
 
 def test_lists_become_tuples_where_the_constructor_wants_them(tmp_path):
-    model = load(save(Diffusion((2,), width=8, snr=(-4.0, 6.0)), tmp_path))
-    assert isinstance(model, Diffusion) and model.snr == (-4.0, 6.0) and model.event_shape == (2,)
+    model = load(save(Diffusion((2,), width=8, log_snr_range=(-4.0, 6.0)), tmp_path))
+    assert (
+        isinstance(model, Diffusion)
+        and model.log_snr_range == (-4.0, 6.0)
+        and model.event_shape == (2,)
+    )
 
 
 def test_saving_again_replaces_the_model_and_leaves_other_files(tmp_path):

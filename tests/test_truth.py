@@ -201,7 +201,7 @@ def test_the_bench_s_own_data_sets_know_their_truth():
 
 def confined() -> Energy:
     """An energy model whose network says nothing: exactly N(0, STD²), and so the truth of `real`."""
-    model = Energy((16,), spread=STD, width=8, buffer=64).eval()
+    model = Energy((16,), base_std=STD, width=8, buffer=64).eval()
     with torch.no_grad():
         model.network.head.weight.zero_()
         model.network.head.bias.zero_()
@@ -358,7 +358,7 @@ def test_a_model_without_a_density_still_shows_where_it_is_off_support():
 def test_b_of_a_diffusion_is_that_of_its_probability_flow(monkeypatch):
     """The draws of its bound scatter by nats around a density that is wrong by far less."""
     data = load("landmass")
-    model = Diffusion((2,), width=8, snr=(-5.0, 6.0))
+    model = Diffusion((2,), width=8, log_snr_range=(-5.0, 6.0))
     monkeypatch.setattr(truth, "FLOW_EVENTS", 60)
     measured = evaluate(model, data, by=Own(k=1))
     each = truth.of_each(model, measured, data)

@@ -154,7 +154,7 @@ def test_ddim_with_all_noise_fresh_is_ancestral_sampling():
     model = a_whole().decoder.double()
     z, times, c = (
         torch.randn(2, 3, 32, 32).double(),
-        torch.linspace(*model.ends, 6).double(),
+        torch.linspace(model.log_snr_min, model.log_snr_max, 6).double(),
         torch.randn(2, DIMS).double(),
     )
     found = []
@@ -167,13 +167,13 @@ def test_ddim_with_all_noise_fresh_is_ancestral_sampling():
 
 def test_a_network_that_says_nothing_is_the_best_denoiser_of_normal_data():
     """E[x | z] of x ~ N(0, s^2) is alpha s^2 z / (alpha^2 s^2 + sigma^2); a network corrects that,
-    s being its ``spread``.
+    s being its ``sigma_data``.
     """
-    model = Diffusion((4,), width=8, fourier=0, spread=0.3).double()
-    torch.nn.init.zeros_(model.fields[0].head.bias)
-    z, snr = torch.randn(9, 4).double(), torch.linspace(-5, 5, 9).double()
-    a, s = alpha(snr, z), sigma(snr, z)
-    torch.testing.assert_close(model.denoiser()(z, snr), a * 0.09 * z / (a**2 * 0.09 + s**2))
+    model = Diffusion((4,), width=8, fourier=0, sigma_data=0.3).double()
+    torch.nn.init.zeros_(model.network.head.bias)
+    z, log_snr = torch.randn(9, 4).double(), torch.linspace(-5, 5, 9).double()
+    a, s = alpha(log_snr, z), sigma(log_snr, z)
+    torch.testing.assert_close(model.denoiser()(z, log_snr), a * 0.09 * z / (a**2 * 0.09 + s**2))
 
 
 def test_squares_of_pixels_are_a_matter_of_the_image_alone():
@@ -274,7 +274,13 @@ TINY = {
         "train": {"steps": 150, "batch_size": 64},
     },
     "prior": {
-        "model": {"width": 64, "schedule": "cosine", "fourier": 0, "snr": [-6, 8], "steps": 10},
+        "model": {
+            "width": 64,
+            "schedule": "cosine",
+            "fourier": 0,
+            "log_snr_range": [-6, 8],
+            "steps": 10,
+        },
         "train": {"steps": 300, "batch_size": 64},
     },
     "autoregressive": {
@@ -292,10 +298,10 @@ TINY = {
         "model": {
             "width": 48,
             "patch": 4,
-            "spread": 0.2,
+            "sigma_data": 0.2,
             "schedule": "cosine",
             "fourier": 0,
-            "snr": [-10, 7],
+            "log_snr_range": [-10, 7],
             "steps": 10,
             "lr": 0.004,
         },

@@ -215,7 +215,7 @@ def _drawn(
     """
     with bars(console()) as progress:
         task = progress.add_task("drawing", total=evaluations, text="")
-        hook = model.decoder.fields[0].register_forward_hook(lambda *_: progress.advance(task))
+        hook = model.decoder.network.register_forward_hook(lambda *_: progress.advance(task))
         start = time.perf_counter()
         pictures = draw()
         seconds = time.perf_counter() - start

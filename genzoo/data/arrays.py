@@ -1,16 +1,19 @@
 """Your own data: arrays in a ``.npz`` file, or in memory.
 
-========================  ==========================================================================================
+========================  ==========================================================================
 array                     meaning
-========================  ==========================================================================================
-``x`` (or ``x_train``)    events, first axis n: (n, d) vectors, or images (n, h, w), (n, h, w, c) or (n, c, h, w)
+========================  ==========================================================================
+``x`` (or ``x_train``)    events, first axis n: (n, d) vectors, or images (n, h, w), (n, h, w, c)
+                          or (n, c, h, w)
 ``y`` (or ``y_train``)    optional integer labels (n,)
 ``c`` (or ``c_train``)    optional conditions (n, width), instead of ``y``
-``x_validation`` ...      optional; a split that is not given is drawn from ``x``, a tenth of it, always the same
+``x_validation`` ...      optional; a split that is not given is drawn from ``x``, a tenth of it,
+                          always the same
 ``x_test`` ...            likewise
-``levels``                optional: ``x`` holds integers 0 ... levels-1; bytes have 256 levels unless told otherwise
+``levels``                optional: ``x`` holds integers 0 ... levels-1; bytes have 256 levels unless
+                          told otherwise
 ``classes``               optional names of the labels
-========================  ==========================================================================================
+========================  ==========================================================================
 
 Integers stay discrete and are reported in bits/dim. Floats are real-valued: they are standardised
 feature by feature, and `DataSet.report` puts the Jacobian of that back, so that figures are nats of
@@ -127,7 +130,8 @@ def _pair(item: Any) -> tuple[Any, Any]:
     if isinstance(item, Mapping):
         return item["x"], item.get("c", item.get("y"))
     if isinstance(item, tuple | list):
-        return (item[0], item[1]) if len(item) > 1 else (item[0], None)
+        x, *conditions = item
+        return x, conditions[0] if conditions else None
     return item, None
 
 
@@ -178,7 +182,8 @@ def hold_out(path: str | Path, events: dict, conditions: dict, seed: int) -> dic
     x, c = parts["train"]
     if missing and len(x) < 10:
         raise InputError(
-            f"{path} has {len(x)} events: expected at least 10, to hold some out for validation and test."
+            f"{path} has {len(x)} events: expected at least 10, to hold some out for validation "
+            "and test."
         )
     draw = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(x), generator=draw).numpy() if missing else np.arange(len(x))
@@ -268,7 +273,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             )
         if name[:2] in ("y_", "c_") and f"x{name[1:]}" not in arrays:
             raise InputError(
-                f"{path} has an array {name!r} but no array {'x' + name[1:]!r} that it would describe."
+                f"{path} has an array {name!r} but no array {'x' + name[1:]!r} that it would "
+                "describe."
             )
     return arrays
 
@@ -284,7 +290,8 @@ def _events(path: str | Path, arrays: dict, split: str) -> np.ndarray:
     wrong = np.argwhere(~_usable(x))
     if len(wrong):
         raise InputError(
-            f"{name} has {len(wrong)} values that are NaN, infinite or huge, the first at {_place(wrong[0])}."
+            f"{name} has {len(wrong)} values that are NaN, infinite or huge, the first at "
+            f"{_place(wrong[0])}."
         )
     # torch reads only the machine's own order of bytes
     return channels_first(x.astype(x.dtype.newbyteorder("="), copy=False))
@@ -317,7 +324,8 @@ def _conditions(path: str | Path, arrays: dict, split: str, n: int) -> np.ndarra
     if y is not None:
         if y.dtype.kind not in "bui" or y.size != n or y.min() < 0:
             raise InputError(
-                f"y for {split} in {path} is {y.dtype} of shape {y.shape}: expected {n} integer labels from 0 up; "
+                f"y for {split} in {path} is {y.dtype} of shape {y.shape}: expected {n} integer "
+                "labels from 0 up; "
                 "float vectors go under the name c."
             )
         return y.reshape(n).astype(np.int64)  # (n, 1) is as good as (n,)
@@ -330,7 +338,8 @@ def _conditions(path: str | Path, arrays: dict, split: str, n: int) -> np.ndarra
             or not _usable(c).all()
         ):
             raise InputError(
-                f"c for {split} in {path} is {c.dtype} of shape {c.shape}: expected finite vectors, ({n}, width)."
+                f"c for {split} in {path} is {c.dtype} of shape {c.shape}: expected finite "
+                f"vectors, ({n}, width)."
             )
         return c.astype(np.float32)
     return None
@@ -348,7 +357,8 @@ def _check_alike(path: str | Path, events: dict, conditions: dict) -> None:
             )
         if (given is None) != (c is None) or (c is not None and given.shape[1:] != c.shape[1:]):
             raise InputError(
-                f"{path} has other conditions for {split} than for train: expected y or c alike in both."
+                f"{path} has other conditions for {split} than for train: expected y or c alike in "
+                "both."
             )
 
 
@@ -357,7 +367,8 @@ def _whole(path: str | Path, levels: np.ndarray | None) -> int | None:
         return None
     if levels.size != 1 or levels.dtype.kind not in "ui":
         raise InputError(
-            f"levels in {path} is {levels.dtype} of shape {levels.shape}: expected one whole number."
+            f"levels in {path} is {levels.dtype} of shape {levels.shape}: expected one whole "
+            "number."
         )
     return int(levels.item())
 
@@ -368,13 +379,15 @@ def _levels(path: str | Path, events: dict, asked: int | None) -> int:
     if kind.kind == "f":
         if asked:
             raise InputError(
-                f"x in {path} is {kind}, but levels is {asked}: expected integers 0 ... {asked - 1}."
+                f"x in {path} is {kind}, but levels is {asked}: expected integers 0 ... "
+                f"{asked - 1}."
             )
         return 0
     levels = asked or {"bool": 2, "uint8": 256}.get(kind.name)
     if levels is None:
         raise InputError(
-            f"x in {path} is {kind}: expected an array or option levels that says how many levels it has."
+            f"x in {path} is {kind}: expected an array or option levels that says how many levels "
+            "it has."
         )
     if levels < 2:
         raise InputError(f"levels for {path} is {levels}: expected 2 or more.")
@@ -396,7 +409,8 @@ def _classes(path: str | Path, names: np.ndarray | None, conditions: dict) -> tu
         return tuple(map(str, range(count)))
     if names.ndim != 1 or len(names) < count:
         raise InputError(
-            f"classes in {path} has shape {names.shape}: expected {count} names, one for each label."
+            f"classes in {path} has shape {names.shape}: expected {count} names, one for each "
+            "label."
         )
     return tuple(map(str, names))
 

@@ -196,7 +196,7 @@ class DataSet:
 
 
 class Data(L.LightningDataModule):
-    """Serves a `DataSet` to Lightning's Trainer in batches ``(x, c)``; c is None without conditions.
+    """Serves a `DataSet` to Lightning's Trainer in batches ``(x, c)``; c may be None.
 
     Training events are varied afresh in every epoch.
 

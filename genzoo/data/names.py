@@ -5,9 +5,11 @@ is instant.
 SPLITS = ("train", "validation", "test")  # of every data set
 
 NAMES = {
-    "landmass": "points uniform over the world's land: the lecture's Hello World, true density known",
+    "landmass": "points uniform over the world's land: the lecture's Hello World, "
+    "true density known",
     "moons": "two interleaved half circles of points, two classes",
-    "gaussians": "points of a fixed mixture of five Gaussians in any number of dimensions, true density known",
+    "gaussians": "points of a fixed mixture of five Gaussians in any number of dimensions, "
+    "true density known",
     "biscuits": "16x16 grey biscuit tins described by height and width, true density known",
     "ising": "3x3 spins of a magnet: 512 pictures in all, each of known probability",
     "digits": "8x8 handwritten digits in 17 grey levels (scikit-learn, no download)",

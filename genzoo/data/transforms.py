@@ -28,7 +28,7 @@ class ToGrid:
         if isinstance(image, Tensor) and image.is_floating_point():
             levels = (image * self.levels).floor().clamp(0, self.levels - 1)
             return grid.to_grid(levels, self.levels)
-        values = torch.as_tensor(np.array(image))
+        values = image if isinstance(image, Tensor) else torch.as_tensor(np.array(image))
         pixels = values.unsqueeze(-1) if values.dim() == 2 else values
         levels = pixels.movedim(-1, 0).long() * self.levels // 256
         return grid.to_grid(levels, self.levels)

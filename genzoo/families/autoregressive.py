@@ -25,6 +25,7 @@ convolution* (orders); Ho & Salimans 2022, *Classifier-free diffusion guidance*.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -32,16 +33,26 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
 
 from genzoo import grid
-from genzoo.distributions import feature_mixture, guided_choice, parameters_of
-from genzoo.model import GenerativeModel, Likelihood, require
-from genzoo.nets import SMALLEST, Condition, is_image, waves
+from genzoo.distributions import feature_mixture, importance_resample, parameters_of
+from genzoo.model import GenerativeModel, Likelihood, device_of, drawing_from, require
+from genzoo.nets import (
+    SMALLEST,
+    Condition,
+    Network,
+    apply,
+    features_of,
+    fourier_features,
+    given_or,
+    is_image,
+)
 
 CANDIDATES = 64  # of a real-valued feature under guidance
 
+Predictor = Callable[[int, Tensor], Tensor]  # (i, features (n, D)) -> raw conditional of feature i
+
 
 class Autoregressive(GenerativeModel):
-    """Exact likelihood by the chain rule; samples cost one network evaluation per feature (of a
-    single feature each).
+    """Exact likelihood by the chain rule; samples cost one network evaluation for each feature.
 
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
@@ -51,13 +62,15 @@ class Autoregressive(GenerativeModel):
             features back.
         components: mixture components of each conditional; of real values, smoothed boxes that
             start side by side.
-        ordered: whether levels have an order, as grey levels do. Words have none: then conditionals
-            are categorical, without mixture components.
         frequencies: of the sines and cosines of values that the network sees beside them, in
             radians per unit.
         orders: reading orders the model mixes: up to 8 for square images, 4 for others, 2 for
             vectors.
         dropout: share of hidden channels dropped in training.
+        ordered: whether levels have an order, as grey levels do. Words have none: then conditionals
+            are categorical, without mixture components.
+        network: in place of the causal convolutions, see `genzoo.nets`. Each feature of a sample
+            then costs an evaluation for all features, for only ours keeps what it has computed.
     """
 
     likelihood = Likelihood.EXACT
@@ -78,40 +91,44 @@ class Autoregressive(GenerativeModel):
         orders: int = 1,
         dropout: float = 0.0,
         ordered: bool = True,
+        network: nn.Module | None = None,
     ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, width=width, kernel=kernel, components=components)
         require(0, depth=depth)
         if kernel % 2 == 0:
             raise ValueError(f"kernel must be odd, for its window to have a middle, got {kernel}.")
-        self.width, self.depth, self.kernel = width, depth, kernel
-        self.components, self.frequencies, self.orders, self.dropout = (
-            components,
-            tuple(frequencies),
-            orders,
-            dropout,
-        )
+        self.width = width
+        self.depth = depth
+        self.kernel = kernel
+        self.components = components
+        self.frequencies = tuple(frequencies)
+        self.orders = orders
+        self.dropout = dropout
         self.ordered = ordered
-        self.grid, window = layout(self.event_shape, kernel)
+        self.outputs = parameters_of(components, levels, ordered)  # for each feature
         self.register_buffer("order", reading_orders(self.event_shape, orders), persistent=False)
         self.embed = Condition(condition, width)
         self.which_order = nn.Embedding(orders, width)
-        self.position = nn.Parameter(torch.zeros(1, width, *self.grid))
-        self.first = CausalLayer(
-            2 + 2 * len(self.frequencies), width, window, dropout, see_self=False
+        self.network = given_or(network, self.default_network)
+        if network is not None:
+            require_causal(network, self.dims, self.outputs, width)
+
+    def default_network(self) -> nn.Module:
+        return CausalConvolutions(
+            self.event_shape,
+            self.outputs,
+            self.width,
+            self.depth,
+            self.kernel,
+            self.frequencies,
+            self.dropout,
         )
-        self.layers = nn.ModuleList(
-            CausalLayer(width, width, window, dropout) for _ in range(depth)
-        )
-        self.head = nn.Conv2d(width, parameters_of(components, levels, ordered), 1)
-        nn.init.normal_(self.position, std=0.1)
 
     # ----------------------------------------------------------------------------------- likelihood
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Exact log p(x | c), ``(n,)`` nats: log-mean-exp over the reading orders of the joint
-        log-densities.
-        """
+        """Exact log p(x | c), ``(n,)`` nats: log-mean-exp of the joints in all reading orders."""
         each = [
             self.log_prob_in_order(x, c, torch.full((len(x),), r, device=x.device))
             for r in range(self.orders)
@@ -119,55 +136,48 @@ class Autoregressive(GenerativeModel):
         return torch.logsumexp(torch.stack(each), 0) - math.log(self.orders)
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """-log p_r(x | c) in a random reading order r: an upper bound of the mixture's loss, one
-        pass instead of R.
+        """-log p_r(x | c) in a random reading order r, ``(n,)``.
+
+        By Jensen's inequality an upper bound of the mixture's loss, for one pass instead of R.
         """
-        return -self.log_prob_in_order(x, c, torch.randint(self.orders, (len(x),), device=x.device))
+        r = torch.randint(self.orders, (len(x),), device=x.device)
+        return -self.log_prob_in_order(x, c, r)
 
     def log_prob_in_order(self, x: Tensor, c: Tensor | None, r: Tensor) -> Tensor:
-        """log p_r(x | c) = sum_i log p(x_i | x_<i, r, c) with "<" the reading order ``r`` of each
-        row.
+        """log p_r(x | c) = sum_i log p(x_i | x_<i, r, c), ``(n,)`` nats.
+
+        "<" is the reading order ``r`` (n,) of each row.
         """
         self.require_events(x)
-        features = x.flatten(1).gather(1, self.order[r])
+        features = self.in_order(x, r)
         return self.conditionals(features, c, r).log_prob(features).sum(1)
 
-    def conditionals(self, features: Tensor, c: Tensor | None, r: Tensor) -> Distribution:
-        """All D conditionals in one pass: features ``(n, D)`` in reading order to a distribution of
-        batch shape (n, D).
-        """
-        return self.law(self.head(self.hidden(features, self.embedding(c, r))).flatten(2).mT)
+    def in_order(self, x: Tensor, r: Tensor) -> Tensor:
+        """The features ``(n, D)`` of events as the reading order ``r`` of each lists them."""
+        return x.flatten(1).gather(1, self.order[r])
 
-    def law(self, raw: Tensor) -> Distribution:
-        """Conditionals whose raw parameters ``(..., P K)`` the head gave: of real values, boxes
-        that start as tiles.
+    def conditionals(self, features: Tensor, c: Tensor | None, r: Tensor) -> Distribution:
+        """All D conditionals in one pass, of batch shape ``(n, D)``.
+
+        ``features`` are ``(n, D)``, in reading order.
+        """
+        raw = apply(self.network, features, self.embedding(c, r), (self.dims, self.outputs))
+        return self.conditional(raw)
+
+    def conditional(self, raw: Tensor) -> Distribution:
+        """Distributions of features whose raw parameters ``(..., P)`` the network gave.
+
+        Those of real values are boxes that start side by side.
         """
         return feature_mixture(raw, self.levels, self.ordered, tiled=True)
 
-    def hidden(self, features: Tensor, embedding: Tensor) -> Tensor:
-        """What the head reads at each position, ``(n, width, *grid)``: a summary of the features
-        ``(n, D)`` before it.
-        """
-        h = (
-            self.first(value_features(features.view(-1, 1, *self.grid), self.frequencies))
-            + self.position
-        )
-        for layer in self.layers:
-            h = layer(h, embedding)
-        return F.silu(h)
-
-    def features(self, x: Tensor) -> Tensor:
-        """`hidden` in the first reading order, averaged over the cells of a grid of at most 4 x 4,
-        ``(n, width x cells)``.
-        """
-        r = torch.zeros(len(x), dtype=torch.long, device=x.device)
-        h = self.hidden(x.flatten(1).gather(1, self.order[r]), self.embedding(None, r))
-        return F.adaptive_avg_pool2d(
-            h, (min(self.grid[0], SMALLEST), min(self.grid[1], SMALLEST))
-        ).flatten(1)
-
     def embedding(self, c: Tensor | None, r: Tensor) -> Tensor:
         return self.embed(c, len(r)) + self.which_order(r)
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the network knows of events read in the first order, ``(n, ...)``."""
+        r = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        return features_of(self.network, self.in_order(x, r), self.embedding(None, r))
 
     # ------------------------------------------------------------------------------------- sampling
 
@@ -175,91 +185,184 @@ class Autoregressive(GenerativeModel):
     def sample(
         self, n: int, c: Tensor | None = None, guidance: float = 1.0, cached: bool = True
     ) -> Tensor:
-        """``(n, *event_shape)``, feature by feature. ``cached=False`` recomputes the whole prefix
-        each time (for tests).
+        """``(n, *event_shape)``, feature by feature.
 
-        ``guidance`` > 1 makes each conditional likelier under ``c`` than it was learned: see
-        `guided`.
+        Args:
+            n, c: see `genzoo.model.GenerativeModel.sample`.
+            guidance: more than 1 makes each conditional likelier under ``c`` than it was learned:
+                see `guided`.
+            cached: whether what is known of earlier features is kept; else it is computed again
+                for each feature (for tests).
         """
-        r = torch.randint(self.orders, (n,), device=self.position.device)
-        ways = (
-            [c] if guidance == 1.0 else [c, None]
-        )  # side by side: with the condition, and without
-        embedding = torch.cat([self.embedding(way, r) for way in ways])
-        step, rows = self.step if cached else self.naive_step, len(embedding)
-        caches = [self.first.empty(rows, self.grid)] + [
-            layer.empty(rows, self.grid) for layer in self.layers
-        ]  # type: ignore[operator]
-        features = self.position.new_zeros(n, self.dims)
+        r = torch.randint(self.orders, (n,), device=self.order.device)
+        embedding = self.embedding(c, r)
+        if guidance != 1.0:  # side by side: with the condition, and without
+            embedding = torch.cat([embedding, self.embedding(None, r)])
+        predict = self.predictor(embedding, cached)
+        features = embedding.new_zeros(n, self.dims)
         for i in range(self.dims):
-            raw = step(i, features.repeat(len(ways), 1), caches, embedding).chunk(len(ways))
-            laws = [self.law(each) for each in raw]
-            features[:, i] = (
-                laws[0].sample() if guidance == 1.0 else self.guided(laws[0], laws[1], guidance)
-            )
-        return (
-            torch.empty_like(features)
-            .scatter_(1, self.order[r], features)
-            .view(n, *self.event_shape)
-        )
+            if guidance == 1.0:
+                features[:, i] = self.conditional(predict(i, features)).sample()
+                continue
+            given, free = predict(i, features.repeat(2, 1)).chunk(2)
+            features[:, i] = self.guided(self.conditional(given), self.conditional(free), guidance)
+        events = torch.empty_like(features).scatter_(1, self.order[r], features)
+        return events.view(n, *self.event_shape)
+
+    def predictor(self, embedding: Tensor, cached: bool = True) -> Predictor:
+        """What gives the raw conditional of feature i, ``(n, P)``, from the features before it.
+
+        It is to be called for i = 0, 1, ... in turn, with features ``(n, D)`` in reading order, of
+        which those from i on may be anything.
+        """
+        network = self.network
+        if not cached or not isinstance(network, CausalConvolutions):
+            return lambda i, features: network(features, embedding)[:, i]
+        cache = network.init_cache(len(embedding))
+        return lambda i, features: network.step(i, features, cache, embedding)
 
     def guided(self, given: Distribution, free: Distribution, guidance: float) -> Tensor:
-        """Draws ``(n,)`` of p(x_i | c)^w p(x_i)^(1 - w), normalised, from the conditionals with and
-        without c.
+        """Draws ``(n,)`` of p(x_i | c)^w p(x_i)^(1 - w), normalised.
 
-        The same tilt of every conditional that classifier-free guidance gives a score (Ho &
+        This is the tilt of every conditional that classifier-free guidance gives a score (Ho &
         Salimans 2022). Over levels it is exact; a real value is the one picked by weight among
         `CANDIDATES` draws of each.
+
+        Args:
+            given, free: the conditionals with and without c.
+            guidance: w.
         """
         if self.levels:
-            levels = grid.to_grid(
-                torch.arange(self.levels, device=self.position.device), self.levels
-            )
-            candidates = levels.to(self.position)[:, None].expand(-1, *given.batch_shape)
+            levels = grid.to_grid(torch.arange(self.levels, device=self.order.device), self.levels)
+            candidates = levels.to(self.embed.null)[:, None].expand(-1, *given.batch_shape)
         else:
-            candidates = torch.cat([law.sample(torch.Size([CANDIDATES])) for law in (given, free)])
-        log_given, log_free = given.log_prob(candidates), free.log_prob(candidates)
+            several = torch.Size([CANDIDATES])
+            candidates = torch.cat([given.sample(several), free.sample(several)])
+        log_given = given.log_prob(candidates)
+        log_free = free.log_prob(candidates)
         if self.levels:
-            pick = Categorical(logits=torch.lerp(log_free, log_given, guidance).mT).sample()
+            log_tilted = torch.lerp(log_free, log_given, guidance)
+            choice = Categorical(logits=log_tilted.mT).sample()
         else:
-            pick = guided_choice(log_given, log_free, guidance)
-        return candidates.gather(0, pick[None])[0]
+            choice = importance_resample(log_given, log_free, guidance)
+        return candidates.gather(0, choice[None])[0]
 
     @property
     def evaluations_per_sample(self) -> int:
         """One for each feature (of that feature alone, thanks to the cache)."""
         return self.dims
 
-    def step(self, i: int, features: Tensor, caches: list[Tensor], embedding: Tensor) -> Tensor:
-        """Raw conditional of feature i, ``(n, P K)``: each layer computes position i alone, from
-        its cached neighbours.
+
+def require_causal(network: nn.Module, dims: int, outputs: int, width: int) -> None:
+    """Raise ValueError if what a network says of a feature is seen to depend on that or later ones.
+
+    It is tried at three places, on random features. A network that is not causal would be given
+    figures that are no likelihoods.
+    """
+    device = device_of(network)
+    training = network.training
+    with torch.no_grad(), drawing_from(0, device):
+        network.eval()
+        features = torch.randn(1, dims, device=device)
+        embedding = torch.randn(1, width, device=device)
+        raw = apply(network, features, embedding, (dims, outputs))
+        for i in {0, dims // 2, dims - 1}:
+            others = torch.cat([features[:, :i], torch.randn(1, dims - i, device=device)], 1)
+            changed = network(others, embedding)
+            if not torch.allclose(changed[:, : i + 1], raw[:, : i + 1], rtol=1e-4, atol=1e-5):
+                raise ValueError(
+                    f"The network {type(network).__name__} is not causal: its answer for feature "
+                    f"{i} depends on that feature or later ones, so it would give no likelihood."
+                )
+    network.train(training)
+
+
+class CausalConvolutions(Network):
+    """Raw conditionals ``(n, D, outputs)`` of features ``(n, D)`` in reading order.
+
+    What is said of a feature depends on the features before it alone.
+
+    Args:
+        shape: of an event.
+        outputs: numbers for each feature.
+        width: hidden channels, and length of the embedding.
+        depth, kernel, frequencies, dropout: see `Autoregressive`.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        outputs: int,
+        width: int = 64,
+        depth: int = 5,
+        kernel: int = 5,
+        frequencies: tuple[float, ...] = (1, 2, 4, 8),
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        self.shape = shape
+        self.outputs = outputs
+        self.width = width
+        self.depth = depth
+        self.kernel = kernel
+        self.frequencies = tuple(frequencies)
+        self.dropout = dropout
+        self.grid, window = layout(shape, kernel)
+        self.position = nn.Parameter(torch.zeros(1, width, *self.grid))
+        seen = 2 + 2 * len(self.frequencies)
+        self.first = CausalLayer(seen, width, window, dropout, see_self=False)
+        self.layers = nn.ModuleList(
+            CausalLayer(width, width, window, dropout) for _ in range(depth)
+        )
+        self.head = nn.Conv2d(width, outputs, 1)
+        nn.init.normal_(self.position, std=0.1)
+
+    def forward(self, features: Tensor, e: Tensor) -> Tensor:
+        return self.head(self.backbone(features, e)).flatten(2).mT
+
+    def backbone(self, features: Tensor, e: Tensor) -> Tensor:
+        """What the head reads at each position, ``(n, width, *grid)``, of the features before it."""
+        values = features.view(-1, 1, *self.grid)
+        h = self.first(value_features(values, self.frequencies)) + self.position
+        for layer in self.layers:
+            h = layer(h, e)
+        return F.silu(h)
+
+    def features(self, features: Tensor, e: Tensor) -> Tensor:
+        """`backbone`, averaged over the cells of a grid of at most 4 x 4, ``(n, width x cells)``."""
+        rows, columns = self.grid
+        cells = (min(rows, SMALLEST), min(columns, SMALLEST))
+        return F.adaptive_avg_pool2d(self.backbone(features, e), cells).flatten(1)
+
+    def init_cache(self, n: int) -> list[Tensor]:
+        """What `step` fills: the padded map of each layer's inputs."""
+        layers: list[CausalLayer] = [self.first, *self.layers]  # type: ignore[list-item]
+        return [layer.init_cache(n, self.grid) for layer in layers]
+
+    def step(self, i: int, features: Tensor, cache: list[Tensor], e: Tensor) -> Tensor:
+        """Raw conditional of feature i, ``(n, outputs)``, after those of all before.
+
+        Each layer computes position i alone, from its neighbours in the cache.
         """
         row, column = divmod(i, self.grid[1])
         if i:
-            before = value_features(features[:, i - 1].view(-1, 1, 1, 1), self.frequencies)
-            self.first.store(caches[0], before, *divmod(i - 1, self.grid[1]))
-        h = (
-            self.first.at(caches[0], row, column)
-            + self.position[:, :, row : row + 1, column : column + 1]
-        )
-        for layer, cache in zip(self.layers, caches[1:], strict=True):
-            layer.store(cache, h, row, column)  # type: ignore[operator]
-            h = layer.at(cache, row, column, embedding)  # type: ignore[operator]
+            before = features[:, i - 1].view(-1, 1, 1, 1)
+            value = value_features(before, self.frequencies)
+            self.first.update_cache(cache[0], value, *divmod(i - 1, self.grid[1]))
+        position = self.position[:, :, row : row + 1, column : column + 1]
+        h = self.first.step(cache[0], row, column) + position
+        for layer, inputs in zip(self.layers, cache[1:], strict=True):
+            layer.update_cache(inputs, h, row, column)  # type: ignore[operator]
+            h = layer.step(inputs, row, column, e)  # type: ignore[operator]
         return self.head(F.silu(h)).flatten(1)
-
-    def naive_step(
-        self, i: int, features: Tensor, caches: list[Tensor], embedding: Tensor
-    ) -> Tensor:
-        return self.head(self.hidden(features, embedding)).flatten(2)[:, :, i]
 
 
 class CausalLayer(nn.Module):
-    """Gated residual convolution that sees positions before its own in reading order (and its own,
-    if ``see_self``).
+    """Gated residual convolution that sees the positions before its own in reading order.
 
-    The kernel covers the rows above and the row itself, a mask hiding what comes later; the gate is
-    tanh * sigmoid (van den Oord et al. 2016, eq. 2). On a padded map it computes all positions; on
-    one window of a cache, that one position.
+    With ``see_self`` it sees its own as well. The kernel covers the rows above and the row itself,
+    a mask hiding what comes later; the gate is tanh * sigmoid (van den Oord et al. 2016, eq. 2). On
+    a padded map it computes all positions; on one window of a cache, that one position.
     """
 
     mask: Tensor
@@ -274,9 +377,8 @@ class CausalLayer(nn.Module):
     ):
         super().__init__()
         above, side = window
-        self.reach = (
-            2 * side + 1 if above else side + 1
-        )  # in a lone row, all that lies ahead is masked: leave it out
+        # in a lone row all that lies ahead is masked: leave it out
+        self.reach = 2 * side + 1 if above else side + 1
         self.padding = (side, self.reach - side - 1, above, 0)
         self.residual = see_self
         self.convolution = nn.Conv2d(width_in, 2 * width, (above + 1, 2 * side + 1))
@@ -284,72 +386,77 @@ class CausalLayer(nn.Module):
         self.mix = nn.Conv2d(width, width, 1)
         self.dropout = nn.Dropout2d(dropout)
         mask = torch.ones(above + 1, 2 * side + 1)
-        mask[-1, side + int(see_self) :] = 0
+        first_hidden = side + 1 if see_self else side
+        mask[-1, first_hidden:] = 0
         self.register_buffer("mask", mask, persistent=False)
 
-    def forward(self, h: Tensor, embedding: Tensor | None = None) -> Tensor:
-        return self.respond(F.pad(h, self.padding), h, embedding)
+    def forward(self, h: Tensor, e: Tensor | None = None) -> Tensor:
+        return self.convolve(F.pad(h, self.padding), h, e)
 
-    def respond(self, padded: Tensor, h: Tensor, embedding: Tensor | None) -> Tensor:
+    def convolve(self, padded: Tensor, h: Tensor, e: Tensor | None) -> Tensor:
+        """The layer's answer at the positions of ``h``, of which ``padded`` holds the windows."""
         kernel = (self.convolution.weight * self.mask)[..., : self.reach]
         gates = F.conv2d(padded, kernel, self.convolution.bias)
-        if self.film is not None and embedding is not None:
-            gates = gates + self.film(embedding)[:, :, None, None]
+        if self.film is not None and e is not None:
+            gates = gates + self.film(e)[:, :, None, None]
         value, gate = gates.chunk(2, 1)
         update = self.mix(self.dropout(value.tanh() * gate.sigmoid()))
         return h + update if self.residual else update
 
-    def empty(self, n: int, size: tuple[int, int]) -> Tensor:
+    def init_cache(self, n: int, size: tuple[int, int]) -> Tensor:
         left, right, above, _ = self.padding
-        return self.convolution.weight.new_zeros(
-            n, self.convolution.in_channels, size[0] + above, size[1] + left + right
-        )
+        channels = self.convolution.in_channels
+        height, width = size
+        return self.convolution.weight.new_zeros(n, channels, height + above, left + width + right)
 
-    def store(self, cache: Tensor, h: Tensor, row: int, column: int) -> None:
-        cache[:, :, row + self.padding[2], column + self.padding[0]] = h[:, :, 0, 0]
+    def update_cache(self, cache: Tensor, h: Tensor, row: int, column: int) -> None:
+        left, _, above, _ = self.padding
+        cache[:, :, row + above, column + left] = h[:, :, 0, 0]
 
-    def at(self, cache: Tensor, row: int, column: int, embedding: Tensor | None = None) -> Tensor:
-        """The layer's response at one position, ``(n, width, 1, 1)``, from the window of its cache
-        that ends there.
-        """
-        patch = cache[
-            :, :, row : row + self.convolution.kernel_size[0], column : column + self.reach
-        ]
-        here = patch[:, :, -1:, self.padding[0] : self.padding[0] + 1]
-        return self.respond(patch, here, embedding)
+    def step(self, cache: Tensor, row: int, column: int, e: Tensor | None = None) -> Tensor:
+        """The layer's answer at one position, ``(n, width, 1, 1)``, from the window of its cache."""
+        left, _, above, _ = self.padding
+        window = cache[:, :, row : row + above + 1, column : column + self.reach]
+        here = window[:, :, -1:, left : left + 1]
+        return self.convolve(window, here, e)
 
 
 def value_features(x: Tensor, frequencies: tuple[float, ...]) -> Tensor:
-    """A value ``(n, 1, h, w)``, a constant that tells it from padding, its waves: ``(n, 2 + 2
-    frequencies, h, w)``.
+    """A value ``(n, 1, h, w)`` as the network sees it, ``(n, 2 + 2 frequencies, h, w)``.
+
+    Beside it stand a constant, which tells it from padding, and its sines and cosines.
     """
-    return torch.cat([x, torch.ones_like(x), waves(x, frequencies)], 1)
+    return torch.cat([x, torch.ones_like(x), fourier_features(x, frequencies)], 1)
 
 
 def layout(
     shape: tuple[int, ...], kernel: int, reach: int = 64
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Grid (rows, columns) the features lie on, and the causal window (rows above, columns to the
-    side).
+    """The grid that features lie on, and the causal window.
+
+    Returns:
+        (rows, columns) of the grid; (rows above, columns to either side) of the window.
     """
     if is_image(shape):
         channels, height, width = shape
-        return (height, width * channels), (kernel // 2, kernel // 2 * channels + channels - 1)
+        side = kernel // 2 * channels + channels - 1
+        return (height, width * channels), (kernel // 2, side)
     dims = math.prod(shape)
     return (1, dims), (0, max(1, min(dims - 1, reach)))
 
 
 def reading_orders(shape: tuple[int, ...], orders: int) -> Tensor:
-    """Reading orders as permutations of the flattened features, ``(orders, D)``: row r lists
-    features as r reads them.
+    """Reading orders as permutations of the flattened features, ``(orders, D)``.
+
+    Row r lists the features as r reads them: of images pixel by pixel, the channels of a pixel side
+    by side.
     """
     index = torch.arange(math.prod(shape)).view(shape)
     if is_image(shape):
         ways = [index, index.flip(2), index.flip(1), index.flip(1, 2)]
-        ways += [way.mT for way in ways] if shape[1] == shape[2] else []
-        ways = [
-            way.permute(1, 2, 0).flatten() for way in ways
-        ]  # pixel by pixel, the channels of a pixel side by side
+        if shape[1] == shape[2]:
+            ways += [way.mT for way in ways]
+        ways = [way.permute(1, 2, 0).flatten() for way in ways]
     else:
         ways = [index.flatten(), index.flatten().flip(0)]
     if not 1 <= orders <= len(ways):

@@ -39,7 +39,8 @@ Salimans & Ho 2022, *Progressive distillation* (v-prediction); Song et al. 2021,
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +48,19 @@ from torch.distributions import Normal
 
 from genzoo import grid
 from genzoo.model import GenerativeModel, Latent, Likelihood, ProbabilityFlow, require
-from genzoo.nets import Condition, Field, Fourier, is_image, waves
+from genzoo.nets import (
+    Condition,
+    Ensemble,
+    Fourier,
+    apply,
+    channels_of,
+    event_network,
+    expand_as,
+    features_of,
+    given_or,
+    is_image,
+    octaves,
+)
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # (z, log-SNR of each row) -> estimate of the clean x
 
@@ -57,8 +70,9 @@ class Diffusion(GenerativeModel):
 
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
-        width, depth, dropout: of the denoising `genzoo.nets.Field`.
-        snr: log-SNR at the ends of the process, (least, most) signal; None takes `ends`.
+        width, depth, dropout: of the denoising network, a `genzoo.nets.UNet` or `MLP`.
+        log_snr_range: log-SNR at the ends of the process, least and most signal; None takes
+            `default_log_snr_range`.
         schedule: "uniform" trains on the bound itself (log-SNR uniform, likelihood weighting);
             "cosine" on the mean squared error of v under the cosine schedule, which favours what
             the eye sees.
@@ -66,16 +80,16 @@ class Diffusion(GenerativeModel):
             feature (discrete data only).
         fourier: number of frequencies 1, 2, 4, ... at which sines and cosines of the noisy event
             are fed in beside it.
-        patch: side of the squares of pixels that the network takes as one; 2 makes an image four
-            times as cheap.
-        spread: standard deviation that the data is taken to have where the network knows nothing.
-            Below 1 the network need not carry the noise through its width; where that is narrow, as
-            with patches, and the data simple, this helps much.
-        members: networks whose predictions are averaged. On a small data set one network soon
-            learns the examples by heart, and the errors that several make so differ; their mean is
-            one denoiser, and the bound is its bound.
+        ensemble_size: networks whose predictions are averaged, see `genzoo.nets.Ensemble`. Their
+            mean is one denoiser, and the bound is its bound.
         solver, steps: default sampler, "ancestral", "ddim" or "second-order", and its number of
             network evaluations.
+        patch: side of the squares of pixels that the network takes as one; 2 makes an image four
+            times as cheap.
+        sigma_data: standard deviation that the data is taken to have where the network knows
+            nothing. Below 1 the network need not carry the noise through its width; where that is
+            narrow, as with patches, and the data simple, this helps much.
+        network: in place of the default, see `genzoo.nets`.
     """
 
     likelihood = Likelihood.BOUND
@@ -91,149 +105,130 @@ class Diffusion(GenerativeModel):
         width: int = 64,
         depth: int = 1,
         dropout: float = 0.0,
-        snr: tuple[float, float] | None = None,
+        log_snr_range: tuple[float, float] | None = None,
         schedule: str = "uniform",
         prediction: str = "v",
         fourier: int = 5,
-        members: int = 1,
+        ensemble_size: int = 1,
         solver: str = "second-order",
         steps: int = 50,
         patch: int = 1,
-        spread: float = 1.0,
+        sigma_data: float = 1.0,
+        network: nn.Module | None = None,
     ):
         super().__init__(event_shape, condition, levels, lr)
-        require(1, width=width, members=members, steps=steps)
+        require(1, width=width, ensemble_size=ensemble_size, steps=steps)
         require(0, depth=depth, fourier=fourier)
-        require(1e-6, spread=spread)
-        if snr is not None and (len(snr) != 2 or not snr[0] < snr[1]):
-            raise ValueError(
-                f"snr must be the least and the most log-SNR, in this order, got {snr}."
-            )
-        if solver not in SOLVERS:
-            raise ValueError(f"Unknown solver {solver!r}: expected one of {', '.join(SOLVERS)}.")
-        if schedule not in ("uniform", "cosine"):
-            raise ValueError(f"Unknown schedule {schedule!r}: expected uniform or cosine.")
-        if prediction not in (("v", "levels") if levels else ("v",)):
-            raise ValueError(
-                f"Unknown prediction {prediction!r}: expected v, or levels where the data has levels ({levels=})."
-            )
-        self.width, self.depth, self.dropout = width, depth, dropout
-        self.snr = None if snr is None else (snr[0], snr[1])
-        self.ends = self.snr or ends(levels)
-        self.schedule, self.prediction, self.fourier, self.members = (
-            schedule,
-            prediction,
-            fourier,
-            members,
-        )
-        self.solver, self.steps, self.patch, self.spread = solver, steps, patch, spread
+        require(1e-6, sigma_data=sigma_data)
+        require_one_of(SOLVERS, solver=solver)
+        require_one_of(("uniform", "cosine"), schedule=schedule)
+        require_one_of(("v", "levels") if levels else ("v",), prediction=prediction)
+        if log_snr_range is not None:
+            require_range(log_snr_range)
+            log_snr_range = (log_snr_range[0], log_snr_range[1])
+        if network is not None and ensemble_size > 1:
+            raise ValueError("ensemble_size is of our own networks: give a genzoo.nets.Ensemble.")
+        self.width = width
+        self.depth = depth
+        self.dropout = dropout
+        self.log_snr_range = log_snr_range
+        self.schedule = schedule
+        self.prediction = prediction
+        self.fourier = fourier
+        self.ensemble_size = ensemble_size
+        self.solver = solver
+        self.steps = steps
+        self.patch = patch
+        self.sigma_data = sigma_data
         self.latent_shape = self.event_shape
-        channels = self.event_shape[0] if is_image(self.event_shape) else self.dims
+        self.log_snr_min, self.log_snr_max = log_snr_range or default_log_snr_range(levels)
+        self.parametrisation: Parametrisation = (
+            LevelPrediction(levels) if prediction == "levels" else VPrediction(sigma_data)
+        )
         self.embed = Condition(condition, 2 * width)
         self.time = Fourier(2 * width)
-        inputs, outputs = (
-            (1 + 2 * fourier) * channels,
-            levels * channels if prediction == "levels" else None,
-        )
-        self.fields = nn.ModuleList(
-            Field(self.event_shape, 2 * width, width, depth, dropout, inputs, outputs, patch)
-            for _ in range(members)
-        )
+        self.network = given_or(network, self.default_network)
+
+    def default_network(self) -> nn.Module:
+        outputs = self.parametrisation.outputs(channels_of(self.event_shape))
+        members = [
+            event_network(
+                self.event_shape,
+                2 * self.width,
+                self.width,
+                self.depth,
+                self.dropout,
+                octaves(self.fourier),
+                outputs,
+                patch=self.patch,
+            )
+            for _ in range(self.ensemble_size)
+        ]
+        return members[0] if len(members) == 1 else Ensemble(members)
 
     # -------------------------------------------------------------------------------------- network
 
-    def v(self, z: Tensor, snr: Tensor, c: Tensor | None) -> Tensor:
-        """Predicted v = alpha epsilon - sigma x, of z's shape; ``snr`` is the log-SNR of each row,
-        ``(n,)``.
-        """
-        raw = self.network(self.seen(z), self.embed(c, len(z)) + self.time(snr))
-        if self.prediction == "v":
-            return self.beyond_linear(raw, z, snr)
-        return (alpha(snr, z) * z - self.expected_level(raw, z, snr)) / sigma(snr, z)
+    def v(self, z: Tensor, log_snr: Tensor, c: Tensor | None) -> Tensor:
+        """Predicted v = alpha epsilon - sigma x, of z's shape, at log-SNR ``(n,)``."""
+        shape = self.parametrisation.shape(self.event_shape)
+        raw = apply(self.network, z, self.embedding(log_snr, c), shape)
+        return self.parametrisation.v(raw, z, log_snr)
 
-    def seen(self, z: Tensor) -> Tensor:
-        """The noisy event and its waves, side by side: what goes into the network."""
-        return torch.cat([z, waves(z, [math.pi * 2**i for i in range(self.fourier)])], 1)
-
-    def beyond_linear(self, raw: Tensor, z: Tensor, snr: Tensor) -> Tensor:
-        """The network's answer as a correction to the v of data from N(0, spread^2), whose best
-        estimate is linear in z.
-
-        The linear part and the gain are those by which the network sees and gives features of
-        variance one (Karras et al. 2022, table 1, with sigma_data = spread); ``spread`` = 1 is
-        plain v-prediction.
-        """
-        a, s = alpha(snr, z), sigma(snr, z)
-        total = (a * self.spread).square() + s.square()
-        return a * s * (1 - self.spread**2) / total * z + self.spread / total.sqrt() * raw
-
-    def network(self, inputs: Tensor, embedding: Tensor) -> Tensor:
-        """The mean of all members' answers; in training each answers for its own share of the batch
-        alone.
-        """
-        if not self.training:
-            return torch.stack([field(inputs, embedding) for field in self.fields]).mean(0)
-        shares = zip(inputs.chunk(self.members), embedding.chunk(self.members), strict=True)
-        return torch.cat([field(*share) for field, share in zip(self.fields, shares, strict=False)])
-
-    def expected_level(self, raw: Tensor, z: Tensor, snr: Tensor) -> Tensor:
-        """E[x | z] of discrete data: log-odds of the levels from the network plus the evidence of
-        each feature's own value.
-        """
-        a, s = alpha(snr, z).unsqueeze(-1), sigma(snr, z).unsqueeze(-1)
-        levels = grid.to_grid(torch.arange(self.levels, device=z.device), self.levels).to(z)
-        log_odds = raw.unflatten(1, (-1, self.levels)).movedim(2, -1).reshape(*z.shape, self.levels)
-        evidence = -0.5 * ((z.unsqueeze(-1) - a * levels) / s).square()
-        return (log_odds + evidence).softmax(-1) @ levels
+    def embedding(self, log_snr: Tensor, c: Tensor | None) -> Tensor:
+        return self.embed(c, len(log_snr)) + self.time(log_snr)
 
     def denoiser(self, c: Tensor | None = None, guidance: float = 1.0) -> Denoiser:
-        """The clean event each noisy one stands for, as a function of (z, log-SNR): all that a
-        solver needs.
+        """The clean event that each noisy one stands for: a function of (z, log-SNR) for a solver.
 
         ``guidance`` > 1 pushes away from the unconditional estimate (classifier-free guidance, Ho &
         Salimans 2022).
         """
 
-        def denoise(z: Tensor, snr: Tensor) -> Tensor:
-            v = self.v(z, snr, c)
+        def denoise(z: Tensor, log_snr: Tensor) -> Tensor:
+            v = self.v(z, log_snr, c)
             if guidance != 1.0:
-                v = torch.lerp(self.v(z, snr, None), v, guidance)
-            return alpha(snr, z) * z - sigma(snr, z) * v
+                v = torch.lerp(self.v(z, log_snr, None), v, guidance)
+            return alpha(log_snr, z) * z - sigma(log_snr, z) * v
 
         return denoise
 
     # ----------------------------------------------------------------------------------------- loss
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Minus the bound ("uniform"), or the plain E ||v - v_hat||^2 under the cosine schedule
-        ("cosine"); ``(n,)``.
+        """Training loss of each event, ``(n,)``, under the model's schedule.
+
+        "uniform": minus the bound. "cosine": E ||v - v_hat||^2 under the cosine schedule.
         """
         if self.schedule == "uniform":
             return super().loss(x, c)
         self.require_events(x)
         t = stratified(len(x), x).clamp(1e-4, 1 - 1e-4)
-        snr = (-2 * torch.log(torch.tan(math.pi / 2 * t))).clamp(*self.ends)
-        return self.squared_error(x, snr, c)
+        log_snr = -2 * torch.log(torch.tan(math.pi / 2 * t))
+        return self.squared_error(x, log_snr.clamp(self.log_snr_min, self.log_snr_max), c)
 
-    def squared_error(self, x: Tensor, snr: Tensor, c: Tensor | None) -> Tensor:
+    def squared_error(self, x: Tensor, log_snr: Tensor, c: Tensor | None) -> Tensor:
+        """||v - v_hat||^2 of one draw of the noise, ``(n,)``."""
         epsilon = torch.randn_like(x)
-        a, s = alpha(snr, x), sigma(snr, x)
+        a = alpha(log_snr, x)
+        s = sigma(log_snr, x)
         v = a * epsilon - s * x
-        return (v - self.v(a * x + s * epsilon, snr, c)).square().flatten(1).sum(1)
+        return (v - self.v(a * x + s * epsilon, log_snr, c)).square().flatten(1).sum(1)
 
     def diffusion_loss(self, x: Tensor, c: Tensor | None, t: Tensor | None = None) -> Tensor:
-        """1/2 (lambda_max - lambda_min) E_lambda ||epsilon - epsilon_hat||^2 (VDM eq. 17).
+        """1/2 (lambda_max - lambda_min) E_lambda ||eps - eps_hat||^2, ``(n,)`` (VDM eq. 17).
 
         The norm is that of v's error: ||.||_eps = alpha ||.||_v. ``t`` in [0, 1) says where between
         the ends the log-SNR of each row lies, ``(n,)``; it is drawn where it is not given.
         """
-        low, high = self.ends
-        snr = low + (high - low) * (stratified(len(x), x) if t is None else t)
-        return 0.5 * (high - low) * torch.sigmoid(snr) * self.squared_error(x, snr, c)
+        reach = self.log_snr_max - self.log_snr_min
+        t = stratified(len(x), x) if t is None else t
+        log_snr = self.log_snr_min + reach * t
+        return 0.5 * reach * torch.sigmoid(log_snr) * self.squared_error(x, log_snr, c)
 
     def log_prob(self, x: Tensor, c: Tensor | None = None, t: Tensor | None = None) -> Tensor:
-        """Variational lower bound on log p(x | c), one draw of noise and time for each row:
-        ``(n,)``, nats per event.
+        """Variational lower bound on log p(x | c): ``(n,)``, nats per event.
+
+        One noise and one time are drawn for each row; ``t`` is as in `diffusion_loss`.
         """
         self.require_events(x)
         return -(self.prior_loss(x) + self.reconstruction_loss(x) + self.diffusion_loss(x, c, t))
@@ -244,15 +239,16 @@ class Diffusion(GenerativeModel):
         return torch.stack([self.log_prob(x, c, t) for t in spread_times(k, x)]).mean(0)
 
     def prior_loss(self, x: Tensor) -> Tensor:
-        """KL of the noisiest z given x from N(0, I), in closed form (VDM eq. 13)."""
-        low = torch.full((len(x),), self.ends[0], device=x.device)
-        mean, std = alpha(low, x) * x, sigma(low, x)
+        """KL of the noisiest z given x from N(0, I), in closed form (VDM eq. 13), ``(n,)``."""
+        log_snr = torch.full((len(x),), self.log_snr_min, device=x.device)
+        mean = alpha(log_snr, x) * x
+        std = sigma(log_snr, x)
         return 0.5 * (mean.square() + std.square() - 1 - 2 * std.log()).flatten(1).sum(1)
 
     def reconstruction_loss(self, x: Tensor) -> Tensor:
         """E[-log p(x | z)] over the cleanest z, by one draw of it, ``(n,)`` nats (VDM eq. 31)."""
-        high = torch.full((len(x),), self.ends[1], device=x.device)
-        z = alpha(high, x) * x + sigma(high, x) * torch.randn_like(x)
+        log_snr = torch.full((len(x),), self.log_snr_max, device=x.device)
+        z = alpha(log_snr, x) * x + sigma(log_snr, x) * torch.randn_like(x)
         return -self.log_likelihood(x, z)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
@@ -261,26 +257,28 @@ class Diffusion(GenerativeModel):
         Real-valued data: the Gaussian of the last noise about z / alpha. Discrete data: each
         feature's levels by Bayes' rule, a priori equally likely, divided by the bin's width.
         """
-        high = torch.full((len(x),), self.ends[1], device=x.device)
-        a, s = alpha(high, x), sigma(high, x)
+        log_snr = torch.full((len(x),), self.log_snr_max, device=x.device)
         if not self.levels:
+            a = alpha(log_snr, x)
+            s = sigma(log_snr, x)
             return Normal(z / a, s / a).log_prob(x).flatten(1).sum(1)
-        levels = grid.to_grid(torch.arange(self.levels, device=x.device), self.levels).to(x)
-        evidence = -0.5 * ((z.unsqueeze(-1) - a.unsqueeze(-1) * levels) / s.unsqueeze(-1)).square()
-        its_own = grid.to_level(x, self.levels).unsqueeze(-1)
-        log_pmf = evidence.log_softmax(-1).gather(-1, its_own).squeeze(-1)
-        return (log_pmf - math.log(grid.bin_width(self.levels))).flatten(1).sum(1)
+        log_pmf = evidence(z, log_snr, self.levels).log_softmax(-1)
+        level = grid.to_level(x, self.levels).unsqueeze(-1)
+        log_density = log_pmf.gather(-1, level).squeeze(-1) - math.log(grid.bin_width(self.levels))
+        return log_density.flatten(1).sum(1)
 
     def probability_flow(self, c: Tensor | None = None) -> ProbabilityFlow:
-        """dz/dl = -alpha sigma v / 2 in the log-SNR l: the path with the marginals of the noising
-        process (Song et al. 2021, eq. 13), from the event at its cleanest.
+        """dz/dl = -alpha sigma v / 2 in the log-SNR l, from the event at its cleanest to noise.
+
+        This is the path with the marginals of the noising process (Song et al. 2021, eq. 13).
         """
-        low, high = self.ends
 
-        def velocity(z: Tensor, snr: Tensor) -> Tensor:
-            return -0.5 * alpha(snr, z) * sigma(snr, z) * self.v(z, snr, c)
+        def velocity(z: Tensor, log_snr: Tensor) -> Tensor:
+            return -0.5 * alpha(log_snr, z) * sigma(log_snr, z) * self.v(z, log_snr, c)
 
-        return ProbabilityFlow(velocity, data=high, noise=low, enter=self.enter_flow)
+        return ProbabilityFlow(
+            velocity, data=self.log_snr_max, noise=self.log_snr_min, enter=self.enter_flow
+        )
 
     def enter_flow(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The cleanest z of each event, and what log p(x) has beyond log p(z), ``(n,)`` nats.
@@ -289,11 +287,11 @@ class Diffusion(GenerativeModel):
         draw of z from q(z | x), and log p(x | z) - log q(z | x).
         """
         if not self.levels:
-            scale = torch.tensor(self.ends[1], dtype=torch.float64).sigmoid().sqrt().item()
+            scale = torch.tensor(self.log_snr_max, dtype=torch.float64).sigmoid().sqrt().item()
             log_volume = torch.full((len(x),), self.dims * math.log(scale), dtype=torch.float64)
             return scale * x, log_volume
-        clean = x.new_full((len(x),), self.ends[1])
-        q = Normal(alpha(clean, x) * x, sigma(clean, x))
+        log_snr = x.new_full((len(x),), self.log_snr_max)
+        q = Normal(alpha(log_snr, x) * x, sigma(log_snr, x))
         z = q.sample()
         return z, self.log_likelihood(x, z) - q.log_prob(z).flatten(1).sum(1)
 
@@ -308,92 +306,187 @@ class Diffusion(GenerativeModel):
         solver: str | None = None,
         steps: int | None = None,
     ) -> Tensor:
-        """``(n, *event_shape)`` from noise; ``guidance``, ``solver`` and ``steps`` default to the
-        model's own.
+        """``(n, *event_shape)`` from noise.
+
+        Args:
+            n, c: see `genzoo.model.GenerativeModel.sample`.
+            guidance: see `denoiser`; 1 for none.
+            solver, steps: in place of the model's own.
         """
-        z = torch.randn(
-            n, *self.event_shape, device=self.embed.null.device, dtype=self.embed.null.dtype
-        )
-        return self.solve(z, c, guidance, solver, steps)
+        return self.solve(self.noise(n), c, guidance, solver, steps)
 
     @property
     def evaluations_per_sample(self) -> int:
-        """One for each step of the solver, and one to remove the last noise (of each member, side
-        by side).
+        """One for each step of the solver, and one to remove the last noise.
+
+        The members of an ensemble are evaluated side by side.
         """
         return self.steps + 1
 
     def solve(
-        self, z: Tensor, c: Tensor | None, guidance: float, solver: str | None, steps: int | None
+        self,
+        z: Tensor,
+        c: Tensor | None,
+        guidance: float = 1.0,
+        solver: str | None = None,
+        steps: int | None = None,
     ) -> Tensor:
-        times = torch.linspace(
-            self.ends[0], self.ends[1], (steps or self.steps) + 1, device=z.device
-        )
+        """Events ``(n, *event_shape)`` that a solver makes of noise ``z``; see `sample`."""
+        require_one_of(SOLVERS, solver=solver or self.solver)
+        times = self.times(steps or self.steps, z)
         return self.on_grid(SOLVERS[solver or self.solver](self.denoiser(c, guidance), z, times))
+
+    def times(self, steps: int, like: Tensor) -> Tensor:
+        """Log-SNR of the ``steps`` + 1 ends of a solver's steps, from noise to data."""
+        return torch.linspace(self.log_snr_min, self.log_snr_max, steps + 1, device=like.device)
 
     @torch.no_grad()
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """The noise ``(n, *event_shape)`` that the deterministic DDIM path leads from to ``x`` (run
-        backwards in time).
+        """The noise ``(n, *event_shape)`` that the deterministic DDIM path leads from to ``x``.
+
+        It is found by running the path backwards in time.
         """
         self.require_events(x, decoded=True)
-        times = torch.linspace(self.ends[1], self.ends[0], 2 * self.steps + 1, device=x.device)
+        steps = 2 * self.steps
+        times = torch.linspace(self.log_snr_max, self.log_snr_min, steps + 1, device=x.device)
         return ddim(self.denoiser(c), x * alpha(times[:1], x), times, last=False)
 
     @torch.no_grad()
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """The event ``(n, *event_shape)`` that the deterministic path leads to from noise ``z``."""
-        return self.solve(z, c, 1.0, "ddim", 2 * self.steps)
+        return self.solve(z, c, solver="ddim", steps=2 * self.steps)
 
-    def features(self, x: Tensor, snr: float = 2.0, draws: int = 4) -> Tensor:
-        """The coarsest activations of the denoiser that looks at ``x`` at log-SNR ``snr``, averaged
-        over ``draws`` of the noise.
+    def features(self, x: Tensor, log_snr: float = 2.0, draws: int = 4) -> Tensor:
+        """What the network knows of ``x`` at log-SNR ``log_snr``, the mean over ``draws`` of noise.
 
         Between pure noise and the clean event lies a level at which a denoiser has to know what it
         looks at (Baranchuk et al. 2022, *Label-efficient semantic segmentation with diffusion
         models*): there its features are richer than the latent.
         """
-        level = torch.full((len(x),), float(snr), device=x.device)
-        embedding = self.embed(None, len(x)) + self.time(level)
-        found = []
+        level = torch.full((len(x),), float(log_snr), device=x.device)
+        embedding = self.embedding(level, None)
+        features = []
         for _ in range(draws):
             z = alpha(level, x) * x + sigma(level, x) * torch.randn_like(x)
-            found.append(
-                torch.stack([field.scales(self.seen(z), embedding)[-1] for field in self.fields], 1)
-            )  # type: ignore[operator]
-        return torch.stack(found).mean(0).flatten(1)
+            features.append(features_of(self.network, z, embedding))
+        return torch.stack(features).mean(0)
 
 
-# -------------------------------------------------------------------------------- noise and solvers
+# --------------------------------------------------------------------- what the network's answer is
 
 
-def ends(levels: int) -> tuple[float, float]:
-    """The log-SNR where an event of unit scale has drowned, and where the noise is about a tenth of
-    a level (real values: 9).
+class VPrediction:
+    """The network's answer as a correction to the v of data from N(0, sigma_data^2).
 
-    With coarser noise at the clean end the last step must guess the level: of 256 levels it would
-    pay 2.5 bits for each feature at 9, whatever the network knows.
+    That data's best estimate of v is linear in z. The linear part and the gain are those by which
+    the network sees and gives features of variance one (Karras et al. 2022, table 1); with
+    ``sigma_data`` = 1 it is plain v-prediction.
     """
-    return -5.0, float(round(-2 * math.log(grid.bin_width(levels) / 10))) if levels else 9.0
+
+    def __init__(self, sigma_data: float):
+        self.sigma_data = sigma_data
+
+    def outputs(self, channels: int) -> int | None:
+        """Channels that the network gives: by default as many as it takes."""
+        return None
+
+    def shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the network's answer."""
+        return event_shape
+
+    def v(self, raw: Tensor, z: Tensor, log_snr: Tensor) -> Tensor:
+        a = alpha(log_snr, z)
+        s = sigma(log_snr, z)
+        total = (a * self.sigma_data).square() + s.square()
+        linear = a * s * (1 - self.sigma_data**2) / total * z
+        return linear + self.sigma_data / total.sqrt() * raw
 
 
-def alpha(snr: Tensor, like: Tensor) -> Tensor:
+class LevelPrediction:
+    """The network's answer as log-odds of each feature's levels, which Bayes' rule turns to v."""
+
+    def __init__(self, levels: int):
+        self.levels = levels
+
+    def outputs(self, channels: int) -> int | None:
+        return self.levels * channels
+
+    def shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        if is_image(event_shape):
+            return (self.levels * event_shape[0], *event_shape[1:])
+        return (self.levels * math.prod(event_shape),)
+
+    def v(self, raw: Tensor, z: Tensor, log_snr: Tensor) -> Tensor:
+        x = self.expected(raw, z, log_snr)
+        return (alpha(log_snr, z) * z - x) / sigma(log_snr, z)
+
+    def expected(self, raw: Tensor, z: Tensor, log_snr: Tensor) -> Tensor:
+        """E[x | z]: log-odds from the network plus the evidence of each feature's own value."""
+        log_odds = raw.unflatten(1, (-1, self.levels)).movedim(2, -1)
+        log_odds = log_odds.reshape(*z.shape, self.levels)
+        levels = grid.to_grid(torch.arange(self.levels, device=z.device), self.levels).to(z)
+        return (log_odds + evidence(z, log_snr, self.levels)).softmax(-1) @ levels
+
+
+Parametrisation = VPrediction | LevelPrediction
+
+
+def evidence(z: Tensor, log_snr: Tensor, levels: int) -> Tensor:
+    """log p(z_i | x_i = each level) up to a constant: of z ``(n, ...)``, ``(n, ..., levels)``."""
+    values = grid.to_grid(torch.arange(levels, device=z.device), levels).to(z)
+    a = alpha(log_snr, z).unsqueeze(-1)
+    s = sigma(log_snr, z).unsqueeze(-1)
+    return -0.5 * ((z.unsqueeze(-1) - a * values) / s).square()
+
+
+# ---------------------------------------------------------------------------------------- the noise
+
+
+def default_log_snr_range(levels: int) -> tuple[float, float]:
+    """The log-SNR where an event of unit scale has drowned, and where the noise hides no level.
+
+    At the clean end it is about a tenth of a level (real values: 9). With coarser noise the last
+    step must guess the level: of 256 levels it would pay 2.5 bits for each feature at 9, whatever
+    the network knows.
+    """
+    if not levels:
+        return -5.0, 9.0
+    return -5.0, float(round(-2 * math.log(grid.bin_width(levels) / 10)))
+
+
+def require_range(log_snr_range: tuple[float, ...]) -> None:
+    if len(log_snr_range) != 2 or not log_snr_range[0] < log_snr_range[1]:
+        raise ValueError(
+            "log_snr_range must be the least and the most log-SNR, in this order, "
+            f"got {log_snr_range}."
+        )
+
+
+def require_one_of(choices: Iterable[str], **argument: str) -> None:
+    """Raise ValueError unless the argument is one of the choices."""
+    for name, value in argument.items():
+        if value not in choices:
+            expected = ", ".join(choices)
+            raise ValueError(f"Unknown {name} {value!r}: expected one of {expected}.")
+
+
+def alpha(log_snr: Tensor, like: Tensor) -> Tensor:
     """Signal strength at log-SNR ``(n,)``, shaped to multiply ``like`` (n, ...)."""
-    return torch.sigmoid(snr).sqrt().to(like).view(-1, *[1] * (like.dim() - 1))
+    return expand_as(torch.sigmoid(log_snr).sqrt().to(like), like)
 
 
-def sigma(snr: Tensor, like: Tensor) -> Tensor:
+def sigma(log_snr: Tensor, like: Tensor) -> Tensor:
     """Noise strength at log-SNR ``(n,)``, shaped to multiply ``like`` (n, ...)."""
-    return alpha(-snr, like)
+    return alpha(-log_snr, like)
 
 
 def stratified(n: int, like: Tensor) -> Tensor:
-    """n uniform numbers in [0, 1), one in each of n equal cells, in random order: low-variance
-    times (VDM, appendix I.1).
+    """n uniform numbers in [0, 1), one in each of n equal cells, in random order.
+
+    As times, they take variance off the loss (VDM, appendix I.1).
     """
-    cells = torch.arange(n, device=like.device, dtype=like.dtype) + torch.rand(
-        (), device=like.device, dtype=like.dtype
-    )
+    offset = torch.rand((), device=like.device, dtype=like.dtype)
+    cells = torch.arange(n, device=like.device, dtype=like.dtype) + offset
     return (cells / n)[torch.randperm(n, device=like.device)]
 
 
@@ -406,15 +499,23 @@ def spread_times(k: int, like: Tensor) -> Iterator[Tensor]:
         yield (part + stratified(len(like), like)) / k
 
 
+# -------------------------------------------------------------------------------------- the solvers
+
+
+def steps_of(times: Tensor, z: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """The log-SNR at both ends of each step, ``(n,)``, the same for each row of ``z``."""
+    each = times.expand(len(z), -1).T
+    return pairwise(each)
+
+
 def ancestral(denoise: Denoiser, z: Tensor, times: Tensor) -> Tensor:
-    """Sample q(z_t | z_s, x = denoise(z_s)) step by step: the chain that the bound is about (Ho et
-    al. 2020).
+    """Sample q(z_t | z_s, x = denoise(z_s)) step by step (Ho et al. 2020).
+
+    This is the chain that the bound is about.
     """
-    for now, then in zip(
-        times[:-1].expand(len(z), -1).T, times[1:].expand(len(z), -1).T, strict=True
-    ):
+    for now, then in steps_of(times, z):
         x = denoise(z, now)
-        kept = torch.exp(now - then).view(-1, *[1] * (z.dim() - 1))  # SNR ratio, < 1
+        kept = expand_as(torch.exp(now - then), z)  # SNR ratio, < 1
         variance = sigma(then, z).square() * (1 - kept)
         mean = alpha(then, z) * (kept * z / alpha(now, z) + (1 - kept) * x)
         z = mean + variance.sqrt() * torch.randn_like(z)
@@ -424,46 +525,49 @@ def ancestral(denoise: Denoiser, z: Tensor, times: Tensor) -> Tensor:
 def ddim(
     denoise: Denoiser, z: Tensor, times: Tensor, last: bool = True, eta: float = 0.0
 ) -> Tensor:
-    """Keep the implied noise, swap the amount of it: first-order solver of the probability-flow ODE
-    (Song et al. 2021).
+    """Keep the implied noise, swap the amount of it (Song et al. 2021).
 
-    Runs in either direction of log-SNR; ``last`` finishes with a denoising step. With ``eta`` a
-    part of the noise is drawn afresh at each step towards more signal: s^2 = eta^2 sigma'^2 (1 -
-    SNR / SNR') of its variance (eq. 16); eta = 1 is `ancestral`.
+    This first-order solver of the probability-flow ODE runs in either direction of log-SNR.
+
+    Args:
+        denoise: see `Diffusion.denoiser`.
+        z: where to start, ``(n, *event_shape)``.
+        times: log-SNR at the ends of the steps.
+        last: whether to finish with a denoising step.
+        eta: part of the noise that is drawn afresh at each step towards more signal: s^2 = eta^2
+            sigma'^2 (1 - SNR / SNR') of its variance (eq. 16). 1 is `ancestral`.
     """
-    for now, then in zip(
-        times[:-1].expand(len(z), -1).T, times[1:].expand(len(z), -1).T, strict=True
-    ):
+    for now, then in steps_of(times, z):
         x = denoise(z, now)
         epsilon = (z - alpha(now, z) * x) / sigma(now, z)
         if eta:
-            fresh = eta * (-torch.expm1(now - then)).sqrt().view(
-                -1, *[1] * (z.dim() - 1)
-            )  # s / sigma'
+            fresh = expand_as(eta * (-torch.expm1(now - then)).sqrt(), z)  # s / sigma'
             epsilon = (1 - fresh.square()).sqrt() * epsilon + fresh * torch.randn_like(z)
         z = alpha(then, z) * x + sigma(then, z) * epsilon
     return denoise(z, times[-1:].expand(len(z))) if last else z
 
 
 def second_order(denoise: Denoiser, z: Tensor, times: Tensor) -> Tensor:
-    """DPM-Solver++(2M): extrapolates the denoised event linearly in log-SNR (Lu et al. 2022,
-    algorithm 2).
+    """DPM-Solver++(2M): extrapolates the denoised event linearly in log-SNR.
 
-    With ``half = lambda / 2`` and step h in it, z' = (sigma'/sigma) z + alpha' (1 - e^-h) x_mid.
+    With ``half = lambda / 2`` and step h in it, z' = (sigma'/sigma) z + alpha' (1 - e^-h) x_mid (Lu
+    et al. 2022, algorithm 2).
     """
-    previous, h_previous = None, None
-    for now, then in zip(
-        times[:-1].expand(len(z), -1).T, times[1:].expand(len(z), -1).T, strict=True
-    ):
-        x, h = denoise(z, now), (then - now)[0] / 2
-        middle = (
-            x
-            if previous is None or h_previous is None
-            else x + (x - previous) * (h / (2 * h_previous))
-        )
+    x_before = h_before = None
+    for now, then in steps_of(times, z):
+        x = denoise(z, now)
+        h = (then - now)[0] / 2
+        middle = x
+        if x_before is not None and h_before is not None:
+            middle = x + (x - x_before) * (h / (2 * h_before))
         z = sigma(then, z) / sigma(now, z) * z - alpha(then, z) * torch.expm1(-h) * middle
-        previous, h_previous = x, h
+        x_before = x
+        h_before = h
     return denoise(z, times[-1:].expand(len(z)))
 
 
-SOLVERS = {"ancestral": ancestral, "ddim": ddim, "second-order": second_order}
+SOLVERS: dict[str, Callable[[Denoiser, Tensor, Tensor], Tensor]] = {
+    "ancestral": ancestral,
+    "ddim": ddim,
+    "second-order": second_order,
+}

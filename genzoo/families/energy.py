@@ -70,7 +70,7 @@ from genzoo.errors import TrainingError
 from genzoo.evaluation.likelihood.annealing import Geometric, follow, log_mean_exp, sigmoid, taken
 from genzoo.families.baselines import IndependentPixels
 from genzoo.model import GenerativeModel, Likelihood, drop_conditions, require
-from genzoo.nets import Condition, Encoder, as_vectors
+from genzoo.nets import Condition, Encoder, apply, as_vectors, features_of, given_or
 
 FEW_UNITS = 18  # hidden units whose 2^18 states are summed, not annealed
 FOR_UPDATES = 2**26  # numbers that an update may sum to know log Z, and its gradient, exactly
@@ -94,8 +94,7 @@ class Energy(GenerativeModel):
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
         hidden: units of the restricted Boltzmann machine that is f on data with levels; up to 18
             its likelihood is exact. 0: f is the network, as it always is on real-valued data.
-        width, depth: of that network, a `genzoo.nets.Encoder`. Any module ``(x, embedding of c) ->
-            (n, 1)`` may take its place: ``model.network = mine``.
+        width, depth: of that network, a `genzoo.nets.Encoder`.
         steps: moves of each chain at each update.
         buffer: number of persistent chains. An update moves as many of them as there are events.
         refresh: share of the chains that start afresh at each update.
@@ -103,10 +102,11 @@ class Energy(GenerativeModel):
             them.
         regularise: weight of the squares of f where it is the network, which keeps it in scale.
         sample_steps: gradients, or sweeps of block Gibbs, from the base to a sample.
-        spread: s, standard deviation of the Gaussian base of real-valued data.
+        base_std: s, standard deviation of the Gaussian base of real-valued data.
         noise: standard deviation of Gaussian noise added to real-valued training data; smooths the
             landscape so that chains can walk in it.
         step: h, the Langevin step; adjusted: whether each is tested.
+        network: f, on data of either kind, in place of the default; see `genzoo.nets`.
     """
 
     guidable = True
@@ -135,16 +135,17 @@ class Energy(GenerativeModel):
         decay: float = 1e-2,
         regularise: float = 1e-3,
         sample_steps: int = 200,
-        spread: float = 1.0,
+        base_std: float = 1.0,
         noise: float = 0.05,
         step: float = 0.05,
         adjusted: bool = False,
+        network: nn.Module | None = None,
     ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, width=width, steps=steps, buffer=buffer, sample_steps=sample_steps)
         require(0, hidden=hidden, depth=depth, noise=noise, regularise=regularise, decay=decay)
         require(0, 1, refresh=refresh)
-        require(1e-6, spread=spread, step=step)
+        require(1e-6, base_std=base_std, step=step)
         self.hidden = hidden
         self.width = width
         self.depth = depth
@@ -154,18 +155,21 @@ class Energy(GenerativeModel):
         self.decay = decay
         self.regularise = regularise
         self.sample_steps = sample_steps
-        self.spread = spread
+        self.base_std = base_std
         self.noise = noise
         self.step = step
         self.adjusted = adjusted
         if levels:
             self.register_buffer("histogram", torch.full((self.dims, levels), -math.log(levels)))
             self.bias = nn.Parameter(torch.zeros(self.dims, levels))  # b less the log histogram
-        if levels and hidden:
-            self.network = Boltzmann(self.dims, levels, hidden)
-            self.embed = self.network.biases(condition)
+        if levels and hidden and network is None:
+            machine = given_or(None, lambda: Boltzmann(self.dims, levels, hidden))
+            self.network: nn.Module = machine
+            self.embed = machine.biases(condition)
         else:
-            self.network = Encoder(self.event_shape, 1, width, width, depth)
+            self.network = given_or(
+                network, lambda: Encoder(self.event_shape, 1, width, width, depth)
+            )
             self.embed = Condition(condition, width)
         self.checked_log_z: Tensor | None = None
         # the chains and their conditions (NaN: none), and whether base and chains know the data
@@ -188,12 +192,12 @@ class Energy(GenerativeModel):
 
     def f(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """What is learned beside the base, ``(n,)``."""
-        return self.network(x, self.embed(c, len(x))).squeeze(1)
+        return apply(self.network, x, self.embed(c, len(x)), (1,)).squeeze(1)
 
     def log_base(self, x: Tensor) -> Tensor:
         """log q(x) up to a constant, ``(n,)``: the Gaussian's, or the sum of b_i(x_i)."""
         if not self.levels:
-            return -x.square().flatten(1).sum(1) / (2 * self.spread**2)
+            return -x.square().flatten(1).sum(1) / (2 * self.base_std**2)
         return look_up(self.histogram + self.bias, grid.to_level(x, self.levels).flatten(1))
 
     def guided_energy(self, x: Tensor, c: Tensor | None, guidance: float) -> Tensor:
@@ -210,7 +214,7 @@ class Energy(GenerativeModel):
         """Chances of the hidden units, ``(n, hidden)``, or what the network's last, linear layer
         reads.
         """
-        return self.network.features(x, self.embed(None, len(x)))
+        return features_of(self.network, x, self.embed(None, len(x)))
 
     def set_base(self, x: Tensor, c: Tensor | None = None) -> None:
         """Let the base be independent features as those of events ``x``, and start all chains
@@ -539,7 +543,7 @@ class Energy(GenerativeModel):
         ``soften`` makes it wider.
         """
         if not self.levels:
-            return self.spread * torch.randn(n, *self.event_shape)
+            return self.base_std * torch.randn(n, *self.event_shape)
         k = draw_levels(softened(self.histogram, soften).expand(n, -1, -1))
         return grid.to_grid(k, self.levels).view(n, *self.event_shape).to(self.histogram)
 

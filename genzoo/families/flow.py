@@ -26,21 +26,24 @@ spline flows*; Müller et al. 2019, *Neural importance sampling* (piecewise-line
 here become the lattice). Built on nflows, whose conventions end in this file.
 """
 
-import copy
+from collections.abc import Callable
 
 import torch
 from nflows import transforms as nf
 from torch import Tensor, nn
 from torch.distributions import Normal
+from torch.func import functional_call
 
 from genzoo import grid
-from genzoo.distributions import guided_choice
+from genzoo.distributions import importance_resample
 from genzoo.model import GenerativeModel, Latent, Likelihood, require
-from genzoo.nets import Condition, Field, is_image, waves
+from genzoo.nets import Condition, event_network, is_image
 
 CANDIDATES = 16  # of each density, for a guided sample
 LEAST = 1e-6  # mass of a bin of a histogram
 TAIL = 5.0  # splines act on [-TAIL, TAIL] and are the identity outside
+
+Networks = Callable[[tuple[int, ...], int], nn.Module]  # (shape, outputs) -> network of a coupling
 
 
 class Flow(GenerativeModel):
@@ -49,13 +52,14 @@ class Flow(GenerativeModel):
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`; at least two
             features.
-        width, dropout: of the networks inside the couplings.
-        depth: residual stages of each of those networks.
+        width, depth, dropout: of the networks inside the couplings, each a `genzoo.nets.UNet` or
+            `MLP`.
         couplings: coupling steps (of each scale, on images).
         bins: pieces of each spline.
         frequencies: of the sines and cosines that the networks see beside the features that pass,
             in radians per unit.
         lattice: whether couplings in the box come first (discrete data only).
+        network: makes the networks inside the couplings in place of the default, see `genzoo.nets`.
     """
 
     latent = Latent.EXACT
@@ -74,6 +78,7 @@ class Flow(GenerativeModel):
         dropout: float = 0.0,
         frequencies: tuple[float, ...] = (),
         lattice: bool = False,
+        network: Networks | None = None,
     ):
         super().__init__(event_shape, condition, levels, lr)
         if self.dims < 2:
@@ -86,18 +91,15 @@ class Flow(GenerativeModel):
             raise ValueError(
                 "lattice=True is for discrete data: real-valued data has no bins to fit its splines to."
             )
-        self.width, self.depth, self.couplings, self.bins, self.dropout = (
-            width,
-            depth,
-            couplings,
-            bins,
-            dropout,
-        )
-        self.frequencies, self.lattice, self.latent_shape = (
-            tuple(frequencies),
-            lattice,
-            (self.dims,),
-        )
+        self.width = width
+        self.depth = depth
+        self.couplings = couplings
+        self.bins = bins
+        self.dropout = dropout
+        self.frequencies = tuple(frequencies)
+        self.lattice = lattice
+        self.network = network
+        self.latent_shape = (self.dims,)
         self.embed = Condition(condition, width)
         self.transform = nf.CompositeTransform([*self.unbox(), self.couple()])
 
@@ -108,26 +110,29 @@ class Flow(GenerativeModel):
 
     # --------------------------------------------------------------------------------------- layers
 
+    def default_network(self, shape: tuple[int, ...], outputs: int, *frequencies: float):
+        return event_network(
+            shape, self.width, self.width, self.depth, self.dropout, frequencies, outputs
+        )
+
     def unbox(self) -> list[nn.Module]:
-        """[-1, 1] to the real line, for dequantised data: to [0, 1], one learned monotone spline
-        per feature, logit.
+        """Dequantised data in [-1, 1] to the real line.
+
+        To [0, 1], the couplings of a lattice, one learned monotone spline per feature, logit.
         """
         if not self.levels:
             return []
-        return [
-            nf.PointwiseAffineTransform(shift=0.5, scale=0.5),
-            *(
-                [Lattice(self.event_shape, self.levels, self.width, self.depth, self.dropout)]
-                if self.lattice
-                else []
-            ),
-            nf.PiecewiseRationalQuadraticCDF(list(self.event_shape), num_bins=2 * self.bins),
-            nf.Logit(),
-        ]
+        chain: list[nn.Module] = [nf.PointwiseAffineTransform(shift=0.5, scale=0.5)]
+        if self.lattice:
+            network = self.network or self.default_network
+            chain.append(HistogramCoupling(self.event_shape, self.levels, network))
+        spline = nf.PiecewiseRationalQuadraticCDF(list(self.event_shape), num_bins=2 * self.bins)
+        return [*chain, spline, nf.Logit()]
 
     def couple(self) -> nn.Module:
-        """Real events to latents ``(n, D)``: multi-scale on images with an even side, a chain of
-        couplings on the rest.
+        """Real events to latents ``(n, D)``.
+
+        Multi-scale on images with even sides, a chain of couplings on the rest.
         """
         scales = squeezes(self.event_shape)
         if not scales:
@@ -149,12 +154,14 @@ class Flow(GenerativeModel):
         mask = (torch.arange(shape[0]) + parity) % 2
 
         def network(inputs: int, outputs: int) -> nn.Module:
-            net = Waves(
-                inputs, shape[1:], self.frequencies, outputs, self.width, self.depth, self.dropout
-            )
+            passed = (inputs, *shape[1:])
+            if self.network is not None:
+                made = self.network(passed, outputs)
+            else:
+                made = self.default_network(passed, outputs, *self.frequencies)
             # nflows scales the raw heights and widths of the splines down by the root of this
-            net.hidden_features = self.width  # type: ignore[assignment]
-            return net
+            made.hidden_features = self.width  # type: ignore[assignment]
+            return made
 
         return nf.PiecewiseRationalQuadraticCouplingTransform(
             mask, network, num_bins=self.bins, tails="linear", tail_bound=TAIL, min_derivative=1e-2
@@ -192,165 +199,168 @@ class Flow(GenerativeModel):
 
     def draw(self, n: int, c: Tensor | None) -> Tensor:
         """``(n, *event_shape)`` of the density, before it is held to the data's levels."""
-        return self.decode(
-            torch.randn(n, self.dims, device=self.embed.null.device, dtype=self.embed.null.dtype), c
-        )
+        return self.decode(self.noise(n), c)
 
     def guided(self, n: int, c: Tensor | None, guidance: float) -> Tensor:
-        """Draws ``(n, *event_shape)`` of p(x | c)^w p(x)^(1 - w): each is the one picked by weight
-        among `CANDIDATES` of both.
+        """Draws ``(n, *event_shape)`` of p(x | c)^w p(x)^(1 - w), normalised.
 
-        A flow knows both densities exactly and draws in one pass, so it can afford to choose.
+        Each is picked by weight among `CANDIDATES` of both densities. A flow knows both exactly and
+        draws in one pass, so it can afford to choose.
         """
         x = torch.stack([self.draw(n, way) for way in (c, None) for _ in range(CANDIDATES)])
-        seen = inside(x) if self.levels else x
+        candidates = inside(x) if self.levels else x
         log_given, log_free = (
-            torch.stack([self.log_density(each, way) for each in seen]) for way in (c, None)
+            torch.stack([self.log_density(each, way) for each in candidates]) for way in (c, None)
         )
-        return x[guided_choice(log_given, log_free, guidance), torch.arange(n, device=x.device)]
+        choice = importance_resample(log_given, log_free, guidance)
+        return x[choice, torch.arange(n, device=x.device)]
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """z = f(x; c), ``(n, D)``; discrete data is taken at the centre of its bins."""
         self.require_events(x, decoded=True)
         return self.transform(inside(x) if self.levels else x, self.embed(c, len(x)))[0]
 
-    @torch.no_grad()
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """x = f^-1(z; c), ``(n, *event_shape)``, in float64: the root inside a spline's inverse
-        needs the digits.
+        """x = f^-1(z; c), ``(n, *event_shape)``; it can be differentiated.
+
+        It is computed in float64: the root inside a spline's inverse needs the digits.
         """
-        double = copy.deepcopy(self.transform).double()
-        return double.inverse(z.double(), self.embed(c, len(z)).double())[0].to(z.dtype)
+        inverse = Inverse(self.transform)
+        state = {**dict(inverse.named_parameters()), **dict(inverse.named_buffers())}
+        double = {k: v.double() if v.is_floating_point() else v for k, v in state.items()}
+        arguments = (z.double(), self.embed(c, len(z)).double())
+        return functional_call(inverse, double, arguments).to(z.dtype)
 
 
-class Waves(nn.Module):
-    """The network inside a coupling: a `Field` that sees, beside its inputs, sines and cosines of
-    them.
-    """
+class Inverse(nn.Module):
+    """A transform run backwards, so that `torch.func.functional_call` can give it its weights."""
 
-    def __init__(
-        self,
-        inputs: int,
-        size: tuple[int, ...],
-        frequencies: tuple[float, ...],
-        outputs: int,
-        width: int,
-        depth: int,
-        dropout: float,
-    ):
+    def __init__(self, transform: nf.Transform):
         super().__init__()
-        self.frequencies, seen = frequencies, inputs * (1 + 2 * len(frequencies))
-        self.field = Field((inputs, *size), width, width, depth, dropout, seen, outputs)
+        self.transform = transform
 
-    def forward(self, x: Tensor, e: Tensor) -> Tensor:
-        return self.field(torch.cat([x, waves(x, self.frequencies)], 1), e)
+    def forward(self, z: Tensor, e: Tensor) -> Tensor:
+        return self.transform.inverse(z, e)[0]
 
 
-class Lattice(nf.Transform):
-    """Nested couplings on [0, 1]^D: every other feature given the ones between, every other one of
-    those given the rest, ...
+class HistogramCoupling(nf.Transform):
+    """Nested couplings on [0, 1]^D: the odd features given the even ones, half of those given ...
 
     A coupling is a piecewise-linear distribution function with a knot at each edge of the levels'
     bins (Müller et al. 2019), that is a histogram of the odd features given the even ones. Images
     are cut along their longer side, columns or rows in turn; what cannot be cut so is taken as a
     line. After log2 D couplings one feature is left, which has a histogram of its own.
+
+    Args:
+        shape: of an event.
+        levels: of the data.
+        network: makes the network of a coupling, see `genzoo.nets`.
     """
 
-    def __init__(self, shape: tuple[int, ...], levels: int, width: int, depth: int, dropout: float):
+    def __init__(self, shape: tuple[int, ...], levels: int, network: Networks):
         super().__init__()
-        self.shape, self.levels, self.bins = line(shape), levels, bins_for(levels)
-        self.axis = 2 if is_image(self.shape) and self.shape[1] > self.shape[2] else len(self.shape)
-        even, self.odd = (
-            tuple(half.shape[1:]) for half in self.halves(torch.empty(1, *self.shape))
-        )
-        several = torch.Size(self.shape).numel() > 1
-        outputs = self.bins * (even[0] if is_image(even) else self.odd[0])
-        self.network = (
-            Field(even, width, width, depth, dropout, outputs=outputs) if several else None
-        )
-        self.rest = Lattice(even, levels, width, depth, dropout) if several else None
-        self.alone = None if several else nn.Parameter(torch.zeros(self.bins))
+        self.shape = line(shape)
+        self.levels = levels
+        self.bins = bins_for(levels)
+        wide = is_image(self.shape) and self.shape[1] > self.shape[2]
+        self.axis = 2 if wide else len(self.shape)
+        even, odd = (tuple(half.shape[1:]) for half in self.halves(torch.empty(1, *self.shape)))
+        self.odd = odd
+        if torch.Size(self.shape).numel() > 1:
+            self.network = network(even, self.bins * (even[0] if is_image(even) else odd[0]))
+            self.inner = HistogramCoupling(even, levels, network)
+        else:
+            self.inner = None
+            self.logits = nn.Parameter(torch.zeros(self.bins))
 
     def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The even and the odd places along the axis that is cut."""
         places = torch.arange(x.shape[self.axis], device=x.device)
-        return x.index_select(self.axis, places[0::2]), x.index_select(self.axis, places[1::2])
+        even = x.index_select(self.axis, places[0::2])
+        odd = x.index_select(self.axis, places[1::2])
+        return even, odd
 
-    def joined(self, even: Tensor, odd: Tensor) -> Tensor:
-        places = torch.arange(even.shape[self.axis] + odd.shape[self.axis], device=even.device)
-        return torch.cat([even, odd], self.axis).index_select(
-            self.axis, places // 2 + places % 2 * even.shape[self.axis]
-        )
+    def interleave(self, even: Tensor, odd: Tensor) -> Tensor:
+        """The inverse of `halves`."""
+        evens = even.shape[self.axis]
+        places = torch.arange(evens + odd.shape[self.axis], device=even.device)
+        where = places // 2 + places % 2 * evens
+        return torch.cat([even, odd], self.axis).index_select(self.axis, where)
 
     def histograms(self, even: Tensor, e: Tensor) -> Tensor:
-        """Log-masses of the odd features given the *levels* of the even ones, ``(n, *odd.shape,
-        bins)``, not normalised.
+        """Log-masses of the odd features given the *levels* of the even ones, not normalised.
 
-        Not given their noise, which says nothing about the data: so the bound of a lattice is
-        tight.
+        They are ``(n, *odd.shape, bins)``. The noise of the even ones says nothing about the data:
+        not given it, the bound of the couplings is tight.
         """
-        raw = self.network(grid.quantise(2 * even - 1, self.levels), e)  # type: ignore[misc]
-        return (
-            raw.unflatten(1, (self.bins, -1)).movedim(1, -1).view(len(even), *self.odd, self.bins)
-        )
+        raw = self.network(grid.quantise(2 * even - 1, self.levels), e)
+        each = raw.unflatten(1, (self.bins, -1)).movedim(1, -1)
+        return each.reshape(len(even), *self.odd, self.bins)
 
     def forward(self, inputs: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         x = inputs.reshape(-1, *self.shape)
-        if self.rest is None:
-            y, log_slopes = staircase(x, self.alone.expand(*x.shape, -1))  # type: ignore[union-attr]
+        if self.inner is None:
+            y, log_slopes = piecewise_linear_cdf(x, self.logits.expand(*x.shape, -1))
             return y.view_as(inputs), log_slopes.flatten(1).sum(1)
         even, odd = self.halves(x)
-        odd, log_slopes = staircase(odd, self.histograms(even, context))
-        even, log_determinant = self.rest(even, context)
-        y = self.joined(even, odd)
+        odd, log_slopes = piecewise_linear_cdf(odd, self.histograms(even, context))
+        even, log_determinant = self.inner(even, context)
+        y = self.interleave(even, odd)
         return y.view_as(inputs), log_determinant + log_slopes.flatten(1).sum(1)
 
     def inverse(self, inputs: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         y = inputs.reshape(-1, *self.shape)
-        if self.rest is None:
-            x, log_slopes = staircase(y, self.alone.expand(*y.shape, -1), inverse=True)  # type: ignore[union-attr]
+        if self.inner is None:
+            logits = self.logits.expand(*y.shape, -1)
+            x, log_slopes = piecewise_linear_cdf(y, logits, inverse=True)
             return x.view_as(inputs), log_slopes.flatten(1).sum(1)
         even, odd = self.halves(y)
-        even, log_determinant = self.rest.inverse(even, context)
-        odd, log_slopes = staircase(odd, self.histograms(even, context), inverse=True)
-        x = self.joined(even, odd)
+        even, log_determinant = self.inner.inverse(even, context)
+        odd, log_slopes = piecewise_linear_cdf(odd, self.histograms(even, context), inverse=True)
+        x = self.interleave(even, odd)
         return x.view_as(inputs), log_determinant + log_slopes.flatten(1).sum(1)
 
 
-def staircase(x: Tensor, logits: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
-    """The distribution function on [0, 1] of histograms ``logits`` (..., bins), at x (...): its
-    values and its log-slopes.
+def piecewise_linear_cdf(x: Tensor, logits: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
+    """The distribution function of a histogram on [0, 1], or its inverse.
 
-    No bin is emptier than `LEAST`, so that the inverse exists everywhere.
+    Args:
+        x: places (masses, for the inverse) in [0, 1], ``(...)``.
+        logits: log-masses of the bins, ``(..., bins)``. No bin is emptier than `LEAST`, so that
+            the inverse exists everywhere.
+        inverse: whether the inverse is asked for.
+
+    Returns:
+        its values and its log-slopes, ``(...)`` each.
     """
     bins = logits.shape[-1]
     mass = (1 - bins * LEAST) * logits.softmax(-1) + LEAST
     upper = mass.cumsum(-1)
     if inverse:
-        k = (x.unsqueeze(-1) >= upper[..., :-1]).sum(-1, keepdim=True)
+        bin_of_x = (x.unsqueeze(-1) >= upper[..., :-1]).sum(-1, keepdim=True)
     else:
-        k = (x * bins).long().clamp(0, bins - 1).unsqueeze(-1)
-    m, below = mass.gather(-1, k).squeeze(-1), (upper - mass).gather(-1, k).squeeze(-1)
-    k, log_slope = k.squeeze(-1), torch.log(m * bins)
-    return (
-        ((k + (x - below) / m) / bins, -log_slope)
-        if inverse
-        else (below + (x * bins - k) * m, log_slope)
-    )
+        bin_of_x = (x * bins).long().clamp(0, bins - 1).unsqueeze(-1)
+    m = mass.gather(-1, bin_of_x).squeeze(-1)
+    below = (upper - mass).gather(-1, bin_of_x).squeeze(-1)
+    k = bin_of_x.squeeze(-1)
+    log_slope = torch.log(m * bins)
+    if inverse:
+        return (k + (x - below) / m) / bins, -log_slope
+    return below + (x * bins - k) * m, log_slope
 
 
 def line(shape: tuple[int, ...]) -> tuple[int, ...]:
     """An image whose longer side is even stays one; every other shape becomes a line of features."""
-    return shape if is_image(shape) and max(shape[1:]) % 2 == 0 else (torch.Size(shape).numel(),)
+    if is_image(shape) and max(shape[1:]) % 2 == 0:
+        return shape
+    return (torch.Size(shape).numel(),)
 
 
 def bins_for(levels: int, most: int = 32) -> int:
-    """As many bins as there are levels, or the largest divisor of their number that is at most
-    ``most``.
-    """
-    return (
-        max(bins for bins in range(1, most + 1) if levels % bins == 0) if levels > most else levels
-    )
+    """As many bins as there are levels, or the largest divisor of that which is at most ``most``."""
+    if levels <= most:
+        return levels
+    return max(bins for bins in range(1, most + 1) if levels % bins == 0)
 
 
 class Flatten(nf.Transform):
@@ -367,23 +377,26 @@ class Flatten(nf.Transform):
         return inputs.reshape(-1, *self.shape), inputs.new_zeros(len(inputs))
 
 
-class Solved:
-    """Inverse of nflows' LU maps by `torch.linalg`; theirs calls a function that PyTorch is about
-    to remove.
+class SolvedInverse:
+    """Inverse of nflows' linear maps by `torch.linalg`.
+
+    Theirs calls a function that PyTorch is about to remove.
     """
 
+    bias: Tensor
+    weight: Callable[[], Tensor]
+    logabsdet: Callable[[], Tensor]
+
     def inverse_no_cache(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        lower, upper = self._create_lower_upper()  # type: ignore[attr-defined]
-        y = torch.linalg.solve_triangular(lower, (y - self.bias).T, upper=False, unitriangular=True)  # type: ignore[attr-defined]
-        x = torch.linalg.solve_triangular(upper, y, upper=True).T
-        return x, -self.logabsdet() * x.new_ones(len(x))  # type: ignore[attr-defined]
+        x = torch.linalg.solve(self.weight(), (y - self.bias).T).T
+        return x, -self.logabsdet() * x.new_ones(len(x))
 
 
-class LinearMap(Solved, nf.LULinear):
+class LinearMap(SolvedInverse, nf.LULinear):
     """Invertible matrix on vectors."""
 
 
-class ChannelMap(Solved, nf.OneByOneConvolution):
+class ChannelMap(SolvedInverse, nf.OneByOneConvolution):
     """Invertible matrix on the channels of each pixel (Kingma & Dhariwal 2018)."""
 
 
@@ -393,12 +406,13 @@ def inside(x: Tensor) -> Tensor:
 
 
 def squeezes(shape: tuple[int, ...], most: int = 2) -> int:
-    """How often an image can be squeezed (2 x 2 pixels into 4 channels): while both sides are even,
-    at most ``most``.
+    """How often an image can be squeezed (2 x 2 pixels into 4 channels), at most ``most`` times.
+
+    Both sides must be even each time.
     """
+    if not is_image(shape):
+        return 0
     count = 0
-    while (
-        is_image(shape) and count < most and all(side % 2 ** (count + 1) == 0 for side in shape[1:])
-    ):
+    while count < most and all(side % 2 ** (count + 1) == 0 for side in shape[1:]):
         count += 1
     return count

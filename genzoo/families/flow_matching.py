@@ -35,17 +35,24 @@ References: Lipman et al. 2023, *Flow matching for generative modeling* (eq. 9, 
 differential equations* (theorem 1); Grathwohl et al. 2019, *FFJORD*.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Normal
 
 from genzoo import grid
 from genzoo.families.diffusion import spread_times, stratified
 from genzoo.model import GenerativeModel, Latent, Likelihood, ProbabilityFlow, require
-from genzoo.nets import Condition, Field, Fourier, is_image, waves
+from genzoo.nets import (
+    Condition,
+    Fourier,
+    apply,
+    event_network,
+    expand_as,
+    given_or,
+    octaves,
+)
 
 EXACT_UP_TO = 16  # dimensions in which the trace is exact: one gradient for each
 
@@ -58,11 +65,12 @@ class FlowMatching(GenerativeModel):
 
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
-        width, depth, dropout: of the `genzoo.nets.Field` that is the velocity.
+        width, depth, dropout: of the network that is the velocity, a `genzoo.nets.UNet` or `MLP`.
         fourier: number of frequencies 1, 2, 4, ... at which sines and cosines of x are fed in
             beside it.
         steps: of the Runge-Kutta solver (four network evaluations each) from noise to data, or
             back.
+        network: in place of the default, see `genzoo.nets`.
     """
 
     likelihood = Likelihood.ESTIMATE
@@ -83,32 +91,37 @@ class FlowMatching(GenerativeModel):
         dropout: float = 0.0,
         fourier: int = 3,
         steps: int = 12,
+        network: nn.Module | None = None,
     ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, width=width, steps=steps)
         require(0, depth=depth, fourier=fourier)
-        self.width, self.depth, self.dropout, self.fourier, self.steps = (
-            width,
-            depth,
-            dropout,
-            fourier,
-            steps,
-        )
+        self.width = width
+        self.depth = depth
+        self.dropout = dropout
+        self.fourier = fourier
+        self.steps = steps
         self.latent_shape = self.event_shape
-        inputs = (1 + 2 * fourier) * (
-            self.event_shape[0] if is_image(self.event_shape) else self.dims
-        )
         self.embed = Condition(condition, 2 * width)
         self.time = Fourier(2 * width, lowest=0.5, highest=50.0)
-        self.field = Field(self.event_shape, 2 * width, width, depth, dropout, inputs)
+        self.network = given_or(network, self.default_network)
+
+    def default_network(self) -> nn.Module:
+        return event_network(
+            self.event_shape,
+            2 * self.width,
+            self.width,
+            self.depth,
+            self.dropout,
+            octaves(self.fourier),
+        )
 
     # ------------------------------------------------------------------------------------- velocity
 
     def v(self, x: Tensor, t: Tensor, c: Tensor | None = None) -> Tensor:
         """The velocity dx/dt at place ``x`` (n, *event_shape) and time ``t`` (n,), of x's shape."""
-        seen = x if is_image(self.event_shape) else x.flatten(1)
-        seen = torch.cat([seen, waves(seen, [math.pi * 2**i for i in range(self.fourier)])], 1)
-        return self.field(seen, self.embed(c, len(x)) + self.time(t))
+        embedding = self.embed(c, len(x)) + self.time(t)
+        return apply(self.network, x, embedding, self.event_shape)
 
     def velocity(self, c: Tensor | None = None, guidance: float = 1.0) -> Velocity:
         """The velocity as a function of (x, t), all that a solver needs.
@@ -135,7 +148,7 @@ class FlowMatching(GenerativeModel):
         x1 = grid.dequantise(x, self.levels)
         x0 = torch.randn_like(x1)
         t = stratified(len(x), x) if t is None else t
-        share = t.view(-1, *[1] * (x.dim() - 1))
+        share = expand_as(t, x)
         error = self.v((1 - share) * x0 + share * x1, t, c) - (x1 - x0)
         return error.square().flatten(1).sum(1)
 
@@ -197,10 +210,8 @@ class FlowMatching(GenerativeModel):
         self, n: int, c: Tensor | None = None, guidance: float = 1.0, steps: int | None = None
     ) -> Tensor:
         """``(n, *event_shape)``: noise carried along from t = 0 to 1."""
-        z = torch.randn(
-            n, *self.event_shape, device=self.embed.null.device, dtype=self.embed.null.dtype
-        )
-        return self.on_grid(self.carry(z, self.velocity(c, guidance), 0.0, 1.0, steps))
+        z = self.noise(n)
+        return self.on_grid(self.integrate(z, self.velocity(c, guidance), 0.0, 1.0, steps))
 
     @property
     def evaluations_per_sample(self) -> int:
@@ -212,16 +223,16 @@ class FlowMatching(GenerativeModel):
         backwards.
         """
         self.require_events(x, decoded=True)
-        return self.carry(x, self.velocity(c), 1.0, 0.0)
+        return self.integrate(x, self.velocity(c), 1.0, 0.0)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """The event ``(n, *event_shape)`` that noise ``z`` is carried to; not held to the data's
         levels.
         """
-        return self.carry(z, self.velocity(c), 0.0, 1.0)
+        return self.integrate(z, self.velocity(c), 0.0, 1.0)
 
     @torch.no_grad()
-    def carry(
+    def integrate(
         self, x: Tensor, velocity: Velocity, start: float, end: float, steps: int | None = None
     ) -> Tensor:
         """Where the stream has taken ``x`` from time ``start`` to ``end``."""

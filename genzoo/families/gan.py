@@ -21,6 +21,10 @@ training methods for GANs do actually converge?* (R1, eq. 9); Karras et al. 2018
 generator).
 """
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,46 +39,73 @@ from genzoo.model import (
     gaussian_joint,
     require,
 )
-from genzoo.nets import Condition, Decoder, Encoder
+from genzoo.nets import Condition, Decoder, Encoder, apply, features_of, given_or
 from genzoo.optim import AdamW
 
+Score = Callable[[Tensor, Tensor | None], Tensor]  # (events, conditions) -> a score of each, (n,)
 
-class Generator(nn.Module):
-    """Noise ``(n, latents)`` and a condition to an event; discrete data lives in [-1, 1], so a tanh
-    keeps it there.
+
+# ----------------------------------------------------------------------------------------- the game
+
+
+def critic_loss(score: Score, real: Tensor, fake: Tensor, c: Tensor | None, gamma: float) -> Tensor:
+    """softplus(-D(x)) + softplus(D(G(z))) + gamma/2 |grad D(x)|^2, ``(n,)``.
+
+    Args:
+        score: the critic D.
+        real, fake: data x and what was generated, ``(n, *event_shape)`` each.
+        c: conditions of both.
+        gamma: weight of the penalty R1.
     """
-
-    def __init__(
-        self,
-        latents: int,
-        event_shape: tuple[int, ...],
-        condition: int,
-        bounded: bool,
-        width: int,
-        depth: int,
-    ):
-        super().__init__()
-        self.embed = Condition(condition, width)
-        self.network = Decoder(latents, event_shape, 1, width, width, depth, norm=True)
-        self.bounded = bounded
-
-    def forward(self, z: Tensor, c: Tensor | None) -> Tensor:
-        x = self.network(z.flatten(1), self.embed(c, len(z))).squeeze(1)
-        return x.tanh() if self.bounded else x
+    real = real.detach().requires_grad_(True)
+    on_real = score(real, c)
+    on_fake = score(fake.detach(), c)
+    (gradient,) = torch.autograd.grad(on_real.sum(), real, create_graph=True)
+    r1 = gradient.square().flatten(1).sum(1)
+    return F.softplus(-on_real) + F.softplus(on_fake) + gamma / 2 * r1
 
 
-class Critic(nn.Module):
-    """Score ``(n,)`` of an event under a condition. No normalisation layer: a score must not depend
-    on its batch.
+def generator_loss(score: Score, fake: Tensor, c: Tensor | None) -> Tensor:
+    """softplus(-D(G(z))), ``(n,)``: non-saturating."""
+    return F.softplus(-score(fake, c))
+
+
+def play(
+    model: GenerativeModel, critics_loss: Tensor, others_loss: Callable[[], Tensor]
+) -> dict[str, Tensor]:
+    """One move of each player: the critic's step first, then that of the other player.
+
+    Args:
+        model: has two optimisers, the critic's being the second, and is trained by a Trainer.
+        critics_loss: mean loss of the critic.
+        others_loss: gives the mean loss of the other player, under the critic that has moved.
+
+    Returns:
+        both losses, to be logged.
     """
+    other, critic = model.optimizers()  # type: ignore[misc]
+    step(model, critic, critics_loss)
+    loss = others_loss()
+    step(model, other, loss)
+    for schedule in model.lr_schedulers():  # type: ignore[union-attr]
+        schedule.step()  # type: ignore[union-attr]
+    return {"train_loss": loss, "critic_loss": critics_loss}
 
-    def __init__(self, event_shape: tuple[int, ...], condition: int, width: int, depth: int):
-        super().__init__()
-        self.embed = Condition(condition, width)
-        self.network = Encoder(event_shape, 1, width, width, depth)
 
-    def forward(self, x: Tensor, c: Tensor | None) -> Tensor:
-        return self.network(x, self.embed(c, len(x))).squeeze(1)
+def step(model: GenerativeModel, optimizer: Any, loss: Tensor) -> None:
+    optimizer.zero_grad()
+    model.manual_backward(loss)
+    optimizer.step()
+
+
+# ---------------------------------------------------------------------------------------- the model
+
+
+class Generator(Decoder):
+    """A `genzoo.nets.Decoder` of one number for each feature."""
+
+    def forward(self, z: Tensor, e: Tensor) -> Tensor:
+        return super().forward(z, e).squeeze(1)
 
 
 class GAN(GenerativeModel):
@@ -86,6 +117,8 @@ class GAN(GenerativeModel):
         latent_shape: shape of the noise z.
         width, depth: of generator and critic.
         gamma: weight of the R1 gradient penalty.
+        generator, critic: in place of the defaults, see `genzoo.nets`. The default critic has no
+            normalisation layer, for a score must not depend on its batch.
     """
 
     likelihood = Likelihood.NONE
@@ -105,93 +138,91 @@ class GAN(GenerativeModel):
         width: int = 64,
         depth: int = 1,
         gamma: float = 1.0,
+        generator: nn.Module | None = None,
+        critic: nn.Module | None = None,
     ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, latent_shape=latent_shape, width=width)
         require(0, depth=depth, gamma=gamma)
         self.automatic_optimization = False
-        self.latent_shape, self.width, self.depth, self.gamma = (
-            tuple(latent_shape),
-            width,
-            depth,
-            gamma,
+        self.latent_shape = tuple(latent_shape)
+        self.width = width
+        self.depth = depth
+        self.gamma = gamma
+        self.generator_embed = Condition(condition, width)
+        self.generator = given_or(generator, self.default_generator)
+        self.critic_embed = Condition(condition, width)
+        self.critic = given_or(critic, self.default_critic)
+
+    def default_generator(self) -> nn.Module:
+        latents = math.prod(self.latent_shape)
+        return Generator(
+            latents, self.event_shape, 1, self.width, self.width, self.depth, norm=True
         )
-        latents = int(torch.Size(self.latent_shape).numel())
-        self.generator = Generator(latents, self.event_shape, condition, bool(levels), width, depth)
-        self.critic = Critic(self.event_shape, condition, width, depth)
 
-    # ----------------------------------------------------------------------------------------- game
+    def default_critic(self) -> nn.Module:
+        return Encoder(self.event_shape, 1, self.width, self.width, self.depth)
 
-    def critic_loss(self, real: Tensor, fake: Tensor, c: Tensor | None) -> Tensor:
-        """softplus(-D(x)) + softplus(D(G(z))) + gamma/2 |grad D(x)|^2, ``(n,)``; ``fake`` must be
-        detached.
+    def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Events G(z) ``(n, *event_shape)`` of noise ``z``, which do not lie on the data's grid.
+
+        Discrete data lies in [-1, 1], so a tanh keeps them there.
         """
-        real = real.detach().requires_grad_(True)
-        on_real, on_fake = self.critic(real, c), self.critic(fake, c)
-        (gradient,) = torch.autograd.grad(on_real.sum(), real, create_graph=True)
-        r1 = gradient.square().flatten(1).sum(1)
-        return F.softplus(-on_real) + F.softplus(on_fake) + self.gamma / 2 * r1
+        e = self.generator_embed(c, len(z))
+        x = apply(self.generator, z.flatten(1), e, self.event_shape)
+        return x.tanh() if self.levels else x
 
-    def generator_loss(self, fake: Tensor, c: Tensor | None) -> Tensor:
-        """softplus(-D(G(z))), ``(n,)``: non-saturating."""
-        return F.softplus(-self.critic(fake, c))
+    def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """The critic's score D(x) of each event, ``(n,)``: high for data."""
+        return apply(self.critic, x, self.critic_embed(c, len(x)), (1,)).squeeze(1)
+
+    # ------------------------------------------------------------------------------------- training
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
         x, c = self.prepare(batch)
         c = drop_conditions(c, self.drop_condition)
-        real = grid.dequantise(
-            x, self.levels
-        )  # or the critic would know data by its lying on a grid
-        optimise_generator, optimise_critic = self.optimizers()  # type: ignore[misc]
-
-        fake = self.generator(self.noise(len(x)), c)
-        loss_critic = self.critic_loss(real, fake.detach(), c).mean()
-        optimise_critic.zero_grad()
-        self.manual_backward(loss_critic)
-        optimise_critic.step()
-
-        loss_generator = self.generator_loss(fake, c).mean()
-        optimise_generator.zero_grad()
-        self.manual_backward(loss_generator)
-        optimise_generator.step()
-
-        for schedule in self.lr_schedulers():  # type: ignore[union-attr]
-            schedule.step()  # type: ignore[union-attr]
-        self.log_dict({"train_loss": loss_generator, "critic_loss": loss_critic}, prog_bar=True)
+        # or the critic would know data by its lying on a grid
+        real = grid.dequantise(x, self.levels)
+        fake = self.generate(self.noise(len(x)), c)
+        losses = play(
+            self,
+            critic_loss(self.score, real, fake, c, self.gamma).mean(),
+            lambda: generator_loss(self.score, fake, c).mean(),
+        )
+        self.log_dict(losses, prog_bar=True)
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Both players' losses added, ``(n,)``: to watch, and to see gradients; training plays them
-        one after the other.
+        """Both players' losses added, ``(n,)``, to watch, and to see gradients.
+
+        Training plays them one after the other.
         """
         self.require_events(x)
-        fake = self.generator(self.noise(len(x)), c)
-        return self.critic_loss(
-            grid.dequantise(x, self.levels), fake.detach(), c
-        ) + self.generator_loss(fake, c)
+        fake = self.generate(self.noise(len(x)), c)
+        real = grid.dequantise(x, self.levels)
+        critics = critic_loss(self.score, real, fake, c, self.gamma)
+        return critics + generator_loss(self.score, fake, c)
 
     def configure_optimizers(self):
-        return [self.scheduled(player.parameters()) for player in (self.generator, self.critic)]
+        players = [[self.generator_embed, self.generator], [self.critic_embed, self.critic]]
+        return [self.scheduled(nn.ModuleList(player).parameters()) for player in players]
 
-    # ------------------------------------------------------------------------------------- sampling
-
-    def noise(self, n: int) -> Tensor:
-        null = self.generator.embed.null
-        return torch.randn(n, *self.latent_shape, device=null.device, dtype=null.dtype)
+    # ----------------------------------------------------------------------- samples and the latent
 
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
         """``(n, *event_shape)``: noise through the generator."""
-        return self.on_grid(self.generator(self.noise(n), c))
+        return self.on_grid(self.generate(self.noise(n), c))
 
     def latent_joint(self, c: Tensor | None = None) -> LatentJoint:
         """Standard Gaussian noise and the generator, which adds none of its own to an event."""
         return gaussian_joint(self, c)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """The event ``(n, *event_shape)`` that the generator makes of ``z``; not held to the data's
-        levels.
+        """The event ``(n, *event_shape)`` that the generator makes of ``z``.
+
+        It is not held to the data's levels.
         """
-        return self.generator(z, c)
+        return self.generate(z, c)
 
     def encode(
         self,
@@ -202,39 +233,42 @@ class GAN(GenerativeModel):
         lr: float = 0.1,
         sigma: float = 0.1,
     ) -> Tensor:
-        """The z most probable after ``x``, if x were G(z) plus Gaussian noise of standard deviation
-        ``sigma``: found by descent.
+        """The z most probable after ``x``, ``(n, *latent_shape)``, found by descent.
 
-        A generator has no encoder, so its latent is searched for: ``steps`` of Adam from each of
-        ``starts`` draws of z, of which the best is kept, ``(n, *latent_shape)`` (Creswell & Bharath
-        2018, *Inverting the generator of a GAN*). Far away from what G can make there may be no
-        good z at all.
+        A generator has no encoder, so its latent is searched for (Creswell & Bharath 2018,
+        *Inverting the generator of a GAN*). Far away from what G can make there may be no good z at
+        all.
+
+        Args:
+            x, c: events and their conditions.
+            starts: draws of z to descend from; the best that comes of them is kept.
+            steps, lr: of Adam, whose learning rate falls by a cosine to zero.
+            sigma: standard deviation of the Gaussian noise by which x differs from G(z).
         """
         self.require_events(x, decoded=True)
+        n = len(x)
         with torch.inference_mode(False), torch.enable_grad():
-            target = x.detach().clone().repeat(starts, *[1] * (x.dim() - 1))
-            given = None if c is None else c.clone().repeat(starts, *[1] * (c.dim() - 1))
-            z = self.noise(len(target)).requires_grad_(True)
+            target = torch.cat([x.detach().clone()] * starts)
+            given = None if c is None else torch.cat([c.clone()] * starts)
+            z = self.noise(starts * n).requires_grad_(True)
             descent = torch.optim.Adam([z], lr)
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(descent, steps)
             for _ in range(steps):
                 (z.grad,) = torch.autograd.grad(self.mismatch(z, target, given, sigma).sum(), z)
                 descent.step()
                 schedule.step()
-            mismatch = self.mismatch(z, target, given, sigma).detach().view(starts, len(x))
+            mismatch = self.mismatch(z, target, given, sigma).detach().view(starts, n)
         best = mismatch.argmin(0)
-        return z.detach().unflatten(0, (starts, len(x)))[
-            best, torch.arange(len(x), device=x.device)
-        ]
+        return z.detach().unflatten(0, (starts, n))[best, torch.arange(n, device=x.device)]
 
     def mismatch(self, z: Tensor, x: Tensor, c: Tensor | None, sigma: float) -> Tensor:
         """-log p(z) - log N(x; G(z), sigma^2) up to a constant, ``(n,)`` nats."""
-        return ((self.generator(z, c) - x) / sigma).square().flatten(1).sum(
-            1
-        ) / 2 + z.square().flatten(1).sum(1) / 2
+        error = (self.generate(z, c) - x) / sigma
+        return error.square().flatten(1).sum(1) / 2 + z.square().flatten(1).sum(1) / 2
 
     def features(self, x: Tensor) -> Tensor:
-        """What the critic's last, linear layer reads, ``(n, width x positions)``: it is the critic
-        that looks at events.
+        """What the critic's last, linear layer reads, ``(n, width x positions)``.
+
+        It is the critic that looks at events.
         """
-        return self.critic.network.features(x, self.critic.embed(None, len(x)))
+        return features_of(self.critic, x, self.critic_embed(None, len(x)))

@@ -24,17 +24,18 @@ References: Larsen et al. 2016, *Autoencoding beyond pixels using a learned simi
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genzoo import grid
-from genzoo.families.gan import GAN, Critic
+from genzoo.families.gan import critic_loss, generator_loss, play
 from genzoo.families.vae import VAE
 from genzoo.model import GenerativeModel, Latent, Likelihood, drop_conditions, require
+from genzoo.nets import Condition, Encoder, apply, given_or
 from genzoo.optim import AdamW, OptimizerFactory
 
 
 class VAEGAN(GenerativeModel):
-    """A `VAE` and the `Critic` of a `GAN`: the bound of the one, the judgement of the other.
+    """A `VAE` and the critic of a `GAN`: the bound of the one, the judgement of the other.
 
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`; the one learning
@@ -43,6 +44,7 @@ class VAEGAN(GenerativeModel):
             and depth.
         adversary: lambda, nats that the critic's judgement of a draw is worth beside the bound.
         gamma: weight of the critic's R1 gradient penalty.
+        encoder, decoder, critic: in place of the defaults, see `genzoo.nets`.
     """
 
     latent = Latent.APPROXIMATE
@@ -64,35 +66,46 @@ class VAEGAN(GenerativeModel):
         components: int = 3,
         adversary: float = 1.0,
         gamma: float = 1.0,
+        encoder: nn.Module | None = None,
+        decoder: nn.Module | None = None,
+        critic: nn.Module | None = None,
     ):
         super().__init__(event_shape, condition, levels, lr)
         require(0, adversary=adversary, gamma=gamma)
         self.automatic_optimization = False
-        self.latent_shape, self.width, self.depth, self.dropout = (
-            tuple(latent_shape),
-            width,
-            depth,
-            dropout,
-        )
-        self.components, self.adversary, self.gamma = components, adversary, gamma
+        self.latent_shape = tuple(latent_shape)
+        self.width = width
+        self.depth = depth
+        self.dropout = dropout
+        self.components = components
+        self.adversary = adversary
+        self.gamma = gamma
         self.vae = VAE(
             self.event_shape,
             condition,
             levels,
             lr,
-            self.latent_shape,
-            None,
-            width,
-            depth,
-            dropout,
-            components,
+            latent_shape=self.latent_shape,
+            width=width,
+            depth=depth,
+            dropout=dropout,
+            components=components,
+            encoder=encoder,
+            decoder=decoder,
         )
-        self.critic = Critic(self.event_shape, condition, width, depth)
+        self.critic_embed = Condition(condition, width)
+        self.critic = given_or(critic, self.default_critic)
 
-    critic_loss, generator_loss = (
-        GAN.critic_loss,
-        GAN.generator_loss,
-    )  # the same game: of a critic, with a gamma
+    def default_critic(self) -> nn.Module:
+        return Encoder(self.event_shape, 1, self.width, self.width, self.depth)
+
+    @property
+    def encoder(self) -> nn.Module:
+        return self.vae.encoder
+
+    @property
+    def decoder(self) -> nn.Module:
+        return self.vae.decoder
 
     @property
     def likelihood(self) -> Likelihood:  # type: ignore[override]
@@ -101,60 +114,60 @@ class VAEGAN(GenerativeModel):
 
     # ----------------------------------------------------------------------------------------- game
 
+    def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """The critic's score D(x) of each event, ``(n,)``: high for data."""
+        return apply(self.critic, x, self.critic_embed(c, len(x)), (1,)).squeeze(1)
+
     def draws(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The ELBO ``(n,)``, and events drawn with gradients ``(2 n, *event_shape)``: from the
-        prior, and to reconstruct x.
+        """The ELBO, and events drawn with gradients: from the prior, and to reconstruct x.
+
+        Returns:
+            ``(n,)`` nats, and ``(2 n, *event_shape)``.
         """
         self.require_events(x)
         q = self.vae.q(x, c)
         z = q.rsample()
         p = self.vae.p(z, c)
         elbo = p.log_prob(x) + self.vae.log_prior(z, c) - q.log_prob(z)
-        drawn = torch.cat([self.vae.p(self.vae.draw_latents(len(z), c), c).rsample(), p.rsample()])
-        return elbo, grid.dequantise(
-            drawn, self.levels
-        )  # or the critic would know a decoder by its grid
+        of_the_prior = self.vae.p(self.vae.draw_latents(len(z), c), c)
+        drawn = torch.cat([of_the_prior.rsample(), p.rsample()])
+        # or the critic would know a decoder by its grid
+        return elbo, grid.dequantise(drawn, self.levels)
 
-    def judged(self, drawn: Tensor, c: Tensor | None) -> Tensor:
-        """What the critic makes of both draws, ``(n,)``: softplus(-D), added."""
-        return self.generator_loss(drawn, twice(c)).view(2, -1).sum(0)  # type: ignore[misc]
+    def vae_loss(self, elbo: Tensor, drawn: Tensor, c: Tensor | None) -> Tensor:
+        """-ELBO + lambda (softplus(-D) of both draws), ``(n,)``."""
+        fooled = generator_loss(self.score, drawn, twice(c)).view(2, -1).sum(0)
+        return self.adversary * fooled - elbo
 
-    def critics(self, x: Tensor, drawn: Tensor, c: Tensor | None) -> Tensor:
+    def critics_loss(self, x: Tensor, drawn: Tensor, c: Tensor | None) -> Tensor:
         """The critic's own loss on data and both draws, ``(n,)``."""
         real = grid.dequantise(torch.cat([x, x]), self.levels)
-        return self.critic_loss(real, drawn.detach(), twice(c)).view(2, -1).sum(0)  # type: ignore[misc]
+        return critic_loss(self.score, real, drawn, twice(c), self.gamma).view(2, -1).sum(0)
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
         x, c = self.prepare(batch)
         c = drop_conditions(c, self.drop_condition)
-        optimise_vae, optimise_critic = self.optimizers()  # type: ignore[misc]
-
         elbo, drawn = self.draws(x, c)
-        loss_critic = self.critics(x, drawn, c).mean()
-        optimise_critic.zero_grad()
-        self.manual_backward(loss_critic)
-        optimise_critic.step()
-
-        loss = (self.adversary * self.judged(drawn, c) - elbo).mean()
-        optimise_vae.zero_grad()
-        self.manual_backward(loss)
-        optimise_vae.step()
-
-        for schedule in self.lr_schedulers():  # type: ignore[union-attr]
-            schedule.step()  # type: ignore[union-attr]
-        self.log_dict({"train_loss": loss, "critic_loss": loss_critic}, prog_bar=True)
+        losses = play(
+            self,
+            self.critics_loss(x, drawn, c).mean(),
+            lambda: self.vae_loss(elbo, drawn, c).mean(),
+        )
+        self.log_dict(losses, prog_bar=True)
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Both players' losses added, ``(n,)``: to watch, and to see gradients; training plays them
-        one after the other.
+        """Both players' losses added, ``(n,)``, to watch, and to see gradients.
+
+        Training plays them one after the other.
         """
         elbo, drawn = self.draws(x, c)
-        return self.adversary * self.judged(drawn, c) - elbo + self.critics(x, drawn, c)
+        return self.vae_loss(elbo, drawn, c) + self.critics_loss(x, drawn, c)
 
     def configure_optimizers(self):
+        critic = nn.ModuleList([self.critic_embed, self.critic])
         return [
             self.scheduled(self.vae.parameters()),
-            self.scheduled(self.critic.parameters(), self.critic_optimizer),
+            self.scheduled(critic.parameters(), self.critic_optimizer),
         ]
 
     # --------------------------------------------------------------------- as a VAE in all the rest

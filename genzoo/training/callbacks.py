@@ -11,13 +11,13 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from genzoo.errors import TrainingError
 from genzoo.model import Likelihood, Trainable
 from genzoo.progress import Report
-from genzoo.training.averaging import power_average
+from genzoo.training.averaging import Averages
 
 
 def default_callbacks(
@@ -59,8 +59,7 @@ def watchers(
     monitor: str | None, folder: Path | None, average: float, patience: int
 ) -> list[L.Callback]:
     """The callbacks of `default_callbacks` that write nothing."""
-    averages = WeightAveraging(multi_avg_fn=power_average(average), use_buffers=False)
-    callbacks: list[L.Callback] = [Guard(folder), RandomState(), averages]
+    callbacks: list[L.Callback] = [Guard(folder), RandomState(), Averages(average)]
     if monitor is not None:
         callbacks.append(
             Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False)

@@ -27,7 +27,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.strategies import DDPStrategy
 from torch.distributions import Distribution
@@ -39,7 +39,7 @@ from genzoo.errors import InputError
 from genzoo.model import GenerativeModel, Likelihood, Trainable, drawing_from
 from genzoo.optim import OptimizerFactory, SchedulerFactory
 from genzoo.progress import Report
-from genzoo.training.averaging import WIDEST, power_average
+from genzoo.training.averaging import WIDEST, Averages
 from genzoo.training.callbacks import (
     Clock,
     Progress,
@@ -73,7 +73,8 @@ class Fitted:
             nothing was there to choose by.
         validation: what the model's ``monitor`` names (nats per event; of flow matching its loss),
             of these weights. They were the best by draws that were the same at each check; this
-            figure is of fresh ones, so that it is not lower for having been chosen by (`validated`).
+            figure is of fresh draws, so that it is not lower for having been chosen by
+            (`validated`).
         stopped_early: whether patience ended the run.
     """
 
@@ -104,7 +105,7 @@ def fit(
     augment: float = 0.0,
     jitter: float = 0.0,
     gradient_clip: float = 5.0,
-    drop_condition: float = 0.1,
+    drop_condition: float | None = None,
     optimizer: OptimizerFactory | None = None,
     scheduler: SchedulerFactory | None = None,
     callbacks: Iterable[L.Callback] = (),
@@ -134,7 +135,7 @@ def fit(
         augment: share of training images that are shifted by up to one pixel each way.
         jitter: standard deviation of Gaussian noise on real-valued training events, at most 1.
         gradient_clip: largest norm of the gradient; a GAN's is not clipped.
-        drop_condition: share of the conditions that training drops.
+        drop_condition: share of the conditions that training drops, in place of the model's own.
         optimizer, scheduler: in place of the model's own, see `genzoo.optim`.
         callbacks: beside those of `genzoo.training.default_callbacks`.
         logger: one of Lightning's loggers, or several, beside ``log.csv``.
@@ -160,16 +161,16 @@ def fit(
         jitter=jitter,
         gradient_clip=gradient_clip,
         drop_condition=drop_condition,
+        minutes=minutes,
         seed=seed,
         lr=model.lr,
-        **({} if minutes is None else {"minutes": minutes}),
     )
     check_fit(model, data)
     if optimizer is not None:
         model.optimizer = optimizer
     if scheduler is not None:
         model.scheduler = scheduler
-    if isinstance(model, GenerativeModel):
+    if drop_condition is not None and isinstance(model, GenerativeModel):
         model.drop_condition = drop_condition
     monitor = chosen_by(model) if len(data.validation) else None
     options = _options(model, gradient_clip, trainer_options)
@@ -182,6 +183,7 @@ def fit(
         if minutes is not None:
             pace = partial(_pace, model, batches, options, monitor, average, share, check_every)
             steps = _steps_for(minutes, kept / LENGTH, resume is not None, check_every, pace)
+            check_every = max(1, steps // max(1, round(steps / check_every)))  # in whole rounds
         rounds = Rounds.plan(share, batch_size, steps, check_every)
         trained = processes * rounds.events(batch_size)
         model.check_draws = affordable_draws(trained, len(data.validation))
@@ -305,7 +307,6 @@ def _pace(
     trained = rounds.events(batches.batch_size)
     twin.check_draws = affordable_draws(trained, len(batches.dataset.validation))
     watch = Stopwatch(seconds)
-    averages = WeightAveraging(multi_avg_fn=power_average(average), use_buffers=False)
     with torch.random.fork_rng(), tempfile.TemporaryDirectory() as scratch:
         trainer = L.Trainer(
             max_epochs=-1,
@@ -313,7 +314,7 @@ def _pace(
             limit_val_batches=0,
             logger=CSVLogger(scratch),
             enable_checkpointing=False,
-            callbacks=[watch, averages],
+            callbacks=[watch, Averages(average)],
             **options,
         )
         _run(trainer, twin, batches, None)
@@ -407,7 +408,9 @@ class Rounds:
         return self.batches * self.every * batch_size
 
 
-COUNT, SHARE = Range(1, whole=True), Range(0, 1)
+COUNT = Range(1, whole=True)
+SHARE = Range(0, 1)
+OPTIONAL = ("minutes", "drop_condition")  # settings that may be None
 SETTINGS = {
     "steps": COUNT,
     "batch_size": COUNT,
@@ -437,7 +440,8 @@ def refuse_retired(given: Iterable[str]) -> None:
 
 def check_settings(**settings: Any) -> None:
     """Raise `InputError` for a setting of `fit`, a seed or a learning rate that is out of range."""
-    check(SETTINGS, **settings)
+    given = {k: v for k, v in settings.items() if v is not None or k not in OPTIONAL}
+    check(SETTINGS, **given)
 
 
 def check_fit(model: Trainable, data: DataSet) -> None:
@@ -452,7 +456,8 @@ def check_fit(model: Trainable, data: DataSet) -> None:
         raise InputError(f"This {name} models {levels}.")
     if model.condition and model.condition != data.condition:
         raise InputError(
-            f"This {name} takes conditions of width {model.condition}, but those of {data.name} have {data.condition}."
+            f"This {name} takes conditions of width {model.condition}, but those of {data.name} "
+            f"have {data.condition}."
         )
     if not len(data.train):
         raise InputError(f"{data.name} has no events to train on.")
@@ -638,15 +643,12 @@ def gather_log(folder: Path) -> None:
     ``log.csv``.
     """
     rows: list[dict[str, str]] = []
-    for path in sorted(
-        folder.glob("log/version_*/metrics.csv"), key=lambda p: int(p.parent.name.split("_")[1])
-    ):
+    parts = folder.glob("log/version_*/metrics.csv")
+    for path in sorted(parts, key=lambda path: int(path.parent.name.split("_")[1])):
         part = _whole_rows(path)
         if part:  # what a resumed run repeats, the interrupted one had logged but not yet saved
             rows = [row for row in rows if int(row["step"]) < int(part[0]["step"])] + part
-    if (
-        not rows and (folder / "log.csv").is_file()
-    ):  # a run that was finished before has nothing to add
+    if not rows and (folder / "log.csv").is_file():  # a finished run has nothing to add
         files.remove(folder / "log")
         return
     columns = list(dict.fromkeys(["epoch", "step", *(name for row in rows for name in row)]))

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from genzoo.data.dataset import DataSet, Split
+from genzoo.families.priors import PlainPrior
 from genzoo.families.vae import VAE
 from genzoo.model import GenerativeModel, Likelihood, device_of, evaluating
 from genzoo.progress import Report
@@ -40,10 +41,11 @@ def fit_in_stages(
     seed: int = 0,
     progress: Report | None = None,
 ) -> Fitted:
-    """Train ``model`` without its prior, then the prior on the latents, in place, and put the prior
-    back.
+    """Train ``model`` without its prior, and then the prior on the latents, in place.
 
     Args:
+        model: with a prior; it is changed when both stages are done.
+        data: of the VAE.
         folder: where checkpoints and logs go, those of the prior into ``folder/prior``; an
             interrupted run is resumed there.
         train, prior: settings of `genzoo.fit` for either stage.
@@ -54,16 +56,14 @@ def fit_in_stages(
         steps and seconds of both stages together; no validation figure, for neither stage's is that
         of the whole.
     """
-    part, model.prior = model.prior, None
-    if part is None:
+    if isinstance(model.prior, PlainPrior):
         raise ValueError("This VAE has no prior to fit in a second stage.")
-    try:
-        first = fit(model, data, folder, seed=seed, progress=progress, **train)
-        latents = encoded(data, model, seed=seed)
-        told = _of_prior(progress)
-        second = fit(part, latents, Path(folder) / PRIOR, seed=seed, progress=told, **prior)
-    finally:
-        model.prior = part
+    alone = without_prior(model)
+    first = fit(alone, data, folder, seed=seed, progress=progress, **train)
+    latents = encoded(data, alone, seed=seed)
+    told = _of_prior(progress)
+    second = fit(model.prior, latents, Path(folder) / PRIOR, seed=seed, progress=told, **prior)
+    model.load_state_dict(alone.state_dict(), strict=False)  # all but the prior's
     return Fitted(
         model=model.eval(),
         seconds=first.seconds + second.seconds,
@@ -78,31 +78,37 @@ def trained(model: GenerativeModel, x: Tensor, c: Tensor | None, folder: Path | 
     """What the training of ``model`` on a batch worked on: all of it at once, or each stage's part.
 
     Args:
+        model: that was trained.
         x, c: a batch of data.
         folder: of the run, which tells whether a prior that can be trained along had its own stage.
 
     Returns:
         the models that were trained, one after the other, each with its batch of events.
     """
-    if not isinstance(model, VAE) or model.prior is None:
+    if not isinstance(model, VAE) or isinstance(model.prior, PlainPrior):
         return [(model, x)]
     prior = model.prior
     alone = folder is not None and (folder / PRIOR).is_dir()
     if prior.likelihood <= Likelihood.BOUND and not alone:
         return [(model, x)]
-    first = copy.deepcopy(model)
-    first.prior = None
+    first = without_prior(model)
     with torch.no_grad():
         latents = _draw(first, x, c if model.condition else None)
     return [(first, x), (prior, latents)]
 
 
-def encoded(data: DataSet, model: VAE, draws: int = DRAWS, seed: int = 0) -> DataSet:
-    """``data`` as the encoder sees it: events are draws z ~ q(z | x, c), ``draws`` of each training
-    event and one of the others.
+def without_prior(model: VAE) -> VAE:
+    """A copy of a VAE whose prior is a standard Gaussian, or with codes uniform over them."""
+    alone = copy.deepcopy(model)
+    alone.prior = alone.plain_prior()
+    return alone
 
-    With codes, z is certain, and discrete: one draw is enough, and the data set has as many levels
-    as there are codes.
+
+def encoded(data: DataSet, model: VAE, draws: int = DRAWS, seed: int = 0) -> DataSet:
+    """``data`` as the encoder sees it: events are draws z ~ q(z | x, c).
+
+    There are ``draws`` of each training event and one of each other. With codes, z is certain, and
+    discrete: one draw is enough, and the data set has as many levels as there are codes.
     """
     with torch.random.fork_rng(), torch.no_grad(), evaluating(model):
         torch.manual_seed(seed)

@@ -154,8 +154,7 @@ class UnCLIP(GenerativeModel):
         """Images ``(n, *event_shape)`` from embeddings and noise by DDIM; the inverse of
         `take_apart` for ``eta`` = 0.
         """
-        least, most = self.decoder.ends
-        times = torch.linspace(least, most, 2 * self.decoder.steps + 1, device=noise.device)
+        times = self.decoder.times(2 * self.decoder.steps, noise)
         return ddim(self.decoder.denoiser(z, guidance), noise, times, eta=eta)
 
     def vary(self, x: Tensor, n: int = 1, eta: float = 1.0, guidance: float = 1.0) -> Tensor:

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genzoo.model import Trainable
-from genzoo.nets import Condition, Encoder
+from genzoo.nets import Condition, Encoder, Network, apply, given_or
 
 START, CAP = 1 / 0.07, 100.0  # of the factor that multiplies the cosines: one over the temperature
 
@@ -41,6 +41,7 @@ class CLIP(Trainable):
         width, depth, patch: of the image's `genzoo.nets.Encoder`.
         text_width, convolutions, layers, heads: of the `TextEncoder`.
         lr: peak learning rate.
+        image, text: the two towers, in place of the defaults; see `genzoo.nets`.
     """
 
     usage = "similarity = model.embed_images(x) @ model.embed_texts(tokens).T"
@@ -59,32 +60,53 @@ class CLIP(Trainable):
         layers: int = 1,
         heads: int = 4,
         lr: float = 2e-3,
+        image: nn.Module | None = None,
+        text: nn.Module | None = None,
     ):
         super().__init__()
-        self.event_shape, self.condition, self.vocabulary, self.dims = (
-            tuple(event_shape),
-            condition,
-            vocabulary,
-            dims,
-        )
-        self.width, self.depth, self.patch = width, depth, patch
-        self.text_width, self.convolutions, self.layers, self.heads = (
-            text_width,
-            convolutions,
-            layers,
-            heads,
-        )
+        self.event_shape = tuple(event_shape)
+        self.condition = condition
+        self.vocabulary = vocabulary
+        self.dims = dims
+        self.width = width
+        self.depth = depth
+        self.patch = patch
+        self.text_width = text_width
+        self.convolutions = convolutions
+        self.layers = layers
+        self.heads = heads
         self.lr = lr
         self.nothing = Condition(0, width)  # the image encoder takes a condition, and has none
-        self.image = Encoder(self.event_shape, dims, width, width, depth, norm=True, patch=patch)
-        self.text = TextEncoder(
-            vocabulary, condition, dims, text_width, convolutions, layers, heads
-        )
+        self.image = given_or(image, self.default_image)
+        self.text = given_or(text, self.default_text)
         self.log_scale = nn.Parameter(torch.tensor(math.log(START)))
+
+    def default_image(self) -> nn.Module:
+        return Encoder(
+            self.event_shape,
+            self.dims,
+            self.width,
+            self.width,
+            self.depth,
+            norm=True,
+            patch=self.patch,
+        )
+
+    def default_text(self) -> nn.Module:
+        return TextEncoder(
+            self.vocabulary,
+            self.condition,
+            self.dims,
+            self.text_width,
+            self.convolutions,
+            self.layers,
+            self.heads,
+        )
 
     def embed_images(self, x: Tensor) -> Tensor:
         """Images ``(n, *event_shape)`` to unit vectors ``(n, dims)``."""
-        return F.normalize(self.image(x, self.nothing(None, len(x))), dim=1)
+        nothing = self.nothing(None, len(x))
+        return F.normalize(apply(self.image, x, nothing, (self.dims,)), dim=1)
 
     def embed_texts(self, tokens: Tensor) -> Tensor:
         """Captions as tokens ``(n, condition)`` to unit vectors ``(n, dims)``."""
@@ -120,7 +142,7 @@ class CLIP(Trainable):
         }
 
 
-class TextEncoder(nn.Module):
+class TextEncoder(Network):
     """Tokens ``(n, length)`` to vectors ``(n, dims)``: convolutions over neighbouring words, then a
     small transformer.
 
@@ -143,8 +165,15 @@ class TextEncoder(nn.Module):
         heads: int,
     ):
         super().__init__()
+        self.vocabulary = vocabulary
+        self.length = length
+        self.dims = dims
+        self.width = width
+        self.convolutions = convolutions
+        self.layers = layers
+        self.heads = heads
         self.words = nn.Embedding(vocabulary, width)
-        self.convolutions = nn.ModuleList(
+        self.neighbours = nn.ModuleList(
             nn.Conv1d(width, width, 5, padding=2) for _ in range(convolutions)
         )
         self.summary = nn.Parameter(0.1 * torch.randn(1, 1, width))
@@ -158,15 +187,15 @@ class TextEncoder(nn.Module):
             batch_first=True,
             norm_first=True,
         )
-        self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.transformer = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dims))
 
     def forward(self, tokens: Tensor) -> Tensor:
         h = self.words(tokens).mT
-        for convolution in self.convolutions:
+        for convolution in self.neighbours:
             h = h + F.gelu(convolution(h))
         h = torch.cat([self.summary.expand(len(tokens), -1, -1), h.mT], 1)
-        return self.head(self.layers(h + self.position)[:, 0])
+        return self.head(self.transformer(h + self.position)[:, 0])
 
 
 def contrastive(logits: Tensor, same: Tensor) -> Tensor:

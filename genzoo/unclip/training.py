@@ -1,10 +1,10 @@
 """Training of an unCLIP, stage by stage: each is an ordinary `genzoo.fit`, in a folder of its own.
 
-    clip              images and captions                        all that follows looks through its eyes
-    prior             image embedding, given a text embedding    a diffusion model
-    autoregressive    the same by principal components           the other prior, to compare
-    decoder           image, given its embedding                 most of the cost
-    text_decoder      image, given a text embedding              on request: an unCLIP without a prior, to compare
+    clip              images and captions; all that follows looks through its eyes
+    prior             image embedding, given a text embedding: a diffusion model
+    autoregressive    the same by principal components: the other prior, to compare
+    decoder           image, given its embedding: most of the cost
+    text_decoder      image, given a text embedding; on request, an unCLIP without a prior
 
 A stage that is finished is not trained again, and one that was interrupted is resumed: the same
 call goes on where it stopped. In the end ``folder/model`` holds the whole, ``folder/other`` the
@@ -137,7 +137,8 @@ class Stages:
                 if not isinstance(before, dict) or before.get(name) != plan[name]
             ]
             raise InputError(
-                f"{self.folder} holds a training of unCLIP with another {' and '.join(changed) or 'plan'}: "
+                f"{self.folder} holds a training of unCLIP with another "
+                f"{' and '.join(changed) or 'plan'}: "
                 "choose another folder, or delete that one."
             )
         self.folder.mkdir(parents=True, exist_ok=True)

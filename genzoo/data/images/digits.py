@@ -52,7 +52,8 @@ def digits(split: str = "stratified") -> DataSet:
         classes=tuple("0123456789"),
         condition=10,
         about=f"{about}, split by index" if split == "index" else about,
-        source="scikit-learn's load_digits: UCI ML repository, E. Alpaydin and C. Kaynak, 1998 (CC BY 4.0)",
+        source="scikit-learn's load_digits: UCI ML repository, E. Alpaydin and C. Kaynak, 1998 "
+        "(CC BY 4.0)",
         read=None if split == "index" else read,
         feature_space=None if split == "index" else DIGITS_NET,
     )
@@ -86,7 +87,7 @@ def _hash(i: int) -> bytes:
 
 
 def _spread(places: Sequence[int], n: int) -> tuple[list[int], list[int]]:
-    """``n`` of ``places`` at even distances, so that any stretch gives its share; and the others."""
+    """``n`` of ``places`` at even distances, so that any stretch gives its share; and the rest."""
     chosen, others = [], []
     for position, place in enumerate(places):
         due_before, due_now = (k * n // len(places) for k in (position, position + 1))

@@ -43,7 +43,8 @@ def _find(folder: Path) -> tuple[list[Path], np.ndarray | None, tuple[str, ...]]
     below = {name: files for name, files in below.items() if files}
     if here and below:
         raise InputError(
-            f"{folder} has images both in itself and in {', '.join(below)}: expected one or the other."
+            f"{folder} has images both in itself and in {', '.join(below)}: expected one or the "
+            "other."
         )
     if here:
         return here, None, ()
@@ -51,7 +52,8 @@ def _find(folder: Path) -> tuple[list[Path], np.ndarray | None, tuple[str, ...]]
         labels = np.repeat(np.arange(len(below)), [len(files) for files in below.values()])
         return [file for files in below.values() for file in files], labels, tuple(below)
     raise InputError(
-        f"There are no images in {folder}: expected {', '.join(SUFFIXES)} files, or sub-folders of them."
+        f"There are no images in {folder}: expected {', '.join(SUFFIXES)} files, or sub-folders of "
+        "them."
     )
 
 

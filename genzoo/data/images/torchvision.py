@@ -102,7 +102,8 @@ def _read(
         if missing:
             tried = "the download failed" if download else "download is off"
             raise InputError(
-                f"{name} is not in {root} and {tried}: put the files {', '.join(missing)} into {root / folder}, "
+                f"{name} is not in {root} and {tried}: put the files {', '.join(missing)} into "
+                f"{root / folder}, "
                 f"or give the root folder that holds {folder}."
             ) from error
         raise InputError(

@@ -168,7 +168,8 @@ def understand(caption: str) -> Meaning:
         if found := pattern.fullmatch(said):
             return _meaning(found.groupdict())
     raise InputError(
-        f'Cannot make sense of "{caption}": expected something like "a large red circle left of a small blue square", '
+        f'Cannot make sense of "{caption}": expected something like "a large red circle left of a '
+        'small blue square", '
         f'"there is a green cross at the top" or "on a grey background, a small yellow triangle".'
     )
 

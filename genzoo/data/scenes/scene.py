@@ -48,7 +48,8 @@ RELATIONS = {
     "above": ("top", "bottom"),
 }  # the places of the first thing and of the second
 
-ALONG = 0.8  # how far, in pixels, a thing may stand from its place along the axis that tells places apart
+# how far, in pixels, a thing may stand from its place along the axis that tells places apart
+ALONG = 0.8
 ACROSS = 2.5  # and across it
 STRETCH = 0.05  # how far a radius may be from its size's, as a share
 TINT = 0.04  # how far each of a colour's channels may be from its name's
@@ -332,7 +333,7 @@ FEATURES = (
 
 
 def attributes(scenes: Sequence[Scene]) -> Tensor:
-    """Everything about scenes, ``(n, 31)`` as `FEATURES` names it: 1 for what is so, 0 for the rest.
+    """Everything about scenes, ``(n, 31)`` as `FEATURES` names it: 1 for what is so, else 0.
 
     Of more than two things the first two count. Places x and y run from -1 (left, top) to 1; a
     second thing that is not there is a row of zeros.

@@ -230,7 +230,7 @@ def _tins() -> Tensor:
 
 @cache
 def _clean_levels() -> Tensor:
-    """Every tin without noise, in grey levels from 0 to 15, not rounded: (72, 1, 16, 16) float64."""
+    """Every tin without noise, in grey levels 0 ... 15, not rounded: (72, 1, 16, 16) float64."""
     height, width = _tins().unbind(1)
     return draw(height, width).double() * (LEVELS - 1)
 

@@ -37,7 +37,8 @@ def landmass(
         log_density=log_density,
         entropy=math.log(land_area()),
         about="points uniform over the world's land",
-        source="Natural Earth 1:110m land (public domain), rasterised by experiments/make_landmask.py",
+        source="Natural Earth 1:110m land (public domain), rasterised by "
+        "experiments/make_landmask.py",
     )
 
 
