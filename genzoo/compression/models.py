@@ -233,7 +233,9 @@ class OfVAE(BitsBack):
     """
 
     def __init__(self, model: VAE):
+        assert isinstance(model.prior, PlainPrior)
         self.model = model
+        self.law = model.prior
         self.dims = model.dims
         width = 2 * REACH / BINS
         self.middles = (torch.arange(BINS, dtype=torch.float64) + 0.5) * width - REACH
@@ -248,13 +250,13 @@ class OfVAE(BitsBack):
     def posterior(self, level: Tensor, c: Tensor | None) -> Walk:
         """The mass of the encoder's Gaussian in each bin."""
         q = _each(self.model.q(_events(level, self.model), c))
-        prior = self.model.prior.distribution(len(level), c)
+        prior = self.law.distribution(len(level), c)
         edges = self.edges.view(-1, *[1] * len(q.batch_shape))
         mass = q.cdf(prior.mean + prior.stddev * edges).diff(dim=0)
         yield mass.flatten(2).movedim(0, -1)
 
     def likelihood(self, z: Tensor, c: Tensor | None) -> Walk:
-        prior = self.model.prior.distribution(len(z), c)
+        prior = self.law.distribution(len(z), c)
         middles = self.middles[z].view(-1, *self.model.latent_shape)
         law = self.model.p(prior.mean + prior.stddev * middles, c)
         yield _pmf(_each(law), self.model.levels)
