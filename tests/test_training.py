@@ -88,7 +88,7 @@ def test_a_checkpoint_rebuilds_the_model_by_itself(digits, tmp_path):
 
 def test_the_best_weights_are_kept_and_training_stops_early(digits):
     model = new(Autoregressive, digits)
-    model.lr = 0.3  # overshoots, so that later is worse
+    model.lr = 1.0  # overshoots, so that later is worse
     fitted = fit(model, digits, steps=60, batch_size=10, check_every=3, patience=2, average=0.0)
     assert (
         fitted.stopped_early
@@ -164,10 +164,10 @@ def test_a_run_that_had_stopped_early_is_not_trained_further(digits, tmp_path):
     """Killed between the end of training and whatever comes next."""
     settings = {"steps": 60, "batch_size": 10, "check_every": 3, "patience": 2, "average": 0.0}
     model = new(Autoregressive, digits)
-    model.lr = 0.3
+    model.lr = 1.0
     before = fit(model, digits, tmp_path, **settings)
     model = new(Autoregressive, digits)
-    model.lr = 0.3
+    model.lr = 1.0
     after = fit(model, digits, tmp_path, **settings)
     assert before.stopped_early and after.stopped_early
     assert (after.steps, after.best_step, after.validation) == (
