@@ -43,6 +43,7 @@ from genzoo.data.scenes import captions as words
 from genzoo.data.scenes.captions import captioned, tokenise, understand
 from genzoo.data.scenes.scene import arrange, draw, render
 from genzoo.evaluation.figures import Figure, mean, share_of
+from genzoo.evaluation.samples import distances
 from genzoo.evaluation.samples.distances import with_errors
 from genzoo.files import whole
 from genzoo.unclip import UnCLIP
@@ -320,7 +321,7 @@ def measured(way: Way, bench: Bench, n: int, prompts_of: int) -> dict[str, Any]:
         return images
 
     def fd(pairs: Tensor, _: Tensor) -> dict[str, float]:
-        return {"fd": by_rule.frechet_distance(*pairs.chunk(2, 1))}
+        return {"fd": distances.frechet(*pairs.chunk(2, 1))}
 
     rows = plain(by_rule.faithfulness(imagine, n, prompts_of))
     pairs = torch.cat(

@@ -141,9 +141,10 @@ def completed(config: Mapping[str, Any], without: Sequence[str] = ()) -> dict[st
 def known_families() -> Families:
     """Every class that `load` can build."""
     # Here, because they are built from the families and loaded by this module.
+    from genzoo.families.priors import PRIORS
     from genzoo.unclip import PARTS
 
-    return (*families.FAMILIES, *families.HYBRIDS, *PARTS)
+    return (*families.FAMILIES, *families.HYBRIDS, *PRIORS, *PARTS)
 
 
 def named(name: str, among: Families | None = None) -> Any:

@@ -80,9 +80,9 @@ def test_any_autoregressive_model_of_real_values_is_a_flow():
 # --------------------------------------------------------------- diffusion and the hierarchical VAE
 
 
-def rough_diffusion(snr: tuple[float, float] = (-4.0, 4.0)) -> Diffusion:
+def rough_diffusion(log_snr_range: tuple[float, float] = (-4.0, 4.0)) -> Diffusion:
     """Of one real number, with a network that does something: its head does not start at zero."""
-    model = Diffusion((1,), width=8, fourier=1, snr=snr).double().eval()
+    model = Diffusion((1,), width=8, fourier=1, log_snr_range=log_snr_range).double().eval()
     nn.init.normal_(model.network.head.weight, std=0.3)
     return model
 
@@ -115,7 +115,7 @@ def divergences(model: Diffusion, x: float, layers: int) -> float:
     nodes, weights = quadrature()
     event = torch.full((len(nodes), 1), x, dtype=torch.float64)
     total = 0.0
-    times = torch.linspace(*model.ends, layers + 1, dtype=torch.float64)
+    times = torch.linspace(model.log_snr_min, model.log_snr_max, layers + 1, dtype=torch.float64)
     for noisy, clean in zip(
         times[:-1].expand(len(nodes), -1).T, times[1:].expand(len(nodes), -1).T, strict=True
     ):
@@ -134,13 +134,13 @@ def diffusion_term(model: Diffusion, x: float, points: int = 100) -> float:
     over the noise.
     """
     nodes, weights = quadrature()
-    low, high = model.ends
+    low, high = model.log_snr_min, model.log_snr_max
     event = torch.full((len(nodes), 1), x, dtype=torch.float64)
     total = 0.0
-    for snr in (
+    for log_snr in (
         low + (high - low) * (torch.arange(points, dtype=torch.float64) + 0.5) / points
     ).tolist():
-        level = torch.full((len(nodes),), snr, dtype=torch.float64)
+        level = torch.full((len(nodes),), log_snr, dtype=torch.float64)
         z = alpha(level, event) * event + sigma(level, event) * nodes[:, None]
         guess = model.denoiser()(z, level)
         implied = (z - alpha(level, event) * guess) / sigma(level, event)
@@ -171,7 +171,8 @@ def test_the_terms_that_the_bound_adds_are_those_of_the_vae():
     the mean over z.
     """
     model, x = rough_diffusion(), torch.randn(6, 1, dtype=torch.float64)
-    low, high = (torch.full((6,), end, dtype=torch.float64) for end in model.ends)
+    ends = (model.log_snr_min, model.log_snr_max)
+    low, high = (torch.full((6,), end, dtype=torch.float64) for end in ends)
     top = kl_divergence(
         Normal(alpha(low, x) * x, sigma(low, x)), Normal(torch.zeros_like(x), 1.0)
     ).sum(1)
@@ -187,11 +188,11 @@ def test_ancestral_sampling_draws_from_that_vae_s_layers():
     """
     n = 200_000
     z = torch.full((n, 1), 0.3, dtype=torch.float64)
-    noisy, clean = (torch.full((n,), snr, dtype=torch.float64) for snr in (-1.0, 0.5))
+    noisy, clean = (torch.full((n,), log_snr, dtype=torch.float64) for log_snr in (-1.0, 0.5))
     law = layer(z, torch.full_like(z, 0.9), noisy, clean)
     steps: list[Tensor] = []
 
-    def denoise(z: Tensor, snr: Tensor) -> Tensor:
+    def denoise(z: Tensor, log_snr: Tensor) -> Tensor:
         steps.append(z)
         return torch.full_like(z, 0.9)
 
@@ -204,11 +205,11 @@ def test_ancestral_sampling_draws_from_that_vae_s_layers():
 # --------------------------------------------------------------------------------- score and energy
 
 
-def posterior_mean(points: Tensor, snr: Tensor, z: Tensor) -> Tensor:
+def posterior_mean(points: Tensor, log_snr: Tensor, z: Tensor) -> Tensor:
     """E[x | z] where x is one of ``points`` (m, d) with equal chance: the best denoiser of a data
     set.
     """
-    a, s = alpha(snr, z), sigma(snr, z)
+    a, s = alpha(log_snr, z), sigma(log_snr, z)
     weights = (-(z[:, None] - a[:, None] * points).square().sum(-1) / (2 * s**2)).softmax(1)
     return weights @ points
 
@@ -221,15 +222,15 @@ def test_the_score_is_minus_the_gradient_of_the_energy():
     points, z = torch.randn(7, 2, dtype=torch.float64), torch.randn(20, 2, dtype=torch.float64)
     diffusion, model = Diffusion((2,), width=8).double(), Energy((2,), width=8, buffer=4).double()
     for level in (-3.0, 0.0, 2.0):
-        snr = torch.full((20,), level, dtype=torch.float64)
-        a, s = alpha(snr, z)[0, 0], sigma(snr, z)[0, 0]
-        diffusion.v = lambda z, snr, c: (
-            (alpha(snr, z) * z - posterior_mean(points, snr, z)) / sigma(snr, z)
+        log_snr = torch.full((20,), level, dtype=torch.float64)
+        a, s = alpha(log_snr, z)[0, 0], sigma(log_snr, z)[0, 0]
+        diffusion.v = lambda z, log_snr, c: (
+            (alpha(log_snr, z) * z - posterior_mean(points, log_snr, z)) / sigma(log_snr, z)
         )
         model.energy = lambda x, c=None, a=a, s=s: (
             -torch.logsumexp(-(x[:, None] - a * points).square().sum(-1) / (2 * s**2), 1)
         )
-        score = (a * diffusion.denoiser()(z, snr) - z) / s**2
+        score = (a * diffusion.denoiser()(z, log_snr) - z) / s**2
         y = z.clone().requires_grad_(True)
         (slope,) = torch.autograd.grad(model.energy(y).sum(), y)
         close(score, -slope)
@@ -250,9 +251,9 @@ def mixture(x: Tensor, scale: float | Tensor, noise: float | Tensor) -> tuple[Te
     return torch.logsumexp(each, 1), each.softmax(1)
 
 
-def denoised(z: Tensor, snr: Tensor, c: Tensor | None = None) -> Tensor:
+def denoised(z: Tensor, log_snr: Tensor, c: Tensor | None = None) -> Tensor:
     """E[x | z] of the mixture at one noise level, as a diffusion's network would say it."""
-    a, s = alpha(snr, z)[0, 0], sigma(snr, z)[0, 0]
+    a, s = alpha(log_snr, z)[0, 0], sigma(log_snr, z)[0, 0]
     _, share = mixture(z, a, s)
     gain = a * STD**2 / (a**2 * STD**2 + s**2)
     return (share[..., None] * (MEANS + gain * (z[:, None] - a * MEANS))).sum(1)
@@ -269,9 +270,11 @@ def streaming(x: Tensor, t: Tensor, c: Tensor | None = None) -> Tensor:
 
 
 def optimal_pair() -> tuple[Diffusion, FlowMatching]:
-    diffusion = Diffusion((2,), width=8, snr=(-18.0, 16.0)).double().eval()
+    diffusion = Diffusion((2,), width=8, log_snr_range=(-18.0, 16.0)).double().eval()
     stream = FlowMatching((2,), width=8).double().eval()
-    diffusion.v = lambda z, snr, c: (alpha(snr, z) * z - denoised(z, snr)) / sigma(snr, z)
+    diffusion.v = lambda z, log_snr, c: (
+        (alpha(log_snr, z) * z - denoised(z, log_snr)) / sigma(log_snr, z)
+    )
     stream.v = streaming
     return diffusion, stream
 
@@ -281,8 +284,8 @@ def test_a_diffusion_s_denoiser_and_a_stream_s_velocity_are_the_same_function():
     x = torch.randn(20, 2, dtype=torch.float64)
     for time in (0.1, 0.5, 0.9):
         t = torch.full((20,), time, dtype=torch.float64)
-        snr, size = 2 * torch.logit(t), math.hypot(time, 1 - time)
-        close(streaming(x, t), (denoised(x / size, snr) - x) / (1 - time))
+        log_snr, size = 2 * torch.logit(t), math.hypot(time, 1 - time)
+        close(streaming(x, t), (denoised(x / size, log_snr) - x) / (1 - time))
 
 
 def test_the_probability_flow_of_a_diffusion_and_a_continuous_flow_give_the_same_density():

@@ -17,11 +17,11 @@ from genzoo.evaluation.samples.conditional import (
     class_accuracy,
     class_coverage,
     classification_accuracy_score,
-    conditional,
+    condition_errors,
+    condition_fidelity,
     draw,
+    fit_classifier,
     guidance_sweep,
-    judge,
-    tin_errors,
 )
 from genzoo.model import GenerativeModel
 
@@ -73,9 +73,9 @@ class Tins(GenerativeModel):
 
 def test_the_judge_is_as_good_as_the_classes_are_apart_and_knows_the_training_split_alone():
     data = blobs()
-    assert (judge(data)(data.test.x) == data.test.c.numpy()).mean() > 0.99  # type: ignore[union-attr]
+    assert (fit_classifier(data)(data.test.x) == data.test.c.numpy()).mean() > 0.99  # type: ignore[union-attr]
     shuffled = data.train.c[torch.randperm(len(data.train))]  # type: ignore[index]
-    confused = judge(
+    confused = fit_classifier(
         DataSet(
             "shuffled",
             Split(data.train.x, shuffled),
@@ -205,9 +205,9 @@ def test_a_class_without_events_is_neither_asked_for_nor_covered_and_one_class_i
     assert found["coverage"]["value"] > 0.5
     same = Split(x, torch.zeros(len(x), dtype=torch.long))
     single = DataSet("single", same, same, same, classes=("a",), condition=1)
-    assert conditional(Blobs(condition=1), single) is None
+    assert condition_fidelity(Blobs(condition=1), single) is None
     with pytest.raises(InputError, match="single"):
-        judge(single)
+        fit_classifier(single)
 
 
 def test_samples_that_are_no_numbers_are_of_no_class_and_cover_nothing():
@@ -239,20 +239,20 @@ def test_the_sweep_shows_what_guidance_gains_and_loses():
 
 
 def test_what_can_be_guided_is_measured_with_and_without():
-    entry = conditional(Blobs(), blobs())
+    entry = condition_fidelity(Blobs(), blobs())
     assert entry is not None and entry["guided"]["guidance"] == 2
     assert entry["guided"]["accuracy"]["value"] == pytest.approx(
         entry["accuracy"]["value"], abs=0.05
     )
     assert entry["guided"]["coverage"]["value"] < entry["coverage"]["value"]
-    unguided = conditional(GAN((2,), condition=CLASSES, width=8), blobs())
+    unguided = condition_fidelity(GAN((2,), condition=CLASSES, width=8), blobs())
     assert unguided is not None and unguided["guided"] is None
 
 
 @pytest.mark.parametrize("taller", [0, 2])
 def test_tins_are_measured_against_what_was_asked_for(taller):
     data = biscuits.biscuits(train=1, validation=1, test=100)
-    found = conditional(Tins(taller), data)
+    found = condition_fidelity(Tins(taller), data)
     room = biscuits.HEIGHTS[-1] - biscuits.sizes(data.test.c)[:, 0]  # type: ignore[arg-type]
     assert found is not None
     assert found["height"]["value"] == pytest.approx(room.clamp(max=taller).mean().item(), abs=0.05)
@@ -280,11 +280,11 @@ def test_a_diffusion_model_can_be_guided_and_what_cannot_is_refused_in_a_sentenc
         class_accuracy(Blobs(condition=0), blobs())
     bare = DataSet("bare", *[Split(torch.randn(20, 2))] * 3)
     with pytest.raises(InputError, match="bare"):
-        judge(bare)
+        fit_classifier(bare)
     with pytest.raises(InputError, match="bare"):
-        tin_errors(Blobs(), bare)
-    assert conditional(Blobs(condition=0), blobs()) is None
-    assert conditional(Blobs(), bare) is None
+        condition_errors(Blobs(), bare)
+    assert condition_fidelity(Blobs(condition=0), blobs()) is None
+    assert condition_fidelity(Blobs(), bare) is None
 
 
 def test_chains_without_a_condition_stay_as_many_as_events_without_one():

@@ -200,7 +200,7 @@ def test_the_finder_of_reflections_finds_them():
     assert not reflections("isinstance(n, int)") and not reflections("getattr(data, split)")
 
 
-@pytest.mark.parametrize("wing", ["evaluation", "benchmark/measures.py"])
+@pytest.mark.parametrize("wing", ["evaluation", "compression", "benchmark/measures.py"])
 def test_whoever_measures_asks_the_model_and_looks_for_no_attributes(wing):
     path = HOUSE / wing
     files = [path] if path.is_file() else sorted(path.rglob("*.py"))

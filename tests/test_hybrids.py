@@ -25,6 +25,7 @@ from genzoo.evaluation import AIS, Own, evaluate
 from genzoo.evaluation.cost import peak_memory
 from genzoo.evaluation.likelihood.partition import keep_log_z
 from genzoo.families.gan import generator_loss
+from genzoo.families.priors import PlainPrior
 from genzoo.training.two_stage import encoded, fit_in_stages, trained
 
 TINY: dict[str, Any] = {"width": 8, "components": 2}
@@ -244,7 +245,7 @@ def test_a_prior_in_its_own_stage_tightens_the_bound(tmp_path):
     )
     with torch.no_grad():
         after = model.bound(data.test.x, k=16).mean()
-        model.prior = None
+        model.prior = model.plain_prior()
         before = model.bound(data.test.x, k=16).mean()
     assert after > before + 1
 
@@ -271,7 +272,7 @@ def test_an_interruption_in_either_stage_changes_nothing(tmp_path, monkeypatch):
         model = staged(GAN, latent_shape=(2,))
         with pytest.raises(Interruption):
             fit_in_stages(model, data, tmp_path / "resumed", seed=3, progress=report, **STAGES)
-        assert model.prior is not None
+        assert not isinstance(model.prior, PlainPrior)
     first_log = (tmp_path / "resumed" / "log.csv").read_text(encoding="utf-8")
     resumed = staged(GAN, latent_shape=(2,))
     fitted = fit_in_stages(resumed, data, tmp_path / "resumed", seed=3, **STAGES)
@@ -312,7 +313,7 @@ def test_the_annealed_prior_of_an_energy_hybrid_gives_the_figure_of_the_vae_whos
     width, width_again = (figure.high - figure.low for figure in (found.figure, again.figure))
     assert width_again == pytest.approx(width, abs=1e-4)
     assert again.figure.middle == pytest.approx(found.figure.middle, abs=4 * found.figure.stderr)
-    model.prior = None
+    model.prior = model.plain_prior()
     plain = evaluate(model, data, by=Own(k=8))
     assert plain.kind == Likelihood.BOUND
     assert found.figure.middle == pytest.approx(plain.value, abs=0.1)
@@ -451,7 +452,7 @@ def test_the_memory_of_two_stages_is_that_of_the_one_that_takes_more(tmp_path):
         found = peak_memory(model, x, None, trained(model, x, None, None))
         assert found["training"] == max(each)
         assert found["sampling"] == peak_memory(model, x, None, parts)["sampling"]
-        assert model.prior is not None
+        assert not isinstance(model.prior, PlainPrior)
 
 
 def test_a_prior_that_can_be_trained_along_was_so_unless_the_run_has_a_stage_of_it(tmp_path):
@@ -459,7 +460,7 @@ def test_a_prior_that_can_be_trained_along_was_so_unless_the_run_has_a_stage_of_
     assert [part for part, _ in trained(model, x, None, tmp_path)] == [model]
     fit_in_stages(model, made_up((2,), 0), tmp_path, **STAGES)
     first, second = (part for part, _ in trained(model, x, None, tmp_path))
-    assert first.prior is None and second is model.prior
+    assert isinstance(first.prior, PlainPrior) and second is model.prior
 
 
 def test_an_unknown_hybrid_is_refused_by_the_command_line(capsys):

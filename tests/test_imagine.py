@@ -18,6 +18,7 @@ from genzoo.data.images.folder import read_image
 from genzoo.data.scenes.captions import LENGTH, VOCABULARY, captioned, understand
 from genzoo.data.scenes.scene import Meaning, arrange, draw, render
 from genzoo.evaluation.figures import share_of
+from genzoo.evaluation.samples.distances import frechet
 from genzoo.unclip import CLIP, UnCLIP
 from genzoo.unclip import measures as by_rule
 from genzoo.unclip import pretrained as shipped
@@ -191,15 +192,11 @@ def test_the_frechet_distance_is_that_of_gaussians():
     x = torch.randn(40_000, 3, dtype=torch.float64)
     spread, shift = torch.tensor([1.0, 2.0, 0.5]), torch.tensor([0.0, 1.0, -1.0])
     exact = (shift.square() + (spread - 1).square()).sum().item()
-    assert by_rule.frechet_distance(x, torch.randn_like(x) * spread + shift) == pytest.approx(
-        exact, rel=0.03
-    )
+    assert frechet(x, torch.randn_like(x) * spread + shift) == pytest.approx(exact, rel=0.03)
     turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))[0]
     y = torch.randn_like(x) * spread
-    assert by_rule.frechet_distance(x @ turn + 1, y @ turn + 1) == pytest.approx(
-        by_rule.frechet_distance(x, y), rel=1e-6
-    )
-    assert by_rule.frechet_distance(y, y) == pytest.approx(0, abs=1e-9)
+    assert frechet(x @ turn + 1, y @ turn + 1) == pytest.approx(frechet(x, y), rel=1e-6)
+    assert frechet(y, y) == pytest.approx(0, abs=1e-6)
 
 
 def test_variation_of_copies_and_of_pictures_drawn_anew(data):

@@ -396,7 +396,7 @@ def test_what_is_compared_where(shape, width, names):
 
 def test_digits_are_seen_by_digits_net_and_nothing_else_is(digits):
     assert tuple(spaces.space_of(digits).distances) == ("FD (digits-net)", "KID (digits-net)")
-    assert spaces.space_of(replace(digits, name="mine")).name == "pixels"
+    assert spaces.space_of(replace(digits, feature_space=None)).name == "pixels"
     assert (
         spaces.space_of(images(1, 16, 16, name="digits")).name == "pixels"
     )  # a folder of that name
@@ -449,7 +449,8 @@ def test_principal_components_keep_the_distances_that_matter():
 
 def figures(x: Tensor, data: DataSet, most: int = 2000) -> dict[str, float]:
     return {
-        name: figure["value"] for name, figure in quality.judge(x, data, most)["figures"].items()
+        name: figure["value"]
+        for name, figure in quality.score_samples(x, data, most)["figures"].items()
     }
 
 
@@ -523,7 +524,7 @@ def test_a_real_tin_has_the_noise_of_one(tins):
     assert abs(scores.mean()) < 4 * scores.std() / len(
         scores
     ) ** 0.5 and scores.std() == pytest.approx(1, abs=0.05)
-    assert (scores.abs() > spaces.NO_TIN).double().mean() == pytest.approx(0.011, abs=0.006)
+    assert (scores.abs() > biscuits.NO_TIN).double().mean() == pytest.approx(0.011, abs=0.006)
 
 
 def test_a_gaussian_with_the_right_moments_beats_no_picture_of_tins_where_tins_are_compared(tins):
@@ -621,7 +622,7 @@ def test_a_conditional_model_is_asked_for_the_conditions_of_the_reference(digits
 @pytest.mark.parametrize("n", [60, 200, 500])
 def test_any_number_of_samples_is_held_against_as_many_events(n):
     data = DataSet("points", *[Split(torch.randn(m, 2)) for m in (300, 100, 100)])
-    entry = quality.judge(torch.randn(n, 2), data)
+    entry = quality.score_samples(torch.randn(n, 2), data)
     assert entry["n"] == min(n, 200) and entry["reference"].startswith(f"{min(n, 200)} of 200")
     assert entry["figures"].keys() == entry["floor"].keys()
 
@@ -634,7 +635,7 @@ def test_the_reference_is_made_once(digits):
 def test_samples_that_are_no_numbers_get_a_reason_and_no_figures(digits):
     x = digits.train.x[:100].clone()
     x[3] = math.nan
-    entry = quality.judge(x, digits, 100)
+    entry = quality.score_samples(x, digits, 100)
     assert entry["figures"] == {} and entry["reason"] == "1 of 100 samples are not finite"
     table = quality_table.table([{"family": "Flow", "quality": entry}])
     assert table is not None and set(table.lines[1].cells[1:]) == {"—"}
@@ -644,7 +645,7 @@ def test_samples_that_are_no_numbers_get_a_reason_and_no_figures(digits):
 @pytest.mark.parametrize("n", [3, 10, 25])
 def test_few_events_are_judged_or_it_is_said_why_not(n):
     data = images(1, 4, 4, n=n)
-    entry = quality.judge(torch.rand(2 * n, 1, 4, 4), data)
+    entry = quality.score_samples(torch.rand(2 * n, 1, 4, 4), data)
     assert bool(entry["figures"]) == bool(entry["floor"]) == (n == 25)
     assert ("reason" in entry) == (n < 25) and json.dumps(entry, allow_nan=False)
     assert quality_table.table([{"family": "VAE", "quality": entry}]) is not None
@@ -652,7 +653,7 @@ def test_few_events_are_judged_or_it_is_said_why_not(n):
 
 def test_points_that_are_all_the_same_break_nothing():
     same = Split(torch.zeros(50, 2))
-    entry = quality.judge(torch.zeros(50, 2), DataSet("still", same, same, same))
+    entry = quality.score_samples(torch.zeros(50, 2), DataSet("still", same, same, same))
     assert (
         entry["figures"]["MMD²"]["value"] == pytest.approx(0.0, abs=1e-9)
         and entry["figures"]["precision"]["value"] == 1.0

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genzoo import FAMILIES, GAN, VAE, Autoregressive, Diffusion, Energy, Flow, Latent
 from genzoo.benchmark.report.knowledge_tables import representation_table
+from genzoo.benchmark.tins import taller
 from genzoo.data import DataSet, Split
 from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
@@ -23,7 +24,6 @@ from genzoo.evaluation.representation import (
     r_squared,
     r_squared_error,
     round_trip,
-    taller,
 )
 from genzoo.model import GenerativeModel, slerp
 

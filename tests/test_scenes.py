@@ -329,7 +329,7 @@ ASKED = Meaning((CIRCLE.kind, SQUARE.kind), "left of", "grey")
 )
 def test_the_verdict_follows_its_rule(seen, right, of):
     assert sight.agreement(ASKED, seen) == (right, of)
-    names = [name for name, _ in sight.judge(ASKED, seen)]
+    names = [name for name, _ in sight.compare_attributes(ASKED, seen)]
     assert names[:8] == ["size", "colour", "shape"] * 2 + ["relation", "background"]
 
 

@@ -15,9 +15,9 @@ from genzoo.data.synthetic import landmass
 from genzoo.data.synthetic.biscuits import log_density as biscuit_truth
 from genzoo.evaluation import evaluate
 from genzoo.evaluation.figures import Figure
-from genzoo.evaluation.likelihood import truth as support
+from genzoo.evaluation.likelihood import truth
 from genzoo.evaluation.likelihood.estimators import AIS, ODE, Own
-from genzoo.evaluation.likelihood.truth import disagreement, is_astray
+from genzoo.evaluation.likelihood.truth import disagreement, is_off_support
 from genzoo.families.baselines import Rectangle
 from genzoo.model import GenerativeModel
 
@@ -348,10 +348,10 @@ def test_shares_need_the_truth_and_points():
     measured = evaluate(Claim((2,), log_prob=lambda x: x.sum(1)), moons)
     assert disagreement(measured, moons.test.x, moons) == nothing
     with pytest.raises(ValueError, match="not known"):
-        is_astray(moons.test.x, moons)
+        is_off_support(moons.test.x, moons)
 
 
-def test_a_model_without_a_density_still_shows_where_it_is_astray():
+def test_a_model_without_a_density_still_shows_where_it_is_off_support():
     data = load("landmass")
     shares = disagreement(evaluate(GAN((2,), width=8), data), data.test.x[:50], data)
     assert shares["astray"] is not None and shares["missed"] is None
@@ -361,16 +361,16 @@ def test_b_of_a_diffusion_is_that_of_its_probability_flow(monkeypatch):
     """The draws of its bound scatter by nats around a density that is wrong by far less."""
     data = load("landmass")
     model = Diffusion((2,), width=8, log_snr_range=(-5.0, 6.0))
-    monkeypatch.setattr(support, "FLOW_EVENTS", 60)
+    monkeypatch.setattr(truth, "FLOW_EVENTS", 60)
     measured = evaluate(model, data, by=Own(k=1))
-    each = support.of_each(model, measured, data)
+    each = truth.of_each(model, measured, data)
     assert (each.kind, len(each.events)) == (Likelihood.ESTIMATE, 60)  # type: ignore[arg-type]
     assert each.log_prob.std() < measured.log_prob.std()  # type: ignore[union-attr]
     assert disagreement(each, data.test.x[:50], data)["missed"]["kind"] == "estimate"
     exact = evaluate(Claim((2,), log_prob=data.log_density), data)
-    assert support.of_each(Claim((2,), log_prob=data.log_density), exact, data) is exact
+    assert truth.of_each(Claim((2,), log_prob=data.log_density), exact, data) is exact
     moons = load("moons")
-    assert support.of_each(model, measured, moons) is measured
+    assert truth.of_each(model, measured, moons) is measured
 
 
 def test_what_was_stated_of_each_event_is_kept_with_its_place():

@@ -9,7 +9,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal
 import genzoo
 from genzoo import GAN, VAE, Autoregressive, Diffusion, Energy, Flow, FlowMatching, Likelihood, grid
 from genzoo.data.dataset import DataSet, Split
-from genzoo.families.vae import guided
+from genzoo.families.priors import ConditionalNormal, StandardNormal, UniformCodes, guided
 from genzoo.model import importance_weighted
 
 LATENT, NOISE = 2, 0.5
@@ -243,7 +243,7 @@ def test_without_a_prior_of_its_own_a_conditional_vae_learns_where_each_label_li
     z, labels = torch.randn(5, 2), torch.tensor([0, 1, -1, 0, 1])
     torch.testing.assert_close(model.log_prior(z, labels), Normal(0.0, 1.0).log_prob(z).sum(1))
     with torch.no_grad():
-        model.place.embed.weight.copy_(torch.tensor([[3.0, -3.0], [0, 0], [-1, 0], [0, 1]]))
+        model.prior.embed.embed.weight.copy_(torch.tensor([[3.0, -3.0], [0, 0], [-1, 0], [0, 1]]))
     means, scales = (
         torch.tensor([[3.0, 0.0], [-3.0, 0.0]]),
         torch.tensor([[math.exp(-1), 1.0], [1.0, math.e]]),
@@ -259,13 +259,28 @@ def test_without_a_prior_of_its_own_a_conditional_vae_learns_where_each_label_li
     torch.testing.assert_close(model.log_prior(z, None), Normal(0.0, 1.0).log_prob(z).sum(1))
 
 
-def test_a_vae_with_another_prior_or_no_condition_has_no_place_to_learn():
-    for options in (
-        {},
-        {"condition": 2, "prior": Flow((2,), width=8, couplings=1)},
-        {"condition": 2, "codes": 4},
+def test_a_vae_without_a_prior_of_its_own_takes_the_plain_one_for_its_latent():
+    for plain, options in (
+        (StandardNormal, {}),
+        (ConditionalNormal, {"condition": 2}),
+        (UniformCodes, {"condition": 2, "codes": 4}),
     ):
-        assert VAE((3,), latent_shape=(2,), **TINY, **options).place is None
+        model = VAE((3,), latent_shape=(2,), **TINY, **options)
+        assert type(model.prior) is plain
+        assert "prior" not in model.config()["arguments"]
+        assert model.likelihood == Likelihood.BOUND and model.unbiased
+        assert model.evaluations_per_sample == 1
+
+
+@pytest.mark.parametrize("plain", [StandardNormal((2, 3)), ConditionalNormal((2,), 3)])
+def test_a_plain_prior_is_a_model_and_is_kept_if_it_was_given(plain, tmp_path):
+    model = VAE((3,), 3, latent_shape=plain.event_shape, prior=plain, **TINY).eval()
+    again = genzoo.load(genzoo.save(model, tmp_path))
+    assert type(again.prior) is type(plain)
+    z, c = plain.sample(5), torch.tensor([0, 1, 2, -1, 0])
+    torch.testing.assert_close(again.log_prior(z, c), model.log_prior(z, c), rtol=0, atol=0)
+    torch.testing.assert_close(plain.log_prob(z), Normal(0.0, 1.0).log_prob(z).flatten(1).sum(1))
+    assert plain.double().sample(2).dtype == torch.float64
 
 
 @pytest.mark.parametrize(
@@ -299,7 +314,7 @@ def test_guidance_of_a_vae_keeps_to_the_condition_and_zero_ignores_it():
         VAE((2,), condition=2, latent_shape=(2,), **TINY).eval(),
         torch.zeros(4000, dtype=torch.long),
     )
-    model.place.embed.weight.data[:2, 0] = 1.0  # p(z | c = 0) lies at (1, 1), p(z) at (0, 0)
+    model.prior.embed.embed.weight.data[:2, 0] = 1.0  # p(z | c = 0) lies at (1, 1), p(z) at (0, 0)
     for w in (0.0, 1.0, 2.0):
         assert abs(model.draw_latents(len(c), c, w).mean().item() - w) < 0.1
     torch.manual_seed(1)
@@ -330,8 +345,8 @@ def test_a_prior_of_a_condition_keeps_its_scale_within_reason(raw):
     infinity or of nothing.
     """
     model = VAE((2,), condition=3, latent_shape=(2,), width=8)
-    assert model.place is not None and model.place.embed is not None
+    assert isinstance(model.prior, ConditionalNormal) and model.prior.embed.embed is not None
     with torch.no_grad():
-        model.place.embed.bias.fill_(raw)
-        scale = model.own_prior(3, torch.arange(3)).stddev
+        model.prior.embed.embed.bias.fill_(raw)
+        scale = model.prior.distribution(3, torch.arange(3)).stddev
     assert math.exp(-7) <= scale.min() and scale.max() <= math.exp(3) * (1 + 1e-6)

@@ -21,12 +21,13 @@ import torch
 from genzoo.benchmark.report import quality_table
 from genzoo.benchmark.report.knowledge_tables import conditional_table, representation_table
 from genzoo.benchmark.report.tables import Table
+from genzoo.benchmark.tins import of_tins
 from genzoo.compression import figure
 from genzoo.data.dataset import DataSet
 from genzoo.evaluation.cost import peak_memory
 from genzoo.evaluation.representation import representation
 from genzoo.evaluation.samples import quality
-from genzoo.evaluation.samples.conditional import conditional
+from genzoo.evaluation.samples.conditional import condition_fidelity
 from genzoo.progress import Report
 from genzoo.training.two_stage import trained
 
@@ -64,7 +65,7 @@ class Measure(NamedTuple):
     of_baselines: bool = False
 
 
-def _knowledge(
+def _representation(
     model: Any,
     data: DataSet,
     budget: str = "full",
@@ -73,10 +74,11 @@ def _knowledge(
     seed: int = 0,
 ) -> Row:
     _say(progress, "probing the latent")
-    return representation(model, data, PROBED[budget], seed)
+    most = PROBED[budget]
+    return representation(model, data, most, seed) | of_tins(model, data, most, seed)
 
 
-def _obedience(
+def _condition_fidelity(
     model: Any,
     data: DataSet,
     budget: str = "full",
@@ -85,7 +87,7 @@ def _obedience(
     seed: int = 0,
 ) -> Row | None:
     _say(progress, "drawing what is asked for")
-    return conditional(model, data, ASKED[budget], seed)
+    return condition_fidelity(model, data, ASKED[budget], seed)
 
 
 def _memory(
@@ -113,7 +115,7 @@ def _in_the_first_table(rows: Iterable[Row]) -> None:
 MEASURES: tuple[Measure, ...] = (
     Measure("memory", _memory, _in_the_first_table),
     Measure("quality", quality.measure, quality_table.table, of_baselines=True),
-    Measure("representation", _knowledge, representation_table),
-    Measure("condition", _obedience, conditional_table),
+    Measure("representation", _representation, representation_table),
+    Measure("condition", _condition_fidelity, conditional_table),
     Measure("file", figure.as_a_file, figure.table, of_baselines=True),
 )

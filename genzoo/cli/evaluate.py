@@ -78,7 +78,7 @@ def _print_quality(model: "GenerativeModel", data: "DataSet", out: "Console") ->
     with bar(out, "quality") as report:
         x = quality.samples_of(model, data, progress=report)
     table = quality_table.table(
-        [{"family": type(model).__name__, "quality": quality.judge(x, data)}]
+        [{"family": type(model).__name__, "quality": quality.score_samples(x, data)}]
     )
     assert table is not None
     print_table(table, out)

@@ -22,13 +22,13 @@ bit may turn all that follows into noise. What holds the two together: `reproduc
 
 import copy
 import hashlib
-import inspect
 import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
+from functools import singledispatch
 from typing import Any
 
 import torch
@@ -38,9 +38,10 @@ from genzoo import grid
 from genzoo.compression.codes import Code
 from genzoo.compression.models import code_of
 from genzoo.compression.stack import Stack
-from genzoo.config import to_plain
+from genzoo.config import defaults, of_model
 from genzoo.errors import InputError
-from genzoo.model import Trainable
+from genzoo.families.baselines import Baseline
+from genzoo.model import Measurable, Trainable
 from genzoo.progress import Report
 
 MAGIC = b"GZB"
@@ -169,12 +170,20 @@ def reproducible(model: Any) -> Iterator[Any]:
     torch.set_num_threads(1)
     try:
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-            if isinstance(model, Trainable):
-                yield copy.deepcopy(model).cpu().double().eval()
-            else:
-                yield model
+            yield twin_of(model)
     finally:
         torch.set_num_threads(threads)
+
+
+@singledispatch
+def twin_of(model: Trainable) -> Any:
+    """A copy of a model for the coder's arithmetic; a baseline has double precision as it is."""
+    return copy.deepcopy(model).cpu().double().eval()
+
+
+@twin_of.register
+def _(model: Baseline) -> Measurable:
+    return model
 
 
 def read_header(blob: bytes) -> Header:
@@ -199,35 +208,41 @@ def read_header(blob: bytes) -> Header:
     return header
 
 
-def fingerprint(model: Any) -> bytes:
+def fingerprint(model: Measurable) -> bytes:
     """8 bytes that tell a model from others: a digest of its weights and of its unusual arguments.
 
     So a model stays the same when it is moved, saved and loaded, and when its family gets another
     argument whose default leaves all as it was.
     """
-    digest = hashlib.blake2b(digest_size=8)
-    if isinstance(model, Trainable):
-        digest.update(repr(_unusual(model)).encode())
-        weights = model.state_dict()
-    else:
-        digest.update(type(model).__name__.encode())
-        weights = {name: value for name, value in vars(model).items() if isinstance(value, Tensor)}
+    description, weights = identity(model)
+    digest = hashlib.blake2b(description.encode(), digest_size=8)
     for name, value in sorted(weights.items()):
         digest.update(f"{name}{tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().double().contiguous().numpy().tobytes())
     return digest.digest()
 
 
+@singledispatch
+def identity(model: Trainable) -> tuple[str, Mapping[str, Tensor]]:
+    """What tells a model from others: family and unusual arguments in text, and the weights."""
+    return repr(_unusual(model)), model.state_dict()
+
+
+@identity.register
+def _(model: Baseline) -> tuple[str, Mapping[str, Tensor]]:
+    return type(model).__name__, model.weights()
+
+
 def _unusual(model: Trainable) -> tuple[str, dict[str, Any]]:
     """A model's family and its arguments that are not at their default, nested models included."""
-    told = {}
-    for name, parameter in inspect.signature(type(model)).parameters.items():
-        value = getattr(model, name)
-        if isinstance(value, Trainable):
-            told[name] = _unusual(value)
-        elif to_plain(value) != to_plain(parameter.default):
-            told[name] = to_plain(value)
-    return type(model).__name__, told
+    usual = defaults(type(model))
+    unusual = {}
+    for name, value in of_model(model)["arguments"].items():
+        if isinstance(value, Mapping) and "family" in value:
+            unusual[name] = _unusual(getattr(model, name))
+        elif name not in usual or value != usual[name]:
+            unusual[name] = value
+    return type(model).__name__, unusual
 
 
 def initial_bits(model: Any) -> int:

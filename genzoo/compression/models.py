@@ -27,6 +27,7 @@ from genzoo.errors import InputError
 from genzoo.families import VAE, VAEGAN, Autoregressive, Energy
 from genzoo.families.baselines import IndependentPixels
 from genzoo.families.energy import Boltzmann, distinct
+from genzoo.families.priors import PlainPrior, UniformCodes
 from genzoo.model import Likelihood, Measurable
 
 BINS = 2**11  # of each feature of a VAE's latent
@@ -77,7 +78,7 @@ def _(model: VAE) -> Code:
     require_levels(model)
     if model.codes:
         return OfCodes(model)
-    if model.prior is None:
+    if isinstance(model.prior, PlainPrior):
         return OfVAE(model)
     raise refusal(
         model,
@@ -235,13 +236,13 @@ class OfVAE(BitsBack):
     def posterior(self, level: Tensor, c: Tensor | None) -> Walk:
         """The mass of the encoder's Gaussian in each bin."""
         q = _each(self.model.q(_events(level, self.model), c))
-        prior = self.model.own_prior(len(level), c)
+        prior = self.model.prior.distribution(len(level), c)
         edges = self.edges.view(-1, *[1] * len(q.batch_shape))
         mass = q.cdf(prior.mean + prior.stddev * edges).diff(dim=0)
         yield mass.flatten(2).movedim(0, -1)
 
     def likelihood(self, z: Tensor, c: Tensor | None) -> Walk:
-        prior = self.model.own_prior(len(z), c)
+        prior = self.model.prior.distribution(len(z), c)
         middles = self.middles[z].view(-1, *self.model.latent_shape)
         law = self.model.p(prior.mean + prior.stddev * middles, c)
         yield _pmf(_each(law), self.model.levels)
@@ -258,8 +259,10 @@ class OfCodes(BitsBack):
         self.model = model
         self.dims = model.dims
         latents = math.prod(model.latent_shape)
-        alike = Fixed(torch.ones(latents, model.codes))
-        self.prior = alike if model.prior is None else code_of(model.prior)
+        if isinstance(model.prior, UniformCodes):
+            self.prior = Fixed(torch.ones(latents, model.codes))
+        else:
+            self.prior = code_of(model.prior)
         self.borrowed = max(PRECISION, self.prior.borrowed)
 
     def posterior(self, level: Tensor, c: Tensor | None) -> Walk:

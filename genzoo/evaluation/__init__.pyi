@@ -7,9 +7,9 @@ from .likelihood.evaluate import Measured, evaluate
 from .likelihood.ode import ode_log_likelihood
 from .likelihood.partition import log_partition
 from .likelihood.parzen import parzen_log_density
-from .representation import best_pair, linear_probe, round_trip, taller
-from .samples.conditional import class_accuracy, guidance_sweep, tin_errors
-from .samples.quality import judge
+from .representation import linear_probe, round_trip
+from .samples.conditional import class_accuracy, condition_errors, guidance_sweep
+from .samples.quality import score_samples
 
 __all__ = [
     "AIS",
@@ -20,15 +20,14 @@ __all__ = [
     "Measured",
     "Own",
     "anneal",
-    "best_pair",
     "bracket",
     "class_accuracy",
     "combine",
+    "condition_errors",
     "decoder_log_likelihood",
     "estimator",
     "evaluate",
     "guidance_sweep",
-    "judge",
     "linear_probe",
     "log_mean_exp",
     "log_partition",
@@ -38,8 +37,7 @@ __all__ = [
     "peak_memory",
     "round_trip",
     "samples_per_second",
+    "score_samples",
     "simulated_bracket",
-    "taller",
-    "tin_errors",
     "tune_sigma",
 ]

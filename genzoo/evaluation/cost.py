@@ -22,8 +22,9 @@ def parameters(model: torch.nn.Module) -> int:
 
 
 def samples_per_second(model: GenerativeModel, seconds: float = 0.5) -> float:
-    """Samples drawn in a second, in batches as large as pay off, on the device and threads the
-    model has.
+    """Samples drawn in a second, in batches as large as pay off.
+
+    They are drawn on the device and the threads that the model has.
 
     The batch is doubled until one call takes ``seconds``; smaller calls before it serve as the
     warm-up.
@@ -100,8 +101,9 @@ def _most(work: Callable[[], Any], device: torch.device) -> int:
 
 
 class _Ledger(TorchDispatchMode):
-    """Bytes of the storages that PyTorch's operations have made and that still live: ``now``, and
-    the ``most`` there were.
+    """Counts the bytes of the storages that PyTorch's operations have made.
+
+    ``now`` are those that still live, and ``most`` the most there were.
     """
 
     def __init__(self):

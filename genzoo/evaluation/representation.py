@@ -12,7 +12,7 @@ Each function returns a plain dictionary, an entry of a row of the scorecard; fi
 they are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
@@ -21,35 +21,35 @@ import torch
 from torch import Tensor
 
 from genzoo.data.dataset import DataSet, Split
-from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError, nearest
+from genzoo.evaluation.batches import batched
 from genzoo.evaluation.figures import Figure, mean, root, share
+from genzoo.evaluation.pca import principal_axes
 from genzoo.model import GenerativeModel, Latent, device_of
 
 SOURCES = ("features", "latent", "pixels")  # what a probe can be asked to read
-BATCH = 250  # events that go through a model at once
-PROBED = 2000  # training events whose latents give the direction of a step
 
 Entry = dict[str, Any]
 
 
 def representation(model: GenerativeModel, data: DataSet, most: int = 1000, seed: int = 0) -> Entry:
-    """All that can be said of what ``model`` knows about ``data``: the row's entry
-    ``representation``.
+    """What a model knows about a data set: the row's entry ``representation``.
 
-    ``most`` events of each split are looked at. Where the latent has to be searched for
-    (`Latent.OPTIMISED`) no probe reads it: a thousand searches take an hour.
+    Where the latent has to be searched for (`Latent.OPTIMISED`) no probe reads it: a thousand
+    searches take an hour.
+
+    Args:
+        model: whose latent and features are looked at.
+        data: whose labels or descriptions a probe reads.
+        most: events of each split.
+        seed: of random numbers.
 
     Returns:
-        ``latent`` (its kind), ``round_trip``, the probes ``features``, ``encoded`` (of the latent)
-        and ``pixels``, each as
-        `linear_probe` gives it, and of tins ``pair`` (`best_pair`) and ``taller``; None where a
-        model or a data set has no such
-        thing.
+        ``latent`` (its kind), ``round_trip``, and the probes ``features``, ``encoded`` (of the
+        latent) and ``pixels``, each as `linear_probe` gives it; None where a model or a data set
+        has no such thing.
     """
     known = readable(data, most)
-    encoded = model.latent in (Latent.EXACT, Latent.APPROXIMATE)
-    tins = data.features == ("height", "width")
 
     def probe(source: str) -> Entry | None:
         return linear_probe(model, data, source, most, seed) if known else None
@@ -58,11 +58,14 @@ def representation(model: GenerativeModel, data: DataSet, most: int = 1000, seed
         "latent": str(model.latent),
         "round_trip": None if model.latent == Latent.NONE else round_trip(model, data, seed=seed),
         "features": probe("features"),
-        "encoded": probe("latent") if encoded else None,
+        "encoded": probe("latent") if encodes(model) else None,
         "pixels": probe("pixels"),
-        "pair": best_pair(model, data, most, seed) if encoded and tins else None,
-        "taller": taller(model, data, seed=seed) if encoded and tins else None,
     }
+
+
+def encodes(model: GenerativeModel) -> bool:
+    """Whether a latent is computed from an event, and not searched for."""
+    return model.latent in (Latent.EXACT, Latent.APPROXIMATE)
 
 
 # ----------------------------------------------------------------------------------- the round trip
@@ -97,8 +100,7 @@ def round_trip(model: GenerativeModel, data: DataSet, n: int = 64, seed: int = 0
 def linear_probe(
     model: GenerativeModel, data: DataSet, source: str = "features", most: int = 5000, seed: int = 0
 ) -> Entry:
-    """How well a linear map reads the data's classes, or the numbers that describe it, off what a
-    model makes of an event.
+    """How well a linear map reads classes or numbers off what a model makes of an event.
 
     Classes are read by logistic regression, whose penalty the validation split chooses; numbers by
     ridge regression, whose penalty is chosen by leave-one-out error on the training split. Features
@@ -123,11 +125,12 @@ def linear_probe(
         raise InputError(f"A probe cannot read {source!r}. {nearest(source, SOURCES)}")
     if not readable(data, most):
         raise InputError(
-            f"{data.name} has no labels or descriptions that differ: there is nothing for a probe to read."
+            f"{data.name} has no labels or descriptions that differ: there is nothing for a probe "
+            "to read."
         )
     read = {"features": model.features, "latent": model.encode, "pixels": lambda x: x}[source]
     train, validation, test = (
-        (flat(read, events.x, model, seed), _known(events))
+        (flat(read, events.x, model, seed), described(events))
         for events in (split.some(most) for split in (data.train, data.validation, data.test))
     )
     width = {"width": train[0].shape[1]}
@@ -138,9 +141,7 @@ def linear_probe(
 
 
 def readable(data: DataSet, most: int) -> bool:
-    """Whether the training events that a probe gets differ in label or description: else there is
-    nothing to read off them.
-    """
+    """Whether there is something to read: training events differ in label or description."""
     c = data.train.some(most).c
     return bool(data.condition) and c is not None and bool((c != c[:1]).any())
 
@@ -167,8 +168,7 @@ def _ridge(z: np.ndarray, c: np.ndarray):
 
 
 def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int = 0) -> Entry:
-    """The two dimensions of the latent from which least squares reads the data's description best:
-    are *they* height and width?
+    """The two dimensions of the latent that describe an event best, by least squares.
 
     The pair is chosen on the training split by the mean R^2 over what describes the data, and
     scored on the test split.
@@ -177,29 +177,29 @@ def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int
         ``{dimensions: [i, j], r2: {name: figure}}``.
     """
     train, test = data.train.some(most), data.test.some(most)
-    z, c = flat(model.encode, train.x, model, seed), _known(train)
+    z, c = flat(model.encode, train.x, model, seed), described(train)
     if c.ndim != 2 or z.shape[1] < 2:
         raise InputError(
-            f"Pairs of dimensions need a latent of at least two and vectors that describe {data.name}."
+            "Pairs of dimensions need a latent of at least two and vectors that describe "
+            f"{data.name}."
         )
     i, j = max(combinations(range(z.shape[1]), 2), key=lambda pair: _explained(z[:, pair], c))
     tested = flat(model.encode, test.x, model, seed)[:, (i, j)]
     predicted = _ridge(z[:, (i, j)], c).predict(tested)
-    return {"dimensions": [i, j], "r2": _explained_by_name(predicted, _known(test), data)}
+    return {"dimensions": [i, j], "r2": _explained_by_name(predicted, described(test), data)}
 
 
 def _explained(z: np.ndarray, c: np.ndarray) -> float:
-    """Mean R^2 of the least-squares prediction of the columns of ``c`` (n, k) by those of ``z`` (n,
-    d), on these rows.
-    """
+    """Mean R^2 of the least-squares prediction of ``c`` (n, k) by ``z`` (n, d), on these rows."""
     z = z - z.mean(0)
     weights = np.linalg.lstsq(z, c - c.mean(0), rcond=None)[0]
     return float(np.nanmean(r_squared(z @ weights + c.mean(0), c)))
 
 
 def r_squared(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """1 - (mean squared error / variance) of each column of ``true`` (n, k): 1 is perfect, 0 is no
-    better than the mean.
+    """1 - (mean squared error / variance) of each column of ``true`` (n, k).
+
+    1 is perfect, 0 no better than the mean.
 
     NaN of a column that does not vary, up to rounding.
     """
@@ -207,8 +207,9 @@ def r_squared(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def r_squared_error(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Standard error of `r_squared` over events, for each column: that of a ratio of two means, by
-    the delta method.
+    """Standard error of `r_squared` over events, for each column.
+
+    It is that of a ratio of two means, by the delta method.
 
     With e the squared error and d the squared distance from the mean, an event moves R^2 by
     (R^2_rest d - e) / mean(d), where R^2_rest = mean(e) / mean(d) is what is not explained.
@@ -253,63 +254,13 @@ def latent_step(z: np.ndarray, c: np.ndarray, change: np.ndarray) -> np.ndarray:
     return towards @ np.linalg.solve(weights @ towards, change)
 
 
-def taller(
-    model: GenerativeModel, data: DataSet, pixels: float = 1.0, n: int = 200, seed: int = 0
-) -> Entry:
-    """ "Make this tin taller": one step of the latent for all tins, decoded, and measured by the
-    rule that knows all tins.
-
-    Returns:
-        ``asked`` (pixels), and what came of it for ``n`` test tins, in pixels: the mean change of
-        ``height`` and of ``width``,
-        and ``width_moved``, the mean of the width's *absolute* change.
-    """
-    _, decoded = taller_tins(model, data, (0.0, pixels), n, seed)
-    before, after = (torch.stack(biscuits.measure(tins), 1).double() for tins in decoded)
-    height, width = (after - before).unbind(1)
-    return {
-        "asked": pixels,
-        "height": mean(height).to_json(),
-        "width": mean(width).to_json(),
-        "width_moved": mean(width.abs()).to_json(),
-    }
-
-
-def taller_tins(
-    model: GenerativeModel, data: DataSet, pixels: Sequence[float], n: int = 200, seed: int = 0
-) -> tuple[Tensor, list[Tensor]]:
-    """``n`` test tins with room to grow, and what the model makes of them when they shall be taller
-    by each of ``pixels``.
-
-    Raises:
-        InputError: the data is not `genzoo.data.synthetic.biscuits`, whose tins can be measured, or
-            the family has no latent.
-    """
-    if data.features != ("height", "width") or data.test.c is None:
-        raise InputError(f"Only tins can be made taller, and {data.name} has none: use biscuits.")
-    if model.latent == Latent.NONE:
-        raise InputError(
-            f"{type(model).__name__} has no latent in which a tin could be made taller."
-        )
-    pixel = biscuits.describe(torch.tensor([0, 1]), torch.tensor([0, 0])).diff(dim=0)[
-        0
-    ]  # of height, as a description
-    x = data.test.x[data.test.c[:, 0] + max(pixels) * pixel[0] <= 1 + 1e-6][:n]
-    train = data.train.some(PROBED)
-    step = latent_step(flat(model.encode, train.x, model, seed), _known(train), pixel.numpy())
-    z = through(model.encode, x, model, seed)
-    along = torch.as_tensor(step).to(z).view(1, *z.shape[1:])
-    return x, [through(model.decode, z + amount * along, model, seed) for amount in pixels]
-
-
 # ------------------------------------------------------------------------------------------ the map
 
 
 def latent_map(
     model: GenerativeModel, data: DataSet, n: int = 1000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The latents of ``n`` test events on the plane in which they vary most (PCA), and what is
-    known of each.
+    """Latents of ``n`` test events on the plane in which they vary most, and what is known of each.
 
     Returns:
         places ``(n, 2)``, the second coordinate 0 where there is one direction only, and labels
@@ -319,9 +270,8 @@ def latent_map(
     test = data.test.some(n)
     z = flat(model.encode, test.x, model, seed)
     z = z - z.mean(0)
-    axes = np.linalg.svd(z, full_matrices=False)[2][:2]
-    places = z @ axes.T
-    return np.pad(places, ((0, 0), (0, 2 - places.shape[1]))), _known(test)
+    places = z @ principal_axes(torch.from_numpy(z), 2).numpy().T
+    return np.pad(places, ((0, 0), (0, 2 - places.shape[1]))), described(test)
 
 
 # ----------------------------------------------------------------------------------- what is shared
@@ -330,13 +280,8 @@ def latent_map(
 def through(
     function: Callable[[Tensor], Tensor], x: Tensor, model: GenerativeModel, seed: int = 0
 ) -> Tensor:
-    """``function`` of ``x`` (n, ...), on the model's device in batches, without gradients and from
-    a random state of its own.
-    """
-    device = device_of(model)
-    with torch.random.fork_rng(), torch.inference_mode():
-        torch.manual_seed(seed)
-        return torch.cat([function(batch.to(device)).cpu() for batch in x.split(BATCH)])
+    """`batched` on the model's device, from a random state of its own."""
+    return batched(function, x, device=device_of(model), seed=seed)
 
 
 def flat(
@@ -346,7 +291,7 @@ def flat(
     return through(function, x, model, seed).flatten(1).double().numpy()
 
 
-def _known(split: Split) -> np.ndarray:
+def described(split: Split) -> np.ndarray:
     """What is known of a split's events: labels (n,) or vectors (n, k)."""
     if split.c is None:
         raise InputError("These events have no labels or descriptions that a probe could read.")

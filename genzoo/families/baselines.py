@@ -43,6 +43,10 @@ class Baseline(Measurable):
         there is any.
         """
 
+    def weights(self) -> dict[str, Tensor]:
+        """The tensors that `fit` has set."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
     @abstractmethod
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Log-density of each event, (n,), nats per event; for discrete data log(P(x) / bin

@@ -38,10 +38,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal, Uniform
+from torch.distributions import Distribution, Independent
 
-from genzoo import grid
 from genzoo.distributions import diagonal_normal, feature_mixture, parameters_of, quantized
+from genzoo.families.priors import ConditionalNormal, PlainPrior, StandardNormal, UniformCodes
 from genzoo.model import GenerativeModel, Latent, LatentJoint, Likelihood, Unnormalised, require
 from genzoo.nets import Condition, Decoder, Encoder, apply, given_or
 
@@ -52,10 +52,11 @@ class VAE(GenerativeModel):
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
         latent_shape: shape of z.
-        prior: any `GenerativeModel` over events of ``latent_shape`` (and with ``codes`` levels);
-            None is a standard Gaussian, one of learned mean and scale for each condition, or all
-            codes alike. A prior whose likelihood is EXACT or BOUND trains jointly through the ELBO;
-            any may be fitted to the latents afterwards and assigned (`genzoo.training.two_stage`).
+        prior: any `GenerativeModel` over events of ``latent_shape`` (and with ``codes`` levels).
+            None is a `StandardNormal`, a `ConditionalNormal` if there are conditions, or
+            `UniformCodes` for codes (`genzoo.families.priors`). A prior whose likelihood is EXACT
+            or BOUND trains jointly through the ELBO; any may be fitted to the latents afterwards
+            and assigned (`genzoo.training.two_stage`).
         width, depth, dropout: of encoder and decoder.
         components: mixture components of each feature's likelihood given z.
         warmup: share of training over which the KL term's weight rises to one; it keeps the latent
@@ -91,16 +92,17 @@ class VAE(GenerativeModel):
         require(0, 1, warmup=warmup)
         if prior is not None and prior.event_shape != tuple(latent_shape):
             raise ValueError(
-                f"The prior models events of shape {prior.event_shape}, but latent_shape is {tuple(latent_shape)}."
+                f"The prior models events of shape {prior.event_shape}, "
+                f"but latent_shape is {tuple(latent_shape)}."
             )
         if codes < 0 or codes == 1:
             raise ValueError(f"codes must be 0 (a real-valued latent) or at least 2, got {codes}.")
         if prior is not None and prior.levels != codes:
             raise ValueError(
-                f"The prior models {prior.levels} levels, but the latent has {codes} codes (0: real-valued)."
+                f"The prior models {prior.levels} levels, "
+                f"but the latent has {codes} codes (0: real-valued)."
             )
         self.latent_shape = tuple(latent_shape)
-        self.prior = prior
         self.width = width
         self.depth = depth
         self.dropout = dropout
@@ -113,14 +115,7 @@ class VAE(GenerativeModel):
         self.embed = Condition(condition, width)
         self.encoder = given_or(encoder, self.default_encoder)
         self.decoder = given_or(decoder, self.default_decoder)
-        self.place = (
-            Condition(condition, 2 * latents) if condition and prior is None and not codes else None
-        )
-        if (
-            self.place is not None and self.place.embed is not None
-        ):  # p(z | c) starts as N(0, I) for every c
-            nn.init.zeros_(self.place.embed.weight)
-            nn.init.zeros_(self.place.embed.bias)
+        self.prior: GenerativeModel = given_or(prior, self.default_prior)
 
     def default_encoder(self) -> nn.Module:
         size = (self.width, self.width, self.depth, self.dropout)
@@ -130,74 +125,66 @@ class VAE(GenerativeModel):
         size = (self.width, self.width, self.depth, self.dropout)
         return Decoder(math.prod(self.latent_shape), self.event_shape, self.outputs, *size)
 
+    def default_prior(self) -> PlainPrior:
+        if self.condition and not self.codes:
+            return ConditionalNormal(self.latent_shape, self.condition)
+        return self.plain_prior()
+
+    def plain_prior(self) -> PlainPrior:
+        """A prior that learns nothing: all codes alike, or N(0, I)."""
+        if self.codes:
+            return UniformCodes(self.latent_shape, levels=self.codes)
+        return StandardNormal(self.latent_shape)
+
     @property
     def likelihood(self) -> Likelihood:  # type: ignore[override]
         """A bound, or as weak as the prior's own claim."""
-        return max(Likelihood.BOUND, self.prior.likelihood) if self.prior else Likelihood.BOUND
+        return max(Likelihood.BOUND, self.prior.likelihood)
 
     # ------------------------------------------------------------------------------------ the parts
 
     def q(self, x: Tensor, c: Tensor | None = None) -> Independent:
-        """The guess q(z | x, c) over ``(n, *latent_shape)``: a diagonal Gaussian, or a point mass
-        on a code.
-        """
+        """The guess q(z | x, c) over ``(n, *latent_shape)``: a Gaussian, or a point mass on a code."""
         raw = apply(self.encoder, x, self.embed(c, len(x)), (self.encoded,))
-        return (
-            quantized(raw, self.latent_shape, self.codes)
-            if self.codes
-            else diagonal_normal(raw, self.latent_shape)
-        )
+        if self.codes:
+            return quantized(raw, self.latent_shape, self.codes)
+        return diagonal_normal(raw, self.latent_shape)
 
     def p(self, z: Tensor, c: Tensor | None = None) -> Distribution:
-        """The decoder's likelihood p(x | z, c), a true likelihood of the data's levels, over ``(n,
-        *event_shape)``.
+        """The decoder's likelihood p(x | z, c), over ``(n, *event_shape)``.
+
+        Of discrete data it is a true likelihood of the levels.
         """
         shape = (self.outputs, *self.event_shape)
         raw = apply(self.decoder, z.flatten(1), self.embed(c, len(z)), shape).movedim(1, -1)
-        return Independent(
-            feature_mixture(raw, self.levels), len(self.event_shape), validate_args=False
-        )
+        each = feature_mixture(raw, self.levels)
+        return Independent(each, len(self.event_shape), validate_args=False)
 
     def log_prior(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """log p(z | c), ``(n,)`` nats."""
-        if self.prior is None:
-            return self.own_prior(len(z), c).log_prob(z).flatten(1).sum(1)
-        return self.prior.log_prob(z, c if self.prior.condition else None)
+        return self.prior.log_prob(z, self.for_prior(c))
 
-    def own_prior(self, n: int, c: Tensor | None = None) -> Distribution:
-        """The prior of each feature where none is given: N(0, 1), or for codes the uniform density
-        over their grid.
-
-        With a condition it is a Gaussian of learned mean and scale, p(z | c) (Sohn et al. 2015).
-        One prior for all labels asks of the encoder to leave out of z what the label says. It is
-        slow to, and the decoder reads the label off z and ignores c.
-        """
-        zeros = self.embed.null.new_zeros(n, *self.latent_shape)
-        if self.codes:
-            return Uniform(zeros - 1, zeros + 1, validate_args=False)
-        if self.place is None:
-            return Normal(zeros, 1.0)
-        return diagonal_normal(self.place(c, n), self.latent_shape).base_dist
+    def for_prior(self, c: Tensor | None) -> Tensor | None:
+        """The condition, if the prior takes one."""
+        return c if self.prior.condition else None
 
     def draw_latents(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
         """``n`` draws of the prior p(z | c), ``(n, *latent_shape)``; guided as `sample` is."""
-        if self.prior is not None:
-            if guidance != 1.0 and not self.prior.can_be_guided:
-                raise ValueError(
-                    f"guidance must be 1: the prior, {type(self.prior).__name__}, cannot be guided."
-                )
-            options = {} if guidance == 1.0 else {"guidance": guidance}
-            return self.prior.sample(n, c if self.prior.condition else None, **options)
-        law = self.own_prior(n, c)
-        if guidance != 1.0 and self.place is not None:
-            law = guided(law, self.own_prior(n, None), guidance)
-        return grid.quantise(law.sample(), self.codes)
+        prior = self.prior
+        if guidance == 1.0 or (isinstance(prior, PlainPrior) and not prior.can_be_guided):
+            return prior.sample(n, self.for_prior(c))
+        if not prior.can_be_guided:
+            raise ValueError(
+                f"guidance must be 1: the prior, {type(prior).__name__}, cannot be guided."
+            )
+        return prior.sample(n, c, guidance=guidance)  # type: ignore[call-arg]
 
     # ----------------------------------------------------------------------------------- likelihood
 
     def terms(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """One draw z ~ q(z | x): log p(x | z) and log p(z) - log q(z | x), each ``(n,)`` nats;
-        their sum is the ELBO's.
+        """The two terms of the ELBO by one draw z ~ q(z | x), each ``(n,)`` nats.
+
+        They are log p(x | z) and log p(z) - log q(z | x).
         """
         self.require_events(x)
         q = self.q(x, c)
@@ -212,14 +199,12 @@ class VAE(GenerativeModel):
     @property
     def half_width(self) -> float:  # type: ignore[override]
         """What is unsure about the prior's log-density."""
-        return self.prior.half_width if self.prior else 0.0
+        return self.prior.half_width
 
     @property
     def unbiased(self) -> bool:
-        """Yes, so `bound` is the importance-weighted one; unless the prior's own draws are not
-        importance weights.
-        """
-        return self.prior is None or self.prior.unbiased
+        """Whether draws are importance weights, as `bound` then uses them: if the prior's are."""
+        return self.prior.unbiased
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         log_likelihood, minus_kl = self.terms(x, c)
@@ -227,9 +212,7 @@ class VAE(GenerativeModel):
 
     @property
     def kl_weight(self) -> float:
-        """Weight of the KL term: rises from 0 to 1 over the first ``warmup`` of training, 1 for
-        ever after.
-        """
+        """Weight of the KL term: it rises from 0 to 1 over the first ``warmup`` of training."""
         steps = self.run.expected(self.global_step)
         if steps is None or not self.training or not self.warmup:
             return 1.0
@@ -240,7 +223,7 @@ class VAE(GenerativeModel):
     @property
     def unnormalised(self) -> Unnormalised | None:
         """The prior, where it is an energy model."""
-        return self.prior.unnormalised if self.prior else None
+        return self.prior.unnormalised
 
     def latent_joint(self, c: Tensor | None = None) -> LatentJoint:
         """p(z | c) p(x | z, c)."""
@@ -259,7 +242,7 @@ class VAE(GenerativeModel):
             return (
                 "This model's latent is discrete: between codes there is nothing to anneal through."
             )
-        if self.prior is not None and self.prior.likelihood != Likelihood.EXACT:
+        if self.prior.likelihood != Likelihood.EXACT:
             name = type(self.prior).__name__
             return f"The prior's log-density must be exact to be annealed; {name}'s is not."
         return ""
@@ -270,25 +253,23 @@ class VAE(GenerativeModel):
     def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
         """``(n, *event_shape)``: z from the prior, then x from the decoder's likelihood.
 
-        ``guidance`` w draws z from p(z | c)^w p(z)^(1 - w), normalised: more than 1 keeps to where
-        c is likelier than it is as a rule (`guided`, or the prior's own way), 0 ignores c. Raises
-        ValueError where the prior has no such way.
+        ``guidance`` w draws z from p(z | c)^w p(z)^(1 - w), normalised, or in the prior's own way:
+        more than 1 keeps to where c is likelier than it is as a rule, 0 ignores c.
+
+        Raises:
+            ValueError: the prior is a model that cannot be guided.
         """
         return self.p(self.draw_latents(n, c, guidance), c if guidance else None).sample()
 
     @property
     def can_be_guided(self) -> bool:
-        """Whether the prior can be: a Gaussian can, one value for all codes has nothing to be
-        guided to.
-        """
-        return bool(self.condition) and (
-            self.place is not None if self.prior is None else self.prior.can_be_guided
-        )
+        """Whether the prior can be: a Gaussian for each condition can, the others cannot."""
+        return bool(self.condition) and self.prior.can_be_guided
 
     @property
     def evaluations_per_sample(self) -> int:
         """The decoder's one, after those of the prior."""
-        return 1 + (self.prior.evaluations_per_sample if self.prior else 0)
+        return 1 + self.prior.evaluations_per_sample
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Mean of q(z | x, c), ``(n, *latent_shape)``: where there are codes, the code."""
@@ -296,9 +277,7 @@ class VAE(GenerativeModel):
         return self.q(x, c).mean
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Mean of p(x | z, c), ``(n, *event_shape)``: smooth in z, and not held to the data's
-        levels.
-        """
+        """Mean of p(x | z, c), ``(n, *event_shape)``: smooth in z, not held to the data's levels."""
         return self.p(z, c).mean
 
     # --------------------------------------------------------------------------- posterior collapse
@@ -326,22 +305,7 @@ class VAE(GenerativeModel):
         active = self.trainer.callback_metrics.get("active_units")
         if active is not None and active == 0:
             self.print(
-                "Posterior collapse: no latent dimension carries information about the data, so the decoder alone models "
-                "it. Try a longer warmup, a smaller decoder (width, depth) or less dropout."
+                "Posterior collapse: no latent dimension carries information about the data, so the "
+                "decoder alone models it. Try a longer warmup, a smaller decoder (width, depth) or "
+                "less dropout."
             )
-
-
-def guided(given: Distribution, free: Distribution, w: float) -> Normal:
-    """The Gaussian that p(z | c)^w p(z)^(1 - w) is when it is normalised, both being Gaussian:
-    precisions and weighted means mix.
-
-    For w > 1 a ``free`` Gaussian narrower than the ``given`` one may leave nothing to normalise.
-    Its width is raised to that one's, so that such guidance moves the mean and never widens.
-    """
-    precision, free_precision = given.variance.reciprocal(), free.variance.reciprocal()
-    if w > 1:
-        free_precision = free_precision.minimum(precision)
-    mixed = torch.lerp(free_precision, precision, w)
-    return Normal(
-        torch.lerp(free_precision * free.mean, precision * given.mean, w) / mixed, mixed.rsqrt()
-    )

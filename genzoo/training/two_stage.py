@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from genzoo.data.dataset import DataSet, Split
+from genzoo.families.priors import PlainPrior
 from genzoo.families.vae import VAE
 from genzoo.model import GenerativeModel, Likelihood, device_of, evaluating
 from genzoo.progress import Report
@@ -55,7 +56,7 @@ def fit_in_stages(
         steps and seconds of both stages together; no validation figure, for neither stage's is that
         of the whole.
     """
-    if model.prior is None:
+    if isinstance(model.prior, PlainPrior):
         raise ValueError("This VAE has no prior to fit in a second stage.")
     alone = without_prior(model)
     first = fit(alone, data, folder, seed=seed, progress=progress, **train)
@@ -84,7 +85,7 @@ def trained(model: GenerativeModel, x: Tensor, c: Tensor | None, folder: Path | 
     Returns:
         the models that were trained, one after the other, each with its batch of events.
     """
-    if not isinstance(model, VAE) or model.prior is None:
+    if not isinstance(model, VAE) or isinstance(model.prior, PlainPrior):
         return [(model, x)]
     prior = model.prior
     alone = folder is not None and (folder / PRIOR).is_dir()
@@ -99,7 +100,7 @@ def trained(model: GenerativeModel, x: Tensor, c: Tensor | None, folder: Path | 
 def without_prior(model: VAE) -> VAE:
     """A copy of a VAE whose prior is a standard Gaussian, or with codes uniform over them."""
     alone = copy.deepcopy(model)
-    alone.prior = None
+    alone.prior = alone.plain_prior()
     return alone
 
 

@@ -1,13 +1,14 @@
-r"""How good a text-to-image model is, measured by rule: what was asked for is known, and what is
-shown is read off the picture.
+"""How good a text-to-image model is, measured by rule.
 
-faithfulness      share of the attributes asked for that pictures show: seen and held-out combinations, one thing and two
-retrieval         CLIP picks the one picture of a pool that a caption is true of, and the other way round
-zero_shot         CLIP picks the caption that is true from those that differ from it in one attribute
-frechet_distance  of real and generated pictures, in the space of CLIP's embeddings
-variation         what variations of a picture keep, and how much of the rest they change
-sense             how many pictures on the way from one to another are scenes at all
-some_edits        edits by words, to be judged by whether they change what they should and nothing else
+What was asked for is known, and what is shown is read off the picture::
+
+    faithfulness  share of the attributes asked for that pictures show, of seen and of held-out
+                  combinations, one thing and two
+    retrieval     CLIP picks the one picture of a pool that a caption is true of, and the reverse
+    zero_shot     CLIP picks the true caption from those that differ from it in one attribute
+    variation     what variations of a picture keep, and how much of the rest they change
+    sense         how many pictures on the way from one to another are scenes at all
+    some_edits    edits by words: do they change what they should, and nothing else?
 
 Every share is a `Figure` with the ends that hold 95 %. Pictures are independent of each other, the
 answers about one are not, so the errors of shares of answers are those of a ratio of two sums over
@@ -25,7 +26,7 @@ import torch
 from torch import Tensor
 
 from genzoo.data.scenes.captions import Captioned, caption, prompts, tokenise, understand
-from genzoo.data.scenes.parser import judge, parse
+from genzoo.data.scenes.parser import compare_attributes, parse
 from genzoo.data.scenes.scene import (
     BACKGROUNDS,
     COLOURS,
@@ -66,7 +67,7 @@ class Accuracy:
 
 
 def accuracy(asked: Sequence[Meaning], images: Tensor, together: int = 1) -> Accuracy:
-    """How far pictures show what was asked for, by the rule of `genzoo.data.scenes.parser.judge`.
+    """How far pictures show what was asked for, by the rule of `genzoo.data.scenes.parser.compare_attributes`.
 
     Args:
         asked: one meaning for each picture.
@@ -74,7 +75,7 @@ def accuracy(asked: Sequence[Meaning], images: Tensor, together: int = 1) -> Acc
         together: so many pictures, one after the other, are of one origin and count as one when
             errors are told.
     """
-    verdicts = [judge(*pair) for pair in zip(asked, parse(images), strict=True)]
+    verdicts = [compare_attributes(*pair) for pair in zip(asked, parse(images), strict=True)]
     names = dict.fromkeys(name for verdict in verdicts for name, _ in verdict if name != "surplus")
     return Accuracy(
         attributes=_right([[ok for _, ok in verdict] for verdict in verdicts], together),
@@ -88,8 +89,9 @@ def accuracy(asked: Sequence[Meaning], images: Tensor, together: int = 1) -> Acc
 
 
 def _right(answers: Sequence[Sequence[bool]], together: int = 1) -> Figure:
-    """The share of right ``answers``, any number about each picture; the error is that of a ratio
-    of sums over pictures.
+    """The share of right ``answers``, any number about each picture.
+
+    The error is that of a ratio of sums over pictures.
     """
     right, of = (
         np.array([float(count(given)) for given in answers]).reshape(-1, together).sum(1)
@@ -109,7 +111,7 @@ KINDS = {  # of prompts: how many things, and whether the combination is held ou
 
 
 def faithfulness(imagine: Imagine, n: int = 1000, seed: int = 0) -> dict[str, Accuracy]:
-    """`accuracy` of what ``imagine`` makes of ``n`` prompts in all, a quarter of each of `KINDS`."""
+    """`accuracy` of pictures of ``n`` prompts in all, a quarter of each of `KINDS`."""
     measured = {}
     for kind, (things, held_out) in KINDS.items():
         captions, asked = prompts(n // len(KINDS), things, held_out, seed)
@@ -121,8 +123,9 @@ def faithfulness(imagine: Imagine, n: int = 1000, seed: int = 0) -> dict[str, Ac
 
 
 class Retrieval(NamedTuple):
-    """Shares of captions that find their picture, and of pictures that find their caption, among
-    ``pool``; ``n`` of each.
+    """Shares of captions that find their picture, and of pictures that find their caption.
+
+    Each is sought among ``pool``; ``n`` of each were.
     """
 
     image_of_text: Figure
@@ -134,9 +137,7 @@ class Retrieval(NamedTuple):
 def retrieval(
     embed_images: Embed, embed_texts: Embed, data: Captioned, pool: int = 100
 ) -> Retrieval:
-    """Top-1 retrieval by cosine, in pools in which each caption is true of one picture alone: there
-    is one right answer.
-    """
+    """Top-1 retrieval by cosine, in pools in which each caption is true of one picture alone."""
     text, image = [], []
     answers = torch.arange(pool)
     for chosen in distinct(data, pool):
@@ -151,8 +152,9 @@ def retrieval(
 
 
 def distinct(data: Captioned, pool: int) -> list[list[int]]:
-    """As many pools of places in ``data`` as it has, in each of which every caption is true of its
-    own scene alone.
+    """Pools of places in ``data``, in which every caption is true of its own scene alone.
+
+    As many as there are.
     """
     said = [understand(text) for text in data.captions]
     whole = [scene.meaning for scene in data.scenes]
@@ -218,8 +220,9 @@ def zero_shot(
 
 
 def alternatives(meaning: Meaning) -> list[tuple[str, list[Meaning]]]:
-    """For each attribute of a full meaning its name, and all meanings that agree in the others,
-    this one among them.
+    """For each attribute of a full meaning its name, and all meanings that agree in the others.
+
+    The meaning itself is among them.
 
     The relation of two things has four values: each of `RELATIONS`, with either of them first.
     """
@@ -245,28 +248,6 @@ def alternatives(meaning: Meaning) -> list[tuple[str, list[Meaning]]]:
     return found
 
 
-def frechet_distance(one: Tensor, other: Tensor) -> float:
-    r"""Squared Fréchet distance of Gaussians with the means and covariances of two sets of vectors,
-    ``(n, d)`` and ``(m, d)``:
-
-    .. math:: |\mu - \mu'|^2 + \operatorname{tr}(\Sigma + \Sigma' - 2 (\Sigma^{1/2} \Sigma'
-    \Sigma^{1/2})^{1/2})
-
-    (Dowson & Landau 1982; Heusel et al. 2017, with Inception's features). Biased upwards by a small
-    n: compare equal n only.
-    """
-    one, other = one.double(), other.double()
-    half, covariance = _root(one.T.cov()), other.T.cov()
-    overlap = torch.linalg.eigvalsh(half @ covariance @ half).clamp(min=0).sqrt().sum()
-    means = (one.mean(0) - other.mean(0)).square().sum()
-    return (means + one.T.cov().trace() + covariance.trace() - 2 * overlap).item()
-
-
-def _root(covariance: Tensor) -> Tensor:
-    values, axes = torch.linalg.eigh(covariance)
-    return axes * values.clamp(min=0).sqrt() @ axes.T
-
-
 # --------------------------------------------------------------------- pictures from other pictures
 
 
@@ -290,8 +271,13 @@ class Variation:
 
 
 def variation(scenes: Sequence[Scene], images: Tensor, varied: Tensor, seed: int = 0) -> Variation:
-    """How ``varied`` (n, k, 3, 32, 32), k variations each, relate to ``images`` (n, 3, 32, 32) of
-    known ``scenes``.
+    """What variations keep of pictures of known scenes, and how much of the rest they change.
+
+    Args:
+        scenes: of the originals.
+        images: the originals, ``(n, 3, 32, 32)``.
+        varied: k variations of each, ``(n, k, 3, 32, 32)``.
+        seed: of the pictures of the same descriptions that both are held against.
 
     Errors are those of the n originals, not of the n k pictures.
     """
@@ -320,8 +306,9 @@ def variation(scenes: Sequence[Scene], images: Tensor, varied: Tensor, seed: int
 
 
 def _ratio(one: np.ndarray, other: np.ndarray) -> Figure:
-    """Mean of ``one`` over that of ``other``, (n, k) each, k numbers of each origin; the error by
-    the delta method.
+    """Mean of ``one`` over that of ``other``, (n, k) each, k numbers of each origin.
+
+    The error is by the delta method.
     """
     one, other = (np.nanmean(values, 1) for values in (one, other))
     known = np.isfinite(one) & np.isfinite(other)
@@ -332,8 +319,9 @@ def _ratio(one: np.ndarray, other: np.ndarray) -> Figure:
 
 
 def _moved(before: Sequence[Scene], after: Sequence[Scene]) -> np.ndarray:
-    """Mean distance in pixels from each thing to the nearest one in the other scene, (n,); NaN
-    where that is empty.
+    """Mean distance in pixels from each thing to the nearest one in the other scene, ``(n,)``.
+
+    NaN where that is empty.
     """
     found = []
     for scene, seen in zip(before, after, strict=True):
@@ -347,8 +335,9 @@ def _moved(before: Sequence[Scene], after: Sequence[Scene]) -> np.ndarray:
 
 
 def sense(images: Tensor) -> Figure:
-    """Share of pictures ``(n, 3, 32, 32)`` that are scenes: one thing or two, each of a shape and a
-    colour that have names.
+    """Share of pictures ``(n, 3, 32, 32)`` that are scenes.
+
+    That is one thing or two, each of a shape and a colour that have names.
     """
     return share(np.array([_sensible(scene) for scene in parse(images)]))
 
@@ -360,8 +349,9 @@ def _sensible(scene: Scene) -> bool:
 
 
 class Edit(NamedTuple):
-    """An edit of a scene by words: captions before and after, which differ in one ``attribute``,
-    and what must be true afterwards.
+    """An edit of a scene by words: captions before and after, and what must be true afterwards.
+
+    The captions differ in one ``attribute``.
 
     `accuracy` of what is ``wanted`` is its measure: ``whole`` is the share of pictures in which the
     attribute changed as asked and every other one was kept.
@@ -377,8 +367,14 @@ class Edit(NamedTuple):
 def some_edits(
     n: int, attribute: str, things: int = 1, seed: int = 0, short: bool = False
 ) -> list[Edit]:
-    """``n`` random scenes of one or two ``things``, each with another value for an ``attribute`` (a
-    name of `alternatives`).
+    """``n`` random scenes, each with another value for an attribute, and captions of both.
+
+    Args:
+        n: how many.
+        attribute: a name of `alternatives`.
+        things: in each scene, one or two.
+        seed: of the scenes and the words.
+        short: whether captions say colours, shapes and the attribute alone.
 
     The captions say all that can be said; ``short`` ones say the things' colours and shapes, the
     attribute, and nothing else.

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from genzoo import grid
+from genzoo.evaluation.pca import principal_axes
 from genzoo.model import GenerativeModel, Likelihood
 
 
@@ -48,11 +49,7 @@ class PCA(nn.Module):
     def fit(self, z: Tensor) -> "PCA":
         """Learn the axes from vectors ``(n, dims)``."""
         self.mean.copy_(z.mean(0))
-        centred = z - self.mean
-        axes = torch.linalg.eigh(
-            centred.T.double() @ centred.double()
-        ).eigenvectors  # in rising order of variance
-        self.axes.copy_(axes.T.flip(0)[: len(self.axes)])
+        self.axes.copy_(principal_axes(z - self.mean, len(self.axes)))
         self.reach.copy_(self.project(z).abs().amax(0).clamp(min=1e-6))
         return self
 

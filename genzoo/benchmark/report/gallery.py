@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from genzoo.benchmark import tins
 from genzoo.benchmark.report import pictures, plots
 from genzoo.benchmark.report.quality_table import OTHERS
 from genzoo.benchmark.scorecard import BASELINE_SAMPLES, Row, spoken
 from genzoo.data.dataset import DataSet
 from genzoo.evaluation import representation
-from genzoo.evaluation.likelihood import truth as support
+from genzoo.evaluation.likelihood import truth
 from genzoo.evaluation.samples import conditional, quality
 from genzoo.evaluation.samples.sampling import draw
 from genzoo.families.baselines import fitted
@@ -134,15 +135,15 @@ def maps(path: Path, show: Show) -> bool:
             "log_prob": np.zeros(0),
         }  # of a run without a likelihood
         arrays |= _arrays(folder, "samples.npz") | _arrays(folder, "likelihoods.npz")
-        panels[family] = support.panel(
+        panels[family] = _panel(
             data, **{name: torch.from_numpy(array) for name, array in arrays.items()}
         )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for baseline in fitted(data):
             x, log_prob = baseline.sample(BASELINE_SAMPLES), baseline.log_prob(data.test.x)
-            panels[spoken(baseline)] = support.panel(data, x, torch.arange(len(log_prob)), log_prob)
-    pictures.maps(path, panels, *support.land(data))
+            panels[spoken(baseline)] = _panel(data, x, torch.arange(len(log_prob)), log_prob)
+    pictures.maps(path, panels, *truth.land(data))
     return True
 
 
@@ -151,6 +152,16 @@ def _arrays(folder: Path, file: str) -> dict[str, np.ndarray]:
         return {}
     with np.load(folder / file) as stored:
         return dict(stored)
+
+
+def _panel(data: DataSet, x: torch.Tensor, events: torch.Tensor, log_prob: torch.Tensor) -> Any:
+    """What the map shows of a model: samples ``x`` (n, 2), those off the support of the truth, and
+    test points that the model misses, by ``log_prob`` (m,) of those at the places ``events`` (m,).
+    """
+    points = data.test.x[events]
+    missed = points[truth.is_missed(points, log_prob, data)]
+    off_support = truth.is_off_support(x, data)
+    return pictures.Panel(x.numpy(), off_support.numpy(), missed.numpy())
 
 
 # --------------------------------------------------------------------------- conditions and latents
@@ -228,11 +239,11 @@ def latents(path: Path, show: Show) -> bool:
 def taller(path: Path, show: Show) -> bool:
     """Tins made lower and taller by a step of the latent."""
     models = {f: m for f, m in show.with_latent().items() if m.latent != Latent.OPTIMISED}
-    if show.data.features != ("height", "width") or not models:
+    if not tins.are_tins(show.data) or not models:
         return False
     shown: dict[str, np.ndarray] = {}
     for family, model in models.items():
-        real, made = representation.taller_tins(model, show.data, PIXELS, TINS)
+        real, made = tins.taller_tins(model, show.data, PIXELS, TINS)
         shown[REAL] = real.repeat_interleave(len(PIXELS), 0).numpy()
         shown[family] = torch.stack(made, 1).flatten(0, 1).numpy()
     pictures.strips(path, shown, show.limits, emphasis=0)

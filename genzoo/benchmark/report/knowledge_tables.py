@@ -1,6 +1,7 @@
 """Two tables of the scorecard: what each model knows of an event, and whether it draws as asked."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from scipy.special import ndtri
@@ -41,6 +42,11 @@ MEASURED = "height, width: mean error of the tins drawn for a height and a width
 OF_REAL_CLASSES = (
     "Real data: accuracy of test events, the others by as many training events in place of samples"
 )
+OF_NUMBERS = (
+    "mean error of the numbers that samples were drawn for, as read off them; exact: share on which "
+    "each is less than half a unit off"
+)
+OF_REAL_EVENTS = "Real data: test events in place of samples"
 OF_REAL_TINS = "Real data: test events in place of samples"
 REAL = "Real data"
 
@@ -122,7 +128,7 @@ def conditional_table(rows: Iterable[Row]) -> Table | None:
         return None
     entries = [entry for group in groups.values() for entry in group]
     of_classes = "accuracy" in entries[0]
-    columns, real, told = _of_classes(entries) if of_classes else _of_tins(entries[0])
+    columns, real, told = _of_classes(entries) if of_classes else _of_numbers(entries[0])
     if len({_drawn(entry) for entry in entries}) > 1:
         columns.insert(0, ("n", lambda runs: f"{min(_drawn(run) or 0 for run in runs):,}"))
         real.insert(0, "")
@@ -158,14 +164,14 @@ def _of_classes(entries: Sequence[Row]) -> tuple[list[Column], list[str], list[s
     return columns, real, [*told, OF_REAL_CLASSES]
 
 
-def _of_tins(first: Row) -> tuple[list[Column], list[str], list[str]]:
-    """The same where tins of a height and a width were asked for."""
-    columns: list[Column] = [
-        ("height", lambda runs: _number(runs, "height")),
-        ("width", lambda runs: _number(runs, "width")),
-        ("exact", lambda runs: _accuracy(runs, "exact")),
-    ]
-    return columns, ["", "", percent(share_in(first["judge"]))], [MEASURED, OF_REAL_TINS]
+def _of_numbers(first: Row) -> tuple[list[Column], list[str], list[str]]:
+    """The same where numbers were asked for, such as a tin's height and width."""
+    names = [name for name in first if name not in ("exact", "judge")]
+    columns: list[Column] = [(name, partial(_number, path=name)) for name in names]
+    columns.append(("exact", lambda runs: _accuracy(runs, "exact")))
+    real = [*[""] * len(names), percent(share_in(first["judge"]))]
+    measured = MEASURED if names == ["height", "width"] else OF_NUMBERS
+    return columns, real, [measured, OF_REAL_TINS if measured == MEASURED else OF_REAL_EVENTS]
 
 
 def _drawn(entry: Row) -> int | None:

@@ -145,11 +145,11 @@ def agreement(asked: Meaning, seen: Scene) -> tuple[int, int]:
     """How many attributes of what was ``asked`` for the scene that is ``seen`` has right, and out
     of how many: (right, of).
     """
-    verdict = judge(asked, seen)
+    verdict = compare_attributes(asked, seen)
     return sum(right for _, right in verdict), len(verdict)
 
 
-def judge(asked: Meaning, seen: Scene) -> list[tuple[str, bool]]:
+def compare_attributes(asked: Meaning, seen: Scene) -> list[tuple[str, bool]]:
     """Each attribute of what was ``asked`` for, by name, and whether the scene that is ``seen`` has
     it right.
 

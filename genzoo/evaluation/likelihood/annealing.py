@@ -48,8 +48,9 @@ BLOCKS = 4  # of chains, whose spread is a second opinion on the error
 
 
 class Estimate(NamedTuple):
-    """log of a mean of weights, for each problem ``(n,)``, with its standard error and the
-    effective number of weights.
+    """log of a mean of weights, for each problem ``(n,)``.
+
+    With its standard error and the effective number of weights.
     """
 
     value: Tensor
@@ -58,8 +59,9 @@ class Estimate(NamedTuple):
 
 
 class Bracket(NamedTuple):
-    """Stochastic lower and upper bound of log Z for each problem, ``(n,)`` nats; the larger error,
-    the smaller ``ess``.
+    """Stochastic lower and upper bound of log Z for each problem, ``(n,)`` nats.
+
+    With the larger error and the smaller ``ess``.
     """
 
     lower: Tensor
@@ -102,9 +104,7 @@ class Path(Protocol):
         ...
 
     def log_ratio(self, at: Any, here: float, there: float) -> Tensor:
-        """log f_there - log f_here of each row, float64: what the step from one beta to the next
-        weighs.
-        """
+        """log f_there - log f_here of each row, float64: the weight of a step from here."""
         ...
 
     def move(self, at: Any, beta: float, step: Tensor) -> tuple[Any, Tensor]:
@@ -200,8 +200,9 @@ def share(progress: Report | None, i: int, of: int) -> Report | None:
 
 
 def log_mean_exp(log_weights: Tensor) -> Estimate:
-    """log of the mean weight over the chains (first dimension), its standard error and Kish's
-    effective sample size.
+    """log of the mean weight over the chains, the first dimension.
+
+    With its standard error and Kish's effective sample size.
 
     stderr² = Var(w) / (n w̄²) = (n / ess - 1) / (n - 1), by the delta method. It never exceeds one
     nat and so understates where ``ess`` is near 1: see `in_blocks`. A problem whose weights are all
@@ -215,8 +216,9 @@ def log_mean_exp(log_weights: Tensor) -> Estimate:
 
 
 def in_blocks(log_weights: Tensor) -> Estimate:
-    """As `log_mean_exp`, with the larger of two errors: the delta method's, and the spread of 4
-    independent blocks of chains.
+    """As `log_mean_exp`, with the larger of two errors.
+
+    These are the delta method's, and the spread of 4 independent blocks of chains.
 
     Where one chain outweighs all others, the blocks without it disagree by as much as it weighs.
     """
@@ -254,8 +256,9 @@ def bracket(
 def walk(
     log_density: LogDensity, start: Tensor, moves: int, *, problems: int = 1, **settings: Any
 ) -> Tensor:
-    """Plain Hamiltonian Monte Carlo: annealing from a target to itself weighs nothing and only
-    moves the chains, all scouts.
+    """Plain Hamiltonian Monte Carlo.
+
+    Annealing from a target to itself weighs nothing and only moves the chains, all scouts.
 
     Here no chain is weighed, so each may help to set the step. Returns the last places, of
     ``start``'s shape.
@@ -306,7 +309,7 @@ class _Point(NamedTuple):
 
 
 class Geometric:
-    """f_beta = f_0^(1 - beta) f_1^beta over real-valued events, walked by Hamiltonian Monte Carlo."""
+    """f_beta = f_0^(1 - beta) f_1^beta over real-valued events, for Hamiltonian Monte Carlo."""
 
     def __init__(
         self,

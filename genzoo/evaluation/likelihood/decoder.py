@@ -331,7 +331,7 @@ def _log_joint(
 
 
 def _joint_of(model: GenerativeModel, c: Tensor | None) -> LatentJoint:
-    """The model's joint density of latents and events; NotImplementedError if none can be walked."""
+    """The joint density of latents and events; NotImplementedError if no chain can walk it."""
     joint = model.latent_joint(c)
     if joint is None:
         raise NotImplementedError(f"{type(model).__name__} has no latent to anneal over.")

@@ -19,8 +19,9 @@ BETWEEN = (
 
 
 class LogZ(NamedTuple):
-    """An estimate of log Z: the nats between which it lies, and the effective chains behind the
-    worse end.
+    """An estimate of log Z: the nats between which it lies.
+
+    ``ess`` are the effective chains behind the worse end.
     """
 
     lower: float

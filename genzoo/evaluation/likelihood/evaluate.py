@@ -159,8 +159,9 @@ def _measured(
 
 
 def _figure(mean: MeanStderr, n: int, estimate: LogProbEstimate, data: DataSet) -> Figure:
-    """The mean over events, measured on ``n`` of them; errors that all events share are added to
-    its own.
+    """The mean over events, measured on ``n`` of them.
+
+    Errors that all events share are added to its own.
 
     Where every event may be off by ``half_width`` nats, so may the mean: the figure is then an
     interval.

@@ -73,8 +73,10 @@ SIDE_OF_DISCRETE = (
 
 
 class OdeLikelihood(NamedTuple):
-    """log p(x) of each event ``(n,)`` in float64 nats, the standard error that the random draws
-    leave, and the network evaluations that the solver took.
+    """log p(x) of each event ``(n,)`` in float64 nats.
+
+    With the standard error that the random draws leave, and the network evaluations that the
+    solver took.
     """
 
     value: Tensor

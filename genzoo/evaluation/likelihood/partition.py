@@ -72,9 +72,7 @@ WIDER = 3.0  # standard deviations of its base, in those of the long run's
 
 @dataclass(frozen=True)
 class Interval:
-    """log Z of each of n problems between two ends, nats, and the four annealings that it comes
-    from.
-    """
+    """log Z of each of n problems between two ends, in nats, and the four annealings behind it."""
 
     forward: Estimate
     short: Estimate
@@ -83,9 +81,7 @@ class Interval:
 
     @property
     def below(self) -> Estimate:
-        """Of the two forward runs the one that counts, problem by problem: whose log Z is surely
-        larger.
-        """
+        """Of the two forward runs the one whose log Z is surely larger, problem by problem."""
         long, short = self.forward, self.short
         longer = long.value - 2 * long.stderr >= short.value - 2 * short.stderr
         return pick(longer, long, short)
@@ -131,8 +127,9 @@ class Interval:
 
     @property
     def contradicted(self) -> Tensor:
-        """Where a forward run, which errs below, lies above both reverse runs, each by two errors
-        of its own, ``(n,)``.
+        """Where a forward run, which errs below, lies above both reverse runs, ``(n,)``.
+
+        It does so by two errors of its own.
         """
         return self.lower > self.above.value + 2 * self.above.stderr
 
@@ -145,8 +142,12 @@ class Interval:
         """
         if not (self.lower.isfinite() & self.upper.isfinite()).all():
             return "log Z is not finite"
-        if (ess := self.ess.min().item()) < LEAST_ESS:
-            return f"the annealing of log Z rests on {ess:.1f} effective chains, fewer than {LEAST_ESS}"
+        ess = self.ess.min().item()
+        if ess < LEAST_ESS:
+            return (
+                f"the annealing of log Z rests on {ess:.1f} effective chains, fewer than "
+                f"{LEAST_ESS}"
+            )
         if self.contradicted.any():
             gap = (self.below.value - self.above.value).max().item()
             return f"the annealings of log Z contradict each other by {gap:.2f} nats"
@@ -160,8 +161,9 @@ class Interval:
         return (values.mean() if weights is None else (weights.to(values) * values).sum()).item()
 
     def details(self, weights: Tensor | None = None) -> dict[str, Any]:
-        """Plain values for JSON: widened ends and their error, means over problems; the fewest
-        effective chains.
+        """Plain values for JSON: means over problems, and the fewest effective chains.
+
+        The ends are widened by their errors.
         """
 
         def plain(run: Estimate) -> dict[str, float]:
@@ -243,8 +245,9 @@ def log_partition(
 
 
 def resampled(runs: list[Annealed], n: int) -> Tensor:
-    """Ends of all weighed chains, drawn by their weights, ``(n * problems, ...)``: nearly draws of
-    the target.
+    """Ends of all weighed chains, drawn by their weights: nearly draws of the target.
+
+    Shape ``(n * problems, ...)``.
     """
     problems = runs[0].log_weights.shape[1]
     ends = [run.x.view(-1, problems, *run.x.shape[1:])[-len(run.log_weights) :] for run in runs]
@@ -324,8 +327,9 @@ class Lattice:
 
 
 class Space:
-    """Real-valued data: from a Gaussian fitted to data and chains, in the coordinates in which it
-    is standard.
+    """Real-valued data: from a Gaussian fitted to data and chains.
+
+    Chains walk in the coordinates in which that is standard.
     """
 
     has_steps = True
@@ -344,9 +348,7 @@ class Space:
         self.log_volume = fitted.scale_tril.diagonal().log().sum().item()
 
     def target(self, each: int) -> Any:
-        """log f(x(u)) with the volume of the change from x to u, of ``each`` chains of each
-        problem.
-        """
+        """log f(x(u)) with the volume of the change from x to u; ``each`` chains a problem."""
         given = repeated(self.c, each)
 
         def log_target(u: Tensor) -> Tensor:
@@ -378,8 +380,9 @@ class Space:
         return torch.linalg.solve_triangular(self.root, (x.flatten(1) - self.mean).T, upper=False).T
 
     def settle(self, start: Tensor, moves: int, progress: Report | None) -> Tensor:
-        """First at a pace of its own for each chain, or one that starts far off would be held by
-        the steps of the others.
+        """Walk on from ``start``, first at a pace of its own for each chain.
+
+        Or one that starts far off would be held by the steps of the others.
         """
         log_target, half = self.target(len(start) // self.problems), moves // 2
         told = [share(progress, i, 2) for i in (0, 1)]
@@ -417,15 +420,17 @@ def widest(data: DataSet) -> float:
 
 def between(interval: Interval, weights: Tensor | None = None) -> str:
     """The direction in which a figure under an interval errs, in words."""
-    ends = (Interval.mean(end, weights) for end in (interval.lower, interval.upper))
-    return "log Z lies between {:.2f} and {:.2f}; not counted: a mode that no chain has met, which would flatter".format(
-        *ends
+    lower, upper = (Interval.mean(end, weights) for end in (interval.lower, interval.upper))
+    return (
+        f"log Z lies between {lower:.2f} and {upper:.2f}; not counted: a mode that no chain has "
+        "met, which would flatter"
     )
 
 
 def energy_log_likelihood(model: Any, x: Tensor, log_z: Tensor, c: Tensor | None = None) -> Tensor:
-    """-E(x, c) - log Z(c), ``(n,)`` nats, given log Z of each event or of all; with levels a pmf
-    over the volume of a bin.
+    """-E(x, c) - log Z(c), ``(n,)`` nats, given log Z of each event or of all.
+
+    With levels it is of a pmf over the volume of a bin.
     """
     log_width = x[0].numel() * math.log(grid.bin_width(model.levels))
     return -model.energy(x, c).double() - log_z - log_width

@@ -41,8 +41,13 @@ class Parzen(NamedTuple):
 def parzen_log_density(
     samples: Tensor, x: Tensor, validation: Tensor, *, sigmas: Sequence[float] = SIGMAS
 ) -> Parzen:
-    """Log-density of events ``x`` (n, *event_shape) under windows on ``samples`` (N, *event_shape):
-    no likelihood.
+    """Log-density of events under Gaussian windows on samples: no likelihood.
+
+    Args:
+        samples: on which the windows lie, ``(N, *event_shape)``.
+        x: events, ``(n, *event_shape)``.
+        validation: events ``(m, *event_shape)``; the width under which they are likeliest is taken.
+        sigmas: the widths that are tried.
 
     ``sigmas`` are the widths tried; the one under which ``validation`` (m, *event_shape) is
     likeliest is taken.
@@ -53,8 +58,9 @@ def parzen_log_density(
 
 
 def under_windows(samples: Tensor, x: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """log 1/N sum_i N(x; y_i, sigma² I) of every sigma, ``(sigmas, n)`` in float64: the distances
-    are measured once for all.
+    """log 1/N sum_i N(x; y_i, sigma² I) of every sigma, ``(sigmas, n)`` in float64.
+
+    The distances are measured once for all.
     """
     # in float64, or near neighbours' distances would lose their digits
     samples, x = samples.flatten(1).double(), x.flatten(1).double()

@@ -207,7 +207,7 @@ def _in_order(data: DataSet, events: Split, log_density: Tensor) -> Tensor:
 
 
 def _variance(y: np.ndarray, basis: np.ndarray) -> float:
-    """Variance of what an orthonormal ``basis`` (n, p) leaves of ``y``, from differences in order."""
+    """Variance of what an orthonormal ``basis`` (n, p) leaves of ``y``, by ordered differences."""
     residual = y - basis @ (basis.T @ y)
     expected = 2 * (len(y) - 1) - np.square(np.diff(basis, axis=0)).sum()  # where the variance is 1
     return float(np.square(np.diff(residual)).sum() / expected)

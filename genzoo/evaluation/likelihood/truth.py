@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genzoo.benchmark.report.pictures import Panel
 from genzoo.data.dataset import DataSet
 from genzoo.evaluation.figures import share
 from genzoo.evaluation.likelihood.estimators import ODE
@@ -34,27 +33,28 @@ from genzoo.progress import Report
 
 ALMOST_NOTHING = 0.1  # of the true density
 FLOW_EVENTS = 2000  # test events that the probability flow follows
-FLOW_TOLERANCE = 1e-3  # of its solver; with more events, or less tolerance, B moves by less than its standard error
+# of its solver; with more events, or less tolerance, B moves by less than its standard error
+FLOW_TOLERANCE = 1e-3
 
 
-def is_astray(x: Tensor, data: DataSet) -> Tensor:
-    """Which samples ``(n, *event_shape)`` lie where the truth has no mass at all, ``(n,)`` booleans
-    (A).
-    """
+def is_off_support(x: Tensor, data: DataSet) -> Tensor:
+    """Which samples ``x`` lie where the truth has no mass, ``(n,)`` booleans (A)."""
     return truth(x, data).isneginf()
 
 
 def is_missed(x: Tensor, log_prob: Tensor, data: DataSet) -> Tensor:
-    """Which events ``(n, *event_shape)`` with log-densities ``log_prob`` (n,) the model gives
-    almost nothing, booleans (B).
+    """Which events the model gives almost nothing, ``(n,)`` booleans (B).
+
+    Args:
+        x: events, ``(n, *event_shape)``.
+        log_prob: their log-densities under the model, ``(n,)`` nats.
+        data: whose true density is known.
     """
     return log_prob.double() < truth(x, data) + torch.tensor(ALMOST_NOTHING).log()
 
 
 def truth(x: Tensor, data: DataSet) -> Tensor:
-    """The true log-density of events, ``(n,)`` nats in float64; raises ValueError where it is not
-    known.
-    """
+    """The true log-density of events, ``(n,)`` nats; ValueError where it is not known."""
     if data.log_density is None:
         raise ValueError(
             f"The true density of {data.name} is not known, so nothing can be held against it."
@@ -62,27 +62,25 @@ def truth(x: Tensor, data: DataSet) -> Tensor:
     return data.log_density(x).double()
 
 
-def panel(data: DataSet, x: Tensor, events: Tensor, log_prob: Tensor) -> Panel:
-    """What `genzoo.benchmark.report.pictures.maps` shows of a model: its samples ``x`` (n, 2), and
-    its ``log_prob`` (m,) of the test events at the places ``events`` (m,).
-    """
-    seen = data.test.x[events]
-    return Panel(
-        x.numpy(), is_astray(x, data).numpy(), seen[is_missed(seen, log_prob, data)].numpy()
-    )
-
-
 def land(
     data: DataSet, rows: int = 360, columns: int = 720
 ) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-    """Where the truth of two-dimensional data has mass, on a raster over the test points, and the
-    raster's frame.
+    """Where the truth of two-dimensional data has mass, on a raster over the test points.
+
+    Args:
+        data: points of known density.
+        rows, columns: of the raster.
+
+    Returns:
+        booleans ``(rows, columns)``, and the raster's frame (left, right, bottom, top).
     """
-    (left, bottom), (right, top) = data.test.x.amin(0).tolist(), data.test.x.amax(0).tolist()
-    across, up = (torch.linspace(0.5, n - 0.5, n) / n for n in (columns, rows))
-    y, x = torch.meshgrid(top + (bottom - top) * up, left + (right - left) * across, indexing="ij")
-    mass = ~is_astray(torch.stack([x.flatten(), y.flatten()], 1), data)
-    return mass.view(rows, columns).numpy(), (left, right, bottom, top)
+    left, bottom = data.test.x.amin(0).tolist()
+    right, top = data.test.x.amax(0).tolist()
+    across, down = (torch.linspace(0.5, n - 0.5, n) / n for n in (columns, rows))
+    y, x = top + (bottom - top) * down, left + (right - left) * across
+    points = torch.cartesian_prod(y, x).flip(1)
+    has_mass = ~is_off_support(points, data)
+    return has_mass.view(rows, columns).numpy(), (left, right, bottom, top)
 
 
 def of_each(
@@ -92,11 +90,17 @@ def of_each(
     progress: Report | None = None,
     seed: int = 0,
 ) -> Measured:
-    """What can be said of single test events: ``measured``, or in its place a diffusion model's
-    density by its probability flow.
+    """What can be said of single test events.
 
-    That is done where the truth can be held against it, for points of known density, with up to
-    2,000 of the test events.
+    That is ``measured``, or in its place a diffusion model's density by its probability flow: where
+    the truth can be held against it, for points of known density, and for up to 2,000 test events.
+
+    Args:
+        model: an unconditional one gets a density of single events.
+        measured: what `evaluate` found of the model.
+        data: what it was measured on.
+        progress: told as the flow is followed.
+        seed: of random numbers.
     """
     random_bound = model.likelihood == Likelihood.BOUND and model.probability_flow() is not None
     if not _known(data) or not random_bound or model.condition:
@@ -108,11 +112,19 @@ def of_each(
 def disagreement(
     measured: Measured, samples: Tensor, data: DataSet, conditional: bool = False
 ) -> dict[str, Any]:
-    """The entries ``astray`` (A) and ``missed`` (B, with the kind of its claim) of a row, both
-    figures; None where there is none.
+    """Off-support rate and missed mass: the entries ``astray`` (A) and ``missed`` (B) of a row.
 
     Points have them. Of an image's noise, which no model gets exactly right, hundreds of pixels add
     up to more than a tenth.
+
+    Args:
+        measured: log-densities of test events under the model.
+        samples: of the model, ``(n, *event_shape)``.
+        data: what both are held against.
+        conditional: whether the model is; the truth of single conditions is not known.
+
+    Returns:
+        two figures, the second with the kind of its claim; None where there is none.
     """
     if not _known(data):
         return {"astray": None, "missed": None}
@@ -120,7 +132,7 @@ def disagreement(
     if measured.log_prob is not None and measured.events is not None and not conditional:
         which = is_missed(data.test.x[measured.events], measured.log_prob, data)
         missed = replace(share(which), kind=measured.kind).to_json()
-    return {"astray": share(is_astray(samples, data)).to_json(), "missed": missed}
+    return {"astray": share(is_off_support(samples, data)).to_json(), "missed": missed}
 
 
 def _known(data: DataSet) -> bool:

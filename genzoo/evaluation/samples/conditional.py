@@ -2,7 +2,7 @@
 
 Three questions, for a model that has learned one perfect seven by heart answers only the first.
 
-*Accuracy* is the share of samples that a judge takes for the class they were drawn for. The judge
+*Accuracy* is the share of samples that a classifier takes for the class they were drawn for. It
 has never seen a sample: it is a classifier of its own, fitted on the training split. It errs
 itself, so its accuracy on real test events is stated beside every figure of its own making: a model
 whose figure is higher draws more typical events than real ones are, not better ones.
@@ -17,7 +17,8 @@ is fitted on samples and nothing else, and tested on real events. It falls where
 wrong class and where they lack what real events have, beside as many training events in their
 place.
 
-Tins of biscuits need no judge that learns: height and width are measured.
+Numbers need no classifier where the data set has an oracle that reads them off an event
+(`genzoo.data.DataSet.read`), as it has of tins and of scenes.
 
 Each function returns plain dictionaries, entries of a row of the scorecard; figures are as
 `Figure.to_json` gives them.
@@ -31,7 +32,6 @@ import torch
 from torch import Tensor
 
 from genzoo.data.dataset import DataSet
-from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
 from genzoo.evaluation.figures import Figure, mean, share, share_with
 from genzoo.evaluation.samples.distances import HALVES, some
@@ -43,31 +43,40 @@ from genzoo.model import GenerativeModel
 
 Entry = dict[str, Any]
 GUIDANCE = 2.0  # of the figures beside those of the model as it was learned
-Judge = Callable[
-    [Tensor], np.ndarray
-]  # events (n, *event_shape) -> labels (n,), -1 for what is no event at all
+MOST_NUMBERS = 4  # of a condition, whose errors are told one by one
+# events (n, *event_shape) -> labels (n,), -1 for what is no event at all
+Classifier = Callable[[Tensor], np.ndarray]
 Pair = tuple[Tensor, Tensor]  # real events of a class, and those that are to cover them
 
 
-def conditional(
+def condition_fidelity(
     model: GenerativeModel, data: DataSet, each: int = 50, seed: int = 0
 ) -> Entry | None:
-    """The row's entry ``condition``: `judged` for classes, `tin_errors` for tins, None where
-    neither can be told.
+    """Whether samples are what was asked for: the row's entry ``condition``.
+
+    Args:
+        model: whose samples are looked at.
+        data: what it was trained on.
+        each: samples of each class.
+        seed: of their random numbers.
+
+    Returns:
+        `class_accuracy`, and ``guided``: its scores under a guidance of `GUIDANCE`, None if the
+        model cannot be guided; or `condition_errors`, where a condition is numbers that the data
+        set can read off an event; None where neither can be told.
     """
     if not model.condition:
         return None
     if data.classes:
-        return judged(model, data, each, seed) if len(known_classes(data)) > 1 else None
-    return tin_errors(model, data, seed=seed) if data.features == ("height", "width") else None
+        return _of_classes(model, data, each, seed) if len(known_classes(data)) > 1 else None
+    return condition_errors(model, data, seed=seed) if data.read is not None else None
 
 
-# ---------------------------------------------------------------------------------------- the judge
+# ----------------------------------------------------------------------------------- the classifier
 
 
-def judge(data: DataSet, most: int = 10_000) -> Judge:
-    """A classifier of ``data`` that no generative model has a part in: `classifier` of training
-    events.
+def fit_classifier(data: DataSet, most: int = 10_000) -> Classifier:
+    """A classifier of ``data`` that no generative model has a part in.
 
     It is fitted on at most ``most`` events of the training split and on nothing else.
 
@@ -75,13 +84,13 @@ def judge(data: DataSet, most: int = 10_000) -> Judge:
         InputError: the data has no classes, or events of one class only.
     """
     if data.train.c is None or len(known_classes(data)) < 2:
-        raise InputError(f"{data.name} has no classes that a judge could tell apart.")
+        raise InputError(f"{data.name} has no classes that a classifier could tell apart.")
     train = data.train.some(most)
     assert train.c is not None  # as in the whole split
-    return classifier(train.x, train.c)
+    return _classifier(train.x, train.c)
 
 
-def classifier(x: Tensor, c: Tensor) -> Judge:
+def _classifier(x: Tensor, c: Tensor) -> Classifier:
     """A support vector machine on the pixels of ``x`` (n, *event_shape), of classes ``c`` (n,).
 
     Its kernel is Gaussian, with scikit-learn's own width (one over the summed variance of the
@@ -100,8 +109,9 @@ def classifier(x: Tensor, c: Tensor) -> Judge:
 
 
 def known_classes(data: DataSet) -> Tensor:
-    """The labels that the training split has events of, ``(k,)`` in rising order; none where the
-    data has no classes.
+    """The labels that the training split has events of, ``(k,)`` in rising order.
+
+    None where the data has no classes.
     """
     return (
         data.train.c.unique()
@@ -113,16 +123,12 @@ def known_classes(data: DataSet) -> Tensor:
 # ------------------------------------------------------------------------------------------ classes
 
 
-def judged(model: GenerativeModel, data: DataSet, each: int, seed: int) -> Entry:
-    """`class_accuracy`, and ``guided``: its accuracy and coverage under a guidance of `GUIDANCE`,
-    None for who knows none.
-    """
-    by, guided = judge(data), None
+def _of_classes(model: GenerativeModel, data: DataSet, each: int, seed: int) -> Entry:
+    by = fit_classifier(data)
+    guided = None
     if model.can_be_guided:
-        guided = {
-            "guidance": GUIDANCE,
-            **_scores(*_as_asked(model, data, each, seed, guidance=GUIDANCE), data, by),
-        }
+        samples = _as_asked(model, data, each, seed, guidance=GUIDANCE)
+        guided = {"guidance": GUIDANCE, **_scores(*samples, data, by)}
     return {**class_accuracy(model, data, each, seed, by), "guided": guided}
 
 
@@ -131,16 +137,15 @@ def class_accuracy(
     data: DataSet,
     each: int = 50,
     seed: int = 0,
-    by: Judge | None = None,
+    by: Classifier | None = None,
     **options: Any,
 ) -> Entry:
-    """How many of ``each`` samples of every class are of that class, how much of it they cover, and
-    what comes unasked.
+    """How many samples of every class are of that class, and how much of it they cover.
 
     Every class means every one that training has seen.
 
     Args:
-        by: the judge; `judge` of the data by default.
+        by: the classifier; `fit_classifier` of the data by default.
         options: for the model's ``sample``, such as ``guidance=2.0``.
 
     Returns:
@@ -155,8 +160,8 @@ def class_accuracy(
         raise InputError(
             f"This {type(model).__name__} is unconditional: train one with --conditional."
         )
-    by, test = by or judge(data), data.test
-    assert data.train.c is not None and test.c is not None  # or there would be no judge
+    by, test = by or fit_classifier(data), data.test
+    assert data.train.c is not None and test.c is not None  # or there would be no classifier
     drawn, asked = _as_asked(model, data, each, seed, **options)
     real, known = _of_every_class(data.train.x, data.train.c, each)
     unasked = by(draw(model, len(asked), None, seed, **options))
@@ -176,9 +181,7 @@ def class_accuracy(
 def _as_asked(
     model: GenerativeModel, data: DataSet, each: int, seed: int, **options: Any
 ) -> tuple[Tensor, Tensor]:
-    """``each`` samples of every class that training has seen, ``(n, *event_shape)``, and their
-    classes ``(n,)``.
-    """
+    """``each`` samples of every class that training has seen, and their classes."""
     asked = known_classes(data).repeat_interleave(each)
     return draw(model, len(asked), asked, seed, **options), asked
 
@@ -189,7 +192,7 @@ def _of_every_class(x: Tensor, c: Tensor, each: int) -> tuple[Tensor, Tensor]:
     return x[rows], c[rows]
 
 
-def _scores(drawn: Tensor, asked: Tensor, data: DataSet, by: Judge) -> Entry:
+def _scores(drawn: Tensor, asked: Tensor, data: DataSet, by: Classifier) -> Entry:
     """``accuracy``, ``coverage`` and ``cas`` of what was drawn."""
     return {
         "accuracy": share(by(drawn) == asked.numpy()).to_json(),
@@ -203,8 +206,9 @@ def _plain(figure: Figure | None) -> Entry | None:
 
 
 def classification_accuracy_score(data: DataSet, x: Tensor, c: Tensor) -> Figure | None:
-    """Accuracy on test events of a classifier that was fitted on ``x`` (n, ...) of classes ``c``
-    (n,) and nothing else.
+    """Accuracy on test events of a classifier that was fitted on samples alone.
+
+    The samples are ``x`` (n, *event_shape), drawn for the classes ``c`` (n,).
 
     It grows with n, so compare like with like. None where fewer than two classes are left of finite
     events.
@@ -213,12 +217,13 @@ def classification_accuracy_score(data: DataSet, x: Tensor, c: Tensor) -> Figure
     x, c = x[finite], c[finite]
     if len(c.unique()) < 2 or data.test.c is None:
         return None
-    return share(classifier(x, c)(data.test.x) == data.test.c.numpy())
+    return share(_classifier(x, c)(data.test.x) == data.test.c.numpy())
 
 
 def class_coverage(data: DataSet, x: Tensor, c: Tensor, each: int | None = None) -> Figure | None:
-    """Share of unseen events in whose neighbourhood an event of ``x`` (n, ...) of their own class
-    ``c`` (n,) lies.
+    """Share of unseen events in whose neighbourhood a sample of their own class lies.
+
+    The samples are ``x`` (n, *event_shape), drawn for the classes ``c`` (n,).
 
     Unseen (`genzoo.evaluation.samples.quality.unseen`), because among training events a model that
     has learned them by heart would do better than new data does. A neighbourhood reaches as far as
@@ -256,39 +261,56 @@ def _halved(real: Tensor, mine: Tensor) -> Pair:
 
 
 def _by_class(hits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Entry]:
-    """Class -> share of ``hits`` (n,) among the events that were asked to be of it, ``labels``
-    (n,).
-    """
+    """Class -> share of ``hits`` (n,) among the events that were asked to be of it, ``labels``."""
     return {
         classes[int(label)]: share(hits[labels == label]).to_json() for label in np.unique(labels)
     }
 
 
-# --------------------------------------------------------------------------------------------- tins
+# ------------------------------------------------------------------------------------------ numbers
 
 
-def tin_errors(model: GenerativeModel, data: DataSet, n: int = 200, seed: int = 0) -> Entry:
-    """How far the tins that a model draws are from the height and width that were asked for, in
-    pixels.
+def condition_errors(model: GenerativeModel, data: DataSet, n: int = 200, seed: int = 0) -> Entry:
+    """How far samples are from the numbers that were asked for, as `DataSet.read` reads them.
+
+    Args:
+        model: whose samples are looked at.
+        data: with an oracle that reads conditions off events.
+        n: test conditions that are asked for.
+        seed: of the samples' random numbers.
 
     Returns:
-        ``height`` and ``width``, mean absolute errors; ``exact``, the share of tins right in both;
-        ``judge``, that share of
-        real test tins.
+        the mean absolute error of each number, by its name and in its unit, or, of more than four
+        numbers, of all of them as ``error``; ``exact``, the share of samples on which each number
+        is less than half a unit off; ``judge``, that share of real test events.
+
+    Raises:
+        InputError: no oracle reads the conditions of this data.
     """
-    if data.features != ("height", "width") or data.test.c is None:
-        raise InputError(f"Only tins can be measured, and {data.name} has none: use biscuits.")
+    if data.read is None or data.classes or data.test.c is None:
+        raise InputError(
+            f"{data.name} has no numbers that could be read off a sample: use biscuits."
+        )
     asked = data.test.c[:n]
-    real, drawn = data.test.x[:n], draw(model, len(asked), asked, seed)
-    off = biscuits.sizes(asked) - torch.stack(biscuits.measure(drawn), 1)
-    off_real = biscuits.sizes(asked) - torch.stack(biscuits.measure(real), 1)
-    height, width = off.abs().double().unbind(1)
+    drawn = _off(draw(model, len(asked), asked, seed), asked, data)
+    real = _off(data.test.x[:n], asked, data)
+    errors = dict(zip(data.features, drawn.double().unbind(1), strict=True))
+    if len(errors) > MOST_NUMBERS:
+        errors = {"error": drawn.double().mean(1)}
     return {
-        "height": mean(height).to_json(),
-        "width": mean(width).to_json(),
-        "exact": share((off == 0).all(1)).to_json(),
-        "judge": share((off_real == 0).all(1)).to_json(),
+        **{name: mean(error).to_json() for name, error in errors.items()},
+        "exact": share((drawn < 0.5).all(1)).to_json(),
+        "judge": share((real < 0.5).all(1)).to_json(),
     }
+
+
+def _off(x: Tensor, asked: Tensor, data: DataSet) -> Tensor:
+    """Absolute difference of what events show and what was ``asked``, in its units: ``(n, k)``."""
+    assert data.read is not None
+    read = data.read(x)
+    if data.in_units is not None:
+        read, asked = data.in_units(read), data.in_units(asked)
+    return (read - asked).abs()
 
 
 # ----------------------------------------------------------------------------------------- guidance
@@ -301,8 +323,9 @@ def guidance_sweep(
     each: int = 30,
     seed: int = 0,
 ) -> list[Entry]:
-    """Accuracy against diversity as guidance grows (Ho & Salimans 2022): 0 ignores the condition, 1
-    is the model itself.
+    """Accuracy against diversity as guidance grows (Ho & Salimans 2022).
+
+    A guidance of 0 ignores the condition, 1 is the model itself.
 
     Returns:
         for each strength ``{guidance, accuracy, coverage, cas, spread}``: as `class_accuracy` gives
@@ -313,7 +336,7 @@ def guidance_sweep(
         InputError: the family's ``sample`` knows no guidance.
     """
     check_guidance(model)
-    by, real = judge(data), _spread(data.test.x, data.test.c)  # type: ignore[arg-type]
+    by, real = fit_classifier(data), _spread(data.test.x, data.test.c)  # type: ignore[arg-type]
     rows = []
     for strength in strengths:
         x, asked = _as_asked(model, data, each, seed, guidance=strength)
@@ -337,9 +360,7 @@ def _spread(x: Tensor, c: Tensor) -> float:
 
 
 def check_guidance(model: GenerativeModel) -> None:
-    """Raise `InputError` unless the model's ``sample`` can be guided, and there is a condition to
-    guide it to.
-    """
+    """Raise `InputError` unless samples can be guided, and there is a condition to guide to."""
     if model.can_be_guided:
         return
     if not model.guidable:
@@ -350,5 +371,6 @@ def check_guidance(model: GenerativeModel) -> None:
     if not model.condition:
         raise InputError(f"This {type(model).__name__} is unconditional, so nothing can guide it.")
     raise InputError(
-        f"The prior of this {type(model).__name__} cannot be guided: a Gaussian, which is the default, can."
+        f"The prior of this {type(model).__name__} cannot be guided: a Gaussian, which is the "
+        "default, can."
     )

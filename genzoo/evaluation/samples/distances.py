@@ -39,9 +39,8 @@ KERNELS = 4  # Gaussian, each half as wide as the one before: coarse to fine
 DIRECTIONS = 64  # onto which the sliced distance projects
 
 Distance = Callable[[Tensor, Tensor], float]
-Statistic = Callable[
-    [Tensor, Tensor], Mapping[str, float]
-]  # reference and samples to numbers by their names
+# reference and samples to numbers by their names
+Statistic = Callable[[Tensor, Tensor], Mapping[str, float]]
 
 
 class Given(nn.Module):
@@ -61,17 +60,17 @@ class Given(nn.Module):
 def frechet(reference: Tensor, samples: Tensor) -> float:
     """Fréchet distance of features ``(n, d)`` and ``(m, d)``, by torchmetrics, in float64."""
     metric = FrechetInceptionDistance(feature=Given(reference.shape[1]))
-    centre = reference.double().mean(
-        0
-    )  # no distance changes, and sums of squares keep their digits
+    # no distance changes, and sums of squares keep their digits
+    centre = reference.double().mean(0)
     metric.update(reference.double() - centre, real=True)
     metric.update(samples.double() - centre, real=False)
     return metric.compute().item()
 
 
 def kernel_distance(reference: Tensor, samples: Tensor) -> float:
-    """KID of features ``(n, d)`` and ``(m, d)``, by torchmetrics, in float64, over all of min(n, m)
-    events at once.
+    """KID of features ``(n, d)`` and ``(m, d)``, by torchmetrics, in float64.
+
+    It is over all of min(n, m) events at once.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings(
@@ -87,8 +86,9 @@ def kernel_distance(reference: Tensor, samples: Tensor) -> float:
 
 
 def extrapolated(reference: Tensor, samples: Tensor, sizes: int = 8, draws: int = 4) -> float:
-    """Fréchet distance at n = infinity: a line through its values at smaller n, against 1/n (Chong
-    and Forsyth 2020, sec. 3).
+    """Fréchet distance at n = infinity (Chong and Forsyth 2020, sec. 3).
+
+    A line is drawn through its values at smaller n, against 1/n.
 
     Both sets are thinned to n, so that the bias of either falls as 1/n, and two samples of one
     distribution come to zero but for noise, of which it has far more than the plain distance. (The
@@ -96,26 +96,22 @@ def extrapolated(reference: Tensor, samples: Tensor, sizes: int = 8, draws: int 
     """
     most = min(len(reference), len(samples))
     inverse = torch.linspace(4 / most, 1 / most, sizes, dtype=torch.float64)
-    means = [
-        torch.tensor([frechet(some(reference, n), some(samples, n)) for _ in range(draws)])
-        .mean()
-        .item()
-        for n in (1 / inverse).round().int().tolist()
-    ]
+    means = []
+    for n in (1 / inverse).round().int().tolist():
+        found = [frechet(some(reference, n), some(samples, n)) for _ in range(draws)]
+        means.append(torch.tensor(found).mean().double())
     design = torch.stack([torch.ones_like(inverse), inverse], 1)
-    return (
-        torch.linalg.lstsq(design, torch.tensor(means, dtype=torch.float64)[:, None])
-        .solution[0]
-        .item()
-    )
+    line = torch.linalg.lstsq(design, torch.stack(means)[:, None]).solution
+    return line[0].item()  # where 1/n is 0
 
 
 # -------------------------------------------------------------------------------------- over points
 
 
 def discrepancy(bandwidth: float) -> Distance:
-    """The squared maximum mean discrepancy under the mean of four Gaussian kernels exp(-|x - y|² /
-    2 h²), h = ``bandwidth`` times 1, 1/2, 1/4 and 1/8; unbiased.
+    """The squared maximum mean discrepancy under a mean of four Gaussian kernels; unbiased.
+
+    The kernels are exp(-|x - y|² / 2 h²), with h = ``bandwidth`` times 1, 1/2, 1/4 and 1/8.
     """
 
     def distance(reference: Tensor, samples: Tensor) -> float:
@@ -126,29 +122,34 @@ def discrepancy(bandwidth: float) -> Distance:
 
 
 def median_distance(x: Tensor) -> float:
-    """The median distance between two events of ``(n, d)``: the usual bandwidth of a kernel
-    (Gretton et al. 2012, sec. 8).
+    """The median distance between two events of ``(n, d)``.
+
+    It is the usual bandwidth of a kernel (Gretton et al. 2012, sec. 8).
     """
-    return max(
-        torch.pdist(x[:1000].double()).median().item(), 1e-9
-    )  # 0 where most events are the same
+    median = torch.pdist(x[:1000].double()).median().item()
+    return max(median, 1e-9)  # 0 where most events are the same
 
 
 def _mean_kernel(x: Tensor, y: Tensor, bandwidth: float, distinct: bool = False) -> float:
-    """Mean of the kernel over all pairs, or all pairs of distinct events where ``x`` and ``y`` are
-    the same set.
+    """Mean of the kernel over all pairs.
+
+    Over all pairs of distinct events, where ``x`` and ``y`` are the same set.
     """
     kernel = torch.exp(-torch.cdist(x.double(), y.double()).square() / (2 * bandwidth**2))
     total = kernel.sum().item()
     for _ in range(KERNELS - 1):
         kernel = kernel.square().square()  # of half the width
         total += kernel.sum().item()
-    return (total / KERNELS - distinct * len(x)) / (len(x) * (len(y) - distinct))
+    total = total / KERNELS
+    if distinct:  # an event with itself counts 1
+        return (total - len(x)) / (len(x) * (len(x) - 1))
+    return total / (len(x) * len(y))
 
 
 def sliced_wasserstein(reference: Tensor, samples: Tensor) -> float:
-    """The Wasserstein-1 distance of two sets of one size ``(n, d)``, projected on lines and
-    averaged over these (Bonneel 2015).
+    """The sliced Wasserstein-1 distance of two sets of one size ``(n, d)`` (Bonneel 2015).
+
+    Both are projected on lines, and the distances there averaged.
 
     How far mass must be moved, seen from a random side. In the plane the directions are evenly
     spaced, else drawn once.

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genzoo.data.dataset import DataSet, Split
+from genzoo.data.dataset import DataSet, FeatureSpace, Split
 from genzoo.evaluation.figures import Figure, share, share_with
 from genzoo.evaluation.samples import distances, neighbours
-from genzoo.evaluation.samples.feature_spaces import Space, space_of
+from genzoo.evaluation.samples.feature_spaces import Features, features_of_copies, space_of
 from genzoo.evaluation.samples.sampling import draw
 from genzoo.files import whole
 from genzoo.model import Measurable
@@ -59,6 +59,7 @@ class Reference:
 
     Args:
         space: where both are compared.
+        of_copies: the features by which copies are told.
         n: how many of each.
         about: what the events are, for the table.
         conditions: of the events, ``(n, ...)``; None for unconditional data.
@@ -69,7 +70,8 @@ class Reference:
         floor: figures of n training events in place of samples.
     """
 
-    space: Space
+    space: FeatureSpace
+    of_copies: Features
     n: int
     about: str
     conditions: Tensor | None
@@ -94,9 +96,10 @@ def _reference(data: DataSet, n: int) -> Reference:
     chosen, twins = _some_of(pool, n), _some_of(data.train, n)
     events = space.features(pool.x[chosen])
 
-    train = space.copied_in(data.train.x)
+    of_copies = features_of_copies(data, space)
+    train = of_copies(data.train.x)
     untrained = data.held_out.x[_some_of(data.held_out, max(n, TOLD))]
-    apart, _ = neighbours.nearest(space.copied_in(untrained), train)
+    apart, _ = neighbours.nearest(of_copies(untrained), train)
 
     floor = {}
     if n >= LEAST:
@@ -105,7 +108,7 @@ def _reference(data: DataSet, n: int) -> Reference:
         floor |= neighbours.copying(among_themselves, apart)
     about = f"{n:,} of {len(pool):,} {called}"
     conditions = None if pool.c is None else pool.c[chosen]
-    return Reference(space, n, about, conditions, events, train, apart, floor)
+    return Reference(space, of_copies, n, about, conditions, events, train, apart, floor)
 
 
 def _some_of(events: Split | Tensor, n: int) -> Tensor:
@@ -113,7 +116,7 @@ def _some_of(events: Split | Tensor, n: int) -> Tensor:
     return torch.randperm(len(events), generator=torch.Generator().manual_seed(0))[:n]
 
 
-def _figures(space: Space, events: Tensor, samples: Tensor) -> dict[str, Figure]:
+def _figures(space: FeatureSpace, events: Tensor, samples: Tensor) -> dict[str, Figure]:
     """Distances and neighbours of two sets of features, with errors; repeatable."""
 
     def distances_of(reference: Tensor, samples: Tensor) -> dict[str, float]:
@@ -138,7 +141,7 @@ def _as_share(name: str, figure: Figure, n: int) -> Figure:
 # -------------------------------------------------------------------------------------- the entry
 
 
-def judge(x: Tensor, data: DataSet, most: int = MOST["full"]) -> Entry:
+def score_samples(x: Tensor, data: DataSet, most: int = MOST["full"]) -> Entry:
     """What is to be said of samples of ``data``: the entry ``quality`` of a row.
 
     Figures are held against a floor of the same n: of fewer samples than ``most``, fewer events are
@@ -174,7 +177,7 @@ def judge(x: Tensor, data: DataSet, most: int = MOST["full"]) -> Entry:
     if astray := int((~x.flatten(1).isfinite().all(1)).sum()):
         return entry | {"reason": f"{astray} of {len(x)} samples are not finite"}
     figures = _figures(against.space, against.events, against.space.features(x))
-    nearest, _ = neighbours.nearest(against.space.copied_in(x), against.train)
+    nearest, _ = neighbours.nearest(against.of_copies(x), against.train)
     figures |= neighbours.copying(nearest, against.apart)
     return entry | {"figures": _plain(figures)}
 
@@ -210,7 +213,7 @@ def measure(
     """The entry ``quality`` of a model; its samples are left in ``folder/quality.npz``."""
     started = time.perf_counter()
     x = samples_of(model, data, MOST[budget], progress, seed)
-    entry = judge(x, data, MOST[budget])
+    entry = score_samples(x, data, MOST[budget])
     if folder:
         with whole(folder / SAMPLES) as draft:
             np.savez_compressed(draft, x=x.numpy())
@@ -222,7 +225,7 @@ def closest(
 ) -> tuple[Tensor, Tensor]:
     """The ``n`` samples of ``x`` nearest to training events, nearest first, and these events."""
     against = reference(data, most)
-    apart, which = neighbours.nearest(against.space.copied_in(x), against.train)
+    apart, which = neighbours.nearest(against.of_copies(x), against.train)
     first = apart.argsort()[:n]
     return x[first], data.train.x[which[first]]
 
