@@ -59,7 +59,7 @@ def interrupt(done: int, total: int, text: str) -> None:
 def test_an_interrupted_run_ends_with_the_same_weights(family, digits, tmp_path, monkeypatch):
     whole = fit(new(family, digits), digits, **SETTINGS)
     monkeypatch.setattr(
-        "genzoo.training.callbacks.Progress.__init__.__defaults__", (0.0,)
+        "genzoo.training.callbacks.Reporter.__init__.__defaults__", (0.0,)
     )  # report every step
     with pytest.raises(Interruption):
         fit(new(family, digits), digits, tmp_path, progress=interrupt, **SETTINGS)
