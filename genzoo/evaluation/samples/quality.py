@@ -205,15 +205,15 @@ def samples_of(
 def measure(
     model: Measurable,
     data: DataSet,
-    budget: str = "full",
+    most: int = MOST["full"],
     folder: Path | None = None,
     progress: Report | None = None,
     seed: int = 0,
 ) -> Entry:
     """The entry ``quality`` of a model; its samples are left in ``folder/quality.npz``."""
     started = time.perf_counter()
-    x = samples_of(model, data, MOST[budget], progress, seed)
-    entry = score_samples(x, data, MOST[budget])
+    x = samples_of(model, data, most, progress, seed)
+    entry = score_samples(x, data, most)
     if folder:
         with whole(folder / SAMPLES) as draft:
             np.savez_compressed(draft, x=x.numpy())
