@@ -17,6 +17,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import lightning as L
@@ -28,7 +29,7 @@ from torch import Tensor
 
 import genzoo
 from genzoo import grid
-from genzoo.benchmark.provenance import circumstances
+from genzoo.benchmark.provenance import provenance
 from genzoo.data.dataset import Split
 from genzoo.data.images.digits_net import BOX, WEIGHTS, DigitsNet, framed
 from genzoo.evaluation.figures import wilson
@@ -137,7 +138,7 @@ def main() -> None:
         **{name: value for name, value in vars(options).items() if name != "root"},
         "train_seconds": round(seconds, 1),
         "test_accuracy": {name: accuracy(net, split) for name, split in tests.items()},
-        **circumstances(),
+        **asdict(provenance()),
     }
     WEIGHTS.parent.mkdir(exist_ok=True)
     save_file(net.state_dict(), WEIGHTS)

@@ -24,7 +24,7 @@ of a GPU.
 import argparse
 import json
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,7 @@ from torch import Tensor, nn
 
 import genzoo
 from genzoo import grid, serialization
-from genzoo.benchmark import run as runs
-from genzoo.benchmark.provenance import circumstances
+from genzoo.benchmark.provenance import provenance
 from genzoo.data.dataset import DataSet, Split
 from genzoo.evaluation.likelihood.decoder import (
     decoder_log_likelihood,
@@ -46,6 +45,7 @@ from genzoo.evaluation.likelihood.decoder import (
 )
 from genzoo.evaluation.likelihood.parzen import parzen_log_density
 from genzoo.model import LatentJoint, gaussian_joint
+from genzoo.training.fitting import best_accelerator
 
 DIMS = 784
 MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -133,7 +133,7 @@ def measured(
     name: str, model: genzoo.GenerativeModel, data: DataSet, events: int, seed: int
 ) -> dict[str, Any]:
     """Every figure of one model, in nats for an image."""
-    device = runs.on_fastest(model).device
+    device = model.to(best_accelerator()).device
     decoder, started = OnReals(model).eval(), time.perf_counter()
     torch.manual_seed(seed)
     rows = torch.randperm(len(data.test))[:events]
@@ -217,7 +217,7 @@ def main() -> None:
                 "train_seconds": seconds,
                 **measured(name, model, data, options.events, options.seed),
                 "published": PUBLISHED[name],
-                **circumstances(),
+                **asdict(provenance()),
             }
         )
         ais, gap, kernel = rows[-1]["ais"], rows[-1]["bdmc_gap"], rows[-1]["parzen"]

@@ -21,7 +21,7 @@ Takes about an hour and a half of one core.
 import argparse
 import json
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from torch import Tensor
 
 import genzoo
 from genzoo import grid, serialization
-from genzoo.benchmark.provenance import circumstances
+from genzoo.benchmark.provenance import provenance
 from genzoo.data.dataset import DataSet, Split
 from genzoo.evaluation.likelihood.partition import between, energy_log_likelihood, log_partition
 
@@ -173,7 +173,7 @@ def main() -> None:
         "train_seconds": seconds,
         **found,
         "published": PUBLISHED,
-        **circumstances(),
+        **asdict(provenance()),
     }
     for name in ("validation", "test"):
         ends = found[name]

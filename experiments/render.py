@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from genzoo.benchmark import scorecard
-from genzoo.benchmark.report.cells import digits_for, figure_in, number, percent, share_in
-from genzoo.evaluation.figures import Figure, share_of
+from genzoo.benchmark.report.cells import digits_for, number, percent
+from genzoo.evaluation.figures import Figure, share_of, share_with
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
@@ -58,7 +58,7 @@ def table(name: str, records: Path, away: str, most: int | None = None) -> str:
     if not record.is_file():
         return NOTHING
     rows = scorecard.read(record)
-    data = ", ".join(sorted({row["data"] for row in rows}))
+    data = ", ".join(sorted({row.data for row in rows}))
     pictures = {
         f"{name}.png": f"Samples of each family beside real {data}",
         f"{name}-maps.png": "For each model, samples where the truth has no mass, and test points it gives almost nothing",
@@ -70,7 +70,7 @@ def table(name: str, records: Path, away: str, most: int | None = None) -> str:
         for file, about in pictures.items()
         if (records / file).is_file()
     )
-    if (baselines := records / f"{rows[0]['data']}-baselines.json").is_file():
+    if (baselines := records / f"{rows[0].data}-baselines.json").is_file():
         rows += scorecard.read(baselines)
     source = f"\nTest split of *{data}*, baselines in italics; made by code from [`{name}.json`]({away}/{name}.json).\n"
     tables = scorecard.tables(rows)[:most]
@@ -370,6 +370,38 @@ def _line(*cells: str) -> str:
 
 def _source(name: str, away: str) -> str:
     return f"Made by code from [`{name}.json`]({away}/{name}.json).\n"
+
+
+# ---------------------------------------------------- numbers of before `Figure` was their one form
+
+
+def figure_in(entry: Mapping[str, Any] | float | None) -> Figure:
+    """The number in an entry of a record, new or old, whatever else stands beside it there."""
+    if isinstance(entry, int | float):
+        return Figure(float(entry))
+    names = ("value", "stderr", "low", "high", "n", "reason")
+    known = {name: entry[name] for name in names if name in entry} if entry else None
+    return Figure.from_json(known)
+
+
+def share_in(entry: Mapping[str, Any] | float | None, n: int | None = None) -> Figure:
+    """The share in an entry of a record, new or old.
+
+    Args:
+        entry: what `Figure.to_json` wrote; in old records {value, stderr}, or a bare number.
+        n: on how many events an old share was measured.
+
+    Returns:
+        the share with the ends of its interval, if there is any way to know them.
+    """
+    if isinstance(entry, int | float):
+        return Figure(float(entry)) if n is None else share_of(float(entry), n)
+    figure = figure_in(entry)
+    if figure.value is None or figure.low is not None:
+        return figure
+    if n is None and figure.stderr:
+        n = max(1, round(figure.value * (1 - figure.value) / figure.stderr**2))
+    return figure if n is None else share_with(figure.value, figure.stderr, n)
 
 
 BODIES: dict[str, Callable[[str, Path, str], str]] = {

@@ -28,7 +28,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ import yaml
 from torch import Tensor
 
 import genzoo
-from genzoo.benchmark.provenance import circumstances
+from genzoo.benchmark.provenance import provenance
 from genzoo.data.scenes import captions as words
 from genzoo.data.scenes.captions import captioned, tokenise, understand
 from genzoo.data.scenes.scene import arrange, draw, render
@@ -453,7 +453,7 @@ def main() -> None:
     bench = load(options.folder and Path(options.folder), device, options.n, options.fewer)
     if options.folder:
         record |= about(Path(options.folder), bench)
-    here = circumstances()
+    here = asdict(provenance())
     for name in options.only or [*SECTIONS, "captions", "pictures"]:
         start = time.perf_counter()
         if name == "captions" and not options.captions:
@@ -526,7 +526,7 @@ def about(folder: Path, bench: Bench) -> dict[str, Any]:
         "n": bench.n,
         "device": torch.cuda.get_device_name() if bench.device.type == "cuda" else "processor",
         "seed": yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["seed"],
-        **circumstances(),
+        **asdict(provenance()),
     }
 
 

@@ -12,6 +12,8 @@ from . import (
     training,
     unclip,
 )
+from .benchmark.comparison import compare
+from .benchmark.scorecard import Scorecard
 from .families import (
     FAMILIES,
     GAN,
@@ -42,7 +44,9 @@ __all__ = [
     "GenerativeModel",
     "Latent",
     "Likelihood",
+    "Scorecard",
     "benchmark",
+    "compare",
     "compression",
     "data",
     "distributions",

@@ -18,10 +18,11 @@ import torch
 import yaml
 
 import genzoo
-from genzoo.benchmark import read
+from genzoo.benchmark import Row, read
 from genzoo.cli import VERBS, main
-from genzoo.cli.help import family_names
-from genzoo.evaluation.figures import Figure
+from genzoo.evaluation.results import ClassFidelity
+from genzoo.families import names
+from genzoo.model import Likelihood
 
 HEAVY = ("torch", "lightning", "torchvision", "torchmetrics")
 TINY = {
@@ -80,10 +81,15 @@ def test_help_imports_nothing_heavy(command):
     assert "usage:" in result.stdout
 
 
-def test_names_of_families_are_read_without_importing_them():
-    from genzoo import FAMILIES
+def test_names_of_families_are_known_without_importing_them():
+    from genzoo.families import FAMILIES, HYBRIDS, TAXONOMY
 
-    assert family_names() == [family.__name__.lower() for family in FAMILIES]
+    for listed, registered in (
+        (names.names(), FAMILIES),
+        (names.TAXONOMY, TAXONOMY),
+        (names.HYBRIDS, HYBRIDS),
+    ):
+        assert list(listed) == [family.__name__.lower() for family in registered]
 
 
 def test_help_of_a_family_lists_its_constructor(capsys):
@@ -96,7 +102,7 @@ def test_help_of_a_family_lists_its_constructor(capsys):
 def test_list_and_info(capsys):
     assert main(["list"]) == 0
     printed = capsys.readouterr().out
-    assert all(name in printed for name in (*family_names(), "digits", "landmass", "≤", "≈"))
+    assert all(name in printed for name in (*names.names(), "digits", "landmass", "≤", "≈"))
     assert main(["info", "VAE"]) == 0
     printed = capsys.readouterr().out
     assert all(part in printed for part in ("ELBO", "latent_shape", "Kingma"))
@@ -202,23 +208,14 @@ def test_compare_all_six_then_reuse_them(capsys):
     command = ["compare", "--data", "digits", "--recipe", recipe(), "--conditional", "--out", "out"]
     assert main(command) == 0
     rows = read("out/scorecard.json")
-    assert sorted(row["family"].lower() for row in rows) == sorted(family_names("TAXONOMY"))
+    assert sorted(row.family.lower() for row in rows) == sorted(names.TAXONOMY)
     for row in rows:
-        assert {
-            "data",
-            "seed",
-            "parameters",
-            "train_seconds",
-            "samples_per_second",
-            "evaluations_per_sample",
-        } <= set(row)
-        assert {"value", "kind", "stderr"} <= set(row["bits_per_dim"])
-        assert Path("out", f"{row['family'].lower()}-seed0", "model", "model.safetensors").is_file()
-        assert (
-            row["condition"]["accuracy"]
-            and row["representation"]["latent"]
-            and row["memory"]["training"] > 0
-        )
+        assert row.data == "digits" and row.likelihood.unit == "bits/dim"
+        assert row.cost is not None and row.cost.samples_per_second and row.cost.memory
+        assert row.cost.memory.training > 0 and row.cost.evaluations_per_sample
+        assert Path("out", row.name, "model", "model.safetensors").is_file()
+        assert isinstance(row.condition, ClassFidelity) and row.condition.accuracy.is_known
+        assert row.representation is not None and row.representation.latent
     drawn = (
         "samples",
         "classes",
@@ -262,18 +259,16 @@ def test_the_scorecard_of_a_folder_holds_all_its_runs(capsys):
     printed = capsys.readouterr().out
     assert "from before: vae-seed0" in printed and "━━ " not in printed  # no bars in a log file
     rows = read("out/scorecard.json")
-    assert [row["family"] for row in rows] == ["Flow", "VAE"]
-    assert all(
-        row["samples_per_second"] > 0 and row == json.loads(row_file(row).read_text())
-        for row in rows
-    )
+    assert [row.family for row in rows] == ["Flow", "VAE"]
+    for row in rows:
+        assert row.cost is not None and (row.cost.samples_per_second or 0) > 0
+        assert row == read_row(Path("out", row.name))
     assert (
         main(["compare", "--data", "digits", "--families", "gan", "--recipe", path, "--out", "out"])
         == 0
     )
-    assert [row["family"] for row in read("out/scorecard.json")] == [
-        "GAN"
-    ]  # other data are another scorecard
+    # other data are another scorecard
+    assert [row.family for row in read("out/scorecard.json")] == ["GAN"]
 
 
 def test_points_of_a_known_truth_get_a_gap_shares_and_maps_and_every_family_a_figure(capsys):
@@ -300,18 +295,15 @@ def test_points_of_a_known_truth_get_a_gap_shares_and_maps_and_every_family_a_fi
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "maps.png" in printed and "gap" in printed
-    rows = {row["family"]: row for row in read("out/scorecard.json")}
-    assert {row["nats"]["kind"] for row in rows.values()} == {"bound", "estimate"}
-    for row in rows.values():
-        assert (
-            Figure.from_json(row["nats"]).is_known
-            and Figure.from_json(row["gap_to_truth"]).is_known
-        )
-        assert (
-            0 <= row["astray"]["value"] <= 1
-            and 0 <= row["missed"]["value"] <= 1
-            and row["evaluation"]["seconds"] > 0
-        )
+    rows = read("out/scorecard.json")
+    kinds = {row.figure.kind for row in rows}
+    assert kinds == {Likelihood.BOUND, Likelihood.ESTIMATE}
+    for row in rows:
+        gap, disagreement = row.likelihood.gap, row.disagreement
+        assert row.figure.is_known and gap is not None and gap.is_known
+        assert disagreement is not None and disagreement.missed is not None
+        assert 0 <= (disagreement.off_support.value or 0.0) <= 1
+        assert 0 <= (disagreement.missed.value or 0.0) <= 1
     assert Path("out/maps.png").stat().st_size > 10_000
     with np.load("out/gan-seed0/likelihoods.npz") as file:
         assert file["events"].shape == file["log_prob"].shape == (5,)
@@ -338,8 +330,8 @@ def test_evaluate_follows_the_flow_of_a_diffusion_and_prints_nats(capsys):
     assert "--ode_tolerance must be between 0 and 1" in capsys.readouterr().err
 
 
-def row_file(row: dict) -> Path:
-    return Path("out", f"{row['family'].lower()}-seed{row['seed']}", "row.json")
+def read_row(folder: Path) -> Row:
+    return Row.from_json(json.loads((folder / "row.json").read_text()))
 
 
 def test_one_family_that_fails_takes_no_other_with_it(capsys):
@@ -366,7 +358,7 @@ def test_one_family_that_fails_takes_no_other_with_it(capsys):
     )
     printed = capsys.readouterr().out
     assert "flow-seed0 failed:" in printed and "VAE" in printed
-    assert [row["family"] for row in read("out/scorecard.json")] == ["VAE"]
+    assert [row.family for row in read("out/scorecard.json")] == ["VAE"]
     assert "failed" in Path("out/report.html").read_text()
 
 
@@ -393,11 +385,10 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on():
     assert main(["sample", "out/vae-seed0"]) == 2  # not finished
     assert main(command) == 0
     assert main(["train", "vae", *options, "--out", "whole"]) == 0
-    (resumed,), whole = read("out/scorecard.json"), json.loads(Path("whole/row.json").read_text())
-    assert (
-        resumed["bits_per_dim"] == whole["bits_per_dim"]
-        and resumed["validation_nats"] == whole["validation_nats"]
-    )
+    (resumed,), whole = read("out/scorecard.json"), read_row(Path("whole"))
+    assert resumed.figure == whole.figure
+    assert resumed.cost is not None and whole.cost is not None
+    assert resumed.cost.validation_nats == whole.cost.validation_nats
 
 
 def hearing() -> None:

@@ -7,16 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from rows import figure, likelihood, row
 from torch import Tensor
 
 from genzoo import GAN, VAE, Energy, Flow, Likelihood
-from genzoo.benchmark import markdown, picture, read, summarise, write, write_report
-from genzoo.benchmark.report.gallery import Plate
+from genzoo.benchmark import Row, Scorecard, markdown, picture, read, write
+from genzoo.benchmark.baselines import baseline_rows
+from genzoo.benchmark.report.likelihood_table import legend, summarise
+from genzoo.benchmark.report.page import Page, Picture
 from genzoo.benchmark.report.pictures import Panel, maps
-from genzoo.benchmark.scorecard import baseline_rows, figures, legend
+from genzoo.benchmark.row import held_out
+from genzoo.compression.figure import AsFile
 from genzoo.data import DataSet, Split
 from genzoo.errors import InputError
 from genzoo.evaluation import Own, evaluate, samples_per_second
+from genzoo.evaluation.figures import Figure
+from genzoo.evaluation.results import Disagreement
 from genzoo.model import GenerativeModel
 
 
@@ -118,18 +124,6 @@ def test_samples_per_second_counts_samples():
 # ---------------------------------------------------------------------------------------- scorecard
 
 
-def row(family: str, kind: str, value: float | None, **more) -> dict:
-    return {
-        "family": family,
-        "data": "coins",
-        "seed": 0,
-        "bits_per_dim": {"value": value, "kind": kind, "stderr": 0.01},
-        "parameters": 1_500_000,
-        "train_seconds": 150.0,
-        **more,
-    }
-
-
 ROWS = [
     row("GAN", "none", None),
     row("VAE", "bound", 1.5),
@@ -141,12 +135,12 @@ ROWS = [
 
 def test_kinds_are_grouped_before_figures_are_ordered():
     summaries = summarise(ROWS)
-    assert [s.family for s in summaries] == ["Autoregressive", "Diffusion", "VAE", "GAN"]
+    assert [s.name for s in summaries] == ["Autoregressive", "Diffusion", "VAE", "GAN"]
     assert [s.figure.text() for s in summaries] == ["= 1.900", "≤ 1.400", "≤ 1.600", "—"]
 
 
 def test_seeds_are_averaged_and_the_least_and_the_greatest_are_shown():
-    (vae,) = (s for s in summarise(ROWS) if s.family == "VAE")
+    (vae,) = (s for s in summarise(ROWS) if s.name == "VAE")
     assert (vae.seeds, vae.figure.value) == (2, pytest.approx(1.6))
     assert vae.over_seeds == "1.500 … 1.700 (2)"
     assert vae.figure.stderr == pytest.approx(math.hypot(0.01, 12.7062 / 1.96 * 0.1), rel=1e-3)
@@ -161,38 +155,23 @@ def test_the_error_of_seeds_never_replaces_that_of_events():
 
 
 def test_an_interval_is_printed_as_one_and_a_dash_says_why():
-    interval = {
-        "value": None,
-        "stderr": 0.01,
-        "low": 1.94,
-        "high": 1.95,
-        "kind": "estimate",
-        "n": 447,
-    }
-    reason = {"value": None, "kind": "none", "reason": "the two annealings contradict each other"}
-    text = markdown(
-        [row("Energy", "estimate", None) | {"bits_per_dim": interval}, row("Flow", "bound", 1.8)]
-    )
+    interval = figure("estimate", None, low=1.94, high=1.95, n=447)
+    dash = Figure.dash("the two annealings contradict each other")
+    text = markdown([row("Energy", likelihood=likelihood(interval)), row("Flow", "bound", 1.8)])
     assert "| **Energy** | ≈ 1.940 … 1.950 | 0.010 |" in text and "low … high" in text
-    text = markdown(
-        [row("Energy", "none", None) | {"bits_per_dim": reason}, row("Flow", "bound", 1.8)]
-    )
-    assert (
-        "| **Energy** | — |  |" in text
-        and "— of Energy: the two annealings contradict each other" in text
-    )
+    text = markdown([row("Energy", likelihood=likelihood(dash)), row("Flow", "bound", 1.8)])
+    assert "| **Energy** | — |  |" in text
+    assert "— of Energy: the two annealings contradict each other" in text
     assert "low … high" not in text
 
 
 def test_n_is_a_column_where_it_differs_and_said_once_where_it_does_not():
     def of(n, family, **more):
-        figure = {"value": 1.5, "kind": "bound", "stderr": 0.1, "n": n}
-        return row(family, "bound", 1.5, evaluation=more) | {"bits_per_dim": figure}
+        return row(family, likelihood=likelihood(figure("bound", 1.5, 0.1, n=n), **more))
 
     differs = markdown([of(100, "GAN", of=447, observation="noise 0.48"), of(447, "VAE")])
-    assert (
-        "| n |" in differs and "| **GAN + noise 0.48** | ≤ 1.500 | 0.100 | 100 of 447 |" in differs
-    )
+    assert "| n |" in differs
+    assert "| **GAN + noise 0.48** | ≤ 1.500 | 0.100 | 100 of 447 |" in differs
     assert "n: test events measured" in differs
     same = markdown([of(447, "Flow"), of(447, "VAE")])
     assert "| n |" not in same and "n = 447 test events" in same
@@ -216,29 +195,27 @@ def test_the_legend_says_nothing_that_no_row_bears_out():
     ):
         assert word not in bare
     assert "±" in bare and "= the exact" in bare
-    without = row("Flow", "exact", 1.0)
-    del without["bits_per_dim"]["stderr"]
+    without = row("Flow", likelihood=likelihood(figure("exact", 1.0, None)))
     assert "±" not in " ".join(legend(summarise([without])))
 
 
 def test_a_likelihood_that_was_cashed_stands_beside_its_claim():
-    file = {
-        "bits_per_dim": 1.904,
-        "stated": 1.9,
-        "kind": "exact",
-        "bytes": 6800,
-        "n": 447,
-        "ratio": 1.002,
-    }
+    file = AsFile(
+        n=447,
+        bytes=6800,
+        header_bytes=31,
+        initial_bits=0,
+        bits_per_dim=1.904,
+        stated=1.9,
+        kind=Likelihood.EXACT,
+    )
     text = markdown([row("Autoregressive", "exact", 1.9, file=file), row("GAN", "none", None)])
     first = text.split("\n\n")[0]
     assert "| as a file |" in first and "| 1.904 |" in first and "read back bit for bit" in text
 
 
 def test_a_table_says_under_which_protocol_its_rows_were_made():
-    assert "test figures were in sight" in markdown(
-        [row("Flow", "exact", 1.0)]
-    )  # of before protocols had numbers
+    assert "test figures were in sight" in markdown([row("Flow", "exact", 1.0, protocol=1)])
     now = markdown([row("Flow", "exact", 1.0, protocol=2)])
     assert "print no test figure" in now and "in sight" not in now
 
@@ -260,27 +237,24 @@ def test_a_model_that_rules_an_event_out_is_infinite_and_not_silent():
     data = points()
     far = replace(data, test=Split(torch.full((3, 2), 99.0)))
     rows = baseline_rows(far)
-    rectangle = next(r for r in rows if r["family"] == "Rectangle")
-    assert rectangle["nats"] == {"value": None, "kind": "exact", "stderr": None, "n": 3}
-    assert "= ∞" in markdown(rows) and json.dumps(rows, allow_nan=False)
+    rectangle = next(r for r in rows if r.family == "Rectangle")
+    assert rectangle.likelihood.nats == Figure(None, kind=Likelihood.EXACT, n=3)
+    assert "= ∞" in markdown(rows)
+    assert json.dumps([r.to_json() for r in rows], allow_nan=False)
 
 
 def test_baselines_of_coins_are_as_good_as_coins_can_be():
-    pixels = next(r for r in baseline_rows(levels()) if r["family"] == "Independent pixels")
-    assert pixels["baseline"] and pixels["bits_per_dim"]["value"] == pytest.approx(1.0, abs=0.05)
-    assert pixels["nats"]["value"] == pytest.approx(
-        pixels["bits_per_dim"]["value"] * 16 * math.log(2)
-    )
+    pixels = next(r for r in baseline_rows(levels()) if r.family == "Independent pixels")
+    assert pixels.baseline and pixels.figure.value == pytest.approx(1.0, abs=0.05)
+    nats = pixels.likelihood.nats.value
+    assert nats == pytest.approx((pixels.figure.value or 0.0) * 16 * math.log(2))
 
 
-def test_figures_of_real_data_are_in_nats_only():
+def test_figures_of_real_data_are_in_nats():
     data = points()
-    entries = figures(evaluate(Known((2,)), data), data)
-    assert (
-        entries["bits_per_dim"] is None
-        and entries["nats"]["kind"] == "exact"
-        and entries["unit"] == "nats"
-    )
+    found = held_out(evaluate(Known((2,)), data), data)
+    assert found.figure == found.nats and found.nats.kind == Likelihood.EXACT
+    assert found.unit == "nats"
 
 
 def test_the_table_explains_its_symbols():
@@ -296,17 +270,15 @@ def test_the_table_explains_its_symbols():
 
 
 def test_the_gap_to_the_truth_is_a_column_only_where_it_is_known():
-    gap = {"value": 0.25, "kind": "bound", "stderr": 0.01}
+    def with_gap(family, found, gap, **more):
+        return row(family, likelihood=likelihood(found, gap=gap), **more)
+
+    gap, infinite = figure("bound", 0.25), figure("exact", None, None)
     rows = [
         *ROWS[:3],
-        row("Flow", "bound", 1.6, gap_to_truth=gap),
-        row("Flow", "bound", 1.6, seed=1, gap_to_truth=gap),
-        row(
-            "Rectangle",
-            "exact",
-            None,
-            gap_to_truth={"value": None, "kind": "exact", "stderr": None},
-        ),
+        with_gap("Flow", figure("bound", 1.6), gap),
+        with_gap("Flow", figure("bound", 1.6), gap, seed=1),
+        with_gap("Rectangle", infinite, infinite),
     ]
     text = markdown(rows)
     assert "| ± | seeds | gap | params |" in text and "= ∞ |" in text
@@ -315,18 +287,15 @@ def test_the_gap_to_the_truth_is_a_column_only_where_it_is_known():
 
 
 def test_an_estimate_says_on_which_side_it_errs_and_how_many_chains_carry_it():
-    annealed = {"ais_chains": 8, "log_z": {"ess": 3.25}}
+    def annealed(effective):
+        return likelihood(
+            figure("estimate", 1.9), direction="flatters", chains=8, effective_chains=effective
+        )
+
     rows = [
-        row("Energy", "estimate", 1.9, direction="flatters", evaluation=annealed),
-        row(
-            "Energy",
-            "estimate",
-            1.9,
-            seed=1,
-            direction="flatters",
-            evaluation={"ais_chains": 8, "ess": 5.0},
-        ),
-        row("VAE", "bound", 1.5, direction="never flatters"),
+        row("Energy", likelihood=annealed(3.25)),
+        row("Energy", likelihood=annealed(5.0), seed=1),
+        row("VAE", likelihood=likelihood(figure("bound", 1.5), direction="never flatters")),
     ]
     assert "≈ of Energy: flatters; 3.2 of 8 chains carry the weight" in legend(summarise(rows))
     assert not any("never" in line for line in legend(summarise(rows)))
@@ -336,52 +305,42 @@ def test_an_annealed_decoder_says_how_loose_its_bound_is():
     """How many chains carry the weight, and how far apart the bounds from both sides are on events
     of the model's own.
     """
-    measured = {
-        "observation": "noise 0.3",
-        "ais_chains": 8,
-        "ess": 1.94,
-        "simulated_gap": 3.72,
-        "simulated_events": 16,
-    }
-    one = row("GAN", "bound", 2.25, evaluation=measured | {"simulated_gap_stderr": 1.01})
-    two = row(
-        "GAN", "bound", 2.29, seed=1, evaluation=measured | {"ess": 1.81, "simulated_gap": 5.56}
-    )
-    (line,) = [line for line in legend(summarise([one, row("VAE", "bound", 1.5)])) if "GAN" in line]
+
+    def gan(effective: float | None, gap: Figure | None, seed: int = 0) -> Row:
+        found = likelihood(
+            figure("bound", 2.25),
+            observation="noise 0.3",
+            chains=8,
+            effective_chains=effective,
+            simulated_gap=gap,
+        )
+        return row("GAN", likelihood=found, seed=seed)
+
+    def caveat(*rows: Row) -> str:
+        (line,) = [line for line in legend(summarise([*rows, row("VAE")])) if "GAN" in line]
+        return line
+
+    one, two = gan(1.94, Figure(3.72, 1.01, n=16)), gan(1.81, Figure(5.56, n=16), seed=1)
+    line = caveat(one)
     assert line.startswith("≤ of GAN + noise 0.3: of each event's 8 chains 1.9 carry the weight")
-    assert (
-        "on 16 events that the model made the bounds from both sides lie 3.72 ± 1.01 nats apart"
-        in line
-    )
-    (line,) = [line for line in legend(summarise([one, two])) if "GAN" in line]
+    assert "on 16 events that the model made the bounds from both sides lie 3.72 ± 1.01" in line
+    line = caveat(one, two)
     assert "8 chains 1.8 to 1.9 carry" in line and "3.72 to 5.56 nats apart" in line
-    del measured["simulated_gap"]
-    (line,) = [
-        line
-        for line in legend(summarise([row("GAN", "bound", 2.25, evaluation=measured)]))
-        if "GAN" in line
-    ]
+    line = caveat(gan(1.94, None))
     assert "8 chains 1.9 carry" in line and "apart" not in line
-    bare = legend(summarise([row("GAN", "bound", 2.25, evaluation={"ais_chains": 8})]))
-    assert not any("GAN" in line for line in bare)
+    assert not any("GAN" in line for line in legend(summarise([gan(None, None)])))
 
 
 def test_points_a_and_b_are_columns_and_b_has_the_claim_of_its_density():
-    shares = {
-        "astray": {"value": 0.031, "stderr": 0.01},
-        "missed": {"value": 0.2, "kind": "bound", "stderr": 0.01},
-    }
+    off_support, missed = Figure(0.031, 0.01), figure("bound", 0.2)
     text = markdown(
         [
-            row("VAE", "bound", 1.5, **shares),
-            row("GAN", "none", None, astray=shares["astray"], missed=None),
+            row("VAE", disagreement=Disagreement(off_support, missed)),
+            row("GAN", "none", None, disagreement=Disagreement(off_support)),
         ]
     )
-    assert (
-        "| A | B |" in text
-        and "| 3.1 % ± 1.0 | ≤ 20.0 % ± 1.0 |" in text
-        and "A: share of samples" in text
-    )
+    assert "| A | B |" in text and "| 3.1 % ± 1.0 | ≤ 20.0 % ± 1.0 |" in text
+    assert "A: share of samples" in text
     assert "| A | B |" not in markdown(ROWS)
 
 
@@ -389,7 +348,8 @@ def test_a_scorecard_is_read_back_and_what_is_none_is_refused(tmp_path):
     path = tmp_path / "scorecard.json"
     write(ROWS, path)
     assert read(path) == ROWS
-    for content, sentence in (("{", "is not JSON"), ('{"a": 1}', "is no scorecard")):
+    wrong = {"{": "is not JSON", '{"a": 1}': "is no scorecard", "[1]": "is no row"}
+    for content, sentence in wrong.items():
         path.write_text(content)
         with pytest.raises(InputError, match=sentence):
             read(path)
@@ -443,15 +403,14 @@ def test_the_page_holds_everything_itself(tmp_path):
     picture(tmp_path / "samples.png", {"Real data": np.random.rand(4, 1, 8, 8)})
     log = tmp_path / "log.csv"
     log.write_text("epoch,step,train_loss,val_nats\n0,9,5.0,\n0,9,,4.0\n1,19,3.0,\n1,19,,2.5\n")
-    write_report(
-        tmp_path / "report.html",
-        ROWS,
+    page = Page(
         title="Coins <side by side>",
         command="genzoo compare --data coins",
-        plates=[Plate(tmp_path / "samples.png", "Samples", "Drawn at random.")],
+        pictures=[Picture(tmp_path / "samples.png", "Samples", "Drawn at random.")],
         logs={"vae-seed0": log},
-        failures={"flow-seed0": "Flow diverged."},
     )
+    card = Scorecard(tuple(ROWS), failures={"flow-seed0": "Flow diverged."}, page=page)
+    card.report(tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     expected = (
         "Coins &lt;side by side&gt;",

@@ -13,6 +13,7 @@ from genzoo import GAN, VAE, VAEGAN, Autoregressive, Energy, Flow, FlowMatching,
 from genzoo.benchmark import plan as planning
 from genzoo.benchmark import run as runs
 from genzoo.benchmark.hybrids import parts
+from genzoo.benchmark.row import Row
 from genzoo.data.dataset import DataSet, Split
 from genzoo.distributions import (
     DiscretisedLogisticMixture,
@@ -255,7 +256,7 @@ def test_an_interruption_in_either_stage_changes_nothing(tmp_path, monkeypatch):
     whole = staged(GAN, latent_shape=(2,))
     fit_in_stages(whole, data, tmp_path / "whole", seed=3, **STAGES)
     monkeypatch.setattr(
-        "genzoo.training.callbacks.Progress.__init__.__defaults__", (0.0,)
+        "genzoo.training.callbacks.Reporter.__init__.__defaults__", (0.0,)
     )  # report every step
 
     class Interruption(Exception):
@@ -436,9 +437,9 @@ def test_a_prior_without_a_likelihood_of_its_own_makes_a_whole_run(prior, model,
     out = tmp_path / "run"
     command = ["train", f"vae+{prior}", *settings, "--recipe", str(recipe), "--out", str(out)]
     assert main(command) == 0
-    row = json.loads((out / "row.json").read_text(encoding="utf-8"))
-    assert row["bits_per_dim"] is None and row["nats"]["value"] is None
-    assert row["memory"]["training"] > row["memory"]["sampling"] > 0
+    row = Row.from_json(json.loads((out / "row.json").read_text(encoding="utf-8")))
+    assert row.likelihood.unit == "nats" and row.figure.value is None
+    assert row.memory is not None and row.memory.training > row.memory.sampling > 0
 
 
 def test_the_memory_of_two_stages_is_that_of_the_one_that_takes_more(tmp_path):

@@ -3,21 +3,33 @@
 import matplotlib.image
 import numpy as np
 import pytest
+from rows import cost, row
 
+from genzoo.benchmark import Row
 from genzoo.benchmark.report import plots
+from genzoo.benchmark.report.learning import curve
 from genzoo.benchmark.report.pictures import strips
+from genzoo.benchmark.report.plots import Axis
+from genzoo.errors import InputError
+from genzoo.evaluation.figures import Figure
+from genzoo.evaluation.results import Quality, SweptGuidance
+
+SHARES = {"precision": Figure(0.8, 0.1), "recall": Figure(0.6, 0.1)}
 
 
-def rows() -> list[dict]:
+def judged(distance: float = 2.0) -> Quality:
+    """Samples at such a distance."""
+    figures = {"FD": Figure(distance, 0.1), **SHARES}
+    return Quality("mine", "a space", 100, "100 events", figures, figures)
+
+
+def rows() -> list[Row]:
     """Two families of two seeds, one without quality and one that was never timed."""
-    figures = {"value": 2.0, "stderr": 0.1}
-    shares = {"precision": {"value": 0.8, "stderr": 0.1}, "recall": {"value": 0.6, "stderr": 0.1}}
-    full = {"quality": {"figures": {"FD": figures, **shares}}, "samples_per_second": 100.0}
     return [
-        {"family": "Flow", **full},
-        {"family": "Flow", **full, "samples_per_second": 120.0},
-        {"family": "GAN", "quality": None, "samples_per_second": 5.0},
-        {"family": "VAE", **full, "samples_per_second": None},
+        row("Flow", quality=judged(), cost=cost(samples_per_second=100.0)),
+        row("Flow", quality=judged(), cost=cost(samples_per_second=120.0)),
+        row("GAN", cost=cost(samples_per_second=5.0)),
+        row("VAE", quality=judged()),
     ]
 
 
@@ -27,51 +39,57 @@ def looks_drawn(path) -> np.ndarray:
     return image
 
 
-def test_a_path_leads_to_a_figure_and_its_error_or_to_none():
-    row = {
-        "a": {"b": {"value": 2, "stderr": 0.5}, "c": {"value": 3.0}},
-        "d": 4,
-        "e": None,
-        "f": {"value": None},
-    }
-    assert plots.figure_at(row, "a.b") == (2.0, 0.5)
-    assert plots.figure_at(row, "a.c") == (3.0, 0.0)
-    assert plots.figure_at(row, "d") == (4.0, 0.0)
-    assert [plots.figure_at(row, path) for path in ("e", "f", "g", "a.g", "d.g", "e.g")] == [
-        None
-    ] * 6
-
-
 def test_rows_without_the_figure_are_left_out():
-    found = plots._by_family(rows(), "samples_per_second", "quality.figures.FD")
+    found = plots.points(rows(), plots.cost_axis("samples_per_second"), plots.quality_axis("FD"))
     assert found == {"Flow": [(100.0, 0.0, 2.0, 0.1), (120.0, 0.0, 2.0, 0.1)]}
+
+
+def test_the_mark_of_an_interval_is_in_its_middle():
+    between = Axis("likelihood", lambda row: Figure(None, 0.1, 1.0, 3.0))
+    steps = Axis("steps", lambda row: Figure(row.cost.steps))
+    assert plots.points([row("VAE")], steps, between) == {"VAE": [(100, 0.0, 2.0, 1.0)]}
+
+
+def test_a_cost_that_there_is_not_is_refused_with_the_nearest():
+    with pytest.raises(InputError, match="Did you mean 'parameters'"):
+        plots.cost_axis("parameter")
 
 
 @pytest.mark.parametrize("some", [rows(), rows()[2:3], []])
 def test_charts_of_rows_are_drawn_whatever_is_missing(tmp_path, some):
-    plots.quality_against_cost(tmp_path / "cost.png", some, "quality.figures.FD")
-    plots.precision_and_recall(tmp_path / "pr.png", some)
-    plots.against(
-        tmp_path / "own.png",
-        some,
-        "samples_per_second",
-        "quality.figures.FD",
-        floor={"real data": 1.0},
-    )
-    for name in ("cost", "pr", "own"):
+    speed, distance = plots.cost_axis("samples_per_second"), plots.quality_axis("FD")
+    charts = {
+        "cost": plots.quality_against_cost(some, "FD"),
+        "shares": plots.precision_and_recall(some),
+        "own": plots.against(some, speed, distance, floor={"real data": 1.0}),
+    }
+    for name, chart in charts.items():
+        plots.write(chart, tmp_path / f"{name}.png")
         looks_drawn(tmp_path / f"{name}.png")
 
 
-def test_an_estimate_below_zero_is_not_lost_on_a_logarithmic_axis(monkeypatch):
-    scales = []
-    monkeypatch.setattr(plots, "against", lambda *_, log: scales.append(log))
-    for least in (0.1, -0.1):
-        some = [
-            {"family": "VAE", "samples_per_second": 9.0, "MMD²": {"value": value}}
-            for value in (1.0, least)
-        ]
-        plots.quality_against_cost("cost.png", some, "MMD²")
-    assert scales == ["xy", "x"]
+def test_an_estimate_below_zero_is_not_lost_on_a_logarithmic_axis():
+    for least, scale in ((0.1, "log"), (-0.1, "linear")):
+        timed = cost(samples_per_second=9.0)
+        some = [row("VAE", quality=judged(value), cost=timed) for value in (1.0, least)]
+        (axis,) = plots.quality_against_cost(some, "FD").axes
+        assert (axis.get_xscale(), axis.get_yscale()) == ("log", scale)
+
+
+def test_learning_is_drawn_against_seconds(tmp_path):
+    """A log with seconds says when; one without has those of the whole run in proportion."""
+    log = tmp_path / "log.csv"
+    log.write_text("step,seconds,val_nats\n9,2.0,5.0\n19,8.0,4.0\n")
+    timed = curve(log)
+    assert timed == ([2.0, 8.0], [5.0, 4.0])
+    log.write_text("step,val_nats\n10,5.0\n20,4.0\n")
+    assert curve(log, 30.0) == ([15.0, 30.0], [5.0, 4.0])
+    log.write_text("step,train_loss\n10,5.0\n")
+    assert curve(log, 30.0) is None
+    chart = plots.learning_curves({"VAE": [timed]}, "nats per event")
+    assert chart.axes[0].get_xlabel() == "seconds of training"
+    plots.write(chart, tmp_path / "learning.png")
+    looks_drawn(tmp_path / "learning.png")
 
 
 def test_maps_are_drawn_for_classes_and_for_scales(tmp_path):
@@ -85,11 +103,8 @@ def test_maps_are_drawn_for_classes_and_for_scales(tmp_path):
 
 
 def test_a_sweep_is_drawn(tmp_path):
-    share = {"value": 0.5, "stderr": 0.1}
-    sweep = [
-        {"guidance": g, "accuracy": share, "coverage": share, "spread": 1.0}
-        for g in (0.0, 1.0, 3.0)
-    ]
+    share = Figure(0.5, 0.1)
+    sweep = [SweptGuidance(strength, share, share) for strength in (0.0, 1.0, 3.0)]
     plots.guidance(tmp_path / "sweep.png", {"One": sweep, "Other": sweep})
     looks_drawn(tmp_path / "sweep.png")
 

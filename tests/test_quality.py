@@ -17,13 +17,15 @@ from scipy.linalg import sqrtm
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
-from genzoo.benchmark.report import quality_table
-from genzoo.benchmark.report.cells import digits_for, number, percent, share_in
+from genzoo.benchmark.codec import from_plain
+from genzoo.benchmark.report.cells import digits_for, number, percent
+from genzoo.benchmark.report.quality_table import OTHERS, quality_table
 from genzoo.data import DataSet, Split, load
 from genzoo.data.images.digits_net import digits_net, framed, read
 from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
 from genzoo.evaluation.figures import Figure, combine, share_of, share_with
+from genzoo.evaluation.results import Quality
 from genzoo.evaluation.samples import distances, neighbours, quality
 from genzoo.evaluation.samples import feature_spaces as spaces
 from genzoo.families.baselines import Gaussian, fitted
@@ -608,14 +610,14 @@ class Coin:
 def test_a_conditional_model_is_asked_for_the_conditions_of_the_reference(digits, tmp_path):
     model, said = Coin(), []
     entry = quality.measure(
-        model, digits, "quick", tmp_path, lambda *progress: said.append(progress)
+        model, digits, quality.MOST["quick"], tmp_path, lambda *progress: said.append(progress)
     )
     asked = torch.cat(model.asked)
     assert torch.equal(asked, quality.reference(digits, 400).conditions) and entry["n"] == 400
     assert said[-1] == (400, 400, "drawing samples") and len(said) == 4
     with np.load(tmp_path / quality.SAMPLES) as file:
         assert file["x"].shape == (400, 1, 8, 8)
-    again = quality.measure(Coin(), digits, "quick")
+    again = quality.measure(Coin(), digits, quality.MOST["quick"])
     assert again["figures"] == entry["figures"] and json.dumps(entry, allow_nan=False)
 
 
@@ -637,7 +639,7 @@ def test_samples_that_are_no_numbers_get_a_reason_and_no_figures(digits):
     x[3] = math.nan
     entry = quality.score_samples(x, digits, 100)
     assert entry["figures"] == {} and entry["reason"] == "1 of 100 samples are not finite"
-    table = quality_table.table([{"family": "Flow", "quality": entry}])
+    table = quality_table({"Flow": [from_plain(Quality, entry)]})
     assert table is not None and set(table.lines[1].cells[1:]) == {"—"}
     assert any("1 of 100" in sentence for sentence in table.legend)
 
@@ -648,7 +650,7 @@ def test_few_events_are_judged_or_it_is_said_why_not(n):
     entry = quality.score_samples(torch.rand(2 * n, 1, 4, 4), data)
     assert bool(entry["figures"]) == bool(entry["floor"]) == (n == 25)
     assert ("reason" in entry) == (n < 25) and json.dumps(entry, allow_nan=False)
-    assert quality_table.table([{"family": "VAE", "quality": entry}]) is not None
+    assert quality_table({"VAE": [from_plain(Quality, entry)]}) is not None
 
 
 def test_points_that_are_all_the_same_break_nothing():
@@ -668,32 +670,18 @@ def test_the_samples_nearest_to_training_events_come_with_these(digits):
     }
 
 
-def row(family: str, distance: float, seed: int = 0, **more) -> dict:
-    names = ("FD (mine)", *quality_table.OTHERS)
-    found = {name: share_of(0.5, 100).to_json() for name in names}
-    floor = {name: share_of(0.9, 100).to_json() for name in names}
-    found |= {"FD (mine)": Figure(distance, 0.2).to_json(), "density": Figure(0.5, 0.05).to_json()}
-    floor |= {"FD (mine)": Figure(1.0, 0.1).to_json(), "density": Figure(1.0, 0.05).to_json()}
-    entry = {
-        "space": "mine",
-        "about": "a space",
-        "n": 100,
-        "reference": "9 events",
-        "figures": found,
-        "floor": floor,
-    }
-    return {"family": family, "seed": seed, "quality": entry, **more}
+def judged(distance: float, n: int = 100) -> Quality:
+    """Samples at such a distance from real ones."""
+    figures = {name: share_of(0.5, 100) for name in OTHERS}
+    floor = {name: share_of(0.9, 100) for name in OTHERS}
+    figures = {"FD (mine)": Figure(distance, 0.2), **figures, "density": Figure(0.5, 0.05)}
+    floor = {"FD (mine)": Figure(1.0, 0.1), **floor, "density": Figure(1.0, 0.05)}
+    return Quality("mine", "a space", n, "9 events", figures, floor)
 
 
 def test_the_table_begins_with_real_data_and_ranks_nobody_by_a_distance():
-    rows = [
-        row("Gaussian", 0.5, baseline=True),
-        row("VAE", 4.0),
-        row("GAN", 2.0),
-        row("VAE", 4.3, seed=1),
-        {"family": "Flow"},
-    ]
-    table = quality_table.table(rows)
+    models = {"VAE": [judged(4.0), judged(4.3)], "GAN": [judged(2.0)]}
+    table = quality_table(models, {"Gaussian": [judged(0.5)]})
     assert table is not None
     assert [line.cells[0] for line in table.lines] == ["Real data", "VAE", "GAN", "Gaussian"]
     assert [line.muted for line in table.lines] == [True, False, False, True]
@@ -702,50 +690,35 @@ def test_the_table_begins_with_real_data_and_ranks_nobody_by_a_distance():
     both = combine([Figure(4.0, 0.2), Figure(4.3, 0.2)], shared=False)
     assert table.lines[1].cells[1] == f"4.15 ± {both.stderr:.2f}"
     assert any("9 events" in sentence for sentence in table.legend)
-    assert quality_table.table([{"family": "Flow"}]) is None
+    assert quality_table({}) is None
 
 
 def test_no_cell_with_a_number_is_without_its_error():
-    table = quality_table.table(
-        [row("VAE", 4.0), row("GAN", 2.0), row("Gaussian", 9.0, baseline=True)]
-    )
+    table = quality_table({"VAE": [judged(4.0)], "GAN": [judged(2.0)]}, {"Gaussian": [judged(9.0)]})
     assert table is not None
     assert all("±" in cell or "[" in cell for line in table.lines for cell in line.cells[1:])
 
 
 def test_n_is_a_column_where_rows_differ():
-    fewer = row("VAE", 4.0)
-    fewer["quality"]["n"] = 50
-    table = quality_table.table([row("GAN", 2.0), fewer])
-    assert (
-        table is not None
-        and table.headers[1] == "n"
-        and [line.cells[1] for line in table.lines] == ["50", "100", "50"]
-    )
-    alike = quality_table.table([row("GAN", 2.0), row("VAE", 4.0)])
+    table = quality_table({"GAN": [judged(2.0)], "VAE": [judged(4.0, n=50)]})
+    assert table is not None and table.headers[1] == "n"
+    assert [line.cells[1] for line in table.lines] == ["100", "100", "50"]
+    alike = quality_table({"GAN": [judged(2.0)], "VAE": [judged(4.0)]})
     assert alike is not None and "n" not in alike.headers
 
 
-def test_rows_of_before_are_read_with_intervals_and_without_a_finding_by_construction():
-    old = row("VAE", 4.0)
-    for which in ("figures", "floor"):
-        old["quality"][which] = {
-            name: {"value": figure["value"], "stderr": figure["stderr"]}
-            for name, figure in old["quality"][which].items()
-        }
-    table = quality_table.table([old])
+def test_what_was_not_measured_of_real_data_is_a_dash_with_its_reason():
+    old = judged(4.0)
+    unknown = Figure(reason="not measured when these samples were judged")
+    table = quality_table({"VAE": [replace(old, floor={**old.floor, "copies": unknown})]})
     assert table is not None
     real, vae = (dict(zip(table.headers, line.cells, strict=True)) for line in table.lines)
-    assert (
-        vae["precision"] == "50 % [40–60]"
-        and real["copies"] == "—"
-        and real["coverage"] == "90 % [83–94]"
-    )
+    assert vae["precision"] == "50 % [40–60]" and real["copies"] == "—"
     assert any("not measured" in sentence for sentence in table.legend)
 
 
 def test_no_zero_has_a_minus_in_front():
-    table = quality_table.table([row("Flow", -0.001)])
+    table = quality_table({"Flow": [judged(-0.001)]})
     assert table is not None and table.lines[1].cells[1] == "0.00 ± 0.20"
 
 
@@ -759,10 +732,3 @@ def test_figures_have_as_many_digits_as_they_are_worth():
     assert percent(Figure(0.5)) == "50 %" and percent(Figure()) == number(Figure()) == "—"
     assert number(Figure(10.13, 2.21), digits_for([Figure(10.13, 2.21)])) == "10.1 ± 2.2"
     assert number(Figure(0.3, 0.1), 2, signed=True) == "+0.30 ± 0.10"
-
-
-def test_an_old_share_has_as_many_events_as_its_error_tells():
-    new = share_of(0.8, 200)
-    assert share_in({"value": 0.8, "stderr": new.stderr}) == replace(new, n=200)
-    assert share_in(0.8, 200) == new and share_in(0.8).low is None and share_in(None).value is None
-    assert share_in(new.to_json()) == new

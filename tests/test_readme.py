@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from rows import row
 
 from genzoo.benchmark import scorecard
 
@@ -39,13 +40,11 @@ def test_blocks_are_what_the_records_say(render):
 
 def test_a_block_is_rewritten_from_its_record(render, tmp_path):
     page = tmp_path / "page.md"
-    figure = {"value": 1.5, "kind": "bound", "stderr": 0.01}
-    row = {"family": "Flow", "data": "digits", "seed": 0, "parameters": 5, "bits_per_dim": figure}
     page.write_text("before\n<!-- table:mine -->\nstale\n<!-- /table:mine -->\nafter\n")
     records = tmp_path / "records"
     records.mkdir()
     assert "(no record yet)" in render.render(page, records)
-    scorecard.write([row], records / "mine.json")
+    scorecard.write([row("Flow", data="digits")], records / "mine.json")
     once = render.render(page, records)
     assert (
         "≤ 1.500" in once

@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from rows import row
 
 from genzoo.benchmark import plan as planning
 from genzoo.benchmark import run as runs
 from genzoo.errors import InputError
 from genzoo.evaluation.likelihood.estimators import DEFAULTS, estimator
+
+ROW = row("VAE")
 
 
 def stored(folder, **sections):
@@ -21,15 +24,15 @@ def stored(folder, **sections):
             name: value for name, value in before[section].items() if name not in names
         }
     (folder / "config.yaml").write_text(yaml.safe_dump(before))
-    (folder / "row.json").write_text(json.dumps({"family": "VAE"}))
+    (folder / "row.json").write_text(json.dumps(ROW.to_json()))
     return plan
 
 
 def test_a_run_from_before_an_argument_was_added_is_the_run_with_its_default(tmp_path):
     plan = stored(tmp_path, model=["codes"], train=["jitter"])
-    assert runs.finished(plan, tmp_path) == {"family": "VAE"}
+    assert runs.load_finished(plan, tmp_path) == ROW
     with pytest.raises(InputError, match=r"train\.jitter 0\.0 instead of 0\.1"):
-        runs.finished(
+        runs.load_finished(
             planning.plan("vae", "digits", model={"width": 8}, train={"jitter": 0.1}), tmp_path
         )
 
@@ -39,23 +42,23 @@ def test_that_holds_for_a_prior_inside_as_well(tmp_path):
     before = plan.stated
     del before["model"]["prior"]["arguments"]["lattice"], before["prior"]["jitter"]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(before))
-    assert runs.finished(plan, tmp_path) is None  # not finished, but it may be resumed
+    assert runs.load_finished(plan, tmp_path) is None  # not finished, but it may be resumed
     before["model"]["prior"]["arguments"]["width"] = 9
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(before))
     with pytest.raises(InputError, match=r"model\.prior\.arguments\.width 9 instead of"):
-        runs.finished(plan, tmp_path)
+        runs.load_finished(plan, tmp_path)
 
 
 def test_a_run_of_another_plan_is_not_taken_for_this_one(tmp_path):
     stored(tmp_path, model=["width"])  # whose default is not 8
     with pytest.raises(InputError, match=r"model\.width \d+ instead of 8"):
-        runs.finished(planning.plan("vae", "digits", model={"width": 8}), tmp_path)
+        runs.load_finished(planning.plan("vae", "digits", model={"width": 8}), tmp_path)
     with pytest.raises(InputError, match="family VAE instead of Flow"):
-        runs.finished(planning.plan("flow", "digits"), tmp_path)
+        runs.load_finished(planning.plan("flow", "digits"), tmp_path)
     (tmp_path / "config.yaml").write_text("model: 3\n")
     with pytest.raises(InputError, match="instead of"):
-        runs.finished(planning.plan("vae", "digits"), tmp_path)
-    assert runs.finished(planning.plan("vae", "digits"), tmp_path / "nowhere") is None
+        runs.load_finished(planning.plan("vae", "digits"), tmp_path)
+    assert runs.load_finished(planning.plan("vae", "digits"), tmp_path / "nowhere") is None
 
 
 @pytest.mark.parametrize(
@@ -91,7 +94,22 @@ def test_how_a_run_is_evaluated_may_change_until_it_is_finished(tmp_path):
     plan = planning.plan("vae", "digits")
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(plan.stated))
     other = replace(plan, evaluate=plan.evaluate | {"k": 3})
-    assert runs.finished(other, tmp_path) is None
-    (tmp_path / "row.json").write_text(json.dumps({"family": "VAE"}))
+    assert runs.load_finished(other, tmp_path) is None
+    (tmp_path / "row.json").write_text(json.dumps(ROW.to_json()))
     with pytest.raises(InputError, match=r"evaluate\.k \d+ instead of 3"):
-        runs.finished(other, tmp_path)
+        runs.load_finished(other, tmp_path)
+
+
+def test_a_row_of_an_earlier_genzoo_names_the_script_that_reads_it(tmp_path):
+    plan = stored(tmp_path)
+    (tmp_path / "row.json").write_text(json.dumps({"family": "VAE", "data": "digits"}))
+    with pytest.raises(InputError, match=r"migrate_rows\.py"):
+        runs.load_finished(plan, tmp_path)
+
+
+def test_minutes_take_the_place_of_steps_in_every_stage():
+    plan = planning.plan("vae", "digits", minutes=3)
+    assert plan.train["minutes"] == plan.minutes == 3
+    staged = planning.plan("vae+flow", "digits", minutes=3)
+    assert staged.prior["minutes"] > 0 and staged.minutes == pytest.approx(3)
+    assert planning.plan("vae", "digits").minutes is None

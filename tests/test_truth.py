@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from genzoo import GAN, VAE, Diffusion, Energy, Flow, Likelihood, grid
-from genzoo.benchmark.scorecard import baseline_rows, figures
+from genzoo.benchmark.baselines import baseline_rows
+from genzoo.benchmark.row import held_out
 from genzoo.data import DataSet, Split, load
 from genzoo.data.synthetic import landmass
 from genzoo.data.synthetic.biscuits import log_density as biscuit_truth
 from genzoo.evaluation import evaluate
-from genzoo.evaluation.figures import Figure
 from genzoo.evaluation.likelihood import truth
 from genzoo.evaluation.likelihood.estimators import AIS, ODE, Own
 from genzoo.evaluation.likelihood.truth import disagreement, is_off_support
@@ -174,12 +174,9 @@ def test_the_gap_is_the_divergence_and_stands_in_the_row():
     assert measured.gap is not None and abs((measured.gap.value or 0) - truth) < 4 * (
         measured.gap.stderr or 0
     )
-    row = figures(measured, data)
-    assert (
-        Figure.from_json(row["gap_to_truth"]) == measured.gap
-        and row["gap_to_truth"]["kind"] == "exact"
-    )
-    assert row["direction"] == "none: it is exact"
+    found = held_out(measured, data)
+    assert found.gap == measured.gap and measured.gap.kind == Likelihood.EXACT
+    assert found.direction == "none: it is exact"
 
 
 def test_the_bench_s_own_data_sets_know_their_truth():
@@ -193,8 +190,9 @@ def test_the_bench_s_own_data_sets_know_their_truth():
             pytest.approx(0, abs=1e-6),
         )
         for row in baseline_rows(small):
-            gap = row["gap_to_truth"]
-            assert gap["value"] is None or gap["value"] > -4 * gap["stderr"]
+            gap = row.likelihood.gap
+            assert gap is not None
+            assert gap.value is None or gap.value > -4 * (gap.stderr or 0.0)
     assert biscuit_truth(load("biscuits").test.x[:2]).isfinite().all()
 
 

@@ -366,7 +366,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatc
         yaml.safe_dump({stage: {**plan, "train": few} for stage, plan in TINY.items()})
     )
     monkeypatch.setattr(
-        "genzoo.training.callbacks.Progress.__init__.__defaults__", (0.0,)
+        "genzoo.training.callbacks.Reporter.__init__.__defaults__", (0.0,)
     )  # report every step
     whole = train_unclip(tmp_path / "whole", recipe=recipe, scenes=scenes)
 

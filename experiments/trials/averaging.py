@@ -25,7 +25,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import genzoo
-from genzoo.benchmark.provenance import circumstances
+from genzoo.benchmark.provenance import provenance
 from genzoo.data import DataSet
 from genzoo.data.dataset import Data
 from genzoo.model import GenerativeModel, drawing_from
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    commit = circumstances()["commit"]
+    commit = provenance().commit
     data = {name: genzoo.data.load(name) for name in {task.data for task in tasks()}}
     for seed in range(options.seeds):
         for task in tasks():

@@ -22,7 +22,7 @@ import torch
 import genzoo
 from genzoo import grid
 from genzoo.benchmark import recipes
-from genzoo.benchmark.provenance import circumstances
+from genzoo.benchmark.provenance import provenance
 from genzoo.data import load
 from genzoo.data.dataset import DataSet, Split
 from genzoo.evaluation.likelihood.partition import log_partition, widest
@@ -114,7 +114,7 @@ def main() -> None:
         "budget": budget,
         **found,
         "seconds": seconds,
-        "commit": circumstances()["commit"],
+        "commit": provenance().commit,
     }
     print(json.dumps(line, indent=2))
     with LOG.open("a", encoding="utf-8") as log:

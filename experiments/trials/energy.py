@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 import genzoo
-from genzoo.benchmark.provenance import circumstances
+from genzoo.benchmark.provenance import provenance
 from genzoo.data import load
 from genzoo.errors import TrainingError
 from genzoo.evaluation import estimator, evaluate
@@ -44,7 +44,7 @@ def trial(settings: dict[str, Any], keep: Path | None) -> dict[str, Any]:
             "validation": "—",
             "reason": str(error),
             "seconds": seconds,
-            "commit": circumstances()["commit"],
+            "commit": provenance().commit,
         }
     trained = time.process_time()
     measured = evaluate(model, data, by=estimator(settings["evaluate"]), split="validation")
@@ -65,7 +65,7 @@ def trial(settings: dict[str, Any], keep: Path | None) -> dict[str, Any]:
             "training": round(trained - start, 1),
             "annealing": round(annealed - trained, 1),
         },
-        "commit": circumstances()["commit"],
+        "commit": provenance().commit,
     }
 
 

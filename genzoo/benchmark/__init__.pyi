@@ -1,17 +1,21 @@
 from . import report
-from .plan import Plan, plan
-from .report.page import write_report
+from .comparison import compare
+from .plan import Plan
+from .pool import Observer
 from .report.pictures import picture
-from .scorecard import markdown, read, summarise, write
+from .row import Row
+from .scorecard import Scorecard, markdown, read, tables, write
 
 __all__ = [
+    "Observer",
     "Plan",
+    "Row",
+    "Scorecard",
+    "compare",
     "markdown",
     "picture",
-    "plan",
     "read",
     "report",
-    "summarise",
+    "tables",
     "write",
-    "write_report",
 ]

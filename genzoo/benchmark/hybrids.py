@@ -1,5 +1,5 @@
-"""Hybrids, and how they are named: ``vae+flow`` is a VAE whose prior is a flow, ``vaegan`` a class
-of its own.
+"""Names of families and of hybrids: ``vae+flow`` is a VAE whose prior is a flow, ``vaegan`` a class
+of its own, ``mypackage.mymodule:MyFamily`` a class outside the package.
 
 Composition itself takes no code here. A VAE takes any model for its prior, its likelihood's claim
 is computed from that of its parts, and `genzoo.training.two_stage` fits a prior in a second stage
@@ -12,6 +12,7 @@ for ``autoregressive``.
 from typing import TYPE_CHECKING, NamedTuple
 
 from genzoo.errors import InputError, nearest
+from genzoo.families import names
 
 if TYPE_CHECKING:
     from genzoo.model import GenerativeModel
@@ -38,22 +39,32 @@ def parts(name: str) -> Parts:
     Raises:
         InputError: there is no such family or hybrid, with the nearest one.
     """
-    from genzoo import families
-    from genzoo.serialization import named
+    from genzoo.families import registry
 
-    registered = [family.__name__.lower() for family in families.FAMILIES]
-    others = [family.__name__.lower() for family in families.HYBRIDS]
-    family, _, prior = known(name, registered, others).partition("+")
-    return Parts(named(family), named(prior) if prior else None)
+    if ":" in name:
+        return Parts(registry.at(name), None)
+    classes = {each.__name__.lower(): each for each in (*registry.FAMILIES, *registry.HYBRIDS)}
+    families = [each.__name__.lower() for each in registry.FAMILIES]
+    others = [each.__name__.lower() for each in registry.HYBRIDS]
+    family, _, prior = full_name(name, families, others).partition("+")
+    return Parts(classes[family], classes[prior] if prior else None)
 
 
-def known(name: str, families: list[str], others: list[str]) -> str:
-    """``name`` in lower case and in full, if it is one of ``families``, of ``others``, or a hybrid
-    by composition.
+def full_name(name: str, families: list[str] | None = None, others: list[str] | None = None) -> str:
+    """``name`` in lower case and in full, if it is that of a family or of a hybrid.
+
+    Args:
+        name: as the user wrote it; an import path, with a ``:``, is left as it is.
+        families: which may be parts of hybrids; by default all there are.
+        others: names beside them; by default those of hybrids with a class of their own.
 
     Raises:
         InputError: it is none of those, with the nearest one.
     """
+    if ":" in name:
+        return name
+    families = names.names() if families is None else families
+    others = [*names.HYBRIDS] if others is None else others
     full = "+".join(SHORT.get(part, part) for part in name.lower().split("+"))
     composed = [f"{WHOLE}+{family}" for family in families]
     if full in (*families, *others, *composed):

@@ -20,7 +20,7 @@ from genzoo.serialization import build, completed
 from genzoo.training.fitting import RETIRED, check_settings, fit
 
 FROM_DATA = ("event_shape", "condition", "levels")  # arguments that the data set decides
-NOT_SETTINGS = (
+NOT_SETTINGS = (  # arguments of `fit` that are not the recipe's business
     "model",
     "data",
     "folder",
@@ -31,7 +31,7 @@ NOT_SETTINGS = (
     "logger",
     "progress",
     "trainer_options",
-)  # of `fit`: not the recipe's business
+)
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,16 @@ class Plan:
     """What a run will do, in plain values with nothing left to defaults; equal plans give equal
     runs.
 
-    ``prior`` holds the settings of `fit` for a prior's own stage; where it is empty, all is trained
-    at once.
+    Args:
+        family: as tables print it.
+        data: a name or a path; of a `DataSet` that was given as an object, its name.
+        seed: of everything random.
+        budget: which recipe, and how much is measured.
+        conditional: whether the model is told labels or conditions.
+        model, train, evaluate: arguments of the constructor, of `fit` and of `evaluate`.
+        prior: settings of `fit` for a prior's own stage; empty where all is trained at once.
+        source: the import path of a family outside the registry, "module:Class".
+        fingerprint: of the events of a data set that was given as an object.
     """
 
     family: str
@@ -52,15 +60,38 @@ class Plan:
     train: dict[str, Any]
     evaluate: dict[str, Any]
     prior: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+    fingerprint: str = ""
 
     @property
     def name(self) -> str:
+        """Of the run, and of its folder: "vae-seed0"."""
         return f"{self.family.lower()}-seed{self.seed}"
 
     @property
+    def parts(self) -> hybrids.Parts:
+        """The classes of the model and of its prior."""
+        return hybrids.parts(self.source or self.family)
+
+    @property
+    def minutes(self) -> float | None:
+        """What all stages of training are given together; None where they are given steps."""
+        given = [stage.get("minutes") for stage in (self.train, self.prior)]
+        known = [minutes for minutes in given if minutes is not None]
+        return sum(known) if known else None
+
+    @property
+    def steps(self) -> int:
+        """Batches of all stages of training."""
+        return sum(stage.get("steps", 0) for stage in (self.train, self.prior))
+
+    @property
     def stated(self) -> dict[str, Any]:
-        """What config.yaml holds: everything, but of a second stage only where there is one."""
-        return {name: value for name, value in asdict(self).items() if name != "prior" or value}
+        """What config.yaml holds: everything, but optional entries only where there are some."""
+        optional = ("prior", "source", "fingerprint")
+        return {
+            name: value for name, value in asdict(self).items() if name not in optional or value
+        }
 
 
 def plan(
@@ -72,30 +103,50 @@ def plan(
     recipe: str | Path | None = None,
     model: Mapping[str, Any] | None = None,
     train: Mapping[str, Any] | None = None,
+    minutes: float | None = None,
+    fingerprint: str = "",
+    dims: int | None = None,
 ) -> Plan:
-    """Resolve a plan: what is given in ``model`` and ``train`` goes before the recipe, and that
-    before the defaults.
+    """Resolve a plan: what is given goes before the recipe, and that before the defaults.
 
     A hybrid by composition, such as ``vae+flow``, has a recipe for its prior inside its own.
+
+    Args:
+        family: a name, or the import path of a class, "module:Class".
+        data: a name or a path.
+        seed: of everything random.
+        budget: which recipe, "quick" or "full".
+        conditional: whether the model is told labels or conditions.
+        recipe: a YAML file in place of ours.
+        model, train: arguments of the constructor and of `fit`.
+        minutes: of training, in place of the recipe's steps.
+        fingerprint: of a data set that was given as an object.
+        dims: features of an event, by which sizes are chosen where minutes are given and no recipe
+            was made for the data.
 
     Raises:
         InputError: unknown family, hybrid, budget or argument, with the nearest valid choice.
     """
     made, part = hybrid = hybrids.parts(family)
     found = recipes.find(data, budget, hybrid.name, recipe)
-    arguments = resolve(
-        made, found["model"] | dict(model or {}), FROM_DATA, f"{made.__name__} has no argument"
-    )
+    complaint = f"{made.__name__} has no argument"
+    arguments = resolve(made, found["model"] | dict(model or {}), FROM_DATA, complaint)
+    is_default = not recipes.has_own(data, budget, recipe)
+    if is_default and minutes is not None and dims is not None:
+        _scale(arguments, model or {}, dims, minutes)
     if part is not None:
         given = found["prior"].get("model", {})
-        own = resolve(part, given, FROM_DATA, f"The prior, {part.__name__}, has no argument")
+        complaint = f"The prior, {part.__name__}, has no argument"
+        own = resolve(part, given, FROM_DATA, complaint)
         arguments["prior"] = {"family": part.__name__, "arguments": own}
-    settings = resolve(
-        fit, found["train"] | dict(train or {}), NOT_SETTINGS, "Training has no setting"
-    )
-    check_settings(**settings, seed=seed)
+    given = found["train"] | dict(train or {})
+    settings = resolve(fit, given, NOT_SETTINGS, "Training has no setting")
+    check_settings(**_given(settings), seed=seed)
     if "lr" in arguments:
         check_settings(lr=arguments["lr"])
+    prior = _second_stage(arguments, found["prior"].get("train"), seed)
+    if minutes is not None:
+        settings, prior = _timed(settings, prior, minutes)
     return Plan(
         family=hybrid.name,
         data=data,
@@ -105,8 +156,29 @@ def plan(
         model=arguments,
         train=settings,
         evaluate=completed_settings(found["evaluate"]),
-        prior=_second_stage(arguments, found["prior"].get("train"), seed),
+        prior=prior,
+        source=family if ":" in family else "",
+        fingerprint=fingerprint,
     )
+
+
+def _scale(arguments: dict[str, Any], given: Mapping[str, Any], dims: int, minutes: float) -> None:
+    """Fit the sizes that the user has not ``given`` to the events and the minutes."""
+    if "width" in arguments and "width" not in given:
+        arguments["width"] = recipes.width_for(arguments["width"], dims, minutes)
+
+
+OF_PRIOR = 1 / 3  # share of the minutes that a prior's own stage gets
+
+
+def _timed(
+    train: dict[str, Any], prior: dict[str, Any], minutes: float
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of both stages, given minutes in place of steps."""
+    if not prior:
+        return train | {"minutes": minutes}, prior
+    of_prior = OF_PRIOR * minutes
+    return train | {"minutes": minutes - of_prior}, prior | {"minutes": of_prior}
 
 
 def _second_stage(
@@ -120,8 +192,13 @@ def _second_stage(
     if given is None and build(prior_of(arguments)).likelihood <= Likelihood.BOUND:
         return {}
     settings = resolve(fit, given or {}, NOT_SETTINGS, "Training of the prior has no setting")
-    check_settings(**settings, seed=seed)
+    check_settings(**_given(settings), seed=seed)
     return settings
+
+
+def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those settings that are not left to the others."""
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def resolve(
@@ -164,15 +241,15 @@ def prior_of(arguments: Mapping[str, Any], condition: int = 0) -> dict[str, Any]
 
 
 def changes(before: dict[str, Any], now: Plan) -> str:
-    """ "model.width 32 instead of 64, ...": what a stored plan has that differs from this one; ""
-    if it is the same run.
+    """ "model.width 32 instead of 64, ...": how a stored plan differs; "" if it is the same run.
 
     What genzoo had no argument for when the other was stored is taken at the argument's default.
     """
-    return _differences(_completed(before, now.family), now.stated)
+    return _differences(_completed(before, now), now.stated)
 
 
-def _completed(stored: dict[str, Any], family: str) -> dict[str, Any]:
+def _completed(stored: dict[str, Any], now: Plan) -> dict[str, Any]:
+    """A stored plan with the defaults of arguments that there are only now."""
     known = {
         "train": resolve(fit, {}, NOT_SETTINGS),
         "evaluate": DEFAULTS,
@@ -184,7 +261,7 @@ def _completed(stored: dict[str, Any], family: str) -> dict[str, Any]:
         if name in known and isinstance(given, dict)
     }
     if isinstance(arguments := stored.get("model"), dict):
-        made = {"family": hybrids.parts(family).family.__name__, "arguments": arguments}
+        made = {"family": now.parts.family.__name__, "arguments": arguments}
         filled["model"] = completed(made, FROM_DATA)["arguments"]
     return stored | filled
 

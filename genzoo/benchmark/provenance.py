@@ -1,11 +1,12 @@
-"""Under what a figure came about: versions, machine and commit, which every record holds beside it."""
+"""Provenance of a result: package versions, machine, git commit."""
 
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,12 +15,48 @@ from genzoo import __version__
 PACKAGES = ("torch", "lightning", "nflows", "numpy", "scikit-learn")
 
 
-def circumstances() -> dict[str, Any]:
-    """Under what a run takes place: versions, machine, threads and, in a checkout, the commit."""
-    return {"versions": versions(), "machine": machine(), "commit": commit()}
+@dataclass(frozen=True)
+class Machine:
+    """What a run took place on."""
+
+    cpu: str = ""
+    cores: int | None = None
+    threads: int | None = None
+    gpu: str = ""
+
+    def __str__(self) -> str:
+        about = {"cpu": self.cpu, "cores": self.cores, "threads": self.threads, "gpu": self.gpu}
+        return ", ".join(f"{name} {value}" for name, value in about.items() if value)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Under what a result came about.
+
+    Args:
+        versions: of genzoo, Python and the packages that figures depend on.
+        machine: see `Machine`.
+        commit: the code that measured; None outside a checkout.
+        started_by: the code that training was started with, which an interruption may set apart.
+    """
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    machine: Machine = field(default_factory=Machine)
+    commit: str | None = None
+    started_by: str | None = None
+
+
+def provenance(started_by: str | None = None) -> Provenance:
+    """Under what this process computes.
+
+    Args:
+        started_by: the commit that a resumed training was started with.
+    """
+    return Provenance(versions(), machine(), commit(), started_by)
 
 
 def versions() -> dict[str, str]:
+    """Of genzoo, Python and the packages that figures depend on."""
     found = {"genzoo": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -29,39 +66,30 @@ def versions() -> dict[str, str]:
     return found
 
 
-def machine() -> dict[str, Any]:
+def machine() -> Machine:
+    """Processor, cores, threads that PyTorch uses here, and a GPU if there is one."""
     cpus = [
         line.split(":")[1].strip()
         for line in _lines("/proc/cpuinfo")
         if line.startswith("model name")
     ]
-    about = {
-        "cpu": cpus[0] if cpus else platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-    }
-    return about | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
+    return Machine(
+        cpu=cpus[0] if cpus else platform.processor(),
+        cores=os.cpu_count(),
+        threads=torch.get_num_threads(),
+        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else "",
+    )
 
 
 def commit() -> str | None:
-    """The commit of the checkout that genzoo is imported from, "-dirty" if changed; None if it is
-    no checkout.
-    """
+    """The commit of the checkout that genzoo is imported from, "-dirty" if changed, or None."""
+    checkout = str(Path(__file__).parent)
+    command = ["git", "-C", checkout, "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        command = [
-            "git",
-            "-C",
-            str(Path(__file__).parent),
-            "describe",
-            "--always",
-            "--dirty",
-            "--abbrev=12",
-        ]
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
+    return answer.stdout.strip()
 
 
 def _lines(path: str) -> list[str]:

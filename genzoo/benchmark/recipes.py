@@ -20,6 +20,7 @@ from genzoo.errors import InputError, nearest
 BUDGETS = ("quick", "full")
 SECTIONS = ("model", "train", "evaluate", "prior")
 OF_PRIOR = ("model", "train")
+FEATURES_A_MINUTE = 64  # of an event, for which the default width of a network is made
 ALIKE = {"digits-index": "digits"}  # the same events, split otherwise
 
 Recipe = dict[str, dict[str, Any]]
@@ -100,3 +101,20 @@ def _sections(what: str, given: Any, sections: tuple[str, ...], path: Path) -> R
                 f"In the recipe {path}, {what}: {section} should be a mapping, such as {{width: 64}}."
             )
     return {section: dict(given.get(section, {})) for section in sections}
+
+
+def width_for(width: int, dims: int, minutes: float) -> int:
+    """The width of a network for events of ``dims`` features that is trained for ``minutes``.
+
+    A step costs about dims times the square of the width. The default ``width`` is made for 64
+    features and a minute; larger events and less time get a narrower one, so that about as many
+    steps fit in, in multiples of 8.
+    """
+    share = min(1.0, (FEATURES_A_MINUTE * minutes / dims) ** 0.5)
+    return min(width, max(8, 8 * round(width * share / 8)))
+
+
+def has_own(data: str, budget: str, file: str | Path | None = None) -> bool:
+    """Whether a recipe was made for this very data, so that nothing about it need be guessed."""
+    ours = folder() / f"{ALIKE.get(data, data)}-{budget}.yaml"
+    return file is not None or ours.is_file()

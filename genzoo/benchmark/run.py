@@ -3,16 +3,20 @@ what led to them.
 
 The folder of a run::
 
-    config.yaml    the plan, every argument resolved        model/            see `genzoo.serialization`
-    run.json       versions, machine, commit, start         samples.npz       samples of the model
-    log.csv        the loss as it went                      likelihoods.npz   log p of each test event
-                                                            row.json          its row of the scorecard: it is finished
-                                                            quality.npz       more samples, by which they are judged
+    config.yaml       the plan, every argument resolved
+    run.json          versions, machine, commit, start
+    log.csv           the loss as it went
+    model/            see `genzoo.serialization`
+    samples.npz       samples of the model
+    likelihoods.npz   log p of each test event
+    row.json          its row of the scorecard: it is finished
+    quality.npz       more samples, by which they are judged
 """
 
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,11 +27,12 @@ import torch
 import yaml
 from torch import Tensor
 
-from genzoo.benchmark import hybrids
-from genzoo.benchmark.measures import MEASURES
+from genzoo import families
+from genzoo.benchmark.affordable import affordable_likelihood
+from genzoo.benchmark.measures import MEASURES, Subject, take
 from genzoo.benchmark.plan import Plan, changes, with_prior
-from genzoo.benchmark.provenance import circumstances
-from genzoo.benchmark.scorecard import PROTOCOL, Row, figures, likelihood
+from genzoo.benchmark.provenance import provenance
+from genzoo.benchmark.row import Row, disagreement, held_out
 from genzoo.data import DataSet
 from genzoo.data import load as load_data
 from genzoo.errors import InputError
@@ -35,7 +40,9 @@ from genzoo.evaluation.cost import parameters, samples_per_second
 from genzoo.evaluation.likelihood.estimators import estimator
 from genzoo.evaluation.likelihood.evaluate import Measured, evaluate
 from genzoo.evaluation.likelihood.partition import keep_log_z
-from genzoo.evaluation.likelihood.truth import disagreement, of_each
+from genzoo.evaluation.likelihood.truth import of_each
+from genzoo.evaluation.results import Cost
+from genzoo.families.vae import VAE
 from genzoo.files import discard_drafts, remove, state, whole
 from genzoo.model import GenerativeModel, Likelihood, device_of
 from genzoo.progress import Report
@@ -44,45 +51,53 @@ from genzoo.training.fitting import Fitted, best_accelerator, fit
 from genzoo.training.two_stage import fit_in_stages
 
 
-def finished(wanted: Plan, folder: Path) -> Row | None:
-    """The row of a finished run of this very plan, or None if it has yet to be run or resumed.
+def load_finished(plan: Plan, folder: Path) -> Row | None:
+    """Row of the run in ``folder`` if it finished with exactly this plan, else None.
 
     Raises:
         InputError: the folder holds a run of another plan.
     """
-    before, row = _stored(folder / "config.yaml"), _stored(folder / "row.json")
+    before = _stored(folder / "config.yaml")
     if before is None:
         return None
+    row = _stored(folder / "row.json")
     if row is None:  # how it will be evaluated may still change, with what was trained unharmed
-        before = before | {"evaluate": wanted.evaluate}
-    if different := changes(before, wanted):
+        before = before | {"evaluate": plan.evaluate}
+    if different := changes(before, plan):
         raise InputError(
-            f"{folder} holds a run with {different}: choose another folder with --out, or delete that run."
+            f"{folder} holds a run with {different}: choose another folder with --out, or delete "
+            "that run."
         )
-    return row
+    return None if row is None else Row.from_json(row, str(folder / "row.json"))
 
 
-def others(out: Path, plans: Sequence[Plan]) -> list[Plan]:
-    """Finished runs in ``out`` beside those of ``plans``, on the same data, budget and conditions:
-    of one scorecard.
+def sibling_runs(out: Path, plans: Sequence[Plan]) -> list[Plan]:
+    """Plans of finished runs in ``out`` beside ``plans``, that belong on the same scorecard.
+
+    They do if they are of the same data, budget, conditions and minutes.
     """
-    names, kin = {p.name for p in plans}, {(p.data, p.budget, p.conditional) for p in plans}
-    found = []
+    names = {plan.name for plan in plans}
+    kinds = {_kind(plan) for plan in plans}
+    siblings = []
     for folder in sorted(path.parent for path in out.glob("*/row.json")):
         with suppress(InputError, TypeError):  # whatever else lies there is not ours
-            other = Plan(**(_stored(folder / "config.yaml") or {}))
-            hybrids.parts(other.family)
-            if (
-                other.name == folder.name not in names
-                and (other.data, other.budget, other.conditional) in kin
-            ):
-                found.append(other)
-    return found
+            plan = Plan(**(_stored(folder / "config.yaml") or {}))
+            plan.parts  # noqa: B018 (raises where there is no such family)
+            if plan.name == folder.name and plan.name not in names and _kind(plan) in kinds:
+                siblings.append(plan)
+    return siblings
+
+
+def _kind(plan: Plan) -> tuple[object, ...]:
+    """What the runs of one scorecard have in common."""
+    return plan.data, plan.fingerprint, plan.budget, plan.conditional, plan.minutes
 
 
 def _stored(path: Path) -> dict[str, Any] | None:
-    """The mapping in a run's YAML or JSON file, None where there is no such file; raises
-    `InputError` if corrupt.
+    """The mapping in a run's YAML or JSON file, None where there is no such file.
+
+    Raises:
+        InputError: the file is corrupt.
     """
     if not path.is_file():
         return None
@@ -96,53 +111,134 @@ def _stored(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def execute(wanted: Plan, folder: str | Path, report: Report | None = None) -> Row:
-    """Carry a plan out in ``folder`` and return its row: reuse a finished run, resume an
-    interrupted one, else start.
+# ---------------------------------------------------------------------------------------- the run
 
-    What `MEASURES` add is added last (`appraise`); ``samples_per_second`` stays null until
+
+def run(
+    plan: Plan,
+    folder: str | Path,
+    data: DataSet | None = None,
+    progress: Report | None = None,
+) -> Row:
+    """Carry out a plan: reuse a finished run, resume an interrupted one, else start.
+
+    What `MEASURES` add is added last (`measure_missing`); samples per second stay unknown until
     `time_samples`, which waits for a quiet machine.
+
+    Args:
+        plan: what to do.
+        folder: of the run.
+        data: the plan's data set; loaded by its name where it is not given.
+        progress: called with (steps done, steps in all, a few words).
+
+    Returns:
+        the row of the run.
 
     Raises:
         InputError: the folder holds a run of another plan, or plan and data do not fit.
         TrainingError: training diverged.
     """
     folder = Path(folder)
-    if finished(wanted, folder) is not None:
+    if load_finished(plan, folder) is not None:
         _tidy(folder)
-        return appraise(folder, report=report)
-    data = load_data(wanted.data)
-    model = new_model(wanted, data)
+        return measure_missing(plan, folder, data, progress=progress)
+    if data is None:
+        data = load_data(plan.data)
+    model = new_model(plan, data)
+    _begin(plan, folder)
+    fitted = _train(plan, model, data, folder, progress)
+    if progress is not None:
+        progress(fitted.steps, fitted.steps, "evaluating")
+    row = _evaluate(plan, fitted, data, folder, progress)
+    model = fitted.model.to("cpu")
+    model.trainer = None  # which holds the data and the optimiser, and is of no use any more
+    save(model, folder / "model", _card(row))
+    _write_row(folder, row)
+    _tidy(folder)
+    return measure_missing(plan, folder, data, model, progress)
+
+
+def _begin(plan: Plan, folder: Path) -> None:
+    """Write down what will be done, and, the first time, under what."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "run.json").is_file():
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        _write_json(folder / "run.json", {"started": started, **circumstances()})
+        _write_json(folder / "run.json", {"started": started, **asdict(provenance())})
     with whole(folder / "config.yaml") as path:
-        path.write_text(yaml.safe_dump(wanted.stated, sort_keys=False), encoding="utf-8")
-    fitted = _train(wanted, model, data, folder, report)
-    if report is not None:
-        report(fitted.steps, fitted.steps, "evaluating")
-    measured = evaluate(
-        on_fastest(fitted.model),
+        path.write_text(yaml.safe_dump(plan.stated, sort_keys=False), encoding="utf-8")
+
+
+def _train(
+    plan: Plan, model: GenerativeModel, data: DataSet, folder: Path, progress: Report | None
+) -> Fitted:
+    """All at once, or the prior in a stage of its own."""
+    if not plan.prior:
+        return fit(model, data, folder, seed=plan.seed, progress=progress, **plan.train)
+    assert isinstance(model, VAE)  # which alone has a prior
+    return fit_in_stages(
+        model,
         data,
-        by=estimator(wanted.evaluate),
-        seed=wanted.seed,
-        progress=report,
+        folder,
+        train=plan.train,
+        prior=plan.prior,
+        seed=plan.seed,
+        progress=progress,
     )
+
+
+def _evaluate(
+    plan: Plan, fitted: Fitted, data: DataSet, folder: Path, progress: Report | None
+) -> Row:
+    """The row of a trained model; its samples and log-probabilities are left in ``folder``."""
+    model = fitted.model.to(best_accelerator())
+    settings, tested = plan.evaluate, data
+    if plan.minutes is not None:
+        settings, tested = affordable_likelihood(settings, model, data, plan.minutes)
+    by = estimator(settings)
+    measured = evaluate(model, tested, by=by, seed=plan.seed, progress=progress)
     if measured.kind == Likelihood.ESTIMATE:
-        keep_log_z(fitted.model, measured.log_z)
-    each = of_each(model, measured, data, progress=report, seed=wanted.seed)
-    samples = draw(model, data, seed=wanted.seed)
-    started = _stored(folder / "run.json") or {}
-    row = _row(wanted, data, fitted, measured, each, samples, started)
-    save(model, folder / "model", _card(row))
+        keep_log_z(model, measured.log_z)
+    each = of_each(model, measured, tested, progress=progress, seed=plan.seed)
+    samples = draw_samples(model, data, seed=plan.seed)
     np.savez_compressed(folder / "samples.npz", x=samples.numpy())
     if each.log_prob is not None and each.events is not None:
         events, log_prob = each.events.numpy(), each.log_prob.numpy()
         np.savez_compressed(folder / "likelihoods.npz", events=events, log_prob=log_prob)
-    _write_json(folder / "row.json", row)
-    _tidy(folder)
-    return appraise(folder, data, report)
+    return _row(plan, fitted, tested, measured, each, samples, folder)
+
+
+def _row(
+    plan: Plan,
+    fitted: Fitted,
+    data: DataSet,
+    measured: Measured,
+    each: Measured,
+    samples: Tensor,
+    folder: Path,
+) -> Row:
+    """What was done, the likelihood of the test split, the cost, and under what."""
+    model = fitted.model
+    started = _stored(folder / "run.json") or {}
+    cost = Cost(
+        parameters=parameters(model),
+        train_seconds=round(fitted.seconds, 2),
+        steps=fitted.steps,
+        best_step=fitted.best_step,
+        validation_nats=fitted.validation if model.monitor == "val_nats" else None,
+        evaluations_per_sample=model.evaluations_per_sample,
+    )
+    return Row(
+        family=plan.family,
+        data=data.name,
+        likelihood=held_out(measured, data),
+        seed=plan.seed,
+        budget=plan.budget,
+        conditional=plan.conditional,
+        minutes=plan.minutes,
+        disagreement=disagreement(each, samples, data, plan.conditional),
+        cost=cost,
+        provenance=provenance(started.get("commit")),
+    )
 
 
 def _tidy(folder: Path) -> None:
@@ -152,93 +248,56 @@ def _tidy(folder: Path) -> None:
     discard_drafts(folder)
 
 
-def _train(wanted: Plan, model: Any, data: DataSet, folder: Path, report: Report | None) -> Fitted:
-    """All at once, or the prior in a stage of its own."""
-    if not wanted.prior:
-        return fit(model, data, folder, seed=wanted.seed, progress=report, **wanted.train)
-    return fit_in_stages(
-        model,
-        data,
-        folder,
-        train=wanted.train,
-        prior=wanted.prior,
-        seed=wanted.seed,
-        progress=report,
-    )
+# ------------------------------------------------------------------------------- a finished run
 
 
-def _row(
-    wanted: Plan,
-    data: DataSet,
-    fitted: Fitted,
-    measured: Measured,
-    each: Measured,
-    samples: Tensor,
-    started: dict[str, Any],
+def measure_missing(
+    plan: Plan,
+    folder: str | Path,
+    data: DataSet | None = None,
+    model: GenerativeModel | None = None,
+    progress: Report | None = None,
 ) -> Row:
-    """The row of a trained model: what was done, the likelihood of the test split, the cost, and
-    under what.
+    """The row of a finished run with those of `MEASURES` that it lacked: each is taken once.
 
-    ``commit`` is the code that measured; ``started_by`` the code that the training was started
-    with, which an interruption may set apart.
+    So a run that was finished before a measure existed gets it from its stored model, and an
+    interruption costs one measure.
+
+    Args:
+        plan: of the run.
+        folder: of the run.
+        data: what it was trained on; loaded by its name where it is not given.
+        model: the trained model; loaded from ``folder`` where it is not given.
+        progress: called with (done, total, a few words).
     """
-    return {
-        "family": wanted.family,
-        "data": data.name,
-        "seed": wanted.seed,
-        "budget": wanted.budget,
-        "conditional": wanted.conditional,
-        "parameters": parameters(fitted.model),
-        "train_seconds": round(fitted.seconds, 2),
-        "steps": fitted.steps,
-        "best_step": fitted.best_step,
-        "validation_nats": fitted.validation if fitted.model.monitor == "val_nats" else None,
-        **figures(measured, data),
-        **disagreement(each, samples, data, wanted.conditional),
-        "samples_per_second": None,
-        "evaluations_per_sample": fitted.model.evaluations_per_sample,
-        "evaluation": measured.details,
-        "protocol": PROTOCOL,
-        **circumstances(),
-        "started_by": started.get("commit"),
-    }
+    folder = Path(folder)
+    row = _finished_row(folder)
+    missing = [measure for measure in MEASURES if measure.name not in row.measured]
+    if not missing:
+        return row
+    subject = Subject(
+        model=load_model(plan, folder) if model is None else model,
+        data=load_data(plan.data) if data is None else data,
+        folder=folder,
+        progress=progress,
+    )
+    for measure in missing:
+        row = take(measure, row, subject)
+        _write_row(folder, row)
+    return row
 
 
-def time_samples(folder: str | Path) -> Row:
-    """The row of the finished run in ``folder``, with its samples per second; they are measured
-    once, then kept.
+def time_samples(folder: str | Path, model: GenerativeModel) -> Row:
+    """The row of a finished run with its samples per second, measured once, then kept.
 
     To be called when nothing else keeps the machine busy: runs that train side by side would slow
     each other's figure.
     """
     folder = Path(folder)
     row = _finished_row(folder)
-    if row["samples_per_second"] is None:
-        row["samples_per_second"] = round(samples_per_second(load(folder)), 2)
-        _write_json(folder / "row.json", row)
-    return row
-
-
-def appraise(folder: str | Path, data: DataSet | None = None, report: Report | None = None) -> Row:
-    """The row of the finished run in ``folder``, with those of `MEASURES` that it lacked: each is
-    taken once, then kept.
-
-    So a run that was finished before a measure existed gets it from its stored model, and an
-    interruption costs one measure.
-    """
-    folder = Path(folder)
-    row = _finished_row(folder)
-    missing = [measure for measure in MEASURES if measure.name not in row]
-    if missing:
-        model, data = (
-            load(folder),
-            data or load_data((_stored(folder / "config.yaml") or row)["data"]),
-        )
-        for measure in missing:
-            row[measure.name] = measure.take(
-                model, data, row["budget"], folder, report, row["seed"]
-            )
-            _write_json(folder / "row.json", row)
+    if row.cost is not None and row.cost.samples_per_second is None:
+        row = row.timed(round(samples_per_second(model), 2))
+        _write_row(folder, row)
     return row
 
 
@@ -248,40 +307,61 @@ def _finished_row(folder: Path) -> Row:
         raise InputError(
             f"The run in {folder} is not finished: run the same command again to resume it."
         )
-    return row
+    return Row.from_json(row, str(folder / "row.json"))
 
 
-def new_model(wanted: Plan, data: DataSet) -> GenerativeModel:
-    """The untrained model of a plan, its initial weights drawn from the plan's seed."""
-    if wanted.conditional and not data.condition:
+# ------------------------------------------------------------------------------------- the model
+
+
+def new_model(plan: Plan, data: DataSet) -> GenerativeModel:
+    """The untrained model of a plan, its initial weights drawn from the plan's seed.
+
+    Raises:
+        InputError: it should be conditional, and the data has no conditions.
+    """
+    if plan.conditional and not data.condition:
         raise InputError(
-            f"{wanted.data} has no labels or conditions, so no conditional model of it can be trained."
+            f"{plan.data} has no labels or conditions, so no conditional model of it can be trained."
         )
-    L.seed_everything(wanted.seed, verbose=False)
-    condition = data.condition if wanted.conditional else 0
+    L.seed_everything(plan.seed, verbose=False)
+    condition = data.condition if plan.conditional else 0
     arguments = {
-        **with_prior(wanted.model, condition),
+        **with_prior(plan.model, condition),
         "event_shape": list(data.event_shape),
         "condition": condition,
         "levels": data.levels,
     }
-    return build(
-        {"family": hybrids.parts(wanted.family).family.__name__, "arguments": arguments},
-        path="this plan",
-    )
+    config = {"family": plan.parts.family.__name__, "arguments": arguments}
+    return build(config, _families(plan), path="this plan")
 
 
-def on_fastest(model: GenerativeModel) -> GenerativeModel:
-    """The model, moved to the device that it was trained on: Lightning brings it back to the CPU."""
-    return model.to(best_accelerator())
+def load_model(plan: Plan, folder: str | Path) -> GenerativeModel:
+    """The trained model of a finished run, on the CPU, of a family outside the package as well."""
+    return load(folder, families=_families(plan))
 
 
-def draw(model: GenerativeModel, data: DataSet, n: int | None = None, seed: int = 0) -> Tensor:
-    """``n`` samples for the eye, on the CPU; of a conditional model, its classes in turn or test
-    conditions.
+def _families(plan: Plan) -> tuple[type[GenerativeModel], ...]:
+    """The classes that a plan's model may be built of."""
+    known = (*families.FAMILIES, *families.HYBRIDS)
+    return (plan.parts.family, *known) if plan.source else known
+
+
+def draw_samples(
+    model: GenerativeModel, data: DataSet, n: int | None = None, seed: int = 0
+) -> Tensor:
+    """Samples to look at; of a conditional model, its classes in turn or test conditions.
 
     In one call, unlike `genzoo.evaluation.samples.sampling.draw`: the points of a map are many, and
     cheap.
+
+    Args:
+        model: to draw from.
+        data: what it was trained on.
+        n: how many; by default 5000 points, or 40 of anything else.
+        seed: the same seed draws the same samples.
+
+    Returns:
+        ``(n, *event_shape)``, on the CPU.
     """
     n = n or (5000 if data.event_shape == (2,) else 40)
     c = None
@@ -294,19 +374,25 @@ def draw(model: GenerativeModel, data: DataSet, n: int | None = None, seed: int 
 
 
 def load_run(path: str | Path) -> tuple[GenerativeModel, dict[str, Any]]:
-    """A trained model and its plan, from a run's folder; from a bare model's folder the plan is
-    empty.
+    """A trained model and its plan, from a run's folder; a bare model's plan is empty.
 
     Raises:
         InputError: nothing there, not finished, corrupt, or no model that could be sampled from,
             such as a CLIP.
     """
-    model = load(path)
+    stored = _stored(Path(path) / "config.yaml") or {}
+    is_foreign = bool(stored.get("source"))
+    model = load_model(Plan(**stored), path) if is_foreign else load(path)
     if not isinstance(model, GenerativeModel):
         raise InputError(
-            f"{path} holds a {type(model).__name__}: expected a generative model, one that can be sampled from."
+            f"{path} holds a {type(model).__name__}: expected a generative model, one that can be "
+            "sampled from."
         )
-    return model, _stored(Path(path) / "config.yaml") or {}
+    return model, stored
+
+
+def _write_row(folder: Path, row: Row) -> None:
+    _write_json(folder / "row.json", row.to_json())
 
 
 def _write_json(path: Path, content: Any) -> None:
@@ -316,9 +402,11 @@ def _write_json(path: Path, content: Any) -> None:
 
 def _card(row: Row) -> dict[str, Any]:
     """What the model card says about a run."""
-    figure = likelihood(row)
-    facts = {name: row[name] for name in ("data", "seed", "steps", "train_seconds")}
+    figure = row.figure
+    facts: dict[str, Any] = {"data": row.data, "seed": row.seed}
+    if row.cost is not None:
+        facts |= {"steps": row.cost.steps, "train_seconds": row.cost.train_seconds}
     if figure.is_known:
         kind = "" if figure.kind is None else f" ({figure.kind.name.lower()})"
-        facts[f"test {row['unit']}"] = f"{figure}{kind}"
+        facts[f"test {row.likelihood.unit}"] = f"{figure}{kind}"
     return facts

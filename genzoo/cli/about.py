@@ -9,8 +9,9 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from genzoo.cli.help import Parser, console, family_names
+from genzoo.cli.help import Parser, console, known_model
 from genzoo.data.names import NAMES, YOURS
+from genzoo.families import names
 
 
 def list_(arguments: Sequence[str]) -> int:
@@ -58,13 +59,13 @@ def info(arguments: Sequence[str]) -> int:
     parser = Parser(
         "info", "Shows a family's equations, its constructor's arguments and its references."
     )
-    parser.add_argument("family", type=str, help=", ".join(family_names()))
+    parser.add_argument("family", type=str, help=", ".join(names.names()))
     name = parser.parse(arguments).family
     out = console()
     with out.status(Text(f"Opening {name}")):
-        from genzoo.serialization import named
+        from genzoo.benchmark.hybrids import parts
 
-        family = named(name)
+        family = parts(known_model(name)).family
     out.print(f"genzoo.{family.__name__}\n", style="bold")
     out.print(Padding(_readable(inspect.getdoc(sys.modules[family.__module__]) or ""), (0, 2)))
     out.print("\nArguments", style="help.heading")

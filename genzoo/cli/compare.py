@@ -1,119 +1,79 @@
-"""``genzoo compare``: several families and seeds on the same data, to one table, one picture and
-one page.
-"""
+"""``genzoo compare``: `genzoo.compare` with a screen."""
 
-import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.text import Text
 
-from genzoo.benchmark.pool import Outcome, cores, run_all
+from genzoo.benchmark.pool import Observer, Outcome
 from genzoo.benchmark.recipes import check_budget
-from genzoo.cli.help import (
-    Parser,
-    add_choice_of_recipe,
-    add_data,
-    console,
-    family_names,
-    known_model,
-)
-from genzoo.cli.screen import bar, bars, print_table
+from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, known_model
+from genzoo.cli.screen import bars, print_table
 from genzoo.errors import InputError
-from genzoo.progress import Report
+from genzoo.families import names
 
 if TYPE_CHECKING:
     from genzoo.benchmark.plan import Plan
+    from genzoo.benchmark.scorecard import Scorecard
 
 
 def compare(arguments: Sequence[str]) -> int:
-    """Train, evaluate, print the table; write scorecard.json, samples.png and report.html. 1 if a
-    run failed.
-    """
+    """Train, evaluate, print the tables; 1 if a run failed."""
     options = _options(arguments)
-    families, out = (
-        options.families,
-        Path(options.out or f"runs/{Path(options.data).resolve().stem}-{options.budget}"),
-    )
     screen = console()
-    about = (
-        f"Comparing {', '.join(families)} on {options.data} ({options.budget} budget), into {out}."
-    )
-    screen.print(about)
-    with screen.status("Loading torch, lightning and the data"):
-        from genzoo.benchmark import plan as planning
-        from genzoo.benchmark import run as runs
-        from genzoo.data import load as load_data
-        from genzoo.files import discard_drafts
-
-        data = load_data(options.data)
-        plans = [
-            planning.plan(
-                family, options.data, seed, options.budget, options.conditional, options.recipe
-            )
-            for family in families
-            for seed in options.seeds
-        ]
-        out.mkdir(parents=True, exist_ok=True)
-        discard_drafts(out)
-        done = sum(runs.finished(plan, out / plan.name) is not None for plan in plans)
-    if done:
-        screen.print(f"{done} of {len(plans)} runs were finished before and are reused.")
-    outcomes = _train(plans, out, options.jobs or cores(), screen)
-    failures = {plan.name: o.failure for plan, o in zip(plans, outcomes, strict=True) if o.failure}
-    finished = [plan for plan, outcome in zip(plans, outcomes, strict=True) if outcome.row]
-    if more := runs.others(out, plans):
-        screen.print(
-            f"The scorecard also holds what {out} has from before: {', '.join(p.name for p in more)}."
+    listed = ", ".join(options.families)
+    screen.print(f"Comparing {listed} on {options.data} ({options.budget} budget).")
+    with screen.status("Loading torch and lightning"):
+        from genzoo.benchmark import comparison
+    with bars(screen) as progress:
+        card = comparison.compare(
+            options.families,
+            options.data,
+            seeds=options.seeds,
+            budget=options.budget,
+            minutes=options.minutes,
+            recipe=options.recipe,
+            conditional=options.conditional,
+            out=options.out,
+            jobs=options.jobs,
+            observer=Bars(progress),
         )
-        _appraise(more, out, data, screen)
-    if finished := sorted(finished + more, key=_place):
-        rows = []
-        with bar(screen, "Timing samples") as report:
-            for i, plan in enumerate(finished):
-                report(i, len(finished), plan.name)
-                rows.append(runs.time_samples(out / plan.name))
-            report(len(finished), len(finished), "")
-        with bar(screen, "Tables, pictures") as report:
-            everything, pictures = _write(
-                rows, finished, out, data, failures, _command(arguments), report
-            )
-        _print(everything, pictures, out, screen)
-    for name, sentence in failures.items():
+    if card.rows:
+        _print(card, screen)
+    for name, sentence in card.failures.items():
         screen.print(Text.assemble((f"{name} failed:", "bold red"), f" {sentence}"))
-    return 1 if failures else 0
-
-
-def _place(plan: "Plan") -> tuple[int, int]:
-    """Families in the order they are registered in, then hybrids, then seeds."""
-    families = family_names()
-    family, _, prior = plan.family.lower().partition("+")
-    place = len(families) + families.index(prior) if prior else [*families, family].index(family)
-    return place, plan.seed
+    return 1 if card.failures else 0
 
 
 def _options(arguments: Sequence[str]) -> Any:
-    names = family_names()
     parser = Parser(
         "compare",
-        "Trains families on the same data and sets them side by side. Run again, it goes on or reuses.",
+        "Trains families on the same data and sets them side by side. Run again, it goes on or "
+        "reuses.",
     )
     add_data(parser)
+    hybrids = f"vae+FAMILY, {' '.join(names.HYBRIDS)}"
     parser.add_argument(
         "--families",
         type=str,
         nargs="+",
-        default=family_names("TAXONOMY"),
-        help=f"some of {' '.join(names)}, or hybrids: vae+FAMILY, {' '.join(family_names('HYBRIDS'))}",
+        default=list(names.TAXONOMY),
+        help=f"some of {' '.join(names.names())}, hybrids ({hybrids}), or your own class as "
+        "module:Class",
     )
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0], help="one run of each family for each"
     )
     add_choice_of_recipe(parser)
+    parser.add_argument(
+        "--minutes",
+        type=float | None,
+        default=None,
+        help="train every family for so long, in place of the recipe's steps",
+    )
     parser.add_argument(
         "--jobs", type=int, default=0, help="runs at a time; 0: as many as there are cores"
     )
@@ -122,121 +82,80 @@ def _options(arguments: Sequence[str]) -> Any:
     )
     options = parser.parse(arguments)
     options.families = list(dict.fromkeys(known_model(family) for family in options.families))
-    options.seeds = list(dict.fromkeys(options.seeds))
     check_budget(options.budget)
     if options.jobs < 0:
         raise InputError(f"--jobs must be 0 or more, got {options.jobs}.")
+    if options.minutes is not None and not options.minutes > 0:
+        raise InputError(f"--minutes must be above 0, got {options.minutes}.")
     return options
 
 
-def _train(plans: Sequence["Plan"], out: Path, jobs: int, screen: Console) -> list[Outcome]:
-    with bars(screen) as progress:
-        return run_all(plans, out, jobs, Bars(progress, [plan.name for plan in plans]))
+class Bars(Observer):
+    """Shows a comparison: a bar for each run and for what is done once, remarks above them."""
 
+    def __init__(self, progress: Progress):
+        self.bars = progress
+        self.screen = progress.console
+        self.names: list[str] = []
+        self.tasks: list[TaskID] = []
+        self.stages: dict[str, TaskID] = {}
 
-def _appraise(plans: Sequence["Plan"], out: Path, data: Any, screen: Console) -> None:
-    """Let the runs that were not executed now have every measure of those that were."""
-    from genzoo.benchmark import run as runs
-
-    with bars(screen) as progress:
-        for plan in plans:
-            task = progress.add_task(
-                plan.name, total=None, text="", visible=False
-            )  # until there is something to do
-
-            def show(done: int, total: int, text: str, task=task) -> None:
-                progress.update(task, completed=done, total=total, text=text, visible=True)
-
-            runs.appraise(out / plan.name, data, show)
-
-
-class Bars:
-    """Shows what happens to the runs: a bar for each, and their remarks above the bars."""
-
-    def __init__(self, progress: Progress, names: Sequence[str]):
-        self.bars, self.names = progress, names
+    def planned(self, plans: "Sequence[Plan]", finished: int) -> None:
+        """Add a bar for each run."""
+        if finished:
+            self.remark(f"{finished} of {len(plans)} runs were finished before and are reused.")
+        self.names = [plan.name for plan in plans]
         self.tasks = [
-            progress.add_task(name, total=None, start=False, text="waiting") for name in names
+            self.bars.add_task(name, total=None, start=False, text="waiting") for name in self.names
         ]
 
     def progress(self, i: int, done: int, total: int, text: str) -> None:
+        """Move the bar of a run."""
         self.bars.start_task(self.tasks[i])
         self.bars.update(self.tasks[i], completed=done, total=total, text=text)
 
     def note(self, i: int, text: str) -> None:
-        self.bars.console.print(f"{self.names[i]}: {text}")
+        """Print a line of a run above the bars."""
+        self.remark(f"{self.names[i]}: {text}")
+
+    def remark(self, text: str) -> None:
+        """Print a line above the bars."""
+        self.screen.print(text)
+
+    def stage(self, name: str, done: int, total: int, text: str) -> None:
+        """Move the bar of what is done once."""
+        if name not in self.stages:
+            self.stages[name] = self.bars.add_task(name, total=None, text="")
+        self.bars.update(self.stages[name], completed=done, total=total, text=text)
 
     def outcome(self, i: int, outcome: Outcome) -> None:
-        if outcome.row is None:
+        """Print the figure of a run beside its bar; a log file, which has none, gets a line."""
+        row = outcome.row
+        if row is None:
             self.bars.update(self.tasks[i], text="[red]failed[/]")
-            if not self.bars.console.is_terminal:
+            if not self.screen.is_terminal:
                 self.note(i, "failed")
             return
-        from genzoo.benchmark.scorecard import summarise
-
-        (summary,) = summarise([outcome.row])
-        if not self.bars.console.is_terminal:  # a log file shows no bars
-            seconds = outcome.row["train_seconds"]
-            said = summary.figure.text() if summary.figure.is_known else "done"
-            self.note(i, f"{said}, trained for {seconds:.0f} s")
-        steps = outcome.row["steps"]
+        figure, cost = row.figure, row.cost
+        assert cost is not None
+        if not self.screen.is_terminal:
+            found = figure.text() if figure.is_known else "done"
+            self.note(i, f"{found}, trained for {cost.train_seconds:.0f} s")
         self.bars.update(
-            self.tasks[i], completed=steps, total=steps, text=f"[bold]{summary.figure.text()}[/]"
+            self.tasks[i],
+            completed=cost.steps,
+            total=cost.steps,
+            text=f"[bold]{figure.text()}[/]",
         )
 
 
-def _write(
-    rows: list[dict],
-    plans: Sequence["Plan"],
-    out: Path,
-    data: Any,
-    failures: dict[str, str],
-    command: str,
-    report: Report,
-) -> tuple[list[dict], list[str]]:
-    """scorecard.json, baselines.json, report.html and the gallery; returns all rows and the names
-    of the pictures.
-    """
-    from genzoo.benchmark import scorecard
-    from genzoo.benchmark.report.gallery import Show, gallery
-    from genzoo.benchmark.report.page import write_report
-
-    report(0, 1, "Baselines")
-    baselines = scorecard.baseline_rows(data, plans[0].budget)
-    scorecard.write(rows, out / "scorecard.json")
-    scorecard.write(baselines, out / "baselines.json")
-    folders: dict[str, Path] = {}
-    for plan in plans:
-        folders.setdefault(plan.family, out / plan.name)  # of each family its first seed
-    plates = gallery(out, Show(folders, rows, data, plans[0].budget), report)
-    write_report(
-        out / "report.html",
-        rows + baselines,
-        title=f"Generative models of {data.name}, side by side",
-        about=f"{data.about.capitalize()}. Source: {data.source}." if data.about else "",
-        command=command,
-        plates=plates,
-        logs={plan.name: out / plan.name / "log.csv" for plan in plans},
-        failures=failures,
-    )
-    return rows + baselines, [plate.path.name for plate in plates]
-
-
-def _print(rows: list[dict], pictures: Sequence[str], out: Path, screen: Console) -> None:
-    from genzoo.benchmark.scorecard import tables
-
-    for i, table in enumerate(tables(rows)):
+def _print(card: "Scorecard", screen: Console) -> None:
+    for i, table in enumerate(card.tables()):
         if i:
             screen.print(f"\n{table.title}", style="bold")
         print_table(table, screen)
-    screen.print(
-        Padding("dim: what there is to compare with, real data and closed-form baselines", (0, 2)),
-        style="dim",
-    )
-    screen.print(
-        f"\nWrote {out}/report.html, with {', '.join(pictures)} and scorecard.json beside it."
-    )
-
-
-def _command(arguments: Sequence[str]) -> str:
-    return " ".join(["genzoo", "compare", *map(shlex.quote, arguments)])
+    beside = "dim: what there is to compare with, real data and closed-form baselines"
+    screen.print(Padding(beside, (0, 2)), style="dim")
+    pictures = ", ".join(picture.path.name for picture in card.page.pictures)
+    folder = next(iter(card.page.logs.values())).parents[1]
+    screen.print(f"\nWrote {folder}/report.html, with {pictures} and scorecard.json beside it.")

@@ -23,11 +23,12 @@ def evaluate(arguments: Sequence[str]) -> int:
     options = _evaluate_options(arguments)
     out = console()
     out.print(f"Evaluating {options.run}: loading torch …")
+    from genzoo.benchmark.report.cells import significant
+    from genzoo.benchmark.report.likelihood_table import MEANING
+    from genzoo.benchmark.row import held_out
     from genzoo.benchmark.run import load_run
-    from genzoo.benchmark.scorecard import MEANING, figures, significant
     from genzoo.data import load as load_data
     from genzoo.evaluation.cost import parameters, samples_per_second
-    from genzoo.evaluation.figures import Figure
     from genzoo.evaluation.likelihood import evaluate as likelihood
     from genzoo.training.fitting import check_fit
 
@@ -56,7 +57,7 @@ def evaluate(arguments: Sequence[str]) -> int:
         f"  {measured.kind.symbol} {measured.figure.reason or MEANING[measured.kind]}", style="dim"
     )
     if options.nats and measured.figure.is_known and data.levels:
-        nats = Figure.from_json(figures(measured, data)["nats"])
+        nats = held_out(measured, data).nats
         error = "" if nats.stderr is None else f" ± {nats.stderr:.2f}"
         out.print(f"  {nats.text(2)}{error} nats for a whole event", style="dim")
     for line in _about(measured):
@@ -71,15 +72,16 @@ def evaluate(arguments: Sequence[str]) -> int:
 
 def _print_quality(model: "GenerativeModel", data: "DataSet", out: "Console") -> None:
     """The samples of one model beside real data, and both at n = infinity where that can be had."""
-    from genzoo.benchmark.report import quality_table
+    from genzoo.benchmark.codec import from_plain
     from genzoo.benchmark.report.cells import number
+    from genzoo.benchmark.report.quality_table import quality_table
+    from genzoo.evaluation.results import Quality
     from genzoo.evaluation.samples import quality
 
     with bar(out, "quality") as report:
         x = quality.samples_of(model, data, progress=report)
-    table = quality_table.table(
-        [{"family": type(model).__name__, "quality": quality.score_samples(x, data)}]
-    )
+    found = from_plain(Quality, quality.score_samples(x, data))
+    table = quality_table({type(model).__name__: [found]})
     assert table is not None
     print_table(table, out)
     if far := quality.extrapolated(x, data):

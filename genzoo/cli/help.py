@@ -2,10 +2,8 @@
 families.
 """
 
-import ast
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
@@ -15,8 +13,9 @@ from rich.table import Column, Table
 from rich.text import Text
 from rich.theme import Theme
 
-from genzoo.benchmark.hybrids import known
+from genzoo.benchmark.hybrids import full_name
 from genzoo.errors import InputError, nearest
+from genzoo.families import names
 
 THEME = Theme(
     {
@@ -138,33 +137,13 @@ def overview(verbs: Mapping[str, str]) -> None:
     out.print(Text.assemble(("\nbegin with:", "help.heading"), " genzoo compare --data digits"))
 
 
-def family_names(registry: str = "FAMILIES") -> list[str]:
-    """The families of a registry in lower case, read from its source so that help imports no model."""
-    tree = ast.parse(
-        (Path(__file__).parent.parent / "families" / "__init__.py").read_text(encoding="utf-8")
-    )
-    value = next(
-        n.value
-        for n in tree.body
-        if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == registry
-    )
-    assert isinstance(value, ast.Tuple)
-    return [
-        name
-        for element in value.elts
-        for name in (
-            family_names(ast.unparse(element.value))
-            if isinstance(element, ast.Starred)
-            else [ast.unparse(element).lower()]
-        )
-    ]
-
-
 def known_model(name: str, *besides: str) -> str:
-    """A family's or a hybrid's name, or one of ``besides``, in lower case and in full; raises
-    `InputError` with the nearest.
+    """A family's or a hybrid's name, or one of ``besides``, in lower case and in full.
+
+    Raises:
+        InputError: there is none of that name, with the nearest one.
     """
-    return known(name, family_names(), [*family_names("HYBRIDS"), *besides])
+    return full_name(name, names.names(), [*names.HYBRIDS, *besides])
 
 
 def add_data(parser: ArgumentParser, default: Any = "digits") -> None:

@@ -7,7 +7,7 @@
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -16,20 +16,17 @@ from genzoo.cli.help import (
     add_choice_of_recipe,
     add_data,
     console,
-    family_names,
     known_model,
     with_value,
 )
 from genzoo.cli.screen import bar
+from genzoo.families import names
 
-PLANNED = (
-    "family",
-    "data",
-    "budget",
-    "recipe",
-    "conditional",
-    "seed",
-)  # the options that `genzoo.benchmark.plan.plan` takes
+if TYPE_CHECKING:
+    from genzoo.benchmark.row import Row
+
+# the options that `genzoo.benchmark.plan.plan` takes
+PLANNED = ("family", "data", "budget", "recipe", "conditional", "seed")
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -61,10 +58,11 @@ def train(arguments: Sequence[str]) -> int:
         getattr(given, "out", None)
         or Path("runs") / f"{Path(plan.data).resolve().stem}-{plan.name}"
     )
-    reused = runs.finished(plan, out) is not None
-    with bar(console(), plan.name) as report:
-        runs.execute(plan, out, report)
-    _say(runs.time_samples(out), out, reused)
+    reused = runs.load_finished(plan, out) is not None
+    with bar(console(), plan.name) as progress:
+        runs.run(plan, out, progress=progress)
+    row = runs.time_samples(out, runs.load_model(plan, out))
+    _print(row, out, reused)
     return 0
 
 
@@ -77,7 +75,7 @@ def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
         "train", "Trains one family. Give a family to see its own options: genzoo train vae --help"
     )
     parser.add_argument(
-        "family", type=str, help=", ".join(family_names()) + ", or a hybrid: vae+FAMILY, vaegan"
+        "family", type=str, help=", ".join(names.names()) + ", or a hybrid: vae+FAMILY, vaegan"
     )
     add_data(parser)
     add_choice_of_recipe(parser)
@@ -137,15 +135,17 @@ def _overrides(given: dict[str, Any], sections: dict[str, dict[str, str]]) -> di
     return chosen
 
 
-def _say(row: dict[str, Any], out: Path, reused: bool) -> None:
-    from genzoo.benchmark.scorecard import summarise
+def _print(row: "Row", out: Path, reused: bool) -> None:
+    from genzoo.benchmark.report.likelihood_table import summarise
 
     (summary,) = summarise([row])
-    print_ = console().print
+    screen = console()
     if reused:
-        print_(f"This run was finished before; it is in {out}.")
-    unit = summary.unit if summary.figure.is_known else f"({summary.caveat or 'no likelihood'})"
-    trained = f"trained for {row['train_seconds']:.0f} s"
-    found = f"on {row['data']}: test {summary.figure} {unit}, {trained}."
-    print_(Text.assemble((row["family"], "bold"), f" {found}"))
-    print_(f"Run in {out}; next: genzoo sample {out}")
+        screen.print(f"This run was finished before; it is in {out}.")
+    unit = row.likelihood.unit
+    if not summary.figure.is_known:
+        unit = f"({summary.caveat or 'no likelihood'})"
+    seconds = 0.0 if row.cost is None else row.cost.train_seconds
+    found = f"on {row.data}: test {summary.figure} {unit}, trained for {seconds:.0f} s."
+    screen.print(Text.assemble((row.family, "bold"), f" {found}"))
+    screen.print(f"Run in {out}; next: genzoo sample {out}")

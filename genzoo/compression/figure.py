@@ -1,37 +1,25 @@
 """What a file takes, beside what its model says it should: "bits/dim as a file"."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from genzoo import grid
-from genzoo.benchmark.report.tables import Line, Table
 from genzoo.compression.file import HEADER_BYTES, compress, initial_bits
 from genzoo.compression.models import code_of
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
-from genzoo.model import Likelihood, device_of, evaluating
+from genzoo.model import Likelihood, device_of, drawing_from, evaluating
 from genzoo.progress import Report
 
 EVENTS = {"quick": 100, "full": 500}  # most test events, by the budget of the run
 FEATURES = {"quick": 10_000, "full": 400_000}  # most of their features: each takes its time
 DRAWS = 16  # of z for each event, where the model's own figure is the mean of a bound
 BATCH = 250  # events at a time, for that figure
-
-Row = dict[str, Any]
-
-HEADERS = ("model", "as a file", "its own", "ratio", "bytes", "n")
-LEGEND = (
-    "as a file: bits/dim of events that were written with the model as the probability model of an "
-    f"entropy coder, and read back bit for bit; {HEADER_BYTES} bytes of header and check sums are "
-    "left out; its own: what the model states of the same events (≤: by single draws, as the file)"
-)
 
 
 @dataclass(frozen=True)
@@ -95,8 +83,7 @@ def stated(model: Any, x: Tensor, c: Tensor | None = None, seed: int = 0) -> flo
     device = device_of(model)
     draws = 1 if model.likelihood == Likelihood.EXACT else DRAWS
     found = []
-    with torch.random.fork_rng(), torch.inference_mode(), evaluating(model):
-        torch.manual_seed(seed)
+    with drawing_from(seed, device), torch.inference_mode(), evaluating(model):
         for rows in torch.arange(len(x)).split(BATCH):
             events = x[rows].to(device)
             told = None if c is None else c[rows].to(device)
@@ -126,7 +113,7 @@ def file_bits_per_dim(
     return write(model, events.x, c, seed=seed)[1]
 
 
-# -------------------------------------------------------------------------- a row and a table of it
+# ------------------------------------------------------------------------------- a part of a row
 
 
 def as_a_file(
@@ -136,7 +123,7 @@ def as_a_file(
     folder: Path | None = None,
     progress: Report | None = None,
     seed: int = 0,
-) -> Row | None:
+) -> dict[str, Any] | None:
     """The entry of a row: an `AsFile` in plain values, or the ``reason`` why the file failed.
 
     None for a model that writes no files, and for events too large for a look on the way.
@@ -160,45 +147,3 @@ def writes_files(model: Any) -> bool:
     except InputError:
         return False
     return True
-
-
-def table(rows: Iterable[Row]) -> Table | None:
-    """The table of the rows that have an entry ``file``, the shortest first; None if none has."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        if row.get("file"):
-            groups.setdefault(row["family"], []).append(row)
-    if not groups:
-        return None
-    reasons = {family: _failure(group) for family, group in groups.items()}
-    failed = [family for family in groups if reasons[family]]
-    written = [family for family in groups if not reasons[family]]
-    written.sort(key=lambda family: _mean(groups[family], "bits_per_dim"))
-    lines = [_line(family, groups[family]) for family in written]
-    lines += [Line((family, *"—————")) for family in failed]
-    told = [f"— of {family}: {reasons[family]}" for family in failed]
-    return Table("As a file", HEADERS, lines, [LEGEND, *told])
-
-
-def _failure(rows: list[Row]) -> str:
-    """Why one of the rows has no file; "" if all have."""
-    return next((row["file"]["reason"] for row in rows if "reason" in row["file"]), "")
-
-
-def _line(family: str, rows: list[Row]) -> Line:
-    """A family's files, averaged over seeds."""
-    written, own = _mean(rows, "bits_per_dim"), _mean(rows, "stated")
-    kind = max(Likelihood[row["file"]["kind"].upper()] for row in rows)
-    cells = (
-        family,
-        f"{written:.3f}",
-        f"{kind.symbol} {own:.3f}",
-        f"{written / own:.4f}",
-        f"{_mean(rows, 'bytes'):,.0f}",
-        f"{_mean(rows, 'n'):,.0f}",
-    )
-    return Line(cells, muted=bool(rows[0].get("baseline")))
-
-
-def _mean(rows: list[Row], name: str) -> float:
-    return mean(row["file"][name] for row in rows)

@@ -62,7 +62,7 @@ class Split(Dataset):
         return type(self)(self.x.to(device), None if self.c is None else self.c.to(device))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a data set is compared by identity, and so is this
 class FeatureSpace:
     """Numbers ``(n, d)`` that say what events show, by which sets of events are compared.
 

@@ -55,6 +55,9 @@ class Figure:
         kind: what a likelihood claims; None for a plain statistic.
         n: events it was measured on.
         reason: why there is no number.
+
+    JSON has no infinity, so a figure has none either: a likelihood that a ruled-out event makes
+    infinite has a kind and neither value nor interval.
     """
 
     value: float | None = None
@@ -64,6 +67,12 @@ class Figure:
     kind: Likelihood | None = None
     n: int | None = None
     reason: str = ""
+
+    def __post_init__(self):
+        for name in ("value", "stderr", "low", "high"):
+            number = getattr(self, name)
+            if number is not None and not math.isfinite(number):
+                object.__setattr__(self, name, None)
 
     @classmethod
     def dash(cls, reason: str, n: int | None = None) -> "Figure":
@@ -108,7 +117,7 @@ class Figure:
             return Likelihood.NONE.symbol
         if self.is_interval:
             number = f"{self.low:.{digits}f} … {self.high:.{digits}f}"
-        elif self.value is None or math.isinf(self.value):
+        elif self.value is None:
             number = "∞" if self.kind is not None else "—"
         else:
             number = f"{self.value:.{digits}f}"
@@ -120,12 +129,8 @@ class Figure:
         return f"{self.text()} ± {self.stderr:.3f}"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, None where nothing is known: JSON has no infinity, so a ruled-out event
-        leaves ``value`` null.
-        """
+        """Plain values: ``value`` and ``stderr`` always, the others where they are known."""
         entry: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in ("value", "stderr", "low", "high"):
-            entry[name] = _finite(entry[name])
         entry["kind"] = None if self.kind is None else self.kind.name.lower()
         always = {"value", "stderr"}
         return {
@@ -141,9 +146,7 @@ class Figure:
             return cls()
         known = {field.name: entry[field.name] for field in fields(cls) if field.name in entry}
         kinds = {kind.name.lower(): kind for kind in Likelihood}
-        known["kind"] = kinds.get(
-            known.get("kind", "")
-        )  # a round trip's kind is that of its latent
+        known["kind"] = kinds.get(known.get("kind", ""))
         return cls(**known)
 
 
@@ -292,7 +295,3 @@ def _missing(figures: Sequence[Figure], kind: Likelihood | None) -> Figure:
     if lacking < len(figures):
         told = f"{lacking} of {len(figures)} runs: {told}"
     return Figure.dash(told)
-
-
-def _finite(number: float | None) -> float | None:
-    return number if number is not None and math.isfinite(number) else None

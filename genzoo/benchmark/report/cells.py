@@ -1,15 +1,13 @@
 """How figures are printed in the cells of tables: ``54 % [50–58]``, ``10.1 ± 2.2``, or ``—``.
 
 A figure with both ends of an interval is a share; any other has a standard error on either side.
-Old records hold shares without their ends: `share_in` gives them those.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from genzoo.benchmark.report.tables import Line
-from genzoo.evaluation.figures import Figure, share_of, share_with
+from genzoo.evaluation.figures import Figure, combine
 
 NOTHING = "—"
 
@@ -20,12 +18,12 @@ def cell(figure: Figure, digits: int = 3) -> str:
     return percent(figure) if is_share else number(figure, digits)
 
 
-def percent(figure: Figure) -> str:
+def percent(figure: Figure | None) -> str:
     """``54 % [50–58]``: a share and the ends of its interval, where these are known.
 
     A decimal is given where the ends are less than two hundredths apart.
     """
-    if figure.value is None:
+    if figure is None or figure.value is None:
         return NOTHING
     if figure.low is None or figure.high is None:
         return f"{figure.value:.0%}".replace("%", " %")
@@ -35,9 +33,9 @@ def percent(figure: Figure) -> str:
     return f"{value} % [{low}–{high}]"
 
 
-def number(figure: Figure, digits: int = 3, signed: bool = False) -> str:
+def number(figure: Figure | None, digits: int = 3, signed: bool = False) -> str:
     """``10.1 ± 2.2``: a value with its standard error, where it has one."""
-    if figure.value is None:
+    if figure is None or figure.value is None:
         return NOTHING
     value = round(figure.value, digits) + 0.0  # no minus in front of zero
     sign = "+" if signed else ""
@@ -45,14 +43,44 @@ def number(figure: Figure, digits: int = 3, signed: bool = False) -> str:
     return f"{value:{sign}.{digits}f}{error}"
 
 
-def errors_told(lines: Iterable[Line]) -> list[str]:
+def share_of_points(figure: Figure | None) -> str:
+    """``≤ 3.1 % [2.2–4.4]``: a share to a tenth, with its claim and where 95 % lie."""
+    if figure is None or figure.value is None:
+        return ""
+    text = f"{figure.symbol} {100 * figure.value:.1f} %".strip()
+    if figure.low is not None and figure.high is not None:
+        return f"{text} [{100 * figure.low:.1f}–{100 * figure.high:.1f}]"
+    return text if figure.stderr is None else f"{text} ± {100 * figure.stderr:.1f}"
+
+
+def significant(value: float | None) -> str:
+    """Two significant figures: timings are no better than that."""
+    if value is None or value <= 0:
+        return ""
+    digits = 10 ** max(0, len(str(int(value))) - 2)
+    return f"{round(value / digits) * digits:,}" if value >= 10 else f"{value:.2g}"
+
+
+def together(figures: Sequence[Figure | None], shared: bool) -> Figure | None:
+    """The figure of all runs in one; None where any of them has none.
+
+    Args:
+        figures: one a run.
+        shared: whether their errors are those of test events, which runs have in common, and not
+            of samples, of which each draws its own.
+    """
+    known = [figure for figure in figures if figure is not None and figure.is_known]
+    return combine(known, shared) if len(known) == len(figures) else None
+
+
+def error_legend(lines: Iterable[Line]) -> list[str]:
     """What the errors in the cells of a table are: a sentence on those that are there, or none."""
     printed = "".join(cell for line in lines for cell in line.cells[1:])
     kinds = {"±": "±: one standard error", "[": "[–]: the ends that hold 95 %"}
-    told = ", ".join(meaning for sign, meaning in kinds.items() if sign in printed)
-    return (
-        [f"{told}, of events, draws and, where there are several, seeds together"] if told else []
-    )
+    present = ", ".join(meaning for sign, meaning in kinds.items() if sign in printed)
+    if not present:
+        return []
+    return [f"{present}, of events, draws and, where there are several, seeds together"]
 
 
 def digits_for(figures: Iterable[Figure], most: int = 5) -> int:
@@ -61,33 +89,3 @@ def digits_for(figures: Iterable[Figure], most: int = 5) -> int:
     if not errors:
         return 3
     return min(most, max(0, -math.floor(math.log10(min(errors) / 3))))
-
-
-def figure_in(entry: Mapping[str, Any] | float | None) -> Figure:
-    """The number in an entry of a row, new or old, whatever else stands beside it there."""
-    if isinstance(entry, int | float):
-        return Figure(float(entry))
-    names = ("value", "stderr", "low", "high", "n", "reason")
-    return Figure.from_json(
-        {name: entry[name] for name in names if name in entry} if entry else None
-    )
-
-
-def share_in(entry: Mapping[str, Any] | float | None, n: int | None = None) -> Figure:
-    """The share in an entry of a row, new or old.
-
-    Args:
-        entry: what `Figure.to_json` wrote; in old rows {value, stderr}, or a bare number.
-        n: on how many events an old share was measured.
-
-    Returns:
-        the share with the ends of its interval, if there is any way to know them.
-    """
-    if isinstance(entry, int | float):
-        return Figure(float(entry)) if n is None else share_of(float(entry), n)
-    figure = figure_in(entry)
-    if figure.value is None or figure.low is not None:
-        return figure
-    if n is None and figure.stderr:
-        n = max(1, round(figure.value * (1 - figure.value) / figure.stderr**2))
-    return figure if n is None else share_with(figure.value, figure.stderr, n)

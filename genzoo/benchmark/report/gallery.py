@@ -1,5 +1,5 @@
 """The pictures of a comparison, drawn from what its runs have left behind and from their models:
-one file and one plate each.
+one file each.
 
 A picture is made where it means something: maps of points whose density is known, ways through a
 latent of models that have one, a row of every class of models that were told classes. Of each
@@ -7,21 +7,25 @@ family the first finished seed is shown, and nothing is chosen.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from genzoo.benchmark import tins
+from genzoo.benchmark.baselines import SAMPLES, title
+from genzoo.benchmark.codec import from_plain
 from genzoo.benchmark.report import pictures, plots
+from genzoo.benchmark.report.learning import curve
+from genzoo.benchmark.report.page import Picture
 from genzoo.benchmark.report.quality_table import OTHERS
-from genzoo.benchmark.scorecard import BASELINE_SAMPLES, Row, spoken
+from genzoo.benchmark.row import Row
 from genzoo.data.dataset import DataSet
 from genzoo.evaluation import representation
 from genzoo.evaluation.likelihood import truth
+from genzoo.evaluation.results import SweptGuidance
 from genzoo.evaluation.samples import conditional, quality
 from genzoo.evaluation.samples.sampling import draw
 from genzoo.families.baselines import fitted
@@ -36,28 +40,30 @@ TINS, PIXELS = 4, (-2.0, -1.0, 0.0, 1.0, 2.0)  # made taller and lower, and by h
 REAL = "Real data"
 
 
-class Plate(NamedTuple):
-    """A picture of the report: its file, its heading, and what is seen on it."""
+@dataclass
+class GalleryContext:
+    """What there is to draw from.
 
-    path: Path
-    title: str
-    about: str
-
-
-@dataclass(frozen=True)
-class Show:
-    """What there is to draw from: the folder of each family's run, the rows of all runs, and the
-    data.
+    Args:
+        folders: family -> the folder of its first finished run.
+        rows: of all runs.
+        logs: family -> the log of training of each of its runs.
+        data: what all were trained on.
+        budget: of the runs.
+        models: family -> the model of its first finished run; those missing are loaded.
     """
 
     folders: Mapping[str, Path]
     rows: Sequence[Row]
+    logs: Mapping[str, Sequence[Path]]
     data: DataSet
     budget: str
+    models: dict[str, GenerativeModel] = field(default_factory=dict)
 
-    @cached_property
-    def models(self) -> dict[str, GenerativeModel]:
-        return {family: load(folder) for family, folder in self.folders.items()}
+    def __post_init__(self):
+        for family, folder in self.folders.items():
+            if family not in self.models:
+                self.models[family] = load(folder)
 
     @property
     def of_images(self) -> bool:
@@ -77,27 +83,29 @@ class Show:
         }
 
 
-def gallery(out: Path, show: Show, report: Report | None = None) -> list[Plate]:
-    """Draw every picture of `PICTURES` that means something for these runs into ``out``, and say
-    what they are.
+def gallery(out: Path, show: GalleryContext, progress: Report | None = None) -> list[Picture]:
+    """Draw every picture of `PICTURES` that means something for these runs.
 
-    ``report`` is told which one is being drawn.
+    Args:
+        out: the folder of the pictures.
+        show: what there is to draw from.
+        progress: called with the title of each as it is being drawn.
     """
     drawn = []
-    for i, (name, title, about, painted) in enumerate(PICTURES):
-        if report:
-            report(i, len(PICTURES), title)
-        if painted(out / name, show):
-            drawn.append(Plate(out / name, title, about))
-    if report:
-        report(len(PICTURES), len(PICTURES), "")
+    for i, (name, heading, about, paint) in enumerate(PICTURES):
+        if progress:
+            progress(i, len(PICTURES), heading)
+        if paint(out / name, show):
+            drawn.append(Picture(out / name, heading, about))
+    if progress:
+        progress(len(PICTURES), len(PICTURES), "")
     return drawn
 
 
 # ----------------------------------------------------------------------------- samples and the data
 
 
-def samples(path: Path, show: Show) -> bool:
+def samples(path: Path, show: GalleryContext) -> bool:
     chosen = np.random.default_rng(0).permutation(len(show.data.test))[:2000]
     shown = {REAL: show.data.test.x[chosen].numpy()}
     for family, folder in show.folders.items():
@@ -107,7 +115,7 @@ def samples(path: Path, show: Show) -> bool:
     return True
 
 
-def copies(path: Path, show: Show) -> bool:
+def copies(path: Path, show: GalleryContext) -> bool:
     """The samples nearest to training events, over these; the same of test events."""
     if not show.of_images:
         return False
@@ -123,12 +131,12 @@ def copies(path: Path, show: Show) -> bool:
     return True
 
 
-def maps(path: Path, show: Show) -> bool:
+def maps(path: Path, show: GalleryContext) -> bool:
     """Points A and B of each model and of the baselines, over the places where the truth has mass."""
     data = show.data
     if data.event_shape != (2,) or data.log_density is None:
         return False
-    panels: dict[str, Any] = {}
+    panels: dict[str, pictures.Panel] = {}
     for family, folder in show.folders.items():
         arrays = {
             "events": np.zeros(0, dtype=int),
@@ -141,8 +149,8 @@ def maps(path: Path, show: Show) -> bool:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for baseline in fitted(data):
-            x, log_prob = baseline.sample(BASELINE_SAMPLES), baseline.log_prob(data.test.x)
-            panels[spoken(baseline)] = _panel(data, x, torch.arange(len(log_prob)), log_prob)
+            x, log_prob = baseline.sample(SAMPLES), baseline.log_prob(data.test.x)
+            panels[title(baseline)] = _panel(data, x, torch.arange(len(log_prob)), log_prob)
     pictures.maps(path, panels, *truth.land(data))
     return True
 
@@ -154,9 +162,16 @@ def _arrays(folder: Path, file: str) -> dict[str, np.ndarray]:
         return dict(stored)
 
 
-def _panel(data: DataSet, x: torch.Tensor, events: torch.Tensor, log_prob: torch.Tensor) -> Any:
-    """What the map shows of a model: samples ``x`` (n, 2), those off the support of the truth, and
-    test points that the model misses, by ``log_prob`` (m,) of those at the places ``events`` (m,).
+def _panel(
+    data: DataSet, x: torch.Tensor, events: torch.Tensor, log_prob: torch.Tensor
+) -> pictures.Panel:
+    """What the map shows of a model.
+
+    Args:
+        data: points of known density.
+        x: samples of the model, ``(n, 2)``.
+        events: places of test events, ``(m,)``, and
+        log_prob: their log-densities under the model, ``(m,)``.
     """
     points = data.test.x[events]
     missed = points[truth.is_missed(points, log_prob, data)]
@@ -167,7 +182,7 @@ def _panel(data: DataSet, x: torch.Tensor, events: torch.Tensor, log_prob: torch
 # --------------------------------------------------------------------------- conditions and latents
 
 
-def classes(path: Path, show: Show) -> bool:
+def classes(path: Path, show: GalleryContext) -> bool:
     """A row for each model with every class in turn, real events of these classes above."""
     told = {family: model for family, model in show.models.items() if model.condition}
     data = show.data
@@ -182,19 +197,20 @@ def classes(path: Path, show: Show) -> bool:
     return True
 
 
-def guidance(path: Path, show: Show) -> bool:
+def guidance(path: Path, show: GalleryContext) -> bool:
     """What guidance gains and what it costs, of each model that can be guided."""
     able = {f: model for f, model in show.models.items() if model.can_be_guided}
     if len(conditional.known_classes(show.data)) < 2 or not able:
         return False
-    plots.guidance(
-        path,
-        {family: conditional.guidance_sweep(model, show.data) for family, model in able.items()},
-    )
+    sweeps = {}
+    for family, model in able.items():
+        sweep = conditional.guidance_sweep(model, show.data)
+        sweeps[family] = [from_plain(SweptGuidance, entry) for entry in sweep]
+    plots.guidance(path, sweeps)
     return True
 
 
-def interpolations(path: Path, show: Show) -> bool:
+def interpolations(path: Path, show: GalleryContext) -> bool:
     """From one test event to another, twice in a row; the straight blend of pixels above."""
     if not (show.of_images and (models := show.with_latent())):
         return False
@@ -218,7 +234,7 @@ def _walk(model: GenerativeModel, pairs: torch.Tensor) -> torch.Tensor:
     return model.interpolate(*pairs.chunk(2), steps=WAY)
 
 
-def latents(path: Path, show: Show) -> bool:
+def latents(path: Path, show: GalleryContext) -> bool:
     """Where the latents of test events lie, coloured by their class or by the first number that
     describes them.
     """
@@ -226,7 +242,9 @@ def latents(path: Path, show: Show) -> bool:
     models = {f: m for f, m in show.with_latent().items() if m.latent != Latent.OPTIMISED}
     if not models or data.test.c is None:
         return False
-    places = {family: representation.latent_map(model, data) for family, model in models.items()}
+    in_a_hurry = any(row.minutes is not None for row in show.rows)
+    n = 200 if in_a_hurry else 1000
+    places = {family: representation.latent_map(model, data, n) for family, model in models.items()}
     first = {
         f: (at, known if known.ndim == 1 else known[:, 0]) for f, (at, known) in places.items()
     }
@@ -236,7 +254,7 @@ def latents(path: Path, show: Show) -> bool:
     return True
 
 
-def taller(path: Path, show: Show) -> bool:
+def taller(path: Path, show: GalleryContext) -> bool:
     """Tins made lower and taller by a step of the latent."""
     models = {f: m for f, m in show.with_latent().items() if m.latent != Latent.OPTIMISED}
     if not tins.are_tins(show.data) or not models:
@@ -253,27 +271,45 @@ def taller(path: Path, show: Show) -> bool:
 # --------------------------------------------------------------------------------------- the charts
 
 
-def precision(path: Path, show: Show) -> bool:
-    if not (rows := _judged(show.rows)):
+def learning(path: Path, show: GalleryContext) -> bool:
+    """The validation of every family that states a likelihood against seconds of training."""
+    seconds = {row.name: row.cost.train_seconds for row in show.rows if row.cost is not None}
+    curves: dict[str, list[plots.Curve]] = {}
+    for family, logs in show.logs.items():
+        runs = [curve(log, seconds.get(log.parent.name)) for log in logs if log.is_file()]
+        known = [run for run in runs if run is not None]
+        if known:
+            curves[family] = known
+    if not curves:
         return False
-    plots.precision_and_recall(path, rows)
+    plots.write(plots.learning_curves(curves, "nats per event"), path)
     return True
 
 
-def cost(path: Path, show: Show) -> bool:
-    rows = [row for row in _judged(show.rows) if row.get("samples_per_second")]
-    distances = [name for row in rows for name in row["quality"]["figures"] if name not in OTHERS]
+def precision(path: Path, show: GalleryContext) -> bool:
+    """Precision against recall."""
+    if not (rows := _with_figures(show.rows)):
+        return False
+    plots.write(plots.precision_and_recall(rows), path)
+    return True
+
+
+def cost(path: Path, show: GalleryContext) -> bool:
+    """The first distance against samples per second."""
+    rows = [row for row in _with_figures(show.rows) if row.cost and row.cost.samples_per_second]
+    names = [name for row in rows if row.quality for name in row.quality.figures]
+    distances = [name for name in names if name not in OTHERS]
     if not distances:
         return False
-    plots.quality_against_cost(path, rows, f"quality.figures.{distances[0]}")
+    plots.write(plots.quality_against_cost(rows, distances[0]), path)
     return True
 
 
-def _judged(rows: Iterable[Row]) -> list[Row]:
-    return [row for row in rows if (row.get("quality") or {}).get("figures")]
+def _with_figures(rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row.quality is not None and row.quality.figures]
 
 
-PICTURES: tuple[tuple[str, str, str, Callable[[Path, Show], bool]], ...] = (
+PICTURES: tuple[tuple[str, str, str, Callable[[Path, GalleryContext], bool]], ...] = (
     ("samples.png", "Samples", "Drawn at random, not chosen; real data above.", samples),
     (
         "classes.png",
@@ -319,6 +355,13 @@ PICTURES: tuple[tuple[str, str, str, Callable[[Path, Show], bool]], ...] = (
         "Taller tins",
         "One direction of the latent makes tins lower and taller, by two pixels either way; real tins above.",
         taller,
+    ),
+    (
+        "learning.png",
+        "Learning against time",
+        "Down is better: negative log-likelihood of validation events, of families that state one, as training went. "
+        "Bounds and exact figures are not ranked together; each run had its own share of the machine.",
+        learning,
     ),
     (
         "precision.png",

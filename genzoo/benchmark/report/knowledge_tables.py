@@ -1,17 +1,20 @@
 """Two tables of the scorecard: what each model knows of an event, and whether it draws as asked."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from scipy.special import ndtri
 
-from genzoo.benchmark.report.cells import NOTHING, errors_told, figure_in, number, percent, share_in
+from genzoo.benchmark.report.cells import NOTHING, error_legend, number, percent, together
 from genzoo.benchmark.report.tables import Line, Table
 from genzoo.evaluation.figures import Z95, Figure, combine
-
-Row = Mapping[str, Any]
-Column = tuple[str, Callable[[Sequence[Row]], str]]  # header, and a cell of all runs of a family
+from genzoo.evaluation.results import (
+    ClassFidelity,
+    LatentPair,
+    NumberFidelity,
+    Probe,
+    Representation,
+)
 
 PROBED = (
     "a linear probe is fitted on training events and scored on test events; the row of raw pixels "
@@ -47,73 +50,97 @@ OF_NUMBERS = (
     "each is less than half a unit off"
 )
 OF_REAL_EVENTS = "Real data: test events in place of samples"
-OF_REAL_TINS = "Real data: test events in place of samples"
 REAL = "Real data"
 
 
 # ---------------------------------------------------------------------- what is known of an event
 
 
-def representation_table(rows: Iterable[Row]) -> Table | None:
-    """The table of the entries ``representation``; None if no row has one that says anything."""
-    groups = _groups(rows, "representation")
-    entries = [entry for group in groups.values() for entry in group]
-    if all(entry["latent"] == "none" and not entry["features"] for entry in entries):
+class KnowledgeColumn(NamedTuple):
+    """A column about representations: header, a cell of all runs of a family, that of pixels."""
+
+    header: str
+    cell: Callable[[Sequence[Representation]], str]
+    of_pixels: str = ""
+
+
+def representation_table(groups: Mapping[str, Sequence[Representation]]) -> Table | None:
+    """What models know of an event; None if there is nothing to say of any of them.
+
+    Args:
+        groups: family -> what each of its runs knows.
+    """
+    every = [runs for group in groups.values() for runs in group]
+    if all(each.latent == "none" and each.features is None for each in every):
         return None
-    read = next((entry["pixels"] for entry in entries if entry["pixels"]), None)
-    tins = any(entry.get("taller") for entry in entries)
+    pixels = next((each.pixels for each in every if each.pixels), None)
+    has_tins = any(each.taller for each in every)
 
-    columns: list[Column] = [
-        ("latent", lambda runs: runs[0]["latent"]),
-        ("round trip", lambda runs: _number(runs, "round_trip", shared=True)),
+    columns = [
+        KnowledgeColumn("latent", lambda runs: runs[0].latent),
+        KnowledgeColumn("round trip", _round_trip),
     ]
-    if read and "accuracy" in read:
-        columns += [
-            ("probe of features", lambda runs: _percent(runs, "features.accuracy", shared=True)),
-            ("probe of latent", lambda runs: _percent(runs, "encoded.accuracy", shared=True)),
-        ]
-    elif read:
-        columns += [
-            ("R² of features", lambda runs: _least(runs, "features")),
-            ("R² of latent", lambda runs: _least(runs, "encoded")),
-        ]
-    if tins:
-        columns += [("pair", lambda runs: _least(runs, "pair")), ("taller by 1", _step)]
+    if pixels is not None:
+        columns += _probes(pixels)
+    if has_tins:
+        columns.append(KnowledgeColumn("pair", lambda runs: _least([run.pair for run in runs])))
+        columns.append(KnowledgeColumn("taller by 1", _taller))
 
-    lines = _lines(groups, columns, opens=bool(read))
-    if read:
-        pixels = [_of_pixels(header, read) for header, _ in columns]
-        lines.insert(0, Line(("Pixels", *pixels), muted=True))
-    told = {
-        PROBED: bool(read),
-        LEAST: bool(read and "r2" in read),
+    lines = []
+    if pixels is not None:
+        lines.append(Line(("Pixels", *(column.of_pixels for column in columns)), muted=True))
+    for i, (family, runs) in enumerate(groups.items()):
+        opens = pixels is not None and i == 0
+        lines.append(Line((family, *(column.cell(runs) for column in columns)), opens=opens))
+    sentences = {
+        PROBED: pixels is not None,
+        LEAST: pixels is not None and pixels.accuracy is None,
         LATENT: True,
-        TALLER: tins,
+        TALLER: has_tins,
     }
-    headers = ("model", *(header for header, _ in columns))
-    legend = [sentence for sentence, applies in told.items() if applies]
-    return Table("What a model knows of an event", headers, lines, [*legend, *errors_told(lines)])
+    legend = [sentence for sentence, applies in sentences.items() if applies]
+    headers = ("model", *(column.header for column in columns))
+    title = "What a model knows of an event"
+    return Table(title, headers, lines, [*legend, *error_legend(lines)])
 
 
-def _of_pixels(header: str, read: Row) -> str:
-    if header == "probe of features":
-        return _percent([{"pixels": read}], "pixels.accuracy", shared=True)
-    return _least([{"pixels": read}], "pixels") if header == "R² of features" else ""
+def _probes(pixels: Probe) -> list[KnowledgeColumn]:
+    """Columns of linear probes: of classes their accuracy, of numbers the least R²."""
+    if pixels.accuracy is not None:
+        read, names = _accuracy_of_probe, ("probe of features", "probe of latent")
+    else:
+        read, names = _least, ("R² of features", "R² of latent")
+    return [
+        KnowledgeColumn(
+            names[0], lambda runs: read([run.features for run in runs]), read([pixels])
+        ),
+        KnowledgeColumn(names[1], lambda runs: read([run.encoded for run in runs])),
+    ]
 
 
-def _least(entries: Sequence[Row], probe: str) -> str:
-    """The least R² of what a ``probe`` reads, each averaged over runs."""
-    if not all(entry.get(probe) and entry[probe]["r2"] for entry in entries):
+def _round_trip(runs: Sequence[Representation]) -> str:
+    return number(together([run.round_trip for run in runs], shared=True))
+
+
+def _accuracy_of_probe(probes: Sequence[Probe | None]) -> str:
+    accuracies = [None if probe is None else probe.accuracy for probe in probes]
+    return percent(together(accuracies, shared=True))
+
+
+def _least(probes: Sequence[Probe | LatentPair | None]) -> str:
+    """The least R² of what is read, each averaged over runs."""
+    known = [probe for probe in probes if probe is not None and probe.r2]
+    if len(known) < len(probes):
         return NOTHING
-    names = entries[0][probe]["r2"]
-    read = [combine([figure_in(entry[probe]["r2"][name]) for entry in entries]) for name in names]
-    return number(min(read, key=lambda figure: figure.value or 0.0))
+    averages = [combine([probe.r2[name] for probe in known]) for name in known[0].r2]
+    return number(min(averages, key=lambda figure: figure.value or 0.0))
 
 
-def _step(entries: Sequence[Row]) -> str:
-    height = _together(entries, "taller.height", shared=True)
-    width = _together(entries, "taller.width", shared=True)
-    if height.value is None or width.value is None:
+def _taller(runs: Sequence[Representation]) -> str:
+    tins = [run.taller for run in runs]
+    height = together([None if each is None else each.height for each in tins], shared=True)
+    width = together([None if each is None else each.width for each in tins], shared=True)
+    if height is None or width is None:
         return NOTHING
     return f"{number(height, 2, signed=True)}, {number(width, 2, signed=True)}"
 
@@ -121,80 +148,110 @@ def _step(entries: Sequence[Row]) -> str:
 # ---------------------------------------------------------------------------------- drawn as asked
 
 
-def conditional_table(rows: Iterable[Row]) -> Table | None:
-    """The table of the entries ``condition``; None if no model was told what can be judged."""
-    groups = _groups(rows, "condition")
-    if not groups:
+class ConditionTable(NamedTuple):
+    """Headers, the lines of families, the cells of real data, and the legend."""
+
+    headers: tuple[str, ...]
+    lines: Sequence[tuple[str, ...]]
+    real: tuple[str, ...]
+    legend: Sequence[str]
+
+
+def conditional_table(
+    groups: Mapping[str, Sequence[ClassFidelity | NumberFidelity]],
+) -> Table | None:
+    """Whether models draw as asked; None if none was asked for what can be told.
+
+    Args:
+        groups: family -> what each of its runs was asked for and drew.
+    """
+    classes: dict[str, list[ClassFidelity]] = {}
+    numbers: dict[str, list[NumberFidelity]] = {}
+    for family, runs in groups.items():
+        for run in runs:
+            if isinstance(run, ClassFidelity):
+                classes.setdefault(family, []).append(run)
+            else:
+                numbers.setdefault(family, []).append(run)
+    if not classes and not numbers:
         return None
-    entries = [entry for group in groups.values() for entry in group]
-    of_classes = "accuracy" in entries[0]
-    columns, real, told = _of_classes(entries) if of_classes else _of_numbers(entries[0])
-    if len({_drawn(entry) for entry in entries}) > 1:
-        columns.insert(0, ("n", lambda runs: f"{min(_drawn(run) or 0 for run in runs):,}"))
-        real.insert(0, "")
-        told.append("n: samples drawn")
-    lines = [Line((REAL, *real), muted=True), *_lines(groups, columns, opens=True)]
-    headers = ("model", *(header for header, _ in columns))
-    return Table("Drawn as asked", headers, lines, [*told, *errors_told(lines)])
+    content = _of_classes(classes) if classes else _of_numbers(numbers)
+    lines = [Line((REAL, *content.real), muted=True)]
+    lines += [Line(cells, opens=i == 0) for i, cells in enumerate(content.lines)]
+    legend = [*content.legend, *error_legend(lines)]
+    return Table("Drawn as asked", ("model", *content.headers), lines, legend)
 
 
-def _of_classes(entries: Sequence[Row]) -> tuple[list[Column], list[str], list[str]]:
-    """Columns, the cells of real data and the legend, where classes were asked for."""
-    first = entries[0]
-    columns: list[Column] = [
-        ("accuracy", lambda runs: _accuracy(runs, "accuracy")),
-        ("worst", _worst),
-        ("coverage", lambda runs: _percent(runs, "coverage")),
-    ]
-    real = [percent(share_in(first["judge"])), "", percent(share_in(first["coverage_real"]))]
-    told = [ACCURACY, WORST, COVERAGE]
-    if any(entry.get("cas") for entry in entries):
-        columns.append(("CAS", lambda runs: _percent(runs, "cas", shared=True)))
-        real.append(percent(share_in(first.get("cas_real"))))
-        told.append(CAS)
-    strengths = {entry["guided"]["guidance"] for entry in entries if entry.get("guided")}
+def _of_classes(groups: Mapping[str, Sequence[ClassFidelity]]) -> ConditionTable:
+    """Of models that were asked for classes."""
+    every = [run for runs in groups.values() for run in runs]
+    first = every[0]
+    has_cas = any(run.cas for run in every)
+    strengths = sorted({run.guided.guidance for run in every if run.guided is not None})
+    differ = len({run.accuracy.n for run in every}) > 1
+
+    headers = ["accuracy", "worst", "coverage"]
+    real = [percent(first.classifier), "", percent(first.coverage_real)]
+    legend = [ACCURACY, WORST, COVERAGE]
+    if has_cas:
+        headers.append("CAS")
+        real.append(percent(first.cas_real))
+        legend.append(CAS)
     if strengths:
-        columns += [
-            ("guided", lambda runs: _accuracy(runs, "guided.accuracy")),
-            ("its coverage", lambda runs: _percent(runs, "guided.coverage")),
-        ]
+        headers += ["guided", "its coverage"]
         real += ["", ""]
-        listed = " or ".join(f"{strength:g}" for strength in sorted(strengths))
-        told.append(f"guided: the same under a guidance of {listed}")
-    return columns, real, [*told, OF_REAL_CLASSES]
+        listed = " or ".join(f"{strength:g}" for strength in strengths)
+        legend.append(f"guided: the same under a guidance of {listed}")
+    legend.append(OF_REAL_CLASSES)
+
+    lines = []
+    for family, runs in groups.items():
+        cells = [
+            percent(together([run.accuracy for run in runs], shared=False)),
+            percent(_worst(runs)),
+            percent(together([run.coverage for run in runs], shared=False)),
+        ]
+        if has_cas:
+            cells.append(percent(together([run.cas for run in runs], shared=True)))
+        if strengths:
+            cells += _guided(runs)
+        if differ:
+            cells.insert(0, f"{min(run.accuracy.n or 0 for run in runs):,}")
+        lines.append((family, *cells))
+    if differ:
+        headers.insert(0, "n")
+        real.insert(0, "")
+        legend.append("n: samples drawn")
+    return ConditionTable(tuple(headers), lines, tuple(real), legend)
 
 
-def _of_numbers(first: Row) -> tuple[list[Column], list[str], list[str]]:
-    """The same where numbers were asked for, such as a tin's height and width."""
-    names = [name for name in first if name not in ("exact", "judge")]
-    columns: list[Column] = [(name, partial(_number, path=name)) for name in names]
-    columns.append(("exact", lambda runs: _accuracy(runs, "exact")))
-    real = [*[""] * len(names), percent(share_in(first["judge"]))]
-    measured = MEASURED if names == ["height", "width"] else OF_NUMBERS
-    return columns, real, [measured, OF_REAL_TINS if measured == MEASURED else OF_REAL_EVENTS]
+def _guided(runs: Sequence[ClassFidelity]) -> list[str]:
+    """Accuracy and coverage under guidance."""
+    guided = [run.guided for run in runs]
+    accuracy = [None if each is None else each.accuracy for each in guided]
+    coverage = [None if each is None else each.coverage for each in guided]
+    return [percent(together(share, shared=False)) for share in (accuracy, coverage)]
 
 
-def _drawn(entry: Row) -> int | None:
-    """How many samples a model was asked for, where that is known."""
-    n = (entry.get("accuracy") or entry["exact"]).get("n")
-    if n is None and "each" in entry:
-        return len(entry["per_class"]) * entry["each"]
-    return n
+def _of_numbers(groups: Mapping[str, Sequence[NumberFidelity]]) -> ConditionTable:
+    """Of models that were asked for numbers, such as a tin's height and width."""
+    first = next(iter(groups.values()))[0]
+    names = tuple(first.errors)
+    lines = []
+    for family, runs in groups.items():
+        errors = [together([run.errors[name] for run in runs], shared=False) for name in names]
+        exact = together([run.exact for run in runs], shared=False)
+        lines.append((family, *map(number, errors), percent(exact)))
+    real = (*[""] * len(names), percent(first.exact_real))
+    measured = MEASURED if names == ("height", "width") else OF_NUMBERS
+    return ConditionTable((*names, "exact"), lines, real, [measured, OF_REAL_EVENTS])
 
 
-def _accuracy(entries: Sequence[Row], path: str) -> str:
-    """A share of the samples, of which every run draws its own."""
-    figures = [share_in(_at(entry, path), _drawn(entry)) for entry in entries]
-    return _shares_together(figures, shared=False)
-
-
-def _worst(entries: Sequence[Row]) -> str:
+def _worst(runs: Sequence[ClassFidelity]) -> Figure:
     """The least accuracy of a class, over runs, with an interval for the least of the true ones."""
-    shares = []
-    for name in entries[0]["per_class"]:
-        of_runs = [share_in(entry["per_class"][name], entry.get("each")) for entry in entries]
-        shares.append(combine(of_runs, shared=False))
-    return percent(least_share(shares))
+    names = runs[0].per_class
+    shares = [combine([run.per_class[name] for run in runs], shared=False) for name in names]
+    return least_share(shares)
 
 
 def least_share(shares: Sequence[Figure]) -> Figure:
@@ -214,58 +271,3 @@ def least_share(shares: Sequence[Figure]) -> Figure:
     wider = float(ndtri(1 - 0.025 / len(shares))) / Z95
     reach = [value + wider * (high - value) for value, high in zip(values, upper, strict=True)]
     return Figure(least, low=min(lower), high=min(reach))
-
-
-# ---------------------------------------------------------------------------------- what they share
-
-
-def _groups(rows: Iterable[Row], name: str) -> dict[str, list[Row]]:
-    """Family -> the entries ``name`` of its rows."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        if row.get(name):
-            groups.setdefault(row["family"], []).append(row[name])
-    return groups
-
-
-def _lines(
-    groups: Mapping[str, Sequence[Row]], columns: Sequence[Column], opens: bool
-) -> list[Line]:
-    return [
-        Line((family, *(cell(entries) for _, cell in columns)), opens=opens and not i)
-        for i, (family, entries) in enumerate(groups.items())
-    ]
-
-
-def _together(entries: Iterable[Row], path: str, shared: bool) -> Figure:
-    """The figure at ``path`` of all runs in one; unknown where any of them has none.
-
-    ``shared``: whether its error is that of test events, which runs have in common, and not of
-    samples, of which each draws its own.
-    """
-    figures = [figure_in(_at(entry, path)) for entry in entries]
-    if not all(figure.is_known for figure in figures):
-        return Figure()
-    return combine(figures, shared)
-
-
-def _number(entries: Iterable[Row], path: str, shared: bool = False) -> str:
-    return number(_together(entries, path, shared))
-
-
-def _percent(entries: Iterable[Row], path: str, shared: bool = False) -> str:
-    """A share of all runs in one; that of an old row gets its ends from its error."""
-    return _shares_together([share_in(_at(entry, path)) for entry in entries], shared)
-
-
-def _shares_together(figures: Sequence[Figure], shared: bool) -> str:
-    known = all(figure.is_known for figure in figures)
-    return percent(combine(figures, shared)) if known else NOTHING
-
-
-def _at(entry: Row, path: str) -> Any:
-    """What stands at a path of keys, as "guided.accuracy"; None where a part of it is missing."""
-    found: Any = entry
-    for key in path.split("."):
-        found = found.get(key) if found else None
-    return found

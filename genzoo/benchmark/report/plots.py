@@ -1,76 +1,125 @@
 """Charts: what is measured of several models, and where a latent puts what, as points and curves.
 
-A chart of models is drawn from rows of the scorecard, as `genzoo.benchmark.run` writes them. What
-is plotted is named by a path through a row's nested dictionaries, such as
-``"quality.figures.recall"``; rows that have no such figure are left out.
+A chart of models is drawn from rows of the scorecard. What is on its axes is an `Axis`: a label and
+the figure of a row; rows without that figure are left out.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from genzoo.benchmark.report.pictures import INK, PAPER
+from genzoo.benchmark.row import Row
+from genzoo.errors import InputError, nearest
 from genzoo.evaluation.figures import Figure
+from genzoo.evaluation.results import Cost, SweptGuidance
 from genzoo.files import whole
 
-NAMES = {
-    "samples_per_second": "samples per second",
-    "evaluations_per_sample": "network evaluations per sample",
-    "train_seconds": "seconds of training",
-    "parameters": "parameters",
-    "quality.figures.precision": "precision: share of samples that look real",
-    "quality.figures.recall": "recall: share of real events that could be drawn",
-}
 MARKS = "osD^vP*Xph<>"  # one for each family, for those who do not see colours
+LABELS = {
+    "precision": "precision: share of samples that look real",
+    "recall": "recall: share of real events that could be drawn",
+}
 
-Row = Mapping[str, Any]
 
+class Axis(NamedTuple):
+    """What an axis shows.
 
-def figure_at(row: Row, path: str) -> tuple[float, float] | None:
-    """The figure of ``row`` at ``path`` and its error; None if it is not there.
-
-    Of an interval the middle and half its width; else the standard error, 0 if there is none.
+    Args:
+        label: what is written beside it.
+        figure: of a row; None where the row has none.
     """
-    found: Any = row
-    for key in path.split("."):
-        if not isinstance(found, Mapping) or (found := found.get(key)) is None:
-            return None
-    if isinstance(found, Mapping):
-        figure = Figure.from_json(found)
-        if figure.middle is None:
-            return None
-        if figure.is_interval:
-            return figure.middle, figure.middle - (figure.low or 0.0)
-        return figure.middle, figure.stderr or 0.0
-    return float(found), 0.0
+
+    label: str
+    figure: Callable[[Row], Figure | None]
+
+
+class Point(NamedTuple):
+    """A mark of a chart, and how far it may be off either way."""
+
+    x: float
+    x_error: float
+    y: float
+    y_error: float
+
+
+def _cost(of: Callable[[Cost], float | None], row: Row) -> Figure | None:
+    value = None if row.cost is None else of(row.cost)
+    return None if value is None else Figure(value)
+
+
+COSTS = {
+    "samples_per_second": Axis(
+        "samples per second", partial(_cost, lambda cost: cost.samples_per_second)
+    ),
+    "evaluations_per_sample": Axis(
+        "network evaluations per sample", partial(_cost, lambda cost: cost.evaluations_per_sample)
+    ),
+    "train_seconds": Axis("seconds of training", partial(_cost, lambda cost: cost.train_seconds)),
+    "parameters": Axis("parameters", partial(_cost, lambda cost: cost.parameters)),
+}
+
+
+def cost_axis(name: str) -> Axis:
+    """The axis of one of `COSTS`; raises `InputError` with the nearest for any other name."""
+    if name not in COSTS:
+        raise InputError(f"There is no cost {name!r} to plot. {nearest(name, COSTS)}")
+    return COSTS[name]
+
+
+def quality_axis(name: str) -> Axis:
+    """The axis of a figure of samples, such as "FD (digits-net)" or "recall"."""
+    return Axis(LABELS.get(name, name), partial(_quality, name))
+
+
+def _quality(name: str, row: Row) -> Figure | None:
+    return None if row.quality is None else row.quality.figures.get(name)
+
+
+def points(rows: Iterable[Row], x: Axis, y: Axis) -> dict[str, list[Point]]:
+    """Family -> a point for each of its rows that has both figures."""
+    found: dict[str, list[Point]] = {}
+    for row in rows:
+        across, up = x.figure(row), y.figure(row)
+        if across is not None and up is not None and across.is_known and up.is_known:
+            point = Point(*_with_error(across), *_with_error(up))
+            found.setdefault(row.family, []).append(point)
+    return found
+
+
+def _with_error(figure: Figure) -> tuple[float, float]:
+    """The value and its standard error, 0 if unknown; of an interval the middle and half of it."""
+    assert figure.middle is not None
+    if figure.is_interval:
+        return figure.middle, figure.middle - (figure.low or 0.0)
+    return figure.middle, figure.stderr or 0.0
 
 
 def against(
-    path: str | Path,
-    rows: Iterable[Row],
-    x: str,
-    y: str,
-    log: str = "",
-    floor: Mapping[str, float] | None = None,
-) -> None:
-    """Write a PNG of one figure against another, a mark for each of ``rows`` with both, the runs of
-    a family in one colour.
+    rows: Iterable[Row], x: Axis, y: Axis, log: str = "", floor: Mapping[str, float] | None = None
+):
+    """A chart of one figure against another, the runs of a family in one colour.
 
     Args:
-        x, y: paths of the figures, as for `figure_at`.
-        log: which axes are logarithmic: "", "x", "y" or "xy".
+        rows: each with both figures becomes a mark.
+        x, y: what the axes show.
+        log: which of them are logarithmic: "", "x", "y" or "xy".
         floor: label -> level of y to draw as a line, such as what real data would have.
+
+    Returns:
+        a figure of matplotlib.
     """
     figure, axis = _canvas(6.4, 4.4)
-    for i, (family, points) in enumerate(_by_family(rows, x, y).items()):
-        (across, up), errors = np.array(points).T[[0, 2]], np.array(points).T[[1, 3]]
+    for i, (family, marks) in enumerate(points(rows, x, y).items()):
+        across, x_error, up, y_error = np.array(marks).T
         axis.errorbar(
             across,
             up,
-            xerr=errors[0],
-            yerr=errors[1],
+            xerr=x_error,
+            yerr=y_error,
             fmt="none",
             ecolor="#bbbbbb",
             elinewidth=1,
@@ -95,45 +144,69 @@ def against(
             va="bottom",
             color=INK,
         )
-    axis.set(xlabel=_spoken(x), ylabel=_spoken(y))
+    axis.set(xlabel=x.label, ylabel=y.label)
     axis.set_xscale("log" if "x" in log else "linear")
     axis.set_yscale("log" if "y" in log else "linear")
     if axis.get_legend_handles_labels()[0]:
         axis.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
-    _write(figure, path)
+    return figure
 
 
-def _spoken(path: str) -> str:
-    """What an axis is called: a figure without a name of its own by the last part of its path, such
-    as "FD (digits-net)".
-    """
-    return NAMES.get(path, path.rpartition(".")[2])
-
-
-def quality_against_cost(
-    path: str | Path, rows: Iterable[Row], quality: str, cost: str = "samples_per_second"
-) -> None:
-    """Write a PNG of what samples are worth against what they cost; the best place is a corner, and
-    no family has it.
+def quality_against_cost(rows: Iterable[Row], quality: str, cost: str = "samples_per_second"):
+    """What samples are worth against what they cost; no family has the best corner.
 
     Quality is on a logarithmic axis, unless an estimate of it is not above zero, as half of those
     of a perfect model's MMD² are.
+
+    Args:
+        rows: of the scorecard.
+        quality: the name of a distance, such as "FD (digits-net)".
+        cost: one of `COSTS`.
     """
     rows = list(rows)
-    found = [up[0] for row in rows if (up := figure_at(row, quality)) is not None]
-    against(path, rows, cost, quality, log="xy" if min(found, default=1.0) > 0 else "x")
+    x, y = cost_axis(cost), quality_axis(quality)
+    levels = [point.y for marks in points(rows, x, y).values() for point in marks]
+    log = "xy" if min(levels, default=1.0) > 0 else "x"
+    return against(rows, x, y, log)
 
 
-def precision_and_recall(
-    path: str | Path,
-    rows: Iterable[Row],
-    precision: str = "quality.figures.precision",
-    recall: str = "quality.figures.recall",
-) -> None:
-    """Write a PNG of precision against recall: a GAN tends to the upper left (sharp, not all),
-    likelihood to the right.
+def precision_and_recall(rows: Iterable[Row]):
+    """Precision against recall: a GAN tends to the upper left (sharp, not all)."""
+    return against(rows, quality_axis("recall"), quality_axis("precision"))
+
+
+class Curve(NamedTuple):
+    """Validation losses of a run, in the order of training: at which second, and how much."""
+
+    seconds: Sequence[float]
+    values: Sequence[float]
+
+
+def learning_curves(curves: Mapping[str, Sequence[Curve]], unit: str):
+    """The validation figure of each family against seconds of training.
+
+    Args:
+        curves: family -> a curve for each of its runs, of those that state a likelihood.
+        unit: that the values are in.
     """
-    against(path, rows, recall, precision)
+    figure, axis = _canvas(6.4, 4.0)
+    for i, (family, runs) in enumerate(curves.items()):
+        for j, run in enumerate(runs):
+            label = family if j == 0 else None
+            axis.plot(run.seconds, run.values, color=f"C{i % 10}", label=label, linewidth=1.4)
+    ends = [
+        value
+        for runs in curves.values()
+        for run in runs
+        for value in run.values[len(run.values) // 4 :]
+    ]
+    if ends:
+        margin = 0.08 * (max(ends) - min(ends)) or 1.0
+        axis.set_ylim(min(ends) - margin, max(ends) + margin)
+    axis.set(xlabel="seconds of training", ylabel=f"validation, {unit}")
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
 
 
 def latent_map(
@@ -161,23 +234,21 @@ def latent_map(
     for axis in axes.flatten()[len(maps) :]:
         axis.axis("off")
     figure.colorbar(dots, ax=axes, label=colour, shrink=0.8)
-    _write(figure, path)
+    write(figure, path)
 
 
-def guidance(path: str | Path, sweeps: Mapping[str, Sequence[Row]]) -> None:
-    """Write a PNG of each model's `genzoo.evaluation.guidance_sweep`: what is gained in accuracy
-    and lost in diversity.
-    """
+def guidance(path: str | Path, sweeps: Mapping[str, Sequence[SweptGuidance]]) -> None:
+    """Write a PNG of each model's guidance sweep: gain in accuracy against loss of diversity."""
     curves = {
-        "accuracy": "accuracy: judged to be what was asked for",
-        "coverage": "coverage: real events with a sample near",
-        "spread": "spread within a class, of real data's",
+        "accuracy: judged to be what was asked for": lambda swept: swept.accuracy,
+        "coverage: real events with a sample near": lambda swept: swept.coverage,
+        "spread within a class, of real data's": lambda swept: Figure(swept.spread),
     }
     figure, axes = _canvas(2.4 + 4.0 * len(sweeps), 3.8, 1, len(sweeps))
     for axis, (family, sweep) in zip(axes[0], sweeps.items(), strict=True):
-        strengths = [row["guidance"] for row in sweep]
-        for i, name in enumerate(curves):
-            value, error = np.array([figure_at(row, name) for row in sweep]).T
+        strengths = [swept.guidance for swept in sweep]
+        for i, figure_of in enumerate(curves.values()):
+            value, error = np.array([_with_error(figure_of(swept)) for swept in sweep]).T
             axis.errorbar(strengths, value, yerr=error, marker=MARKS[i], color=f"C{i}", capsize=2)
         axis.axvline(1, color=INK, linewidth=1, linestyle=":")
         axis.annotate(
@@ -192,33 +263,20 @@ def guidance(path: str | Path, sweeps: Mapping[str, Sequence[Row]]) -> None:
         axis.set(title=family, xlabel="guidance", ylim=(0, None))
     figure.legend(
         axes[0, 0].containers,
-        curves.values(),
+        curves,
         frameon=False,
         fontsize=9,
         loc="outside upper center",
     )
-    _write(figure, path)
-
-
-def _by_family(
-    rows: Iterable[Row], x: str, y: str
-) -> dict[str, list[tuple[float, float, float, float]]]:
-    """Family -> (x, its error, y, its error) of each of its rows that has both figures."""
-    found: dict[str, list] = {}
-    for row in rows:
-        across, up = figure_at(row, x), figure_at(row, y)
-        if across is not None and up is not None:
-            found.setdefault(row["family"], []).append((*across, *up))
-    return found
+    write(figure, path)
 
 
 def _canvas(
     width: float, height: float, down: int | None = None, across: int = 1
 ) -> tuple[Any, Any]:
     """A figure of so many inches with one axis, or ``down`` x ``across`` of them."""
-    from matplotlib.figure import (
-        Figure as Canvas,
-    )  # a second to import; not through pyplot, which wants a display
+    # a second to import; not through pyplot, which wants a display
+    from matplotlib.figure import Figure as Canvas
 
     figure = Canvas((width, height), facecolor=PAPER, layout="constrained")
     axes = figure.subplots(down or 1, across, squeeze=down is None)
@@ -227,6 +285,7 @@ def _canvas(
     return figure, axes
 
 
-def _write(figure, path: str | Path) -> None:
+def write(figure, path: str | Path) -> None:
+    """Write a chart as a PNG, whole or not at all."""
     with whole(Path(path)) as draft:
         figure.savefig(draft, dpi=110, facecolor=PAPER)

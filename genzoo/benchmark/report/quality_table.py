@@ -5,15 +5,15 @@ that a Gaussian would stand above models whose samples look far more real.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from genzoo.benchmark.report.cells import cell, digits_for, errors_told, share_in
+from genzoo.benchmark.report.cells import cell, digits_for, error_legend
 from genzoo.benchmark.report.tables import Line, Table
 from genzoo.evaluation.figures import Figure, combine
+from genzoo.evaluation.results import Quality
 
 SHARES = ("precision", "recall", "density", "coverage", "copies")
 OTHERS = (*SHARES, "nearer")  # every figure that belongs to no space
-NO_SHARES = ("density", "nearer")  # of these: the one may exceed 1, the other is no count of events
 REAL = "Real data"
 MEANING = (
     "precision: share of samples that look real, in a ball of real events",
@@ -28,11 +28,11 @@ MOMENTS = (
     "whatever its samples look like"
 )
 
-Row = Mapping[str, Any]
 Figures = Mapping[str, Figure]
+Runs = Mapping[str, Sequence[Quality]]  # of a family
 
 
-class Judged(NamedTuple):
+class Entry(NamedTuple):
     """A line of the table: its name, its figures, of how many samples; muted: beside models."""
 
     name: str
@@ -41,58 +41,63 @@ class Judged(NamedTuple):
     muted: bool
 
 
-def table(rows: Iterable[Row]) -> Table | None:
-    """The table of those rows that have an entry ``quality``; None if none has."""
-    groups = _by_family(rows)
+def quality_table(models: Runs, baselines: Runs | None = None) -> Table | None:
+    """The quality of samples; None if there is none.
+
+    Args:
+        models: family -> the quality of its runs.
+        baselines: likewise, to compare with.
+    """
+    groups = {**models, **(baselines or {})}
     if not groups:
         return None
-    entries = [row["quality"] for group in groups.values() for row in group]
-    real = _real(entries)
-    judged = [*real, *(_judged(family, group) for family, group in groups.items())]
+    qualities = [quality for runs in groups.values() for quality in runs]
+    real = _real(qualities)
+    of_models = [_entry(family, runs, muted=False) for family, runs in models.items()]
+    of_baselines = [_entry(name, runs, muted=True) for name, runs in (baselines or {}).items()]
+    entries = [*real, *of_models, *of_baselines]
 
-    names = _of_spaces(entries)
+    names = distances(qualities)
     columns = (*names, *SHARES)
-    decimals = {name: _decimals(judged, name) for name in columns} | {"density": 2}
-    differ = len({line.n for line in judged}) > 1
+    decimals = {name: _decimals(entries, name) for name in columns} | {"density": 2}
+    differ = len({entry.n for entry in entries}) > 1
     lines = []
-    for i, line in enumerate(judged):
-        counted = [f"{line.n:,}"] if differ else []
-        cells = [cell(line.figures.get(name, Figure()), decimals[name]) for name in columns]
-        lines.append(Line((line.name, *counted, *cells), line.muted, opens=i == len(real)))
-    headers = ("model", *["n"] * differ, *columns)
-    told = [*_compared(groups, names, differ), *errors_told(lines), *MEANING]
-    return Table("Quality of samples", headers, lines, told)
+    for i, entry in enumerate(entries):
+        cells = [cell(entry.figures.get(name, Figure()), decimals[name]) for name in columns]
+        if differ:
+            cells.insert(0, f"{entry.n:,}")
+        lines.append(Line((entry.name, *cells), entry.muted, opens=i == len(real)))
+    headers = ["model", *columns]
+    if differ:
+        headers.insert(1, "n")
+    legend = [*_references(groups, names, differ), *error_legend(lines), *MEANING]
+    return Table("Quality of samples", tuple(headers), lines, legend)
 
 
-def _decimals(judged: Iterable[Judged], name: str) -> int:
-    return digits_for(line.figures[name] for line in judged if name in line.figures)
+def distances(qualities: Iterable[Quality]) -> tuple[str, ...]:
+    """Names of the distances and shares that belong to the spaces compared in."""
+    names = [name for quality in qualities for name in quality.floor if name not in OTHERS]
+    return tuple(dict.fromkeys(names))
 
 
-def _by_family(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """The rows that have an entry, by family; baselines after all models."""
-    judged = [row for row in rows if row.get("quality")]
-    groups: dict[str, list[Row]] = {}
-    for row in sorted(judged, key=lambda row: bool(row.get("baseline"))):
-        groups.setdefault(row["family"], []).append(row)
-    return groups
+def _decimals(entries: Iterable[Entry], name: str) -> int:
+    return digits_for(entry.figures[name] for entry in entries if name in entry.figures)
 
 
-def _real(entries: Iterable[Row]) -> list[Judged]:
-    """Real data, once for all entries whose samples were held against the same."""
-    floors = {(entry["space"], entry["reference"]): entry for entry in entries}
+def _real(qualities: Iterable[Quality]) -> list[Entry]:
+    """Real data, once for all samples that were held against the same."""
+    floors = {(quality.space, quality.reference): quality for quality in qualities}
     several = len(floors) > 1
     return [
-        Judged(f"{REAL}: {reference}" if several else REAL, _floor(entry), entry["n"], muted=True)
-        for (_, reference), entry in floors.items()
+        Entry(f"{REAL}: {reference}" if several else REAL, quality.floor, quality.n, muted=True)
+        for (_, reference), quality in floors.items()
     ]
 
 
-def _judged(family: str, rows: Sequence[Row]) -> Judged:
+def _entry(family: str, runs: Sequence[Quality], muted: bool) -> Entry:
     """All seeds of a family together."""
-    entries = [row["quality"] for row in rows]
-    figures = _together([_figures(entry, "figures") for entry in entries])
-    n = min(entry["n"] for entry in entries)
-    return Judged(family, figures, n, muted=bool(rows[0].get("baseline")))
+    figures = _together([run.figures for run in runs])
+    return Entry(family, figures, min(run.n for run in runs), muted)
 
 
 def _together(runs: Sequence[Figures]) -> Figures:
@@ -106,61 +111,32 @@ def _together(runs: Sequence[Figures]) -> Figures:
     return {name: combine([run[name] for run in runs], shared=False) for name in known}
 
 
-def _figures(entry: Row, which: str) -> dict[str, Figure]:
-    """The ``figures`` or the ``floor`` of an entry, those of old rows included."""
-    found = {}
-    for name, figure in entry[which].items():
-        is_share = name in OTHERS and name not in NO_SHARES
-        found[name] = share_in(figure, entry["n"]) if is_share else Figure.from_json(figure)
-    return found
-
-
-def _floor(entry: Row) -> Figures:
-    """Figures of training events.
-
-    In old rows their copies were 1 % by construction, which is no finding.
-    """
-    found = _figures(entry, "floor")
-    if _is_old(entry):
-        found["copies"] = Figure()
-    return found
-
-
-def _is_old(entry: Row) -> bool:
-    return "low" not in entry["floor"].get("copies", {"low": 0.0})
-
-
-def _of_spaces(entries: Iterable[Row]) -> tuple[str, ...]:
-    """Names of the distances and shares that belong to the spaces compared in."""
-    names = [name for entry in entries for name in entry["floor"] if name not in OTHERS]
-    return tuple(dict.fromkeys(names))
-
-
-def _compared(groups: Mapping[str, Sequence[Row]], names: Sequence[str], differ: bool) -> list[str]:
-    entries = [row["quality"] for group in groups.values() for row in group]
-    spaces = dict.fromkeys((entry["reference"], entry["about"]) for entry in entries)
+def _references(groups: Runs, names: Sequence[str], differ: bool) -> list[str]:
+    """What samples are held against, and which figures are missing and why."""
+    qualities = [quality for runs in groups.values() for quality in runs]
+    spaces = dict.fromkeys((quality.reference, quality.about) for quality in qualities)
     listed = ", ".join(names) or "distances"
-    told = [
+    sentences = [
         f"{listed}: as many samples held against {reference}; {about}"
         for reference, about in spaces
     ]
-    told.append(f"{REAL}: as many training events in place of samples, the floor")
-    unsure = [name for name in names if all(_without_error(entry, name) for entry in entries)]
+    sentences.append(f"{REAL}: as many training events in place of samples, the floor")
+    unsure = [name for name in names if all(_without_error(each, name) for each in qualities)]
     if unsure:
-        told.append(f"{', '.join(unsure)}: with so many features an error would take hours")
+        sentences.append(f"{', '.join(unsure)}: with so many features an error would take hours")
     if differ:
-        told.append("n: samples, and events; figures of different n do not compare")
+        sentences.append("n: samples, and events; figures of different n do not compare")
     if "FD (pixels)" in names:
-        told.append(MOMENTS)
-    if any(map(_is_old, entries)):
-        told.append(f"copies of {REAL}: not measured when these samples were judged")
-    for family, group in groups.items():
-        reasons = [row["quality"]["reason"] for row in group if row["quality"].get("reason")]
-        told += [f"{family}: {reason}" for reason in dict.fromkeys(reasons)]
-    return told
+        sentences.append(MOMENTS)
+    copies = [quality.floor["copies"].reason for quality in qualities if "copies" in quality.floor]
+    sentences += [f"copies of {REAL}: {reason}" for reason in dict.fromkeys(copies) if reason]
+    for family, runs in groups.items():
+        reasons = [run.reason for run in runs if run.reason]
+        sentences += [f"{family}: {reason}" for reason in dict.fromkeys(reasons)]
+    return sentences
 
 
-def _without_error(entry: Row, name: str) -> bool:
+def _without_error(quality: Quality, name: str) -> bool:
     """Whether this figure is there and has no error."""
-    figure = entry["floor"].get(name, {})
-    return figure.get("value") is not None and figure.get("stderr") is None
+    figure = quality.floor.get(name, Figure())
+    return figure.value is not None and figure.stderr is None

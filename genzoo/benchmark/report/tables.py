@@ -1,13 +1,26 @@
-"""A table of the scorecard, before it is printed in a terminal, in Markdown or on the page."""
+"""A table, before it is printed in a terminal, in Markdown or as HTML."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from html import escape
+
+STYLE = {  # of a table in a notebook, whose own style sheet we neither know nor touch
+    "table": "border-collapse: collapse; font-variant-numeric: tabular-nums",
+    "th": "text-align: right; padding: .3em .8em; border-bottom: 2px solid #8888",
+    "td": "text-align: right; padding: .3em .8em; border-bottom: 1px solid #8884",
+    "group": "border-top: 2px solid #8888",
+    "legend": "opacity: .7; font-size: .85em; max-width: 60em",
+}
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row: its cells, the first a name; ``muted`` for what is there to compare with; ``opens``
-    a new group.
+    """One line of a table.
+
+    Args:
+        cells: the first is a name.
+        muted: whether it is there to compare with.
+        opens: whether it is the first of a group.
     """
 
     cells: tuple[str, ...]
@@ -25,22 +38,46 @@ class Table:
     legend: Sequence[str] = field(default_factory=list)
 
     def markdown(self) -> str:
-        """The table in Markdown, names bold, muted ones in italics, and its legend as one
-        paragraph.
-        """
+        """Names bold, those of muted lines in italics, and the legend as one paragraph."""
         rule = ("---", *["---:"] * (len(self.headers) - 1))
-        named = [
-            (f"*{n}*" if line.muted else f"**{n}**", *rest)
-            for line in self.lines
-            for n, *rest in [line.cells]
-        ]
+        rows = [self.headers, rule, *map(_emphasised, self.lines)]
+        return "\n".join(map(_row, rows)) + "\n\n" + "; ".join(self.legend) + "\n"
+
+    def html(self) -> str:
+        """The table with its title and its legend, styled in itself, for a notebook."""
+        headers = "".join(_html("th", header, left=i == 0) for i, header in enumerate(self.headers))
+        lines = "\n".join(map(_html_line, self.lines))
+        legend = escape("; ".join(self.legend))
         return (
-            "\n".join(map(_row, [self.headers, rule, *named]))
-            + "\n\n"
-            + "; ".join(self.legend)
-            + "\n"
+            f"<h4>{escape(self.title)}</h4>\n"
+            f'<table style="{STYLE["table"]}">\n'
+            f"<thead><tr>{headers}</tr></thead>\n"
+            f"<tbody>\n{lines}\n</tbody></table>\n"
+            f'<p style="{STYLE["legend"]}">{legend}</p>\n'
         )
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+
+def _emphasised(line: Line) -> tuple[str, ...]:
+    name, *others = line.cells
+    mark = "*" if line.muted else "**"
+    return (f"{mark}{name}{mark}", *others)
 
 
 def _row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
+
+
+def _html_line(line: Line) -> str:
+    style = STYLE["group"] if line.opens else ""
+    if line.muted:
+        style = f"{style}; opacity: .6".removeprefix("; ")
+    cells = "".join(_html("td", cell, left=i == 0) for i, cell in enumerate(line.cells))
+    return f'<tr style="{style}">{cells}</tr>' if style else f"<tr>{cells}</tr>"
+
+
+def _html(tag: str, text: str, left: bool) -> str:
+    align = "; text-align: left" if left else ""
+    return f'<{tag} style="{STYLE[tag]}{align}">{escape(text)}</{tag}>'

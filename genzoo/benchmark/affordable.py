@@ -1,0 +1,88 @@
+"""How much can be measured in a given time.
+
+Where training is given minutes, measuring is bounded alike: a little of each figure is measured
+first, by the clock, and then as much of it as fits into its share of the minutes, at most what the
+recipe asks for. What was measured stands in the row: draws, levels, events.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from genzoo.data.dataset import DataSet
+from genzoo.evaluation.likelihood.estimators import estimator
+from genzoo.evaluation.likelihood.evaluate import evaluate
+from genzoo.evaluation.samples.sampling import draw
+from genzoo.model import GenerativeModel
+
+OF_LIKELIHOOD = 0.5  # share of the training's minutes
+OF_SAMPLES = 0.25  # for each measure that draws samples
+
+REHEARSED = 16  # events by which an estimator is timed
+LEAST_EVENTS = 100  # of the test split
+LEAST_ANNEALED = 20  # where each takes an annealing or an ODE
+LEAST_LEVELS = 10
+LEAST_SAMPLES = 40
+
+Settings = dict[str, Any]  # a recipe's ``evaluate:`` section
+
+
+def affordable_likelihood(
+    settings: Mapping[str, Any], model: GenerativeModel, data: DataSet, minutes: float
+) -> tuple[Settings, DataSet]:
+    """As much of an evaluation as its share of ``minutes`` allows.
+
+    Args:
+        settings: what the recipe asks for, complete.
+        model: trained.
+        data: of whose test split the likelihood is wanted.
+        minutes: of training.
+
+    Returns:
+        the settings, none of them above the recipe's, and the data with as many test events.
+    """
+    seconds = 60 * minutes * OF_LIKELIHOOD
+    few = replace(data, test=data.test.some(REHEARSED))
+    small = {
+        **settings,
+        "k": 1,
+        "ais_levels": min(settings["ais_levels"], LEAST_LEVELS),
+        "ais_most_levels": min(settings["ais_most_levels"], LEAST_LEVELS),
+        "most": min(settings["most"], REHEARSED),
+    }
+    begin = time.perf_counter()
+    measured = evaluate(model, few, by=estimator(small))
+    affordable = seconds / max(1e-6, time.perf_counter() - begin)  # rehearsals in that time
+
+    chosen = dict(settings)
+    if "ais_levels" in measured.details:
+        per_level = affordable * small["ais_levels"]
+        if model.unnormalised is None:
+            per_level /= max(1.0, settings["most"] / len(few.test))
+        chosen["ais_levels"] = _at_most(settings["ais_levels"], per_level, LEAST_LEVELS)
+        chosen["ais_most_levels"] = min(settings["ais_most_levels"], chosen["ais_levels"])
+    events = affordable * len(few.test)
+    if "of" in measured.details and measured.details.get("n") != len(data.test):
+        chosen["most"] = _at_most(settings["most"], events, LEAST_ANNEALED)
+    if "ais_levels" in measured.details:
+        return chosen, data
+    chosen["k"] = _at_most(settings["k"], events / len(data.test), 1)
+    test = data.test.some(_at_most(len(data.test), events, LEAST_EVENTS))
+    return chosen, replace(data, test=test)
+
+
+def affordable_samples(model: GenerativeModel, data: DataSet, minutes: float, most: int) -> int:
+    """How many samples can be drawn in their share of ``minutes``, at most ``most``."""
+    c = data.test.c
+    few = min(4, len(data.test))
+    told = c[:few] if c is not None and model.condition else None
+    begin = time.perf_counter()
+    draw(model, few, told)
+    per_sample = (time.perf_counter() - begin) / few
+    return _at_most(most, 60 * minutes * OF_SAMPLES / max(1e-6, per_sample), LEAST_SAMPLES)
+
+
+def _at_most(most: int, affordable: float, least: int) -> int:
+    """As much as can be afforded, but a least that says something, and no more than ``most``."""
+    return min(most, max(least, int(affordable)))

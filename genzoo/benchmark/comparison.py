@@ -1,0 +1,269 @@
+"""Several families and seeds on the same data, side by side: `genzoo.compare`."""
+
+import hashlib
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+
+from genzoo.benchmark import run as runs
+from genzoo.benchmark.baselines import baseline_rows
+from genzoo.benchmark.plan import Plan, plan
+from genzoo.benchmark.pool import Job, Observer, Outcome, cores, run_all, run_here
+from genzoo.benchmark.recipes import check_budget
+from genzoo.benchmark.report.gallery import GalleryContext, gallery
+from genzoo.benchmark.report.page import Page
+from genzoo.benchmark.row import Row
+from genzoo.benchmark.scorecard import Scorecard, write
+from genzoo.data import load as load_data
+from genzoo.data.dataset import DataSet, Split
+from genzoo.errors import InputError
+from genzoo.families import names, registry
+from genzoo.files import discard_drafts
+from genzoo.model import GenerativeModel
+
+Family = str | type[GenerativeModel]
+
+
+def compare(
+    families: Sequence[Family] = names.TAXONOMY,
+    data: str | Path | DataSet = "digits",
+    *,
+    seeds: Sequence[int] = (0,),
+    budget: str = "quick",
+    minutes: float | None = None,
+    recipe: str | Path | None = None,
+    conditional: bool = False,
+    out: str | Path | None = None,
+    jobs: int = 0,
+    observer: Observer | None = None,
+) -> Scorecard:
+    """Train families on the same data, measure them alike, and set them side by side.
+
+    The folder of the comparison holds one folder for each run, ``scorecard.json``,
+    ``baselines.json``, ``report.html`` and the pictures of the report. Called again with the same
+    folder, it reuses what is finished and resumes what was interrupted; the scorecard then holds
+    all runs of the folder that belong to it.
+
+    Args:
+        families: names, hybrids such as "vae+flow", or classes of your own.
+        data: the name of a data set, a path to your own, or a `DataSet`.
+        seeds: a run of each family for each.
+        budget: which recipe, "quick" or "full".
+        minutes: of training for every run, in place of the recipe's steps.
+        recipe: a YAML file in place of ours.
+        conditional: whether the models are told the data's labels or conditions.
+        out: the folder; by default ``runs/DATA-BUDGET``.
+        jobs: runs at a time, each on its share of the cores; 0: as many as there are cores.
+        observer: is told how it goes (`genzoo.benchmark.pool.Observer`).
+
+    Returns:
+        the scorecard. A run that failed has no row in it, and a sentence among its ``failures``.
+
+    Raises:
+        InputError: an unknown family, data set or setting, or ``out`` holds runs of other plans.
+
+    Example:
+        >>> card = genzoo.compare(["vae", "flow"], "digits", seeds=(0, 1))  # doctest: +SKIP
+        >>> card.table()  # doctest: +SKIP
+    """
+    check_budget(budget)
+    if jobs < 0:
+        raise InputError(f"jobs must be 0 or more, got {jobs}.")
+    observer = observer or Observer()
+    named = isinstance(data, str | Path)
+    data_set = load_data(data) if isinstance(data, str | Path) else data
+    name = str(data) if named else data_set.name
+    folder = Path(out or f"runs/{Path(name).resolve().stem}-{budget}")
+    sources = list(dict.fromkeys(_source(family) for family in families))
+    fingerprint = "" if named else _fingerprint(data_set)
+    plans = [
+        plan(
+            source,
+            name,
+            seed,
+            budget,
+            conditional,
+            recipe,
+            minutes=minutes,
+            fingerprint=fingerprint,
+            dims=data_set.dims,
+        )
+        for source in sources
+        for seed in dict.fromkeys(seeds)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    discard_drafts(folder)
+    finished = sum(runs.load_finished(each, folder / each.name) is not None for each in plans)
+    observer.planned(plans, finished)
+    sent = None if named else data_set
+    outcomes = _carry_out(plans, folder, sent, jobs or cores(), observer)
+
+    ended = list(zip(plans, outcomes, strict=True))
+    failures = {each.name: outcome.failure for each, outcome in ended if outcome.failure}
+    done = [each for each, outcome in ended if outcome.row is not None]
+    done += _siblings(plans, folder, data_set, observer)
+    command = _command(sources, name, seeds, budget, minutes, recipe, conditional, folder)
+    return _assemble(sorted(done, key=_order), folder, data_set, failures, command, observer)
+
+
+def _source(family: Family) -> str:
+    """The name of a family, or the import path of a class outside the registry."""
+    if isinstance(family, str):
+        return family
+    if registry.is_registered(family):
+        return family.__name__.lower()
+    return registry.admit(family)
+
+
+def _fingerprint(data: DataSet) -> str:
+    """Of the events, so that other data of the same name are not taken for these."""
+    digest = hashlib.sha256()
+    for split in (data.train, data.validation, data.test):
+        digest.update(_bytes(split))
+    return digest.hexdigest()[:12]
+
+
+def _bytes(split: Split) -> bytes:
+    conditions = b"" if split.c is None else split.c.cpu().numpy().tobytes()
+    return split.x.cpu().numpy().tobytes() + conditions
+
+
+# ------------------------------------------------------------------------------------------- runs
+
+
+def _carry_out(
+    plans: Sequence[Plan], folder: Path, data: DataSet | None, at_a_time: int, observer: Observer
+) -> list[Outcome]:
+    """Run every plan, in processes of their own where these can have what they need."""
+    jobs = [Job(each, folder / each.name, data) for each in plans]
+    hidden = [each.family for each in plans if each.source and not _importable(each)]
+    if hidden:
+        observer.remark(
+            f"{', '.join(dict.fromkeys(hidden))} is defined where other processes cannot import it "
+            "(in a notebook, a script or a function): the runs take place one after another."
+        )
+        return run_here(jobs, observer)
+    if data is not None and not _can_be_sent(data):
+        observer.remark(
+            f"{data.name} has a density that cannot be sent to other processes: the runs take "
+            "place one after another."
+        )
+        return run_here(jobs, observer)
+    return run_all(jobs, at_a_time, observer)
+
+
+def _importable(each: Plan) -> bool:
+    return registry.importable(each.parts.family)
+
+
+def _can_be_sent(data: DataSet) -> bool:
+    """Whether another process can have everything of ``data`` but its events, which it can."""
+    nothing = Split(data.train.x[:0])
+    try:
+        ForkingPickler.dumps(replace(data, train=nothing, validation=nothing, test=nothing))
+    except Exception:  # pickle fails in several ways, and each means the same
+        return False
+    return True
+
+
+def _siblings(plans: Sequence[Plan], folder: Path, data: DataSet, observer: Observer) -> list[Plan]:
+    """Runs of before that belong on the same scorecard, with every measure of those of now."""
+    siblings = runs.sibling_runs(folder, plans)
+    if siblings:
+        listed = ", ".join(each.name for each in siblings)
+        observer.remark(f"The scorecard also holds what {folder} has from before: {listed}.")
+    for each in siblings:
+
+        def progress(done: int, total: int, text: str, name: str = each.name) -> None:
+            observer.stage(name, done, total, text)
+
+        runs.measure_missing(each, folder / each.name, data, progress=progress)
+    return siblings
+
+
+def _order(each: Plan) -> tuple[int, int]:
+    """Families in the order of the registry, then other classes, then hybrids, each by its seed."""
+    known = [*names.names(), each.family.lower()]
+    family, _, prior = each.family.lower().partition("+")
+    place = known.index(prior) + len(known) if prior else known.index(family)
+    return place, each.seed
+
+
+# -------------------------------------------------------------------------------- the scorecard
+
+
+def _assemble(
+    plans: Sequence[Plan],
+    folder: Path,
+    data: DataSet,
+    failures: dict[str, str],
+    command: str,
+    observer: Observer,
+) -> Scorecard:
+    """Time the models of finished runs, fit the baselines, draw the pictures, write the files."""
+    if not plans:
+        return Scorecard((), failures=failures)
+    rows, models = _timed(plans, folder, observer)
+
+    def progress(done: int, total: int, text: str) -> None:
+        observer.stage("Tables, pictures", done, total, text)
+
+    progress(0, 1, "Baselines")
+    baselines = baseline_rows(data, plans[0].budget)
+    folders: dict[str, Path] = {}
+    logs: dict[str, list[Path]] = {}
+    for each in plans:
+        folders.setdefault(each.family, folder / each.name)
+        logs.setdefault(each.family, []).append(folder / each.name / "log.csv")
+    context = GalleryContext(folders, rows, logs, data, plans[0].budget, models)
+    page = Page(
+        title=f"Generative models of {data.name}, side by side",
+        about=f"{data.about.capitalize()}. Source: {data.source}." if data.about else "",
+        command=command,
+        pictures=gallery(folder, context, progress),
+        logs={each.name: folder / each.name / "log.csv" for each in plans},
+    )
+    card = Scorecard(tuple(rows), tuple(baselines), failures, page)
+    write(rows, folder / "scorecard.json")
+    write(baselines, folder / "baselines.json")
+    card.report(folder / "report.html")
+    return card
+
+
+def _timed(
+    plans: Sequence[Plan], folder: Path, observer: Observer
+) -> tuple[list[Row], dict[str, GenerativeModel]]:
+    """The rows with samples per second, and the model of the first seed of each family."""
+    rows = []
+    models: dict[str, GenerativeModel] = {}
+    for i, each in enumerate(plans):
+        observer.stage("Timing samples", i, len(plans), each.name)
+        model = runs.load_model(each, folder / each.name)
+        models.setdefault(each.family, model)
+        rows.append(runs.time_samples(folder / each.name, model))
+    observer.stage("Timing samples", len(plans), len(plans), "")
+    return rows, models
+
+
+def _command(
+    sources: Sequence[str],
+    data: str,
+    seeds: Sequence[int],
+    budget: str,
+    minutes: float | None,
+    recipe: str | Path | None,
+    conditional: bool,
+    out: Path,
+) -> str:
+    """The command line that makes the same comparison."""
+    parts = ["genzoo", "compare", "--data", data, "--families", *sources]
+    parts += ["--seeds", *map(str, seeds), "--budget", budget]
+    if minutes is not None:
+        parts += ["--minutes", f"{minutes:g}"]
+    if recipe is not None:
+        parts += ["--recipe", str(recipe)]
+    if conditional:
+        parts.append("--conditional")
+    return shlex.join([*parts, "--out", str(out)])

@@ -1,0 +1,65 @@
+"""The table of what files of test events take, written with each model and read back."""
+
+from collections.abc import Iterable, Sequence
+from statistics import mean
+
+from genzoo.benchmark.report.tables import Line, Table
+from genzoo.benchmark.row import Row
+from genzoo.compression.figure import AsFile
+from genzoo.compression.file import HEADER_BYTES
+
+HEADERS = ("model", "as a file", "its own", "ratio", "bytes", "n")
+LEGEND = (
+    "as a file: bits/dim of events that were written with the model as the probability model of an "
+    f"entropy coder, and read back bit for bit; {HEADER_BYTES} bytes of header and check sums are "
+    "left out; its own: what the model states of the same events (≤: by single draws, as the file)"
+)
+
+
+def file_table(rows: Iterable[Row]) -> Table | None:
+    """The rows that have a file, the shortest first; None if none has."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.file is not None or row.file_failure:
+            groups.setdefault(row.family, []).append(row)
+    if not groups:
+        return None
+    failures = {family: _failure(group) for family, group in groups.items()}
+    files = {
+        family: [row.file for row in group if row.file is not None]
+        for family, group in groups.items()
+        if not failures[family]
+    }
+    shortest_first = sorted(files, key=lambda family: _bits_per_dim(files[family]))
+    lines = [
+        _line(family, files[family], muted=groups[family][0].baseline) for family in shortest_first
+    ]
+    failed = [family for family in groups if failures[family]]
+    lines += [Line((family, *"—————")) for family in failed]
+    reasons = [f"— of {family}: {failures[family]}" for family in failed]
+    return Table("As a file", HEADERS, lines, [LEGEND, *reasons])
+
+
+def _failure(rows: Sequence[Row]) -> str:
+    """Why one of the rows has no file; "" if all have."""
+    return next((row.file_failure for row in rows if row.file_failure), "")
+
+
+def _bits_per_dim(files: Sequence[AsFile]) -> float:
+    return mean(file.bits_per_dim for file in files)
+
+
+def _line(family: str, files: Sequence[AsFile], muted: bool) -> Line:
+    """A family's files, averaged over seeds."""
+    written = _bits_per_dim(files)
+    own = mean(file.stated for file in files)
+    kind = max(file.kind for file in files)
+    cells = (
+        family,
+        f"{written:.3f}",
+        f"{kind.symbol} {own:.3f}",
+        f"{written / own:.4f}",
+        f"{mean(file.bytes for file in files):,.0f}",
+        f"{mean(file.n for file in files):,.0f}",
+    )
+    return Line(cells, muted=muted)

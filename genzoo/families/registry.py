@@ -1,0 +1,99 @@
+"""The registry of families: one entry each, and every check and verb of the command line has it.
+
+A family outside the package enters by an entry point (`genzoo.families.names`), or as a class that
+`genzoo.compare` is given.
+"""
+
+import warnings
+from importlib import import_module
+
+from genzoo.errors import InputError
+from genzoo.families.autoregressive import Autoregressive
+from genzoo.families.diffusion import Diffusion
+from genzoo.families.energy import Energy
+from genzoo.families.flow import Flow
+from genzoo.families.flow_matching import FlowMatching
+from genzoo.families.gan import GAN
+from genzoo.families.names import plugins
+from genzoo.families.vae import VAE
+from genzoo.families.vae_gan import VAEGAN
+from genzoo.model import GenerativeModel
+
+Family = type[GenerativeModel]
+
+
+def _of_other_distributions() -> tuple[Family, ...]:
+    """The classes behind the entry points; one that cannot be imported is left out, with a warning."""
+    found = []
+    for plugin in plugins():
+        try:
+            family = plugin.load()
+        except Exception as error:  # whatever is wrong with it must not take the others along
+            warnings.warn(f"The family {plugin.value} cannot be imported: {error}", stacklevel=2)
+            continue
+        if not (isinstance(family, type) and issubclass(family, GenerativeModel)):
+            warnings.warn(f"{plugin.value} is no genzoo.GenerativeModel", stacklevel=2)
+            continue
+        found.append(family)
+    return tuple(found)
+
+
+# The lecture's six, which `genzoo compare` sets side by side unless it is told otherwise.
+TAXONOMY: tuple[Family, ...] = (Autoregressive, Flow, VAE, Energy, Diffusion, GAN)
+
+FAMILIES: tuple[Family, ...] = (*TAXONOMY, FlowMatching, *_of_other_distributions())
+
+# Two families in one class. A hybrid that is a VAE with another family for its prior needs none:
+# see `genzoo.benchmark.hybrids`.
+HYBRIDS: tuple[Family, ...] = (VAEGAN,)
+
+_given: dict[str, Family] = {}  # classes that this process was given, by their import path
+
+
+def is_registered(family: Family) -> bool:
+    """Whether a class is a family or a hybrid of the registry."""
+    return family in (*FAMILIES, *HYBRIDS)
+
+
+def admit(family: Family) -> str:
+    """Let this process find a class of the user's, and return its import path, "module:Class".
+
+    Raises:
+        InputError: it is no `GenerativeModel`, or has the name of a family that there is.
+    """
+    if not (isinstance(family, type) and issubclass(family, GenerativeModel)):
+        raise InputError(f"{family!r} is no family: expected a name or a genzoo.GenerativeModel.")
+    for known in (*FAMILIES, *HYBRIDS):
+        if known.__name__.lower() == family.__name__.lower():
+            raise InputError(f"There is a family {known.__name__} already: call yours otherwise.")
+    path = f"{family.__module__}:{family.__qualname__}"
+    _given[path] = family
+    return path
+
+
+def at(path: str) -> Family:
+    """The class at an import path, "module:Class", whether it was given or is imported now.
+
+    Raises:
+        InputError: there is no such class.
+    """
+    if path in _given:
+        return _given[path]
+    module, _, name = path.partition(":")
+    try:
+        family = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"The family {path} cannot be imported: {error}.") from error
+    _given[path] = family
+    return family
+
+
+def importable(family: Family) -> bool:
+    """Whether another process can import a class: not if it is of a notebook or a function."""
+    if family.__module__ == "__main__" or "<locals>" in family.__qualname__:
+        return False
+    try:
+        module = import_module(family.__module__)
+    except ImportError:
+        return False
+    return getattr(module, family.__qualname__, None) is family
