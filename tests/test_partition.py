@@ -292,7 +292,7 @@ def test_a_mode_that_long_chains_miss_is_caught_on_reals():
 def test_what_no_chain_met_is_said_to_be_uncounted():
     data, model = binary(), Energy((4,), levels=2, hidden=20, buffer=64).eval()
     model.set_base(data.train.x)
-    stated = anneal_energy(model, data, data.test.x, None, k=1, levels=60, chains=32)
+    stated = anneal_energy(model, data, data.test, k=1, levels=60, chains=32)
     assert "not counted: a mode that no chain has met, which would flatter" in stated.direction
 
 

@@ -13,7 +13,7 @@ from genzoo.compression.file import HEADER_BYTES, compress, initial_bits
 from genzoo.compression.models import code_of
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
-from genzoo.model import Likelihood, device_of, evaluating
+from genzoo.model import Likelihood, device_of, drawing_from, evaluating
 from genzoo.progress import Report
 
 EVENTS = {"quick": 100, "full": 500}  # most test events, by the budget of the run
@@ -83,8 +83,7 @@ def stated(model: Any, x: Tensor, c: Tensor | None = None, seed: int = 0) -> flo
     device = device_of(model)
     draws = 1 if model.likelihood == Likelihood.EXACT else DRAWS
     found = []
-    with torch.random.fork_rng(), torch.inference_mode(), evaluating(model):
-        torch.manual_seed(seed)
+    with drawing_from(seed, device), torch.inference_mode(), evaluating(model):
         for rows in torch.arange(len(x)).split(BATCH):
             events = x[rows].to(device)
             told = None if c is None else c[rows].to(device)

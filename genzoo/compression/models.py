@@ -28,7 +28,7 @@ from genzoo.families import VAE, VAEGAN, Autoregressive, Energy
 from genzoo.families.baselines import IndependentPixels
 from genzoo.families.energy import Boltzmann, distinct
 from genzoo.families.priors import PlainPrior, UniformCodes
-from genzoo.model import Likelihood, Measurable
+from genzoo.model import GenerativeModel, Likelihood, Measurable
 
 BINS = 2**11  # of each feature of a VAE's latent
 REACH = 8  # standard deviations of the prior, each way, that the bins divide
@@ -76,15 +76,27 @@ def _(model: VAEGAN) -> Code:
 @code_of.register
 def _(model: VAE) -> Code:
     require_levels(model)
-    if model.codes:
-        return OfCodes(model)
-    if isinstance(model.prior, PlainPrior):
-        return OfVAE(model)
+    return OfCodes(model) if model.codes else code_in_bins(model.prior, model)
+
+
+@code_of.register
+def _(model: UniformCodes) -> Code:
+    return Fixed(torch.ones(model.dims, model.levels))
+
+
+@singledispatch
+def code_in_bins(prior: GenerativeModel, model: VAE) -> Code:
+    """The code of a VAE with a real-valued latent, by bins of its prior."""
     raise refusal(
         model,
-        f"its latent has a prior of its own, {type(model.prior).__name__}, and only bins of a "
+        f"its latent has a prior of its own, {type(prior).__name__}, and only bins of a "
         "Gaussian prior are built. A VAE without a prior model can, and so can one with codes.",
     )
+
+
+@code_in_bins.register
+def _(prior: PlainPrior, model: VAE) -> Code:
+    return OfVAE(model)
 
 
 def require_levels(model: Measurable) -> None:
@@ -221,7 +233,9 @@ class OfVAE(BitsBack):
     """
 
     def __init__(self, model: VAE):
+        assert isinstance(model.prior, PlainPrior)
         self.model = model
+        self.law = model.prior
         self.dims = model.dims
         width = 2 * REACH / BINS
         self.middles = (torch.arange(BINS, dtype=torch.float64) + 0.5) * width - REACH
@@ -236,13 +250,13 @@ class OfVAE(BitsBack):
     def posterior(self, level: Tensor, c: Tensor | None) -> Walk:
         """The mass of the encoder's Gaussian in each bin."""
         q = _each(self.model.q(_events(level, self.model), c))
-        prior = self.model.prior.distribution(len(level), c)
+        prior = self.law.distribution(len(level), c)
         edges = self.edges.view(-1, *[1] * len(q.batch_shape))
         mass = q.cdf(prior.mean + prior.stddev * edges).diff(dim=0)
         yield mass.flatten(2).movedim(0, -1)
 
     def likelihood(self, z: Tensor, c: Tensor | None) -> Walk:
-        prior = self.model.prior.distribution(len(z), c)
+        prior = self.law.distribution(len(z), c)
         middles = self.middles[z].view(-1, *self.model.latent_shape)
         law = self.model.p(prior.mean + prior.stddev * middles, c)
         yield _pmf(_each(law), self.model.levels)
@@ -258,11 +272,7 @@ class OfCodes(BitsBack):
     def __init__(self, model: VAE):
         self.model = model
         self.dims = model.dims
-        latents = math.prod(model.latent_shape)
-        if isinstance(model.prior, UniformCodes):
-            self.prior = Fixed(torch.ones(latents, model.codes))
-        else:
-            self.prior = code_of(model.prior)
+        self.prior = code_of(model.prior)
         self.borrowed = max(PRECISION, self.prior.borrowed)
 
     def posterior(self, level: Tensor, c: Tensor | None) -> Walk:

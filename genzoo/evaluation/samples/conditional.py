@@ -39,7 +39,7 @@ from genzoo.evaluation.samples.neighbours import NEAREST_COVERED, in_balls
 from genzoo.evaluation.samples.quality import unseen
 from genzoo.evaluation.samples.sampling import draw
 from genzoo.families import FAMILIES
-from genzoo.model import GenerativeModel
+from genzoo.model import GenerativeModel, drawing_from
 
 Entry = dict[str, Any]
 GUIDANCE = 2.0  # of the figures beside those of the model as it was learned
@@ -241,8 +241,7 @@ def class_coverage(data: DataSet, x: Tensor, c: Tensor, each: int | None = None)
             pairs.append((real, x[c == label].flatten(1)[:each]))
     if not pairs:
         return None
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with drawing_from(0, x.device):
         halves = [_covered([_halved(*pair) for pair in pairs]) for _ in range(HALVES)]
     stderr = torch.tensor(halves, dtype=torch.float64).std().item()
     return share_with(_covered(pairs), stderr, sum(len(real) for real, _ in pairs))

@@ -27,7 +27,7 @@ from genzoo.evaluation.samples import distances, neighbours
 from genzoo.evaluation.samples.feature_spaces import Features, features_of_copies, space_of
 from genzoo.evaluation.samples.sampling import draw
 from genzoo.files import whole
-from genzoo.model import Measurable
+from genzoo.model import Measurable, drawing_from
 from genzoo.progress import Report
 
 MOST = {"quick": 400, "full": 2000}  # samples, by the budget of the run
@@ -123,8 +123,7 @@ def _figures(space: FeatureSpace, events: Tensor, samples: Tensor) -> dict[str, 
         return {name: distance(reference, samples) for name, distance in space.distances.items()}
 
     halves = distances.HALVES if events.shape[1] <= COSTLY else 0
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with drawing_from(0, events.device):
         found = distances.with_errors(distances_of, events, samples, halves)
         near = distances.with_errors(neighbours.support, events, samples)
     found |= {name: share(has(samples)) for name, has in space.shares.items()}
@@ -246,8 +245,7 @@ def extrapolated(x: Tensor, data: DataSet, most: int = MOST["full"]) -> dict[str
     twins = against.space.features(data.train.x[_some_of(data.train, against.n)])
     sets = {"value": against.space.features(x), "floor": twins}
     halves = distances.HALVES // 2 if twins.shape[1] <= COSTLY else 0
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with drawing_from(0, x.device):
         return {
             name: distances.with_errors(at_infinity, against.events, features, halves)[""]
             for name, features in sets.items()
