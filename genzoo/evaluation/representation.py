@@ -52,7 +52,12 @@ def representation(model: GenerativeModel, data: DataSet, most: int = 1000, seed
     known = readable(data, most)
 
     def probe(source: str) -> Entry | None:
-        return linear_probe(model, data, source, most, seed) if known else None
+        if not known:
+            return None
+        try:
+            return linear_probe(model, data, source, most, seed)
+        except NotImplementedError:  # a family may have neither a latent nor features
+            return None
 
     return {
         "latent": str(model.latent),
