@@ -30,11 +30,11 @@ from genzoo.evaluation.results import (
     HeldOutLikelihood,
     LatentPair,
     Memory,
+    NumberFidelity,
     Probe,
     Quality,
     Representation,
     TallerTins,
-    TinFidelity,
 )
 from genzoo.model import Likelihood
 
@@ -174,13 +174,12 @@ def _by_name(old: Old) -> dict[str, Figure]:
     return {name: figure_in(entry) for name, entry in old.items()}
 
 
-def _condition(old: Old | None) -> ClassFidelity | TinFidelity | None:
+def _condition(old: Old | None) -> ClassFidelity | NumberFidelity | None:
     if old is None:
         return None
     if "exact" in old:
-        return TinFidelity(
-            height=figure_in(old["height"]),
-            width=figure_in(old["width"]),
+        return NumberFidelity(
+            errors={name: figure_in(old[name]) for name in ("height", "width")},
             exact=share_in(old["exact"]),
             exact_real=share_in(old["judge"]),
         )

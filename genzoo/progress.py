@@ -1,6 +1,4 @@
-"""How long work says how far it is: it calls a function, and whoever gave the function shows a bar,
-a log, or nothing.
-"""
+"""The type of progress callbacks: ``callback(done, total, message)``."""
 
 from collections.abc import Callable
 

@@ -26,10 +26,10 @@ from genzoo.evaluation.results import (
     Cost,
     Disagreement,
     Memory,
+    NumberFidelity,
     Probe,
     Quality,
     Representation,
-    TinFidelity,
 )
 from genzoo.families import names, registry
 from genzoo.model import Likelihood
@@ -48,9 +48,7 @@ FAMILY = """
         likelihood = genzoo.Likelihood.EXACT
 
         def __init__(self, event_shape, *, condition=0, levels=0, lr=1e-2):
-            super().__init__()
-            self.event_shape = tuple(event_shape)
-            self.condition, self.levels, self.lr = condition, levels, lr
+            super().__init__(event_shape, condition, levels, lr)
             self.mean = torch.nn.Parameter(torch.zeros(self.event_shape))
             self.log_std = torch.nn.Parameter(torch.zeros(self.event_shape))
 
@@ -206,7 +204,7 @@ knowledge = st.builds(Representation, latent=words, round_trip=optional, feature
 fidelity = st.builds(
     ClassFidelity, accuracy=figures, per_class=by_name, classifier=figures, coverage=optional
 )
-tins = st.builds(TinFidelity, figures, figures, figures, figures)
+tins = st.builds(NumberFidelity, by_name, figures, figures)
 
 
 @given(

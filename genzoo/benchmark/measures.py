@@ -8,7 +8,7 @@ Every run is measured with random numbers of its own, drawn by its seed: were th
 their luck would be shared and not show in the spread over runs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,6 @@ from genzoo.evaluation.results import (
     NumberFidelity,
     Quality,
     Representation,
-    TinFidelity,
 )
 from genzoo.evaluation.samples import quality
 from genzoo.evaluation.samples.conditional import condition_fidelity
@@ -129,16 +128,12 @@ def _condition(row: Row, subject: Subject) -> Row:
     found = condition_fidelity(subject.model, subject.data, each, row.seed)
     if found is None:
         return row
-    kind = _kind_of_fidelity(found)
-    real = "classifier" if kind is ClassFidelity else "exact_real"
-    found[real] = found.pop("judge")
-    return replace(row, condition=from_plain(kind, found))
-
-
-def _kind_of_fidelity(found: Mapping[str, Any]) -> Any:
+    real = found.pop("judge")
     if "per_class" in found:
-        return ClassFidelity
-    return TinFidelity if "height" in found else NumberFidelity
+        return replace(row, condition=from_plain(ClassFidelity, found | {"classifier": real}))
+    exact = found.pop("exact")
+    numbers = {"errors": found, "exact": exact, "exact_real": real}
+    return replace(row, condition=from_plain(NumberFidelity, numbers))
 
 
 def _file(row: Row, subject: Subject) -> Row:

@@ -28,7 +28,6 @@ from genzoo.evaluation.results import (
     NumberFidelity,
     Quality,
     Representation,
-    TinFidelity,
 )
 from genzoo.model import Likelihood
 
@@ -77,7 +76,7 @@ class Row:
     cost: Cost | None = None
     quality: Quality | None = None
     representation: Representation | None = None
-    condition: ClassFidelity | TinFidelity | NumberFidelity | None = None
+    condition: ClassFidelity | NumberFidelity | None = None
     file: AsFile | None = None
     file_failure: str = ""
     measured: tuple[str, ...] = ()

@@ -140,32 +140,16 @@ class ClassFidelity:
 
 
 @dataclass(frozen=True)
-class TinFidelity:
-    """How far drawn tins are from the height and width that were asked for.
-
-    Args:
-        height, width: mean absolute errors in pixels.
-        exact: share of tins right in both.
-        exact_real: that share of real test tins, by the same ruler.
-    """
-
-    height: Figure
-    width: Figure
-    exact: Figure
-    exact_real: Figure
-
-
-@dataclass(frozen=True)
 class NumberFidelity:
-    """How far samples are from many numbers that were asked for, such as what a scene shows.
+    """How far samples are from the numbers that were asked for.
 
     Args:
-        error: mean absolute error over all numbers.
-        exact: share of samples on which each number is less than half a unit off.
-        exact_real: that share of real test events, by the same oracle.
+        errors: mean absolute error of each number, such as height and width of a tin.
+        exact: share of samples on which each is less than half a unit off.
+        exact_real: that share of real test events, by the same ruler.
     """
 
-    error: Figure
+    errors: Mapping[str, Figure]
     exact: Figure
     exact_real: Figure
 

@@ -1,7 +1,7 @@
 """Two tables of the scorecard: what each model knows of an event, and whether it draws as asked."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from scipy.special import ndtri
 
@@ -14,7 +14,6 @@ from genzoo.evaluation.results import (
     NumberFidelity,
     Probe,
     Representation,
-    TinFidelity,
 )
 
 PROBED = (
@@ -42,10 +41,7 @@ COVERAGE = (
     "coverage: share of real events that no model was trained on with a sample of their class near"
 )
 CAS = "CAS: accuracy on real test events of a classifier fitted on these samples and nothing else"
-MEASURED = (
-    "height, width: mean error of the tins drawn for a height and a width, in pixels; exact: share "
-    "right in both"
-)
+MEASURED = "height, width: mean error of the tins drawn for a height and a width, in pixels; exact: share right in both"
 OF_REAL_CLASSES = (
     "Real data: accuracy of test events, the others by as many training events in place of samples"
 )
@@ -152,10 +148,6 @@ def _taller(runs: Sequence[Representation]) -> str:
 # ---------------------------------------------------------------------------------- drawn as asked
 
 
-Fidelity = ClassFidelity | TinFidelity | NumberFidelity
-Kind = TypeVar("Kind", ClassFidelity, TinFidelity, NumberFidelity)
-
-
 class ConditionTable(NamedTuple):
     """Headers, the lines of families, the cells of real data, and the legend."""
 
@@ -166,38 +158,28 @@ class ConditionTable(NamedTuple):
 
 
 def conditional_table(
-    groups: Mapping[str, Sequence[Fidelity]],
+    groups: Mapping[str, Sequence[ClassFidelity | NumberFidelity]],
 ) -> Table | None:
     """Whether models draw as asked; None if none was asked for what can be told.
 
     Args:
         groups: family -> what each of its runs was asked for and drew.
     """
-    classes = _of_kind(ClassFidelity, groups)
-    tins = _of_kind(TinFidelity, groups)
-    numbers = _of_kind(NumberFidelity, groups)
-    if classes:
-        content = _of_classes(classes)
-    elif tins:
-        content = _of_tins(tins)
-    elif numbers:
-        content = _of_numbers(numbers)
-    else:
+    classes: dict[str, list[ClassFidelity]] = {}
+    numbers: dict[str, list[NumberFidelity]] = {}
+    for family, runs in groups.items():
+        for run in runs:
+            if isinstance(run, ClassFidelity):
+                classes.setdefault(family, []).append(run)
+            else:
+                numbers.setdefault(family, []).append(run)
+    if not classes and not numbers:
         return None
+    content = _of_classes(classes) if classes else _of_numbers(numbers)
     lines = [Line((REAL, *content.real), muted=True)]
     lines += [Line(cells, opens=i == 0) for i, cells in enumerate(content.lines)]
     legend = [*content.legend, *error_legend(lines)]
     return Table("Drawn as asked", ("model", *content.headers), lines, legend)
-
-
-def _of_kind(kind: type[Kind], groups: Mapping[str, Sequence[Fidelity]]) -> dict[str, list[Kind]]:
-    """The runs of each family that were asked for one kind of condition."""
-    found: dict[str, list[Kind]] = {}
-    for family, runs in groups.items():
-        for run in runs:
-            if isinstance(run, kind):
-                found.setdefault(family, []).append(run)
-    return found
 
 
 def _of_classes(groups: Mapping[str, Sequence[ClassFidelity]]) -> ConditionTable:
@@ -251,33 +233,18 @@ def _guided(runs: Sequence[ClassFidelity]) -> list[str]:
     return [percent(together(share, shared=False)) for share in (accuracy, coverage)]
 
 
-def _of_tins(groups: Mapping[str, Sequence[TinFidelity]]) -> ConditionTable:
-    """Of models that were asked for tins of a height and a width."""
-    lines = []
-    for family, runs in groups.items():
-        cells = (
-            number(together([run.height for run in runs], shared=False)),
-            number(together([run.width for run in runs], shared=False)),
-            percent(together([run.exact for run in runs], shared=False)),
-        )
-        lines.append((family, *cells))
-    first = next(iter(groups.values()))[0]
-    real = ("", "", percent(first.exact_real))
-    return ConditionTable(("height", "width", "exact"), lines, real, [MEASURED, OF_REAL_EVENTS])
-
-
 def _of_numbers(groups: Mapping[str, Sequence[NumberFidelity]]) -> ConditionTable:
-    """Of models that were asked for many numbers, such as what a scene shows."""
+    """Of models that were asked for numbers, such as a tin's height and width."""
+    first = next(iter(groups.values()))[0]
+    names = tuple(first.errors)
     lines = []
     for family, runs in groups.items():
-        cells = (
-            number(together([run.error for run in runs], shared=False)),
-            percent(together([run.exact for run in runs], shared=False)),
-        )
-        lines.append((family, *cells))
-    first = next(iter(groups.values()))[0]
-    real = ("", percent(first.exact_real))
-    return ConditionTable(("error", "exact"), lines, real, [OF_NUMBERS, OF_REAL_EVENTS])
+        errors = [together([run.errors[name] for run in runs], shared=False) for name in names]
+        exact = together([run.exact for run in runs], shared=False)
+        lines.append((family, *map(number, errors), percent(exact)))
+    real = (*[""] * len(names), percent(first.exact_real))
+    measured = MEASURED if names == ("height", "width") else OF_NUMBERS
+    return ConditionTable((*names, "exact"), lines, real, [measured, OF_REAL_EVENTS])
 
 
 def _worst(runs: Sequence[ClassFidelity]) -> Figure:
