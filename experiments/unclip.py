@@ -224,7 +224,7 @@ def interpolation(bench: Bench) -> dict[str, Any]:
         )
         paths = torch.stack(
             [
-                bench.model.interpolate(*ends, steps=length).cpu()
+                bench.model.interpolate_images(*ends, steps=length).cpu()
                 for ends in zip(*pairs, strict=True)
             ],
             1,
@@ -241,9 +241,9 @@ def edits(bench: Bench) -> dict[str, Any]:
     be changed, and no more.
     """
     model = bench.model
-    drawn_anew = lambda x, before, after: model.put_together(  # noqa: E731
+    drawn_anew = lambda x, before, after: model.render(  # noqa: E731
         model.draw_embedding(len(x), tokenise(after)),
-        model.take_apart(x)[1],
+        model.invert(x)[1],
         guidance=model.guidance,
     )
     ways = {"edit": model.edit, "drawn anew": drawn_anew}
@@ -376,7 +376,7 @@ def pictures(bench: Bench, out: Path) -> list[str]:
         for i, x in enumerate(originals)
     }
     ways_between = {
-        f"from {i + 1} to {i + 2}": model.interpolate(originals[i], originals[i + 1], 10)
+        f"from {i + 1} to {i + 2}": model.interpolate_images(originals[i], originals[i + 1], 10)
         for i in range(3)
     }
     share = torch.linspace(0, 1, 10)

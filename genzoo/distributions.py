@@ -190,7 +190,7 @@ def parameters_of(components: int, levels: int, ordered: bool = True) -> int:
 
 
 def quantile_boxes(components: int) -> tuple[Tensor, Tensor]:
-    """Centres and widths ``(K,)`` of boxes side by side, each over one K-th of the mass of N(0, 1)."""
+    """Centres and widths ``(K,)`` of boxes side by side, each over a K-th of the mass of N(0, 1)."""
     edges = Normal(0.0, 1.0).icdf(torch.linspace(0, 1, components + 1)).clamp(-3.5, 3.5)
     return (edges[1:] + edges[:-1]) / 2, edges.diff()
 
@@ -207,10 +207,10 @@ def feature_mixture(
             boxes.
         ordered: whether levels have an order; if not, raw numbers are the logits of a categorical
             over them.
-        tiled: whether raw numbers tell how each smoothed box differs from one of the `quantile_boxes`: its
-            shift in units of the tile's width, and factors of width and softness. For mixtures of
-            many: boxes that lie where data may be need only more weight or less, and a step of the
-            optimiser that moved each by an absolute length would throw it past its neighbours.
+        tiled: whether raw numbers tell how each smoothed box differs from one of `quantile_boxes`:
+            its shift in units of that box's width, and factors of width and softness. For mixtures
+            of many: boxes that lie where data may be need only more weight or less, and a step of
+            the optimiser that moved each by an absolute length would throw it past its neighbours.
 
     Returns:
         a distribution with batch shape ``(...)``.

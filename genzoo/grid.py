@@ -29,7 +29,7 @@ def to_grid(k: Tensor, levels: int) -> Tensor:
 
 
 def to_level(x: Tensor, levels: int) -> Tensor:
-    """The level (int64) of the bin that holds ``x``; values outside [-1, 1] go to the nearest bin."""
+    """The level (int64) of the bin that holds ``x``; what is outside goes to the nearest bin."""
     return ((x + 1) * levels / 2).floor().long().clamp(0, levels - 1)
 
 

@@ -282,7 +282,7 @@ class Measurable(ABC):
 
 def gaussian_joint(model: "GenerativeModel", c: Tensor | None = None) -> LatentJoint:
     """The joint of a generator without noise of its own, whose latent is standard Gaussian."""
-    return LatentJoint(standard_normal, model.noise, lambda z: model.decode(z, c))
+    return LatentJoint(standard_normal, model.latent_noise, lambda z: model.decode(z, c))
 
 
 # ------------------------------------------------------------------------------------ the interface
@@ -503,7 +503,7 @@ class GenerativeModel(Trainable, Measurable):
 
     # ------------------------------------------------------------------------------ the bookkeeping
 
-    def noise(self, n: int) -> Tensor:
+    def latent_noise(self, n: int) -> Tensor:
         """Standard Gaussian latents ``(n, *latent_shape)``, of the parameters' kind and place."""
         assert self.latent_shape is not None
         like = next(self.parameters())

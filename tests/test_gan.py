@@ -14,7 +14,7 @@ TINY = {"width": 8, "latent_shape": (3,)}
 
 def test_the_critics_loss_does_not_reach_the_generator():
     model, x = GAN((2,), **TINY), torch.randn(8, 2)
-    fake = model.generate(model.noise(8))
+    fake = model.generate(model.latent_noise(8))
     critic_loss(model.score, x, fake, None, 1.0).sum().backward()
     for part in (model.generator, model.generator_embed):
         assert all(parameter.grad is None for parameter in part.parameters())
@@ -29,7 +29,7 @@ def test_the_summed_loss_gives_the_generator_its_own_gradient_only():
     both = [parameter.grad.clone() for parameter in model.generator.parameters()]
     model.zero_grad()
     torch.manual_seed(1)
-    generator_loss(model.score, model.generate(model.noise(8)), None).sum().backward()
+    generator_loss(model.score, model.generate(model.latent_noise(8)), None).sum().backward()
     for got, parameter in zip(both, model.generator.parameters(), strict=True):
         torch.testing.assert_close(got, parameter.grad)
 

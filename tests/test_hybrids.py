@@ -256,7 +256,7 @@ def test_an_interruption_in_either_stage_changes_nothing(tmp_path, monkeypatch):
     whole = staged(GAN, latent_shape=(2,))
     fit_in_stages(whole, data, tmp_path / "whole", seed=3, **STAGES)
     monkeypatch.setattr(
-        "genzoo.training.callbacks.Progress.__init__.__defaults__", (0.0,)
+        "genzoo.training.callbacks.Reporter.__init__.__defaults__", (0.0,)
     )  # report every step
 
     class Interruption(Exception):

@@ -59,7 +59,7 @@ def interrupt(done: int, total: int, text: str) -> None:
 def test_an_interrupted_run_ends_with_the_same_weights(family, digits, tmp_path, monkeypatch):
     whole = fit(new(family, digits), digits, **SETTINGS)
     monkeypatch.setattr(
-        "genzoo.training.callbacks.Progress.__init__.__defaults__", (0.0,)
+        "genzoo.training.callbacks.Reporter.__init__.__defaults__", (0.0,)
     )  # report every step
     with pytest.raises(Interruption):
         fit(new(family, digits), digits, tmp_path, progress=interrupt, **SETTINGS)
@@ -88,7 +88,7 @@ def test_a_checkpoint_rebuilds_the_model_by_itself(digits, tmp_path):
 
 def test_the_best_weights_are_kept_and_training_stops_early(digits):
     model = new(Autoregressive, digits)
-    model.lr = 0.3  # overshoots, so that later is worse
+    model.lr = 1.0  # overshoots, so that later is worse
     fitted = fit(model, digits, steps=60, batch_size=10, check_every=3, patience=2, average=0.0)
     assert (
         fitted.stopped_early
@@ -164,10 +164,10 @@ def test_a_run_that_had_stopped_early_is_not_trained_further(digits, tmp_path):
     """Killed between the end of training and whatever comes next."""
     settings = {"steps": 60, "batch_size": 10, "check_every": 3, "patience": 2, "average": 0.0}
     model = new(Autoregressive, digits)
-    model.lr = 0.3
+    model.lr = 1.0
     before = fit(model, digits, tmp_path, **settings)
     model = new(Autoregressive, digits)
-    model.lr = 0.3
+    model.lr = 1.0
     after = fit(model, digits, tmp_path, **settings)
     assert before.stopped_early and after.stopped_early
     assert (after.steps, after.best_step, after.validation) == (

@@ -18,7 +18,7 @@ from genzoo.data.scenes.scene import Kind, Meaning, Scene, arrange, is_held_out
 from genzoo.errors import InputError
 from genzoo.families.diffusion import alpha, ancestral, ddim, sigma
 from genzoo.model import slerp
-from genzoo.unclip import CLIP, PCA, Components, UnCLIP
+from genzoo.unclip import CLIP, PCA, QuantizedPCA, UnCLIP
 from genzoo.unclip.clip import CAP, contrastive, same
 from genzoo.unclip.measures import accuracy
 from genzoo.unclip.prior import best_of
@@ -119,7 +119,7 @@ def test_a_number_of_components_beyond_the_dimensions_is_refused():
 
 def test_rounded_components_come_back_within_half_a_bin():
     levels, z = 32, torch.randn(500, 6)
-    model = Components((6,), Autoregressive((6,), levels=levels, width=8, depth=1))
+    model = QuantizedPCA((6,), Autoregressive((6,), levels=levels, width=8, depth=1))
     model.pca.fit(z)
     codes = model.encode(z)
     torch.testing.assert_close(codes, grid.quantise(codes, levels))
@@ -129,7 +129,7 @@ def test_rounded_components_come_back_within_half_a_bin():
 
 
 def test_vectors_from_components_lie_in_the_space_that_these_span():
-    model = Components((6,), Autoregressive((2,), 3, levels=16, width=8, depth=1)).eval()
+    model = QuantizedPCA((6,), Autoregressive((2,), 3, levels=16, width=8, depth=1)).eval()
     model.pca.fit(torch.randn(100, 6))
     z = model.sample(5, torch.randn(5, 3))
     assert z.shape == (5, 6)
@@ -138,7 +138,7 @@ def test_vectors_from_components_lie_in_the_space_that_these_span():
 
 def test_components_want_vectors_and_levels():
     with pytest.raises(ValueError, match="levels"):
-        Components((6,), Autoregressive((2,), width=8, depth=1))
+        QuantizedPCA((6,), Autoregressive((2,), width=8, depth=1))
 
 
 def test_the_better_draw_has_the_larger_dot_product():
@@ -212,7 +212,7 @@ def test_what_was_taken_apart_is_put_together_again():
     errors = []
     for steps in (5, 50):
         model.decoder.steps = steps
-        errors.append((model.put_together(*model.take_apart(x)) - x).square().mean().sqrt().item())
+        errors.append((model.render(*model.invert(x)) - x).square().mean().sqrt().item())
     assert errors[1] < min(0.05, errors[0] / 3)
 
 
@@ -226,9 +226,9 @@ def test_variations_keep_the_embedding_and_draw_part_of_the_noise_afresh():
 
 def test_interpolations_and_edits_begin_where_they_should():
     model, x = a_whole(), torch.rand(2, 3, 32, 32)
-    ends = model.put_together(*model.take_apart(x))
+    ends = model.render(*model.invert(x))
     torch.testing.assert_close(
-        model.interpolate(x[0], x[1], 5)[[0, -1]], ends, rtol=1e-3, atol=1e-3
+        model.interpolate_images(x[0], x[1], 5)[[0, -1]], ends, rtol=1e-3, atol=1e-3
     )
     for by_words in (model.edit, model.text_diff):
         edited = by_words(x, "a small red circle", "a large red circle", share=0.0, guidance=1.0)
@@ -366,7 +366,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatc
         yaml.safe_dump({stage: {**plan, "train": few} for stage, plan in TINY.items()})
     )
     monkeypatch.setattr(
-        "genzoo.training.callbacks.Progress.__init__.__defaults__", (0.0,)
+        "genzoo.training.callbacks.Reporter.__init__.__defaults__", (0.0,)
     )  # report every step
     whole = train_unclip(tmp_path / "whole", recipe=recipe, scenes=scenes)
 

@@ -152,7 +152,7 @@ def _way(options: Any, model: "UnCLIP", original: "Tensor") -> tuple[Callable[[]
     n, guidance = options.n, options.guidance
     if options.towards:
         other = _read(options.towards, model.event_shape[1])
-        return lambda: model.interpolate(original, other, max(2, n), guidance), 1
+        return lambda: model.interpolate_images(original, other, max(2, n), guidance), 1
     if options.edit:
         before, after = options.edit
         share = torch.linspace(0, 1, n + 1)[1:]

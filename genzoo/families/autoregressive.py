@@ -321,7 +321,7 @@ class CausalConvolutions(Network):
         return self.head(self.backbone(features, e)).flatten(2).mT
 
     def backbone(self, features: Tensor, e: Tensor) -> Tensor:
-        """What the head reads at each position, ``(n, width, *grid)``, of the features before it."""
+        """What the head reads at each position: of features before it, ``(n, width, *grid)``."""
         values = features.view(-1, 1, *self.grid)
         h = self.first(value_features(values, self.frequencies)) + self.position
         for layer in self.layers:
@@ -329,7 +329,7 @@ class CausalConvolutions(Network):
         return F.silu(h)
 
     def features(self, features: Tensor, e: Tensor) -> Tensor:
-        """`backbone`, averaged over the cells of a grid of at most 4 x 4, ``(n, width x cells)``."""
+        """`backbone`, averaged over cells of a grid of at most 4 x 4: ``(n, width x cells)``."""
         rows, columns = self.grid
         cells = (min(rows, SMALLEST), min(columns, SMALLEST))
         return F.adaptive_avg_pool2d(self.backbone(features, e), cells).flatten(1)
@@ -414,7 +414,7 @@ class CausalLayer(nn.Module):
         cache[:, :, row + above, column + left] = h[:, :, 0, 0]
 
     def step(self, cache: Tensor, row: int, column: int, e: Tensor | None = None) -> Tensor:
-        """The layer's answer at one position, ``(n, width, 1, 1)``, from the window of its cache."""
+        """The answer at one position, ``(n, width, 1, 1)``, from the window of the cache."""
         left, _, above, _ = self.padding
         window = cache[:, :, row : row + above + 1, column : column + self.reach]
         here = window[:, :, -1:, left : left + 1]

@@ -201,5 +201,6 @@ def _require_spread(spread: Tensor) -> None:
     constant = (spread.flatten() <= 0).sum().item()
     if constant:
         raise InputError(
-            f"{constant} of {spread.numel()} features are constant: a real-valued model needs spread in each."
+            f"{constant} of {spread.numel()} features are constant: "
+            "a real-valued model needs spread in each."
         )

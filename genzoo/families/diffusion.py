@@ -313,7 +313,7 @@ class Diffusion(GenerativeModel):
             guidance: see `denoiser`; 1 for none.
             solver, steps: in place of the model's own.
         """
-        return self.solve(self.noise(n), c, guidance, solver, steps)
+        return self.solve(self.latent_noise(n), c, guidance, solver, steps)
 
     @property
     def evaluations_per_sample(self) -> int:

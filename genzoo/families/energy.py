@@ -184,7 +184,7 @@ class Energy(GenerativeModel):
         self.register_buffer("log_z_ends", torch.full((2,), torch.nan))
         self.register_buffer("log_z_ess", torch.full((), torch.nan))
 
-    # -------------------------------------------------------------------------------- the energy
+    # ----------------------------------------------------------------------------------- the energy
 
     def energy(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """E(x, c) = f(x, c) - log q(x), ``(n,)``; low where events are likely."""
@@ -236,7 +236,7 @@ class Energy(GenerativeModel):
         self.started.fill_(True)
         self.forget_log_z()
 
-    # ---------------------------------------------------------------------------- the likelihood
+    # ------------------------------------------------------------------------------- the likelihood
 
     @property
     def exact(self) -> bool:
@@ -273,7 +273,8 @@ class Energy(GenerativeModel):
             log_z = self.exact_log_z(conditions)[which]
         elif self.log_z.isnan():
             raise NotImplementedError(
-                "This Energy model is unnormalised: log Z has not been estimated, so log p(x) is not known."
+                "This Energy model is unnormalised: "
+                "log Z has not been estimated, so log p(x) is not known."
             )
         else:
             log_z = self.log_z
@@ -360,7 +361,7 @@ class Energy(GenerativeModel):
             self.forget_log_z()
         return super().train(mode)
 
-    # ------------------------------------------------------------------------------ the training
+    # --------------------------------------------------------------------------------- the training
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """E(x+) - E(x-), whose gradient is that of -log p, and what keeps f in scale: ``(n,)``.
@@ -489,7 +490,8 @@ class Energy(GenerativeModel):
             smaller.append("step")
         now = {name: f"{name} (now {getattr(self, name):g})" for name in (*larger, *smaller)}
         raise TrainingError(
-            f"The energy model diverged: the energies of data and of chains differ by {gap.item():.3g} nats. "
+            "The energy model diverged: "
+            f"the energies of data and of chains differ by {gap.item():.3g} nats. "
             f"Try a smaller {' or '.join(now[name] for name in smaller)}, "
             f"or a larger {' or '.join(now[name] for name in larger)}."
         )
@@ -535,7 +537,7 @@ class Energy(GenerativeModel):
             found.append(path.log_z0[:problems] - log_mean_exp(reverse.log_weights).value)
         return torch.stack(found).amax(0).to(self.bias)
 
-    # ------------------------------------------------------------------------------ the sampling
+    # --------------------------------------------------------------------------------- the sampling
 
     @torch.no_grad()
     def fresh(self, n: int, soften: float = 0.0) -> Tensor:
@@ -836,7 +838,7 @@ def draw_levels(logits: Tensor) -> Tensor:
     return torch.searchsorted(sums, point).squeeze(-1).clamp(max=logits.shape[-1] - 1)
 
 
-# ----------------------------------------------------------------------------------- the samplers
+# ------------------------------------------------------------------------------------- the samplers
 
 
 class Spins(NamedTuple):

@@ -89,7 +89,8 @@ class Flow(GenerativeModel):
         require(0, depth=depth)
         if lattice and not levels:
             raise ValueError(
-                "lattice=True is for discrete data: real-valued data has no bins to fit its splines to."
+                "lattice=True is for discrete data: "
+                "real-valued data has no bins to fit its splines to."
             )
         self.width = width
         self.depth = depth
@@ -150,7 +151,7 @@ class Flow(GenerativeModel):
         return pyramid
 
     def coupling(self, shape: tuple[int, ...], parity: int) -> nn.Module:
-        """Spline coupling on ``shape``; which features pass unchanged alternates with ``parity``."""
+        """Spline coupling on ``shape``; which features pass unchanged alternates by ``parity``."""
         mask = (torch.arange(shape[0]) + parity) % 2
 
         def network(inputs: int, outputs: int) -> nn.Module:
@@ -170,7 +171,7 @@ class Flow(GenerativeModel):
     # ----------------------------------------------------------------------------------- likelihood
 
     def log_density(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Exact log-density of real-valued ``x`` by change of variables: ``(n,)``, nats per event."""
+        """Exact log-density of real-valued ``x`` by change of variables: ``(n,)`` nats."""
         z, log_determinant = self.transform(x, self.embed(c, len(x)))
         return Normal(0.0, 1.0).log_prob(z).sum(1) + log_determinant
 
@@ -199,7 +200,7 @@ class Flow(GenerativeModel):
 
     def draw(self, n: int, c: Tensor | None) -> Tensor:
         """``(n, *event_shape)`` of the density, before it is held to the data's levels."""
-        return self.decode(self.noise(n), c)
+        return self.decode(self.latent_noise(n), c)
 
     def guided(self, n: int, c: Tensor | None, guidance: float) -> Tensor:
         """Draws ``(n, *event_shape)`` of p(x | c)^w p(x)^(1 - w), normalised.
@@ -350,14 +351,14 @@ def piecewise_linear_cdf(x: Tensor, logits: Tensor, inverse: bool = False) -> tu
 
 
 def line(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """An image whose longer side is even stays one; every other shape becomes a line of features."""
+    """An image whose longer side is even stays one; any other shape becomes a line of features."""
     if is_image(shape) and max(shape[1:]) % 2 == 0:
         return shape
     return (torch.Size(shape).numel(),)
 
 
 def bins_for(levels: int, most: int = 32) -> int:
-    """As many bins as there are levels, or the largest divisor of that which is at most ``most``."""
+    """As many bins as there are levels, or the largest divisor of that up to ``most``."""
     if levels <= most:
         return levels
     return max(bins for bins in range(1, most + 1) if levels % bins == 0)

@@ -196,7 +196,7 @@ class FlowMatching(GenerativeModel):
         return super().bound(x, c, 1 if self.unbiased else k)
 
     def probability_flow(self, c: Tensor | None = None) -> ProbabilityFlow:
-        """The stream itself, from data (t = 1) to noise; discrete data enters with uniform noise."""
+        """The stream itself, from data (t = 1) to noise; discrete data enters dequantised."""
 
         def enter(x: Tensor) -> tuple[Tensor, Tensor]:
             return grid.dequantise(x, self.levels), x.new_zeros(len(x))
@@ -210,7 +210,7 @@ class FlowMatching(GenerativeModel):
         self, n: int, c: Tensor | None = None, guidance: float = 1.0, steps: int | None = None
     ) -> Tensor:
         """``(n, *event_shape)``: noise carried along from t = 0 to 1."""
-        z = self.noise(n)
+        z = self.latent_noise(n)
         return self.on_grid(self.integrate(z, self.velocity(c, guidance), 0.0, 1.0, steps))
 
     @property

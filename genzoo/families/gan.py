@@ -183,7 +183,7 @@ class GAN(GenerativeModel):
         c = drop_conditions(c, self.drop_condition)
         # or the critic would know data by its lying on a grid
         real = grid.dequantise(x, self.levels)
-        fake = self.generate(self.noise(len(x)), c)
+        fake = self.generate(self.latent_noise(len(x)), c)
         losses = play(
             self,
             critic_loss(self.score, real, fake, c, self.gamma).mean(),
@@ -197,7 +197,7 @@ class GAN(GenerativeModel):
         Training plays them one after the other.
         """
         self.require_events(x)
-        fake = self.generate(self.noise(len(x)), c)
+        fake = self.generate(self.latent_noise(len(x)), c)
         real = grid.dequantise(x, self.levels)
         critics = critic_loss(self.score, real, fake, c, self.gamma)
         return critics + generator_loss(self.score, fake, c)
@@ -211,7 +211,7 @@ class GAN(GenerativeModel):
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
         """``(n, *event_shape)``: noise through the generator."""
-        return self.on_grid(self.generate(self.noise(n), c))
+        return self.on_grid(self.generate(self.latent_noise(n), c))
 
     def latent_joint(self, c: Tensor | None = None) -> LatentJoint:
         """Standard Gaussian noise and the generator, which adds none of its own to an event."""
@@ -250,7 +250,7 @@ class GAN(GenerativeModel):
         with torch.inference_mode(False), torch.enable_grad():
             target = torch.cat([x.detach().clone()] * starts)
             given = None if c is None else torch.cat([c.clone()] * starts)
-            z = self.noise(starts * n).requires_grad_(True)
+            z = self.latent_noise(starts * n).requires_grad_(True)
             descent = torch.optim.Adam([z], lr)
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(descent, steps)
             for _ in range(steps):

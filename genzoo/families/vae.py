@@ -144,7 +144,7 @@ class VAE(GenerativeModel):
     # ------------------------------------------------------------------------------------ the parts
 
     def q(self, x: Tensor, c: Tensor | None = None) -> Independent:
-        """The guess q(z | x, c) over ``(n, *latent_shape)``: a Gaussian, or a point mass on a code."""
+        """The guess q(z | x, c), over ``(n, *latent_shape)``: a Gaussian, or a point on a code."""
         raw = apply(self.encoder, x, self.embed(c, len(x)), (self.encoded,))
         if self.codes:
             return quantized(raw, self.latent_shape, self.codes)
@@ -218,7 +218,7 @@ class VAE(GenerativeModel):
             return 1.0
         return min(1.0, self.global_step / (self.warmup * float(steps)))
 
-    # ---------------------------------------------------------------------- what can be measured
+    # ------------------------------------------------------------------------- what can be measured
 
     @property
     def unnormalised(self) -> Unnormalised | None:
@@ -277,7 +277,7 @@ class VAE(GenerativeModel):
         return self.q(x, c).mean
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Mean of p(x | z, c), ``(n, *event_shape)``: smooth in z, not held to the data's levels."""
+        """Mean of p(x | z, c), ``(n, *event_shape)``: smooth in z, and not held to levels."""
         return self.p(z, c).mean
 
     # --------------------------------------------------------------------------- posterior collapse
@@ -305,7 +305,7 @@ class VAE(GenerativeModel):
         active = self.trainer.callback_metrics.get("active_units")
         if active is not None and active == 0:
             self.print(
-                "Posterior collapse: no latent dimension carries information about the data, so the "
-                "decoder alone models it. Try a longer warmup, a smaller decoder (width, depth) or "
-                "less dropout."
+                "Posterior collapse: no latent dimension carries information about the data, so "
+                "the decoder alone models it. Try a longer warmup, a smaller decoder (width, "
+                "depth) or less dropout."
             )

@@ -205,11 +205,11 @@ class RandomState(L.Callback):
             self.pending = None
 
 
-class Progress(L.Callback):
+class Reporter(L.Callback):
     """Tells a function, at most five times a second, how far training is, and the last figures."""
 
-    def __init__(self, report: Report, steps: int, interval: float = 0.2):
-        self.report = report
+    def __init__(self, progress: Report, steps: int, interval: float = 0.2):
+        self.progress = progress
         self.steps = steps
         self.interval = interval
         self.told = 0.0
@@ -230,4 +230,4 @@ class Progress(L.Callback):
             for short, name in figures.items()
             if name in metrics
         )
-        self.report(steps_done(trainer), self.steps, text)
+        self.progress(steps_done(trainer), self.steps, text)

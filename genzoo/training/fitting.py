@@ -42,7 +42,7 @@ from genzoo.progress import Report
 from genzoo.training.averaging import WIDEST, Averages
 from genzoo.training.callbacks import (
     Clock,
-    Progress,
+    Reporter,
     Stopwatch,
     TimedLog,
     best_checkpoint,
@@ -192,7 +192,7 @@ def fit(
         best, last = _checkpoints(kept, monitor, rounds)
         ours = [clock, *watchers(monitor, None if folder is None else kept, average, patience)]
         checkpoints = [last] if best is None else [best, last]
-        told = [] if progress is None else [Progress(progress, rounds.steps)]
+        told = [] if progress is None else [Reporter(progress, rounds.steps)]
         loggers = [TimedLog(kept, clock), *_several(logger)]
         trainer = L.Trainer(
             max_epochs=rounds.epochs,

@@ -9,8 +9,8 @@ training   the stages, one after the other
 
 from genzoo.unclip.cascade import UnCLIP
 from genzoo.unclip.clip import CLIP
-from genzoo.unclip.prior import PCA, Components
+from genzoo.unclip.prior import PCA, QuantizedPCA
 
-PARTS = (CLIP, Components, UnCLIP)  # what `genzoo.load` can build beside the families
+PARTS = (CLIP, QuantizedPCA, UnCLIP)  # what `genzoo.load` can build beside the families
 
-__all__ = ["CLIP", "PARTS", "PCA", "Components", "UnCLIP"]
+__all__ = ["CLIP", "PARTS", "PCA", "QuantizedPCA", "UnCLIP"]

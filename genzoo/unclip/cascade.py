@@ -8,7 +8,7 @@ r"""unCLIP: a caption becomes an image embedding, and that becomes an image (DAL
 `UnCLIP` is that cascade: it draws z from the prior and x from the decoder. And because the decoder
 inverts CLIP's image encoder, pictures can be taken apart into what CLIP sees in them, z, and the
 rest, the noise :math:`x_T` that DDIM leads back to: `UnCLIP.vary` keeps the first and redraws some
-of the second, `UnCLIP.interpolate` turns z towards another, `UnCLIP.edit` moves it by the
+of the second, `UnCLIP.interpolate_images` turns z towards another, `UnCLIP.edit` moves it by the
 difference of two captions, and `UnCLIP.rebuild` shows how much of z there has to be.
 
 All embeddings here are CLIP's unit vectors times :math:`\sqrt{dims}`, so that their features are of
@@ -68,7 +68,8 @@ class UnCLIP(GenerativeModel):
         ):
             if width != clip.dims:
                 raise ValueError(
-                    f"CLIP embeds in {clip.dims} dimensions, but the {type(part).__name__} {name} {width}."
+                    f"CLIP embeds in {clip.dims} dimensions, "
+                    f"but the {type(part).__name__} {name} {width}."
                 )
         self.clip, self.prior, self.decoder = clip, prior, decoder
         self.guidance, self.prior_guidance, self.candidates = guidance, prior_guidance, candidates
@@ -130,17 +131,17 @@ class UnCLIP(GenerativeModel):
     @torch.no_grad()
     def embed_images(self, x: Tensor) -> Tensor:
         """CLIP's embeddings of images, ``(n, dims)``, of length sqrt(dims)."""
-        return stretch(self.clip.embed_images(x))
+        return scale_to_sqrt_dim(self.clip.embed_images(x))
 
     @torch.no_grad()
     def embed_texts(self, tokens: Tensor) -> Tensor:
         """CLIP's embeddings of captions, given as tokens, ``(n, dims)``, of length sqrt(dims)."""
-        return stretch(self.clip.embed_texts(tokens.to(self.clip.log_scale.device)))
+        return scale_to_sqrt_dim(self.clip.embed_texts(tokens.to(self.clip.log_scale.device)))
 
     # ------------------------------------------------------------------- from image to other images
 
     @torch.no_grad()
-    def take_apart(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def invert(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What CLIP sees in images, ``(n, dims)``, and the noise that leads back to them, ``(n,
         *event_shape)``.
         """
@@ -148,11 +149,9 @@ class UnCLIP(GenerativeModel):
         return z, self.decoder.encode(x, z)
 
     @torch.no_grad()
-    def put_together(
-        self, z: Tensor, noise: Tensor, eta: float = 0.0, guidance: float = 1.0
-    ) -> Tensor:
+    def render(self, z: Tensor, noise: Tensor, eta: float = 0.0, guidance: float = 1.0) -> Tensor:
         """Images ``(n, *event_shape)`` from embeddings and noise by DDIM; the inverse of
-        `take_apart` for ``eta`` = 0.
+        `invert` for ``eta`` = 0.
         """
         times = self.decoder.times(2 * self.decoder.steps, noise)
         return ddim(self.decoder.denoiser(z, guidance), noise, times, eta=eta)
@@ -161,21 +160,21 @@ class UnCLIP(GenerativeModel):
         """``n`` variations of each image: the same embedding, part of the rest drawn afresh, the
         more the larger ``eta``.
         """
-        z, noise = (part.repeat_interleave(n, 0) for part in self.take_apart(x))
-        return self.put_together(z, noise, eta, guidance)
+        z, noise = (part.repeat_interleave(n, 0) for part in self.invert(x))
+        return self.render(z, noise, eta, guidance)
 
-    def interpolate(
+    def interpolate_images(
         self, one: Tensor, other: Tensor, steps: int = 8, guidance: float = 1.0
     ) -> Tensor:
         """From one image ``(c, h, w)`` to another in ``steps`` images, both ends included: z and
         the noise turn together.
         """
-        z, noise = self.take_apart(torch.stack([one, other]))
+        z, noise = self.invert(torch.stack([one, other]))
         share = torch.linspace(0, 1, steps, device=z.device)
         z, noise = (
             slerp(part[:1].expand(steps, *part.shape[1:]), part[1:], share) for part in (z, noise)
         )
-        return self.put_together(z, noise, guidance=guidance)
+        return self.render(z, noise, guidance=guidance)
 
     @torch.no_grad()
     def edit(
@@ -194,11 +193,11 @@ class UnCLIP(GenerativeModel):
         the embeddings that the prior expects of the two captions, each the mean of ``draws``; the
         noise stays. What the captions do not speak of is kept as it is in the image.
         """
-        z, noise = self.take_apart(x)
+        z, noise = self.invert(x)
         difference = self._expected(after, draws) - self._expected(before, draws)
         share = torch.as_tensor(share, device=z.device).expand(len(z)).unsqueeze(1)
-        return self.put_together(
-            stretch(F.normalize(z + share * difference, dim=1)), noise, guidance=guidance
+        return self.render(
+            scale_to_sqrt_dim(F.normalize(z + share * difference, dim=1)), noise, guidance=guidance
         )
 
     def _expected(self, captions: str | Sequence[str], draws: int) -> Tensor:
@@ -226,20 +225,20 @@ class UnCLIP(GenerativeModel):
         (there 0.25 to 0.5) to the normalised difference of the *captions'* embeddings. It has to
         stop early, for no image lies at the end of that way.
         """
-        z, noise = self.take_apart(x)
+        z, noise = self.invert(x)
         old, new = (self.embed_texts(tokenise(captions)) for captions in (before, after))
-        difference = stretch(F.normalize(new - old, dim=1))
+        difference = scale_to_sqrt_dim(F.normalize(new - old, dim=1))
         share = torch.as_tensor(share, device=z.device).expand(len(z))
-        return self.put_together(slerp(z, difference.expand_as(z), share), noise, guidance=guidance)
+        return self.render(slerp(z, difference.expand_as(z), share), noise, guidance=guidance)
 
     def rebuild(self, x: Tensor, components: int, guidance: float = 1.0) -> Tensor:
         """Images from the first principal ``components`` of their embeddings alone, and their own
         noise.
         """
-        z, noise = self.take_apart(x)
+        z, noise = self.invert(x)
         z = self.pca.rebuild(self.pca.project(z)[:, :components])
-        z = stretch(F.normalize(z, dim=1))
-        return self.put_together(z, noise, guidance=guidance)
+        z = scale_to_sqrt_dim(F.normalize(z, dim=1))
+        return self.render(z, noise, guidance=guidance)
 
     @property
     def evaluations_per_sample(self) -> int:
@@ -247,7 +246,7 @@ class UnCLIP(GenerativeModel):
         return self.prior.evaluations_per_sample + self.decoder.evaluations_per_sample
 
 
-def stretch(unit: Tensor) -> Tensor:
+def scale_to_sqrt_dim(unit: Tensor) -> Tensor:
     """Unit vectors ``(..., dims)`` at length sqrt(dims), where their features have a mean square of
     one.
     """

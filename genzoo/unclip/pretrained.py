@@ -19,12 +19,13 @@ def pretrained(folder: str | Path | None = None) -> UnCLIP:
     """
     if folder is None and not (FOLDER / serialization.CONFIG).is_file():
         raise InputError(
-            "This copy of genzoo comes without the trained unCLIP: train one with `genzoo train unclip` (within an hour), "
-            "and name its folder with --model."
+            "This copy of genzoo comes without the trained unCLIP: train one with "
+            "`genzoo train unclip` (within an hour), and name its folder with --model."
         )
     model = serialization.load(folder or FOLDER)
     if not isinstance(model, UnCLIP):
         raise InputError(
-            f"{folder} holds a {type(model).__name__}: expected an unCLIP, as `genzoo train unclip` trains it."
+            f"{folder} holds a {type(model).__name__}: "
+            "expected an unCLIP, as `genzoo train unclip` trains it."
         )
     return model

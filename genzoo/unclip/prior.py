@@ -10,7 +10,7 @@ the unnoised embedding follows, :math:`\hat z = \alpha z_\lambda - \sigma \hat v
 schedule the squared error of v is that of :math:`\hat z`, weighted by SNR + 1 (Salimans & Ho 2022).
 The paper's prior predicts the unnoised embedding itself.
 
-*Autoregressive prior*: `Components` turns z into its principal components, each rounded to a grid
+*Autoregressive prior*: `QuantizedPCA` turns z into its principal components, each rounded to a grid
 of levels, and a `genzoo.Autoregressive` models that vector of levels, the component of the largest
 variance first.
 
@@ -27,8 +27,9 @@ from genzoo.model import GenerativeModel, Likelihood
 
 
 class PCA(nn.Module):
-    """The first ``components`` principal axes of vectors ``(n, dims)``, largest variance first;
-    before `fit`, no axes at all.
+    """The first ``components`` principal axes of vectors ``(n, dims)``, largest variance first.
+
+    Before `fit` there are no axes at all.
     """
 
     mean: Tensor
@@ -39,7 +40,8 @@ class PCA(nn.Module):
         super().__init__()
         if not 1 <= components <= dims:
             raise ValueError(
-                f"Vectors of {dims} dimensions have 1 to {dims} principal components, got {components=}."
+                f"Vectors of {dims} dimensions have 1 to {dims} principal components, "
+                f"got {components=}."
             )
         self.register_buffer("mean", torch.zeros(dims))
         self.register_buffer("axes", torch.zeros(components, dims))
@@ -58,15 +60,12 @@ class PCA(nn.Module):
         return (z - self.mean) @ self.axes.T
 
     def rebuild(self, y: Tensor) -> Tensor:
-        """The vectors ``(n, dims)`` whose first components are ``y`` (n, k), and whose others are
-        zero.
-        """
+        """The vectors ``(n, dims)`` of the first components ``y`` (n, k), the others being zero."""
         return self.mean + y @ self.axes[: y.shape[1]]
 
 
-class Components(GenerativeModel):
-    """A distribution over vectors that lie on a grid in the space of their principal components,
-    p(y | c) being ``codes``.
+class QuantizedPCA(GenerativeModel):
+    """A distribution over vectors that lie on a grid in the space of their principal components.
 
     ``codes`` is a trained model of the rounded components; the vectors themselves have no density,
     for they fill no volume.
@@ -83,16 +82,15 @@ class Components(GenerativeModel):
         super().__init__(event_shape, codes.condition, lr=codes.lr)
         if len(self.event_shape) != 1 or len(codes.event_shape) != 1 or not codes.levels:
             raise ValueError(
-                f"Components models vectors (dims,) by a model of (components,) levels, got vectors {self.event_shape} "
-                f"and a model of {codes.event_shape} with {codes.levels} levels."
+                "QuantizedPCA models vectors (dims,) by a model of (components,) levels, "
+                f"got vectors {self.event_shape} and a model of {codes.event_shape} "
+                f"with {codes.levels} levels."
             )
         self.codes, self.latent_shape = codes, codes.event_shape
         self.pca = PCA(self.dims, codes.dims)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """The components ``(n, components)`` of vectors, on the grid of the codes' levels in [-1,
-        1].
-        """
+        """The components ``(n, components)`` of vectors, on the grid of the codes' levels."""
         return grid.quantise(self.pca.project(x) / self.pca.reach, self.codes.levels)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
@@ -111,8 +109,9 @@ class Components(GenerativeModel):
 
 
 def best_of(draws: Tensor, text: Tensor) -> Tensor:
-    """Of k ``draws`` (n, k, dims) for each ``text`` embedding (n, dims), the one with the largest
-    dot product: ``(n, dims)``.
+    """Of k ``draws`` (n, k, dims) for each ``text`` embedding (n, dims), the one nearest to it.
+
+    That is the one with the largest dot product, ``(n, dims)``.
     """
     best = (draws @ text.unsqueeze(-1)).squeeze(-1).argmax(1)
     return draws[torch.arange(len(draws), device=draws.device), best]

@@ -34,10 +34,10 @@ from genzoo.errors import InputError, nearest
 from genzoo.families.diffusion import Diffusion
 from genzoo.progress import Report
 from genzoo.training.fitting import Fitted, check_settings, fit
-from genzoo.unclip.cascade import UnCLIP, stretch
+from genzoo.unclip.cascade import UnCLIP, scale_to_sqrt_dim
 from genzoo.unclip.clip import CLIP
 from genzoo.unclip.measures import alternatives
-from genzoo.unclip.prior import Components
+from genzoo.unclip.prior import QuantizedPCA
 
 STAGES = {  # and the class that each trains
     "clip": "clip",
@@ -102,7 +102,7 @@ def train_unclip(
 
     prior = stages.build("prior", event_shape=z.shape[1:], condition=clip.dims)
     stages.train("prior", prior, pairs(z, texts, Worded))
-    other = Components(z.shape[1:], stages.build("autoregressive", condition=clip.dims))
+    other = QuantizedPCA(z.shape[1:], stages.build("autoregressive", condition=clip.dims))
     other.pca.fit(z)
     stages.train(
         "autoregressive", other.codes, pairs(other.encode(z), texts, Worded, other.codes.levels)
@@ -181,7 +181,7 @@ class Stages:
         model.eval()
 
     def assemble(
-        self, clip: CLIP, prior: Diffusion, other: Components, decoder: Diffusion, z: Tensor
+        self, clip: CLIP, prior: Diffusion, other: QuantizedPCA, decoder: Diffusion, z: Tensor
     ) -> UnCLIP:
         """The whole, saved with either prior; the one with the diffusion prior is returned."""
         for name, each in (("other", other), ("model", prior)):
@@ -296,7 +296,9 @@ def embed(clip: CLIP, encoder: Callable[[Tensor], Tensor], rows: Tensor) -> Tens
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     clip.to(device)
-    found = torch.cat([stretch(encoder(part.to(device))).cpu() for part in rows.split(1000)])
+    found = torch.cat(
+        [scale_to_sqrt_dim(encoder(part.to(device))).cpu() for part in rows.split(1000)]
+    )
     clip.to("cpu")
     return found
 

@@ -165,8 +165,13 @@ def _arrays(folder: Path, file: str) -> dict[str, np.ndarray]:
 def _panel(
     data: DataSet, x: torch.Tensor, events: torch.Tensor, log_prob: torch.Tensor
 ) -> pictures.Panel:
-    """What the map shows of a model: samples ``x`` (n, 2), those off the support of the truth, and
-    test points that the model misses, by ``log_prob`` (m,) of those at the places ``events`` (m,).
+    """What the map shows of a model.
+
+    Args:
+        data: points of known density.
+        x: samples of the model, ``(n, 2)``.
+        events: places of test events, ``(m,)``, and
+        log_prob: their log-densities under the model, ``(m,)``.
     """
     points = data.test.x[events]
     missed = points[truth.is_missed(points, log_prob, data)]
