@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genzoo import GAN, VAE, Diffusion, Energy
 from genzoo.data import DataSet, Split
+from genzoo.data.scenes.scene import scenes
 from genzoo.data.synthetic import biscuits
 from genzoo.errors import InputError
 from genzoo.evaluation.figures import share_of
@@ -259,6 +260,25 @@ def test_tins_are_measured_against_what_was_asked_for(taller):
     assert found["width"]["value"] < 0.05
     assert found["judge"]["value"] > 0.97
     assert (found["exact"]["value"] > 0.97) == (taller == 0)
+
+
+def test_scenes_are_measured_by_the_same_function_as_tins_with_one_error_for_all_numbers():
+    """Pictures drawn to the condition are read as it; shuffled ones are not, and real ones are."""
+    data = scenes(train=1, validation=1, test=30)
+
+    class Drawn(GenerativeModel):
+        def __init__(self, shuffled: bool):
+            super().__init__((3, 32, 32), data.condition, 256)
+            self.rows = torch.randperm(30) if shuffled else torch.arange(30)
+
+        def sample(self, n: int, c: Tensor | None = None) -> Tensor:
+            return data.test.x[self.rows]
+
+    found, lost = (condition_fidelity(Drawn(shuffled), data) for shuffled in (False, True))
+    assert found is not None and lost is not None
+    assert set(found) == {"error", "exact", "judge"}
+    assert found["exact"] == found["judge"] and found["exact"]["value"] > 0.7
+    assert lost["exact"]["value"] < 0.2 and lost["error"]["value"] > 2 * found["error"]["value"]
 
 
 def test_sizes_undo_the_description():

@@ -96,7 +96,7 @@ def code_in_bins(prior: GenerativeModel, model: VAE) -> Code:
 
 @code_in_bins.register
 def _(prior: PlainPrior, model: VAE) -> Code:
-    return OfVAE(model)
+    return OfVAE(model, prior)
 
 
 def require_levels(model: Measurable) -> None:
@@ -232,11 +232,10 @@ class OfVAE(BitsBack):
     has nobody to borrow from.
     """
 
-    def __init__(self, model: VAE):
-        assert isinstance(model.prior, PlainPrior)
+    def __init__(self, model: VAE, prior: PlainPrior):
         self.model = model
-        self.law = model.prior
         self.dims = model.dims
+        self.gaussian = prior
         width = 2 * REACH / BINS
         self.middles = (torch.arange(BINS, dtype=torch.float64) + 0.5) * width - REACH
         self.edges = torch.arange(BINS + 1, dtype=torch.float64) * width - REACH
@@ -250,13 +249,13 @@ class OfVAE(BitsBack):
     def posterior(self, level: Tensor, c: Tensor | None) -> Walk:
         """The mass of the encoder's Gaussian in each bin."""
         q = _each(self.model.q(_events(level, self.model), c))
-        prior = self.law.distribution(len(level), c)
+        prior = self.gaussian.distribution(len(level), c)
         edges = self.edges.view(-1, *[1] * len(q.batch_shape))
         mass = q.cdf(prior.mean + prior.stddev * edges).diff(dim=0)
         yield mass.flatten(2).movedim(0, -1)
 
     def likelihood(self, z: Tensor, c: Tensor | None) -> Walk:
-        prior = self.law.distribution(len(z), c)
+        prior = self.gaussian.distribution(len(z), c)
         middles = self.middles[z].view(-1, *self.model.latent_shape)
         law = self.model.p(prior.mean + prior.stddev * middles, c)
         yield _pmf(_each(law), self.model.levels)
