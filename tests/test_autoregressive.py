@@ -166,7 +166,7 @@ def test_cached_sampling_equals_the_naive_loop(shape, levels):
 def test_samples_follow_the_stated_probabilities():
     model = rough((1, 1, 2), levels=3, orders=2)
     with torch.no_grad():
-        model.head.bias.view(3, -1)[2].add_(2)
+        model.network.head.bias.view(3, -1)[2].add_(2)
     n, x = 20_000, all_events((1, 1, 2), 3)
     levels = grid.to_level(model.sample(n), 3).flatten(1)
     seen = torch.bincount(levels[:, 0] * 3 + levels[:, 1], minlength=9) / n
@@ -217,4 +217,4 @@ def test_a_model_that_was_asked_in_inference_mode_still_learns():
     with torch.inference_mode():
         model.log_prob(x)
     model.loss(x).mean().backward()
-    assert model.head.weight.grad is not None
+    assert model.network.head.weight.grad is not None

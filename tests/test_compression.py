@@ -490,7 +490,7 @@ def test_a_fingerprint_is_the_models_own(tmp_path):
     genzoo.save(model, tmp_path)
     assert fingerprint(genzoo.load(tmp_path)) == fingerprint(model)
     with torch.no_grad():
-        model.head.bias[0] += 1e-6
+        model.network.head.bias[0] += 1e-6
     assert fingerprint(genzoo.load(tmp_path)) != fingerprint(model)
     assert fingerprint(Autoregressive(**LAYOUT)) != fingerprint(Autoregressive(**LAYOUT))
 

@@ -169,7 +169,7 @@ def test_autoregressive_features_are_those_the_conditionals_are_made_of():
     x = torch.randn(3, 1, 4, 4)
     r = torch.zeros(3, dtype=torch.long)
     h = model.features(x).view(3, 8, 4, 4)
-    expected = model.law(model.head(h).flatten(2).mT).log_prob(x.flatten(1))
+    expected = model.conditional(model.network.head(h).flatten(2).mT).log_prob(x.flatten(1))
     torch.testing.assert_close(
         model.conditionals(x.flatten(1), None, r).log_prob(x.flatten(1)), expected
     )
