@@ -45,7 +45,7 @@ from genzoo.evaluation.results import Cost
 from genzoo.families.vae import VAE
 from genzoo.files import discard_drafts, remove, state, whole
 from genzoo.model import GenerativeModel, Likelihood, device_of
-from genzoo.progress import Report
+from genzoo.progress import Progress
 from genzoo.serialization import build, load, save
 from genzoo.training.fitting import Fitted, best_accelerator, fit
 from genzoo.training.two_stage import fit_in_stages
@@ -118,7 +118,7 @@ def run(
     plan: Plan,
     folder: str | Path,
     data: DataSet | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Row:
     """Carry out a plan: reuse a finished run, resume an interrupted one, else start.
 
@@ -169,7 +169,7 @@ def _begin(plan: Plan, folder: Path) -> None:
 
 
 def _train(
-    plan: Plan, model: GenerativeModel, data: DataSet, folder: Path, progress: Report | None
+    plan: Plan, model: GenerativeModel, data: DataSet, folder: Path, progress: Progress | None
 ) -> Fitted:
     """All at once, or the prior in a stage of its own."""
     if not plan.prior:
@@ -187,7 +187,7 @@ def _train(
 
 
 def _evaluate(
-    plan: Plan, fitted: Fitted, data: DataSet, folder: Path, progress: Report | None
+    plan: Plan, fitted: Fitted, data: DataSet, folder: Path, progress: Progress | None
 ) -> Row:
     """The row of a trained model; its samples and log-probabilities are left in ``folder``."""
     model = fitted.model.to(best_accelerator())
@@ -256,7 +256,7 @@ def measure_missing(
     folder: str | Path,
     data: DataSet | None = None,
     model: GenerativeModel | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Row:
     """The row of a finished run with those of `MEASURES` that it lacked: each is taken once.
 

@@ -38,7 +38,7 @@ from genzoo.data.dataset import Data, DataSet, Split
 from genzoo.errors import InputError
 from genzoo.model import GenerativeModel, Likelihood, Trainable, drawing_from
 from genzoo.optim import OptimizerFactory, SchedulerFactory
-from genzoo.progress import Report
+from genzoo.progress import Progress
 from genzoo.training.averaging import WIDEST, Averages
 from genzoo.training.callbacks import (
     Clock,
@@ -110,7 +110,7 @@ def fit(
     scheduler: SchedulerFactory | None = None,
     callbacks: Iterable[L.Callback] = (),
     logger: Logger | Iterable[Logger] | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     **trainer_options: Any,
 ) -> Fitted:
     """Train ``model`` on ``data`` in place, and leave it with its best averaged weights.

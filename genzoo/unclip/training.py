@@ -32,7 +32,7 @@ from genzoo.data.scenes.captions import VOCABULARY, caption, leave_out, tokenise
 from genzoo.data.scenes.scene import Scene, arrange, draw, is_held_out, render
 from genzoo.errors import InputError, nearest
 from genzoo.families.diffusion import Diffusion
-from genzoo.progress import Report
+from genzoo.progress import Progress
 from genzoo.training.fitting import Fitted, check_settings, fit
 from genzoo.unclip.cascade import UnCLIP, scale_to_sqrt_dim
 from genzoo.unclip.clip import CLIP
@@ -63,7 +63,7 @@ def train_unclip(
     pictures: int = 20_000,
     wordings: int = 8,
     text_decoder: bool = False,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     scenes: Sequence[Scene] | None = None,
 ) -> UnCLIP:
     """Train every stage in ``folder``, or go on where an earlier call stopped, and return the
@@ -123,7 +123,7 @@ class Stages:
     folder: Path
     seed: int
     plans: dict[str, recipes.Recipe]
-    progress: Report | None
+    progress: Progress | None
 
     def keep_plan(self, about: Mapping[str, Any]) -> None:
         """Write the plan to ``config.yaml``; raises `InputError` if the folder already holds
@@ -190,7 +190,7 @@ class Stages:
             serialization.save(whole, self.folder / name, {"data": "scenes", "seed": self.seed})
         return serialization.load(self.folder, UnCLIP)
 
-    def _named(self, stage: str) -> Report | None:
+    def _named(self, stage: str) -> Progress | None:
         progress = self.progress
         return progress and (lambda done, total, text: progress(done, total, f"{stage}  {text}"))
 

@@ -30,7 +30,7 @@ from genzoo.evaluation.samples import conditional, quality
 from genzoo.evaluation.samples.sampling import draw
 from genzoo.families.baselines import fitted
 from genzoo.model import GenerativeModel, Latent
-from genzoo.progress import Report
+from genzoo.progress import Progress
 from genzoo.serialization import load
 
 COLUMNS = 20  # small images in a row
@@ -83,7 +83,7 @@ class GalleryContext:
         }
 
 
-def gallery(out: Path, show: GalleryContext, progress: Report | None = None) -> list[Picture]:
+def gallery(out: Path, show: GalleryContext, progress: Progress | None = None) -> list[Picture]:
     """Draw every picture of `PICTURES` that means something for these runs.
 
     Args:

@@ -40,7 +40,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 LogDensity = Callable[[Tensor], Tensor]  # events (rows, ...) to unnormalised log-densities (rows,)
 FAR = 1e6  # a trajectory that strays farther has flown off and is refused
@@ -125,7 +125,7 @@ def follow(
     problems: int = 1,
     scouts: int = 4,
     step: float = 0.5,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Annealed:
     """Walk chains along ``betas`` and weigh them.
 
@@ -192,7 +192,7 @@ def _remark(log_weights: Tensor) -> str:
     return f"log-weight {now.value.mean():.2f} ± {now.stderr.mean():.2f} nats"
 
 
-def share(progress: Report | None, i: int, of: int) -> Report | None:
+def share(progress: Progress | None, i: int, of: int) -> Progress | None:
     """``progress`` as told by the i-th of several runs of equal length."""
     return progress and (
         lambda level, levels, text: progress(i * levels + level, of * levels, text)
@@ -236,7 +236,7 @@ def bracket(
     base: Tensor,
     target: Tensor,
     *,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     **settings: Any,
 ) -> Bracket:
     """log Z of the target from both ends: ``base`` and ``target`` are draws of either, as `anneal`

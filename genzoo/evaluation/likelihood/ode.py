@@ -62,7 +62,7 @@ from genzoo.evaluation.batches import on_device_of
 from genzoo.evaluation.likelihood.estimate import LogProbEstimate
 from genzoo.families.flow_matching import EXACT_UP_TO, with_divergence
 from genzoo.model import Likelihood, Measurable, ProbabilityFlow
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 TOGETHER = 50  # events in one system of equations: the steps fit the stiffest of them
 
@@ -126,7 +126,7 @@ def follow_flow(
     draws: int,
     batch: int,
     tolerance: float,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> LogProbEstimate:
     """log p(x | c) of events along the probability flow.
 

@@ -29,7 +29,7 @@ from genzoo.evaluation.figures import share
 from genzoo.evaluation.likelihood.estimators import ODE
 from genzoo.evaluation.likelihood.evaluate import Measured, evaluate
 from genzoo.model import Likelihood, Measurable
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 ALMOST_NOTHING = 0.1  # of the true density
 FLOW_EVENTS = 2000  # test events that the probability flow follows
@@ -87,7 +87,7 @@ def of_each(
     model: Measurable,
     measured: Measured,
     data: DataSet,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     seed: int = 0,
 ) -> Measured:
     """What can be said of single test events.
