@@ -145,7 +145,8 @@ def main() -> None:
     RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     for name, found in record["test_accuracy"].items():
         print(
-            f"{name}: {found['value']:.2%} ({found['low']:.2%} to {found['high']:.2%}) of {found['n']:,}"
+            f"{name}: {found['value']:.2%} ({found['low']:.2%} to {found['high']:.2%}) of "
+            f"{found['n']:,}"
         )
 
 

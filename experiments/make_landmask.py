@@ -84,7 +84,8 @@ def main(source: str, target: str) -> None:
                 land ^= fill(unwrap(stitch(ring, arcs)))
     Image.fromarray(land).save(target, optimize=True)
     print(
-        f"{target}: land covers {land.mean():.4f} of the globe, entropy {np.log(4 * np.pi * land.mean()):.4f} nats"
+        f"{target}: land covers {land.mean():.4f} of the globe, entropy "
+        f"{np.log(4 * np.pi * land.mean()):.4f} nats"
     )
 
 

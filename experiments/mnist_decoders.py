@@ -222,7 +222,8 @@ def main() -> None:
         )
         ais, gap, kernel = rows[-1]["ais"], rows[-1]["bdmc_gap"], rows[-1]["parzen"]
         print(
-            f"{name}: ≥ {ais['value']:.1f} ± {ais['stderr']:.1f} nats by annealing (gap {gap['value']:.1f}); "
+            f"{name}: ≥ {ais['value']:.1f} ± {ais['stderr']:.1f} nats by annealing (gap "
+            f"{gap['value']:.1f}); "
             f"Parzen {kernel['value']:.1f}"
         )
         (out / "mnist-decoders.json").write_text(

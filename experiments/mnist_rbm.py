@@ -178,7 +178,8 @@ def main() -> None:
     for name in ("validation", "test"):
         ends = found[name]
         print(
-            f"{name}: ≈ {ends['low']:.2f} … {ends['high']:.2f} ± {ends['stderr']:.2f} nats {found['reason']}"
+            f"{name}: ≈ {ends['low']:.2f} … {ends['high']:.2f} ± {ends['stderr']:.2f} nats "
+            f"{found['reason']}"
         )
     (out / "mnist-rbm.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 

@@ -72,7 +72,10 @@ def table(name: str, records: Path, away: str, most: int | None = None) -> str:
     )
     if (baselines := records / f"{rows[0].data}-baselines.json").is_file():
         rows += scorecard.read(baselines)
-    source = f"\nTest split of *{data}*, baselines in italics; made by code from [`{name}.json`]({away}/{name}.json).\n"
+    source = (
+        f"\nTest split of *{data}*, baselines in italics; made by code from "
+        f"[`{name}.json`]({away}/{name}.json).\n"
+    )
     tables = scorecard.tables(rows)[:most]
     return shown + "\n".join(each.markdown() for each in tables) + source
 
@@ -114,13 +117,17 @@ def decoders(name: str, records: Path, away: str) -> str:
     annealing = first["annealing"]
     simulated = " or ".join(map(str, sorted({row["bdmc_gap"]["events"] for row in rows})))
     told = [
-        f"log p of an image in nats, more is better, on {first['data']}, under the decoder with Gaussian noise of "
+        f"log p of an image in nats, more is better, on {first['data']}, under the decoder with "
+        "Gaussian noise of "
         "σ around what it makes",
         f"≥: at least this in expectation, by annealing with {annealing['levels']:,} levels and "
         f"{annealing['chains']} chains for each of n test images",
-        "±: standard error over these images, so that differences of less than two such errors say nothing",
-        f"gap: forward against reverse annealing on {simulated} images that the model made; of real ones it may be wider",
-        f"Parzen: in brackets, for it is no likelihood, over {first['parzen']['samples']:,} samples",
+        "±: standard error over these images, so that differences of less than two such errors say "
+        "nothing",
+        f"gap: forward against reverse annealing on {simulated} images that the model made; of "
+        "real ones it may be wider",
+        f"Parzen: in brackets, for it is no likelihood, over {first['parzen']['samples']:,} "
+        "samples",
         "published: Wu et al. 2017, about, with networks of their own and ten times the levels",
     ]
     return "\n".join(lines) + f"\n\n{'; '.join(told)}.\n\n{_source(name, away)}"
@@ -138,10 +145,14 @@ SWEPT = {
     "steps": "of the decoder",
 }
 RIGHT = (
-    "In every column the share of the attributes asked for that a parser reads off the pictures, then the share of pictures that "
+    "In every column the share of the attributes asked for that a parser reads off the pictures, "
+    "then the share of pictures that "
     "show all of them, in %, in brackets the ends that hold 95 %"
 )
-FD = "FD: Fréchet distance in CLIP's space to true pictures of the same prompts, whose own row is the floor"
+FD = (
+    "FD: Fréchet distance in CLIP's space to true pictures of the same prompts, whose own row is "
+    "the floor"
+)
 
 
 def unclip(name: str, records: Path, away: str) -> str:
@@ -154,18 +165,21 @@ def unclip(name: str, records: Path, away: str) -> str:
     lines = _ablation(rows)
     stages = "; ".join(map(stage_cost, record["stages"], record["stages"].values()))
     legend = [
-        f"{RIGHT}; {record['n']:,} prompts a row, a quarter of each kind; held out: of combinations that no training picture "
+        f"{RIGHT}; {record['n']:,} prompts a row, a quarter of each kind; held out: of "
+        "combinations that no training picture "
         "shows",
         f"{FD}; ±: standard error by random halves{_unsure(rows)}",
     ]
     if "chance" in record:
         legend.append(
-            "Unrelated true pictures, of the next prompt each, are chance: attributes have few values, and a picture shows many"
+            "Unrelated true pictures, of the next prompt each, are chance: attributes have few "
+            "values, and a picture shows many"
         )
     seen, unseen = (_of_clip(record["clip"][which]) for which in ("seen", "held out"))
     pool = record["clip"]["seen"]["retrieval"]["pool"]
     legend.append(
-        f"CLIP finds the caption of a picture among {pool} in {seen[0]} of cases (held out {unseen[0]}) and reads {seen[1]} of "
+        f"CLIP finds the caption of a picture among {pool} in {seen[0]} of cases (held out "
+        f"{unseen[0]}) and reads {seen[1]} of "
         f"attributes (held out {unseen[1]})"
     )
     legend.append(f"Minutes of training: {stages}")
@@ -246,7 +260,8 @@ def sweeps(name: str, records: Path, away: str) -> str:
         f"{n} prompts a row, other ones than those of the table above; by default: {defaults}",
         *(f"{setting}: {about}" for setting, about in SWEPT.items()),
         "in every column attributes, then whole pictures, as there",
-        f"{FD}; ±: standard error by random halves; figures of another number of prompts do not compare",
+        f"{FD}; ±: standard error by random halves; figures of another number of prompts do not "
+        "compare",
         "all rows begin with the same noise, so they differ by less than their errors tell",
         "seconds on two cores",
     ]
@@ -283,16 +298,19 @@ def abilities(name: str, records: Path, away: str) -> str:
         f"{percent(_shares(row)[0])} ({k})" for k, row in record["components"].items()
     )
     told = [
-        f"Variations (η = 1) keep {percent(kept)} of a picture's attributes and change {changed} of what two pictures of the "
+        f"Variations (η = 1) keep {percent(kept)} of a picture's attributes and change {changed} "
+        "of what two pictures of the "
         "same attributes differ by",
-        f"Of the pictures on the way from one to another {percent(_sensible(record['interpolation']))} are scenes",
+        "Of the pictures on the way from one to another "
+        f"{percent(_sensible(record['interpolation']))} are scenes",
         f"Rebuilt from their first components pictures keep {rebuilt} of their attributes",
     ]
     if words := record.get("captions"):
         grammatical = share_in(words["grammatical"], words["n"])
         new = share_in(words["new"], round(words["n"] * (grammatical.value or 0.0)))
         told.append(
-            f"An autoregressive model of the captions alone writes {percent(grammatical)} of them grammatically, {percent(new)} "
+            f"An autoregressive model of the captions alone writes {percent(grammatical)} of them "
+            f"grammatically, {percent(new)} "
             "of these are new"
         )
     return (
@@ -324,9 +342,12 @@ def _edits(ways: dict[str, dict[str, Any]]) -> str:
     for way, rows in ways.items():
         lines.append(_line(f"**{way}**", *(percent(_shares(row)[1]) for row in rows.values())))
     legend = (
-        "Share of pictures that show the new size, colour, ... and keep every other attribute, in brackets the ends that hold "
-        f"95 %, {attributes['size']['n']} edits each; text diff: the paper's, by so much of the way; drawn anew: from the new "
-        "caption, with the old picture's noise; in short: the captions name the thing and the attribute, and say nothing of what "
+        "Share of pictures that show the new size, colour, ... and keep every other attribute, in "
+        "brackets the ends that hold "
+        f"95 %, {attributes['size']['n']} edits each; text diff: the paper's, by so much of the "
+        "way; drawn anew: from the new "
+        "caption, with the old picture's noise; in short: the captions name the thing and the "
+        "attribute, and say nothing of what "
         "is kept."
     )
     return "\n".join(lines) + f"\n\n{legend}\n"
@@ -341,7 +362,8 @@ def imagined(name: str, records: Path, away: str) -> str:
     shown = record["faithfulness"]["diffusion prior"]["prompts"]
     figures = ", ".join(f"{_right(shown[kind])} ({kind})" for kind in KINDS)
     told = (
-        "Share of the attributes that a parser finds as the caption asks / share of pictures in which it finds all, in %, in "
+        "Share of the attributes that a parser finds as the caption asks / share of pictures in "
+        "which it finds all, in %, in "
         f"brackets the ends that hold 95 %: {figures}"
     )
     if "chance" in record:
@@ -360,7 +382,10 @@ def _unclip(name: str, records: Path) -> dict[str, Any] | None:
 
 
 def _picture(name: str, record: dict[str, Any], records: Path, away: str) -> str:
-    about = "Pictures of eight captions, of which the first two name combinations that no training picture shows"
+    about = (
+        "Pictures of eight captions, of which the first two name combinations that no training "
+        "picture shows"
+    )
     return f"![{about}]({away}/{name}.png)\n\n" if (records / f"{name}.png").is_file() else ""
 
 

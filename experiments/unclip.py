@@ -494,7 +494,8 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if not options.folder and not options.only:
         parser.error(
-            "The whole record needs the folder of a training; of the package's unCLIP, name sections with --only."
+            "The whole record needs the folder of a training; of the package's unCLIP, name "
+            "sections with --only."
         )
     return options
 

@@ -28,7 +28,10 @@ def refused(error: OSError, otherwise: str | Path = "") -> str:
     """
     where = f" {error.filename or otherwise}".rstrip()
     if isinstance(error, FileExistsError | NotADirectoryError):
-        return f"cannot write{where}: a file stands where a folder is needed. Choose another folder, or move that file."
+        return (
+            f"cannot write{where}: a file stands where a folder is needed. Choose another folder, "
+            "or move that file."
+        )
     return f"cannot read or write{where}: {error.strerror or error}."
 
 

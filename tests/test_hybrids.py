@@ -392,7 +392,8 @@ def test_hybrids_are_rows_of_a_comparison(tmp_path, capsys):
         "vae+ar: {}",
         "vae+autoregressive: {model: {width: 8, codes: 4}, train: {steps: 2},"
         " prior: {model: {width: 8, depth: 1}, train: {steps: 2}}, evaluate: {k: 1}}",
-        "vae+energy: {model: {width: 8}, train: {steps: 2}, prior: {model: {width: 8, buffer: 32}, train: {steps: 2}},"
+        "vae+energy: {model: {width: 8}, train: {steps: 2}, prior: {model: {width: 8, buffer: 32}, "
+        "train: {steps: 2}},"
         " evaluate: {k: 1, ais_levels: 60, ais_chains: 32}}",
     ]
     recipe.write_text("\n".join(lines), encoding="utf-8")

@@ -94,11 +94,13 @@ def _sections(what: str, given: Any, sections: tuple[str, ...], path: Path) -> R
     for section, content in given.items():
         if section not in sections:
             raise InputError(
-                f"In the recipe {path}, {what} has no section {section!r}. {nearest(section, sections)}"
+                f"In the recipe {path}, {what} has no section {section!r}. "
+                f"{nearest(section, sections)}"
             )
         if not isinstance(content, Mapping):
             raise InputError(
-                f"In the recipe {path}, {what}: {section} should be a mapping, such as {{width: 64}}."
+                f"In the recipe {path}, {what}: {section} should be a mapping, such as "
+                f"{{width: 64}}."
             )
     return {section: dict(given.get(section, {})) for section in sections}
 

@@ -321,7 +321,8 @@ def new_model(plan: Plan, data: DataSet) -> GenerativeModel:
     """
     if plan.conditional and not data.condition:
         raise InputError(
-            f"{plan.data} has no labels or conditions, so no conditional model of it can be trained."
+            f"{plan.data} has no labels or conditions, so no conditional model of it can be "
+            "trained."
         )
     L.seed_everything(plan.seed, verbose=False)
     condition = data.condition if plan.conditional else 0

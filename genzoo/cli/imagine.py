@@ -65,10 +65,16 @@ def _verdict(caption: str, pictures: "Tensor") -> str:
     from genzoo.unclip.measures import accuracy
 
     if not is_grammatical(caption):
-        return "The model knows the words, but not a caption of this form: what it shows is anyone's guess."
+        return (
+            "The model knows the words, but not a caption of this form: what it shows is anyone's "
+            "guess."
+        )
     measured = accuracy([understand(caption)] * len(pictures), pictures)
     right = round((measured.whole.value or 0.0) * len(pictures))
-    return f"{right} of {len(pictures)} show all that the caption asks for, read off the pictures by rule."
+    return (
+        f"{right} of {len(pictures)} show all that the caption asks for, read off the pictures by "
+        "rule."
+    )
 
 
 def vary(arguments: Sequence[str]) -> int:
@@ -93,7 +99,8 @@ def vary(arguments: Sequence[str]) -> int:
 def _vary_options(arguments: Sequence[str]) -> Any:
     parser = Parser(
         "vary",
-        "Draws variations of a picture: the same to CLIP's eye, different otherwise. The original comes first.",
+        "Draws variations of a picture: the same to CLIP's eye, different otherwise. The original "
+        "comes first.",
     )
     parser.add_argument(
         "image", type=str, help="a PNG or JPEG file; its central square is taken, at 32x32 pixels"
@@ -125,7 +132,10 @@ def _vary_options(arguments: Sequence[str]) -> Any:
     _add_common(
         parser,
         out="variations.png",
-        guidance="how far to push towards what CLIP sees: 1, not at all, or for edits 2, if it is not given",
+        guidance=(
+            "how far to push towards what CLIP sees: 1, not at all, or for edits 2, if it is not "
+            "given"
+        ),
     )
     options = parser.parse(arguments)
     if options.guidance is None:
@@ -164,7 +174,8 @@ def _way(options: Any, model: "UnCLIP", original: "Tensor") -> tuple[Callable[[]
         counts = options.components
         if wrong := [count for count in counts if not 1 <= count <= model.clip.dims]:
             raise InputError(
-                f"--components {wrong[0]}: expected 1 to {model.clip.dims}, the dimensions of CLIP's space."
+                f"--components {wrong[0]}: expected 1 to {model.clip.dims}, the dimensions of "
+                "CLIP's space."
             )
         rebuilt = lambda: [model.rebuild(original[None], count, guidance) for count in counts]  # noqa: E731
         return lambda: torch.cat([*rebuilt(), original[None]]), len(counts)

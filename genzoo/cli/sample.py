@@ -25,7 +25,8 @@ def sample(arguments: Sequence[str]) -> int:
     model, plan = load_run(options.run)
     if out.suffix == ".txt" and plan.get("data") != "captions":
         raise InputError(
-            f"Only samples of captions are text: expected a name that ends in .png or .npz, not {out}."
+            "Only samples of captions are text: expected a name that ends in .png or .npz, not "
+            f"{out}."
         )
     c = _condition(model, plan, options.label, options.condition)
     guided = _guidance(model, c, options.guidance)
@@ -64,7 +65,8 @@ def _write_captions(out: Path, x: Any) -> None:
     for line in written[:8]:
         console().print(f"  {line}")
     console().print(
-        f"{share.grammatical:.1%} are grammatical; {share.new:.1%} of these no training caption equals."
+        f"{share.grammatical:.1%} are grammatical; {share.new:.1%} of these no training caption "
+        "equals."
     )
 
 
@@ -91,7 +93,10 @@ def _sample_options(arguments: Sequence[str]) -> Any:
         "--guidance",
         type=float | None,
         default=None,
-        help="how strongly samples follow --label or --condition, of a family that can be guided; 1: as it has learned",
+        help=(
+            "how strongly samples follow --label or --condition, of a family that can be guided; "
+            "1: as it has learned"
+        ),
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same samples")
     parser.add_argument(
@@ -105,11 +110,13 @@ def _sample_options(arguments: Sequence[str]) -> Any:
         raise InputError(f"--n must be at least 1, got {options.n}.")
     if options.label is not None and options.condition is not None:
         raise InputError(
-            "Give --label, for data with classes, or --condition, for data described by vectors; not both."
+            "Give --label, for data with classes, or --condition, for data described by vectors; "
+            "not both."
         )
     if Path(options.out).suffix not in (".png", ".npz", ".txt"):
         raise InputError(
-            f"Cannot write samples as {options.out!r}: expected a name that ends in .png or .npz, or .txt for captions."
+            f"Cannot write samples as {options.out!r}: expected a name that ends in .png or .npz, "
+            "or .txt for captions."
         )
     return options
 
@@ -127,7 +134,8 @@ def _condition(
     asked = "for a condition" if label is None else f"label {label}"
     if not model.condition:
         raise InputError(
-            f"This {type(model).__name__} is unconditional and cannot draw {asked}: train one with --conditional."
+            f"This {type(model).__name__} is unconditional and cannot draw {asked}: train one with "
+            "--conditional."
         )
     if label is None:
         if len(vector) != model.condition:

@@ -326,7 +326,8 @@ PICTURES: tuple[tuple[str, str, str, Callable[[Path, GalleryContext], bool]], ..
     (
         "maps.png",
         "Where models and truth disagree",
-        "A: a sample where the truth has no mass. B: a test point to which the model gives less than a tenth of its density.",
+        "A: a sample where the truth has no mass. B: a test point to which the model gives less "
+        "than a tenth of its density.",
         maps,
     ),
     (
@@ -340,7 +341,8 @@ PICTURES: tuple[tuple[str, str, str, Callable[[Path, GalleryContext], bool]], ..
     (
         "interpolations.png",
         "Ways through the latent",
-        "From one test image to another, and again for a second pair. The ends are reconstructions; above, for comparison, the "
+        "From one test image to another, and again for a second pair. The ends are "
+        "reconstructions; above, for comparison, the "
         "pixels are blended.",
         interpolations,
     ),
@@ -353,14 +355,17 @@ PICTURES: tuple[tuple[str, str, str, Callable[[Path, GalleryContext], bool]], ..
     (
         "taller.png",
         "Taller tins",
-        "One direction of the latent makes tins lower and taller, by two pixels either way; real tins above.",
+        "One direction of the latent makes tins lower and taller, by two pixels either way; real "
+        "tins above.",
         taller,
     ),
     (
         "learning.png",
         "Learning against time",
-        "Down is better: negative log-likelihood of validation events, of families that state one, as training went. "
-        "Bounds and exact figures are not ranked together; each run had its own share of the machine.",
+        "Down is better: negative log-likelihood of validation events, of families that state one, "
+        "as training went. "
+        "Bounds and exact figures are not ranked together; each run had its own share of the "
+        "machine.",
         learning,
     ),
     (
