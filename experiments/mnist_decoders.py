@@ -1,5 +1,6 @@
-"""Likelihoods of a GAN and of a VAE by annealing, by the protocol of Wu et al. 2017 and on their
-scale, and by a Parzen window.
+"""Likelihoods of a GAN and of a VAE by annealing, and by a Parzen window.
+
+The protocol and the scale are those of Wu et al. 2017.
 
     python experiments/mnist_decoders.py --root data --out runs/mnist-decoders
 

@@ -1,5 +1,6 @@
-"""A restricted Boltzmann machine with 500 hidden units on binarised MNIST, beside the published
-86.34 nats.
+"""A restricted Boltzmann machine with 500 hidden units on binarised MNIST.
+
+It stands beside the published 86.34 nats.
 
     python experiments/mnist_rbm.py --root data --out runs/mnist-rbm
 
@@ -44,8 +45,9 @@ ANNEALING = {"levels": 15_000, "chains": 200}
 
 
 class Flickering(Split):
-    """Grey images whose pixels become 0 or 1 by chance whenever they are asked for; ``x`` is one
-    such draw of each.
+    """Grey images whose pixels become 0 or 1 by chance whenever they are asked for.
+
+    ``x`` is one such draw of each.
     """
 
     def __init__(self, grey: Tensor):
@@ -85,8 +87,9 @@ def binary_mnist(root: str, seed: int = 0) -> DataSet:
 
 
 def trained(data: DataSet, folder: Path, seed: int) -> tuple[genzoo.Energy, float]:
-    """The machine and its seconds of training. The last, averaged weights are taken: nothing is
-    chosen by validation.
+    """The machine and its seconds of training.
+
+    The last, averaged weights are taken: nothing is chosen by validation.
     """
     if (folder / "seconds.json").is_file():
         return serialization.load(folder / "model"), json.loads(
@@ -114,7 +117,10 @@ def trained(data: DataSet, folder: Path, seed: int) -> tuple[genzoo.Energy, floa
 
 
 def measured(model: genzoo.Energy, data: DataSet, seed: int) -> dict[str, Any]:
-    """log Z, and with it the figures of both held-out splits, nats for an image between two ends."""
+    """log Z, and with it the figures of both held-out splits, in nats for an image.
+
+    They lie between two ends.
+    """
     started = time.perf_counter()
     torch.manual_seed(seed)
     with Progress() as progress:

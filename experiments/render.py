@@ -1,5 +1,6 @@
-"""Rewrite the marked blocks of the README and of the docs from the records, so that no figure in
-them is typed by hand.
+"""Rewrite the marked blocks of the README and of the docs from the records.
+
+So no figure in them is typed by hand.
 
     python experiments/render.py
 
@@ -51,8 +52,9 @@ def render(page: Path, records: Path = RECORDS) -> str:
 
 
 def table(name: str, records: Path, away: str, most: int | None = None) -> str:
-    """What stands in a block ``table:name``: pictures, tables (at ``most`` so many), and where they
-    come from.
+    """What stands in a block ``table:name``.
+
+    Pictures, tables (at ``most`` so many), and where they come from.
     """
     record = records / f"{name}.json"
     if not record.is_file():
@@ -81,7 +83,10 @@ def table(name: str, records: Path, away: str, most: int | None = None) -> str:
 
 
 def decoders(name: str, records: Path, away: str) -> str:
-    """What stands in a block ``decoders:name``: one likelihood in three ways, of which one is none."""
+    """What stands in a block ``decoders:name``.
+
+    One likelihood in three ways, of which one is none.
+    """
     record = records / f"{name}.json"
     if not record.is_file():
         return NOTHING
@@ -156,8 +161,9 @@ FD = (
 
 
 def unclip(name: str, records: Path, away: str) -> str:
-    """What stands in a block ``unclip:name``: pictures, the prior's ablation, CLIP, the cost of
-    training.
+    """What stands in a block ``unclip:name``.
+
+    Pictures, the prior's ablation, CLIP, the cost of training.
     """
     if (record := _unclip(name, records)) is None:
         return NOTHING
@@ -190,8 +196,9 @@ def unclip(name: str, records: Path, away: str) -> str:
 
 
 def _ablation(rows: Mapping[str, Mapping[str, Any]], last: Mapping[str, str] | None = None) -> str:
-    """A table of rows that measured prompts, one line each; ``last`` is a column of its own: its
-    header under "", then cells.
+    """A table of rows that measured prompts, one line each.
+
+    ``last`` is a column of its own: its header under "", then cells.
     """
     more = [] if last is None else [last[""]]
     digits = digits_for(figure_in(row["fd"]) for row in rows.values())
@@ -212,8 +219,9 @@ def _right(row: Mapping[str, Any]) -> str:
 
 
 def _shares(row: Mapping[str, Any]) -> tuple[Figure, Figure]:
-    """Attributes and whole pictures; in old records the first is a number beside its error, the
-    second a number.
+    """Attributes and whole pictures.
+
+    In old records the first is a number beside its error, the second a number.
     """
     attributes, whole, n = row["attributes"], row["whole"], row["n"]
     if isinstance(attributes, float):
@@ -277,8 +285,9 @@ ABILITIES = {  # of an unCLIP that are shown: the picture, and what it shows
 
 
 def abilities(name: str, records: Path, away: str) -> str:
-    """What stands in a block ``abilities:name``: pictures made from pictures, and how far they are
-    what they should be.
+    """What stands in a block ``abilities:name``.
+
+    Pictures made from pictures, and how far they are what they should be.
     """
     record = _unclip(name, records)
     if (
@@ -328,8 +337,9 @@ def percent_of(ratio: Figure) -> str:
 
 
 def _sensible(ways: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """The share of scenes among pictures on ways from one to another; ways are independent, the
-    pictures on one are not.
+    """The share of scenes among pictures on ways from one to another.
+
+    Ways are independent, the pictures on one are not.
     """
     shares = [figure_in(entry).value or 0.0 for row in ways.values() for entry in row["sensible"]]
     return share_of(sum(shares) / len(shares), sum(row["paths"] for row in ways.values()))
@@ -354,8 +364,9 @@ def _edits(ways: dict[str, dict[str, Any]]) -> str:
 
 
 def imagined(name: str, records: Path, away: str) -> str:
-    """What stands in a block ``imagined:name``: pictures of captions, and how many of them show
-    what was asked.
+    """What stands in a block ``imagined:name``.
+
+    Pictures of captions, and how many of them show what was asked.
     """
     if (record := _unclip(name, records)) is None:
         return NOTHING

@@ -1,5 +1,6 @@
-"""What a trained unCLIP can do, measured by rule: the record that its pages, tables and claims come
-from.
+"""What a trained unCLIP can do, measured by rule.
+
+The record that its pages, tables and claims come from.
 
     genzoo train unclip --text_decoder --out runs/unclip      (trains what is measured here)
     python experiments/unclip.py runs/unclip                  writes unclip.json and pictures to experiments/records
@@ -71,8 +72,9 @@ SHOWN = (  # in unclip.png; the first two are of combinations that training neve
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured: the whole, and where there are such, one with the other prior and a decoder
-    of text embeddings.
+    """What is measured.
+
+    The whole, and where there are such, one with the other prior and a decoder of text embeddings.
     """
 
     model: UnCLIP
@@ -111,8 +113,9 @@ def faithfulness(bench: Bench) -> dict[str, Any]:
 
 
 def chance(bench: Bench) -> dict[str, Any]:
-    """The ends of the scale: a picture of what was asked for, drawn again by rule, and one of what
-    the next prompt asks for.
+    """The ends of the scale.
+
+    A picture of what was asked for, drawn again by rule, and one of what the next prompt asks for.
     """
     drawn = {
         "true pictures": lambda captions: true_pictures(captions, 2),
@@ -145,8 +148,9 @@ def ways(bench: Bench) -> dict[str, Way]:
 
 
 def sweeps(bench: Bench) -> dict[str, Any]:
-    """One setting at a time, the others as they are by default; a row for the defaults, and the
-    floor of FD at this n.
+    """One setting at a time, the others as they are by default.
+
+    A row for the defaults, and the floor of FD at this n.
     """
     model = bench.model
     defaults = {
@@ -237,8 +241,9 @@ def interpolation(bench: Bench) -> dict[str, Any]:
 
 
 def edits(bench: Bench) -> dict[str, Any]:
-    """What edits change and keep; "in short": by captions that name the thing and the attribute to
-    be changed, and no more.
+    """What edits change and keep.
+
+    "in short": by captions that name the thing and the attribute to be changed, and no more.
     """
     model = bench.model
     drawn_anew = lambda x, before, after: model.render(  # noqa: E731
@@ -282,8 +287,9 @@ def components(bench: Bench) -> dict[str, Any]:
 
 
 def captions(run: str) -> dict[str, Any]:
-    """What an autoregressive model of captions writes: the share that is grammatical, and that no
-    training caption equals.
+    """What an autoregressive model of captions writes.
+
+    The share that is grammatical, and that no training caption equals.
     """
     model = genzoo.load(run)
     seed()
@@ -304,8 +310,9 @@ def captions(run: str) -> dict[str, Any]:
 
 
 def measured(way: Way, bench: Bench, n: int, prompts_of: int) -> dict[str, Any]:
-    """Accuracies of what a way makes of n prompts, by kind, and FD to true pictures of the same
-    prompts (by their own size).
+    """Accuracies of what a way makes of n prompts, by kind, and its FD.
+
+    It is the distance to true pictures of the same prompts (by their own size).
 
     FD is measured between pictures of the same prompts, so the halves by which its error is told
     are halves of the prompts.

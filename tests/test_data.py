@@ -1,5 +1,6 @@
-"""Data sets state the truth about themselves: units, splits, densities, and what is wrong with a
-bad input.
+"""Data sets state the truth about themselves.
+
+Units, splits, densities, and what is wrong with a bad input.
 """
 
 import hashlib

@@ -1,5 +1,6 @@
-"""One run: a family, a data set and a seed become a folder with a trained model, its figures, and
-what led to them.
+"""One run: a family, a data set and a seed become a folder.
+
+It holds a trained model, its figures, and what led to them.
 
 The folder of a run::
 

@@ -166,8 +166,9 @@ def _estimator(options: Any) -> "Estimator":
 
 
 def _about(measured) -> list[str]:
-    """What else is known of a figure: the side on which it errs, its gap to the truth, how its
-    estimation went.
+    """What else is known of a figure.
+
+    The side on which it errs, its gap to the truth, how its estimation went.
     """
     lines = [f"errs: {measured.direction}"] if measured.direction else []
     if measured.gap is not None:

@@ -78,8 +78,9 @@ def _verdict(caption: str, pictures: "Tensor") -> str:
 
 
 def vary(arguments: Sequence[str]) -> int:
-    """Variations of a picture; or the way to another picture, an edit by words, or the picture from
-    parts of what CLIP sees.
+    """Variations of a picture.
+
+    Or the way to another picture, an edit by words, or the picture from parts of what CLIP sees.
     """
     options = _vary_options(arguments)
     screen = console()
@@ -154,8 +155,9 @@ def _vary_options(arguments: Sequence[str]) -> Any:
 
 
 def _way(options: Any, model: "UnCLIP", original: "Tensor") -> tuple[Callable[[], "Tensor"], int]:
-    """What was asked for, as a function that draws it, and how often the picture is taken apart and
-    put together for it.
+    """What was asked for, as a function that draws it, and how many inversions that takes.
+
+    An inversion takes a picture apart and puts it together again.
     """
     import torch
 
@@ -221,8 +223,9 @@ def _model(options: Any) -> "UnCLIP":
 def _drawn(
     draw: Callable[[], "Tensor"], model: "UnCLIP", evaluations: int
 ) -> tuple["Tensor", float]:
-    """What ``draw`` draws, and the seconds it takes; the bar counts evaluations of the decoder's
-    network.
+    """What ``draw`` draws, and the seconds it takes.
+
+    The bar counts evaluations of the decoder's network.
     """
     with bars(console()) as progress:
         task = progress.add_task("drawing", total=evaluations, text="")

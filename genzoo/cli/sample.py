@@ -52,7 +52,7 @@ def sample(arguments: Sequence[str]) -> int:
 
 
 def _write_captions(out: Path, x: Any) -> None:
-    """Events of the data set captions as lines of text, and how many of them are captions at all."""
+    """Captions as lines of text, and how many of them are captions at all."""
     import torch
 
     from genzoo.data.scenes.captions import captions, fluency, read
@@ -124,8 +124,9 @@ def _sample_options(arguments: Sequence[str]) -> Any:
 def _condition(
     model: "GenerativeModel", plan: dict[str, Any], label: int | None, vector: Any
 ) -> Any:
-    """What to draw for, as one label ``(1,)`` or one vector ``(1, width)``; None where nothing is
-    asked.
+    """What to draw for, as one label ``(1,)`` or one vector ``(1, width)``.
+
+    None where nothing is asked.
     """
     import torch
 
@@ -151,8 +152,9 @@ def _condition(
 
 
 def _guidance(model: "GenerativeModel", c: Any, guidance: float | None) -> dict[str, float]:
-    """What ``--guidance`` adds to the arguments of the model's ``sample``; nothing where it was not
-    given.
+    """What ``--guidance`` adds to the arguments of the model's ``sample``.
+
+    Nothing where it was not given.
     """
     if guidance is None:
         return {}
@@ -169,8 +171,9 @@ def _guidance(model: "GenerativeModel", c: Any, guidance: float | None) -> dict[
 
 
 def _vectors(plan: dict[str, Any]) -> str:
-    """What describes the data of a run in place of labels: "2 numbers (height, width)"; "" for
-    labels, or if unknown.
+    """What describes the data of a run in place of labels: "2 numbers (height, width)".
+
+    "" for labels, or if unknown.
     """
     from genzoo.data import load as load_data
 

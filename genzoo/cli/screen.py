@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 
 def bars(screen: Console) -> rich.progress.Progress:
-    """One bar for each run: steps, time so far and left, loss. A log file has none, a narrow
-    terminal short ones.
+    """One bar for each run: steps, time so far and left, loss.
+
+    A log file has none, a narrow terminal short ones.
     """
     return rich.progress.Progress(
         TextColumn("{task.description:<20}"),
@@ -42,8 +43,9 @@ def bars(screen: Console) -> rich.progress.Progress:
 
 @contextmanager
 def bar(screen: Console, name: str) -> Iterator[Progress]:
-    """One bar, as a function that is told of progress: (done, of how much, a few words). Before
-    that it is not shown.
+    """One bar, as a function that is told of progress: (done, of how much, a few words).
+
+    Before that it is not shown.
     """
     with bars(screen) as shown:
         task = shown.add_task(name, total=None, text="", visible=False)

@@ -1,5 +1,6 @@
-"""``genzoo train unclip``: CLIP, priors and decoder, stage by stage, and how faithful the pictures
-of the whole are.
+"""``genzoo train unclip``.
+
+CLIP, priors and decoder, stage by stage, and how faithful the pictures of the whole are.
 """
 
 from collections.abc import Sequence

@@ -28,8 +28,9 @@ STRENGTHS = (
 
 
 class Baseline(Measurable):
-    """A distribution p(x) over events of one shape, with ``levels`` levels (0: real-valued), fitted
-    in closed form.
+    """A distribution p(x) over events of one shape, fitted in closed form.
+
+    Events have ``levels`` levels; 0: they are real-valued.
     """
 
     likelihood: Likelihood = Likelihood.EXACT
@@ -39,8 +40,9 @@ class Baseline(Measurable):
 
     @abstractmethod
     def fit(self, x: Tensor, validation: Tensor | None = None) -> "Baseline":
-        """Fit to events ``x`` (n, *event_shape), and what cannot be fitted to ``validation`` where
-        there is any.
+        """Fit to events ``x``, (n, *event_shape).
+
+        What cannot be fitted to these is chosen by ``validation``, where there is any.
         """
 
     def weights(self) -> dict[str, Tensor]:
@@ -49,14 +51,16 @@ class Baseline(Measurable):
 
     @abstractmethod
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Log-density of each event, (n,), nats per event; for discrete data log(P(x) / bin
-        volume).
+        """Log-density of each event, (n,), nats per event.
+
+        For discrete data log(P(x) / bin volume).
         """
 
 
 class Rectangle(Baseline):
-    """The lecture's first model: uniform over the smallest axis-aligned box that holds all training
-    events.
+    """The lecture's first model.
+
+    Uniform over the smallest axis-aligned box that holds all training events.
 
     The likelihood of n events under a box that holds them is volume^-n, and 0 under a box that
     misses one: the smallest box is the maximum-likelihood estimate. For discrete data the box is
@@ -169,8 +173,9 @@ class Gaussian(Baseline):
 
 
 def fitted(dataset: DataSet) -> tuple[Baseline, ...]:
-    """Every baseline that applies to a data set, fitted on its training split and tuned on its
-    validation split.
+    """Every baseline that applies to a data set, fitted and tuned.
+
+    They are fitted on its training split and tuned on its validation split.
 
     The rectangle is for points: of a thousand images some always leave the box of the others.
     """
@@ -184,8 +189,9 @@ def fitted(dataset: DataSet) -> tuple[Baseline, ...]:
 
 
 def _count(x: Tensor, levels: int) -> Tensor:
-    """How often each feature takes each level: (features, levels) float64, counted a thousand
-    events at a time.
+    """How often each feature takes each level.
+
+    (features, levels) float64, counted a thousand events at a time.
     """
     features = x[0].numel()
     counts = torch.zeros(features * levels, dtype=torch.int64, device=x.device)

@@ -1,5 +1,6 @@
-r"""Normalizing flow: an invertible map f from data to a Gaussian, and the volume it changes on the
-way.
+r"""Normalizing flow: an invertible map f from data to a Gaussian.
+
+The density is the Gaussian's, times the volume that f changes on the way.
 
 .. math::
 
@@ -184,8 +185,9 @@ class Flow(GenerativeModel):
 
     @property
     def unbiased(self) -> bool:
-        """Yes: over dequantisation noise, the mean density of a bin is the bin's probability
-        divided by its volume.
+        """Yes, over dequantisation noise.
+
+        The mean density of a bin is the bin's probability divided by its volume.
         """
         return True
 
@@ -193,8 +195,9 @@ class Flow(GenerativeModel):
 
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
-        """``(n, *event_shape)``: Gaussian noise through the inverse; see `guided` for a
-        ``guidance`` other than 1.
+        """``(n, *event_shape)``: Gaussian noise through the inverse.
+
+        See `guided` for a ``guidance`` other than 1.
         """
         return self.on_grid(self.draw(n, c) if guidance == 1.0 else self.guided(n, c, guidance))
 

@@ -1,5 +1,6 @@
-"""What `genzoo.fit` adds to Lightning's loop: a clock, a guard, patience, an exact random state,
-and news of progress.
+"""What `genzoo.fit` adds to Lightning's loop.
+
+A clock, a guard, patience, an exact random state, and news of progress.
 
 Each keeps what the future depends on in the checkpoint, so that a resumed run goes on as if nothing
 had happened.

@@ -1,5 +1,6 @@
-"""DALL-E 2 in small: CLIP ties pictures to captions, a prior imagines what is seen, a decoder draws
-it.
+"""DALL-E 2 in small.
+
+CLIP ties pictures to captions, a prior imagines what is seen, a decoder draws it.
 
 clip       images and captions in one space                        a module of its own
 prior      caption's embedding to image embeddings                 the zoo's `Diffusion`, or `Autoregressive`

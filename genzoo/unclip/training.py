@@ -66,8 +66,9 @@ def train_unclip(
     progress: Progress | None = None,
     scenes: Sequence[Scene] | None = None,
 ) -> UnCLIP:
-    """Train every stage in ``folder``, or go on where an earlier call stopped, and return the
-    whole.
+    """Train every stage in ``folder``, and return the whole.
+
+    Where an earlier call stopped, it goes on.
 
     Args:
         seed: of the pictures, the weights and everything else random.
@@ -126,8 +127,9 @@ class Stages:
     progress: Progress | None
 
     def keep_plan(self, about: Mapping[str, Any]) -> None:
-        """Write the plan to ``config.yaml``; raises `InputError` if the folder already holds
-        another one.
+        """Write the plan to ``config.yaml``.
+
+        Raises `InputError` if the folder already holds another one.
         """
         path, plan = self.folder / "config.yaml", {**about, **self.plans}
         if path.is_file() and (before := yaml.safe_load(path.read_text(encoding="utf-8"))) != plan:
@@ -251,8 +253,9 @@ def twin(scene: Scene, rng: random.Random) -> Scene:
 
 
 def reword(scenes: Sequence[Scene], wordings: int, seed: int) -> Tensor:
-    """Tokens ``(n, wordings, LENGTH)`` of that many captions of each scene, every one leaving out
-    what it likes.
+    """Tokens ``(n, wordings, LENGTH)`` of that many captions of each scene.
+
+    Every one leaves out what it likes.
     """
     rng = random.Random(seed)
     captions = [
@@ -262,8 +265,9 @@ def reword(scenes: Sequence[Scene], wordings: int, seed: int) -> Tensor:
 
 
 def pairs(x: Tensor, c: Tensor, split: type[Split] = Split, levels: int = 0) -> DataSet:
-    """Events, and what goes with each, as a data set that is for training (the loop wants one event
-    to validate on).
+    """Events, and what goes with each, as a data set for training.
+
+    The loop wants one event to validate on.
     """
     one = Split(x[:1], c.flatten(0, -2)[:1])
     return DataSet("scenes", split(x, c), one, one, levels=levels, condition=c.shape[-1])
@@ -291,8 +295,9 @@ class Twins(Worded):
 
 @torch.no_grad()
 def embed(clip: CLIP, encoder: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """Embeddings ``(n, dims)`` of many images or captions, of length sqrt(dims), a few at a time
-    and on the best device.
+    """Embeddings ``(n, dims)`` of many images or captions, of length sqrt(dims).
+
+    They are computed a few at a time, on the best device.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     clip.to(device)

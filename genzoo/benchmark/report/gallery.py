@@ -75,8 +75,9 @@ class GalleryContext:
         return self.data.test.x.min().item(), self.data.test.x.max().item()
 
     def with_latent(self) -> dict[str, GenerativeModel]:
-        """The models in whose latent one can move about; where it has to be searched for, that
-        takes a while.
+        """The models in whose latent one can move about.
+
+        Where it has to be searched for, that takes a while.
         """
         return {
             family: model for family, model in self.models.items() if model.latent != Latent.NONE
@@ -132,7 +133,7 @@ def copies(path: Path, show: GalleryContext) -> bool:
 
 
 def maps(path: Path, show: GalleryContext) -> bool:
-    """Points A and B of each model and of the baselines, over the places where the truth has mass."""
+    """Points A and B of each model and baseline, over the places where the truth has mass."""
     data = show.data
     if data.event_shape != (2,) or data.log_density is None:
         return False
@@ -235,8 +236,9 @@ def _walk(model: GenerativeModel, pairs: torch.Tensor) -> torch.Tensor:
 
 
 def latents(path: Path, show: GalleryContext) -> bool:
-    """Where the latents of test events lie, coloured by their class or by the first number that
-    describes them.
+    """Where the latents of test events lie.
+
+    They are coloured by their class or by the first number that describes them.
     """
     data = show.data
     models = {f: m for f, m in show.with_latent().items() if m.latent != Latent.OPTIMISED}

@@ -1,5 +1,6 @@
-r"""Annealed importance sampling: weigh a distribution that can only be evaluated, by walking to it
-from one that is known.
+r"""Annealed importance sampling.
+
+Weigh a distribution that can only be evaluated, by walking to it from one that is known.
 
 Between a normalised base f_0 and a target f_1 with unknown :math:`Z = \int f_1` lies a path of
 distributions f_beta, each known up to its own constant, 0 = beta_0 < beta_1 < ... < beta_T = 1.
@@ -108,9 +109,7 @@ class Path(Protocol):
         ...
 
     def move(self, at: Any, beta: float, step: Tensor) -> tuple[Any, Tensor]:
-        """One move of every row that leaves f_beta alone, and the chance with which each was
-        accepted.
-        """
+        """One move that leaves f_beta alone, and the chance of each row's to be accepted."""
         ...
 
 
@@ -239,8 +238,9 @@ def bracket(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Bracket:
-    """log Z of the target from both ends: ``base`` and ``target`` are draws of either, as `anneal`
-    wants its ``start``.
+    """log Z of the target from both ends.
+
+    ``base`` and ``target`` are draws of either, as `anneal` wants its ``start``.
     """
     forward = anneal(log_base, log_target, base, progress=share(progress, 0, 2), **settings)
     reverse = anneal(log_target, log_base, target, progress=share(progress, 1, 2), **settings)
@@ -274,8 +274,9 @@ def walk(
 
 
 def sigmoid(levels: int, sharpness: float = 4.0) -> list[float]:
-    """beta_t ~ sigmoid(4 (2 t / T - 1)), rescaled to run from 0 to 1: small steps at both ends
-    (Grosse et al. 2015).
+    """beta_t ~ sigmoid(4 (2 t / T - 1)), rescaled to run from 0 to 1.
+
+    Small steps at both ends (Grosse et al. 2015).
     """
     raw = torch.sigmoid(sharpness * torch.linspace(-1, 1, levels + 1, dtype=torch.float64))
     return ((raw - raw[0]) / (raw[-1] - raw[0])).tolist()

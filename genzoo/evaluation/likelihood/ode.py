@@ -1,5 +1,6 @@
-r"""The likelihood by an ODE, of a diffusion model or of flow matching: the deterministic path from
-noise to data is a flow.
+r"""The likelihood by an ODE, of a diffusion model or of flow matching.
+
+The deterministic path from noise to data is a flow.
 
 Of a diffusion model it is the *probability flow*. With v-prediction and the log-SNR :math:`\lambda`
 as time, the path that has the same marginals as the noising process is

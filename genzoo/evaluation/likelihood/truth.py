@@ -1,5 +1,6 @@
-"""Where a model and the truth disagree: the lecture's points A and B as two shares, on data whose
-density is known.
+"""Where a model and the truth disagree.
+
+The lecture's points A and B as two shares, on data whose density is known.
 
 A
     The model puts mass where the truth has none, as a rectangle over the map does in the sea: the
