@@ -8,9 +8,10 @@ Salakhutdinov & Murray 2008 give 86.34 nats for an image of the test set, by ann
 machine trained with 25 steps of contrastive divergence. Here it is an ordinary `genzoo.Energy` of
 two levels:
 
-    data        each pixel is 1 with a chance that is its grey level: drawn afresh for every training batch, once and for all for
-                the other images; 55,000 images to train on
-    training    persistent chains, 3 sweeps of block Gibbs an update, their matrix products in bfloat16, the gradient in float32
+    data        each pixel is 1 with a chance that is its grey level: drawn afresh for every
+                training batch, once and for all for the other images; 55,000 images to train on
+    training    persistent chains, 3 sweeps of block Gibbs an update, their matrix products in
+                bfloat16, the gradient in float32
     annealing   log Z between a forward and a reverse run, many short
                 chains beside the long ones (`genzoo.evaluation.likelihood.partition`)
 

@@ -34,7 +34,8 @@ ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(
-    r"^(<!-- (table|likelihoods|decoders|unclip|sweeps|abilities|imagined):([\w-]+) -->\n).*?^(<!-- /\2:\3 -->)",
+    r"^(<!-- (table|likelihoods|decoders|unclip|sweeps|abilities|imagined):([\w-]+) -->\n)"
+    r".*?^(<!-- /\2:\3 -->)",
     re.DOTALL | re.MULTILINE,
 )
 
@@ -63,7 +64,10 @@ def table(name: str, records: Path, away: str, most: int | None = None) -> str:
     data = ", ".join(sorted({row.data for row in rows}))
     pictures = {
         f"{name}.png": f"Samples of each family beside real {data}",
-        f"{name}-maps.png": "For each model, samples where the truth has no mass, and test points it gives almost nothing",
+        f"{name}-maps.png": (
+            "For each model, samples where the truth has no mass, "
+            "and test points it gives almost nothing"
+        ),
         f"{name}-classes.png": "Every class in turn, as each model draws it when it is asked to",
         f"{name}-guidance.png": "What guidance gains and what it costs",
     }

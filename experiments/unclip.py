@@ -3,20 +3,25 @@
 The record that its pages, tables and claims come from.
 
     genzoo train unclip --text_decoder --out runs/unclip      (trains what is measured here)
-    python experiments/unclip.py runs/unclip                  writes unclip.json and pictures to experiments/records
-    python experiments/unclip.py --only sweeps                measures the unCLIP that comes with the package
+    python experiments/unclip.py runs/unclip                  writes unclip.json and pictures to
+                                                              experiments/records
+    python experiments/unclip.py --only sweeps                measures the unCLIP that comes with
+                                                              the package
 
 Sections, each of which can be made again by itself (``--only``), the others staying as they are:
 
     clip           retrieval and zero-shot reading of attributes
-    faithfulness   attributes that pictures show, and FD in CLIP's space: with this prior, the other one, none
-    chance         the same of true pictures of the prompts, the best there is, and of true pictures of others, chance
+    faithfulness   attributes that pictures show, and FD in CLIP's space: with this prior, the other
+                   one, none
+    chance         the same of true pictures of the prompts, the best there is, and of true pictures
+                   of others, chance
     sweeps         both guidances, re-ranking and the decoder's steps, one at a time
     seconds        for sixteen pictures on two cores, by steps of the decoder: wants a quiet machine
     variations     what they keep and what they change, by eta
     interpolation  how many pictures on the way are scenes
     edits          by words: whether they change what they should and nothing else, by attribute
-    components     attributes that a picture keeps when it is rebuilt from the first principal components
+    components     attributes that a picture keeps when it is rebuilt from the first principal
+                   components
 
 Prompts are a quarter each of one thing and two, seen and held out. Settings are looked at on other
 prompts (`SWEPT`) than those of the table that they are chosen for (`MAIN`). Every figure comes with

@@ -36,7 +36,11 @@ TINY = {
 }
 
 
-RUN = "--data moons --conditional --steps 3 --width 8 --couplings 1 --check-every 3 --batch-size 32".split()  # noqa: SIM905
+RUN = [
+    *("--data", "moons", "--conditional"),
+    *("--steps", "3", "--width", "8", "--couplings", "1"),
+    *("--check-every", "3", "--batch-size", "32"),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -225,7 +225,8 @@ class Exploding(GenerativeModel):
 def test_a_diverging_run_stops_with_a_sentence_and_keeps_its_checkpoint(digits, tmp_path):
     with pytest.raises(
         TrainingError,
-        match=r"Exploding diverged: .* Try a smaller lr \(now 0.001\).*; the last good checkpoint is kept",
+        match=r"Exploding diverged: .* Try a smaller lr \(now 0.001\).*; "
+        "the last good checkpoint is kept",
     ):
         fit(Exploding(digits.event_shape, levels=17), digits, tmp_path, **SETTINGS)
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
