@@ -1,5 +1,6 @@
-"""Train digits-net, the feature network of ``FD (digits-net)``, on MNIST and on the training split
-of digits.
+"""Train digits-net, the feature network of ``FD (digits-net)``.
+
+It is trained on MNIST and on the training split of digits.
 
     python experiments/digits_net.py --root data
 
@@ -39,8 +40,9 @@ RECORD = Path(__file__).parent / "records" / "digits-net.json"
 
 
 def moved(x: Tensor) -> Tensor:
-    """Digits ``(n, 1, h, w)`` on [-1, 1], each turned (10°), scaled (12 %), sheared (0.15) and
-    shifted (a tenth) at random.
+    """Digits ``(n, 1, h, w)`` on [-1, 1], each distorted at random.
+
+    They are turned (10°), scaled (12 %), sheared (0.15) and shifted (a tenth).
     """
 
     def spread(amount: float) -> Tensor:
@@ -67,8 +69,9 @@ def coarse(x: Tensor) -> Tensor:
 
 
 def batches(mnist: Split, digits: Split, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """One pass over MNIST's share: images ``(size, 1, 28, 28)`` on [-1, 1] and their classes
-    ``(size,)``.
+    """One pass over MNIST's share.
+
+    Images ``(size, 1, 28, 28)`` on [-1, 1] and their classes ``(size,)``.
     """
     native, reduced = 3 * size // 8, 2 * size // 8
     for rows in torch.randperm(len(mnist)).split(native + reduced):
@@ -80,8 +83,9 @@ def batches(mnist: Split, digits: Split, size: int) -> Iterator[tuple[Tensor, Te
 
 
 def as_framed(x: Tensor) -> Tensor:
-    """Small digits as digits-net sees them, but on [-1, 1], where it lets a 28x28 image pass as it
-    is.
+    """Small digits as digits-net sees them, but on [-1, 1].
+
+    It lets a 28x28 image pass as it is.
     """
     return 2 * framed(x) - 1
 
@@ -145,7 +149,8 @@ def main() -> None:
     RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     for name, found in record["test_accuracy"].items():
         print(
-            f"{name}: {found['value']:.2%} ({found['low']:.2%} to {found['high']:.2%}) of {found['n']:,}"
+            f"{name}: {found['value']:.2%} ({found['low']:.2%} to {found['high']:.2%}) of "
+            f"{found['n']:,}"
         )
 
 

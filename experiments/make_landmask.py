@@ -1,5 +1,6 @@
-"""Rasterise the world's land once, into the few kilobytes that `genzoo.data.synthetic.landmass`
-reads.
+"""Rasterise the world's land once, for `genzoo.data.synthetic.landmass`.
+
+It takes a few kilobytes.
 
     npm pack world-atlas@2.0.2 && tar xzf world-atlas-2.0.2.tgz
     python experiments/make_landmask.py package/land-110m.json genzoo/data/land.png
@@ -20,8 +21,9 @@ WIDTH, HEIGHT = 720, 360
 
 
 def read_arcs(topology: dict) -> list[np.ndarray]:
-    """Every arc as (n, 2) of (longitude, sin latitude): the file has integer steps, to be summed
-    and scaled.
+    """Every arc as (n, 2) of (longitude, sin latitude).
+
+    The file has integer steps, to be summed and scaled.
     """
     scale, shift = topology["transform"]["scale"], topology["transform"]["translate"]
     degrees = [np.cumsum(arc, axis=0) * scale + shift for arc in topology["arcs"]]
@@ -31,15 +33,17 @@ def read_arcs(topology: dict) -> list[np.ndarray]:
 
 
 def stitch(indices: list[int], arcs: list[np.ndarray]) -> np.ndarray:
-    """One ring from its arcs; ~i means arc i backwards, and neighbours share the point where they
-    meet.
+    """One ring from its arcs.
+
+    ~i means arc i backwards, and neighbours share the point where they meet.
     """
     return np.concatenate([(arcs[i] if i >= 0 else arcs[~i][::-1])[:-1] for i in indices])
 
 
 def unwrap(ring: np.ndarray) -> np.ndarray:
-    """Close a ring without the jump from π to -π, which would tear Siberia, Fiji and Antarctica
-    open.
+    """Close a ring without the jump from π to -π.
+
+    It would tear Siberia, Fiji and Antarctica open.
 
     A ring that has gone once round the globe when it returns encloses a pole: it is closed along
     the pole's parallel.
@@ -54,8 +58,9 @@ def unwrap(ring: np.ndarray) -> np.ndarray:
 
 
 def fill(ring: np.ndarray) -> np.ndarray:
-    """The cells whose centre lies inside a ring, by the even-odd rule along each row, (HEIGHT,
-    WIDTH) booleans.
+    """The cells whose centre lies inside a ring, (HEIGHT, WIDTH) booleans.
+
+    By the even-odd rule along each row.
 
     An unwrapped ring may leave the map, so rows span three worlds, which are laid over each other
     at the end.
@@ -84,7 +89,8 @@ def main(source: str, target: str) -> None:
                 land ^= fill(unwrap(stitch(ring, arcs)))
     Image.fromarray(land).save(target, optimize=True)
     print(
-        f"{target}: land covers {land.mean():.4f} of the globe, entropy {np.log(4 * np.pi * land.mean()):.4f} nats"
+        f"{target}: land covers {land.mean():.4f} of the globe, entropy "
+        f"{np.log(4 * np.pi * land.mean()):.4f} nats"
     )
 
 

@@ -1,16 +1,21 @@
-"""Likelihoods of a GAN and of a VAE by annealing, by the protocol of Wu et al. 2017 and on their
-scale, and by a Parzen window.
+"""Likelihoods of a GAN and of a VAE by annealing, and by a Parzen window.
+
+The protocol and the scale are those of Wu et al. 2017.
 
     python experiments/mnist_decoders.py --root data --out runs/mnist-decoders
 
 Both decoders have ten latent variables (GAN-10, VAE-10). The data is *continuous* MNIST: pixels
 with uniform noise over their bin, on [0, 1]; log p in nats for an image. For each model:
 
-    sigma   one spherical observation noise, tuned on validation images by annealing, at last with all levels
-    AIS     p(z) -> p(z) N(x; G(z), sigma² I)^beta, sigmoid schedule, HMC with 10 leapfrogs adapted to 65 % acceptance: a
-            lower bound on log p in expectation, under the decoder with that noise
-    BDMC    the gap between forward and reverse annealing on images that the model made: how far such runs are from the truth
-    Parzen  a kernel density estimate on 10,000 samples, its bandwidth tuned on validation, which is no likelihood
+    sigma   one spherical observation noise, tuned on validation images by annealing, at last with
+            all levels
+    AIS     p(z) -> p(z) N(x; G(z), sigma² I)^beta, sigmoid schedule, HMC with 10 leapfrogs adapted
+            to 65 % acceptance: a lower bound on log p in expectation, under the decoder with that
+            noise
+    BDMC    the gap between forward and reverse annealing on images that the model made: how far
+            such runs are from the truth
+    Parzen  a kernel density estimate on 10,000 samples, its bandwidth tuned on validation, which is
+            no likelihood
 
 Differences from the paper: multilayer perceptrons of our own with residual blocks (theirs is
 10-64-256-256-1024-784), 1,000 levels instead of 10,000, and fewer test images: the record states
@@ -222,7 +227,8 @@ def main() -> None:
         )
         ais, gap, kernel = rows[-1]["ais"], rows[-1]["bdmc_gap"], rows[-1]["parzen"]
         print(
-            f"{name}: ≥ {ais['value']:.1f} ± {ais['stderr']:.1f} nats by annealing (gap {gap['value']:.1f}); "
+            f"{name}: ≥ {ais['value']:.1f} ± {ais['stderr']:.1f} nats by annealing (gap "
+            f"{gap['value']:.1f}); "
             f"Parzen {kernel['value']:.1f}"
         )
         (out / "mnist-decoders.json").write_text(

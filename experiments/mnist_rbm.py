@@ -1,5 +1,6 @@
-"""A restricted Boltzmann machine with 500 hidden units on binarised MNIST, beside the published
-86.34 nats.
+"""A restricted Boltzmann machine with 500 hidden units on binarised MNIST.
+
+It stands beside the published 86.34 nats.
 
     python experiments/mnist_rbm.py --root data --out runs/mnist-rbm
 
@@ -7,9 +8,10 @@ Salakhutdinov & Murray 2008 give 86.34 nats for an image of the test set, by ann
 machine trained with 25 steps of contrastive divergence. Here it is an ordinary `genzoo.Energy` of
 two levels:
 
-    data        each pixel is 1 with a chance that is its grey level: drawn afresh for every training batch, once and for all for
-                the other images; 55,000 images to train on
-    training    persistent chains, 3 sweeps of block Gibbs an update, their matrix products in bfloat16, the gradient in float32
+    data        each pixel is 1 with a chance that is its grey level: drawn afresh for every
+                training batch, once and for all for the other images; 55,000 images to train on
+    training    persistent chains, 3 sweeps of block Gibbs an update, their matrix products in
+                bfloat16, the gradient in float32
     annealing   log Z between a forward and a reverse run, many short
                 chains beside the long ones (`genzoo.evaluation.likelihood.partition`)
 
@@ -44,8 +46,9 @@ ANNEALING = {"levels": 15_000, "chains": 200}
 
 
 class Flickering(Split):
-    """Grey images whose pixels become 0 or 1 by chance whenever they are asked for; ``x`` is one
-    such draw of each.
+    """Grey images whose pixels become 0 or 1 by chance whenever they are asked for.
+
+    ``x`` is one such draw of each.
     """
 
     def __init__(self, grey: Tensor):
@@ -85,8 +88,9 @@ def binary_mnist(root: str, seed: int = 0) -> DataSet:
 
 
 def trained(data: DataSet, folder: Path, seed: int) -> tuple[genzoo.Energy, float]:
-    """The machine and its seconds of training. The last, averaged weights are taken: nothing is
-    chosen by validation.
+    """The machine and its seconds of training.
+
+    The last, averaged weights are taken: nothing is chosen by validation.
     """
     if (folder / "seconds.json").is_file():
         return serialization.load(folder / "model"), json.loads(
@@ -114,7 +118,10 @@ def trained(data: DataSet, folder: Path, seed: int) -> tuple[genzoo.Energy, floa
 
 
 def measured(model: genzoo.Energy, data: DataSet, seed: int) -> dict[str, Any]:
-    """log Z, and with it the figures of both held-out splits, nats for an image between two ends."""
+    """log Z, and with it the figures of both held-out splits, in nats for an image.
+
+    They lie between two ends.
+    """
     started = time.perf_counter()
     torch.manual_seed(seed)
     with Progress() as progress:
@@ -178,7 +185,8 @@ def main() -> None:
     for name in ("validation", "test"):
         ends = found[name]
         print(
-            f"{name}: ≈ {ends['low']:.2f} … {ends['high']:.2f} ± {ends['stderr']:.2f} nats {found['reason']}"
+            f"{name}: ≈ {ends['low']:.2f} … {ends['high']:.2f} ± {ends['stderr']:.2f} nats "
+            f"{found['reason']}"
         )
     (out / "mnist-rbm.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 

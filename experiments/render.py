@@ -1,5 +1,6 @@
-"""Rewrite the marked blocks of the README and of the docs from the records, so that no figure in
-them is typed by hand.
+"""Rewrite the marked blocks of the README and of the docs from the records.
+
+So no figure in them is typed by hand.
 
     python experiments/render.py
 
@@ -33,7 +34,8 @@ ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(
-    r"^(<!-- (table|likelihoods|decoders|unclip|sweeps|abilities|imagined):([\w-]+) -->\n).*?^(<!-- /\2:\3 -->)",
+    r"^(<!-- (table|likelihoods|decoders|unclip|sweeps|abilities|imagined):([\w-]+) -->\n)"
+    r".*?^(<!-- /\2:\3 -->)",
     re.DOTALL | re.MULTILINE,
 )
 
@@ -51,8 +53,9 @@ def render(page: Path, records: Path = RECORDS) -> str:
 
 
 def table(name: str, records: Path, away: str, most: int | None = None) -> str:
-    """What stands in a block ``table:name``: pictures, tables (at ``most`` so many), and where they
-    come from.
+    """What stands in a block ``table:name``.
+
+    Pictures, tables (at ``most`` so many), and where they come from.
     """
     record = records / f"{name}.json"
     if not record.is_file():
@@ -61,7 +64,10 @@ def table(name: str, records: Path, away: str, most: int | None = None) -> str:
     data = ", ".join(sorted({row.data for row in rows}))
     pictures = {
         f"{name}.png": f"Samples of each family beside real {data}",
-        f"{name}-maps.png": "For each model, samples where the truth has no mass, and test points it gives almost nothing",
+        f"{name}-maps.png": (
+            "For each model, samples where the truth has no mass, "
+            "and test points it gives almost nothing"
+        ),
         f"{name}-classes.png": "Every class in turn, as each model draws it when it is asked to",
         f"{name}-guidance.png": "What guidance gains and what it costs",
     }
@@ -72,13 +78,19 @@ def table(name: str, records: Path, away: str, most: int | None = None) -> str:
     )
     if (baselines := records / f"{rows[0].data}-baselines.json").is_file():
         rows += scorecard.read(baselines)
-    source = f"\nTest split of *{data}*, baselines in italics; made by code from [`{name}.json`]({away}/{name}.json).\n"
+    source = (
+        f"\nTest split of *{data}*, baselines in italics; made by code from "
+        f"[`{name}.json`]({away}/{name}.json).\n"
+    )
     tables = scorecard.tables(rows)[:most]
     return shown + "\n".join(each.markdown() for each in tables) + source
 
 
 def decoders(name: str, records: Path, away: str) -> str:
-    """What stands in a block ``decoders:name``: one likelihood in three ways, of which one is none."""
+    """What stands in a block ``decoders:name``.
+
+    One likelihood in three ways, of which one is none.
+    """
     record = records / f"{name}.json"
     if not record.is_file():
         return NOTHING
@@ -114,13 +126,17 @@ def decoders(name: str, records: Path, away: str) -> str:
     annealing = first["annealing"]
     simulated = " or ".join(map(str, sorted({row["bdmc_gap"]["events"] for row in rows})))
     told = [
-        f"log p of an image in nats, more is better, on {first['data']}, under the decoder with Gaussian noise of "
+        f"log p of an image in nats, more is better, on {first['data']}, under the decoder with "
+        "Gaussian noise of "
         "σ around what it makes",
         f"≥: at least this in expectation, by annealing with {annealing['levels']:,} levels and "
         f"{annealing['chains']} chains for each of n test images",
-        "±: standard error over these images, so that differences of less than two such errors say nothing",
-        f"gap: forward against reverse annealing on {simulated} images that the model made; of real ones it may be wider",
-        f"Parzen: in brackets, for it is no likelihood, over {first['parzen']['samples']:,} samples",
+        "±: standard error over these images, so that differences of less than two such errors say "
+        "nothing",
+        f"gap: forward against reverse annealing on {simulated} images that the model made; of "
+        "real ones it may be wider",
+        f"Parzen: in brackets, for it is no likelihood, over {first['parzen']['samples']:,} "
+        "samples",
         "published: Wu et al. 2017, about, with networks of their own and ten times the levels",
     ]
     return "\n".join(lines) + f"\n\n{'; '.join(told)}.\n\n{_source(name, away)}"
@@ -138,15 +154,20 @@ SWEPT = {
     "steps": "of the decoder",
 }
 RIGHT = (
-    "In every column the share of the attributes asked for that a parser reads off the pictures, then the share of pictures that "
+    "In every column the share of the attributes asked for that a parser reads off the pictures, "
+    "then the share of pictures that "
     "show all of them, in %, in brackets the ends that hold 95 %"
 )
-FD = "FD: Fréchet distance in CLIP's space to true pictures of the same prompts, whose own row is the floor"
+FD = (
+    "FD: Fréchet distance in CLIP's space to true pictures of the same prompts, whose own row is "
+    "the floor"
+)
 
 
 def unclip(name: str, records: Path, away: str) -> str:
-    """What stands in a block ``unclip:name``: pictures, the prior's ablation, CLIP, the cost of
-    training.
+    """What stands in a block ``unclip:name``.
+
+    Pictures, the prior's ablation, CLIP, the cost of training.
     """
     if (record := _unclip(name, records)) is None:
         return NOTHING
@@ -154,18 +175,21 @@ def unclip(name: str, records: Path, away: str) -> str:
     lines = _ablation(rows)
     stages = "; ".join(map(stage_cost, record["stages"], record["stages"].values()))
     legend = [
-        f"{RIGHT}; {record['n']:,} prompts a row, a quarter of each kind; held out: of combinations that no training picture "
+        f"{RIGHT}; {record['n']:,} prompts a row, a quarter of each kind; held out: of "
+        "combinations that no training picture "
         "shows",
         f"{FD}; ±: standard error by random halves{_unsure(rows)}",
     ]
     if "chance" in record:
         legend.append(
-            "Unrelated true pictures, of the next prompt each, are chance: attributes have few values, and a picture shows many"
+            "Unrelated true pictures, of the next prompt each, are chance: attributes have few "
+            "values, and a picture shows many"
         )
     seen, unseen = (_of_clip(record["clip"][which]) for which in ("seen", "held out"))
     pool = record["clip"]["seen"]["retrieval"]["pool"]
     legend.append(
-        f"CLIP finds the caption of a picture among {pool} in {seen[0]} of cases (held out {unseen[0]}) and reads {seen[1]} of "
+        f"CLIP finds the caption of a picture among {pool} in {seen[0]} of cases (held out "
+        f"{unseen[0]}) and reads {seen[1]} of "
         f"attributes (held out {unseen[1]})"
     )
     legend.append(f"Minutes of training: {stages}")
@@ -176,8 +200,9 @@ def unclip(name: str, records: Path, away: str) -> str:
 
 
 def _ablation(rows: Mapping[str, Mapping[str, Any]], last: Mapping[str, str] | None = None) -> str:
-    """A table of rows that measured prompts, one line each; ``last`` is a column of its own: its
-    header under "", then cells.
+    """A table of rows that measured prompts, one line each.
+
+    ``last`` is a column of its own: its header under "", then cells.
     """
     more = [] if last is None else [last[""]]
     digits = digits_for(figure_in(row["fd"]) for row in rows.values())
@@ -198,8 +223,9 @@ def _right(row: Mapping[str, Any]) -> str:
 
 
 def _shares(row: Mapping[str, Any]) -> tuple[Figure, Figure]:
-    """Attributes and whole pictures; in old records the first is a number beside its error, the
-    second a number.
+    """Attributes and whole pictures.
+
+    In old records the first is a number beside its error, the second a number.
     """
     attributes, whole, n = row["attributes"], row["whole"], row["n"]
     if isinstance(attributes, float):
@@ -246,7 +272,8 @@ def sweeps(name: str, records: Path, away: str) -> str:
         f"{n} prompts a row, other ones than those of the table above; by default: {defaults}",
         *(f"{setting}: {about}" for setting, about in SWEPT.items()),
         "in every column attributes, then whole pictures, as there",
-        f"{FD}; ±: standard error by random halves; figures of another number of prompts do not compare",
+        f"{FD}; ±: standard error by random halves; figures of another number of prompts do not "
+        "compare",
         "all rows begin with the same noise, so they differ by less than their errors tell",
         "seconds on two cores",
     ]
@@ -262,8 +289,9 @@ ABILITIES = {  # of an unCLIP that are shown: the picture, and what it shows
 
 
 def abilities(name: str, records: Path, away: str) -> str:
-    """What stands in a block ``abilities:name``: pictures made from pictures, and how far they are
-    what they should be.
+    """What stands in a block ``abilities:name``.
+
+    Pictures made from pictures, and how far they are what they should be.
     """
     record = _unclip(name, records)
     if (
@@ -283,16 +311,19 @@ def abilities(name: str, records: Path, away: str) -> str:
         f"{percent(_shares(row)[0])} ({k})" for k, row in record["components"].items()
     )
     told = [
-        f"Variations (η = 1) keep {percent(kept)} of a picture's attributes and change {changed} of what two pictures of the "
+        f"Variations (η = 1) keep {percent(kept)} of a picture's attributes and change {changed} "
+        "of what two pictures of the "
         "same attributes differ by",
-        f"Of the pictures on the way from one to another {percent(_sensible(record['interpolation']))} are scenes",
+        "Of the pictures on the way from one to another "
+        f"{percent(_sensible(record['interpolation']))} are scenes",
         f"Rebuilt from their first components pictures keep {rebuilt} of their attributes",
     ]
     if words := record.get("captions"):
         grammatical = share_in(words["grammatical"], words["n"])
         new = share_in(words["new"], round(words["n"] * (grammatical.value or 0.0)))
         told.append(
-            f"An autoregressive model of the captions alone writes {percent(grammatical)} of them grammatically, {percent(new)} "
+            f"An autoregressive model of the captions alone writes {percent(grammatical)} of them "
+            f"grammatically, {percent(new)} "
             "of these are new"
         )
     return (
@@ -310,8 +341,9 @@ def percent_of(ratio: Figure) -> str:
 
 
 def _sensible(ways: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """The share of scenes among pictures on ways from one to another; ways are independent, the
-    pictures on one are not.
+    """The share of scenes among pictures on ways from one to another.
+
+    Ways are independent, the pictures on one are not.
     """
     shares = [figure_in(entry).value or 0.0 for row in ways.values() for entry in row["sensible"]]
     return share_of(sum(shares) / len(shares), sum(row["paths"] for row in ways.values()))
@@ -324,24 +356,29 @@ def _edits(ways: dict[str, dict[str, Any]]) -> str:
     for way, rows in ways.items():
         lines.append(_line(f"**{way}**", *(percent(_shares(row)[1]) for row in rows.values())))
     legend = (
-        "Share of pictures that show the new size, colour, ... and keep every other attribute, in brackets the ends that hold "
-        f"95 %, {attributes['size']['n']} edits each; text diff: the paper's, by so much of the way; drawn anew: from the new "
-        "caption, with the old picture's noise; in short: the captions name the thing and the attribute, and say nothing of what "
+        "Share of pictures that show the new size, colour, ... and keep every other attribute, in "
+        "brackets the ends that hold "
+        f"95 %, {attributes['size']['n']} edits each; text diff: the paper's, by so much of the "
+        "way; drawn anew: from the new "
+        "caption, with the old picture's noise; in short: the captions name the thing and the "
+        "attribute, and say nothing of what "
         "is kept."
     )
     return "\n".join(lines) + f"\n\n{legend}\n"
 
 
 def imagined(name: str, records: Path, away: str) -> str:
-    """What stands in a block ``imagined:name``: pictures of captions, and how many of them show
-    what was asked.
+    """What stands in a block ``imagined:name``.
+
+    Pictures of captions, and how many of them show what was asked.
     """
     if (record := _unclip(name, records)) is None:
         return NOTHING
     shown = record["faithfulness"]["diffusion prior"]["prompts"]
     figures = ", ".join(f"{_right(shown[kind])} ({kind})" for kind in KINDS)
     told = (
-        "Share of the attributes that a parser finds as the caption asks / share of pictures in which it finds all, in %, in "
+        "Share of the attributes that a parser finds as the caption asks / share of pictures in "
+        "which it finds all, in %, in "
         f"brackets the ends that hold 95 %: {figures}"
     )
     if "chance" in record:
@@ -360,7 +397,10 @@ def _unclip(name: str, records: Path) -> dict[str, Any] | None:
 
 
 def _picture(name: str, record: dict[str, Any], records: Path, away: str) -> str:
-    about = "Pictures of eight captions, of which the first two name combinations that no training picture shows"
+    about = (
+        "Pictures of eight captions, of which the first two name combinations that no training "
+        "picture shows"
+    )
     return f"![{about}]({away}/{name}.png)\n\n" if (records / f"{name}.png").is_file() else ""
 
 

@@ -1,21 +1,27 @@
-"""What a trained unCLIP can do, measured by rule: the record that its pages, tables and claims come
-from.
+"""What a trained unCLIP can do, measured by rule.
+
+The record that its pages, tables and claims come from.
 
     genzoo train unclip --text_decoder --out runs/unclip      (trains what is measured here)
-    python experiments/unclip.py runs/unclip                  writes unclip.json and pictures to experiments/records
-    python experiments/unclip.py --only sweeps                measures the unCLIP that comes with the package
+    python experiments/unclip.py runs/unclip                  writes unclip.json and pictures to
+                                                              experiments/records
+    python experiments/unclip.py --only sweeps                measures the unCLIP that comes with
+                                                              the package
 
 Sections, each of which can be made again by itself (``--only``), the others staying as they are:
 
     clip           retrieval and zero-shot reading of attributes
-    faithfulness   attributes that pictures show, and FD in CLIP's space: with this prior, the other one, none
-    chance         the same of true pictures of the prompts, the best there is, and of true pictures of others, chance
+    faithfulness   attributes that pictures show, and FD in CLIP's space: with this prior, the other
+                   one, none
+    chance         the same of true pictures of the prompts, the best there is, and of true pictures
+                   of others, chance
     sweeps         both guidances, re-ranking and the decoder's steps, one at a time
     seconds        for sixteen pictures on two cores, by steps of the decoder: wants a quiet machine
     variations     what they keep and what they change, by eta
     interpolation  how many pictures on the way are scenes
     edits          by words: whether they change what they should and nothing else, by attribute
-    components     attributes that a picture keeps when it is rebuilt from the first principal components
+    components     attributes that a picture keeps when it is rebuilt from the first principal
+                   components
 
 Prompts are a quarter each of one thing and two, seen and held out. Settings are looked at on other
 prompts (`SWEPT`) than those of the table that they are chosen for (`MAIN`). Every figure comes with
@@ -71,8 +77,9 @@ SHOWN = (  # in unclip.png; the first two are of combinations that training neve
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured: the whole, and where there are such, one with the other prior and a decoder
-    of text embeddings.
+    """What is measured.
+
+    The whole, and where there are such, one with the other prior and a decoder of text embeddings.
     """
 
     model: UnCLIP
@@ -111,8 +118,9 @@ def faithfulness(bench: Bench) -> dict[str, Any]:
 
 
 def chance(bench: Bench) -> dict[str, Any]:
-    """The ends of the scale: a picture of what was asked for, drawn again by rule, and one of what
-    the next prompt asks for.
+    """The ends of the scale.
+
+    A picture of what was asked for, drawn again by rule, and one of what the next prompt asks for.
     """
     drawn = {
         "true pictures": lambda captions: true_pictures(captions, 2),
@@ -145,8 +153,9 @@ def ways(bench: Bench) -> dict[str, Way]:
 
 
 def sweeps(bench: Bench) -> dict[str, Any]:
-    """One setting at a time, the others as they are by default; a row for the defaults, and the
-    floor of FD at this n.
+    """One setting at a time, the others as they are by default.
+
+    A row for the defaults, and the floor of FD at this n.
     """
     model = bench.model
     defaults = {
@@ -237,8 +246,9 @@ def interpolation(bench: Bench) -> dict[str, Any]:
 
 
 def edits(bench: Bench) -> dict[str, Any]:
-    """What edits change and keep; "in short": by captions that name the thing and the attribute to
-    be changed, and no more.
+    """What edits change and keep.
+
+    "in short": by captions that name the thing and the attribute to be changed, and no more.
     """
     model = bench.model
     drawn_anew = lambda x, before, after: model.render(  # noqa: E731
@@ -282,8 +292,9 @@ def components(bench: Bench) -> dict[str, Any]:
 
 
 def captions(run: str) -> dict[str, Any]:
-    """What an autoregressive model of captions writes: the share that is grammatical, and that no
-    training caption equals.
+    """What an autoregressive model of captions writes.
+
+    The share that is grammatical, and that no training caption equals.
     """
     model = genzoo.load(run)
     seed()
@@ -304,8 +315,9 @@ def captions(run: str) -> dict[str, Any]:
 
 
 def measured(way: Way, bench: Bench, n: int, prompts_of: int) -> dict[str, Any]:
-    """Accuracies of what a way makes of n prompts, by kind, and FD to true pictures of the same
-    prompts (by their own size).
+    """Accuracies of what a way makes of n prompts, by kind, and its FD.
+
+    It is the distance to true pictures of the same prompts (by their own size).
 
     FD is measured between pictures of the same prompts, so the halves by which its error is told
     are halves of the prompts.
@@ -494,7 +506,8 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if not options.folder and not options.only:
         parser.error(
-            "The whole record needs the folder of a training; of the package's unCLIP, name sections with --only."
+            "The whole record needs the folder of a training; of the package's unCLIP, name "
+            "sections with --only."
         )
     return options
 

@@ -1,5 +1,6 @@
-"""Likelihoods of single features, as `torch.distributions`: what autoregressive models and VAE
-decoders end in.
+"""Likelihoods of single features, as `torch.distributions`.
+
+What autoregressive models and VAE decoders end in.
 """
 
 import math
@@ -44,8 +45,9 @@ class Mixture(MixtureSameFamily):
         return self.component.round(self.component.draw(*chosen))
 
     def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
-        """A draw with gradients: those of a soft choice of component, and of the value before it is
-        rounded.
+        """A draw with gradients.
+
+        Those of a soft choice of component, and of the value before it is rounded.
         """
         onehot = straight_through_onehot(self.logits, self._extended_shape(sample_shape))
         chosen = [(onehot * parameter).sum(-1) for parameter in self.component.shape_parameters()]
@@ -183,8 +185,9 @@ class SmoothedBoxMixture(Mixture):
 
 
 class LevelCategorical(Distribution):
-    """A categorical over the L bins of `genzoo.grid`: a pmf for levels *without* an order, such as
-    words.
+    """A categorical over the L bins of `genzoo.grid`.
+
+    A pmf for levels *without* an order, such as words.
 
     `log_prob` is the pmf divided by the bin width, as it is for `DiscretisedLogisticMixture`.
 
@@ -217,8 +220,9 @@ def straight_through_onehot(logits: Tensor, shape: torch.Size) -> Tensor:
 
 
 def importance_resample(log_given: Tensor, log_free: Tensor, w: float) -> Tensor:
-    """Which of k candidates to take, ``(n,)``, to draw from p(x | c)^w p(x)^(1 - w): half were
-    drawn from each density.
+    """Which of k candidates to take, ``(n,)``, to draw from p(x | c)^w p(x)^(1 - w).
+
+    Half were drawn from each density.
 
     Their log-densities ``(k, n)`` under both say how much each candidate weighs. Sampling
     importance resampling (Rubin 1987): the draws are right in the limit of many candidates.
@@ -228,8 +232,9 @@ def importance_resample(log_given: Tensor, log_free: Tensor, w: float) -> Tensor
 
 
 def _log_sigmoid_difference(upper: Tensor, lower: Tensor, between: Tensor) -> Tensor:
-    """log(sigmoid(upper) - sigmoid(lower)), ``between`` = upper - lower > 0; stable wherever the
-    two lie.
+    """log(sigmoid(upper) - sigmoid(lower)), ``between`` = upper - lower > 0.
+
+    Stable wherever the two lie.
 
     sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)).
     """
@@ -288,8 +293,9 @@ def feature_mixture(
 
 
 class FiniteScalarQuantized(Distribution):
-    """A point mass on the grid point nearest to ``centre``, written as a density: one over the
-    bin's width, on its bin.
+    """A point mass on the grid point nearest to ``centre``, written as a density.
+
+    One over the bin's width, on its bin.
 
     So it meets the density of a model of discrete data (its pmf over the bins' volume) in one unit,
     and the widths cancel in the difference of their logarithms. `rsample` gives the point with the
@@ -319,16 +325,18 @@ class FiniteScalarQuantized(Distribution):
 
 
 def quantized(raw: Tensor, event_shape: tuple[int, ...], levels: int) -> Independent:
-    """Raw numbers ``(n, D)`` to codes ``(n, *event_shape)``: each is squeezed into [-1, 1] and
-    rounded to one of ``levels``.
+    """Raw numbers ``(n, D)`` to codes ``(n, *event_shape)``.
+
+    Each is squeezed into [-1, 1] and rounded to one of ``levels``.
     """
     centre = raw.tanh().view(-1, *event_shape)
     return Independent(FiniteScalarQuantized(centre, levels), len(event_shape), validate_args=False)
 
 
 def diagonal_normal(raw: Tensor, event_shape: tuple[int, ...]) -> Independent:
-    """A Gaussian with independent components, ``(n, 2 D)`` raw means and log-scales to events ``(n,
-    *event_shape)``.
+    """A Gaussian with independent components, over events ``(n, *event_shape)``.
+
+    Raw means and log-scales are ``(n, 2 D)``.
     """
     mean, log_scale = raw.unflatten(1, (2, *event_shape)).unbind(1)
     return Independent(Normal(mean, log_scale.clamp(-7, 3).exp()), len(event_shape))

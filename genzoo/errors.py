@@ -1,5 +1,6 @@
-"""The one error that is the user's to put right; the command line prints its sentence and no
-traceback.
+"""The one error that is the user's to put right.
+
+The command line prints its sentence and no traceback.
 """
 
 from collections.abc import Iterable
@@ -8,14 +9,16 @@ from pathlib import Path
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used. Says what it was, what was expected, and the nearest
-    valid choice.
+    """Something the user gave cannot be used.
+
+    Says what it was, what was expected, and the nearest valid choice.
     """
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """A hint for a mistyped ``word``: "Did you mean 'digits'?", or else the whole list of
-    ``choices``.
+    """A hint for a mistyped ``word``.
+
+    "Did you mean 'digits'?", or else the whole list of ``choices``.
     """
     choices = list(choices)
     close = get_close_matches(word.lower(), choices, n=1, cutoff=0.5)
@@ -23,12 +26,16 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 
 def refused(error: OSError, otherwise: str | Path = "") -> str:
-    """The sentence for what the system would not do: which file, and why; ``otherwise`` where it
-    names no file.
+    """The sentence for what the system would not do: which file, and why.
+
+    ``otherwise`` where it names no file.
     """
     where = f" {error.filename or otherwise}".rstrip()
     if isinstance(error, FileExistsError | NotADirectoryError):
-        return f"cannot write{where}: a file stands where a folder is needed. Choose another folder, or move that file."
+        return (
+            f"cannot write{where}: a file stands where a folder is needed. Choose another folder, "
+            "or move that file."
+        )
     return f"cannot read or write{where}: {error.strerror or error}."
 
 

@@ -17,8 +17,9 @@ from torch import Tensor
 
 
 def bin_width(levels: int) -> float:
-    """Width of one bin of a grid of ``levels`` levels on [-1, 1]; 1 for real-valued data (``levels
-    == 0``).
+    """Width of one bin of a grid of ``levels`` levels on [-1, 1].
+
+    1 for real-valued data (``levels == 0``).
     """
     return 2 / levels if levels else 1.0
 
@@ -59,7 +60,8 @@ def dequantise(x: Tensor, levels: int) -> Tensor:
 
 
 def bits_per_dim(log_prob: Tensor, dims: int, levels: int) -> Tensor:
-    """Bits per dimension of the discrete data from a density in nats per event: -(log p + D log
-    width) / (D log 2).
+    """Bits per dimension of the discrete data from a density in nats per event.
+
+    -(log p + D log width) / (D log 2).
     """
     return -(log_prob / dims + math.log(bin_width(levels))) / math.log(2)

@@ -1,5 +1,6 @@
-"""The one interface: a generative model is a conditional distribution p(x | c) over tensors of one
-``event_shape``.
+"""The one interface.
+
+A generative model is a conditional distribution p(x | c) over tensors of one ``event_shape``.
 
 It can always `sample`. It states, by its `likelihood`, what its `log_prob` claims. A family that
 can write log p(x | c), or a bound on it, needs no training code: the loss is -log p, and everything
@@ -44,13 +45,17 @@ class Likelihood(IntEnum):
 
     @property
     def symbol(self) -> str:
-        """The sign in front of bits/dim: ``=`` exact, ``≤`` at most, ``≈`` an estimate, ``—`` none."""
+        """The sign in front of bits/dim.
+
+        ``=`` exact, ``≤`` at most, ``≈`` an estimate, ``—`` none.
+        """
         return "=≤≈—"[self]
 
 
 class Latent(StrEnum):
-    """What `GenerativeModel.encode` and `decode` are to each other; `genzoo.evaluation.round_trip`
-    measures how well it holds.
+    """What `GenerativeModel.encode` and `decode` are to each other.
+
+    `genzoo.evaluation.round_trip` measures how well it holds.
     """
 
     # Each other's inverse: to rounding (flow), or to the steps of an ODE solver (diffusion).
@@ -247,11 +252,15 @@ class Measurable(ABC):
 
     @abstractmethod
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
-        """Draw ``n`` events, one per row of ``c`` if given; always of shape ``(n, *event_shape)``."""
+        """Draw ``n`` events, one per row of ``c`` if given.
+
+        Always of shape ``(n, *event_shape)``.
+        """
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Log-density of each event, summed over its dimensions: ``(n,)``, nats per event; see
-        `likelihood`.
+        """Log-density of each event, summed over its dimensions: ``(n,)``, nats per event.
+
+        See `likelihood`.
         """
         raise NotImplementedError(
             f"{type(self).__name__} states no likelihood: it has samples, but no log p(x)."
@@ -353,8 +362,9 @@ class GenerativeModel(Trainable, Measurable):
 
     @property
     def unbiased(self) -> bool:
-        """Whether the mean of exp(`log_prob`) over its own draws is p(x | c), so that draws are
-        importance weights.
+        """Whether the mean of exp(`log_prob`) over its own draws is p(x | c).
+
+        Such draws are importance weights.
 
         A whole is unbiased if all its parts are: a VAE with a diffusion prior is not, since the
         prior's draws are not.
@@ -362,8 +372,9 @@ class GenerativeModel(Trainable, Measurable):
         return self.likelihood == Likelihood.EXACT
 
     def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """The best statement about log p(x | c) that ``k`` draws of `log_prob`'s own randomness
-        buy, ``(n,)`` nats.
+        """The best statement about log p(x | c) that ``k`` draws buy, ``(n,)`` nats.
+
+        Draws are of `log_prob`'s own randomness.
 
         Where draws are importance weights (`unbiased`), the tighter log-mean-exp of Burda et al.
         2016; otherwise the plain mean, which is valid for every bound. An exact density ignores k.
@@ -375,8 +386,9 @@ class GenerativeModel(Trainable, Measurable):
         return torch.stack([self.log_prob(x, c) for _ in range(k)]).mean(0)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Latent ``(n, *latent_shape)`` that represents ``x``, for families that have one; see
-        `latent`.
+        """Latent ``(n, *latent_shape)`` that represents ``x``, for families that have one.
+
+        See `latent`.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no encoder: it keeps no latent that represents x."
@@ -395,8 +407,9 @@ class GenerativeModel(Trainable, Measurable):
     def interpolate(
         self, x1: Tensor, x2: Tensor, steps: int = 8, c: Tensor | None = None
     ) -> Tensor:
-        """Events on the way from ``x1`` to ``x2``, both (n, *event_shape): ``(n, steps,
-        *event_shape)``, both ends included.
+        """Events on the way from ``x1`` to ``x2``, both (n, *event_shape).
+
+        ``(n, steps, *event_shape)``, both ends included.
 
         The way is the great circle between the latents (`slerp`), where Gaussian latents have their
         mass; its ends are reconstructions.
@@ -407,8 +420,9 @@ class GenerativeModel(Trainable, Measurable):
         )
 
     def features(self, x: Tensor) -> Tensor:
-        """What a linear probe may read, ``(n, width)``: the latent, or an inner layer for a family
-        that has something better.
+        """What a linear probe may read, ``(n, width)``.
+
+        The latent, or an inner layer for a family that has something better.
 
         No condition goes in, or a label could be read off that was only passed through.
         """
@@ -448,8 +462,9 @@ class GenerativeModel(Trainable, Measurable):
         return 4 if self.unbiased else self.check_draws
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Logs the mean of `validation_loss`: the same draws at every check, so only weights
-        differ.
+        """Logs the mean of `validation_loss`.
+
+        The same draws at every check, so only weights differ.
         """
         if self.monitor is not None:
             self.log_check(self.monitor, batch, batch_idx)
@@ -511,8 +526,9 @@ class GenerativeModel(Trainable, Measurable):
 
     @property
     def evaluations_per_sample(self) -> int:
-        """Sequential evaluations of the network that one call of `sample` makes, however many
-        samples it draws.
+        """Sequential evaluations of the network in one call of `sample`.
+
+        They are the same however many samples it draws.
         """
         return 1
 
@@ -630,8 +646,9 @@ def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def importance_weighted(model: GenerativeModel, x: Tensor, c: Tensor | None, k: int) -> Tensor:
-    """log (1/k) sum_j exp(draw_j) of k draws of ``model.log_prob``, ``(n,)`` nats: for draws that
-    are log importance weights.
+    """log (1/k) sum_j exp(draw_j) of k draws of ``model.log_prob``, ``(n,)`` nats.
+
+    For draws that are log importance weights.
 
     Never looser than one draw and rising to the truth with k (Burda et al. 2016, eq. 8). Valid for
     a VAE's z and for dequantisation noise; *not* for a diffusion bound, whose draws over time are
@@ -642,8 +659,9 @@ def importance_weighted(model: GenerativeModel, x: Tensor, c: Tensor | None, k: 
 
 
 def slerp(start: Tensor, end: Tensor, share: Tensor | float) -> Tensor:
-    """Spherical interpolation, row by row: from ``start`` (n, ...) by ``share``, a number or
-    ``(n,)``, of the angle to ``end``.
+    """Spherical interpolation, row by row.
+
+    From ``start`` (n, ...) by ``share``, a number or ``(n,)``, of the angle to ``end``.
 
     sin((1 - s) w) / sin(w) start + sin(s w) / sin(w) end, w the angle between them (Shoemake 1985).
     So Gaussian latents are interpolated (White 2016, *Sampling generative networks*): a straight
@@ -722,8 +740,9 @@ def place(values: Tensor) -> str:
 
 
 def require(least: float, most: float = math.inf, /, **arguments: Any) -> None:
-    """Raise ValueError for the first of ``arguments``, numbers or tuples of them, that does not lie
-    in [least, most].
+    """Raise ValueError for the first of ``arguments`` that is not in [least, most].
+
+    They are numbers or tuples of numbers.
     """
     for name, value in arguments.items():
         several = isinstance(value, list | tuple)

@@ -2,4 +2,5 @@
 
 from collections.abc import Callable
 
-Report = Callable[[int, int, str], None]  # done, of how much, and a few words such as "loss 1.23"
+# done, of how much, and a few words such as "loss 1.23"
+Progress = Callable[[int, int, str], None]

@@ -1,5 +1,6 @@
-"""A model on disk is one folder, in the Hub's layout: weights, configuration, card. Nothing in it
-is ever executed.
+"""A model on disk is one folder, in the Hub's layout: weights, configuration, card.
+
+Nothing in it is ever executed.
 
 The folder::
 

@@ -1,4 +1,4 @@
-"""Every test runs on one thread, draws no picture on a screen, and has a random state of its own."""
+"""Every test runs on one thread, with no screen and a random state of its own."""
 
 import os
 

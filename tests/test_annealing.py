@@ -1,6 +1,4 @@
-"""Annealed importance sampling against problems whose normaliser is known, from below and from
-above.
-"""
+"""Annealed importance sampling against known normalisers, from below and from above."""
 
 import math
 
@@ -63,8 +61,9 @@ def test_log_z_of_a_gaussian_is_found_within_its_error(dims):
 
 
 def test_the_weights_are_unbiased_at_few_levels_and_their_logarithm_is_not():
-    """E[w] = Z for any number of levels; E[log w] <= log Z is Jensen's gap, which more levels
-    close.
+    """E[w] = Z for any number of levels.
+
+    E[log w] <= log Z is Jensen's gap, which more levels close.
     """
     target, constant = gaussian(2)
     gaps = []
@@ -137,8 +136,9 @@ def test_steps_adapt_to_the_acceptance_that_is_wanted(wanted):
 
 
 def test_weighed_chains_have_no_say_in_their_own_step():
-    """The step comes from the scouts alone: with weighed chains that refuse every move it stays the
-    same.
+    """The step comes from the scouts alone.
+
+    With weighed chains that refuse every move it stays the same.
     """
 
     def refusing(x):
@@ -186,8 +186,9 @@ def test_any_event_shape_under_any_mode_of_gradients(shape, mode):
 
 
 def test_a_bounded_target_gives_zero_weights_and_no_nan():
-    """Half of a Gaussian: chains that start in the forbidden half weigh nothing, and Z is still one
-    half.
+    """Half of a Gaussian.
+
+    Chains that start in the forbidden half weigh nothing, and Z is still one half.
     """
 
     def half(x):
@@ -200,8 +201,9 @@ def test_a_bounded_target_gives_zero_weights_and_no_nan():
 
 
 def test_a_trajectory_that_flies_off_is_refused_before_the_model_sees_it():
-    """A step far too large for a quartic: the model is never asked about places that are infinite
-    or not a number.
+    """A step far too large for a quartic.
+
+    The model is never asked about places that are infinite or not a number.
     """
     seen = []
 

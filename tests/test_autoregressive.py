@@ -1,5 +1,6 @@
-"""Mathematics of the autoregressive family: densities that integrate to one, triangular Jacobians,
-cached sampling.
+"""Mathematics of the autoregressive family.
+
+Densities that integrate to one, triangular Jacobians, cached sampling.
 """
 
 import itertools
@@ -102,8 +103,9 @@ def test_the_mixture_of_orders_averages_joint_densities():
 
 @pytest.mark.parametrize("shape", [(1, 4, 5), (3, 3, 4), (2, 5, 3), (6,), (2, 3)])
 def test_each_conditional_sees_only_what_is_read_before_it(shape):
-    """The Jacobian of the conditionals' parameters in the features is strictly lower-triangular,
-    and not trivially.
+    """The Jacobian of the conditionals' parameters in the features is triangular.
+
+    It is so strictly, lower, and not trivially.
     """
     model = rough(shape, condition=2)
     c, r = torch.tensor([1]), torch.tensor([0])

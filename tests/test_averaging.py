@@ -73,7 +73,10 @@ def test_a_call_a_recipe_and_a_command_that_still_name_a_decay_are_told_what_rep
 
 
 def gain(folder: Path, data: DataSet, seed: int, steps: int) -> torch.Tensor:
-    """How much lower the averaged weights' validation loss is than the last ones', of each event."""
+    """How much lower the averaged weights' validation loss is than the last ones'.
+
+    It is of each event.
+    """
     torch.manual_seed(seed)
     model = genzoo.Autoregressive((2,), width=16, lr=4e-3)
     genzoo.fit(

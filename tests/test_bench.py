@@ -1,5 +1,6 @@
-"""The truth bench over the families: trained models beside known densities, and all of their
-masses, where all can be summed.
+"""The truth bench over the families.
+
+Trained models beside known densities, and all of their masses, where all can be summed.
 """
 
 import math
@@ -95,8 +96,9 @@ def measured(family: type[GenerativeModel], name: str) -> Measured:
 
 
 def ignorance(name: str) -> float:
-    """The gap of one who knows the scale of the data and nothing more: a standard Gaussian, or all
-    events alike.
+    """The gap of one who knows the scale of the data and nothing more.
+
+    A standard Gaussian, or all events alike.
     """
     data = problem(name)
     log_density = Normal(0.0, 1.0).log_prob(data.test.x).flatten(1).sum(1).mean()
@@ -123,8 +125,9 @@ def test_no_family_beats_the_truth(family, name):
 
 
 def total(draws: Tensor) -> tuple[float, float]:
-    """Sum over all events of exp(mean log P), of independent draws (n, 512) of log P / width^9, and
-    its standard error.
+    """Sum over all events of exp(mean log P), and its standard error.
+
+    Draws (n, 512) of log P / width^9 are independent.
     """
     mass = draws.double().mean(0).exp() * grid.bin_width(ising.LEVELS) ** ising.SIDE**2
     error = draws.double().std(0) / len(draws) ** 0.5
@@ -149,8 +152,9 @@ def test_bounds_of_masses_sum_to_less_than_one_and_rise_towards_it_with_k(family
 
 @torch.no_grad()
 def test_bounds_of_a_diffusion_sum_to_less_than_one_unless_they_are_taken_for_importance_weights():
-    """The planted fault: terms of a sum over noise levels in a log-mean-exp, where one good term
-    outweighs all others.
+    """The planted fault.
+
+    Terms of a sum over noise levels in a log-mean-exp, where one good term outweighs all others.
     """
     model, x = trained(Diffusion, "ising"), ising.worlds()
     draws = torch.stack([model.log_prob(x) for _ in range(128)])
@@ -179,8 +183,9 @@ def test_masses_of_an_energy_model_sum_to_one_within_its_interval():
 
 
 def test_annealed_masses_of_a_gan_sum_to_one():
-    """Mean weights are unbiased however short the annealing, so the sum over all events is one and
-    not merely less.
+    """Mean weights are unbiased however short the annealing.
+
+    So the sum over all events is one and not merely less.
     """
     found = decoder_log_likelihood(
         trained(GAN, "ising"), ising.worlds(), SIGMA, chains=6, scouts=2, levels=20, leapfrogs=5

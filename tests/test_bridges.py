@@ -1,5 +1,6 @@
-"""The families are not islands: five identities between them, each checked with the zoo's own
-models.
+"""The families are not islands.
+
+Five identities between them, each checked with the zoo's own models.
 
 Where a family would have to be trained to the optimum, its network is replaced by that optimum in
 closed form; everything around the network (densities, schedules, solvers, losses) is the library's.
@@ -29,8 +30,9 @@ def close(a: Tensor, b: Tensor, tolerance: float = 1e-9) -> None:
 
 
 def test_an_affine_autoregressive_flow_is_the_autoregressive_model_with_the_same_conditionals():
-    """z_i = s_i(x_<i) x_i + t_i(x_<i) has a triangular Jacobian, so that change of variables is the
-    chain rule over N(x_i; -t_i / s_i, 1 / s_i).
+    """z_i = s_i(x_<i) x_i + t_i(x_<i) has a triangular Jacobian.
+
+    So change of variables is the chain rule over N(x_i; -t_i / s_i, 1 / s_i).
     """
     flow, chain = Flow((4,), width=8).double(), Autoregressive((4,), width=8).double()
     flow.transform = MaskedAffineAutoregressiveTransform(
@@ -56,8 +58,9 @@ def test_an_affine_autoregressive_flow_is_the_autoregressive_model_with_the_same
 
 
 def test_any_autoregressive_model_of_real_values_is_a_flow():
-    """Its conditional distribution functions F_i(x_i | x_<i), one after the other, carry data to
-    uniform noise; their derivatives are the conditionals. The Jacobian here is autograd's, of the
+    """Its conditional distribution functions, one after the other, carry data to uniform noise.
+
+    The derivatives of F_i(x_i | x_<i) are the conditionals. The Jacobian here is autograd's, of the
     whole map at once.
     """
     model = Autoregressive((3,), width=8, depth=1, components=2).double().eval()
@@ -96,8 +99,9 @@ def quadrature(count: int = 60) -> tuple[Tensor, Tensor]:
 
 
 def layer(z: Tensor, x: Tensor, noisy: Tensor, clean: Tensor) -> Normal:
-    """q(z_clean | z_noisy, x) of the noising process, by Bayes' rule for Gaussians: prior from x,
-    likelihood from z_noisy.
+    """q(z_clean | z_noisy, x) of the noising process, by Bayes' rule for Gaussians.
+
+    Prior from x, likelihood from z_noisy.
     """
     a, b = alpha(noisy, z), alpha(clean, z)
     kept = a / b  # z_noisy = kept z_clean + noise
@@ -109,8 +113,10 @@ def layer(z: Tensor, x: Tensor, noisy: Tensor, clean: Tensor) -> Normal:
 
 @torch.no_grad()
 def divergences(model: Diffusion, x: float, layers: int) -> float:
-    """sum over layers of E KL(q(z_clean | z_noisy, x) || p(z_clean | z_noisy)) of the VAE with that
-    many layers, whose p is q with the network's guess in the place of x.
+    """The sum of the divergences of the VAE with that many layers.
+
+    Each is E KL(q(z_clean | z_noisy, x) || p(z_clean | z_noisy)), and p is q with the network's
+    guess in the place of x.
     """
     nodes, weights = quadrature()
     event = torch.full((len(nodes), 1), x, dtype=torch.float64)
@@ -130,8 +136,9 @@ def divergences(model: Diffusion, x: float, layers: int) -> float:
 
 @torch.no_grad()
 def diffusion_term(model: Diffusion, x: float, points: int = 100) -> float:
-    """The integral over noise levels in the continuous bound, by the midpoint rule and quadrature
-    over the noise.
+    """The integral over noise levels in the continuous bound.
+
+    By the midpoint rule, and by quadrature over the noise.
     """
     nodes, weights = quadrature()
     low, high = model.log_snr_min, model.log_snr_max
@@ -151,8 +158,9 @@ def diffusion_term(model: Diffusion, x: float, points: int = 100) -> float:
 
 
 def test_the_diffusion_bound_is_the_elbo_of_a_hierarchical_vae_of_many_layers():
-    """The VAE's T divergences tend to the integral like 1/T (the layers' squared errors are taken
-    at their noisy ends).
+    """The VAE's T divergences tend to the integral like 1/T.
+
+    The layers' squared errors are taken at their noisy ends.
     """
     model, x = rough_diffusion(), 0.7
     limit = diffusion_term(model, x)
@@ -167,8 +175,9 @@ def test_the_diffusion_bound_is_the_elbo_of_a_hierarchical_vae_of_many_layers():
 
 
 def test_the_terms_that_the_bound_adds_are_those_of_the_vae():
-    """At the noisy end KL(q(z | x) || N(0, I)); at the clean end the decoder's -log p(x | z), in
-    the mean over z.
+    """At the noisy end KL(q(z | x) || N(0, I)).
+
+    At the clean end the decoder's -log p(x | z), in the mean over z.
     """
     model, x = rough_diffusion(), torch.randn(6, 1, dtype=torch.float64)
     ends = (model.log_snr_min, model.log_snr_max)
@@ -183,8 +192,9 @@ def test_the_terms_that_the_bound_adds_are_those_of_the_vae():
 
 
 def test_ancestral_sampling_draws_from_that_vae_s_layers():
-    """One step of the sampler is a draw of p(z_clean | z_noisy): its mean and variance are the
-    layer's.
+    """One step of the sampler is a draw of p(z_clean | z_noisy).
+
+    Its mean and variance are the layer's.
     """
     n = 200_000
     z = torch.full((n, 1), 0.3, dtype=torch.float64)
@@ -206,8 +216,9 @@ def test_ancestral_sampling_draws_from_that_vae_s_layers():
 
 
 def posterior_mean(points: Tensor, log_snr: Tensor, z: Tensor) -> Tensor:
-    """E[x | z] where x is one of ``points`` (m, d) with equal chance: the best denoiser of a data
-    set.
+    """E[x | z] where x is one of ``points`` (m, d) with equal chance.
+
+    The best denoiser of a data set.
     """
     a, s = alpha(log_snr, z), sigma(log_snr, z)
     weights = (-(z[:, None] - a[:, None] * points).square().sum(-1) / (2 * s**2)).softmax(1)
@@ -215,8 +226,9 @@ def posterior_mean(points: Tensor, log_snr: Tensor, z: Tensor) -> Tensor:
 
 
 def test_the_score_is_minus_the_gradient_of_the_energy():
-    """Tweedie: the best denoiser x_hat of *any* data tells the slope of the noisy data's
-    log-density, (alpha x_hat - z) / sigma². Here that density is an energy model, whose gradient is
+    """Tweedie: the best denoiser of *any* data tells the slope of the noisy log-density.
+
+    It is (alpha x_hat - z) / sigma². Here that density is an energy model, whose gradient is
     autograd's.
     """
     points, z = torch.randn(7, 2, dtype=torch.float64), torch.randn(20, 2, dtype=torch.float64)
@@ -242,8 +254,9 @@ MEANS, STD = torch.tensor([[-1.0, 0.5], [1.0, 0.0], [0.3, -1.2]], dtype=torch.fl
 
 
 def mixture(x: Tensor, scale: float | Tensor, noise: float | Tensor) -> tuple[Tensor, Tensor]:
-    """Of x_t = scale x + noise epsilon, x from the mixture of Gaussians: log-density (n,) and each
-    one's share (n, 3).
+    """Of x_t = scale x + noise epsilon, x from the mixture of Gaussians.
+
+    Log-density (n,) and each one's share (n, 3).
     """
     variance = scale**2 * STD**2 + noise**2
     square = (x[:, None] - scale * MEANS).square().sum(-1)
@@ -260,8 +273,9 @@ def denoised(z: Tensor, log_snr: Tensor, c: Tensor | None = None) -> Tensor:
 
 
 def streaming(x: Tensor, t: Tensor, c: Tensor | None = None) -> Tensor:
-    """E[x_1 - x_0 | x_t] of the mixture: the velocity that flow matching's regression has for its
-    minimum.
+    """E[x_1 - x_0 | x_t] of the mixture.
+
+    The velocity that flow matching's regression has for its minimum.
     """
     t = t[0]
     _, share = mixture(x, t, 1 - t)
@@ -280,7 +294,7 @@ def optimal_pair() -> tuple[Diffusion, FlowMatching]:
 
 
 def test_a_diffusion_s_denoiser_and_a_stream_s_velocity_are_the_same_function():
-    """x_t = (1 - t) noise + t data is a noisy event of log-SNR 2 log(t / (1 - t)), up to its size."""
+    """(1 - t) noise + t data is, but for size, a noisy event of log-SNR 2 log(t / (1 - t))."""
     x = torch.randn(20, 2, dtype=torch.float64)
     for time in (0.1, 0.5, 0.9):
         t = torch.full((20,), time, dtype=torch.float64)
@@ -289,8 +303,9 @@ def test_a_diffusion_s_denoiser_and_a_stream_s_velocity_are_the_same_function():
 
 
 def test_the_probability_flow_of_a_diffusion_and_a_continuous_flow_give_the_same_density():
-    """Two paths in two clocks, one in log-SNR and one straight, and at the end of both the density
-    of the data.
+    """Two paths in two clocks, and at the end of both the density of the data.
+
+    One is in log-SNR, and one is straight.
     """
     diffusion, stream = optimal_pair()
     x = 1.2 * torch.randn(30, 2, dtype=torch.float64)
@@ -317,8 +332,9 @@ class Scores(nn.Module):
 
 
 def test_the_optimal_critic_is_the_log_density_ratio():
-    """And its loss there is 2 log 2 minus twice the Jensen-Shannon divergence, so that a GAN's
-    generator minimises that.
+    """And its loss there is 2 log 2 minus twice the Jensen-Shannon divergence.
+
+    So a GAN's generator minimises that.
     """
     data, generated = torch.tensor([1, 2, 3, 4]), torch.tensor([4, 4, 1, 1])  # in tenths
     model = GAN((1,), width=8, critic=Scores(4)).double()

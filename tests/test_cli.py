@@ -1,5 +1,6 @@
-"""Every verb from end to end on a few steps, and every mistake a user makes: a sentence, exit code
-2, no traceback.
+"""Every verb from end to end on a few steps, and every mistake a user makes.
+
+A sentence, exit code 2, no traceback.
 """
 
 import io
@@ -35,7 +36,11 @@ TINY = {
 }
 
 
-RUN = "--data moons --conditional --steps 3 --width 8 --couplings 1 --check-every 3 --batch-size 32".split()  # noqa: SIM905
+RUN = [
+    *("--data", "moons", "--conditional"),
+    *("--steps", "3", "--width", "8", "--couplings", "1"),
+    *("--check-every", "3", "--batch-size", "32"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -364,9 +369,7 @@ def test_one_family_that_fails_takes_no_other_with_it(capsys):
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on():
-    """The interrupted comparison, run again, has the figures of a training that was not
-    interrupted.
-    """
+    """The interrupted comparison, run again, has the figures of one that was not."""
     options = ["--data", "digits", "--recipe", recipe(steps=300, check_every=10, patience=99)]
     command = ["compare", *options, "--families", "vae", "--out", "out"]
     with open("errors.txt", "w") as errors:
@@ -392,8 +395,9 @@ def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on():
 
 
 def hearing() -> None:
-    """Undo what a shell does to a program in the background, and what that hands on: not to hear
-    Ctrl-C.
+    """Undo what a shell does to a program in the background, and what that hands on.
+
+    Not to hear Ctrl-C.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

@@ -1,5 +1,7 @@
-"""The comparison as a call of the library: the same rows as from the command line, with families of
-one's own, by class and by entry point; rows whose types are kept through JSON.
+"""The comparison as a call of the library.
+
+The same rows as from the command line, with families of one's own, by class and by entry point;
+rows whose types are kept through JSON.
 """
 
 import json

@@ -43,8 +43,9 @@ def centres(labels: Tensor, apart: float = 12.0) -> Tensor:
 
 
 class Blobs(GenerativeModel):
-    """The truth about `blobs`, but for a ``share`` of samples of the wrong class, and of a spread
-    that guidance divides.
+    """The truth about `blobs`, but for a ``share`` of samples of the wrong class.
+
+    Guidance divides their spread.
     """
 
     def __init__(self, share: float = 0.0, spread: float = 1.0, condition: int = CLASSES):
@@ -112,8 +113,9 @@ def test_a_classifier_fitted_on_samples_names_real_events_as_well_as_samples_are
 
 
 def test_samples_that_lack_a_part_of_their_class_teach_less_than_real_events():
-    """Each class has two far apart halves, of which only one is drawn; the other lies beyond the
-    next class.
+    """Each class has two far apart halves, of which only one is drawn.
+
+    The other lies beyond the next class.
     """
     c = torch.randint(2, (3, 400))
     side = torch.randint(2, (3, 400))
@@ -138,8 +140,9 @@ def test_a_classifier_cannot_be_fitted_on_samples_of_one_class_or_of_none():
 
 
 def test_coverage_of_classes_has_an_interval_that_holds(monkeypatch):
-    """Events and samples are drawn afresh, so the truth is the mean over trials; the events alone
-    would seem surer.
+    """Events and samples are drawn afresh, so the truth is the mean over trials.
+
+    The events alone would seem surer.
     """
     monkeypatch.setattr("genzoo.evaluation.samples.conditional.HALVES", 20)
     found, counted = [], 0
@@ -172,8 +175,9 @@ def test_coverage_counts_events_of_the_same_class_only_and_a_set_covers_itself()
 
 
 def test_to_have_learned_the_training_events_by_heart_covers_no_more_than_new_data_does():
-    """A quarter of the events, by heart: of training events themselves they would cover 0.15 more
-    than new ones do.
+    """A quarter of the events, by heart.
+
+    Of training events themselves they would cover 0.15 more than new ones do.
     """
     data, fresh = blobs(1500), blobs(1500)
     by_heart, new = (
@@ -308,8 +312,9 @@ def test_a_diffusion_model_can_be_guided_and_what_cannot_is_refused_in_a_sentenc
 
 
 def test_chains_without_a_condition_stay_as_many_as_events_without_one():
-    """Else the energies of events without one would have nothing to hold against, and fall for
-    ever.
+    """Else the energies of events without one would fall for ever.
+
+    They would have nothing to hold against.
     """
     model = Energy((2,), condition=CLASSES, width=8, buffer=400, steps=1, refresh=0.2)
     for _ in range(60):

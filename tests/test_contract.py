@@ -153,8 +153,9 @@ def check_log_prob(case: Case, folder: Path) -> None:
 
 
 def check_gradients(case: Case, folder: Path) -> None:
-    """Every parameter is reached within three steps (a head that starts at zero hides what is
-    behind it at first).
+    """Every parameter is reached within three steps.
+
+    A head that starts at zero hides what is behind it at first.
     """
     model, x, c = case.model().train(), case.x(), case.c()
     if c is not None:
@@ -206,8 +207,9 @@ def check_two_steps(case: Case, folder: Path) -> None:
 
 
 def check_not_given(case: Case, folder: Path) -> None:
-    """No condition, a label of -1 and a row of NaN are the same thing; a condition that is given
-    makes a difference.
+    """No condition, a label of -1 and a row of NaN are the same thing.
+
+    A condition that is given makes a difference.
     """
     if not case.condition:
         return
@@ -248,7 +250,7 @@ def check_wrong_conditions(case: Case, folder: Path) -> None:
 
 
 def check_wrong_events(case: Case, folder: Path) -> None:
-    """Events of another shape, or off the grid of discrete data, are refused, not given a number."""
+    """Events of another shape, or off the grid, are refused, not given a number."""
     if case.condition:
         return
     for levels in (0, 17):
@@ -277,8 +279,9 @@ def check_wrong_events(case: Case, folder: Path) -> None:
 
 
 def check_configuration(case: Case, folder: Path) -> None:
-    """Every argument is kept, unmodified, under its name; the configuration is plain and rebuilds
-    the model.
+    """Every argument is kept, unmodified, under its name.
+
+    The configuration is plain and rebuilds the model.
     """
     arguments = case.arguments() | {"lr": 0.0123}
     model = case.family(**arguments)
@@ -374,9 +377,7 @@ def test_contract(case: Case, check: Callable, tmp_path: Path) -> None:
 
 
 def check_resume(case: Case, folder: Path) -> None:
-    """A run that was interrupted at half and started again ends with the weights of a run that was
-    not.
-    """
+    """A run that was interrupted at half ends with the weights of one that was not."""
     torch.manual_seed(0)
     data = case.data(levels=5)
     options = {
@@ -412,7 +413,7 @@ def check_resume(case: Case, folder: Path) -> None:
 
 
 def interrupted(model: GenerativeModel, after: int) -> GenerativeModel:
-    """The model, with a user who presses Ctrl-C in the training step that follows ``after`` others."""
+    """The model, with a user who presses Ctrl-C in the step after ``after`` others."""
     prepare, steps = model.prepare, iter(range(after))
 
     def once_too_often(batch):

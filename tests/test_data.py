@@ -1,5 +1,6 @@
-"""Data sets state the truth about themselves: units, splits, densities, and what is wrong with a
-bad input.
+"""Data sets state the truth about themselves.
+
+Units, splits, densities, and what is wrong with a bad input.
 """
 
 import hashlib
@@ -68,7 +69,10 @@ def test_real_values_pass_the_grid_unchanged():
 
 
 def test_names_cost_no_torch():
-    code = "import sys, genzoo.data.names, genzoo.errors; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    code = (
+        "import sys, genzoo.data.names, genzoo.errors; sys.exit('torch' in sys.modules or 'numpy' "
+        "in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -1,5 +1,6 @@
-"""The likelihood of decoders by annealing: closed forms, integrals over a small latent, and bounds
-that must be beaten.
+"""The likelihood of decoders by annealing.
+
+Closed forms, integrals over a small latent, and bounds that must be beaten.
 """
 
 import math
@@ -151,8 +152,9 @@ def by_integration(model: VAE, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_a_vae_lies_above_its_importance_weighted_bound_and_below_the_truth(mode):
-    """The same routine with the VAE's own p(x | z): an untrained encoder makes the bound loose, and
-    annealing needs none.
+    """The same routine with the VAE's own p(x | z).
+
+    An untrained encoder makes the bound loose, and annealing needs none.
     """
     model = lively(VAE((4,), levels=4, latent_shape=(2,), width=8), 3.0)
     x = model.sample(8)
@@ -201,8 +203,9 @@ def test_sigma_is_found_where_the_data_put_it():
 
 
 def test_few_levels_rank_large_sigmas_too_high_and_the_last_word_is_right():
-    """Of a linear decoder the best sigma of these very events is known. Few levels lose most where
-    sigma is small.
+    """Of a linear decoder the best sigma of these very events is known.
+
+    Few levels lose most where sigma is small.
     """
     torch.manual_seed(2)
     model = Linear(dims=20, latents=4)
@@ -218,8 +221,9 @@ def test_few_levels_rank_large_sigmas_too_high_and_the_last_word_is_right():
 
 
 def test_every_sigma_meets_the_same_random_numbers():
-    """The luck of the draw does not choose, and the caller's random numbers go on as if nothing had
-    been tried.
+    """The luck of the draw does not choose.
+
+    The caller's random numbers go on as if nothing had been tried.
     """
     model = Linear()
     x = model.law(0.5).sample((5,))
@@ -235,8 +239,9 @@ def test_every_sigma_meets_the_same_random_numbers():
 
 
 def test_the_figure_is_a_bound_in_expectation_and_closes():
-    """-log of the mean weight costs more than the truth, on average over repetitions: the less so,
-    the more levels there are.
+    """-log of the mean weight costs more than the truth, on average over repetitions.
+
+    The less so, the more levels there are.
     """
     torch.manual_seed(5)
     model = Linear(dims=8, latents=3)
@@ -271,8 +276,9 @@ def test_levels_are_doubled_until_enough_chains_count():
 
 
 def test_a_decoder_is_measured_on_some_events_and_stands_for_all():
-    """From noise and levels chosen on validation events to the figure of all test events: the
-    closed form is within reach.
+    """From noise and levels chosen on validation events to the figure of all test events.
+
+    The closed form is within reach.
     """
     torch.manual_seed(6)
     model = Linear(dims=5, latents=3)

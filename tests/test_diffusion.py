@@ -102,8 +102,9 @@ def test_stratified_puts_one_number_in_each_cell(n):
 
 @pytest.mark.parametrize("levels", [2, 17, 256])
 def test_at_the_clean_end_no_level_is_left_to_guess(levels):
-    """Else the bound would pay for it, however good the network: 2.5 bits for 256 levels under the
-    noise that does for 17.
+    """Else the bound would pay for it, however good the network.
+
+    2.5 bits for 256 levels under the noise that does for 17.
     """
     x = grid.to_grid(torch.randint(levels, (500, 4, 4)), levels)
 
@@ -146,8 +147,9 @@ def test_reconstruction_is_bayes_rule_over_the_levels():
 
 
 def test_a_distribution_over_levels_is_optimal_for_independent_features():
-    """The network need only give the log-odds of the levels: the bound is then the truth, and the
-    estimate is Bayes'.
+    """The network need only give the log-odds of the levels.
+
+    The bound is then the truth, and the estimate is Bayes'.
     """
     levels, pmf, n = 3, torch.tensor([0.2, 0.5, 0.3]).double(), 200_000
 
@@ -203,8 +205,9 @@ def test_every_solver_samples_the_gaussian(solver):
 
 
 def exact(z: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-    """Where the probability-flow ODE takes z, and the last denoising step from there; both are
-    scalings here.
+    """Where the probability-flow ODE takes z, and the last denoising step from there.
+
+    Both are scalings here.
     """
     signal = torch.sigmoid(times[[0, -1]])
     start, end = signal * SCALE**2 + (1 - signal)

@@ -132,8 +132,9 @@ def test_a_mixture_starts_as_tiles_close_to_a_standard_normal():
 
 
 def test_a_shift_of_one_moves_each_component_by_the_width_of_its_tile():
-    """However many there are: what the network says of a component means the same of a narrow one
-    as of a wide one.
+    """However many there are.
+
+    What the network says of a component means the same of a narrow one as of a wide one.
     """
     for components in (1, 16, 128):
         shift = torch.zeros(parameters_of(components, 0)).view(4, -1)

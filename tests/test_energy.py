@@ -1,5 +1,6 @@
-"""Mathematics of the energy family: enumerated worlds, kernels that keep what they should, chains,
-the guard.
+"""Mathematics of the energy family.
+
+Enumerated worlds, kernels that keep what they should, chains, the guard.
 """
 
 import math
@@ -54,8 +55,9 @@ def some(shape: tuple[int, ...], levels: int, n: int = 200) -> Tensor:
 
 
 def stirred(shape: tuple[int, ...], levels: int, strength: float = 0.5, **settings) -> Energy:
-    """A model in float64 whose every weight is at random, and that depends on its condition where
-    it has one.
+    """A model in float64 with all weights at random.
+
+    It depends on its condition where it has one.
     """
     model = Energy(shape, levels=levels, **({"buffer": 64, "hidden": 5, "width": 8} | settings))
     model.set_base(some(shape, levels))
@@ -167,8 +169,9 @@ def test_conditions_are_told_apart_and_a_missing_one_is_one():
 @pytest.mark.parametrize("strength", [0.3, 3000.0])
 @pytest.mark.parametrize("hidden", [1, 2, 5])
 def test_the_states_of_the_units_are_weighed_one_by_one(hidden, strength):
-    """The sum by halves against every state by itself; also where one half all but rules out what
-    the other wants.
+    """The sum by halves against every state by itself.
+
+    Also where one half all but rules out what the other wants.
     """
     model = stirred((3,), 4, hidden=hidden, strength=strength, condition=2)
     machine, e = model.network, model.embed(torch.tensor([0, 1]), 2)
@@ -227,8 +230,9 @@ def test_phi_is_what_the_page_says():
 
 
 def test_the_free_energy_is_the_sum_over_all_units():
-    """exp(-f) = sum over h of exp(v phi + h a): by enumeration of the units, with and without a
-    condition's biases.
+    """exp(-f) = sum over h of exp(v phi + h a).
+
+    By enumeration of the units, with and without a condition's biases.
     """
     machine = Boltzmann(4, 3, 6).double()
     machine.standardise(torch.rand(4, 3, dtype=torch.float64).softmax(1))
@@ -265,8 +269,9 @@ def transitions(path, x: Tensor, beta: float, step: float, draws: int, chunk: in
 
 
 def law(path, model: Energy, x: Tensor, beta: float) -> Tensor:
-    """f_beta of every event, normalised, from the path's own weights: (1 - beta) of the base, beta
-    of the model.
+    """f_beta of every event, normalised, from the path's own weights.
+
+    (1 - beta) of the base, beta of the model.
     """
     at = path.look(x)
     base = path.base.gather(1, at.k.T).sum(0).double()
@@ -278,8 +283,9 @@ def law(path, model: Energy, x: Tensor, beta: float) -> Tensor:
 @pytest.mark.parametrize("beta", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("kind", ["gibbs", "informed", "guided"])
 def test_a_kernel_leaves_an_enumerated_law_alone(kind, beta):
-    """Chi-square of one move from exact draws, in a world of 64 events, whose law is known by
-    enumeration.
+    """Chi-square of one move from exact draws, in a world of 64 events.
+
+    Its law is known by enumeration.
     """
     shape, levels = (3,), 4
     model = stirred(
@@ -308,8 +314,9 @@ def test_a_kernel_leaves_an_enumerated_law_alone(kind, beta):
 
 @pytest.mark.parametrize("kind", ["gibbs", "informed"])
 def test_a_kernel_is_in_detailed_balance(kind):
-    """pi_i P_ij = pi_j P_ji for all pairs of the 16 events of two features, P counted from 8,000
-    moves of each.
+    """pi_i P_ij = pi_j P_ji for all pairs of the 16 events of two features.
+
+    P is counted from 8,000 moves of each.
     """
     model = stirred(
         (2,), 4, hidden=4 if kind == "gibbs" else 0, strength=0.7 if kind == "gibbs" else 0.2
@@ -365,8 +372,9 @@ def test_levels_are_drawn_by_their_weights(levels):
 def test_the_loss_has_the_gradient_of_the_likelihood_when_chains_are_draws_of_the_model(
     hidden, summed, monkeypatch
 ):
-    """Against autograd through the enumerated log Z: on the mean, with every event of the world as
-    often as p says.
+    """Against autograd through the enumerated log Z.
+
+    On the mean, with every event of the world as often as p says.
     """
     monkeypatch.setattr("genzoo.families.energy.FOR_UPDATES", summed)  # 0: by chains alone
     shape, levels = (4,), 3
@@ -514,8 +522,9 @@ def test_chains_near_a_condition_are_found():
 
 
 def test_no_two_samples_share_a_chain_and_batches_draw_the_same_law():
-    """Samples of one chain would be alike: on a world of 64 events, pairs of samples agree as often
-    as independent draws.
+    """Samples of one chain would be alike.
+
+    On a world of 64 events, pairs of samples agree as often as independent draws.
     """
     shape, levels = (3,), 4
     model = stirred(shape, levels, sample_steps=20, buffer=8)
@@ -631,9 +640,7 @@ def test_the_guard_bears_ordinary_gaps_and_not_a_number_is_no_gap():
 
 
 def test_training_on_a_gaussian_finds_it():
-    """With a spread twice too wide, the network must learn to pull the chains in to the data's
-    variance.
-    """
+    """With a base twice too wide, the network must pull the chains in."""
     model = Energy(
         (2,),
         lr=1e-2,
@@ -655,7 +662,10 @@ def test_training_on_a_gaussian_finds_it():
 
 
 def test_a_deep_f_learns_what_independent_features_cannot_say():
-    """Four features that are all low or all high: 1/8 of draws of independent ones would be alike."""
+    """Four features that are all low or all high.
+
+    1/8 of draws of independent ones would be alike.
+    """
     x = grid.quantise(0.7 * torch.randn(400, 1).sign().expand(-1, 4), 3)
     data = DataSet("made up", Split(x), Split(x[:100]), Split(x[100:200]), levels=3)
     model = Energy(
@@ -677,8 +687,9 @@ def test_a_deep_f_learns_what_independent_features_cannot_say():
 
 @pytest.mark.parametrize("step", [0.1, 0.5, 1.0])
 def test_langevin_keeps_a_gaussian_up_to_its_known_bias(step):
-    """x' = (1 - h^2/2) x + h xi has the stationary variance 1 / (1 - h^2/4), and reaches it from
-    elsewhere.
+    """x' = (1 - h^2/2) x + h xi has the stationary variance 1 / (1 - h^2/4).
+
+    It reaches it from elsewhere too.
     """
     variance = 1 / (1 - step**2 / 4)
     n = 40_000

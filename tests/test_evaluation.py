@@ -1,4 +1,7 @@
-"""Figures carry their kind, their error and their unit; tables, pictures and pages keep them apart."""
+"""Figures carry their kind, their error and their unit.
+
+Tables, pictures and pages keep them apart.
+"""
 
 import json
 import math
@@ -147,8 +150,9 @@ def test_seeds_are_averaged_and_the_least_and_the_greatest_are_shown():
 
 
 def test_the_error_of_seeds_never_replaces_that_of_events():
-    """Three seeds that agree to the last digit share the same test events, and are as uncertain as
-    these.
+    """Three seeds that agree to the last digit are as uncertain as their test events.
+
+    They share the same ones.
     """
     (gan,) = summarise([row("GAN", "estimate", 2.376, seed=seed) for seed in range(3)])
     assert gan.figure.stderr == pytest.approx(0.01)
@@ -178,7 +182,7 @@ def test_n_is_a_column_where_it_differs_and_said_once_where_it_does_not():
 
 
 def test_the_legend_says_nothing_that_no_row_bears_out():
-    """Each sentence about a column or a symbol stands there only where that column or symbol does."""
+    """Each sentence about a column or a symbol stands only where that does."""
     bare = " ".join(legend(summarise([row("Flow", "exact", 1.0)])))
     for word in (
         "≤",
@@ -302,8 +306,9 @@ def test_an_estimate_says_on_which_side_it_errs_and_how_many_chains_carry_it():
 
 
 def test_an_annealed_decoder_says_how_loose_its_bound_is():
-    """How many chains carry the weight, and how far apart the bounds from both sides are on events
-    of the model's own.
+    """How many chains carry the weight, and how far apart the bounds are.
+
+    These come from both sides, on events of the model's own.
     """
 
     def gan(effective: float | None, gap: Figure | None, seed: int = 0) -> Row:

@@ -1,5 +1,6 @@
-"""Mathematics of the flow: mass one, autograd's log-determinants, an inverse that inverts, a bound
-that is one.
+"""Mathematics of the flow.
+
+Mass one, autograd's log-determinants, an inverse that inverts, a bound that is one.
 """
 
 import itertools
@@ -26,7 +27,10 @@ TINY = {"width": 8, "couplings": 2, "bins": 4}
 
 
 def rough(*args, strength: float = 0.2, **kwargs) -> Flow:
-    """In float64, with random parameters, and ActNorm initialised as by a first batch of training."""
+    """In float64, with random parameters.
+
+    ActNorm is initialised as by a first batch of training.
+    """
     model = Flow(*args, **TINY | kwargs).double()
     with torch.no_grad():
         x = (0.5 * torch.randn(16, *model.event_shape).double()).clamp(-1, 1)
@@ -109,8 +113,9 @@ def test_far_latents_still_decode_to_finite_events():
 
 
 def test_importance_weights_tighten_the_bound_to_the_truth_and_no_further():
-    """A world of nine events: P of each is the density's integral over its cell, which quadrature
-    gives.
+    """A world of nine events.
+
+    P of each is the density's integral over its cell, which quadrature gives.
     """
     model, levels, fine = rough((2,), levels=3), 3, 60
     side = torch.linspace(
@@ -189,8 +194,9 @@ def test_one_feature_is_refused():
 
 
 def test_a_flow_can_expand_as_well_as_contract():
-    """The trap of a coupling whose scale is at most one: it could not reach data that is wider than
-    the latent.
+    """The trap of a coupling whose scale is at most one.
+
+    It could not reach data that is wider than the latent.
     """
     for scale in (0.1, 3.0):
         x = scale * torch.randn(512, 2)
@@ -239,8 +245,9 @@ def test_a_lattice_inverts_in_the_box_and_its_two_determinants_cancel(shape):
 
 @pytest.mark.parametrize("shape", [(3,), (1, 2, 2)])
 def test_a_lattice_alone_makes_the_bound_tight(shape):
-    """With a uniform law behind it, its density is the same all over a bin, and the masses of all
-    events sum to one.
+    """With a uniform law behind it, its density is the same all over a bin.
+
+    The masses of all events sum to one.
     """
     flow, levels = HistogramCoupling(shape, 3, small).double(), 3
     for parameter in flow.parameters():

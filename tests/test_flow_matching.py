@@ -1,5 +1,6 @@
-"""Streams whose velocity is known: their density, their inverse, the regression that finds it; and
-the solver's order.
+"""Streams whose velocity is known: their density, their inverse, the regression that finds it.
+
+And the solver's order.
 """
 
 import pytest
@@ -34,8 +35,9 @@ def rough(shape: tuple[int, ...], **options) -> FlowMatching:
 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.3), (-1.0, 2.0)])
 def test_a_gaussian_has_its_own_density(mean, std):
-    """Of 2 features, whose trace is exact, and of 18, where it is estimated, yet exact since the
-    stream is isotropic.
+    """Of 2 features, whose trace is exact, and of 18, where it is estimated.
+
+    It is exact there too, since the stream is isotropic.
     """
     for shape in ((2,), (2, 3, 3)):
         x = mean + std * torch.randn(20, *shape, dtype=torch.float64)
@@ -68,8 +70,9 @@ def test_encode_and_decode_are_each_other_s_inverse_up_to_the_steps():
 
 
 def test_the_solver_is_of_fourth_order():
-    """On dx/dt = x cos t, whose solution is x_0 exp(sin t): twice the steps, a sixteenth of the
-    error.
+    """On dx/dt = x cos t, whose solution is x_0 exp(sin t).
+
+    Twice the steps, a sixteenth of the error.
     """
     start, end = (
         torch.ones(3, dtype=torch.float64),

@@ -1,6 +1,4 @@
-"""Hybrids: what their names stand for, that their claims are computed, and that two stages make one
-honest model.
-"""
+"""Hybrids: their names, the claims computed of them, and training in two stages."""
 
 import json
 import math
@@ -143,8 +141,9 @@ def test_a_point_mass_on_the_grid_is_a_density_on_its_bin_and_passes_gradients_s
 
 
 def coded(prior: bool) -> VAE:
-    """Of 2 x 2 pixels of 3 levels, with 2 codes of 4 levels: 81 events and 16 codes, so that all
-    can be summed.
+    """Of 2 x 2 pixels of 3 levels, with 2 codes of 4 levels.
+
+    81 events and 16 codes, so that all can be summed.
     """
     torch.manual_seed(0)
     part = Autoregressive((2,), levels=4, width=8, depth=1, components=2) if prior else None
@@ -333,8 +332,9 @@ def test_a_vaegan_states_the_bound_of_its_vae():
 
 
 def test_either_player_learns_from_its_own_loss_alone():
-    """The critic's loss says nothing to the VAE; the VAE's, without an adversary, is minus the
-    ELBO.
+    """The critic's loss says nothing to the VAE.
+
+    The VAE's, without an adversary, is minus the ELBO.
     """
     model, x = VAEGAN((3,), width=8, latent_shape=(2,), adversary=0.0), torch.randn(5, 3)
     elbo, drawn = model.draws(x, None)
@@ -392,7 +392,8 @@ def test_hybrids_are_rows_of_a_comparison(tmp_path, capsys):
         "vae+ar: {}",
         "vae+autoregressive: {model: {width: 8, codes: 4}, train: {steps: 2},"
         " prior: {model: {width: 8, depth: 1}, train: {steps: 2}}, evaluate: {k: 1}}",
-        "vae+energy: {model: {width: 8}, train: {steps: 2}, prior: {model: {width: 8, buffer: 32}, train: {steps: 2}},"
+        "vae+energy: {model: {width: 8}, train: {steps: 2}, prior: {model: {width: 8, buffer: 32}, "
+        "train: {steps: 2}},"
         " evaluate: {k: 1, ais_levels: 60, ais_chains: 32}}",
     ]
     recipe.write_text("\n".join(lines), encoding="utf-8")

@@ -1,5 +1,6 @@
-"""The measures of text-to-image models, on painters whose quality is known; then ``genzoo imagine``
-and ``genzoo vary``.
+"""The measures of text-to-image models, on painters whose quality is known.
+
+Then ``genzoo imagine`` and ``genzoo vary``.
 """
 
 import random
@@ -70,8 +71,9 @@ def test_the_standard_error_is_that_of_repeated_measurements():
 @pytest.mark.parametrize("right", [0.5, 0.9, 0.98])
 @pytest.mark.parametrize("alike", [0.5, 10.0], ids=["answers go together", "answers apart"])
 def test_the_interval_of_answers_about_the_same_pictures_holds(right, alike):
-    """Each picture has a luck of its own, by which three to eight answers about it are right: 250
-    pictures, a thousand times.
+    """Each picture has a luck of its own, by which three to eight answers about it are right.
+
+    250 pictures, a thousand times.
     """
     random = np.random.default_rng(0)
     found = []
@@ -256,8 +258,9 @@ def test_an_edit_in_short_names_the_thing_and_what_changes():
 
 
 def test_edits_change_what_the_captions_name_and_keep_the_rest():
-    """Far from chance: drawn anew from captions as short as these, hardly one picture in ten is as
-    wanted.
+    """Far from chance.
+
+    Drawn anew from captions as short as these, hardly one picture in ten is as wanted.
     """
     edits = by_rule.some_edits(12, "shape", short=True, seed=7)
     x = render([edit.scene for edit in edits])

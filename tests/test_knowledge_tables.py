@@ -1,4 +1,7 @@
-"""What models know of an event and whether they draw what is asked for: two tables, made of rows."""
+"""What models know of an event and whether they draw what is asked for.
+
+Two tables, made of rows.
+"""
 
 import numpy as np
 import pytest

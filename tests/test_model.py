@@ -1,5 +1,6 @@
-"""The interface's own parts: claims, conditions, the schedule, importance weights, networks for any
-shape.
+"""The interface's own parts.
+
+Claims, conditions, the schedule, importance weights, networks for any shape.
 """
 
 import itertools

@@ -1,4 +1,7 @@
-"""Networks: a family works with any that keeps the contract of `genzoo.nets`; ours do as they say."""
+"""Networks: a family works with any that keeps the contract of `genzoo.nets`.
+
+Ours do as they say.
+"""
 
 import inspect
 import json

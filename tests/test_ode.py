@@ -1,5 +1,6 @@
-"""The probability flow of a Gaussian is linear, so its likelihood is known; and a density must
-integrate to one.
+"""The probability flow of a Gaussian is linear, so its likelihood is known.
+
+And a density must integrate to one.
 """
 
 import math
@@ -20,8 +21,9 @@ from genzoo.families.flow_matching import with_divergence
 def optimal(
     shape: tuple[int, ...], mean: float, std: float, log_snr_range=(-20.0, 16.0)
 ) -> Diffusion:
-    """The diffusion whose network knows the best denoiser of N(mean, std²): v of the posterior
-    mean.
+    """The diffusion whose network knows the best denoiser of N(mean, std²).
+
+    Its v is that of the posterior mean.
     """
     model = Diffusion(shape, width=8, log_snr_range=log_snr_range).double().eval()
 
@@ -64,8 +66,9 @@ def rough(shape: tuple[int, ...], **options) -> Diffusion:
 
 
 def test_the_density_of_any_network_integrates_to_one():
-    """Whatever the weights, the flow is invertible; the sum over a grid of a missed Jacobian would
-    be far from one.
+    """Whatever the weights, the flow is invertible.
+
+    The sum over a grid of a missed Jacobian would be far from one.
     """
     model = rough((2,), log_snr_range=(-3.0, 3.0))
     side = torch.linspace(-8, 8, 49, dtype=torch.float64)

@@ -1,5 +1,6 @@
-"""The normaliser of energy models whose integral or sum is known, the interval it is printed in,
-and when there is none.
+"""The normaliser of energy models whose integral or sum is known.
+
+Also the interval it is printed in, and when there is none.
 """
 
 import json
@@ -30,8 +31,9 @@ FAST = {"levels": 150, "chains": 60, "scouts": 20, "leapfrogs": 5}
 
 
 class Known:
-    """A real-valued energy in closed form. Its "chains" are poor ones: the walk to the reverse run
-    has something to do.
+    """A real-valued energy in closed form.
+
+    Its "chains" are poor ones: the walk to the reverse run has something to do.
     """
 
     condition, levels = 0, 0
@@ -71,8 +73,9 @@ def interval(forward: Estimate, short: Estimate, reverse: Estimate) -> Interval:
 def machine(
     hidden: int, dims: int, levels: int, strength: float, condition: int = 0, seed: int = 0
 ) -> Energy:
-    """A Boltzmann machine with random weights, whose hidden units can be enumerated, settled chains
-    included.
+    """A Boltzmann machine with random weights and settled chains.
+
+    Its hidden units can be enumerated.
     """
     torch.manual_seed(seed)
     model = Energy((dims,), condition, levels, hidden=hidden, buffer=2000)
@@ -118,8 +121,9 @@ def test_the_zoo_s_energy_model_gets_its_log_z_under_each_condition(mode):
 
 
 def test_a_gaussian_visible_machine_is_calibrated():
-    """Forty machines in one annealing, mixtures of 2^6 Gaussians: the interval holds the truth of
-    at least 38.
+    """Forty machines in one annealing, mixtures of 2^6 Gaussians.
+
+    The interval holds the truth of at least 38.
 
     Z = sum_h exp(b h + |a + W h|² / 2 - |a|² / 2) (2 pi)^{D/2}, and -E(x) = -|x - a|²/2 + sum_j
     softplus(b_j + W_j x).
@@ -168,8 +172,9 @@ def test_annealing_finds_the_enumerated_log_z_of_a_boltzmann_machine(hidden, dim
 
 
 def test_discrete_annealings_are_calibrated_at_the_budget_of_the_quick_recipes():
-    """Forty machines in one annealing, as forty conditions of one model: the interval holds the
-    truth of at least 38.
+    """Forty machines in one annealing, as forty conditions of one model.
+
+    The interval holds the truth of at least 38.
     """
     model = machine(8, 16, 4, strength=1.5, condition=6)
     c = torch.randn(40, 6).double()
@@ -221,8 +226,9 @@ def test_annealings_of_a_trained_machine_are_calibrated_at_a_quick_budget(monkey
 
 @pytest.mark.parametrize("hidden", [0, 6])
 def test_informed_moves_and_block_gibbs_weigh_alike(hidden):
-    """Of a network by enumeration of all events; of a machine by guidance, whose chains move by
-    informed moves.
+    """Of a network by enumeration of all events.
+
+    Of a machine by guidance, whose chains move by informed moves.
     """
     dims, levels = 5, 4
     model = (
@@ -246,8 +252,9 @@ def test_informed_moves_and_block_gibbs_weigh_alike(hidden):
 
 
 def test_a_mode_that_long_chains_miss_is_caught_on_levels():
-    """Twenty spins, nearly all down in the data; a unit that no chain has switched on holds 98 % of
-    the mass, all up.
+    """Twenty spins, nearly all down in the data.
+
+    A unit that no chain has switched on holds 98 % of the mass, all up.
     """
     dims = 20
     model = Energy((dims,), levels=2, hidden=1, buffer=200).double().eval()
@@ -271,8 +278,9 @@ def test_a_mode_that_long_chains_miss_is_caught_on_levels():
 
 
 def test_a_mode_that_long_chains_miss_is_caught_on_reals():
-    """The audit's example: two Gaussians of weights .02 and .98, 12 standard deviations apart, all
-    chains in the small one.
+    """The audit's example.
+
+    Two Gaussians of weights .02 and .98, 12 standard deviations apart, all chains in the small one.
     """
     dims = 4
     apart = 12 / dims**0.5

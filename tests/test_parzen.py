@@ -14,8 +14,9 @@ from genzoo.evaluation.likelihood.parzen import SIGMAS, under_windows
 
 @pytest.mark.parametrize("sigma", [0.05, 0.5, 5.0])
 def test_windows_equal_scikit_learn_s(sigma):
-    """Over more events than go into a block, of which some are samples themselves, at distance
-    zero.
+    """Over more events than go into a block, some of them samples themselves.
+
+    These are at distance zero.
     """
     samples, x = torch.randn(300, 1, 3, 4), torch.randn(700, 1, 3, 4)
     x[:20] = samples[:20]
@@ -61,8 +62,9 @@ def test_in_many_dimensions_it_lies_far_below_the_truth_for_the_truth_s_own_samp
 
 
 def test_it_prefers_centroids_to_samples_of_the_truth():
-    """As Theis et al. found on MNIST. The centroids' own model generates these points and no
-    others: its likelihood is zero.
+    """As Theis et al. found on MNIST.
+
+    The centroids' own model generates these points and no others: its likelihood is zero.
     """
     data = load("gaussians", dims=16, validation=500, test=1000)
     centroids = (
@@ -79,8 +81,9 @@ def test_it_prefers_centroids_to_samples_of_the_truth():
 
 
 def test_it_prefers_a_model_that_draws_too_close_together():
-    """Shrunk Gaussians, whose windows add the spread that they lack: the worse the model, the
-    better its score.
+    """Shrunk Gaussians, whose windows add the spread that they lack.
+
+    The worse the model, the better its score.
 
     KL(N(0, 1) || N(0, std²)) grows without bound as std falls; at the end is a model that always
     draws the same point.

@@ -1,5 +1,6 @@
-"""Distances against closed forms and independent code; planted faults of samples, each of which
-must show where it should.
+"""Distances against closed forms and independent code.
+
+Planted faults of samples, each of which must show where it should.
 """
 
 import json
@@ -71,7 +72,7 @@ def test_frechet_distance_is_scipy_s_on_three_sets_of_features(digits):
 
 
 def test_frechet_distance_of_gaussians_is_the_closed_form():
-    """Between N(0, 1) and N(m, s²), independent in each of d dimensions, it is d (m² + (1 - s)²)."""
+    """Between N(0, 1) and N(m, s²) in each of d dimensions, it is d (m² + (1 - s)²)."""
     found = distances.frechet(cloud(100_000, 3), cloud(100_000, 3, spread=2.0, shift=0.5))
     assert found == pytest.approx(3 * (0.25 + 1.0), rel=0.03)
 
@@ -132,8 +133,9 @@ def test_sliced_wasserstein_is_scipy_s_in_every_direction():
 
 
 def test_extrapolation_takes_the_bias_out():
-    """One distribution: the plain distance is far above zero at this n, the line through 1/n ends
-    near zero.
+    """Of one distribution the line through 1/n ends near zero.
+
+    The plain distance is far above zero at this n.
     """
     plain, infinite = [], []
     for _ in range(5):
@@ -159,8 +161,9 @@ def test_the_error_bar_is_the_spread_over_fresh_samples():
 
 
 def held(figures: list[Figure], truth: float) -> float:
-    """Share of intervals that hold the truth: the ends where there are any, else 1.96 errors on
-    either side.
+    """Share of intervals that hold the truth.
+
+    The ends where there are any, else 1.96 errors on either side.
     """
     ends = [
         (f.value - 1.96 * f.stderr, f.value + 1.96 * f.stderr) if f.low is None else (f.low, f.high)
@@ -213,8 +216,9 @@ def test_distances_have_errors_that_hold():
 
 @pytest.mark.parametrize("luck", [0.0, 0.1], ids=["alike", "by luck"])
 def test_three_seeds_against_one_reference_have_an_interval_that_holds(luck):
-    """Their samples are their own and the reference is not: to add a whole run's error again would
-    hold everything.
+    """Their samples are their own and the reference is not.
+
+    To add a whole run's error again would hold everything.
     """
     found: dict[str, list[Figure]] = {}
     for _ in range(150):
@@ -262,8 +266,9 @@ def test_a_share_is_no_surer_than_its_error_allows_and_never_surer_than_its_even
 
 
 def test_neighbours_of_points_that_can_be_counted():
-    """Real events 0, 1, ..., 19 on a line, samples beside the first: balls reach 3 (k = 3), and 5,
-    4, 3, 3, ... (k = 5).
+    """Real events 0, 1, ..., 19 on a line, samples beside the first.
+
+    Balls reach 3 (k = 3), and 5, 4, 3, 3, ... (k = 5).
     """
     real, samples = torch.arange(20.0)[:, None], torch.tensor([[0.1], [0.2], [0.3], [0.4]])
     found = neighbours.support(real, samples)
@@ -416,8 +421,9 @@ def test_colour_without_inception_s_weights_says_so_and_goes_on():
 
 
 def test_colour_with_inception_s_weights_is_fid_over_bytes(monkeypatch):
-    """A stand-in for the network, whose weights a test cannot have: what it is given, and what the
-    distances are called.
+    """A stand-in for the network, whose weights a test cannot have.
+
+    What it is given, and what the distances are called.
     """
     given = []
 
@@ -437,9 +443,7 @@ def test_colour_with_inception_s_weights_is_fid_over_bytes(monkeypatch):
 
 
 def test_principal_components_keep_the_distances_that_matter():
-    """Images that live in few dimensions are as far apart among their components as among their
-    pixels.
-    """
+    """Images of few dimensions are as far apart in these as in their pixels."""
     basis = torch.randn(10, 144)
     x = (torch.randn(200, 10) @ basis).view(200, 1, 12, 12)
     features = spaces.pixels(DataSet("flat", Split(x), Split(x), Split(x))).features(x[:50])
@@ -494,8 +498,9 @@ def test_memorised_training_data_has_the_floor_and_is_caught(digits, real):
 
 
 def test_what_real_data_copies_is_what_training_events_do_to_each_other():
-    """Not 1 % by construction: where half of the training events come twice, half of them have a
-    twin.
+    """Not 1 % by construction.
+
+    Where half of the training events come twice, half of them have a twin.
     """
     x = torch.randn(600, 3)
     train = torch.cat([x[:400], x[:200]])
@@ -530,7 +535,10 @@ def test_a_real_tin_has_the_noise_of_one(tins):
 
 
 def test_a_gaussian_with_the_right_moments_beats_no_picture_of_tins_where_tins_are_compared(tins):
-    """Held against real pictures of low tins alone. By FD (pixels) it is the better model by far."""
+    """Held against real pictures of low tins alone.
+
+    By FD (pixels) it is the better model by far.
+    """
     gaussian = next(baseline for baseline in fitted(tins) if isinstance(baseline, Gaussian)).sample(
         600
     )

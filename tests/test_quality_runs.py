@@ -1,5 +1,6 @@
-"""Measures of a finished run: each taken once from the stored model, of old runs too, and shown in
-a table of its own.
+"""Measures of a finished run.
+
+Each taken once from the stored model, of old runs too, and shown in a table of its own.
 """
 
 import json
@@ -86,8 +87,9 @@ def test_a_measure_is_one_entry_and_an_interruption_costs_one(run, monkeypatch):
 
 
 def test_every_run_is_judged_by_samples_of_its_own(run):
-    """The same weights under another seed: were the samples the same, the spread over seeds would
-    not show their luck.
+    """The same weights under another seed.
+
+    Were the samples the same, the spread over seeds would not show their luck.
     """
     plan = plan_of(run)
     first = runs.measure_missing(plan, run)

@@ -1,5 +1,6 @@
-"""The README keeps its word: its table is what the record says, its snippet runs, its commands are
-whole.
+"""The README keeps its word.
+
+Its table is what the record says, its snippet runs, its commands are whole.
 """
 
 import importlib.util

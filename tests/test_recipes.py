@@ -1,5 +1,6 @@
-"""Recipes: the file that was named, then that of the data set, then the default one; mistakes are
-named.
+"""Recipes: the file that was named, then that of the data set, then the default one.
+
+Mistakes are named.
 """
 
 from pathlib import Path

@@ -130,8 +130,9 @@ def test_interpolation_begins_and_ends_with_the_reconstructions():
 
 
 def test_a_gan_finds_the_latent_of_what_it_made_itself():
-    """The search solves the problem it states: no draw of z explains the event nearly as well,
-    under inference mode too.
+    """The search solves the problem it states.
+
+    No draw of z explains the event nearly as well, under inference mode too.
     """
     model = GAN((1, 4, 4), condition=3, latent_shape=(4,), width=16).eval()
     with torch.no_grad():
@@ -162,9 +163,7 @@ def test_features_are_rows_that_no_condition_enters_and_that_tell_events_apart(f
 
 
 def test_autoregressive_features_are_those_the_conditionals_are_made_of():
-    """Averaged over a grid with one cell for each position, what the head reads is what
-    `conditionals` reads.
-    """
+    """Averaged over a grid with one cell a position, the head reads what `conditionals` reads."""
     model = Autoregressive((1, 4, 4), width=8, depth=2).eval()
     x = torch.randn(3, 1, 4, 4)
     r = torch.zeros(3, dtype=torch.long)
@@ -238,8 +237,9 @@ def test_r_squared_is_one_of_the_truth_and_zero_of_the_mean():
 
 @pytest.mark.parametrize("noise", [0.1, 1.0, 3.0])
 def test_the_error_of_r_squared_holds(noise):
-    """Predictions that miss by as much, over test events drawn afresh: 1.96 errors hold the true
-    share in 95 % of cases.
+    """Predictions that miss by as much, over test events drawn afresh.
+
+    1.96 errors hold the true share in 95 % of cases.
     """
     truth = 1 - noise**2 / (1 + noise**2)
     c = np.random.randn(300, 2000)
@@ -298,8 +298,9 @@ def test_the_step_is_predicted_to_do_what_was_asked_and_is_the_least_unusual_suc
 
 
 def test_the_step_follows_what_makes_events_and_not_the_weights_that_read_them():
-    """Two latents share a disturbance: the reader must subtract it, but to change the cause is to
-    move the first alone.
+    """Two latents share a disturbance.
+
+    The reader must subtract it, but to change the cause is to move the first alone.
     """
     cause, disturbance = np.random.randn(2, 4000, 1)
     z = np.concatenate([cause + disturbance, disturbance], 1) + 1e-2 * np.random.randn(4000, 2)

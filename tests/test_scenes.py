@@ -1,5 +1,6 @@
-"""Scenes, their captions and the parser that reads them off pictures: each is checked against the
-other two.
+"""Scenes, their captions and the parser that reads them off pictures.
+
+Each is checked against the other two.
 """
 
 import random

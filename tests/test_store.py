@@ -1,5 +1,6 @@
-"""A model comes back from its folder alone, whatever it is made of; what cannot come back says why
-in a sentence.
+"""A model comes back from its folder alone, whatever it is made of.
+
+What cannot come back says why in a sentence.
 """
 
 import json

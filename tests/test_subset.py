@@ -1,4 +1,7 @@
-"""The mean of all events from some of them: simulated, so that errors and coverage can be counted."""
+"""The mean of all events from some of them.
+
+Simulated, so that errors and coverage can be counted.
+"""
 
 import math
 from dataclasses import dataclass
@@ -23,8 +26,9 @@ OF_CLASS = torch.linspace(-1.5, 1.5, 10, dtype=torch.float64)  # how hard each c
 
 
 def made_up(n: int, labels: Tensor | None = None) -> DataSet:
-    """Events without spread: no baseline can be fitted, so there are only the controls that a test
-    gives.
+    """Events without spread.
+
+    No baseline can be fitted, so there are only the controls that a test gives.
     """
     split = Split(torch.zeros(n, 1), labels)
     return DataSet("made up", split, split, split, classes=CLASSES if labels is not None else ())
@@ -32,8 +36,9 @@ def made_up(n: int, labels: Tensor | None = None) -> DataSet:
 
 @dataclass
 class World:
-    """Events of which a model says y and two others say g, drawn anew each time; the mean of y over
-    all worlds is known.
+    """Events of which a model says y and two others say g, drawn anew each time.
+
+    The mean of y over all worlds is known.
     """
 
     events: int
@@ -121,8 +126,9 @@ WORLDS = {
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_the_figure_is_unbiased_and_its_error_holds(name):
-    """1.96 printed errors hold the truth in 95 % of worlds, and 1.96 errors of the subset what all
-    events say.
+    """1.96 printed errors hold the truth in 95 % of worlds.
+
+    1.96 errors of the subset hold what all events say.
     """
     torch.manual_seed(0)
     world, n = WORLDS[name]
@@ -200,8 +206,9 @@ def test_a_control_for_other_events_is_refused():
 
 
 class Tins(Measurable):
-    """An exact model of the biscuits that is wrong by a known recipe: every pixel may be any level,
-    now and then.
+    """An exact model of the biscuits that is wrong by a known recipe.
+
+    Every pixel may be any level, now and then.
     """
 
     likelihood = Likelihood.EXACT
@@ -228,8 +235,9 @@ class SomeEvents(Own):
 
 
 def test_a_gap_from_some_tins_is_that_of_all():
-    """As if the model had to be annealed. Its printed figure and gap agree with those of all, and
-    with one another.
+    """As if the model had to be annealed.
+
+    Its printed figure and gap agree with those of all, and with one another.
     """
     data, model = load("biscuits"), Tins()
 

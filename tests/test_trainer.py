@@ -50,7 +50,7 @@ def flow(**options) -> Flow:
     return Flow((2,), width=8, couplings=1, **options)
 
 
-# ---------------------------------------------------------------------------- what Lightning expects
+# --------------------------------------------------------------------------- what Lightning expects
 
 
 def test_a_checkpoint_of_any_trainer_rebuilds_the_model_without_arguments(moons, tmp_path):
@@ -94,7 +94,7 @@ def test_a_trainer_tests_and_predicts(moons):
     assert [part.shape for part in samples] == [(10, 2), (10, 2)]
 
 
-# --------------------------------------------------------------------------------------- the batches
+# -------------------------------------------------------------------------------------- the batches
 
 
 def test_a_batch_is_events_alone_or_with_conditions_by_place_or_name(moons):
@@ -145,7 +145,7 @@ def test_any_loader_can_collate_a_split(moons):
     assert torch.equal(x, moons.train.x[:7])
 
 
-# -------------------------------------------------------------------------------------- the schedule
+# ------------------------------------------------------------------------------------- the schedule
 
 
 class Rates(L.Callback):
@@ -220,7 +220,7 @@ def test_the_optimiser_and_the_schedule_can_be_ones_own(moons):
     assert isinstance(Flow.optimizer, AdamW)  # of the class, as it was
 
 
-# ----------------------------------------------------------------------------------- what `fit` adds
+# ---------------------------------------------------------------------------------- what `fit` adds
 
 
 class Kept(Logger):
@@ -283,7 +283,7 @@ def test_a_pace_counts_checks_by_their_rounds():
     assert Pace(step=0.01, check=0.5).steps_in(60, check_every=100) == 4000
 
 
-# ------------------------------------------------------------------------------- data from elsewhere
+# ------------------------------------------------------------------------------ data from elsewhere
 
 
 def test_arrays_become_a_data_set_as_a_file_of_them_does(tmp_path):

@@ -1,4 +1,7 @@
-"""The one training loop: exact resumption, the best weights by validation, and runs that go wrong."""
+"""The one training loop.
+
+Exact resumption, the best weights by validation, and runs that go wrong.
+"""
 
 import csv
 import math
@@ -138,8 +141,9 @@ def test_a_check_has_at_least_one_draw_and_no_more_than_help():
 
 
 def test_the_figure_of_the_chosen_weights_is_not_the_luck_by_which_they_were_chosen():
-    """Sixty noisy checks of a diffusion on few events: what is stored agrees with draws that had no
-    part in the choice.
+    """Sixty noisy checks of a diffusion on few events.
+
+    What is stored agrees with draws that had no part in the choice.
     """
     data = load_data("moons", train=400, validation=50)
     torch.manual_seed(0)
@@ -221,7 +225,8 @@ class Exploding(GenerativeModel):
 def test_a_diverging_run_stops_with_a_sentence_and_keeps_its_checkpoint(digits, tmp_path):
     with pytest.raises(
         TrainingError,
-        match=r"Exploding diverged: .* Try a smaller lr \(now 0.001\).*; the last good checkpoint is kept",
+        match=r"Exploding diverged: .* Try a smaller lr \(now 0.001\).*; "
+        "the last good checkpoint is kept",
     ):
         fit(Exploding(digits.event_shape, levels=17), digits, tmp_path, **SETTINGS)
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)

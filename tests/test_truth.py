@@ -1,4 +1,7 @@
-"""The truth bench: where the density is known, no estimator beats it, and a faulty one is caught."""
+"""The truth bench.
+
+Where the density is known, no estimator beats it, and a faulty one is caught.
+"""
 
 import math
 from dataclasses import replace
@@ -26,8 +29,9 @@ LEVELS = 8
 
 
 def real(n: int = 4000) -> DataSet:
-    """A Gaussian in 16 dimensions, standardised from a scale of 3 (so a Jacobian has to be put
-    back).
+    """A Gaussian in 16 dimensions, standardised from a scale of 3.
+
+    So a Jacobian has to be put back.
     """
 
     def log_density(x: Tensor) -> Tensor:
@@ -80,8 +84,9 @@ class Claim(GenerativeModel):
 
 
 def passes(log_prob, data: DataSet, kind: Likelihood = Likelihood.EXACT) -> bool:
-    """The bench's rule for one that claims to be the truth: at no distance from it, and above all
-    never better.
+    """The bench's rule for one that claims to be the truth.
+
+    At no distance from it, and above all never better.
     """
     measured = evaluate(Claim(data.event_shape, data.levels, log_prob, kind), data)
     assert (
@@ -93,8 +98,9 @@ def passes(log_prob, data: DataSet, kind: Likelihood = Likelihood.EXACT) -> bool
 
 
 def dequantised(x: Tensor, width: float = 1.0) -> Tensor:
-    """log p(x + u) of the piecewise-constant density of the bells, whose support is [-1, 1]; u is
-    ``width`` bins wide.
+    """log p(x + u) of the piecewise-constant density of the bells.
+
+    Its support is [-1, 1], and u is ``width`` bins wide.
     """
     noisy = x + (torch.rand_like(x) - 0.5) * grid.bin_width(LEVELS) * width
     pmf, low = table(), grid.to_grid(torch.arange(LEVELS), LEVELS)
@@ -126,9 +132,7 @@ def test_a_mean_instead_of_a_sum_fails():
 
 
 def test_a_half_width_dequantisation_fails():
-    """A density trained and measured on noise of half the bin is higher by D ln 2, and beats the
-    truth.
-    """
+    """A density on noise of half the bin is higher by D ln 2, and beats the truth."""
     measured = evaluate(
         Claim((1, 4, 4), LEVELS, lambda x: dequantised(x, 0.5), Likelihood.BOUND), discrete()
     )
@@ -139,8 +143,9 @@ def test_a_half_width_dequantisation_fails():
 
 
 def test_a_missing_jacobian_fails():
-    """A flow that maps x to x / STD and forgets log|det|, and data that is rescaled without being
-    told so.
+    """A flow that maps x to x / STD and forgets log|det|.
+
+    The data is rescaled without being told so.
     """
     data = real()
     assert not passes(lambda x: Normal(0.0, 1.0).log_prob(x / STD).sum(1), data)
@@ -200,7 +205,10 @@ def test_the_bench_s_own_data_sets_know_their_truth():
 
 
 def confined() -> Energy:
-    """An energy model whose network says nothing: exactly N(0, STD²), and so the truth of `real`."""
+    """An energy model whose network says nothing.
+
+    Exactly N(0, STD²), and so the truth of `real`.
+    """
     model = Energy((16,), base_std=STD, width=8, buffer=64).eval()
     with torch.no_grad():
         model.network.head.weight.zero_()
@@ -292,8 +300,9 @@ def test_a_vae_is_annealed_only_where_it_is_asked_for_and_then_lies_above_its_bo
 
 
 def test_points_a_and_b_of_the_lecture_are_shares():
-    """Half of the model's box is sea: half of its samples are astray, and of the land it misses
-    what lies outside.
+    """Half of the model's box is sea.
+
+    Half of its samples are astray, and of the land it misses what lies outside.
     """
     data = load("landmass")
     north = Rectangle()

@@ -57,9 +57,7 @@ def test_the_contrastive_loss_is_the_mean_of_two_cross_entropies():
 
 
 def test_equal_captions_share_the_target_which_is_the_mean_over_whose_caption_is_whose():
-    """The expectation over the order in which the pictures of a caption come is the loss with
-    spread targets.
-    """
+    """In expectation over the pictures' order, it is the loss with spread targets."""
     logits = torch.randn(4, 4).double()
     tokens = torch.tensor([[1, 2], [1, 2], [3, 0], [1, 2]])
     orders = [[*order[:2], 2, order[2]] for order in itertools.permutations([0, 1, 3])]
@@ -166,8 +164,9 @@ def test_ddim_with_all_noise_fresh_is_ancestral_sampling():
 
 
 def test_a_network_that_says_nothing_is_the_best_denoiser_of_normal_data():
-    """E[x | z] of x ~ N(0, s^2) is alpha s^2 z / (alpha^2 s^2 + sigma^2); a network corrects that,
-    s being its ``sigma_data``.
+    """E[x | z] of x ~ N(0, s^2) is alpha s^2 z / (alpha^2 s^2 + sigma^2).
+
+    A network corrects that, s being its ``sigma_data``.
     """
     model = Diffusion((4,), width=8, fourier=0, sigma_data=0.3).double()
     torch.nn.init.zeros_(model.network.head.bias)
@@ -205,8 +204,9 @@ def test_slerp_between_parallel_vectors_stays_on_their_line():
 
 
 def test_what_was_taken_apart_is_put_together_again():
-    """The finer the steps, the closer: DDIM there and back are two solutions of one differential
-    equation.
+    """The finer the steps, the closer.
+
+    DDIM there and back are two solutions of one differential equation.
     """
     model, x = a_whole(), 0.5 * torch.randn(2, 3, 32, 32)
     errors = []
@@ -323,8 +323,9 @@ def some_scenes(n: int) -> list[Scene]:
 
 @pytest.mark.slow
 def test_the_chain_in_miniature_shows_what_is_asked_for(tmp_path):
-    """CLIP, both priors and the decoder, trained one after the other in seconds; resumed, refused,
-    loaded.
+    """CLIP, both priors and the decoder, trained one after the other in seconds.
+
+    Resumed, refused, loaded.
     """
     recipe, out, scenes = tmp_path / "tiny.yaml", tmp_path / "run", some_scenes(600)
     recipe.write_text(yaml.safe_dump(TINY))
@@ -359,7 +360,10 @@ class Interruption(Exception):
 
 
 def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatch):
-    """Whether CLIP's stage or the decoder's is interrupted; earlier stages are not trained again."""
+    """Whether CLIP's stage or the decoder's is interrupted.
+
+    Earlier stages are not trained again.
+    """
     few = {"steps": 6, "batch_size": 16, "check_every": 2}
     recipe, scenes = tmp_path / "few.yaml", some_scenes(32)
     recipe.write_text(

@@ -17,8 +17,9 @@ TINY = {"width": 8, "components": 2}
 
 
 class World:
-    """z ~ N(0, I), x | z ~ N(W z, s^2 I): then p(x) = N(0, W W' + s^2 I), and p(z | x) is a
-    Gaussian as well.
+    """z ~ N(0, I), x | z ~ N(W z, s^2 I).
+
+    Then p(x) = N(0, W W' + s^2 I), and p(z | x) is a Gaussian as well.
     """
 
     def __init__(self, orthogonal: bool):
@@ -37,8 +38,9 @@ class World:
         )  # diagonal where the columns of W are orthogonal
 
     def model(self, miss: float = 0.0) -> VAE:
-        """A VAE whose two conditionals are the world's; its guess is off by ``miss`` in mean and
-        log-scale.
+        """A VAE whose two conditionals are the world's.
+
+        Its guess is off by ``miss`` in mean and log-scale.
         """
         model = VAE((3,), latent_shape=(LATENT,), **TINY).double().eval()
         scale = self.covariance.diagonal().sqrt() * math.exp(miss)
@@ -236,8 +238,9 @@ def test_draws_of_a_diffusion_prior_are_not_taken_for_importance_weights():
 
 
 def test_without_a_prior_of_its_own_a_conditional_vae_learns_where_each_label_lies():
-    """It starts as N(0, I) for every label; moved, it is what is drawn from and what the bound is
-    about.
+    """It starts as N(0, I) for every label.
+
+    Moved, it is what is drawn from and what the bound is about.
     """
     model = VAE((3,), condition=2, latent_shape=(2,), **TINY).eval()
     z, labels = torch.randn(5, 2), torch.tensor([0, 1, -1, 0, 1])
@@ -288,7 +291,10 @@ def test_a_plain_prior_is_a_model_and_is_kept_if_it_was_given(plain, tmp_path):
     [(0.0, 1.1), (0.5, 1.1), (1.0, 1.1), (2.0, 1.1), (4.0, 1.1), (0.0, 0.4), (0.5, 0.4)],
 )
 def test_a_guided_prior_is_the_normalised_product(w, width):
-    """Against p(z | c)^w p(z)^(1 - w), normalised by a sum over a grid; ``width`` is that of p(z)."""
+    """Against p(z | c)^w p(z)^(1 - w), normalised by a sum over a grid.
+
+    ``width`` is that of p(z).
+    """
     given, free = (
         Normal(torch.tensor(m).double(), torch.tensor(s).double())
         for m, s in ((0.8, 0.6), (-0.3, width))
@@ -341,8 +347,9 @@ def test_a_vae_can_be_guided_if_its_prior_can():
 
 @pytest.mark.parametrize("raw", [-100.0, 100.0])
 def test_a_prior_of_a_condition_keeps_its_scale_within_reason(raw):
-    """Like every other Gaussian of the zoo: one of no width, or of any, would be a density of
-    infinity or of nothing.
+    """Like every other Gaussian of the zoo.
+
+    One of no width, or of any, would be a density of infinity or of nothing.
     """
     model = VAE((2,), condition=3, latent_shape=(2,), width=8)
     assert isinstance(model.prior, ConditionalNormal) and model.prior.embed.embed is not None

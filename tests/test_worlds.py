@@ -1,5 +1,6 @@
-"""The audit's own checks: does what is claimed of all events of a small world add up to no more
-than one?
+"""The audit's own checks.
+
+Does what is claimed of all events of a small world add up to no more than one?
 
 A world of 3 x 3 black and white pixels has 512 events. An exact likelihood gives them masses that
 sum to one; the exponential of an expected lower bound sums to less. Densities in the plane are
@@ -83,8 +84,9 @@ def trained(name: str) -> GenerativeModel:
 
 
 def total(log_prob: Tensor) -> tuple[float, float]:
-    """Sum over the world of exp(E[log P]) from independent draws ``(k, 512)`` of log P, and its
-    standard error.
+    """Sum over the world of exp(E[log P]), and its standard error.
+
+    It is from independent draws ``(k, 512)`` of log P.
 
     The exponential of a noisy mean is too large on average, by half the noise's variance in the
     exponent.

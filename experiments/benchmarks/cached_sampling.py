@@ -1,5 +1,6 @@
-"""How much the cache saves an autoregressive model: the naive loop's time over the cached one's,
-same model, same run.
+"""How much the cache saves an autoregressive model.
+
+The naive loop's time over the cached one's, same model, same run.
 
     python experiments/benchmarks/cached_sampling.py
 

@@ -39,7 +39,10 @@ DECAYS = (0.98, 0.995)
 
 @dataclass(frozen=True)
 class Task:
-    """A training whose averages are compared after ``steps``, all of them or the first ``of`` more."""
+    """A training whose averages are compared after ``steps``.
+
+    All of them are, or the first ``of`` more.
+    """
 
     data: str
     family: str

@@ -1,5 +1,6 @@
-"""Trials of the energy model by validation alone: no test event is looked at, and no test figure
-printed.
+"""Trials of the energy model by validation alone.
+
+No test event is looked at, and no test figure printed.
 
     python experiments/trials/energy.py --data digits --model '{"hidden": 200}' --train '{"steps":
     3000}'

@@ -87,7 +87,10 @@ def _default(each: Field) -> Any:
 
 
 def _alternative(kinds: tuple[Any, ...], value: Any) -> Any:
-    """The one of a union that ``value`` is of: of dataclasses, the first that has all its fields."""
+    """The one of a union that ``value`` is of.
+
+    Of dataclasses, the first that has all its fields.
+    """
     known = [kind for kind in kinds if kind is not NoneType]
     return next((kind for kind in known if _fits(kind, value)), known[0])
 

@@ -1,5 +1,7 @@
-"""Names of families and of hybrids: ``vae+flow`` is a VAE whose prior is a flow, ``vaegan`` a class
-of its own, ``mypackage.mymodule:MyFamily`` a class outside the package.
+"""Names of families and of hybrids.
+
+``vae+flow`` is a VAE whose prior is a flow, ``vaegan`` a class of its own,
+``mypackage.mymodule:MyFamily`` a class outside the package.
 
 Composition itself takes no code here. A VAE takes any model for its prior, its likelihood's claim
 is computed from that of its parts, and `genzoo.training.two_stage` fits a prior in a second stage

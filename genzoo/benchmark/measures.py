@@ -32,7 +32,7 @@ from genzoo.evaluation.results import (
 )
 from genzoo.evaluation.samples import quality
 from genzoo.evaluation.samples.conditional import condition_fidelity
-from genzoo.progress import Report
+from genzoo.progress import Progress
 from genzoo.training.two_stage import trained
 
 PROBED = {"quick": 300, "full": 1000}  # events of each split, by the budget of the run
@@ -54,7 +54,7 @@ class Subject:
     model: Any
     data: DataSet
     folder: Path | None = None
-    progress: Report | None = None
+    progress: Progress | None = None
 
     def say(self, text: str) -> None:
         """Report what is being measured."""

@@ -36,8 +36,9 @@ NOT_SETTINGS = (  # arguments of `fit` that are not the recipe's business
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do, in plain values with nothing left to defaults; equal plans give equal
-    runs.
+    """What a run will do, in plain values with nothing left to defaults.
+
+    Equal plans give equal runs.
 
     Args:
         family: as tables print it.
@@ -184,8 +185,9 @@ def _timed(
 def _second_stage(
     arguments: Mapping[str, Any], given: Mapping[str, Any] | None, seed: int
 ) -> dict[str, Any]:
-    """Settings for a prior's own stage: where the recipe has some, or where its claim is too weak
-    to train through a bound.
+    """Settings for a prior's own stage.
+
+    Where the recipe has some, or where its claim is too weak to train through a bound.
     """
     if not isinstance(arguments.get("prior"), Mapping):
         return {}
@@ -215,16 +217,18 @@ def resolve(
 
 
 def with_prior(arguments: Mapping[str, Any], condition: int) -> dict[str, Any]:
-    """A model's arguments with its prior, where one is named, made up for the latents and given the
-    same condition.
+    """A model's arguments with its prior, where one is named.
+
+    It is made up for the latents and given the same condition.
     """
     named = isinstance(arguments.get("prior"), Mapping)
     return {**arguments, "prior": prior_of(arguments, condition)} if named else dict(arguments)
 
 
 def prior_of(arguments: Mapping[str, Any], condition: int = 0) -> dict[str, Any]:
-    """A prior named in a recipe, {family: flow, arguments: {...}}, as a model of latents, given
-    what the VAE is given.
+    """A prior named in a recipe, as a model of latents.
+
+    A recipe has ``{family: flow, arguments: {...}}``. The model is given what the VAE is given.
     """
     latent = {
         "event_shape": arguments["latent_shape"],

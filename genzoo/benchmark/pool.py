@@ -1,5 +1,6 @@
-"""Many runs at once, each in a process of its own: one that fails, or is killed for its memory,
-takes no other with it.
+"""Many runs at once, each in a process of its own.
+
+One that fails, or is killed for its memory, takes no other with it.
 
 Imports nothing heavy; the processes do.
 """

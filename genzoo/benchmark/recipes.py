@@ -1,5 +1,6 @@
-"""Recipes: what to train with, for each data set, budget and family. YAML files, so that a choice
-needs no code.
+"""Recipes: what to train with, for each data set, budget and family.
+
+YAML files, so that a choice needs no code.
 
 ``experiments/recipes/<data>-<budget>.yaml`` maps a family to ``{model: {...}, train: {...},
 evaluate: {...}}``: the arguments of its constructor, of `genzoo.fit` and of
@@ -27,8 +28,9 @@ Recipe = dict[str, dict[str, Any]]
 
 
 def find(data: str, budget: str, family: str, file: str | Path | None = None) -> Recipe:
-    """The recipe of ``family``, each section present: from ``file``, else of that data set, else
-    the default one.
+    """The recipe of ``family``, each section present.
+
+    From ``file``, else of that data set, else the default one.
 
     Raises:
         InputError: unknown budget, or a file that is missing or is not a recipe.
@@ -50,8 +52,9 @@ def check_budget(budget: str) -> None:
 
 
 def folder() -> Path:
-    """Where the recipes that come with genzoo are: inside an installed package, beside it in a
-    checkout.
+    """Where the recipes that come with genzoo are.
+
+    Inside an installed package, beside it in a checkout.
     """
     installed = Path(__file__).parent.parent / "_recipes"
     return (
@@ -60,8 +63,9 @@ def folder() -> Path:
 
 
 def read(path: str | Path) -> dict[str, Recipe]:
-    """All recipes of a file, by family in lower case; raises `InputError` where it is no recipe
-    file.
+    """All recipes of a file, by family in lower case.
+
+    Raises `InputError` where it is no recipe file.
     """
     path = Path(path)
     try:
@@ -94,11 +98,13 @@ def _sections(what: str, given: Any, sections: tuple[str, ...], path: Path) -> R
     for section, content in given.items():
         if section not in sections:
             raise InputError(
-                f"In the recipe {path}, {what} has no section {section!r}. {nearest(section, sections)}"
+                f"In the recipe {path}, {what} has no section {section!r}. "
+                f"{nearest(section, sections)}"
             )
         if not isinstance(content, Mapping):
             raise InputError(
-                f"In the recipe {path}, {what}: {section} should be a mapping, such as {{width: 64}}."
+                f"In the recipe {path}, {what}: {section} should be a mapping, such as "
+                f"{{width: 64}}."
             )
     return {section: dict(given.get(section, {})) for section in sections}
 

@@ -1,5 +1,6 @@
-"""One run: a family, a data set and a seed become a folder with a trained model, its figures, and
-what led to them.
+"""One run: a family, a data set and a seed become a folder.
+
+It holds a trained model, its figures, and what led to them.
 
 The folder of a run::
 
@@ -45,7 +46,7 @@ from genzoo.evaluation.results import Cost
 from genzoo.families.vae import VAE
 from genzoo.files import discard_drafts, remove, state, whole
 from genzoo.model import GenerativeModel, Likelihood, device_of
-from genzoo.progress import Report
+from genzoo.progress import Progress
 from genzoo.serialization import build, load, save
 from genzoo.training.fitting import Fitted, best_accelerator, fit
 from genzoo.training.two_stage import fit_in_stages
@@ -118,7 +119,7 @@ def run(
     plan: Plan,
     folder: str | Path,
     data: DataSet | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Row:
     """Carry out a plan: reuse a finished run, resume an interrupted one, else start.
 
@@ -169,7 +170,7 @@ def _begin(plan: Plan, folder: Path) -> None:
 
 
 def _train(
-    plan: Plan, model: GenerativeModel, data: DataSet, folder: Path, progress: Report | None
+    plan: Plan, model: GenerativeModel, data: DataSet, folder: Path, progress: Progress | None
 ) -> Fitted:
     """All at once, or the prior in a stage of its own."""
     if not plan.prior:
@@ -187,7 +188,7 @@ def _train(
 
 
 def _evaluate(
-    plan: Plan, fitted: Fitted, data: DataSet, folder: Path, progress: Report | None
+    plan: Plan, fitted: Fitted, data: DataSet, folder: Path, progress: Progress | None
 ) -> Row:
     """The row of a trained model; its samples and log-probabilities are left in ``folder``."""
     model = fitted.model.to(best_accelerator())
@@ -256,7 +257,7 @@ def measure_missing(
     folder: str | Path,
     data: DataSet | None = None,
     model: GenerativeModel | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Row:
     """The row of a finished run with those of `MEASURES` that it lacked: each is taken once.
 
@@ -321,7 +322,8 @@ def new_model(plan: Plan, data: DataSet) -> GenerativeModel:
     """
     if plan.conditional and not data.condition:
         raise InputError(
-            f"{plan.data} has no labels or conditions, so no conditional model of it can be trained."
+            f"{plan.data} has no labels or conditions, so no conditional model of it can be "
+            "trained."
         )
     L.seed_everything(plan.seed, verbose=False)
     condition = data.condition if plan.conditional else 0

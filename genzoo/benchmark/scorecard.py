@@ -60,7 +60,10 @@ class Scorecard(Sequence[Row]):
         return likelihood_table([*self.rows, *self.baselines])
 
     def records(self) -> list[Record]:
-        """A flat mapping of numbers and words for each row: ``pandas.DataFrame(card.records())``."""
+        """A flat mapping of numbers and words for each row.
+
+        ``pandas.DataFrame(card.records())``.
+        """
         return [row.record() for row in (*self.rows, *self.baselines)]
 
     def plot(self, quality: str | None = None, cost: str = "samples_per_second"):

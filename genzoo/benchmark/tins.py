@@ -1,5 +1,6 @@
-"""What is measured of biscuit tins alone: are two numbers of the latent height and width, and does
-a step of it make a tin taller?
+"""What is measured of biscuit tins alone.
+
+Are two numbers of the latent height and width, and does a step of it make a tin taller?
 
 Both entries join those of `genzoo.evaluation.representation`.
 """

@@ -1,5 +1,6 @@
-"""The command line: parse, call the library, print. A verb says what it does before it imports
-anything heavy.
+"""The command line: parse, call the library, print.
+
+A verb says what it does before it imports anything heavy.
 """
 
 import signal
@@ -40,8 +41,9 @@ VERBS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 a run failed, 2 the input cannot be used,
-    130 interrupted.
+    """Run one command and return its exit code.
+
+    0 done, 1 a run failed, 2 the input cannot be used, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     _print_what_the_locale_can()

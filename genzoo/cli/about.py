@@ -15,7 +15,7 @@ from genzoo.families import names
 
 
 def list_(arguments: Sequence[str]) -> int:
-    """The families with the claim their likelihood makes, how hybrids are named, and the data sets."""
+    """The families with their claims, how hybrids are named, and the data sets."""
     parser = Parser(
         "list",
         "Lists the families, each with the claim that its likelihood makes, and the data sets.",

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import rich.progress
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import Progress, TaskID
+from rich.progress import TaskID
 from rich.text import Text
 
 from genzoo.benchmark.pool import Observer, Outcome
@@ -93,7 +94,7 @@ def _options(arguments: Sequence[str]) -> Any:
 class Bars(Observer):
     """Shows a comparison: a bar for each run and for what is done once, remarks above them."""
 
-    def __init__(self, progress: Progress):
+    def __init__(self, progress: rich.progress.Progress):
         self.bars = progress
         self.screen = progress.console
         self.names: list[str] = []

@@ -93,7 +93,8 @@ def _print_quality(model: "GenerativeModel", data: "DataSet", out: "Console") ->
 def _evaluate_options(arguments: Sequence[str]):
     parser = Parser(
         "evaluate",
-        "Measures the likelihood of held-out data under a trained model, its samples, and what these cost.",
+        "Measures the likelihood of held-out data under a trained model, its samples, and what "
+        "these cost.",
     )
     parser.add_argument("run", type=str, help="folder of a run or of a saved model")
     add_data(parser, default=None)
@@ -165,20 +166,27 @@ def _estimator(options: Any) -> "Estimator":
 
 
 def _about(measured) -> list[str]:
-    """What else is known of a figure: the side on which it errs, its gap to the truth, how its
-    estimation went.
+    """What else is known of a figure.
+
+    The side on which it errs, its gap to the truth, how its estimation went.
     """
     lines = [f"errs: {measured.direction}"] if measured.direction else []
     if measured.gap is not None:
         lines.append(f"gap to the truth {measured.gap} {measured.unit}")
     if z := measured.details.get("log_z"):
-        between = f"log Z between {z['lower']:.2f} and {z['upper']:.2f} nats, both ends widened by two errors"
+        between = (
+            f"log Z between {z['lower']:.2f} and {z['upper']:.2f} nats, both ends widened by two "
+            "errors"
+        )
         lines.append(f"{between}; effective number of chains {z['ess']:.1f}")
     if (gap := measured.details.get("simulated_gap")) is not None:
         about, sigma = measured.details, measured.details["sigma"]
         own = "p(x | z) of its own"
         observation = own if sigma is None else f"noise {sigma:.3g}, chosen on validation events"
-        chains = f"{about['ess']:.1f} of {about['ais_chains']} chains effective at {about['ais_levels']} levels"
+        chains = (
+            f"{about['ess']:.1f} of {about['ais_chains']} chains effective at "
+            f"{about['ais_levels']} levels"
+        )
         lines.append(f"{observation}; {chains}")
         error = about["simulated_gap_stderr"]
         width = f"{gap:.2f}" if error is None else f"{gap:.2f} ± {error:.2f}"
@@ -189,11 +197,13 @@ def _about(measured) -> list[str]:
     if ratio := measured.details.get("variance_ratio"):
         controls = ", ".join(measured.details["controls"]) or "no control variates"
         lines.append(
-            f"of all {measured.details['of']} events, by {controls}: {ratio:.2f} of the variance is left"
+            f"of all {measured.details['of']} events, by {controls}: {ratio:.2f} of the variance "
+            "is left"
         )
     if (tolerance := measured.details.get("ode_tolerance")) is not None:
         about = measured.details
         lines.append(
-            f"solver's tolerance {tolerance:g}, {about['ode_evaluations']} evaluations; trace: {about['ode_trace']}"
+            f"solver's tolerance {tolerance:g}, {about['ode_evaluations']} evaluations; trace: "
+            f"{about['ode_trace']}"
         )
     return lines

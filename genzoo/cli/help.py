@@ -1,5 +1,6 @@
-"""What every verb shares: a parser whose errors are sentences, help in colour, and the names of the
-families.
+"""What every verb shares.
+
+A parser whose errors are sentences, help in colour, and the names of the families.
 """
 
 import re
@@ -59,16 +60,18 @@ KINDS = {
 
 
 class Parser(ArgumentParser):
-    """jsonargparse's parser; what is wrong becomes an `InputError` of one sentence with the nearest
-    option.
+    """jsonargparse's parser, with errors of one sentence.
+
+    What is wrong becomes an `InputError` that names the nearest option.
     """
 
     def __init__(self, verb: str, description: str):
         super().__init__(prog=f"genzoo {verb}", description=description)
 
     def parse(self, arguments: Sequence[str], defaults: bool = True) -> Namespace:
-        """Options may be written with dashes or underscores; without ``defaults``, only what was
-        given is returned.
+        """Options may be written with dashes or underscores.
+
+        Without ``defaults``, only what was given is returned.
         """
         return self.parse_args(
             [_underscored(argument) for argument in arguments], defaults=defaults

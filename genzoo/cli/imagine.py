@@ -65,15 +65,22 @@ def _verdict(caption: str, pictures: "Tensor") -> str:
     from genzoo.unclip.measures import accuracy
 
     if not is_grammatical(caption):
-        return "The model knows the words, but not a caption of this form: what it shows is anyone's guess."
+        return (
+            "The model knows the words, but not a caption of this form: what it shows is anyone's "
+            "guess."
+        )
     measured = accuracy([understand(caption)] * len(pictures), pictures)
     right = round((measured.whole.value or 0.0) * len(pictures))
-    return f"{right} of {len(pictures)} show all that the caption asks for, read off the pictures by rule."
+    return (
+        f"{right} of {len(pictures)} show all that the caption asks for, read off the pictures by "
+        "rule."
+    )
 
 
 def vary(arguments: Sequence[str]) -> int:
-    """Variations of a picture; or the way to another picture, an edit by words, or the picture from
-    parts of what CLIP sees.
+    """Variations of a picture.
+
+    Or the way to another picture, an edit by words, or the picture from parts of what CLIP sees.
     """
     options = _vary_options(arguments)
     screen = console()
@@ -93,7 +100,8 @@ def vary(arguments: Sequence[str]) -> int:
 def _vary_options(arguments: Sequence[str]) -> Any:
     parser = Parser(
         "vary",
-        "Draws variations of a picture: the same to CLIP's eye, different otherwise. The original comes first.",
+        "Draws variations of a picture: the same to CLIP's eye, different otherwise. The original "
+        "comes first.",
     )
     parser.add_argument(
         "image", type=str, help="a PNG or JPEG file; its central square is taken, at 32x32 pixels"
@@ -125,7 +133,10 @@ def _vary_options(arguments: Sequence[str]) -> Any:
     _add_common(
         parser,
         out="variations.png",
-        guidance="how far to push towards what CLIP sees: 1, not at all, or for edits 2, if it is not given",
+        guidance=(
+            "how far to push towards what CLIP sees: 1, not at all, or for edits 2, if it is not "
+            "given"
+        ),
     )
     options = parser.parse(arguments)
     if options.guidance is None:
@@ -144,8 +155,9 @@ def _vary_options(arguments: Sequence[str]) -> Any:
 
 
 def _way(options: Any, model: "UnCLIP", original: "Tensor") -> tuple[Callable[[], "Tensor"], int]:
-    """What was asked for, as a function that draws it, and how often the picture is taken apart and
-    put together for it.
+    """What was asked for, as a function that draws it, and how many inversions that takes.
+
+    An inversion takes a picture apart and puts it together again.
     """
     import torch
 
@@ -164,7 +176,8 @@ def _way(options: Any, model: "UnCLIP", original: "Tensor") -> tuple[Callable[[]
         counts = options.components
         if wrong := [count for count in counts if not 1 <= count <= model.clip.dims]:
             raise InputError(
-                f"--components {wrong[0]}: expected 1 to {model.clip.dims}, the dimensions of CLIP's space."
+                f"--components {wrong[0]}: expected 1 to {model.clip.dims}, the dimensions of "
+                "CLIP's space."
             )
         rebuilt = lambda: [model.rebuild(original[None], count, guidance) for count in counts]  # noqa: E731
         return lambda: torch.cat([*rebuilt(), original[None]]), len(counts)
@@ -210,8 +223,9 @@ def _model(options: Any) -> "UnCLIP":
 def _drawn(
     draw: Callable[[], "Tensor"], model: "UnCLIP", evaluations: int
 ) -> tuple["Tensor", float]:
-    """What ``draw`` draws, and the seconds it takes; the bar counts evaluations of the decoder's
-    network.
+    """What ``draw`` draws, and the seconds it takes.
+
+    The bar counts evaluations of the decoder's network.
     """
     with bars(console()) as progress:
         task = progress.add_task("drawing", total=evaluations, text="")

@@ -25,7 +25,8 @@ def sample(arguments: Sequence[str]) -> int:
     model, plan = load_run(options.run)
     if out.suffix == ".txt" and plan.get("data") != "captions":
         raise InputError(
-            f"Only samples of captions are text: expected a name that ends in .png or .npz, not {out}."
+            "Only samples of captions are text: expected a name that ends in .png or .npz, not "
+            f"{out}."
         )
     c = _condition(model, plan, options.label, options.condition)
     guided = _guidance(model, c, options.guidance)
@@ -51,7 +52,7 @@ def sample(arguments: Sequence[str]) -> int:
 
 
 def _write_captions(out: Path, x: Any) -> None:
-    """Events of the data set captions as lines of text, and how many of them are captions at all."""
+    """Captions as lines of text, and how many of them are captions at all."""
     import torch
 
     from genzoo.data.scenes.captions import captions, fluency, read
@@ -64,7 +65,8 @@ def _write_captions(out: Path, x: Any) -> None:
     for line in written[:8]:
         console().print(f"  {line}")
     console().print(
-        f"{share.grammatical:.1%} are grammatical; {share.new:.1%} of these no training caption equals."
+        f"{share.grammatical:.1%} are grammatical; {share.new:.1%} of these no training caption "
+        "equals."
     )
 
 
@@ -91,7 +93,10 @@ def _sample_options(arguments: Sequence[str]) -> Any:
         "--guidance",
         type=float | None,
         default=None,
-        help="how strongly samples follow --label or --condition, of a family that can be guided; 1: as it has learned",
+        help=(
+            "how strongly samples follow --label or --condition, of a family that can be guided; "
+            "1: as it has learned"
+        ),
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same samples")
     parser.add_argument(
@@ -105,11 +110,13 @@ def _sample_options(arguments: Sequence[str]) -> Any:
         raise InputError(f"--n must be at least 1, got {options.n}.")
     if options.label is not None and options.condition is not None:
         raise InputError(
-            "Give --label, for data with classes, or --condition, for data described by vectors; not both."
+            "Give --label, for data with classes, or --condition, for data described by vectors; "
+            "not both."
         )
     if Path(options.out).suffix not in (".png", ".npz", ".txt"):
         raise InputError(
-            f"Cannot write samples as {options.out!r}: expected a name that ends in .png or .npz, or .txt for captions."
+            f"Cannot write samples as {options.out!r}: expected a name that ends in .png or .npz, "
+            "or .txt for captions."
         )
     return options
 
@@ -117,8 +124,9 @@ def _sample_options(arguments: Sequence[str]) -> Any:
 def _condition(
     model: "GenerativeModel", plan: dict[str, Any], label: int | None, vector: Any
 ) -> Any:
-    """What to draw for, as one label ``(1,)`` or one vector ``(1, width)``; None where nothing is
-    asked.
+    """What to draw for, as one label ``(1,)`` or one vector ``(1, width)``.
+
+    None where nothing is asked.
     """
     import torch
 
@@ -127,7 +135,8 @@ def _condition(
     asked = "for a condition" if label is None else f"label {label}"
     if not model.condition:
         raise InputError(
-            f"This {type(model).__name__} is unconditional and cannot draw {asked}: train one with --conditional."
+            f"This {type(model).__name__} is unconditional and cannot draw {asked}: train one with "
+            "--conditional."
         )
     if label is None:
         if len(vector) != model.condition:
@@ -143,8 +152,9 @@ def _condition(
 
 
 def _guidance(model: "GenerativeModel", c: Any, guidance: float | None) -> dict[str, float]:
-    """What ``--guidance`` adds to the arguments of the model's ``sample``; nothing where it was not
-    given.
+    """What ``--guidance`` adds to the arguments of the model's ``sample``.
+
+    Nothing where it was not given.
     """
     if guidance is None:
         return {}
@@ -161,8 +171,9 @@ def _guidance(model: "GenerativeModel", c: Any, guidance: float | None) -> dict[
 
 
 def _vectors(plan: dict[str, Any]) -> str:
-    """What describes the data of a run in place of labels: "2 numbers (height, width)"; "" for
-    labels, or if unknown.
+    """What describes the data of a run in place of labels: "2 numbers (height, width)".
+
+    "" for labels, or if unknown.
     """
     from genzoo.data import load as load_data
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import rich.progress
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.measure import Measurement
@@ -11,24 +12,24 @@ from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table as RichTable
 
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 if TYPE_CHECKING:
     from genzoo.benchmark.report.tables import Table
 
 
-def bars(screen: Console) -> Progress:
-    """One bar for each run: steps, time so far and left, loss. A log file has none, a narrow
-    terminal short ones.
+def bars(screen: Console) -> rich.progress.Progress:
+    """One bar for each run: steps, time so far and left, loss.
+
+    A log file has none, a narrow terminal short ones.
     """
-    return Progress(
+    return rich.progress.Progress(
         TextColumn("{task.description:<20}"),
         BarColumn(bar_width=max(4, min(28, screen.width - 71))),
         MofNCompleteColumn(),
@@ -41,15 +42,16 @@ def bars(screen: Console) -> Progress:
 
 
 @contextmanager
-def bar(screen: Console, name: str) -> Iterator[Report]:
-    """One bar, as a function that is told of progress: (done, of how much, a few words). Before
-    that it is not shown.
+def bar(screen: Console, name: str) -> Iterator[Progress]:
+    """One bar, as a function that is told of progress: (done, of how much, a few words).
+
+    Before that it is not shown.
     """
-    with bars(screen) as progress:
-        task = progress.add_task(name, total=None, text="", visible=False)
+    with bars(screen) as shown:
+        task = shown.add_task(name, total=None, text="", visible=False)
 
         def show(done: int, total: int, text: str) -> None:
-            progress.update(task, completed=done, total=total, text=text, visible=True)
+            shown.update(task, completed=done, total=total, text=text, visible=True)
 
         yield show
 

@@ -1,5 +1,6 @@
-"""``genzoo train FAMILY``: one run, with the options of the family's constructor and of
-`genzoo.fit`.
+"""``genzoo train FAMILY``.
+
+One run, with the options of the family's constructor and of `genzoo.fit`.
 
 ``genzoo train unclip`` is another story, told in `genzoo.cli.unclip`.
 """

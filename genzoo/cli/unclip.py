@@ -1,5 +1,6 @@
-"""``genzoo train unclip``: CLIP, priors and decoder, stage by stage, and how faithful the pictures
-of the whole are.
+"""``genzoo train unclip``.
+
+CLIP, priors and decoder, stage by stage, and how faithful the pictures of the whole are.
 """
 
 from collections.abc import Sequence
@@ -53,7 +54,8 @@ def train(arguments: Sequence[str]) -> int:
         )
         screen.print(_table(_faithfulness(model, options.prompts)))
     screen.print(
-        f'Model in {out}; next: genzoo imagine "a large red circle left of a small blue square" --model {out}'
+        f'Model in {out}; next: genzoo imagine "a large red circle left of a small blue square" '
+        f"--model {out}"
     )
     return 0
 
@@ -61,7 +63,8 @@ def train(arguments: Sequence[str]) -> int:
 def _options(arguments: Sequence[str]) -> Any:
     parser = Parser(
         "train unclip",
-        "Trains DALL-E 2 in small: CLIP, two priors, a decoder. Run it again to go on where it was interrupted.",
+        "Trains DALL-E 2 in small: CLIP, two priors, a decoder. Run it again to go on where it was "
+        "interrupted.",
     )
     parser.add_argument("family", type=str, help="unclip")
     parser.add_argument("--budget", type=str, default="full", help="which recipe: quick or full")

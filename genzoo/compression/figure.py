@@ -14,7 +14,7 @@ from genzoo.compression.models import code_of
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
 from genzoo.model import Likelihood, device_of, drawing_from, evaluating
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 EVENTS = {"quick": 100, "full": 500}  # most test events, by the budget of the run
 FEATURES = {"quick": 10_000, "full": 400_000}  # most of their features: each takes its time
@@ -54,7 +54,7 @@ def write(
     model: Any,
     x: Tensor,
     c: Tensor | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     seed: int = 0,
 ) -> tuple[bytes, AsFile]:
     """The content of a file, as `compress` makes it, and what is to be said of it.
@@ -121,7 +121,7 @@ def as_a_file(
     data: DataSet,
     budget: str = "full",
     folder: Path | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     seed: int = 0,
 ) -> dict[str, Any] | None:
     """The entry of a row: an `AsFile` in plain values, or the ``reason`` why the file failed.

@@ -42,7 +42,7 @@ from genzoo.config import defaults, of_model
 from genzoo.errors import InputError
 from genzoo.families.baselines import Baseline
 from genzoo.model import Measurable, Trainable
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 MAGIC = b"GZB"
 VERSION = 1
@@ -69,7 +69,7 @@ def compress(
     x: Tensor,
     c: Tensor | None = None,
     batch: int = 128,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> bytes:
     """Write events by a model's probabilities; `decompress` returns them bit for bit.
 
@@ -119,7 +119,7 @@ def decompress(
     model: Any,
     blob: bytes,
     c: Tensor | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Tensor:
     """The events that `compress` wrote with the same model, ``(n, *event_shape)`` in float32.
 

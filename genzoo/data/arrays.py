@@ -10,8 +10,8 @@ array                     meaning
 ``x_validation`` ...      optional; a split that is not given is drawn from ``x``, a tenth of it,
                           always the same
 ``x_test`` ...            likewise
-``levels``                optional: ``x`` holds integers 0 ... levels-1; bytes have 256 levels unless
-                          told otherwise
+``levels``                optional: ``x`` holds integers 0 ... levels-1; bytes have 256 levels
+                          unless told otherwise
 ``classes``               optional names of the labels
 ========================  ==========================================================================
 

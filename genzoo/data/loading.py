@@ -35,8 +35,10 @@ DOWNLOADED: dict[str, Callable[..., DataSet]] = {
 
 
 def load(name: str | Path, root: str | Path = "data", **options) -> DataSet:
-    """A data set by its name (see `genzoo.data.names`), or from the path of a ``.npz`` file or a
-    folder of images.
+    """A data set by its name, or from a path.
+
+    Names are those of `genzoo.data.names`; a path is that of a ``.npz`` file or of a folder of
+    images.
 
     Args:
         name: a registered name, which wins over a path; write ``./digits`` for a folder that is

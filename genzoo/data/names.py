@@ -1,5 +1,6 @@
-"""The names of the data sets, each with one line about it. Imports nothing, so that ``genzoo list``
-is instant.
+"""The names of the data sets, each with one line about it.
+
+Imports nothing, so that ``genzoo list`` is instant.
 """
 
 SPLITS = ("train", "validation", "test")  # of every data set

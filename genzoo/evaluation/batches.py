@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genzoo.data.dataset import Split
 from genzoo.model import Measurable, device_of, drawing_from
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 BATCH = 250  # events at a time
 
@@ -19,7 +19,7 @@ def batched(
     device: torch.device,
     size: int = BATCH,
     seed: int | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     doing: str = "evaluating",
 ) -> Tensor:
     """``function`` of ``columns``, row by row, without gradients: ``(n, ...)`` on the CPU.

@@ -110,8 +110,9 @@ class Figure:
         return replace(self, **scaled)
 
     def text(self, digits: int = 3) -> str:
-        """The number as it is printed, with its symbol and without its error: ``= 1.729``, ``≈
-        1.948 … 1.953``, ``—``.
+        """The number as it is printed, with its symbol and without its error.
+
+        ``= 1.729``, ``≈ 1.948 … 1.953``, ``—``.
         """
         if self.kind == Likelihood.NONE:
             return Likelihood.NONE.symbol
@@ -174,16 +175,15 @@ def share(hits: np.ndarray | Tensor) -> Figure:
 
 
 def share_of(p: float, n: int) -> Figure:
-    """A share ``p`` that was found among ``n`` independent events, with the 95 % interval of
-    `wilson`.
-    """
+    """A share ``p`` of ``n`` independent events, with the 95 % interval of `wilson`."""
     low, high = wilson(p, n)
     return Figure(p, (p * (1 - p) / n) ** 0.5, low, high, n=n)
 
 
 def share_with(p: float, stderr: float | None, n: int) -> Figure:
-    """A share ``p`` of ``n`` events whose ``stderr`` is known and is not that of independent
-    events.
+    """A share ``p`` of ``n`` events, with a ``stderr`` that is known otherwise.
+
+    Events are not independent, so the binomial law would not tell it.
 
     The interval is Wilson's of as many independent events as would have that error, and of n at
     most (Korn & Graubard 1998, *Confidence intervals for proportions*: the effective sample size).
@@ -199,8 +199,9 @@ def share_with(p: float, stderr: float | None, n: int) -> Figure:
 
 
 def wilson(p: float, n: float) -> tuple[float, float]:
-    """95 % interval of a share ``p`` found among ``n``: the true shares from which p is less than
-    1.96 errors away.
+    """95 % interval of a share ``p`` found among ``n``.
+
+    The true shares from which p is less than 1.96 errors away.
 
     Unlike p ± 1.96 sqrt(p (1 - p) / n) it has a width where p is 0 or 1 (Wilson 1927).
     """
@@ -214,8 +215,9 @@ def wilson(p: float, n: float) -> tuple[float, float]:
 
 
 def combine(figures: Sequence[Figure], shared: bool = True) -> Figure:
-    """One figure of several runs that differ by their seeds: the mean, with all errors together
-    (see the module).
+    """One figure of several runs that differ by their seeds.
+
+    The mean, with all errors together (see the module).
 
     Args:
         figures: one of each run. A dash among them leaves a dash, for a mean of some of the runs
@@ -252,8 +254,9 @@ def combine(figures: Sequence[Figure], shared: bool = True) -> Figure:
 def joint_error(
     values: Sequence[float], errors: Sequence[float | None], shared: bool = True
 ) -> float | None:
-    """Standard error of the mean of ``values``, one a seed with its own error each: 1.96 of it hold
-    95 %.
+    """Standard error of the mean of ``values``, one a seed with its own error each.
+
+    1.96 of it hold 95 %.
 
     None where one value has no error. Errors that are not ``shared`` are seen in the spread of the
     values; they only keep it from vanishing by chance.
@@ -284,8 +287,9 @@ def _weakest(figures: Sequence[Figure]) -> Likelihood | None:
 
 
 def _missing(figures: Sequence[Figure], kind: Likelihood | None) -> Figure:
-    """What is left of runs of which some have no number: a dash, and how many lack one; or
-    infinity, where one is infinite.
+    """What is left of runs of which some have no number: a dash, and how many lack one.
+
+    Or infinity, where one is infinite.
     """
     reasons = list(dict.fromkeys(figure.reason for figure in figures if figure.reason))
     lacking = sum(not figure.is_known for figure in figures)

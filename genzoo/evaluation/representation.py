@@ -1,5 +1,6 @@
-"""What a model knows about an event: read off by linear probes, found again after a round trip, and
-put to use by a step.
+"""What a model knows about an event.
+
+Read off by linear probes, found again after a round trip, and put to use by a step.
 
 A probe is linear on purpose. Nearly everything can be read off the pixels by a network that is deep
 enough; that a *linear* map can do it says that the model has already laid it out (Alain & Bengio

@@ -17,19 +17,14 @@ from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
 from genzoo.model import Likelihood, Measurable
 
-STRENGTHS = (
-    0.003,
-    0.01,
-    0.03,
-    0.1,
-    0.3,
-    1.0,
-)  # of smoothing or shrinkage, tried on validation data
+# of smoothing or shrinkage, tried on validation data
+STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 class Baseline(Measurable):
-    """A distribution p(x) over events of one shape, with ``levels`` levels (0: real-valued), fitted
-    in closed form.
+    """A distribution p(x) over events of one shape, fitted in closed form.
+
+    Events have ``levels`` levels; 0: they are real-valued.
     """
 
     likelihood: Likelihood = Likelihood.EXACT
@@ -39,8 +34,9 @@ class Baseline(Measurable):
 
     @abstractmethod
     def fit(self, x: Tensor, validation: Tensor | None = None) -> "Baseline":
-        """Fit to events ``x`` (n, *event_shape), and what cannot be fitted to ``validation`` where
-        there is any.
+        """Fit to events ``x``, (n, *event_shape).
+
+        What cannot be fitted to these is chosen by ``validation``, where there is any.
         """
 
     def weights(self) -> dict[str, Tensor]:
@@ -49,14 +45,16 @@ class Baseline(Measurable):
 
     @abstractmethod
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Log-density of each event, (n,), nats per event; for discrete data log(P(x) / bin
-        volume).
+        """Log-density of each event, (n,), nats per event.
+
+        For discrete data log(P(x) / bin volume).
         """
 
 
 class Rectangle(Baseline):
-    """The lecture's first model: uniform over the smallest axis-aligned box that holds all training
-    events.
+    """The lecture's first model.
+
+    Uniform over the smallest axis-aligned box that holds all training events.
 
     The likelihood of n events under a box that holds them is volume^-n, and 0 under a box that
     misses one: the smallest box is the maximum-likelihood estimate. For discrete data the box is
@@ -66,7 +64,8 @@ class Rectangle(Baseline):
     def fit(self, x: Tensor, validation: Tensor | None = None) -> "Rectangle":
         self.event_shape = tuple(x.shape[1:])
         half_bin = grid.bin_width(self.levels) / 2 if self.levels else 0.0
-        self.low, self.high = x.amin(0) - half_bin, x.amax(0) + half_bin
+        self.low = x.amin(0) - half_bin
+        self.high = x.amax(0) + half_bin
         _require_spread(self.high - self.low)
         return self
 
@@ -76,7 +75,8 @@ class Rectangle(Baseline):
         return torch.where(inside, -log_volume, -math.inf)
 
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
-        x = self.low + (self.high - self.low) * torch.rand(n, *self.event_shape).to(self.low)
+        share = torch.rand(n, *self.event_shape).to(self.low)
+        x = self.low + (self.high - self.low) * share
         return grid.quantise(x, self.levels)
 
 
@@ -95,22 +95,27 @@ class IndependentPixels(Baseline):
         self.event_shape = tuple(x.shape[1:])
         counts = _count(x, self.levels)
         if validation is not None:
-            self.alpha = max(
-                STRENGTHS, key=lambda a: self._smooth(counts, a).log_prob(validation).mean().item()
-            )
+
+            def score(alpha: float) -> float:
+                return self._smooth(counts, alpha).log_prob(validation).mean().item()
+
+            self.alpha = max(STRENGTHS, key=score)
         return self._smooth(counts, self.alpha)
 
     def _smooth(self, counts: Tensor, alpha: float) -> "IndependentPixels":
-        self.log_pmf = (
-            (counts + alpha) / (counts + alpha).sum(1, keepdim=True)
-        ).log()  # (features, levels)
+        smoothed = counts + alpha
+        pmf = smoothed / smoothed.sum(1, keepdim=True)
+        self.log_pmf = pmf.log()  # (features, levels)
         return self
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         level = grid.to_level(x, self.levels).flatten(1)
-        log_pmf = self.log_pmf[torch.arange(level.shape[1], device=x.device), level].sum(1)
-        density = log_pmf - level.shape[1] * math.log(grid.bin_width(self.levels))
-        return density.masked_fill((x.abs() > 1).flatten(1).any(1), -math.inf).to(x.dtype)
+        dims = level.shape[1]
+        features = torch.arange(dims, device=x.device)
+        log_pmf = self.log_pmf[features, level].sum(1)
+        density = log_pmf - dims * math.log(grid.bin_width(self.levels))
+        outside = (x.abs() > 1).flatten(1).any(1)
+        return density.masked_fill(outside, -math.inf).to(x.dtype)
 
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
         level = torch.multinomial(self.log_pmf.exp(), n, replacement=True).T
@@ -137,11 +142,11 @@ class Gaussian(Baseline):
 
     def fit(self, x: Tensor, validation: Tensor | None = None) -> "Gaussian":
         self.event_shape = tuple(x.shape[1:])
-        flat = x.flatten(
-            1
-        ).double()  # in single precision a nearly singular covariance would not factorise
+        # in single precision a nearly singular covariance would not factorise
+        flat = x.flatten(1).double()
         mean = flat.mean(0)
-        covariance = (flat - mean).T @ (flat - mean) / len(x)
+        centred = flat - mean
+        covariance = centred.T @ centred / len(x)
         covariance.diagonal().add_(self.noise)
         _require_spread(covariance.diagonal())
         if validation is not None:
@@ -153,7 +158,8 @@ class Gaussian(Baseline):
         return self._shrink(mean, covariance, self.shrinkage)
 
     def _shrink(self, mean: Tensor, covariance: Tensor, shrinkage: float) -> "Gaussian":
-        shrunk = (1 - shrinkage) * covariance + shrinkage * covariance.diagonal().diag()
+        diagonal = covariance.diagonal().diag()
+        shrunk = (1 - shrinkage) * covariance + shrinkage * diagonal
         self.normal = MultivariateNormal(mean, scale_tril=torch.linalg.cholesky(shrunk))
         return self
 
@@ -169,31 +175,33 @@ class Gaussian(Baseline):
 
 
 def fitted(dataset: DataSet) -> tuple[Baseline, ...]:
-    """Every baseline that applies to a data set, fitted on its training split and tuned on its
-    validation split.
+    """Every baseline that applies to a data set, fitted and tuned.
+
+    They are fitted on its training split and tuned on its validation split.
 
     The rectangle is for points: of a thousand images some always leave the box of the others.
     """
     levels = dataset.levels
-    rectangle = [Rectangle(levels)] if dataset.event_shape == (2,) else []
-    pixels = [IndependentPixels(levels)] if levels else []
-    return tuple(
-        model.fit(dataset.train.x, dataset.validation.x)
-        for model in (*rectangle, *pixels, Gaussian(levels))
-    )
+    models: list[Baseline] = []
+    if dataset.event_shape == (2,):
+        models.append(Rectangle(levels))
+    if levels:
+        models.append(IndependentPixels(levels))
+    models.append(Gaussian(levels))
+    return tuple(model.fit(dataset.train.x, dataset.validation.x) for model in models)
 
 
 def _count(x: Tensor, levels: int) -> Tensor:
-    """How often each feature takes each level: (features, levels) float64, counted a thousand
-    events at a time.
+    """How often each feature takes each level.
+
+    (features, levels) float64, counted a thousand events at a time.
     """
     features = x[0].numel()
     counts = torch.zeros(features * levels, dtype=torch.int64, device=x.device)
     row = levels * torch.arange(features, device=x.device)
     for part in x.split(1000):
-        counts += torch.bincount(
-            (row + grid.to_level(part, levels).flatten(1)).flatten(), minlength=len(counts)
-        )
+        places = row + grid.to_level(part, levels).flatten(1)
+        counts += torch.bincount(places.flatten(), minlength=len(counts))
     return counts.view(features, levels).double()
 
 

@@ -1,5 +1,4 @@
-r"""Energy-based model: say how *un*likely each event is, and let a Markov chain find the likely
-ones.
+r"""Energy-based model: an unnormalised density, drawn from by Markov chains.
 
 .. math::
 
@@ -72,23 +71,34 @@ from genzoo.families.baselines import IndependentPixels
 from genzoo.model import GenerativeModel, Likelihood, drop_conditions, require
 from genzoo.nets import Condition, Encoder, apply, as_vectors, features_of, given_or
 
-FEW_UNITS = 18  # hidden units whose 2^18 states are summed, not annealed
-FOR_UPDATES = 2**26  # numbers that an update may sum to know log Z, and its gradient, exactly
-FOR_DRAWS = 2**30  # and that exact draws may take, which are had
-OFTEN = 16  # times as often as if a number took as long as one of a chain's moves
-CHECK_LEVELS = (
-    5  # for each feature, of the annealing by which validation chooses the weights; at least 300
-)
-CHECK_NUMBERS = 2**26  # weights of levels that it may compute, which sets how many chains it has
-SOFTENED = (
-    0.5  # share of the uniform law in the base of chains that look for modes far from the data
-)
-MOST_CHECKED = 16  # conditions whose normalisers it estimates
+# hidden units whose 2^18 states are summed, not annealed
+FEW_UNITS = 18
+
+# numbers that an update may sum to know log Z, and its gradient, exactly
+FOR_UPDATES = 2**26
+
+# numbers that exact draws of all chains may sum
+FOR_DRAWS = 2**30
+
+# they are had so many times as often as if a number took as long as one of a chain's moves
+OFTEN = 16
+
+# share of the uniform law in the base of chains that look for modes far from the data
+SOFTENED = 0.5
+
+# The annealing by which validation chooses the weights:
+# its levels for each feature, at least 300 in all
+CHECK_LEVELS = 5
+
+# weights of levels that it may compute, which sets how many chains it has
+CHECK_NUMBERS = 2**26
+
+# conditions whose normalisers it estimates
+MOST_CHECKED = 16
 
 
 class Energy(GenerativeModel):
-    """Unnormalised log-density by a network or a Boltzmann machine; trained and sampled by Markov
-    chains.
+    """Unnormalised log-density, trained and sampled by Markov chains.
 
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
@@ -160,8 +170,10 @@ class Energy(GenerativeModel):
         self.step = step
         self.adjusted = adjusted
         if levels:
-            self.register_buffer("histogram", torch.full((self.dims, levels), -math.log(levels)))
-            self.bias = nn.Parameter(torch.zeros(self.dims, levels))  # b less the log histogram
+            uniform = torch.full((self.dims, levels), -math.log(levels))
+            self.register_buffer("histogram", uniform)
+            # b less the log histogram
+            self.bias = nn.Parameter(torch.zeros(self.dims, levels))
         if levels and hidden and network is None:
             machine = given_or(None, lambda: Boltzmann(self.dims, levels, hidden))
             self.network: nn.Module = machine
@@ -198,27 +210,32 @@ class Energy(GenerativeModel):
         """log q(x) up to a constant, ``(n,)``: the Gaussian's, or the sum of b_i(x_i)."""
         if not self.levels:
             return -x.square().flatten(1).sum(1) / (2 * self.base_std**2)
-        return look_up(self.histogram + self.bias, grid.to_level(x, self.levels).flatten(1))
+        k = grid.to_level(x, self.levels).flatten(1)
+        return look_up(self.histogram + self.bias, k)
 
     def guided_energy(self, x: Tensor, c: Tensor | None, guidance: float) -> Tensor:
-        """w E(x, c) + (1 - w) E(x), ``(n,)``: energies add where densities multiply (Du et al.
-        2020).
+        """w E(x, c) + (1 - w) E(x), ``(n,)``.
+
+        Energies add where densities multiply (Du et al. 2020).
         """
         return self.guided_f(x, c, guidance) - self.log_base(x)
 
     def guided_f(self, x: Tensor, c: Tensor | None, guidance: float) -> Tensor:
         f = self.f(x, c)
-        return f if guidance == 1.0 else torch.lerp(self.f(x, None), f, guidance)
+        if guidance == 1.0:
+            return f
+        unconditional = self.f(x, None)
+        return torch.lerp(unconditional, f, guidance)
 
     def features(self, x: Tensor) -> Tensor:
-        """Chances of the hidden units, ``(n, hidden)``, or what the network's last, linear layer
-        reads.
+        """What a linear probe reads, ``(n, width)``.
+
+        Chances of the hidden units, or what the network's last, linear layer reads.
         """
         return features_of(self.network, x, self.embed(None, len(x)))
 
     def set_base(self, x: Tensor, c: Tensor | None = None) -> None:
-        """Let the base be independent features as those of events ``x``, and start all chains
-        there.
+        """Let the base be independent features as those of ``x``, and start all chains there.
 
         Training does this by itself, once, with its training events. Real-valued data leaves the
         base alone. The chains take the conditions ``c`` in the shares in which they occur.
@@ -255,14 +272,16 @@ class Energy(GenerativeModel):
 
     @property
     def monitor(self) -> str | None:  # type: ignore[override]
-        """Validation chooses the weights on discrete data. The contrastive loss says nothing of the
-        likelihood.
+        """Validation chooses the weights on discrete data.
+
+        The contrastive loss says nothing of the likelihood.
         """
         return "val_nats" if self.levels else None
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """-E(x, c) - log Z(c), ``(n,)`` nats; for discrete data of its pmf over the volume of a
-        bin.
+        """-E(x, c) - log Z(c), ``(n,)`` nats.
+
+        For discrete data it is the log of the pmf over the volume of a bin.
 
         Raises:
             NotImplementedError: log Z has not been estimated, so there is no density yet.
@@ -282,7 +301,8 @@ class Energy(GenerativeModel):
 
     def log_prob_under(self, log_z: Tensor, x: Tensor, c: Tensor | None = None) -> Tensor:
         """What `log_prob` would be if log Z(c) were ``log_z``, of each event or of all."""
-        return -self.energy(x, c) - log_z - self.dims * math.log(grid.bin_width(self.levels))
+        log_volume = self.dims * math.log(grid.bin_width(self.levels))
+        return -self.energy(x, c) - log_z - log_volume
 
     def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
         """`log_prob`, which has no randomness: draws buy nothing."""
@@ -294,13 +314,15 @@ class Energy(GenerativeModel):
         return True
 
     def exact_log_z(self, c: Tensor | None = None) -> Tensor:
-        """log Z(c) of each condition, ``(n,)``; without any, ``(1,)``. Raises ValueError where it
-        is out of reach.
+        """log Z(c) of each condition, ``(n,)``; without any, ``(1,)``.
+
+        Raises:
+            ValueError: it is out of reach.
         """
         if not isinstance(self.network, Boltzmann) or not self.exact:
             raise ValueError(f"log Z is exact up to {FEW_UNITS} hidden units, got {self.hidden}.")
-        biases = self.embed(c, 1 if c is None else len(c))
-        return self.network.log_partition(self.histogram + self.bias, biases)
+        e = self.embed(c, 1 if c is None else len(c))
+        return self.network.log_partition(self.histogram + self.bias, e)
 
     def sums(self, c: Tensor | None, most: int) -> bool:
         """Whether log Z of all different conditions is a sum, of no more than ``most`` numbers."""
@@ -308,12 +330,14 @@ class Energy(GenerativeModel):
             return False
         conditions, _ = distinct(c, 1 if c is None else len(c))
         problems = 1 if conditions is None else len(conditions)
-        return problems * 2**self.hidden * self.dims * self.levels <= most
+        states = 2**self.hidden
+        return problems * states * self.dims * self.levels <= most
 
     @torch.no_grad()
     def draw(self, n: int, c: Tensor | None = None) -> Tensor:
-        """Independent exact draws of an exact model, ``(n, *event_shape)``: first the units, from
-        all their states, then x.
+        """Independent exact draws of an exact model, ``(n, *event_shape)``.
+
+        First the units are drawn, from all their states, then x.
         """
         if not isinstance(self.network, Boltzmann) or not self.exact:
             raise ValueError(
@@ -322,9 +346,10 @@ class Energy(GenerativeModel):
         conditions, which = distinct(c, n)
         e = self.embed(conditions, 1 if conditions is None else len(conditions))
         h = self.histogram.new_zeros(n, self.hidden)
-        for i, log_states in enumerate(self.network.log_states(self.histogram + self.bias, e)):
+        log_states = self.network.log_states(self.histogram + self.bias, e)
+        for i, of_condition in enumerate(log_states):
             mine = (which == i).to(h.device)
-            h[mine] = self.network.draw_units(log_states, int(mine.sum())).to(h)
+            h[mine] = self.network.draw_units(of_condition, int(mine.sum())).to(h)
         path = self.path(n, c)
         return path.at(draw_levels(path.logits(1.0, h))).x
 
@@ -347,8 +372,10 @@ class Energy(GenerativeModel):
     @property
     def half_width(self) -> float:  # type: ignore[override]
         """Nats by which `log_prob` may be off in either direction, for all events alike."""
-        ends = self.log_z_ends
-        return 0.0 if self.exact or ends.isnan().any() else (ends[1] - ends[0]).item() / 2
+        lower, upper = self.log_z_ends
+        if self.exact or lower.isnan() or upper.isnan():
+            return 0.0
+        return (upper - lower).item() / 2
 
     def forget_log_z(self) -> None:
         for known in (self.log_z, self.log_z_ends, self.log_z_ess):
@@ -374,55 +401,66 @@ class Energy(GenerativeModel):
         return contrast + penalty
 
     def terms(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """E(x+) of each event less the mean E(x-) of as many chains, or plus log Z, and the
-        penalty, each ``(n,)``.
+        """The contrast of each event, and the penalty, each ``(n,)``.
+
+        The contrast is E(x+) less the mean E(x-) of as many chains, or plus log Z.
         """
+        n = len(x)
         if isinstance(self.network, Boltzmann) and self.sums(c, FOR_UPDATES):
-            conditions, which = distinct(c, len(x))
-            return self.energy(x, c) + self.exact_log_z(conditions)[which], self.prior().expand(
-                len(x)
-            )
-        chains = min(len(x), self.buffer)
+            conditions, which = distinct(c, n)
+            log_z = self.exact_log_z(conditions)[which]
+            return self.energy(x, c) + log_z, self.prior().expand(n)
+
         if self.noise and not self.levels:
             x = x + self.noise * torch.randn_like(x)
-        y, given = self.chains[:chains], self.chain_conditions[:chains] if self.condition else None
-        f_data, f_chains = self.f(x, c), self.f(y, given)
-        contrast = f_data - self.log_base(x) - (f_chains - self.log_base(y)).mean()
+        chains = min(n, self.buffer)
+        y = self.chains[:chains]
+        given = self.chain_conditions[:chains] if self.condition else None
+        f_data = self.f(x, c)
+        f_chains = self.f(y, given)
+        energy_chains = f_chains - self.log_base(y)
+        contrast = f_data - self.log_base(x) - energy_chains.mean()
         if isinstance(self.network, Boltzmann):
-            return contrast, self.prior().expand(len(x))
-        return contrast, self.regularise * (f_data.square() + f_chains.square().mean())
+            return contrast, self.prior().expand(n)
+        squares = f_data.square() + f_chains.square().mean()
+        return contrast, self.regularise * squares
 
     def prior(self) -> Tensor:
-        """The penalty of a Boltzmann machine: minus the log-density of a Gaussian law of its
-        weights, but for a constant.
+        """The penalty of a Boltzmann machine.
+
+        Minus the log-density of a Gaussian law of its weights, but for a constant.
         """
-        return (
-            0.5
-            * self.decay
-            * (self.network.get_parameter("weight").square().sum() + self.bias.square().sum())
-        )
+        weight = self.network.get_parameter("weight")
+        squares = weight.square().sum() + self.bias.square().sum()
+        return 0.5 * self.decay * squares
 
     def on_train_start(self) -> None:
-        """Base and chains learn the training events, unless they have: a resumed run changes
-        nothing.
-        """
+        """Base and chains learn the training events; where they have, in a resumed run, nothing."""
         self.forget_log_z()
-        if not self.started:
-            self.set_base(*self.training_events())
-            for buffer in self.buffers():  # on every device the same
-                buffer.copy_(self.trainer.strategy.broadcast(buffer))
+        if self.started:
+            return
+        self.set_base(*self.training_events())
+        # on every device the same
+        for buffer in self.buffers():
+            buffer.copy_(self.trainer.strategy.broadcast(buffer))
 
     def training_events(self) -> tuple[Tensor, Tensor | None]:
-        """All events of the training loader, as its data set holds them where that is a
-        `genzoo.data.Split`.
+        """All events of the training loader.
+
+        They come as its data set holds them where that is a `genzoo.data.Split`.
         """
         loader: Any = self.trainer.train_dataloader
         if isinstance(loader.dataset, Split):
-            x, c = loader.dataset.x, loader.dataset.c
+            x = loader.dataset.x
+            c = loader.dataset.c
         else:
-            events, conditions = zip(*(self.prepare(batch) for batch in loader), strict=True)
-            x, c = torch.cat(events), torch.cat(conditions) if self.condition else None
-        return x.to(self.device), None if c is None else c.to(self.device)
+            batches = [self.prepare(batch) for batch in loader]
+            events, conditions = zip(*batches, strict=True)
+            x = torch.cat(events)
+            c = torch.cat(conditions) if self.condition else None
+        if c is not None:
+            c = c.to(self.device)
+        return x.to(self.device), c
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> Tensor:
         x, c = self.prepare(batch)
@@ -446,9 +484,12 @@ class Energy(GenerativeModel):
         without a condition than events, the energies of those events would fall for ever.
         """
         n = min(n, self.buffer)
-        if self.exact and torch.rand(()) < OFTEN * n * self.steps / 2**self.hidden:
-            self.renew()
-        x, given = self.chains[-n:].clone(), self.chain_conditions[-n:].clone()
+        if self.exact:
+            chance = OFTEN * n * self.steps / 2**self.hidden
+            if torch.rand(()) < chance:
+                self.renew()
+        x = self.chains[-n:].clone()
+        given = self.chain_conditions[-n:].clone()
         restart = torch.rand(n, device=x.device) < self.refresh
         x[restart] = self.fresh(int(restart.sum()), SOFTENED).to(x)
         if self.condition and c is not None:
@@ -477,77 +518,96 @@ class Energy(GenerativeModel):
         return at.x
 
     def guard(self, gap: Tensor, batch_idx: int = 0) -> None:
-        """Stop a run that has diverged: chains and data have drifted to energies that no longer
-        have to do with each other.
-        """
+        """Stop a run whose chains and data have drifted apart in energy."""
         self.gap.lerp_(gap.float(), 0.05)
         if batch_idx % 10 or self.gap.abs() < 20 + 2 * self.dims:
             return
-        larger = ["steps", "decay" if isinstance(self.network, Boltzmann) else "regularise"]
+        larger = ["steps"]
         smaller = ["lr"]
+        if isinstance(self.network, Boltzmann):
+            larger.append("decay")
+        else:
+            larger.append("regularise")
         if not self.levels:
             larger.append("noise")
             smaller.append("step")
-        now = {name: f"{name} (now {getattr(self, name):g})" for name in (*larger, *smaller)}
+
+        def either(names: list[str]) -> str:
+            return " or ".join(f"{name} (now {getattr(self, name):g})" for name in names)
+
         raise TrainingError(
             "The energy model diverged: "
             f"the energies of data and of chains differ by {gap.item():.3g} nats. "
-            f"Try a smaller {' or '.join(now[name] for name in smaller)}, "
-            f"or a larger {' or '.join(now[name] for name in larger)}."
+            f"Try a smaller {either(smaller)}, or a larger {either(larger)}."
         )
 
     def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """-log p under the least flattering of three quick annealings, nats of each event, at most
-        16 conditions' events.
+        """-log p under the least flattering of three quick annealings, nats of each event.
+
+        Where there are more than 16 conditions, only events of 16 of them count.
         """
         if self.exact:
             return -self.log_prob(x, c)
         conditions, which = distinct(c, len(x))
-        if conditions is None:
-            if self.checked_log_z is None:  # once for all batches of a check
+        if c is None or conditions is None:
+            # once for all batches of a check
+            if self.checked_log_z is None:
                 self.checked_log_z = self.quick_log_z()
             return -self.log_prob_under(self.checked_log_z, x)
         every = math.ceil(len(conditions) / MOST_CHECKED)
         some = torch.arange(0, len(conditions), every, device=which.device)
-        among, place = (which[:, None] == some).max(1)
         log_z = self.quick_log_z(conditions[some])
-        return -self.log_prob_under(log_z[place[among]], x[among], None if c is None else c[among])
+        # which events have one of these conditions, and which of these each has
+        among, place = (which[:, None] == some).max(1)
+        return -self.log_prob_under(log_z[place[among]], x[among], c[among])
 
     def quick_log_z(self, c: Tensor | None = None) -> Tensor:
-        """The largest of three annealings of each condition, ``(n,)``: from the base, from a wide
-        base, and from the chains.
+        """The largest of three annealings of each condition, ``(n,)``.
 
-        A model that is hard to anneal, or has a mode where its chains are not, looks worse by it
-        than by the first alone, and so is not chosen.
+        They start from the base, from a wide base, and from the chains. A model that is hard to
+        anneal, or has a mode where its chains are not, looks worse by it than by the first alone,
+        and so is not chosen.
         """
         problems = 1 if c is None else len(c)
         levels = max(300, CHECK_LEVELS * self.dims)
         numbers = levels * self.dims * self.levels * problems
-        rows = problems * min(100, max(10, CHECK_NUMBERS // numbers))
+        chains = min(100, max(10, CHECK_NUMBERS // numbers))
+        rows = problems * chains
         betas = sigmoid(levels)
         settings: Any = {"problems": problems, "scouts": 0, "step": self.subset.item()}
         with torch.inference_mode(False), torch.no_grad():
-            given = None if c is None else c.clone().repeat(rows // problems, *[1] * (c.dim() - 1))
-            found = []
+            given = None
+            if c is not None:
+                given = c.clone().repeat(chains, *[1] * (c.dim() - 1))
+
+            estimates = []
             for soften in (SOFTENED, 0.0):
                 path = self.path(rows, given, soften=soften)
+                log_z0 = path.log_z0[:problems]
                 forward = follow(path, path.draw(rows), betas, **settings)
-                found.append(path.log_z0[:problems] + log_mean_exp(forward.log_weights).value)
-            reverse = follow(path, self.nearest_chains(rows, given)[0], betas[::-1], **settings)
-            found.append(path.log_z0[:problems] - log_mean_exp(reverse.log_weights).value)
-        return torch.stack(found).amax(0).to(self.bias)
+                log_ratio = log_mean_exp(forward.log_weights).value
+                estimates.append(log_z0 + log_ratio)
+
+            start, _ = self.nearest_chains(rows, given)
+            reverse = follow(path, start, betas[::-1], **settings)
+            log_ratio = log_mean_exp(reverse.log_weights).value
+            estimates.append(log_z0 - log_ratio)
+        return torch.stack(estimates).amax(0).to(self.bias)
 
     # --------------------------------------------------------------------------------- the sampling
 
     @torch.no_grad()
     def fresh(self, n: int, soften: float = 0.0) -> Tensor:
-        """Starting points of new chains: draws of the base, ``(n, *event_shape)``; on levels
-        ``soften`` makes it wider.
+        """Starting points of new chains: draws of the base, ``(n, *event_shape)``.
+
+        On levels ``soften`` makes it wider.
         """
         if not self.levels:
             return self.base_std * torch.randn(n, *self.event_shape)
-        k = draw_levels(softened(self.histogram, soften).expand(n, -1, -1))
-        return grid.to_grid(k, self.levels).view(n, *self.event_shape).to(self.histogram)
+        log_pmf = softened(self.histogram, soften)
+        k = draw_levels(log_pmf.expand(n, -1, -1))
+        x = grid.to_grid(k, self.levels).view(n, *self.event_shape)
+        return x.to(self.histogram)
 
     @torch.no_grad()
     def sample(
@@ -559,41 +619,61 @@ class Energy(GenerativeModel):
         chain divides groups of events that it cannot walk between by their mass. With ``guidance``
         w they arrive at p(x | c)^w p(x)^(1 - w): see `guided_energy`. No two samples share a chain,
         and none starts from those of training.
+
+        Args:
+            n: how many.
+            c: condition of each, ``(n,)`` or ``(n, condition)``.
+            guidance: w.
+            steps: moves of each chain; `sample_steps` by default.
         """
-        self.embed(c, n)  # raises where the condition is not one for this model and n events
+        # raises where the condition is not one for this model and n events
+        self.embed(c, n)
         if guidance == 1.0 and steps is None and self.sums(c, FOR_DRAWS):
             return self.draw(n, c)
         path = self.path(n, c, guidance)
         moves = max(2, (steps or self.sample_steps) // getattr(path, "leapfrogs", 1))
         half = moves // 2
-        betas = [*(t / half for t in range(half)), *[1.0] * (moves - half + 1)]
+        tempered = [t / half for t in range(half)]
+        settled = [1.0] * (moves - half + 1)
         if guidance != 1.0 and isinstance(self.network, Boltzmann):
-            start = self.sample(n, c, 1.0, half)  # block Gibbs knows no guidance, and leads near it
-            betas = betas[half:]
+            # block Gibbs knows no guidance, and leads near it
+            start = self.sample(n, c, 1.0, half)
+            betas = settled
         else:
             start = path.draw(n) if self.levels else self.fresh(n).to(self.chains)
+            betas = tempered + settled
         step = self.subset.item() if self.levels else 0.5
-        return self.on_grid(follow(path, start, betas, scouts=n, step=step).x)
+        chains = follow(path, start, betas, scouts=n, step=step)
+        return self.on_grid(chains.x)
 
     @property
     def evaluations_per_sample(self) -> int:
-        """A gradient of f or a sweep of block Gibbs for each of `sample_steps`, and a look at the
-        start; 1 of an exact draw.
+        """1 for an exact draw, else `sample_steps` + 1.
+
+        A gradient of f, or a sweep of block Gibbs, for each step, and a look at the start.
         """
-        drawn = not self.condition and self.sums(None, FOR_DRAWS)
-        return 1 if drawn else self.sample_steps + 1
+        if not self.condition and self.sums(None, FOR_DRAWS):
+            return 1
+        return self.sample_steps + 1
 
     def path(
         self, n: int, c: Tensor | None = None, guidance: float = 1.0, soften: float = 0.0
     ) -> Any:
-        """The road from the base to p(x | c)^w p(x)^(1 - w) of n chains, and how chains walk on it.
+        """The road from the base to p(x | c)^w p(x)^(1 - w), and how chains walk on it.
 
-        On data with levels the base is the histogram, with a share ``soften`` of the uniform law.
+        Args:
+            n: number of chains.
+            c: condition of each.
+            guidance: w.
+            soften: share of the uniform law in the base, on data with levels; the rest is the
+                histogram.
         """
         if not self.levels:
-            return Geometric(
-                self.log_base, lambda x: -self.guided_energy(x, c, guidance), leapfrogs=5
-            )
+
+            def log_f(x: Tensor) -> Tensor:
+                return -self.guided_energy(x, c, guidance)
+
+            return Geometric(self.log_base, log_f, leapfrogs=5)
         base = softened(self.histogram, soften)
         bias = self.histogram + self.bias - base
         if isinstance(self.network, Boltzmann) and guidance == 1.0:
@@ -601,36 +681,43 @@ class Energy(GenerativeModel):
         return Informed(lambda x: self.slopes(x, c, guidance), base, bias, self.event_shape)
 
     def slopes(self, x: Tensor, c: Tensor | None, guidance: float) -> tuple[Tensor, Tensor]:
-        """f of each event, ``(n,)``, and what each level of each feature would add to a linear f,
-        ``(n, D, L)``.
+        """f and its slopes at each event.
+
+        Returns:
+            f, ``(n,)``, and what each level of each feature would add to a linear f, ``(n, D, L)``.
         """
         if isinstance(self.network, Boltzmann):
             f, slope = self.network.slopes(x, self.embed(c, len(x)))
-            if guidance != 1.0:
-                free, free_slope = self.network.slopes(x, self.embed(None, len(x)))
-                f, slope = torch.lerp(free, f, guidance), torch.lerp(free_slope, slope, guidance)
-            return f, slope
+            if guidance == 1.0:
+                return f, slope
+            free, free_slope = self.network.slopes(x, self.embed(None, len(x)))
+            return torch.lerp(free, f, guidance), torch.lerp(free_slope, slope, guidance)
         with torch.inference_mode(False), torch.enable_grad():
             x = x.detach().clone().requires_grad_(True)
             f = self.guided_f(x, c, guidance)
             (gradient,) = torch.autograd.grad(f.sum(), x)
-        values = grid.to_grid(torch.arange(self.levels, device=x.device), self.levels).to(x)
+        levels = torch.arange(self.levels, device=x.device)
+        values = grid.to_grid(levels, self.levels).to(x)
         return f.detach(), gradient.view(len(x), -1, 1) * values
 
     def nearest_chains(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """n chains of training; with conditions, each drawn from those whose own condition is
-        nearest to the one asked for.
+        """n chains of training, and their conditions.
+
+        Each is one of those whose own condition is nearest to the one asked for.
         """
         if c is None:
-            repeats = -(-n // self.buffer)
-            rows = torch.randperm(self.buffer, device=self.chains.device).repeat(repeats)[:n]
+            repeats = math.ceil(n / self.buffer)
+            order = torch.randperm(self.buffer, device=self.chains.device)
+            rows = order.repeat(repeats)[:n]
             return self.chains[rows], None
         wanted = as_vectors(c, self.condition).to(self.chains)
-        distance = torch.cdist(wanted.nan_to_num(), self.chain_conditions.nan_to_num(nan=1e3))
-        distance = distance.masked_fill(
-            wanted.isnan().any(1, keepdim=True), 0.0
-        )  # nothing is asked for: any chain
-        rows = (distance + 1e-3 * torch.rand_like(distance)).argmin(1)
+        known = self.chain_conditions.nan_to_num(nan=1e3)
+        distance = torch.cdist(wanted.nan_to_num(), known)
+        # where nothing is asked for any chain will do
+        anything = wanted.isnan().any(1, keepdim=True)
+        distance = distance.masked_fill(anything, 0.0)
+        ties = 1e-3 * torch.rand_like(distance)
+        rows = (distance + ties).argmin(1)
         return self.chains[rows], wanted
 
 
@@ -640,10 +727,10 @@ def distinct(c: Tensor | None, n: int) -> tuple[Tensor | None, Tensor]:
         return None, torch.zeros(n, dtype=torch.long)
     if not c.is_floating_point():
         return c.unique(dim=0, return_inverse=True)
-    filled, which = c.nan_to_num(nan=math.inf).unique(
-        dim=0, return_inverse=True
-    )  # NaN is not itself
-    return filled.masked_fill(filled.isinf(), math.nan), which
+    # infinity in place of NaN, which does not equal itself
+    filled = c.nan_to_num(nan=math.inf)
+    conditions, which = filled.unique(dim=0, return_inverse=True)
+    return conditions.masked_fill(conditions.isinf(), math.nan), which
 
 
 # ---------------------------------------------------------------------------- the Boltzmann machine
@@ -669,41 +756,52 @@ class Boltzmann(nn.Module):
 
     def __init__(self, dims: int, levels: int, hidden: int):
         super().__init__()
-        self.dims, self.levels, self.hidden = dims, levels, hidden
-        self.register_buffer("table", ordinal(levels))  # phi of each level, (L, m)
+        self.dims = dims
+        self.levels = levels
+        self.hidden = hidden
+        # phi of each level, (L, m), and mu
+        self.register_buffer("table", ordinal(levels))
         self.register_buffer("centre", torch.zeros(dims * self.table.shape[1]))
         self.weight = nn.Parameter(0.01 * torch.randn(hidden, len(self.centre)))
 
     def biases(self, condition: int) -> Condition:
-        """The embedding ``(n, hidden + D m)`` of a condition that `forward` wants: all units rare,
-        no other bias.
+        """The embedding of a condition that `forward` wants, ``(n, hidden + D m)``.
+
+        To begin with all units are rare, and there is no other bias.
         """
         e = Condition(condition, self.hidden + len(self.centre))
+        biases = [e.null]
         with torch.no_grad():
-            for bias in (e.null, *([e.embed.bias] if e.embed is not None else [])):
-                bias.zero_()[: self.hidden] = -1.0
             if e.embed is not None:
+                biases.append(e.embed.bias)
                 e.embed.weight.mul_(0.01)
+            for bias in biases:
+                bias.zero_()
+                bias[: self.hidden] = -1.0
         return e
 
     def standardise(self, pmf: Tensor) -> None:
-        """Give phi mean 0 and standard deviation 1 over features that have histograms ``pmf`` (D,
-        L), and find mu.
+        """Give phi mean 0 and standard deviation 1, and find mu.
+
+        Both are over features that have histograms ``pmf``, (D, L).
         """
         pooled = pmf.mean(0)
         phi = ordinal(self.levels).to(pmf)
         mean = pooled @ phi
-        spread = (pooled @ (phi - mean).square()).sqrt().clamp(min=0.05)
-        self.table.copy_((phi - mean) / spread)
-        self.centre.copy_((pmf @ self.table.to(pmf)).flatten())
+        variance = pooled @ (phi - mean).square()
+        std = variance.sqrt().clamp(min=0.05)
+        self.table.copy_((phi - mean) / std)
+        means = pmf @ self.table.to(pmf)
+        self.centre.copy_(means.flatten())
 
     def phi(self, k: Tensor) -> Tensor:
         """phi of levels (n, D), ``(n, D m)``."""
         return F.embedding(k, self.table).flatten(1)
 
     def pull(self, k: Tensor) -> Tensor:
-        """W (phi(x) - mu) of levels (n, D), ``(n, hidden)``: what the features add to the biases of
-        the units.
+        """W (phi(x) - mu) of levels (n, D), ``(n, hidden)``.
+
+        The features add it to the biases of the units.
         """
         return F.linear(self.phi(k) - self.centre, self.weight)
 
@@ -726,24 +824,24 @@ class Boltzmann(nn.Module):
         k = grid.to_level(x, self.levels).flatten(1)
         d, v = self.split(e)
         linear = (self.phi(k) * v).sum(1)
-        return -(linear + F.softplus(d + self.pull(k)).sum(1)).unsqueeze(1)
+        units = F.softplus(d + self.pull(k)).sum(1)
+        return -(linear + units).unsqueeze(1)
 
     def slopes(self, x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
-        """f of each event, ``(n,)``, and its derivative by each level of each feature, ``(n, D,
-        L)``.
-        """
+        """f of each event, ``(n,)``, and its slope at each level of each feature, ``(n, D, L)``."""
         _, v = self.split(e)
-        return self(x, e).squeeze(1), -self.weigh(v + self.features(x, e) @ self.weight)
+        f = self(x, e).squeeze(1)
+        field = v + self.features(x, e) @ self.weight
+        return f, -self.weigh(field)
 
     def log_partition(self, bias: Tensor, e: Tensor) -> Tensor:
-        """log sum over x of exp(b(x) - f(x, e)), ``(n,)``: the sum over all states of the units,
-        exactly.
-        """
+        """log sum over x of exp(b(x) - f(x, e)), ``(n,)``, exactly."""
         return self.log_states(bias, e).logsumexp(1).to(bias)
 
     def log_states(self, bias: Tensor, e: Tensor, numbers: int = 2**22) -> Tensor:
-        r"""The share of each state of the units in that sum, its logarithm: ``(n, 2^hidden)``, in
-        double precision.
+        r"""The logarithm of what each state of the units adds to that sum, ``(n, 2^hidden)``.
+
+        It is in double precision. Unit j is on in state s if s has the bit 2^j.
 
         Half of the units, in state s, and the others, in state t, each give a level v of a feature
         a weight, and what both give it is the product. So the features' sums over levels,
@@ -753,52 +851,66 @@ class Boltzmann(nn.Module):
             bias: b_i(v), ``(D, L)``.
             e: as in `forward`.
             numbers: held in memory at a time.
-
-        Unit j is on in state s if s has the bit 2^j.
         """
         half = self.hidden // 2
-        units = torch.arange(self.hidden, device=bias.device)
-        of_half = (
-            (torch.arange(2 ** (self.hidden - half), device=bias.device)[:, None] & 2**units)
-            .ne(0)
-            .to(bias)
-        )
-        first, second = of_half[: 2**half, :half], of_half[:, : self.hidden - half]
-        together = max(1, numbers // 2**self.hidden)
-        found = []
+        first = self.states(half).to(bias)
+        second = self.states(self.hidden - half).to(bias)
+        weight_first = self.weight[:half]
+        weight_second = self.weight[half:]
+        features = max(1, numbers // 2**self.hidden)
+
+        all_log_states = []
         for d, v in zip(*self.split(e), strict=True):
             d = d - self.weight @ self.centre
-            log_states = (second @ d[half:]).double()[:, None] + (first @ d[:half]).double()
-            by_first = self.weigh(first @ self.weight[:half]).double().transpose(0, 1)
-            by_second = (
-                (bias + self.weigh(second @ self.weight[half:] + v)).double().transpose(0, 1)
-            )
-            for a, b in zip(by_second.split(together), by_first.split(together), strict=True):
-                log_states = log_states + log_sums(a, b).sum(0)
-            found.append(log_states.flatten())
-        return torch.stack(found)
+            of_first = (first @ d[:half]).double()
+            of_second = (second @ d[half:]).double()
+            log_states = of_second[:, None] + of_first
+
+            # log A and log B, (D, states, L)
+            a = bias + self.weigh(second @ weight_second + v)
+            b = self.weigh(first @ weight_first)
+            a = a.double().transpose(0, 1)
+            b = b.double().transpose(0, 1)
+            for some_a, some_b in zip(a.split(features), b.split(features), strict=True):
+                log_states = log_states + log_sums(some_a, some_b).sum(0)
+            all_log_states.append(log_states.flatten())
+        return torch.stack(all_log_states)
+
+    def states(self, units: int) -> Tensor:
+        """All states of so many units, ``(2^units, units)`` of True and False."""
+        numbers = torch.arange(2**units, device=self.weight.device)
+        bits = 2 ** torch.arange(units, device=self.weight.device)
+        return (numbers[:, None] & bits).ne(0)
 
     def draw_units(self, log_states: Tensor, n: int) -> Tensor:
         """n draws of the units by the shares of their states ``(2^hidden,)``, ``(n, hidden)``."""
         sums = (log_states - log_states.max()).exp().cumsum(0)
         point = torch.rand(n, dtype=sums.dtype, device=sums.device) * sums[-1]
-        drawn = torch.searchsorted(sums, point, right=True).clamp(max=len(sums) - 1)
-        place = 2 ** torch.arange(self.hidden, device=sums.device)
-        return (drawn[:, None] & place).ne(0).to(self.weight)
+        states = torch.searchsorted(sums, point, right=True).clamp(max=len(sums) - 1)
+        bits = 2 ** torch.arange(self.hidden, device=sums.device)
+        return (states[:, None] & bits).ne(0).to(self.weight)
 
 
 def log_sums(a: Tensor, b: Tensor) -> Tensor:
     """log sum_v exp(a[f, s, v] + b[f, t, v]), ``(F, S, T)`` of (F, S, L) and (F, T, L)."""
-    most_a, most_b = (x.amax(2, keepdim=True).detach() for x in (a, b))
-    found = ((a - most_a).exp() @ (b - most_b).exp().mT).log() + most_a + most_b.mT
-    if found.isinf().any():  # each all but rules out what the other wants: slowly, then
-        found = torch.stack([(p[:, None] + q).logsumexp(2) for p, q in zip(a, b, strict=True)])
-    return found
+    most_a = a.amax(2, keepdim=True).detach()
+    most_b = b.amax(2, keepdim=True).detach()
+    scaled_a = (a - most_a).exp()
+    scaled_b = (b - most_b).exp()
+    found = (scaled_a @ scaled_b.mT).log() + most_a + most_b.mT
+    if not found.isinf().any():
+        return found
+    # each all but rules out what the other wants: slowly, then
+    of_features = []
+    for of_a, of_b in zip(a, b, strict=True):
+        of_features.append((of_a[:, None] + of_b).logsumexp(2))
+    return torch.stack(of_features)
 
 
 def ordinal(levels: int) -> Tensor:
-    """phi of each level, ``(L, m)``: its value and its square, and whether it is the lowest or the
-    highest; of two, its value.
+    """phi of each level, ``(L, m)``.
+
+    Its value and its square, and whether it is the lowest or the highest; of two, its value.
     """
     v = grid.to_grid(torch.arange(levels), levels)
     if levels == 2:
@@ -842,12 +954,14 @@ def draw_levels(logits: Tensor) -> Tensor:
 
 
 class Spins(NamedTuple):
-    """Chains of block Gibbs sampling: levels ``k`` (n, D) of events, and their ``pull`` (n, hidden)
-    on the units.
-    """
+    """Chains of block Gibbs sampling."""
 
     k: Tensor
+    """Levels of the events, ``(n, D)``."""
+
     pull: Tensor
+    """Their pull on the units, ``(n, hidden)``."""
+
     levels: int
     event_shape: tuple[int, ...]
 
@@ -858,8 +972,9 @@ class Spins(NamedTuple):
 
 
 class Gibbs:
-    r"""Block Gibbs sampling of a Boltzmann machine on the way from independent features and units
-    to itself.
+    r"""Block Gibbs sampling of a Boltzmann machine.
+
+    On the way from independent features and units to itself its law is
 
     .. math::
 
@@ -877,7 +992,8 @@ class Gibbs:
         soften: share of a fair coin in the law of each unit at the start. Without it d_0 = d.
     """
 
-    wanted = 1.0  # nothing is ever refused
+    # nothing is ever refused
+    wanted = 1.0
 
     def __init__(
         self,
@@ -892,7 +1008,7 @@ class Gibbs:
         self.base = base
         self.bias = bias
         self.d, self.v = machine.split(e)
-        self.d0 = self.d if not soften else soften_odds(self.d, soften)
+        self.d0 = soften_odds(self.d, soften) if soften else self.d
         self.event_shape = event_shape
 
     @property
@@ -913,36 +1029,47 @@ class Gibbs:
 
     def log_ratio(self, at: Spins, here: float, there: float) -> Tensor:
         features = (there - here) * look_up(self.bias, at.k).double()
-        units = F.softplus(self.log_odds(at, there)) - F.softplus(self.log_odds(at, here))
+        units_there = F.softplus(self.log_odds(at, there))
+        units_here = F.softplus(self.log_odds(at, here))
+        units = units_there - units_here
         return features + units.sum(1, dtype=torch.float64)
 
     def move(self, at: Spins, beta: float, step: Tensor) -> tuple[Spins, Tensor]:
         """Draw all units given the features, then all features given the units."""
         chance = self.log_odds(at, beta).sigmoid()
         h = (torch.rand_like(chance) < chance).to(chance)
-        return self.at(draw_levels(self.logits(beta, h))), torch.ones_like(step)
+        k = draw_levels(self.logits(beta, h))
+        return self.at(k), torch.ones_like(step)
 
     def log_odds(self, at: Spins, beta: float) -> Tensor:
         """Of each unit to be 1 given the features, ``(n, hidden)``."""
         return torch.lerp(self.d0, self.d, beta) + beta * at.pull
 
     def logits(self, beta: float, h: Tensor | None = None) -> Tensor:
-        """Log-weights of the levels of each feature given the units, ``(n, D, L)``; without these,
-        at the start.
+        """Log-weights of the levels of each feature given the units, ``(n, D, L)``.
+
+        Without units they are those at the start.
         """
-        field = self.v if h is None else self.v + beta * (h @ self.machine.weight)
+        field = self.v
+        if h is not None:
+            field = field + beta * (h @ self.machine.weight)
         return self.base + beta * self.bias + self.machine.weigh(field)
 
 
 class Slope(NamedTuple):
-    """Chains of informed moves: events ``x``, their levels ``k`` (n, D), ``f`` (n,), and its slope
-    at each level (n, D, L).
-    """
+    """Chains of informed moves."""
 
     x: Tensor
+    """Events, ``(n, *event_shape)``."""
+
     k: Tensor
+    """Their levels, ``(n, D)``."""
+
     f: Tensor
+    """f of each, ``(n,)``."""
+
     slope: Tensor
+    """What each level of each feature would add to a linear f, ``(n, D, L)``."""
 
 
 class Informed:
@@ -976,7 +1103,8 @@ class Informed:
         self.bias = bias
         self.levels = base.shape[1]
         self.event_shape = event_shape
-        self.log_z0 = base.new_zeros(1, dtype=torch.float64)  # of what the path starts from
+        # of the base, which is normalised
+        self.log_z0 = base.new_zeros(1, dtype=torch.float64)
 
     def draw(self, n: int) -> Tensor:
         """Exact draws of the base, ``(n, *event_shape)``."""
@@ -985,50 +1113,64 @@ class Informed:
 
     def look(self, x: Tensor) -> Slope:
         f, slope = self.slopes(x)
-        return Slope(x, grid.to_level(x, self.levels).flatten(1), f.double(), slope)
+        k = grid.to_level(x, self.levels).flatten(1)
+        return Slope(x, k, f.double(), slope)
 
     def log_ratio(self, at: Slope, here: float, there: float) -> Tensor:
-        return (there - here) * (look_up(self.bias, at.k).double() - at.f)
+        log_tilt = look_up(self.bias, at.k).double() - at.f
+        return (there - here) * log_tilt
 
     def proposal(self, at: Slope, beta: float, trust: Tensor) -> Tensor:
-        """log-chance of each level of each feature, ``(n, D, L)``, by a share ``trust`` (n,) of the
-        slope.
+        """log-chance of each level of each feature, ``(n, D, L)``.
+
+        Args:
+            at: the chains.
+            beta: where on the path they are.
+            trust: u, the share of the slope that is followed, ``(n,)``.
         """
         guess = trust.to(at.slope).view(-1, 1, 1) * at.slope
-        return (self.base + beta * (self.bias - guess)).log_softmax(2)
+        logits = self.base + beta * (self.bias - guess)
+        return logits.log_softmax(2)
 
     def trust(self, n: int) -> Tensor:
         """u of each chain, ``(n,)``: 1 for every second."""
         return (2 * torch.rand(n)).clamp(max=1.0)
 
     def log_f(self, at: Slope, beta: float) -> Tensor:
-        return look_up(self.base + beta * self.bias, at.k).double() - beta * at.f
+        log_weights = self.base + beta * self.bias
+        return look_up(log_weights, at.k).double() - beta * at.f
 
     def move(self, at: Slope, beta: float, step: Tensor) -> tuple[Slope, Tensor]:
+        """Propose new levels of a random subset of features, and take them or not."""
+        n = len(at.k)
         among = torch.rand(at.k.shape, device=at.k.device) < step[:, None]
-        trust = self.trust(len(at.k)).to(step)
+        trust = self.trust(n).to(step)
         there = self.proposal(at, beta, trust)
         k = torch.where(among, draw_levels(there), at.k)
-        to = self.look(grid.to_grid(k, self.levels).to(at.x).view(len(k), *self.event_shape))
+        x = grid.to_grid(k, self.levels).to(at.x)
+        to = self.look(x.view(n, *self.event_shape))
         back = self.proposal(to, beta, trust)
 
         def log_chance(proposal: Tensor, k: Tensor) -> Tensor:
             of_each = proposal.gather(2, k.unsqueeze(2)).squeeze(2)
-            return (of_each * among).sum(1, dtype=torch.float64)
+            of_subset = of_each.masked_fill(~among, 0.0)
+            return of_subset.sum(1, dtype=torch.float64)
 
         log_ratio = self.log_f(to, beta) - self.log_f(at, beta)
         log_ratio = log_ratio + log_chance(back, at.k) - log_chance(there, to.k)
         chance = log_ratio.clamp(max=0.0).exp()
-        return Slope(*taken(torch.rand_like(chance) < chance, to, at)), chance
+        accepted = torch.rand_like(chance) < chance
+        return Slope(*taken(accepted, to, at)), chance
 
 
 def langevin(energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: int) -> Tensor:
-    """``steps`` moves x' = x - step^2/2 grad E(x) + step * noise of the unadjusted Langevin
-    algorithm, at temperature one.
+    """Moves x' = x - step^2/2 grad E(x) + step * noise: the unadjusted Langevin algorithm.
 
     Args:
-        energy: maps ``(n, ...)`` to energies ``(n,)``.
+        energy: maps ``(n, ...)`` to energies ``(n,)``, at temperature one.
         x: where the chains start, ``(n, ...)``; not changed.
+        step: standard deviation of the noise.
+        steps: number of moves.
 
     Returns:
         where they end, ``(n, ...)``. Works under ``no_grad`` and under inference mode, which it
@@ -1046,11 +1188,10 @@ def langevin(energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: 
 def adjusted_langevin(
     energy: Callable[[Tensor], Tensor], x: Tensor, step: float, steps: int
 ) -> Tensor:
-    """As `langevin`, each move with a Metropolis test: it keeps exp(-E) exactly, at the cost of one
-    more gradient in all.
+    """As `langevin`, each move with a Metropolis test, so that it keeps exp(-E) exactly.
 
-    x' is taken with probability min{1, e^(E(x) - E(x')) q(x | x') / q(x' | x)}, q being the
-    Gaussian that proposed it.
+    It costs one more gradient in all. x' is taken with probability
+    min{1, e^(E(x) - E(x')) q(x | x') / q(x' | x)}, q being the Gaussian that proposed it.
     """
 
     def slope(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -1060,7 +1201,8 @@ def adjusted_langevin(
 
     def log_proposal(there: Tensor, here: Tensor, gradient: Tensor) -> Tensor:
         """log q(there | here) of N(here - step²/2 grad E(here), step²), up to a constant."""
-        return -(there - here + 0.5 * step**2 * gradient).square().flatten(1).sum(1) / (2 * step**2)
+        noise = there - here + 0.5 * step**2 * gradient
+        return -noise.square().flatten(1).sum(1) / (2 * step**2)
 
     with torch.inference_mode(False), torch.enable_grad():
         x = x.detach().clone()
@@ -1068,7 +1210,9 @@ def adjusted_langevin(
         for _ in range(steps):
             y = x - 0.5 * step**2 * g + step * torch.randn_like(x)
             e_y, g_y = slope(y)
-            log_ratio = e - e_y + log_proposal(x, y, g_y) - log_proposal(y, x, g)
+            there = log_proposal(y, x, g)
+            back = log_proposal(x, y, g_y)
+            log_ratio = e - e_y + back - there
             accepted = torch.rand_like(e).log() < log_ratio
             e, x, g = taken(accepted, (e_y, y, g_y), (e, x, g))
     return x.detach()

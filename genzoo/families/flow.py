@@ -1,5 +1,6 @@
-r"""Normalizing flow: an invertible map f from data to a Gaussian, and the volume it changes on the
-way.
+r"""Normalizing flow: an invertible map f from data to a Gaussian.
+
+The density is the Gaussian's, times the volume that f changes on the way.
 
 .. math::
 
@@ -39,11 +40,17 @@ from genzoo.distributions import importance_resample
 from genzoo.model import GenerativeModel, Latent, Likelihood, require
 from genzoo.nets import Condition, event_network, is_image
 
-CANDIDATES = 16  # of each density, for a guided sample
-LEAST = 1e-6  # mass of a bin of a histogram
-TAIL = 5.0  # splines act on [-TAIL, TAIL] and are the identity outside
+# of each density, for a guided sample
+CANDIDATES = 16
 
-Networks = Callable[[tuple[int, ...], int], nn.Module]  # (shape, outputs) -> network of a coupling
+# mass of a bin of a histogram
+LEAST = 1e-6
+
+# splines act on [-TAIL, TAIL] and are the identity outside
+TAIL = 5.0
+
+# (shape, outputs) -> network of a coupling
+Networks = Callable[[tuple[int, ...], int], nn.Module]
 
 
 class Flow(GenerativeModel):
@@ -141,7 +148,8 @@ class Flow(GenerativeModel):
             for i in range(self.couplings):
                 chain += [LinearMap(self.dims, identity_init=True), self.coupling((self.dims,), i)]
             return nf.CompositeTransform(chain)
-        pyramid, shape = nf.MultiscaleCompositeTransform(scales), self.event_shape
+        pyramid = nf.MultiscaleCompositeTransform(scales)
+        shape = self.event_shape
         for _ in range(scales):
             shape = (4 * shape[0], shape[1] // 2, shape[2] // 2)
             steps: list[nn.Module] = [nf.SqueezeTransform()]
@@ -180,12 +188,15 @@ class Flow(GenerativeModel):
         ``(n,)``, nats per event.
         """
         self.require_events(x)
-        return self.log_density(inside(grid.dequantise(x, self.levels)) if self.levels else x, c)
+        if self.levels:
+            x = inside(grid.dequantise(x, self.levels))
+        return self.log_density(x, c)
 
     @property
     def unbiased(self) -> bool:
-        """Yes: over dequantisation noise, the mean density of a bin is the bin's probability
-        divided by its volume.
+        """Yes, over dequantisation noise.
+
+        The mean density of a bin is the bin's probability divided by its volume.
         """
         return True
 
@@ -193,10 +204,13 @@ class Flow(GenerativeModel):
 
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
-        """``(n, *event_shape)``: Gaussian noise through the inverse; see `guided` for a
-        ``guidance`` other than 1.
+        """``(n, *event_shape)``: Gaussian noise through the inverse.
+
+        See `guided` for a ``guidance`` other than 1.
         """
-        return self.on_grid(self.draw(n, c) if guidance == 1.0 else self.guided(n, c, guidance))
+        if guidance == 1.0:
+            return self.on_grid(self.draw(n, c))
+        return self.on_grid(self.guided(n, c, guidance))
 
     def draw(self, n: int, c: Tensor | None) -> Tensor:
         """``(n, *event_shape)`` of the density, before it is held to the data's levels."""
@@ -208,18 +222,22 @@ class Flow(GenerativeModel):
         Each is picked by weight among `CANDIDATES` of both densities. A flow knows both exactly and
         draws in one pass, so it can afford to choose.
         """
-        x = torch.stack([self.draw(n, way) for way in (c, None) for _ in range(CANDIDATES)])
+        given = [self.draw(n, c) for _ in range(CANDIDATES)]
+        free = [self.draw(n, None) for _ in range(CANDIDATES)]
+        x = torch.stack(given + free)
         candidates = inside(x) if self.levels else x
-        log_given, log_free = (
-            torch.stack([self.log_density(each, way) for each in candidates]) for way in (c, None)
-        )
+        log_given = torch.stack([self.log_density(each, c) for each in candidates])
+        log_free = torch.stack([self.log_density(each, None) for each in candidates])
         choice = importance_resample(log_given, log_free, guidance)
         return x[choice, torch.arange(n, device=x.device)]
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """z = f(x; c), ``(n, D)``; discrete data is taken at the centre of its bins."""
         self.require_events(x, decoded=True)
-        return self.transform(inside(x) if self.levels else x, self.embed(c, len(x)))[0]
+        if self.levels:
+            x = inside(x)
+        z, _ = self.transform(x, self.embed(c, len(x)))
+        return z
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """x = f^-1(z; c), ``(n, *event_shape)``; it can be differentiated.
@@ -227,7 +245,7 @@ class Flow(GenerativeModel):
         It is computed in float64: the root inside a spline's inverse needs the digits.
         """
         inverse = Inverse(self.transform)
-        state = {**dict(inverse.named_parameters()), **dict(inverse.named_buffers())}
+        state = dict(inverse.named_parameters()) | dict(inverse.named_buffers())
         double = {k: v.double() if v.is_floating_point() else v for k, v in state.items()}
         arguments = (z.double(), self.embed(c, len(z)).double())
         return functional_call(inverse, double, arguments).to(z.dtype)

@@ -60,8 +60,9 @@ Velocity = Callable[[Tensor, Tensor], Tensor]  # (x, time of each row) -> dx/dt,
 
 
 class FlowMatching(GenerativeModel):
-    """Continuous flow along straight lines, trained by regression; density and samples by an ODE
-    solver.
+    """Continuous flow along straight lines, trained by regression.
+
+    Density and samples by an ODE solver.
 
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
@@ -163,8 +164,9 @@ class FlowMatching(GenerativeModel):
     # ----------------------------------------------------------------------------------- likelihood
 
     def log_prob(self, x: Tensor, c: Tensor | None = None, steps: int | None = None) -> Tensor:
-        """log p(x | c) of the stream, ``(n,)`` nats, by ``steps`` Runge-Kutta steps (twice as many
-        as a sample takes).
+        """log p(x | c) of the stream, ``(n,)`` nats.
+
+        It takes ``steps`` Runge-Kutta steps, twice as many as a sample.
 
         Discrete data is dequantised by one draw. The trace is exact in few dimensions, one draw of
         Hutchinson's in many. Not differentiable: as a VAE's prior, a stream is fitted in a second
@@ -184,14 +186,16 @@ class FlowMatching(GenerativeModel):
 
     @property
     def unbiased(self) -> bool:
-        """Only where nothing is random: Hutchinson's trace is right on average for log p, and so
-        not for p.
+        """Only where nothing is random.
+
+        Hutchinson's trace is right on average for log p, and so not for p.
         """
         return not self.levels and self.dims <= EXACT_UP_TO
 
     def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """The mean of ``k`` draws of `log_prob`, ``(n,)`` nats; a single look where nothing is
-        random.
+        """The mean of ``k`` draws of `log_prob`, ``(n,)`` nats.
+
+        A single look where nothing is random.
         """
         return super().bound(x, c, 1 if self.unbiased else k)
 
@@ -219,15 +223,17 @@ class FlowMatching(GenerativeModel):
         return 4 * self.steps
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """The noise ``(n, *event_shape)`` that the stream carries to ``x``: the same stream, run
-        backwards.
+        """The noise ``(n, *event_shape)`` that the stream carries to ``x``.
+
+        The same stream, run backwards.
         """
         self.require_events(x, decoded=True)
         return self.integrate(x, self.velocity(c), 1.0, 0.0)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """The event ``(n, *event_shape)`` that noise ``z`` is carried to; not held to the data's
-        levels.
+        """The event ``(n, *event_shape)`` that noise ``z`` is carried to.
+
+        Not held to the data's levels.
         """
         return self.integrate(z, self.velocity(c), 0.0, 1.0)
 
@@ -247,8 +253,9 @@ class FlowMatching(GenerativeModel):
 def with_divergence(
     field: Callable[[Tensor], Tensor], x: Tensor, signs: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """``field(x)`` and the trace of its Jacobian ``(n,)``, where each row of the field depends on
-    that row of x alone.
+    """``field(x)`` and the trace of its Jacobian, ``(n,)``.
+
+    Each row of the field depends on that row of x alone.
 
     Exact, by one gradient for each feature; or, given random signs e of x's shape, Hutchinson's
     estimate e' J e.

@@ -23,7 +23,10 @@ Family = type[GenerativeModel]
 
 
 def _of_other_distributions() -> tuple[Family, ...]:
-    """The classes behind the entry points; one that cannot be imported is left out, with a warning."""
+    """The classes behind the entry points.
+
+    One that cannot be imported is left out, with a warning.
+    """
     found = []
     for plugin in plugins():
         try:

@@ -284,8 +284,9 @@ class VAE(GenerativeModel):
 
     @torch.no_grad()
     def active_units(self, x: Tensor, c: Tensor | None = None, threshold: float = 1e-2) -> int:
-        """Latent dimensions the data moves: those whose posterior mean varies by more than
-        ``threshold`` (Burda et al. 2016).
+        """Latent dimensions the data moves.
+
+        Those whose posterior mean varies by more than ``threshold`` (Burda et al. 2016).
         """
         return int((self.encode(x, c).flatten(1).var(0) > threshold).sum())
 

@@ -182,8 +182,9 @@ class VAEGAN(GenerativeModel):
 
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
-        """``(n, *event_shape)``: z from the Gaussian prior, guided as a `VAE`'s, then x from the
-        decoder's likelihood.
+        """``(n, *event_shape)``: z from the Gaussian prior, then x from the decoder.
+
+        z is guided as a `VAE`'s is.
         """
         return self.vae.sample(n, c, guidance)
 

@@ -1,5 +1,6 @@
-"""Training by Lightning, with what makes it good here: averaged weights, a guard, patience, the
-best checkpoint.
+"""Training by Lightning, with what makes it good here.
+
+Averaged weights, a guard, patience, the best checkpoint.
 
 Names are listed in ``__init__.pyi`` and imported on first use.
 """

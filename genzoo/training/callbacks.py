@@ -1,5 +1,6 @@
-"""What `genzoo.fit` adds to Lightning's loop: a clock, a guard, patience, an exact random state,
-and news of progress.
+"""What `genzoo.fit` adds to Lightning's loop.
+
+A clock, a guard, patience, an exact random state, and news of progress.
 
 Each keeps what the future depends on in the checkpoint, so that a resumed run goes on as if nothing
 had happened.
@@ -16,7 +17,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from genzoo.errors import TrainingError
 from genzoo.model import Likelihood, Trainable
-from genzoo.progress import Report
+from genzoo.progress import Progress
 from genzoo.training.averaging import Averages
 
 
@@ -208,7 +209,7 @@ class RandomState(L.Callback):
 class Reporter(L.Callback):
     """Tells a function, at most five times a second, how far training is, and the last figures."""
 
-    def __init__(self, progress: Report, steps: int, interval: float = 0.2):
+    def __init__(self, progress: Progress, steps: int, interval: float = 0.2):
         self.progress = progress
         self.steps = steps
         self.interval = interval

@@ -1,5 +1,6 @@
-"""Training, the same for every family: Lightning's loop, averaged weights, the best by validation,
-exact resumption.
+"""Training, the same for every family.
+
+Lightning's loop, averaged weights, the best by validation, exact resumption.
 
 Training goes in rounds of about ``check_every`` steps. After each, the averaged weights are
 validated, and everything that the future depends on is written to ``last.ckpt``: weights,
@@ -38,7 +39,7 @@ from genzoo.data.dataset import Data, DataSet, Split
 from genzoo.errors import InputError
 from genzoo.model import GenerativeModel, Likelihood, Trainable, drawing_from
 from genzoo.optim import OptimizerFactory, SchedulerFactory
-from genzoo.progress import Report
+from genzoo.progress import Progress
 from genzoo.training.averaging import WIDEST, Averages
 from genzoo.training.callbacks import (
     Clock,
@@ -110,7 +111,7 @@ def fit(
     scheduler: SchedulerFactory | None = None,
     callbacks: Iterable[L.Callback] = (),
     logger: Logger | Iterable[Logger] | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     **trainer_options: Any,
 ) -> Fitted:
     """Train ``model`` on ``data`` in place, and leave it with its best averaged weights.
@@ -567,8 +568,9 @@ def _read(checkpoint: Path) -> dict[str, Any]:
 
 
 def _run(trainer: L.Trainer, model: Trainable, batches: Data, resume: Path | None) -> None:
-    """Lightning ends the whole program on Ctrl-C; here it stays an exception, and the checkpoints
-    stay.
+    """Lightning ends the whole program on Ctrl-C.
+
+    Here it stays an exception, and the checkpoints stay.
     """
     model.train()
     on_interrupt = signal.getsignal(signal.SIGINT)
@@ -602,8 +604,9 @@ def _unchecked_distributions() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Lightning's tips and its notes about hardware out of the way; errors and other warnings
-    still show.
+    """Keep Lightning's tips and its notes about hardware out of the way.
+
+    Errors and other warnings still show.
     """
     loggers = [
         logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")
@@ -639,8 +642,9 @@ def _whole_rows(path: Path) -> list[dict[str, str]]:
 
 
 def gather_log(folder: Path) -> None:
-    """Join the logs of a run and of its resumptions, ``log/version_*/metrics.csv``, into one
-    ``log.csv``.
+    """Join the logs of a run and of its resumptions into one ``log.csv``.
+
+    They are ``log/version_*/metrics.csv``.
     """
     rows: list[dict[str, str]] = []
     parts = folder.glob("log/version_*/metrics.csv")

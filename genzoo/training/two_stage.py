@@ -22,7 +22,7 @@ from genzoo.data.dataset import DataSet, Split
 from genzoo.families.priors import PlainPrior
 from genzoo.families.vae import VAE
 from genzoo.model import GenerativeModel, Likelihood, device_of, evaluating
-from genzoo.progress import Report
+from genzoo.progress import Progress
 from genzoo.training.fitting import Fitted, fit
 
 DRAWS = 32  # latents of each training event
@@ -39,7 +39,7 @@ def fit_in_stages(
     train: Mapping[str, Any],
     prior: Mapping[str, Any],
     seed: int = 0,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Fitted:
     """Train ``model`` without its prior, and then the prior on the latents, in place.
 
@@ -147,5 +147,5 @@ def _draw(model: VAE, x: Tensor, c: Tensor | None, batch: int = 500) -> Tensor:
     return torch.cat(parts or [x.new_zeros(0, *model.latent_shape)]).to(x)
 
 
-def _of_prior(progress: Report | None) -> Report | None:
+def _of_prior(progress: Progress | None) -> Progress | None:
     return progress and (lambda done, total, text: progress(done, total, f"prior: {text}"))

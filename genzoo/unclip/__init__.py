@@ -1,8 +1,10 @@
-"""DALL-E 2 in small: CLIP ties pictures to captions, a prior imagines what is seen, a decoder draws
-it.
+"""DALL-E 2 in small.
+
+CLIP ties pictures to captions, a prior imagines what is seen, a decoder draws it.
 
 clip       images and captions in one space                        a module of its own
-prior      caption's embedding to image embeddings                 the zoo's `Diffusion`, or `Autoregressive`
+prior      caption's embedding to image embeddings                 the zoo's `Diffusion`, or
+                                                                   `Autoregressive`
 cascade    `UnCLIP`: prior, then the zoo's `Diffusion` on images   and what can be done with both
 training   the stages, one after the other
 """

@@ -34,8 +34,9 @@ from genzoo.unclip.prior import PCA, best_of
 
 
 class UnCLIP(GenerativeModel):
-    """p(image | caption): a prior over CLIP's image embeddings, then a decoder from the embedding
-    to the image.
+    """p(image | caption).
+
+    A prior over CLIP's image embeddings, then a decoder from the embedding to the image.
 
     Args:
         clip: gives both embeddings; a caption's tokens are this model's condition.
@@ -96,8 +97,9 @@ class UnCLIP(GenerativeModel):
         prior_guidance: float | None = None,
         candidates: int | None = None,
     ) -> Tensor:
-        """``(n, *event_shape)``, one image for each row of tokens ``c`` (n, condition); without,
-        images of anything.
+        """``(n, *event_shape)``, one image for each row of tokens ``c`` (n, condition).
+
+        Without, images of anything.
 
         ``steps`` are the decoder's; what is not given is the model's own.
         """
@@ -114,8 +116,9 @@ class UnCLIP(GenerativeModel):
         guidance: float | None = None,
         candidates: int | None = None,
     ) -> Tensor:
-        """Image embeddings ``(n, dims)`` from the prior, each the best of ``candidates`` for its
-        row of tokens.
+        """Image embeddings ``(n, dims)`` from the prior.
+
+        Each is the best of ``candidates`` for its row of tokens.
         """
         if c is None:  # nothing to be guided to, or to be near
             return self.prior.sample(n)
@@ -142,23 +145,26 @@ class UnCLIP(GenerativeModel):
 
     @torch.no_grad()
     def invert(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What CLIP sees in images, ``(n, dims)``, and the noise that leads back to them, ``(n,
-        *event_shape)``.
+        """What CLIP sees in images, and the noise that leads back to them.
+
+        They are ``(n, dims)`` and ``(n, *event_shape)``.
         """
         z = self.embed_images(x)
         return z, self.decoder.encode(x, z)
 
     @torch.no_grad()
     def render(self, z: Tensor, noise: Tensor, eta: float = 0.0, guidance: float = 1.0) -> Tensor:
-        """Images ``(n, *event_shape)`` from embeddings and noise by DDIM; the inverse of
-        `invert` for ``eta`` = 0.
+        """Images ``(n, *event_shape)`` from embeddings and noise by DDIM.
+
+        The inverse of `invert` for ``eta`` = 0.
         """
         times = self.decoder.times(2 * self.decoder.steps, noise)
         return ddim(self.decoder.denoiser(z, guidance), noise, times, eta=eta)
 
     def vary(self, x: Tensor, n: int = 1, eta: float = 1.0, guidance: float = 1.0) -> Tensor:
-        """``n`` variations of each image: the same embedding, part of the rest drawn afresh, the
-        more the larger ``eta``.
+        """``n`` variations of each image.
+
+        The same embedding, part of the rest drawn afresh, the more the larger ``eta``.
         """
         z, noise = (part.repeat_interleave(n, 0) for part in self.invert(x))
         return self.render(z, noise, eta, guidance)
@@ -166,8 +172,9 @@ class UnCLIP(GenerativeModel):
     def interpolate_images(
         self, one: Tensor, other: Tensor, steps: int = 8, guidance: float = 1.0
     ) -> Tensor:
-        """From one image ``(c, h, w)`` to another in ``steps`` images, both ends included: z and
-        the noise turn together.
+        """From one image ``(c, h, w)`` to another in ``steps`` images, both ends included.
+
+        z and the noise turn together.
         """
         z, noise = self.invert(torch.stack([one, other]))
         share = torch.linspace(0, 1, steps, device=z.device)
@@ -186,8 +193,9 @@ class UnCLIP(GenerativeModel):
         guidance: float = 2.0,
         draws: int = 8,
     ) -> Tensor:
-        """What ``before`` says of images becomes what ``after`` says ("a small ..." to "a large
-        ..."), in all or one by one.
+        """What ``before`` says of images becomes what ``after`` says.
+
+        Such as "a small ..." to "a large ...", in all or one by one.
 
         z moves by ``share``, one for all images or one each, ``(n,)``, of the difference between
         the embeddings that the prior expects of the two captions, each the mean of ``draws``; the
@@ -201,8 +209,9 @@ class UnCLIP(GenerativeModel):
         )
 
     def _expected(self, captions: str | Sequence[str], draws: int) -> Tensor:
-        """The mean of the prior's embeddings of captions, ``(captions, dims)``; always from the
-        same noise, so that in a difference it cancels.
+        """The mean of the prior's embeddings of captions, ``(captions, dims)``.
+
+        Always from the same noise, so that in a difference it cancels.
         """
         tokens = tokenise(captions)
         with torch.random.fork_rng():
@@ -221,9 +230,10 @@ class UnCLIP(GenerativeModel):
         share: float | Tensor = 0.35,
         guidance: float = 2.0,
     ) -> Tensor:
-        """As `edit`, in the paper's way, which asks no prior: z turns by ``share`` of the way
-        (there 0.25 to 0.5) to the normalised difference of the *captions'* embeddings. It has to
-        stop early, for no image lies at the end of that way.
+        """As `edit`, in the paper's way, which asks no prior.
+
+        z turns by ``share`` of the way (there 0.25 to 0.5) to the normalised difference of the
+        *captions'* embeddings. It has to stop early, for no image lies at the end of that way.
         """
         z, noise = self.invert(x)
         old, new = (self.embed_texts(tokenise(captions)) for captions in (before, after))
@@ -232,8 +242,9 @@ class UnCLIP(GenerativeModel):
         return self.render(slerp(z, difference.expand_as(z), share), noise, guidance=guidance)
 
     def rebuild(self, x: Tensor, components: int, guidance: float = 1.0) -> Tensor:
-        """Images from the first principal ``components`` of their embeddings alone, and their own
-        noise.
+        """Images from the first principal ``components`` of their embeddings.
+
+        Their own noise is kept.
         """
         z, noise = self.invert(x)
         z = self.pca.rebuild(self.pca.project(z)[:, :components])
@@ -247,7 +258,8 @@ class UnCLIP(GenerativeModel):
 
 
 def scale_to_sqrt_dim(unit: Tensor) -> Tensor:
-    """Unit vectors ``(..., dims)`` at length sqrt(dims), where their features have a mean square of
-    one.
+    """Unit vectors ``(..., dims)`` at length sqrt(dims).
+
+    There their features have a mean square of one.
     """
     return math.sqrt(unit.shape[-1]) * unit

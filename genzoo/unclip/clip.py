@@ -114,8 +114,9 @@ class CLIP(Trainable):
 
     @property
     def scale(self) -> Tensor:
-        """What multiplies the cosines: one over the temperature, at most 100 lest single pairs
-        drown the rest.
+        """What multiplies the cosines.
+
+        One over the temperature, at most 100 lest single pairs drown the rest.
         """
         return self.log_scale.exp().clamp(max=CAP)
 
@@ -143,8 +144,9 @@ class CLIP(Trainable):
 
 
 class TextEncoder(Network):
-    """Tokens ``(n, length)`` to vectors ``(n, dims)``: convolutions over neighbouring words, then a
-    small transformer.
+    """Tokens ``(n, length)`` to vectors ``(n, dims)``.
+
+    Convolutions over neighbouring words, then a small transformer.
 
     Which adjective belongs to which noun, and which noun stands on which side of "left of", is
     decided among neighbours. A transformer alone has to find out first that neighbours matter, and
@@ -199,8 +201,9 @@ class TextEncoder(Network):
 
 
 def contrastive(logits: Tensor, same: Tensor) -> Tensor:
-    """Symmetric cross-entropy of ``logits`` (n, n), images by captions; each pair's mean over both
-    directions, ``(n,)``.
+    """Symmetric cross-entropy of ``logits`` (n, n), images by captions.
+
+    Each pair's mean over both directions, ``(n,)``.
 
     ``same`` (n, n) says which captions are equal. A batch may hold a caption twice; to ask of an
     image that it tell its own from the copy would be to ask for what cannot be, and would push the

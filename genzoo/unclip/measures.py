@@ -67,7 +67,9 @@ class Accuracy:
 
 
 def accuracy(asked: Sequence[Meaning], images: Tensor, together: int = 1) -> Accuracy:
-    """How far pictures show what was asked for, by the rule of `genzoo.data.scenes.parser.compare_attributes`.
+    """How far pictures show what was asked for.
+
+    The rule is that of `genzoo.data.scenes.parser.compare_attributes`.
 
     Args:
         asked: one meaning for each picture.

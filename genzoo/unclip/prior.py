@@ -1,5 +1,6 @@
-r"""Two priors over image embeddings, given a caption's: the zoo's own diffusion and autoregressive
-models at work on vectors.
+r"""Two priors over image embeddings, given a caption's.
+
+The zoo's own diffusion and autoregressive models at work on vectors.
 
 A caption says only a part of what a picture shows, so many image embeddings z go with one text
 embedding t, and to put t in z's place is a mistake: both are close, but they are not the same kind

@@ -32,7 +32,7 @@ from genzoo.data.scenes.captions import VOCABULARY, caption, leave_out, tokenise
 from genzoo.data.scenes.scene import Scene, arrange, draw, is_held_out, render
 from genzoo.errors import InputError, nearest
 from genzoo.families.diffusion import Diffusion
-from genzoo.progress import Report
+from genzoo.progress import Progress
 from genzoo.training.fitting import Fitted, check_settings, fit
 from genzoo.unclip.cascade import UnCLIP, scale_to_sqrt_dim
 from genzoo.unclip.clip import CLIP
@@ -63,11 +63,12 @@ def train_unclip(
     pictures: int = 20_000,
     wordings: int = 8,
     text_decoder: bool = False,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     scenes: Sequence[Scene] | None = None,
 ) -> UnCLIP:
-    """Train every stage in ``folder``, or go on where an earlier call stopped, and return the
-    whole.
+    """Train every stage in ``folder``, and return the whole.
+
+    Where an earlier call stopped, it goes on.
 
     Args:
         seed: of the pictures, the weights and everything else random.
@@ -123,11 +124,12 @@ class Stages:
     folder: Path
     seed: int
     plans: dict[str, recipes.Recipe]
-    progress: Report | None
+    progress: Progress | None
 
     def keep_plan(self, about: Mapping[str, Any]) -> None:
-        """Write the plan to ``config.yaml``; raises `InputError` if the folder already holds
-        another one.
+        """Write the plan to ``config.yaml``.
+
+        Raises `InputError` if the folder already holds another one.
         """
         path, plan = self.folder / "config.yaml", {**about, **self.plans}
         if path.is_file() and (before := yaml.safe_load(path.read_text(encoding="utf-8"))) != plan:
@@ -190,7 +192,7 @@ class Stages:
             serialization.save(whole, self.folder / name, {"data": "scenes", "seed": self.seed})
         return serialization.load(self.folder, UnCLIP)
 
-    def _named(self, stage: str) -> Report | None:
+    def _named(self, stage: str) -> Progress | None:
         progress = self.progress
         return progress and (lambda done, total, text: progress(done, total, f"{stage}  {text}"))
 
@@ -251,8 +253,9 @@ def twin(scene: Scene, rng: random.Random) -> Scene:
 
 
 def reword(scenes: Sequence[Scene], wordings: int, seed: int) -> Tensor:
-    """Tokens ``(n, wordings, LENGTH)`` of that many captions of each scene, every one leaving out
-    what it likes.
+    """Tokens ``(n, wordings, LENGTH)`` of that many captions of each scene.
+
+    Every one leaves out what it likes.
     """
     rng = random.Random(seed)
     captions = [
@@ -262,8 +265,9 @@ def reword(scenes: Sequence[Scene], wordings: int, seed: int) -> Tensor:
 
 
 def pairs(x: Tensor, c: Tensor, split: type[Split] = Split, levels: int = 0) -> DataSet:
-    """Events, and what goes with each, as a data set that is for training (the loop wants one event
-    to validate on).
+    """Events, and what goes with each, as a data set for training.
+
+    The loop wants one event to validate on.
     """
     one = Split(x[:1], c.flatten(0, -2)[:1])
     return DataSet("scenes", split(x, c), one, one, levels=levels, condition=c.shape[-1])
@@ -291,8 +295,9 @@ class Twins(Worded):
 
 @torch.no_grad()
 def embed(clip: CLIP, encoder: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """Embeddings ``(n, dims)`` of many images or captions, of length sqrt(dims), a few at a time
-    and on the best device.
+    """Embeddings ``(n, dims)`` of many images or captions, of length sqrt(dims).
+
+    They are computed a few at a time, on the best device.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     clip.to(device)

@@ -30,7 +30,7 @@ from genzoo.evaluation.samples import conditional, quality
 from genzoo.evaluation.samples.sampling import draw
 from genzoo.families.baselines import fitted
 from genzoo.model import GenerativeModel, Latent
-from genzoo.progress import Report
+from genzoo.progress import Progress
 from genzoo.serialization import load
 
 COLUMNS = 20  # small images in a row
@@ -75,15 +75,16 @@ class GalleryContext:
         return self.data.test.x.min().item(), self.data.test.x.max().item()
 
     def with_latent(self) -> dict[str, GenerativeModel]:
-        """The models in whose latent one can move about; where it has to be searched for, that
-        takes a while.
+        """The models in whose latent one can move about.
+
+        Where it has to be searched for, that takes a while.
         """
         return {
             family: model for family, model in self.models.items() if model.latent != Latent.NONE
         }
 
 
-def gallery(out: Path, show: GalleryContext, progress: Report | None = None) -> list[Picture]:
+def gallery(out: Path, show: GalleryContext, progress: Progress | None = None) -> list[Picture]:
     """Draw every picture of `PICTURES` that means something for these runs.
 
     Args:
@@ -132,7 +133,7 @@ def copies(path: Path, show: GalleryContext) -> bool:
 
 
 def maps(path: Path, show: GalleryContext) -> bool:
-    """Points A and B of each model and of the baselines, over the places where the truth has mass."""
+    """Points A and B of each model and baseline, over the places where the truth has mass."""
     data = show.data
     if data.event_shape != (2,) or data.log_density is None:
         return False
@@ -235,8 +236,9 @@ def _walk(model: GenerativeModel, pairs: torch.Tensor) -> torch.Tensor:
 
 
 def latents(path: Path, show: GalleryContext) -> bool:
-    """Where the latents of test events lie, coloured by their class or by the first number that
-    describes them.
+    """Where the latents of test events lie.
+
+    They are coloured by their class or by the first number that describes them.
     """
     data = show.data
     models = {f: m for f, m in show.with_latent().items() if m.latent != Latent.OPTIMISED}
@@ -326,7 +328,8 @@ PICTURES: tuple[tuple[str, str, str, Callable[[Path, GalleryContext], bool]], ..
     (
         "maps.png",
         "Where models and truth disagree",
-        "A: a sample where the truth has no mass. B: a test point to which the model gives less than a tenth of its density.",
+        "A: a sample where the truth has no mass. B: a test point to which the model gives less "
+        "than a tenth of its density.",
         maps,
     ),
     (
@@ -340,7 +343,8 @@ PICTURES: tuple[tuple[str, str, str, Callable[[Path, GalleryContext], bool]], ..
     (
         "interpolations.png",
         "Ways through the latent",
-        "From one test image to another, and again for a second pair. The ends are reconstructions; above, for comparison, the "
+        "From one test image to another, and again for a second pair. The ends are "
+        "reconstructions; above, for comparison, the "
         "pixels are blended.",
         interpolations,
     ),
@@ -353,14 +357,17 @@ PICTURES: tuple[tuple[str, str, str, Callable[[Path, GalleryContext], bool]], ..
     (
         "taller.png",
         "Taller tins",
-        "One direction of the latent makes tins lower and taller, by two pixels either way; real tins above.",
+        "One direction of the latent makes tins lower and taller, by two pixels either way; real "
+        "tins above.",
         taller,
     ),
     (
         "learning.png",
         "Learning against time",
-        "Down is better: negative log-likelihood of validation events, of families that state one, as training went. "
-        "Bounds and exact figures are not ranked together; each run had its own share of the machine.",
+        "Down is better: negative log-likelihood of validation events, of families that state one, "
+        "as training went. "
+        "Bounds and exact figures are not ranked together; each run had its own share of the "
+        "machine.",
         learning,
     ),
     (

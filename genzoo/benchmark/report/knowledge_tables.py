@@ -36,17 +36,24 @@ ACCURACY = (
     "class they were drawn for. It errs itself: above its accuracy on real test events, the figure "
     "says that samples are typical, not that they are better"
 )
-WORST = "worst: of the class with the least, which with many classes is low by luck, as its upper end allows for"
+WORST = (
+    "worst: of the class with the least, which with many classes is low by luck, as its upper end "
+    "allows for"
+)
 COVERAGE = (
     "coverage: share of real events that no model was trained on with a sample of their class near"
 )
 CAS = "CAS: accuracy on real test events of a classifier fitted on these samples and nothing else"
-MEASURED = "height, width: mean error of the tins drawn for a height and a width, in pixels; exact: share right in both"
+MEASURED = (
+    "height, width: mean error of the tins drawn for a height and a width, in pixels; exact: share "
+    "right in both"
+)
 OF_REAL_CLASSES = (
     "Real data: accuracy of test events, the others by as many training events in place of samples"
 )
 OF_NUMBERS = (
-    "mean error of the numbers that samples were drawn for, as read off them; exact: share on which "
+    "mean error of the numbers that samples were drawn for, as read off them; exact: share on "
+    "which "
     "each is less than half a unit off"
 )
 OF_REAL_EVENTS = "Real data: test events in place of samples"

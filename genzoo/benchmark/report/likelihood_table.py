@@ -15,17 +15,35 @@ from genzoo.model import Likelihood
 
 MEANING = {
     Likelihood.EXACT: "the exact likelihood of the test data",
-    Likelihood.BOUND: "a bound in expectation: but for ±, which includes the draws, the true figure is at most this",
+    Likelihood.BOUND: (
+        "a bound in expectation: but for ±, which includes the draws, the true figure is at most "
+        "this"
+    ),
     Likelihood.ESTIMATE: "an estimate, on no known side of the truth or on a flattering one",
     Likelihood.NONE: "no figure",
 }
 LEGEND = "Less is better, but only among figures of one kind: unlike kinds are not ranked together."
-ERROR = "±: standard error of test events, Monte Carlo draws and seeds together; 1.96 of it on either side hold 95 %"
+ERROR = (
+    "±: standard error of test events, Monte Carlo draws and seeds together; 1.96 of it on either "
+    "side hold 95 %"
+)
 SEEDS = "seeds: the least and the greatest of as many runs"
-EVENTS = "n: test events measured; where they are fewer than all, what is known of all corrects for the choice"
-INTERVAL = "low … high: the figure lies between the two, for its normaliser is known no better; ± comes on top"
-FILE = "as a file: bits/dim of test events that were written to a file with the model, and read back bit for bit"
-GAP = "gap: how much likelier the data is under the truth, KL(p_data || p_model), with the claim of the figure beside it"
+EVENTS = (
+    "n: test events measured; where they are fewer than all, what is known of all corrects for the "
+    "choice"
+)
+INTERVAL = (
+    "low … high: the figure lies between the two, for its normaliser is known no better; ± comes "
+    "on top"
+)
+FILE = (
+    "as a file: bits/dim of test events that were written to a file with the model, and read back "
+    "bit for bit"
+)
+GAP = (
+    "gap: how much likelier the data is under the truth, KL(p_data || p_model), with the claim of "
+    "the figure beside it"
+)
 SHARES = (
     "A: share of samples where the truth has no mass; B: share of the test events to which the "
     "model gives less than a tenth of their true density (≈: a diffusion model's by its "

@@ -1,5 +1,6 @@
-"""Samples side by side with real data: labelled rows of images, or one panel of points, for each
-model.
+"""Samples side by side with real data.
+
+Labelled rows of images, or one panel of points, for each model.
 """
 
 import math
@@ -21,8 +22,9 @@ ASTRAY, MISSED = "#c8102e", "#f28e1c"
 def picture(
     path: str | Path, samples: Mapping[str, np.ndarray], columns: int = 20, rows: int = 0
 ) -> None:
-    """Write a PNG of ``samples``, label -> events ``(n, *event_shape)``; the first entry, real
-    data, sets the scale.
+    """Write a PNG of ``samples``, label -> events ``(n, *event_shape)``.
+
+    The first entry, real data, sets the scale.
 
     Of each label's images there are at most ``rows`` of ``columns``; 0: two rows of small images,
     one of large ones.
@@ -50,8 +52,9 @@ def strips(
     limits: tuple[float, float] | None = None,
     emphasis: int | None = None,
 ) -> None:
-    """Write a PNG with one labelled row of images for each of ``rows``, label -> events ``(n,
-    *event_shape)``.
+    """Write a PNG with one labelled row of images for each of ``rows``.
+
+    These map a label to events ``(n, *event_shape)``.
 
     Classes below one another, or ways through a latent: whatever is read from left to right.
     ``limits`` are the values of black and white, the least and the greatest of all by default; the
@@ -68,8 +71,9 @@ def strips(
 
 
 def grid(path: str | Path, events: np.ndarray, limits: tuple[float, float] | None = None) -> None:
-    """Write a PNG of one model's samples ``(n, *event_shape)``: a square of images, or a scatter
-    plot of points.
+    """Write a PNG of one model's samples ``(n, *event_shape)``.
+
+    A square of images, or a scatter plot of points.
 
     ``limits`` are the values of black and white; the least and the greatest value there is by
     default.
@@ -86,8 +90,10 @@ def grid(path: str | Path, events: np.ndarray, limits: tuple[float, float] | Non
 
 
 class Panel(NamedTuple):
-    """One model on the map: samples ``(n, 2)``, which of them are astray ``(n,)``, and test points
-    that it misses ``(m, 2)``.
+    """One model on the map.
+
+    Samples ``(n, 2)``, which of them are astray ``(n,)``, and test points that it misses
+    ``(m, 2)``.
     """
 
     samples: np.ndarray
@@ -155,8 +161,9 @@ def _points(figure, samples: Mapping[str, np.ndarray]) -> None:
 
 
 def _at_most(samples: Mapping[str, np.ndarray], columns: int, rows: int) -> dict[str, np.ndarray]:
-    """As many events of each as ``rows`` of ``columns`` hold; 0: two rows, or one of images that
-    are not small.
+    """As many events of each as ``rows`` of ``columns`` hold.
+
+    0: two rows, or one of images that are not small.
     """
     first = next(iter(samples.values()))[0]
     most = columns * (rows or (2 if max(_as_image(first).shape[:2]) <= SMALL else 1))
@@ -170,8 +177,9 @@ def _rows(
     limits: tuple[float, float],
     emphasis: int | None,
 ) -> None:
-    """A block of images for each label, ``columns`` in a row; ``limits`` are the values of black
-    and white.
+    """A block of images for each label, ``columns`` in a row.
+
+    ``limits`` are the values of black and white.
     """
     columns = min(columns, max(len(events) for events in samples.values()))
     low, high = limits

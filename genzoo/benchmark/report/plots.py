@@ -212,8 +212,9 @@ def learning_curves(curves: Mapping[str, Sequence[Curve]], unit: str):
 def latent_map(
     path: str | Path, maps: Mapping[str, tuple[np.ndarray, np.ndarray]], colour: str = "class"
 ) -> None:
-    """Write a PNG with a panel for each model: the places of events on a plane of its latent,
-    coloured by what they are.
+    """Write a PNG with a panel for each model.
+
+    The places of events on a plane of its latent, coloured by what they are.
 
     Args:
         maps: label -> places ``(n, 2)`` and what to colour by, ``(n,)``: whole numbers are classes,

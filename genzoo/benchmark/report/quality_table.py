@@ -19,7 +19,8 @@ MEANING = (
     "precision: share of samples that look real, in a ball of real events",
     "recall: share of real events that could have been drawn, in a ball of samples; above real "
     "data's, it means samples that are spread too widely, not better ones",
-    "density, coverage: the same with less regard to outliers; density is above 1 where samples crowd in the middle",
+    "density, coverage: the same with less regard to outliers; density is above 1 where samples "
+    "crowd in the middle",
     "copies: share of samples nearer to a training event than 99 % of held-out events are; of real "
     "data, share of training events that lie so near to another one",
 )

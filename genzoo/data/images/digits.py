@@ -1,5 +1,6 @@
-"""Handwritten digits, 8x8 pixels in 17 levels: small enough that every family trains on a laptop in
-minutes.
+"""Handwritten digits, 8x8 pixels in 17 levels.
+
+Small enough that every family trains on a laptop in minutes.
 """
 
 import hashlib

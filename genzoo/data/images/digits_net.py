@@ -25,8 +25,9 @@ SIDE, BOX = 28, 20  # MNIST's frame, and the box in its middle that a digit fill
 
 
 class DigitsNet(nn.Module):
-    """Grey digits ``(n, 1, h, w)`` with values on [-1, 1], ink positive, to features ``(n,
-    num_features)``.
+    """Features ``(n, num_features)`` of grey digits ``(n, 1, h, w)``.
+
+    Values of the digits are on [-1, 1], ink positive.
     """
 
     def __init__(self, num_features: int = 64):

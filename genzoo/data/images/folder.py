@@ -35,8 +35,9 @@ def from_folder(path: str | Path, size: int | None = None, seed: int = 0) -> Dat
 
 
 def _find(folder: Path) -> tuple[list[Path], np.ndarray | None, tuple[str, ...]]:
-    """Every image file, its label (None where there are no sub-folders with images) and the
-    classes' names.
+    """Every image file, its label, and the classes' names.
+
+    A label is None where there are no sub-folders with images.
     """
     here = _images(folder)
     below = {sub.name: _images(sub) for sub in sorted(folder.iterdir()) if sub.is_dir()}
@@ -58,8 +59,9 @@ def _find(folder: Path) -> tuple[list[Path], np.ndarray | None, tuple[str, ...]]
 
 
 def _images(folder: Path) -> list[Path]:
-    """The image files directly in a folder, in the order of their names; hidden ones are some
-    program's, not yours.
+    """The image files directly in a folder, in the order of their names.
+
+    Hidden ones are some program's, not yours.
     """
     return sorted(
         p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")

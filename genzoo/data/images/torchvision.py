@@ -82,8 +82,9 @@ def cifar10(root: str | Path = "data", download: bool = True) -> DataSet:
 
 
 def on_grid(pixels: Tensor, levels: int = 256) -> Tensor:
-    """Integer levels (n, ...) as float32 grid points, a thousand events at a time: no second
-    full-size float copy.
+    """Integer levels (n, ...) as float32 grid points, a thousand events at a time.
+
+    No second full-size float copy.
     """
     x = torch.empty(pixels.shape)
     for target, part in zip(x.split(1000), pixels.split(1000), strict=True):

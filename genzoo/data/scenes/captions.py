@@ -1,5 +1,7 @@
-"""Captions of scenes: a small grammar, written and read by the same sentences, and the captions as
-a data set of their own.
+"""Captions of scenes.
+
+A small grammar, written and read by the same sentences, and the captions as a data set of their
+own.
 
 `caption` words a meaning in one of several ways and `understand` gets the meaning back, so that
 what is asked for is always known exactly. A caption need not say everything: what it leaves open is
@@ -108,8 +110,9 @@ ELSEWHERE = {"gray": "grey", "center": "centre"}  # other spellings
 
 
 def caption(meaning: Meaning, rng: random.Random) -> str:
-    """One of the ways to say all of ``meaning``: "on the right of a small blue square, a large red
-    circle".
+    """One of the ways to say all of ``meaning``.
+
+    "on the right of a small blue square, a large red circle".
     """
     words = {"a": _noun(meaning.things[0], rng)}
     if len(meaning.things) == 2:
@@ -125,8 +128,9 @@ def caption(meaning: Meaning, rng: random.Random) -> str:
 
 
 def leave_out(meaning: Meaning, rng: random.Random) -> Meaning:
-    """What a caption may say of a scene: now and then no size, no place of a single thing, no
-    background (`UNSAID`).
+    """What a caption may say of a scene.
+
+    Now and then no size, no place of a single thing, no background (`UNSAID`).
     """
     kinds = (
         replace(kind, size=None) if rng.random() < UNSAID["size"] else kind
@@ -183,8 +187,9 @@ def is_grammatical(caption: str) -> bool:
 
 
 def words(caption: str) -> list[str]:
-    """The words of a caption, in small letters and without punctuation; raises `InputError` for
-    those it does not know.
+    """The words of a caption, in small letters and without punctuation.
+
+    Raises `InputError` for those it does not know.
     """
     found = [ELSEWHERE.get(word, word) for word in re.sub(r"[,.;!?]", " ", caption.lower()).split()]
     if unknown := [word for word in found if word not in _index()]:
@@ -201,8 +206,9 @@ def words(caption: str) -> list[str]:
 
 
 def _meaning(said: dict[str, str]) -> Meaning:
-    """The meaning of a form's filled slots; the left or upper thing comes first, whichever was
-    named first.
+    """The meaning of a form's filled slots.
+
+    The left or upper thing comes first, whichever was named first.
     """
     things, relation = [_kind(said["a"])], RELATIONS.get(said.get("relation", ""))
     if relation:
@@ -271,8 +277,9 @@ def _index() -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Captioned:
-    """Pictures ``(n, 3, 32, 32)`` with what is said of them: texts, and tokens ``(n, LENGTH)``; and
-    the scenes they show.
+    """Pictures ``(n, 3, 32, 32)`` with what is said of them: texts, and tokens ``(n, LENGTH)``.
+
+    And the scenes they show.
     """
 
     images: Tensor
@@ -287,8 +294,9 @@ class Captioned:
 def captioned(
     n: int, seed: int = 0, things: int | None = None, held_out: bool = False
 ) -> Captioned:
-    """``n`` random scenes, drawn and described; see `genzoo.data.scenes.scene.draw`. Training uses
-    those that are not held out.
+    """``n`` random scenes, drawn and described; see `genzoo.data.scenes.scene.draw`.
+
+    Training uses those that are not held out.
     """
     rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     scenes = draw(n, rng, things, held_out)
@@ -299,8 +307,9 @@ def captioned(
 def prompts(
     n: int, things: int | None = None, held_out: bool = False, seed: int = 0
 ) -> tuple[list[str], list[Meaning]]:
-    """``n`` random captions with what they ask for; if ``held_out``, each *says* a combination that
-    training never showed.
+    """``n`` random captions with what they ask for.
+
+    If ``held_out``, each *says* a combination that training never showed.
     """
     rng = random.Random(seed)
     asked: list[Meaning] = []
@@ -316,8 +325,9 @@ def prompts(
 def captions(
     train: int = 20_000, validation: int = 1_000, test: int = 2_000, seed: int = 0
 ) -> DataSet:
-    """Captions of random scenes: events (18,) of word numbers on a grid of as many levels as there
-    are words.
+    """Captions of random scenes.
+
+    Events (18,) of word numbers on a grid of as many levels as there are words.
     """
     rng = random.Random(seed)
     scenes = draw(train + validation + test, rng)
@@ -342,8 +352,9 @@ def read(x: Tensor) -> list[str]:
 
 @dataclass(frozen=True)
 class Fluency:
-    """Shares of captions: those of the grammar, and those among these that no training caption
-    equals.
+    """Shares of captions.
+
+    Those of the grammar, and those among these that no training caption equals.
     """
 
     grammatical: float

@@ -1,5 +1,6 @@
-"""Reads scenes off pictures: by rule, so that what a generated picture shows is measured and not
-judged by taste.
+"""Reads scenes off pictures.
+
+By rule, so that what a generated picture shows is measured and not judged by taste.
 
 The inverse of `genzoo.data.scenes.scene.render`. What differs from the border's colour falls into
 connected patches; each patch is compared with every shape drawn at the same place over the same
@@ -40,8 +41,9 @@ TOGETHER = 500  # pictures read at a time
 
 
 def parse(images: Tensor) -> list[Scene]:
-    """The scene that each picture ``(n, 3, 32, 32)`` shows; things are listed in reading order of
-    their topmost pixels.
+    """The scene that each picture ``(n, 3, 32, 32)`` shows.
+
+    Things are listed in reading order of their topmost pixels.
 
     A thing whose colour or shape is like none that has a name gets None for it. Noise (0.1 in [-1,
     1]), blur and small specks do no harm; two things that touch are taken for one.
@@ -74,8 +76,9 @@ def _border(picture: Tensor) -> Tensor:
 
 
 def _patches(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Connected parts of masks ``(n, h, w)``: which mask each is from, ``(m,)``, and its pixels,
-    ``(m, h, w)``.
+    """Connected parts of masks ``(n, h, w)``.
+
+    Which mask each is from, ``(m,)``, and its pixels, ``(m, h, w)``.
     """
     from scipy.ndimage import label  # a third of a second to import
 
@@ -93,8 +96,9 @@ def _patches(mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _unmix(picture: Tensor, ground: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:
-    """Colour ``(m, 3)`` of each patch ``(m, h, w)``, and the share of each pixel that it covers,
-    ``(m, h, w)``.
+    """Colour ``(m, 3)`` of each patch ``(m, h, w)``, and how far it covers each pixel.
+
+    The cover is a share of each pixel, ``(m, h, w)``.
 
     A pixel at the edge mixes the thing's colour with the ground's. So the colour is a mean that
     counts pixels by the fourth power of how far they stand out, and the share is where on the line
@@ -142,16 +146,13 @@ def _thing(
 
 
 def agreement(asked: Meaning, seen: Scene) -> tuple[int, int]:
-    """How many attributes of what was ``asked`` for the scene that is ``seen`` has right, and out
-    of how many: (right, of).
-    """
+    """How many attributes ``asked`` for ``seen`` has right, and out of how many: (right, of)."""
     verdict = compare_attributes(asked, seen)
     return sum(right for _, right in verdict), len(verdict)
 
 
 def compare_attributes(asked: Meaning, seen: Scene) -> list[tuple[str, bool]]:
-    """Each attribute of what was ``asked`` for, by name, and whether the scene that is ``seen`` has
-    it right.
+    """Each attribute that was ``asked`` for, by name, and whether ``seen`` has it right.
 
     The rule. Attributes are the size, colour and shape of each thing, the place of a single thing
     or the relation of two, and the background; each only if it was asked for. Things asked for are
@@ -167,8 +168,9 @@ def compare_attributes(asked: Meaning, seen: Scene) -> list[tuple[str, bool]]:
 
 
 def _things(asked: Meaning, match: Sequence[Thing | None]) -> list[tuple[str, bool]]:
-    """The verdict on everything but the background, if each thing asked for is the one beside it in
-    ``match``.
+    """The verdict on everything but the background.
+
+    Each thing asked for is taken to be the one beside it in ``match``.
     """
     verdict = []
     for kind, thing in zip(asked.things, match, strict=True):
@@ -181,8 +183,9 @@ def _things(asked: Meaning, match: Sequence[Thing | None]) -> list[tuple[str, bo
 
 
 def _layout(match: Sequence[Thing | None]) -> str | None:
-    """The place of one thing, or the relation of two in this order; None for any other order, and
-    where one is missing.
+    """The place of one thing, or the relation of two in this order.
+
+    None for any other order, and where one is missing.
     """
     present = [thing for thing in match if thing]
     if len(present) < len(match):

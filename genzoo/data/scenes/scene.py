@@ -1,5 +1,6 @@
-"""Small coloured scenes of which everything is known: one or two things on a background, drawn at
-32x32 pixels.
+"""Small coloured scenes of which everything is known.
+
+One or two things on a background, drawn at 32x32 pixels.
 
 A `Scene` says where every thing stands and how it looks; `render` draws it, each time a little
 differently, and `Scene.meaning` says of it what words can say (`genzoo.data.scenes.captions` puts
@@ -119,8 +120,9 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """One or two things on a background (a picture, read by `genzoo.data.scenes.parser`, may show
-    none or more).
+    """One or two things on a background.
+
+    A picture, read by `genzoo.data.scenes.parser`, may show none or more.
     """
 
     things: tuple[Thing, ...]
@@ -138,8 +140,9 @@ class Scene:
 
 
 def in_order(one: Thing, other: Thing) -> tuple[tuple[Thing, Thing], str]:
-    """Two things, the left or upper one first, and the relation between them: along the axis on
-    which they are further apart.
+    """Two things, the left or upper one first, and the relation between them.
+
+    Along the axis on which they are further apart.
     """
     beside = abs(one.x - other.x) >= abs(one.y - other.y)
     forward = one.x <= other.x if beside else one.y <= other.y
@@ -152,8 +155,9 @@ def in_order(one: Thing, other: Thing) -> tuple[tuple[Thing, Thing], str]:
 def draw(
     n: int, rng: random.Random, things: int | None = None, held_out: bool = False
 ) -> list[Scene]:
-    """``n`` random scenes of one or two ``things`` (None: three fifths have two), all ``held_out``
-    by rule or none of them.
+    """``n`` random scenes of one or two ``things``.
+
+    None: three fifths have two. All are ``held_out`` by rule, or none of them.
     """
     found: list[Scene] = []
     while len(found) < n:
@@ -164,8 +168,9 @@ def draw(
 
 
 def arrange(meaning: Meaning, rng: random.Random) -> Scene:
-    """A random scene of which ``meaning`` is true: what it leaves open is drawn, and so is where
-    exactly things stand.
+    """A random scene of which ``meaning`` is true.
+
+    What it leaves open is drawn, and so is where exactly things stand.
     """
     layouts = list(PLACES if len(meaning.things) == 1 else RELATIONS)
     layout = meaning.layout or rng.choice(layouts)
@@ -190,8 +195,9 @@ def _put(kind: Kind, place: str, colours: Iterator[str], rng: random.Random) -> 
 
 
 def is_held_out(meaning: Meaning) -> bool:
-    """Whether training has no scene of this meaning, by rule: each held-out thing, and each pair,
-    is so in any arrangement.
+    """Whether training has no scene of this meaning, by rule.
+
+    Each held-out thing, and each pair, is so in any arrangement.
 
     A meaning that leaves open what the rule is about is not held out: "a green triangle" may be
     small.
@@ -204,8 +210,9 @@ def is_held_out(meaning: Meaning) -> bool:
 
 
 def render(scenes: Sequence[Scene], generator: torch.Generator | None = None) -> Tensor:
-    """Pictures ``(n, 3, 32, 32)`` on the grid of 256 levels in [-1, 1], with smooth edges; later
-    things cover earlier ones.
+    """Pictures ``(n, 3, 32, 32)`` on the grid of 256 levels in [-1, 1], with smooth edges.
+
+    Later things cover earlier ones.
 
     With a ``generator`` every radius and every colour is a little off, so that no two pictures of a
     scene are the same; without one they are exactly what their names stand for.
@@ -247,8 +254,9 @@ def _wobble(size: Sequence[int], generator: torch.Generator | None) -> Tensor:
 
 
 def coverage(shape: str, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
-    """The share of each pixel that a ``shape`` covers, ``(n, 32, 32)``: its centroid is at x, y,
-    all ``(n,)`` in pixels.
+    """The share of each pixel that a ``shape`` covers, ``(n, 32, 32)``.
+
+    Its centroid is at x, y, all ``(n,)`` in pixels.
     """
     pixel = torch.arange(SIDE) + 0.5
     right, down = pixel.view(1, 1, -1) - x.view(-1, 1, 1), pixel.view(1, -1, 1) - y.view(-1, 1, 1)
@@ -299,8 +307,9 @@ AREAS = {
 def scenes(
     train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed: int = 0
 ) -> DataSet:
-    """Events (3, 32, 32) in 256 levels; the condition lists each scene's attributes, see
-    `attributes`. None is held out.
+    """Events (3, 32, 32) in 256 levels.
+
+    The condition lists each scene's attributes, see `attributes`. None is held out.
     """
     rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     drawn = draw(train + validation + test, rng)

@@ -1,5 +1,6 @@
-"""The lecture's biscuit tins: 256 pixels each, yet two numbers, height and width, say all there is
-to say about a tin.
+"""The lecture's biscuit tins.
+
+256 pixels each, yet two numbers, height and width, say all there is to say about a tin.
 
 A tin is drawn from its height and width, then every pixel gets independent noise of known law.
 There are 72 tins, so the true probability of any image is a sum over all of them, and a model of
@@ -29,8 +30,9 @@ NOISE = 0.3  # scale of the logistic noise, in grey levels; its standard deviati
 def biscuits(
     train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed: int = 0
 ) -> DataSet:
-    """Noisy pictures of tins: events (1, 16, 16), 16 levels, condition (height, width) from -1
-    (least) to 1 (most).
+    """Noisy pictures of tins.
+
+    Events (1, 16, 16), 16 levels, condition (height, width) from -1 (least) to 1 (most).
     """
     generator = torch.Generator().manual_seed(seed)
     tins = _tins()[torch.randint(len(_tins()), (train + validation + test,), generator=generator)]
@@ -73,8 +75,9 @@ def sizes(c: Tensor) -> Tensor:
 
 
 def draw(height: Tensor, width: Tensor, detail: int = 8) -> Tensor:
-    """Clean tins, one for each height (n,) and width (n,) in pixels: brightness in [0, 1], (n, 1,
-    16, 16).
+    """Clean tins, one for each height (n,) and width (n,) in pixels.
+
+    Brightness in [0, 1], (n, 1, 16, 16).
 
     A cylinder seen slightly from above, lit from the left, with a lid. Each pixel is the mean of
     ``detail`` x ``detail`` points, which makes the edges smooth and lets a size be any number, not
@@ -108,8 +111,9 @@ def draw(height: Tensor, width: Tensor, detail: int = 8) -> Tensor:
 
 
 def photograph(height: Tensor, width: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Noisy tins on the grid of 16 levels, (n, 1, 16, 16): logistic noise on the clean level,
-    rounded and clipped.
+    """Noisy tins on the grid of 16 levels, (n, 1, 16, 16).
+
+    Logistic noise on the clean level, rounded and clipped.
     """
     tins = (width - WIDTHS[0]) + len(WIDTHS) * (
         height - HEIGHTS[0]
@@ -120,9 +124,7 @@ def photograph(height: Tensor, width: Tensor, generator: torch.Generator | None 
 
 
 def measure(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Height and width in pixels, (n,) each, of the tin that most probably gave each image (n, 1,
-    16, 16).
-    """
+    """Height and width in pixels, (n,) each, of the likeliest tin of each image (n, 1, 16, 16)."""
     height, width = _tins().to(x.device)[log_likelihoods(x).argmax(1)].unbind(1)
     return height, width
 
@@ -201,8 +203,9 @@ def log_density(x: Tensor) -> Tensor:
 
 
 def log_likelihoods(x: Tensor) -> Tensor:
-    """log P(x | height, width) of images (n, 1, 16, 16) for every tin, heights outermost: (n, 72)
-    float64, in nats.
+    """log P(x | height, width) of images (n, 1, 16, 16) for every tin, heights outermost.
+
+    (n, 72) float64, in nats.
     """
     table = _log_pmf().to(x.device)
     levels = grid.to_level(x, LEVELS).flatten(1)
@@ -237,8 +240,9 @@ def _clean_levels() -> Tensor:
 
 @cache
 def _log_pmf() -> Tensor:
-    """log P(level | tin, pixel), (72, 256, 16) in float64: the logistic law cut at half levels, its
-    tails at 0 and 15.
+    """log P(level | tin, pixel), (72, 256, 16) in float64.
+
+    The logistic law cut at half levels, its tails at 0 and 15.
 
     This is the discretised logistic of Salimans et al. 2017 (PixelCNN++), eq. 2. A difference of
     two values near one would lose the upper tail, so it is taken on the side of the clean level

@@ -1,5 +1,6 @@
-"""A fixed mixture of Gaussians in any number of dimensions: the smallest data whose true density is
-known everywhere.
+"""A fixed mixture of Gaussians in any number of dimensions.
+
+The smallest data whose true density is known everywhere.
 
 Unlike the map's, this truth is smooth and nowhere zero, and unlike the tins' it is real-valued. A
 component is drawn from its weight, then a point from its Gaussian::
@@ -27,8 +28,9 @@ WIDTHS = (0.4, 1.0)  # standard deviations along a component's own axes, least a
 def gaussians(
     train: int = 10_000, validation: int = 1_000, test: int = 5_000, dims: int = 2, seed: int = 0
 ) -> DataSet:
-    """Points of five Gaussians: events (dims,), labels 0-4 (the component), real-valued; ``seed``
-    is that of the draws.
+    """Points of five Gaussians: events (dims,), labels 0-4 (the component), real-valued.
+
+    ``seed`` is that of the draws.
     """
     if dims < 1:
         raise InputError(f"dims is {dims}: expected at least 1.")
@@ -62,17 +64,16 @@ def log_density(x: Tensor) -> Tensor:
 
 
 def log_joint(x: Tensor) -> Tensor:
-    """log w_k + log N(x; m_k, S_k) of points (n, dims) in float64 for every component, (n, 5), in
-    nats.
-    """
+    """log w_k + log N(x; m_k, S_k) of points (n, dims), (n, 5) float64, in nats."""
     which, law = components(x.shape[1])
     return which.logits + law.log_prob(x.unsqueeze(1))
 
 
 @cache
 def entropy(dims: int) -> float:
-    """Entropy of the mixture (nats), in all but one small term exact: which component, its
-    Gaussian, less their overlap.
+    """Entropy of the mixture (nats), in all but one small term exact.
+
+    Which component, its Gaussian, less their overlap.
 
     H(x) = H(k) + H(x | k) - H(k | x). A mixture's entropy has no closed form, and here that is the
     last term's fault: it is the mean of 20,000 draws with a fixed seed, which leaves a standard
@@ -86,8 +87,9 @@ def entropy(dims: int) -> float:
 
 @cache
 def components(dims: int) -> tuple[Categorical, MultivariateNormal]:
-    """The one world in ``dims`` dimensions, in float64: weights 1 : 2 : ... : 5, means on a sphere,
-    axes turned at random.
+    """The one world in ``dims`` dimensions, in float64.
+
+    Weights 1 : 2 : ... : 5, means on a sphere, axes turned at random.
     """
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(COMPONENTS, dims, dims + 1, dtype=torch.float64, generator=generator)

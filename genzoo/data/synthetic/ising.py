@@ -29,8 +29,9 @@ FIELD = 0.1  # likewise
 def ising(
     train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed: int = 0
 ) -> DataSet:
-    """Spins of a small magnet: events (1, 3, 3), 2 levels. The same few hundred events are met
-    again and again.
+    """Spins of a small magnet: events (1, 3, 3), 2 levels.
+
+    The same few hundred events are met again and again.
     """
     generator = torch.Generator().manual_seed(seed)
     n = train + validation + test
@@ -49,8 +50,9 @@ def ising(
 
 
 def worlds() -> Tensor:
-    """Every event there is, (512, 1, 3, 3), in the order of binary numbers, the first spin the most
-    significant.
+    """Every event there is, (512, 1, 3, 3).
+
+    They are in the order of binary numbers, the first spin the most significant.
     """
     levels = torch.cartesian_prod(*[torch.arange(LEVELS)] * SIDE**2)
     return grid.to_grid(levels, LEVELS).view(-1, 1, SIDE, SIDE)

@@ -24,8 +24,9 @@ MAP_AREA = (
 def landmass(
     train: int = 200_000, validation: int = 5_000, test: int = 10_000, seed: int = 0
 ) -> DataSet:
-    """Points uniform over land: events (2,), real-valued; the true log-density (nats) comes with
-    them.
+    """Points uniform over land: events (2,), real-valued.
+
+    The true log-density (nats) comes with them.
     """
     points = _darts(train + validation + test, torch.Generator().manual_seed(seed))
     return DataSet.split(
@@ -44,8 +45,9 @@ def landmass(
 
 @cache
 def mask() -> Tensor:
-    """The raster that defines land: (360, 720) booleans, first row at the north pole, first column
-    at longitude -π.
+    """The raster that defines land.
+
+    (360, 720) booleans, first row at the north pole, first column at longitude -π.
     """
     from PIL import Image
 

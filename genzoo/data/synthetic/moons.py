@@ -12,8 +12,9 @@ def moons(
     noise: float = 0.1,
     seed: int = 0,
 ) -> DataSet:
-    """Two half circles of radius 1 blurred by Gaussian ``noise``: events (2,), labels 0 (upper) and
-    1 (lower).
+    """Two half circles of radius 1 blurred by Gaussian ``noise``.
+
+    Events (2,), labels 0 (upper) and 1 (lower).
     """
     return DataSet(
         "moons",

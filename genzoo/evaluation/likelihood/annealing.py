@@ -1,5 +1,6 @@
-r"""Annealed importance sampling: weigh a distribution that can only be evaluated, by walking to it
-from one that is known.
+r"""Annealed importance sampling.
+
+Weigh a distribution that can only be evaluated, by walking to it from one that is known.
 
 Between a normalised base f_0 and a target f_1 with unknown :math:`Z = \int f_1` lies a path of
 distributions f_beta, each known up to its own constant, 0 = beta_0 < beta_1 < ... < beta_T = 1.
@@ -40,7 +41,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 LogDensity = Callable[[Tensor], Tensor]  # events (rows, ...) to unnormalised log-densities (rows,)
 FAR = 1e6  # a trajectory that strays farther has flown off and is refused
@@ -108,9 +109,7 @@ class Path(Protocol):
         ...
 
     def move(self, at: Any, beta: float, step: Tensor) -> tuple[Any, Tensor]:
-        """One move of every row that leaves f_beta alone, and the chance with which each was
-        accepted.
-        """
+        """One move that leaves f_beta alone, and the chance of each row's to be accepted."""
         ...
 
 
@@ -125,7 +124,7 @@ def follow(
     problems: int = 1,
     scouts: int = 4,
     step: float = 0.5,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Annealed:
     """Walk chains along ``betas`` and weigh them.
 
@@ -192,7 +191,7 @@ def _remark(log_weights: Tensor) -> str:
     return f"log-weight {now.value.mean():.2f} ± {now.stderr.mean():.2f} nats"
 
 
-def share(progress: Report | None, i: int, of: int) -> Report | None:
+def share(progress: Progress | None, i: int, of: int) -> Progress | None:
     """``progress`` as told by the i-th of several runs of equal length."""
     return progress and (
         lambda level, levels, text: progress(i * levels + level, of * levels, text)
@@ -236,11 +235,12 @@ def bracket(
     base: Tensor,
     target: Tensor,
     *,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     **settings: Any,
 ) -> Bracket:
-    """log Z of the target from both ends: ``base`` and ``target`` are draws of either, as `anneal`
-    wants its ``start``.
+    """log Z of the target from both ends.
+
+    ``base`` and ``target`` are draws of either, as `anneal` wants its ``start``.
     """
     forward = anneal(log_base, log_target, base, progress=share(progress, 0, 2), **settings)
     reverse = anneal(log_target, log_base, target, progress=share(progress, 1, 2), **settings)
@@ -274,8 +274,9 @@ def walk(
 
 
 def sigmoid(levels: int, sharpness: float = 4.0) -> list[float]:
-    """beta_t ~ sigmoid(4 (2 t / T - 1)), rescaled to run from 0 to 1: small steps at both ends
-    (Grosse et al. 2015).
+    """beta_t ~ sigmoid(4 (2 t / T - 1)), rescaled to run from 0 to 1.
+
+    Small steps at both ends (Grosse et al. 2015).
     """
     raw = torch.sigmoid(sharpness * torch.linspace(-1, 1, levels + 1, dtype=torch.float64))
     return ((raw - raw[0]) / (raw[-1] - raw[0])).tolist()

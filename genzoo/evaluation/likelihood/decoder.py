@@ -56,7 +56,7 @@ from genzoo.evaluation.likelihood.annealing import (
 from genzoo.evaluation.likelihood.estimate import LogProbEstimate
 from genzoo.evaluation.likelihood.subset import choose
 from genzoo.model import GenerativeModel, LatentJoint, Likelihood, drawing_from
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 ROWS = {"cpu": 500, "cuda": 10_000}  # chains that are moved at once: what a processor's cache holds
 ENOUGH = 3.0  # effective chains, on average over events: below, the levels are doubled
@@ -73,7 +73,7 @@ def decoder_log_likelihood(
     *,
     chains: int = 16,
     scouts: int = 4,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     **settings: Any,
 ) -> Estimate:
     """Lower bound in expectation on log p(x | c) of each event, ``(n,)`` nats, with error and ESS.
@@ -147,7 +147,7 @@ def tune_sigma(
     *,
     among: Sequence[float] = (0.05, 0.1, 0.2, 0.4),
     refine: int = 2,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     **settings: Any,
 ) -> tuple[float, dict[float, float]]:
     """The observation's standard deviation under which validation events ``x`` are likeliest.
@@ -185,7 +185,7 @@ def settle_sigma(
     c: Tensor | None = None,
     *,
     ratio: float = 2**0.25,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     **settings: Any,
 ) -> tuple[float, dict[float, float]]:
     """The last word on a ``sigma`` found with few levels: a search with as many as the figure has.
@@ -226,7 +226,7 @@ def anneal_decoder(
     levels: int,
     chains: int,
     most_levels: int | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> LogProbEstimate:
     """log p(x | c) of events under a decoder, to which noise is added if it has no p(x | z).
 
@@ -368,7 +368,7 @@ class _Scores:
         c: Tensor | None,
         least: float,
         ratio: float,
-        progress: Report | None,
+        progress: Progress | None,
         settings: dict[str, Any],
     ):
         self.model, self.x, self.c = model, x, c

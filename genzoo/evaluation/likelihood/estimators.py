@@ -24,7 +24,7 @@ from genzoo.evaluation.likelihood.estimate import BETWEEN, DIRECTION, LogProbEst
 from genzoo.evaluation.likelihood.ode import follow_flow
 from genzoo.evaluation.likelihood.partition import anneal_energy, anneal_prior
 from genzoo.model import Likelihood, Measurable, device_of
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 CHAINS_OF_NORMALISER = 64  # by default, of each log Z
 CHAINS_OF_EVENT = 8  # by default, where each event takes an annealing of its own
@@ -55,7 +55,7 @@ class Estimator(ABC):
 
     @abstractmethod
     def estimate(
-        self, model: Measurable, data: DataSet, events: Split, progress: Report | None = None
+        self, model: Measurable, data: DataSet, events: Split, progress: Progress | None = None
     ) -> LogProbEstimate:
         """log p of each event.
 
@@ -87,7 +87,7 @@ class Own(Estimator):
         _require_counts(1, k=self.k, batch=self.batch)
 
     def estimate(
-        self, model: Measurable, data: DataSet, events: Split, progress: Report | None = None
+        self, model: Measurable, data: DataSet, events: Split, progress: Progress | None = None
     ) -> LogProbEstimate:
         if model.likelihood == Likelihood.NONE:
             raise NotImplementedError(
@@ -152,7 +152,7 @@ class AIS(Estimator):
         return self.most if model.unnormalised is None else None
 
     def estimate(
-        self, model: Measurable, data: DataSet, events: Split, progress: Report | None = None
+        self, model: Measurable, data: DataSet, events: Split, progress: Progress | None = None
     ) -> LogProbEstimate:
         settings: dict[str, Any] = {"levels": self.levels, "progress": progress}
         if model.unnormalised is None:
@@ -199,7 +199,7 @@ class ODE(Estimator):
         return self.most
 
     def estimate(
-        self, model: Measurable, data: DataSet, events: Split, progress: Report | None = None
+        self, model: Measurable, data: DataSet, events: Split, progress: Progress | None = None
     ) -> LogProbEstimate:
         return follow_flow(
             model,

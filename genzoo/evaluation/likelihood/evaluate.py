@@ -17,7 +17,7 @@ from genzoo.evaluation.likelihood.estimate import LogProbEstimate, LogZ
 from genzoo.evaluation.likelihood.estimators import Estimator, Own
 from genzoo.evaluation.likelihood.subset import MeanStderr, Subset, all_of, choose
 from genzoo.model import Likelihood, Measurable, device_of, drawing_from, evaluating
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def evaluate(
     split: str = "test",
     seed: int = 0,
     controls: Mapping[str, Tensor] | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Measured:
     """The likelihood of the events of one split of ``data``.
 

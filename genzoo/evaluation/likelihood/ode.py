@@ -1,5 +1,6 @@
-r"""The likelihood by an ODE, of a diffusion model or of flow matching: the deterministic path from
-noise to data is a flow.
+r"""The likelihood by an ODE, of a diffusion model or of flow matching.
+
+The deterministic path from noise to data is a flow.
 
 Of a diffusion model it is the *probability flow*. With v-prediction and the log-SNR :math:`\lambda`
 as time, the path that has the same marginals as the noising process is
@@ -62,7 +63,7 @@ from genzoo.evaluation.batches import on_device_of
 from genzoo.evaluation.likelihood.estimate import LogProbEstimate
 from genzoo.families.flow_matching import EXACT_UP_TO, with_divergence
 from genzoo.model import Likelihood, Measurable, ProbabilityFlow
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 TOGETHER = 50  # events in one system of equations: the steps fit the stiffest of them
 
@@ -126,7 +127,7 @@ def follow_flow(
     draws: int,
     batch: int,
     tolerance: float,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> LogProbEstimate:
     """log p(x | c) of events along the probability flow.
 

@@ -57,7 +57,7 @@ from genzoo.evaluation.likelihood.estimate import LogProbEstimate, LogZ
 from genzoo.families.baselines import Gaussian
 from genzoo.families.energy import SOFTENED, distinct
 from genzoo.model import Likelihood, Measurable, Unnormalised
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 MOST_CONDITIONS = 100  # normalisers that are annealed for one figure
 LEAST_ESS = 10  # effective chains behind either end
@@ -202,7 +202,7 @@ def log_partition(
     scouts: int | None = None,
     moves: int | None = None,
     levels: int = 1000,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     **settings: Any,
 ) -> Interval:
     """log Z(c) of an energy model, n problems with an interval each.
@@ -267,16 +267,16 @@ class Road(Protocol):
         each: int,
         betas: list[float],
         scouts: int,
-        progress: Report | None,
+        progress: Progress | None,
         wide: bool = False,
     ) -> Annealed: ...
 
     def chains(self, each: int) -> Tensor: ...
 
-    def settle(self, start: Tensor, moves: int, progress: Report | None) -> Tensor: ...
+    def settle(self, start: Tensor, moves: int, progress: Progress | None) -> Tensor: ...
 
     def reverse(
-        self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+        self, start: Tensor, betas: list[float], scouts: int, progress: Progress | None
     ) -> Annealed: ...
 
 
@@ -294,7 +294,7 @@ class Lattice:
         return self.model.path(each * self.problems, repeated(self.c, each), soften=soften)
 
     def along(
-        self, path: Any, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+        self, path: Any, start: Tensor, betas: list[float], scouts: int, progress: Progress | None
     ) -> Annealed:
         """The weights count from the base, whose Z the path knows."""
         settings = {"problems": self.problems, "scouts": scouts, "step": self.step}
@@ -307,7 +307,7 @@ class Lattice:
         each: int,
         betas: list[float],
         scouts: int,
-        progress: Report | None,
+        progress: Progress | None,
         wide: bool = False,
     ) -> Annealed:
         path = self.path(each, SOFTENED if wide else 0.0)
@@ -316,12 +316,12 @@ class Lattice:
     def chains(self, each: int) -> Tensor:
         return self.model.nearest_chains(each * self.problems, repeated(self.c, each))[0]
 
-    def settle(self, start: Tensor, moves: int, progress: Report | None) -> Tensor:
+    def settle(self, start: Tensor, moves: int, progress: Progress | None) -> Tensor:
         each = len(start) // self.problems
         return self.along(self.path(each), start, [1.0] * (moves + 1), each, progress).x
 
     def reverse(
-        self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+        self, start: Tensor, betas: list[float], scouts: int, progress: Progress | None
     ) -> Annealed:
         return self.along(self.path(len(start) // self.problems), start, betas, scouts, progress)
 
@@ -362,7 +362,7 @@ class Space:
         each: int,
         betas: list[float],
         scouts: int,
-        progress: Report | None,
+        progress: Progress | None,
         wide: bool = False,
     ) -> Annealed:
         by = WIDER if wide else 1.0
@@ -379,7 +379,7 @@ class Space:
         x, _ = self.model.nearest_chains(each * self.problems, repeated(self.c, each))
         return torch.linalg.solve_triangular(self.root, (x.flatten(1) - self.mean).T, upper=False).T
 
-    def settle(self, start: Tensor, moves: int, progress: Report | None) -> Tensor:
+    def settle(self, start: Tensor, moves: int, progress: Progress | None) -> Tensor:
         """Walk on from ``start``, first at a pace of its own for each chain.
 
         Or one that starts far off would be held by the steps of the others.
@@ -399,7 +399,7 @@ class Space:
         )
 
     def reverse(
-        self, start: Tensor, betas: list[float], scouts: int, progress: Report | None
+        self, start: Tensor, betas: list[float], scouts: int, progress: Progress | None
     ) -> Annealed:
         path = Geometric(standard_normal, self.target(len(start) // self.problems), **self.settings)
         return follow(path, start, betas, problems=self.problems, scouts=scouts, progress=progress)
@@ -444,7 +444,7 @@ def anneal_energy(
     k: int,
     levels: int,
     chains: int,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> LogProbEstimate:
     """log p(x | c) of events under an energy model, in an interval; one normaliser per condition.
 
@@ -502,7 +502,7 @@ def anneal_prior(
     levels: int,
     chains: int,
     batch: int = BATCH,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> LogProbEstimate:
     """A VAE whose prior is an energy model: its bound under the prior's annealed log Z.
 

@@ -1,5 +1,6 @@
-r"""The Parzen-window estimate, which is no likelihood: here only to show that it ranks models
-wrongly.
+r"""The Parzen-window estimate, which is no likelihood.
+
+Here only to show that it ranks models wrongly.
 
 For years a GAN was scored by a density that is laid over its samples: a Gaussian of width sigma on
 each of N of them,

@@ -1,5 +1,6 @@
-"""Where a model and the truth disagree: the lecture's points A and B as two shares, on data whose
-density is known.
+"""Where a model and the truth disagree.
+
+The lecture's points A and B as two shares, on data whose density is known.
 
 A
     The model puts mass where the truth has none, as a rectangle over the map does in the sea: the
@@ -29,7 +30,7 @@ from genzoo.evaluation.figures import share
 from genzoo.evaluation.likelihood.estimators import ODE
 from genzoo.evaluation.likelihood.evaluate import Measured, evaluate
 from genzoo.model import Likelihood, Measurable
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 ALMOST_NOTHING = 0.1  # of the true density
 FLOW_EVENTS = 2000  # test events that the probability flow follows
@@ -87,7 +88,7 @@ def of_each(
     model: Measurable,
     measured: Measured,
     data: DataSet,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     seed: int = 0,
 ) -> Measured:
     """What can be said of single test events.

@@ -1,3 +1,4 @@
-"""How good samples are: distances between distributions, precision and recall, obedience to a
-condition.
+"""How good samples are.
+
+Distances between distributions, precision and recall, obedience to a condition.
 """

@@ -1,5 +1,4 @@
-r"""How far apart two sets of events are: Fréchet and kernel distances over features, and two that
-need no features.
+r"""Distances of two sets of events: over features (Fréchet, kernel), and over points.
 
 Sets are ``(n, d)``: features of images, or points. In the limit all four distances are zero for two
 samples of one distribution; at finite n none of them is, which is why a figure is worth nothing
@@ -34,9 +33,14 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from genzoo.evaluation.figures import Figure
 
-HALVES = 40  # random halves, by whose spread an error is estimated
-KERNELS = 4  # Gaussian, each half as wide as the one before: coarse to fine
-DIRECTIONS = 64  # onto which the sliced distance projects
+# random halves, by whose spread an error is estimated
+HALVES = 40
+
+# Gaussian kernels, each half as wide as the one before: coarse to fine
+KERNELS = 4
+
+# onto which the sliced distance projects
+DIRECTIONS = 64
 
 Distance = Callable[[Tensor, Tensor], float]
 # reference and samples to numbers by their names
@@ -60,10 +64,12 @@ class Given(nn.Module):
 def frechet(reference: Tensor, samples: Tensor) -> float:
     """Fréchet distance of features ``(n, d)`` and ``(m, d)``, by torchmetrics, in float64."""
     metric = FrechetInceptionDistance(feature=Given(reference.shape[1]))
-    # no distance changes, and sums of squares keep their digits
-    centre = reference.double().mean(0)
-    metric.update(reference.double() - centre, real=True)
-    metric.update(samples.double() - centre, real=False)
+    real = reference.double()
+    drawn = samples.double()
+    # moves both, so no distance changes, and sums of squares keep their digits
+    centre = real.mean(0)
+    metric.update(real - centre, real=True)
+    metric.update(drawn - centre, real=False)
     return metric.compute().item()
 
 
@@ -72,14 +78,12 @@ def kernel_distance(reference: Tensor, samples: Tensor) -> float:
 
     It is over all of min(n, m) events at once.
     """
+    size = min(len(reference), len(samples))
+    features = Given(reference.shape[1])
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Metric `Kernel Inception Distance` will save", UserWarning
-        )
-        size = min(len(reference), len(samples))
-        metric = KernelInceptionDistance(
-            feature=Given(reference.shape[1]), subsets=1, subset_size=size
-        )
+        of_memory = "Metric `Kernel Inception Distance` will save"
+        warnings.filterwarnings("ignore", of_memory, UserWarning)
+        metric = KernelInceptionDistance(feature=features, subsets=1, subset_size=size)
     metric.update(reference.double(), real=True)
     metric.update(samples.double(), real=False)
     return metric.compute()[0].item()
@@ -89,20 +93,28 @@ def extrapolated(reference: Tensor, samples: Tensor, sizes: int = 8, draws: int 
     """Fréchet distance at n = infinity (Chong and Forsyth 2020, sec. 3).
 
     A line is drawn through its values at smaller n, against 1/n.
-
     Both sets are thinned to n, so that the bias of either falls as 1/n, and two samples of one
     distribution come to zero but for noise, of which it has far more than the plain distance. (The
     paper thins the samples only, beside a reference of 50,000.)
+
+    Args:
+        reference, samples: features, ``(n, d)`` and ``(m, d)``.
+        sizes: how many values of n, down to a quarter of the smaller set.
+        draws: distances at each n, whose mean is taken.
     """
     most = min(len(reference), len(samples))
     inverse = torch.linspace(4 / most, 1 / most, sizes, dtype=torch.float64)
     means = []
     for n in (1 / inverse).round().int().tolist():
-        found = [frechet(some(reference, n), some(samples, n)) for _ in range(draws)]
-        means.append(torch.tensor(found).mean().double())
-    design = torch.stack([torch.ones_like(inverse), inverse], 1)
-    line = torch.linalg.lstsq(design, torch.stack(means)[:, None]).solution
-    return line[0].item()  # where 1/n is 0
+        distances = [frechet(some(reference, n), some(samples, n)) for _ in range(draws)]
+        means.append(torch.tensor(distances).mean().double())
+
+    # least squares for distance = intercept + slope / n; the intercept is where 1/n is 0
+    ones = torch.ones_like(inverse)
+    design = torch.stack([ones, inverse], 1)
+    targets = torch.stack(means)[:, None]
+    intercept, _ = torch.linalg.lstsq(design, targets).solution
+    return intercept.item()
 
 
 # -------------------------------------------------------------------------------------- over points
@@ -115,8 +127,10 @@ def discrepancy(bandwidth: float) -> Distance:
     """
 
     def distance(reference: Tensor, samples: Tensor) -> float:
-        within = [_mean_kernel(x, x, bandwidth, distinct=True) for x in (reference, samples)]
-        return within[0] + within[1] - 2 * _mean_kernel(reference, samples, bandwidth)
+        within_reference = _mean_kernel(reference, reference, bandwidth, distinct=True)
+        within_samples = _mean_kernel(samples, samples, bandwidth, distinct=True)
+        between = _mean_kernel(reference, samples, bandwidth)
+        return within_reference + within_samples - 2 * between
 
     return distance
 
@@ -126,44 +140,53 @@ def median_distance(x: Tensor) -> float:
 
     It is the usual bandwidth of a kernel (Gretton et al. 2012, sec. 8).
     """
-    median = torch.pdist(x[:1000].double()).median().item()
-    return max(median, 1e-9)  # 0 where most events are the same
+    first = x[:1000].double()
+    median = torch.pdist(first).median().item()
+    # it is 0 where most events are the same
+    return max(median, 1e-9)
 
 
 def _mean_kernel(x: Tensor, y: Tensor, bandwidth: float, distinct: bool = False) -> float:
     """Mean of the kernel over all pairs.
 
-    Over all pairs of distinct events, where ``x`` and ``y`` are the same set.
+    If ``distinct``, ``x`` and ``y`` are the same set, and no event is paired with itself.
     """
-    kernel = torch.exp(-torch.cdist(x.double(), y.double()).square() / (2 * bandwidth**2))
+    distance = torch.cdist(x.double(), y.double())
+    kernel = torch.exp(-distance.square() / (2 * bandwidth**2))
     total = kernel.sum().item()
     for _ in range(KERNELS - 1):
-        kernel = kernel.square().square()  # of half the width
+        # its fourth power is a kernel of half the width
+        kernel = kernel.square().square()
         total += kernel.sum().item()
     total = total / KERNELS
-    if distinct:  # an event with itself counts 1
-        return (total - len(x)) / (len(x) * (len(x) - 1))
-    return total / (len(x) * len(y))
+
+    n = len(x)
+    if distinct:
+        # the kernel of an event with itself is 1
+        return (total - n) / (n * (n - 1))
+    return total / (n * len(y))
 
 
 def sliced_wasserstein(reference: Tensor, samples: Tensor) -> float:
     """The sliced Wasserstein-1 distance of two sets of one size ``(n, d)`` (Bonneel 2015).
 
-    Both are projected on lines, and the distances there averaged.
-
-    How far mass must be moved, seen from a random side. In the plane the directions are evenly
-    spaced, else drawn once.
+    Both are projected on lines, and the distances there averaged: how far mass must be moved, seen
+    from a random side. In the plane the directions are evenly spaced, else drawn once.
     """
     directions = _directions(reference.shape[1]).to(reference)
-    ours, theirs = (x @ directions.T for x in (reference, samples))
-    return (ours.sort(0).values - theirs.sort(0).values).abs().mean().item()
+    real = reference @ directions.T
+    drawn = samples @ directions.T
+    # on a line the smallest moves to the smallest, and so on
+    moved = real.sort(0).values - drawn.sort(0).values
+    return moved.abs().mean().item()
 
 
 def _directions(dims: int) -> Tensor:
     if dims == 2:
         angles = math.pi * torch.arange(DIRECTIONS) / DIRECTIONS
         return torch.stack([angles.cos(), angles.sin()], 1)
-    drawn = torch.randn(DIRECTIONS, dims, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(DIRECTIONS, dims, generator=generator)
     return drawn / drawn.norm(dim=1, keepdim=True)
 
 
@@ -192,12 +215,16 @@ def with_errors(
     def error(name: str) -> float | None:
         if not drawn:
             return None
-        return torch.tensor([half[name] for half in drawn], dtype=torch.float64).std().item()
+        values = [half[name] for half in drawn]
+        return torch.tensor(values, dtype=torch.float64).std().item()
 
-    whole = statistic(reference, samples)
-    return {name: Figure(value, error(name), n=len(samples)) for name, value in whole.items()}
+    figures = {}
+    for name, value in statistic(reference, samples).items():
+        figures[name] = Figure(value, error(name), n=len(samples))
+    return figures
 
 
 def some(x: Tensor, n: int) -> Tensor:
     """``n`` different rows of ``x``, at random."""
-    return x[torch.randperm(len(x), device=x.device)[:n]]
+    order = torch.randperm(len(x), device=x.device)
+    return x[order[:n]]

@@ -1,4 +1,4 @@
-"""Whether samples look real, cover all that is real, or are copies: asked of nearest neighbours.
+"""Precision, recall, density, coverage and copies of samples, by nearest neighbours.
 
 Around every event of a set lies a ball that reaches to its k-th nearest neighbour in that set; the
 balls together stand for the region where the distribution lives.
@@ -33,9 +33,14 @@ from torch import Tensor
 
 from genzoo.evaluation.figures import Z95, Figure, wilson
 
-NEAREST = 3  # k of precision and recall, as in their paper
-NEAREST_COVERED = 5  # k of density and coverage, as in theirs
-ALIKE = 0.01  # share of held-out events that lie as near to training events as a copy must
+# k of precision and recall, as in their paper
+NEAREST = 3
+
+# k of density and coverage, as in theirs
+NEAREST_COVERED = 5
+
+# share of held-out events that lie as near to training events as a copy must
+ALIKE = 0.01
 
 
 def support(reference: Tensor, samples: Tensor) -> dict[str, float]:
@@ -45,28 +50,40 @@ def support(reference: Tensor, samples: Tensor) -> dict[str, float]:
         reference: real events, ``(n, d)``.
         samples: ``(m, d)``.
     """
-    between = torch.cdist(reference, samples)
-    of_real = radii(reference, NEAREST, NEAREST_COVERED)
-    of_samples = radii(samples, NEAREST)
-    in_real_ball, in_wider_ball = (between <= reach[:, None] for reach in of_real)
-    in_sample_ball = between <= of_samples[0]
+    distance = torch.cdist(reference, samples)
+    radius, wider_radius = radii(reference, NEAREST, NEAREST_COVERED)
+    (sample_radius,) = radii(samples, NEAREST)
+
+    # (n, m): each real event with each sample
+    in_real_ball = distance <= radius[:, None]
+    in_wider_ball = distance <= wider_radius[:, None]
+    in_sample_ball = distance <= sample_radius
+
+    real_looking = in_real_ball.any(0)
+    within_reach = in_sample_ball.any(1)
+    wider_balls = in_wider_ball.double().sum(0)
+    covered = in_wider_ball.any(1)
     return {
-        "precision": in_real_ball.any(0).double().mean().item(),
-        "recall": in_sample_ball.any(1).double().mean().item(),
-        "density": in_wider_ball.double().sum(0).mean().item() / NEAREST_COVERED,
-        "coverage": in_wider_ball.any(1).double().mean().item(),
+        "precision": _share(real_looking),
+        "recall": _share(within_reach),
+        "density": wider_balls.mean().item() / NEAREST_COVERED,
+        "coverage": _share(covered),
     }
 
 
 def in_balls(centres: Tensor, points: Tensor, k: int) -> Tensor:
     """Whether each of ``points`` (m, d) lies in the ball of each of ``centres`` (n, d): (n, m)."""
-    return torch.cdist(centres, points) <= radii(centres, k)[0][:, None]
+    distance = torch.cdist(centres, points)
+    (radius,) = radii(centres, k)
+    return distance <= radius[:, None]
 
 
 def radii(x: Tensor, *ks: int) -> list[Tensor]:
     """Distance of each event of ``(n, d)`` to the k-th nearest other one, ``(n,)`` for each k."""
-    apart = torch.cdist(x, x)
-    nearest_first = apart.topk(max(ks) + 1, dim=1, largest=False).values  # itself before all others
+    distance = torch.cdist(x, x)
+    # each event is itself the first of its neighbours
+    neighbours = max(ks) + 1
+    nearest_first = distance.topk(neighbours, dim=1, largest=False).values
     return [nearest_first[:, k] for k in ks]
 
 
@@ -81,15 +98,17 @@ def nearest(x: Tensor, among: Tensor, own: Tensor | None = None) -> tuple[Tensor
     Returns:
         the distance ``(n,)``, and which one it is ``(n,)``.
     """
-    least, which = [], []
+    distances = []
+    which = []
     for rows in torch.arange(len(x)).split(200):
-        apart = torch.cdist(x[rows], among, compute_mode="donot_use_mm_for_euclid_dist")
+        distance = torch.cdist(x[rows], among, compute_mode="donot_use_mm_for_euclid_dist")
         if own is not None:
-            apart[torch.arange(len(rows)), own[rows]] = torch.inf
-        found = apart.min(1)
-        least.append(found.values)
-        which.append(found.indices)
-    return torch.cat(least), torch.cat(which)
+            each = torch.arange(len(rows))
+            distance[each, own[rows]] = torch.inf
+        least = distance.min(1)
+        distances.append(least.values)
+        which.append(least.indices)
+    return torch.cat(distances), torch.cat(which)
 
 
 def copying(samples: Tensor, held_out: Tensor) -> dict[str, Figure]:
@@ -103,10 +122,18 @@ def copying(samples: Tensor, held_out: Tensor) -> dict[str, Figure]:
         samples: distances of samples, ``(m,)``.
         held_out: distances of held-out events, ``(n,)``.
     """
-    wins = (torch.sign(held_out[:, None] - samples).double() + 1) / 2  # (n, m)
-    variance = wins.mean(0).var() / len(samples) + wins.mean(1).var() / len(held_out)
-    nearer = Figure(wins.mean().item(), variance.sqrt().item(), n=len(samples))
-    return {"copies": _copies(samples, held_out), "nearer": nearer}
+    # (n, m): 1 where a sample is the nearer one, 1/2 where both are as near
+    difference = held_out[:, None] - samples
+    wins = (torch.sign(difference).double() + 1) / 2
+
+    of_samples = wins.mean(0)
+    of_held_out = wins.mean(1)
+    variance = of_samples.var() / len(samples) + of_held_out.var() / len(held_out)
+    error = variance.sqrt().item()
+    return {
+        "copies": _copies(samples, held_out),
+        "nearer": Figure(wins.mean().item(), error, n=len(samples)),
+    }
 
 
 def _copies(samples: Tensor, held_out: Tensor) -> Figure:
@@ -118,17 +145,29 @@ def _copies(samples: Tensor, held_out: Tensor) -> Figure:
     *Construction of confidence limits about effect measures*).
     """
     n = len(held_out)
-    in_order = torch.cat([held_out.new_tensor([-torch.inf]), held_out.sort().values])
-    first, last = binom.ppf([0.025, 0.975], n, ALIKE).astype(int)
-    below = [_share_below(samples, in_order[rank]) for rank in (first, min(last + 1, n))]
-
     value = _share_below(samples, held_out.quantile(ALIKE))
+
+    # of the threshold: it may lie from the one rank to the other, rank 0 being below all
+    first, last = binom.ppf([0.025, 0.975], n, ALIKE).astype(int)
+    below_all = held_out.new_tensor([-torch.inf])
+    in_order = torch.cat([below_all, held_out.sort().values])
+    least = _share_below(samples, in_order[first])
+    most = _share_below(samples, in_order[min(last + 1, n)])
+
+    # of the samples
     low, high = wilson(value, len(samples))
-    low = value - math.hypot(value - low, value - below[0])
-    high = value + math.hypot(high - value, below[1] - value)
-    low, high = max(0.0, low), min(1.0, high)
-    return Figure(value, (high - low) / (2 * Z95), low, high, n=len(samples))
+
+    down = math.hypot(value - low, value - least)
+    up = math.hypot(high - value, most - value)
+    low = max(0.0, value - down)
+    high = min(1.0, value + up)
+    error = (high - low) / (2 * Z95)
+    return Figure(value, error, low, high, n=len(samples))
 
 
 def _share_below(samples: Tensor, threshold: Tensor) -> float:
-    return (samples < threshold).double().mean().item()
+    return _share(samples < threshold)
+
+
+def _share(which: Tensor) -> float:
+    return which.double().mean().item()

@@ -28,7 +28,7 @@ from genzoo.evaluation.samples.feature_spaces import Features, features_of_copie
 from genzoo.evaluation.samples.sampling import draw
 from genzoo.files import whole
 from genzoo.model import Measurable, drawing_from
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 MOST = {"quick": 400, "full": 2000}  # samples, by the budget of the run
 LEAST = 20  # events to judge by: neighbours are sought among half of them
@@ -189,7 +189,7 @@ def samples_of(
     model: Measurable,
     data: DataSet,
     most: int = MOST["full"],
-    progress: Report | None = None,
+    progress: Progress | None = None,
     seed: int = 0,
 ) -> Tensor:
     """As many samples as there are events to hold them against, always the same ones for a seed.
@@ -206,7 +206,7 @@ def measure(
     data: DataSet,
     most: int = MOST["full"],
     folder: Path | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     seed: int = 0,
 ) -> Entry:
     """The entry ``quality`` of a model; its samples are left in ``folder/quality.npz``."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from genzoo.evaluation.batches import batched
 from genzoo.model import Measurable, device_of
-from genzoo.progress import Report
+from genzoo.progress import Progress
 
 TOGETHER = 100  # samples in one call
 
@@ -17,7 +17,7 @@ def draw(
     n: int,
     c: Tensor | None = None,
     seed: int = 0,
-    progress: Report | None = None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Tensor:
     """``n`` samples on the CPU, in batches.
