@@ -166,15 +166,17 @@ class Deadline(L.Callback):
         now = self.clock.seconds
         of_round, self.begun = now - self.begun, now
         done = trainer.current_epoch + 1
-        left = (trainer.fit_loop.max_epochs - done) / self.every
-        if abs(now + left * of_round - self.seconds) > self.TOLERATED * self.seconds:
-            left = max(0, round((self.seconds - now) / of_round))
-            epochs = trainer.strategy.broadcast(done + left * self.every)  # one clock counts
-            if epochs != trainer.fit_loop.max_epochs:
-                self.plan(trainer, model, epochs)
-                self.write_down(trainer, done)
+        planned = trainer.fit_loop.max_epochs or done
+        epochs = planned
+        end = now + (planned - done) / self.every * of_round
+        if abs(end - self.seconds) > self.TOLERATED * self.seconds:
+            epochs = done + max(0, round((self.seconds - now) / of_round)) * self.every
+        epochs = trainer.strategy.broadcast(epochs)  # of several processes, one clock counts
+        if epochs != planned:
+            self.plan(trainer, model, epochs)
+            self.write_down(trainer, done)
 
-    def plan(self, trainer: L.Trainer, model: L.LightningModule, epochs: int) -> None:
+    def plan(self, trainer: L.Trainer, model: Any, epochs: int) -> None:
         """End after ``epochs``, and tell the model's schedule."""
         self.epochs = trainer.fit_loop.max_epochs = epochs
         if "run" in vars(model):  # of its own, which its schedule looks at
@@ -186,7 +188,7 @@ class Deadline(L.Callback):
             return
         kept = json.loads(self.path.read_text(encoding="utf-8"))
         a_pass = int(trainer.num_training_batches)
-        news = {"after": done * a_pass, "steps": trainer.fit_loop.max_epochs * a_pass}
+        news = {"after": done * a_pass, "steps": (self.epochs or 0) * a_pass}
         kept["planned_anew"] = [*kept.get("planned_anew", []), news]
         with files.whole(self.path) as draft:
             draft.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
