@@ -29,6 +29,7 @@ from genzoo.distributions import standard_normal
 from genzoo.errors import InputError
 from genzoo.optim import AdamW, OptimizerFactory, Run, SchedulerFactory, WarmupCosine
 
+LOOKED_AT = 10  # batches after which the training loss is logged and checked
 FAR = 2.0  # from the middle of [-1, 1], in which discrete data lies: further than a decoder errs
 
 
@@ -130,6 +131,20 @@ class Trainable(L.LightningModule):
     def is_fitting(self) -> bool:
         """Whether a Trainer is training this model now, and not validating it."""
         return self._trainer is not None and self._trainer.training
+
+    def log_loss(self, loss: Tensor, batch_idx: int, batch_size: int | None = None) -> None:
+        """Log ``train_loss`` where it is looked at, for logging costs a millisecond a step.
+
+        That is every `LOOKED_AT` batches, in the last of an epoch, and where loggers write.
+        """
+        trainer = self._trainer
+        if (
+            trainer is None
+            or batch_idx % LOOKED_AT == 0
+            or trainer.is_last_batch
+            or trainer._logger_connector.should_update_logs
+        ):
+            self.log("train_loss", loss, prog_bar=True, batch_size=batch_size)
 
     # ------------------------------------------------------------------------- what is kept of it
 
@@ -439,7 +454,7 @@ class GenerativeModel(Trainable, Measurable):
         if not len(x):
             return None
         loss = self.loss(x, drop_conditions(c, self.drop_condition)).mean()
-        self.log("train_loss", loss, prog_bar=True, batch_size=len(x))
+        self.log_loss(loss, batch_idx, len(x))
         return loss
 
     def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:

@@ -18,12 +18,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
     """What is known of the length of a run, in updates of the weights.
 
     Args:
-        steps: how many there will be; None if that is not known in advance.
+        steps: how many there will be; None if that is not known in advance. A run by the clock may
+            change it at a check (`genzoo.training.callbacks.Deadline`).
         clock: tells how much of its time a run of limited time has used, between 0 and 1.
     """
 

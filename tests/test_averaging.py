@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,16 @@ from genzoo.cli.train import train
 from genzoo.data import DataSet
 from genzoo.data.loading import load as load_data
 from genzoo.errors import InputError
-from genzoo.training.averaging import WIDEST, Averaged, exponent, kept, power_average
+from genzoo.training.averaging import (
+    MOST_BETWEEN,
+    WIDEST,
+    Averaged,
+    Averages,
+    between,
+    exponent,
+    kept,
+    power_average,
+)
 
 WIDTHS = (0.01, 0.05, 0.1, 0.2, WIDEST)
 
@@ -126,3 +136,48 @@ def test_the_listed_average_is_torch_s_own_buffers_and_resumption_included():
             average.load_state_dict(state)
     for name, value in expected.state_dict().items():
         assert torch.equal(value, average.state_dict()[name]), name
+
+
+def test_an_average_that_skips_steps_has_the_same_profile_but_for_a_few_steps_width():
+    width, steps = 0.1, 500
+    every, some = profile(width, steps), torch.zeros(steps, dtype=torch.float64)
+    gamma, before = exponent(width), 0
+    for step in range(1, steps + 1):
+        if step % between(step, width) == 0:
+            weight = kept(step, gamma, before)
+            some *= weight
+            some[step - 1] += 1 - weight
+            before = step
+    assert between(1, width) >= 1 and between(steps, width) == MOST_BETWEEN
+    assert math.isclose(some.sum(), 1.0, rel_tol=1e-9)
+    s = torch.arange(1, steps + 1, dtype=torch.float64)
+    assert abs(((some - every) * s).sum()) < MOST_BETWEEN
+    spreads = [(each * (s - (each * s).sum()).square()).sum().sqrt() for each in (every, some)]
+    assert math.isclose(*spreads, rel_tol=0.05)
+
+
+@pytest.mark.parametrize("at", [398, 399])
+def test_a_run_resumed_between_two_updates_of_the_average_ends_with_the_same(at):
+    """The callback's count goes on where it was."""
+
+    def train(average: Averages, model: torch.nn.Module, first: int, last: int) -> None:
+        for step in range(first, last + 1):
+            model.weight.data.fill_(step)
+            average.on_train_batch_end(SimpleNamespace(global_step=step), model, None, None, 0)
+
+    def begun() -> tuple[Averages, torch.nn.Module]:
+        average, model = Averages(0.03), torch.nn.Linear(1, 1, bias=False).double()
+        average.setup(None, model, "fit")
+        return average, model
+
+    average, model = begun()
+    train(average, model, 1, at)
+    resumed, again = begun()
+    resumed._average_model.load_state_dict(average._average_model.state_dict())
+    resumed.load_state_dict(average.state_dict())
+    for each, weights in ((average, model), (resumed, again)):
+        train(each, weights, at + 1, 402)
+        each.catch_up(weights)
+    assert resumed._average_model.steps_taken == 402
+    ends = [each._average_model.module.weight.item() for each in (average, resumed)]
+    assert ends[0] == ends[1] and 380 < ends[0] < 402

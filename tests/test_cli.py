@@ -100,7 +100,14 @@ def test_names_of_families_are_known_without_importing_them():
 def test_help_of_a_family_lists_its_constructor(capsys):
     assert main(["train", "diffusion", "--help"]) == 0
     printed = capsys.readouterr().out
-    for option in ("--width", "--log_snr_range", "--solver", "--model.steps", "--steps", "--batch_size"):
+    for option in (
+        "--width",
+        "--log_snr_range",
+        "--solver",
+        "--model.steps",
+        "--steps",
+        "--batch_size",
+    ):
         assert option in printed
 
 

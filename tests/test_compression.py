@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import genzoo
-from genzoo import FAMILIES, VAE, VAEGAN, Autoregressive, Energy, Flow, grid
+from genzoo import FAMILIES, VAE, VAEGAN, Autoregressive, Energy, Flow, Likelihood, grid
+from genzoo.benchmark.report.file_table import file_table
+from genzoo.benchmark.row import Row
 from genzoo.cli import main
 from genzoo.compression import (
     HEADER_BYTES,
@@ -28,11 +30,14 @@ from genzoo.compression import (
 )
 from genzoo.compression.stack import PRECISION, Stack, frequencies
 from genzoo.errors import InputError
+from genzoo.evaluation.figures import Figure
+from genzoo.evaluation.results import HeldOutLikelihood
 from genzoo.families.baselines import Gaussian, IndependentPixels
 
 pytest.importorskip("constriction", reason="the entropy coder has no wheel for this machine")
 
 SHAPE, LEVELS = (1, 5, 5), 8
+UNKNOWN = HeldOutLikelihood(Figure(), Figure(), "bits/dim")
 SMALL = {"width": 8, "depth": 1}
 COMPRESS = ["compress", "runs/ar", "--data", "digits"]
 LAYOUT = {"event_shape": SHAPE, "levels": LEVELS, **SMALL}
@@ -260,7 +265,7 @@ def test_a_model_is_left_as_it_was():
     model = one_order().train()
     x = events(3)
     compress(model, x)
-    assert model.training and model.position.dtype == torch.float32
+    assert model.training and model.network.position.dtype == torch.float32
 
 
 def test_a_model_fresh_from_training_writes_too():
@@ -358,7 +363,7 @@ def test_a_latents_bins_are_too_narrow_to_cost(monkeypatch):
     elbos = {}
     for bins in (2**8, 2**10, models.BINS):
         monkeypatch.setattr(models, "BINS", bins)
-        code = models.OfVAE(model)
+        code = models.code_of(model)
         q, prior = next(code.posterior(level, None))[:, 0], code.prior.pmf[0]
         every = torch.arange(bins).repeat(len(level)).view(-1, 1)
         pmf = next(code.likelihood(every, None))
@@ -499,7 +504,7 @@ def test_the_prior_is_part_of_the_fingerprint():
     model = codes_with_prior()
     before = fingerprint(model)
     with torch.no_grad():
-        model.prior.head.bias[0] += 1e-6
+        model.prior.network.head.bias[0] += 1e-6
     assert fingerprint(model) != before
 
 
@@ -536,22 +541,27 @@ def test_the_measure_fills_an_entry_for_those_that_can(monkeypatch):
     assert figure.as_a_file(flow, data, "quick") is None
     moons = genzoo.data.load("moons")
     assert figure.as_a_file(Autoregressive((2,), **SMALL), moons, "quick") is None
-    baseline = figure.as_a_file(IndependentPixels(17).fit(data.train.x), data, "quick")
+
+
+def test_the_table_holds_those_that_write_files():
+    file = figure.AsFile(10, 200, 31, 0.0, 2.0, 1.99, Likelihood.EXACT)
     rows = [
-        {"family": "Pixels", "baseline": True, "file": baseline},
-        {"family": "AR", "file": entry},
-        {"family": "GAN", "file": None},
+        Row("Pixels", "digits", UNKNOWN, baseline=True, file=file),
+        Row("AR", "digits", UNKNOWN, file=file),
+        Row("GAN", "digits", UNKNOWN),
     ]
-    table = figure.table(rows)
+    table = file_table(rows)
     assert table is not None and {line.cells[0] for line in table.lines} == {"AR", "Pixels"}
-    assert figure.table([{"family": "GAN", "file": None}]) is None
+    assert file_table(rows[2:]) is None
 
 
 def test_a_file_that_failed_is_told_in_the_table(monkeypatch):
     monkeypatch.setitem(sys.modules, "constriction", None)
     data = genzoo.data.load("digits")
     entry = figure.as_a_file(IndependentPixels(17).fit(data.train.x), data, "quick")
-    table = figure.table([{"family": "Independent pixels", "file": entry}])
+    assert entry is not None
+    row = Row("Independent pixels", "digits", UNKNOWN, file_failure=entry["reason"])
+    table = file_table([row])
     assert table is not None and "—" in table.lines[0].cells
     assert any("pip install constriction" in sentence for sentence in table.legend)
 

@@ -3,7 +3,10 @@
 import json
 import math
 import random
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import lightning as L
 import numpy as np
@@ -20,7 +23,8 @@ from genzoo.data.loading import load as load_data
 from genzoo.errors import InputError
 from genzoo.optim import AdamW, Run, WarmupCosine, warmup_cosine
 from genzoo.training import default_callbacks
-from genzoo.training.fitting import LENGTH, Pace
+from genzoo.training.callbacks import Deadline
+from genzoo.training.fitting import FEWEST_CHECKS, LENGTH, Pace, Rounds
 
 QUIET = {
     "accelerator": "cpu",
@@ -269,10 +273,12 @@ def test_what_fit_adds_serves_any_trainer(moons, tmp_path):
 # ------------------------------------------------------------------------------------- by the clock
 
 
-def test_minutes_become_steps_once_and_for_all(moons, tmp_path):
+def test_minutes_become_steps_and_a_finished_run_stays_as_it_is(moons, tmp_path):
     fitted = fit(flow(), moons, tmp_path, minutes=0.02, check_every=20)
     kept = json.loads((tmp_path / LENGTH).read_text())
-    assert kept["minutes"] == 0.02 and fitted.planned >= kept["steps"] >= 1
+    assert kept["minutes"] == 0.02 and kept["steps"] >= 1
+    for news in kept.get("planned_anew", [])[-1:]:
+        assert fitted.planned == news["steps"]
     again = fit(flow(), moons, tmp_path, minutes=0.02, check_every=20)
     assert (again.steps, again.planned) == (fitted.steps, fitted.planned)
     with pytest.raises(InputError, match=r"was begun with minutes=0\.02, not 0\.5"):
@@ -283,7 +289,71 @@ def test_a_pace_counts_checks_by_their_rounds():
     assert Pace(step=0.01, check=0.5).steps_in(60, check_every=100) == 4000
 
 
-# ------------------------------------------------------------------------------ data from elsewhere
+def test_a_short_run_counts_the_fewest_checks_there_are():
+    steps = Pace(step=0.1, check=1.0).steps_in(30, check_every=100)
+    assert steps == (30 - FEWEST_CHECKS) / 0.1
+
+
+@pytest.mark.parametrize("steps", [7, 40, 123, 450, 1234, 20_000])
+@pytest.mark.parametrize("events", [50, 1000, 60_000])
+def test_rounds_by_the_clock_come_near_to_the_steps_and_are_what_was_planned(events, steps):
+    settings = Rounds.in_time(events, 64, steps, 100)
+    rounds = Rounds.plan(events, 64, *settings)
+    assert rounds.steps == settings[0] and rounds.steps == pytest.approx(steps, rel=0.07)
+    assert rounds.epochs // rounds.every >= min(steps, FEWEST_CHECKS) - 1
+
+
+class FakeRun:
+    """A run by the clock without training: each step and each check takes its seconds."""
+
+    def __init__(self, seconds: float, epochs: int, path: Path, pace: Callable[[int], float]):
+        self.clock = SimpleNamespace(seconds=0.0)
+        self.deadline = Deadline(seconds, self.clock, every=1, path=path)
+        self.model = SimpleNamespace(run=Run(10 * epochs))
+        self.pace = pace
+        self.trainer = SimpleNamespace(
+            fit_loop=SimpleNamespace(max_epochs=epochs),
+            current_epoch=0,
+            num_training_batches=10,
+            accumulate_grad_batches=1,
+            is_global_zero=True,
+            strategy=SimpleNamespace(broadcast=lambda value: value),
+        )
+        path.write_text("{}")
+        self.deadline.setup(self.trainer, self.model, "fit")
+
+    def train(self) -> float:
+        """Seconds until the end."""
+        self.deadline.on_train_start(self.trainer, self.model)
+        while self.trainer.current_epoch < self.trainer.fit_loop.max_epochs:
+            self.clock.seconds += self.pace(self.trainer.current_epoch)
+            self.deadline.on_validation_end(self.trainer, self.model)
+            self.trainer.current_epoch += 1
+        return self.clock.seconds
+
+
+@pytest.mark.parametrize(
+    "pace",
+    [lambda epoch: 2.5, lambda epoch: 0.5, lambda epoch: 1.0 if epoch < 20 else 2.0],
+    ids=["slower from the start", "faster from the start", "slower later"],
+)
+def test_a_run_at_another_pace_than_planned_ends_on_time_and_says_so(pace, tmp_path):
+    run = FakeRun(40.0, 40, tmp_path / LENGTH, pace)
+    assert run.train() == pytest.approx(40, rel=0.07)
+    news = json.loads((tmp_path / LENGTH).read_text())["planned_anew"]
+    assert news[-1]["steps"] == run.model.run.steps == 10 * run.trainer.current_epoch != 400
+    resumed = FakeRun(40.0, 40, tmp_path / LENGTH, pace)
+    resumed.deadline.load_state_dict(run.deadline.state_dict())
+    assert resumed.trainer.fit_loop.max_epochs == run.trainer.current_epoch
+
+
+def test_a_run_at_about_the_pace_that_was_planned_keeps_its_plan(tmp_path):
+    run = FakeRun(40.0, 40, tmp_path / LENGTH, lambda epoch: 1.0 + 0.04 * (-1) ** epoch)
+    assert run.train() == pytest.approx(40) and run.trainer.current_epoch == 40
+    assert json.loads((tmp_path / LENGTH).read_text()) == {}
+
+
+# ------------------------------------------------------------------------------- data from elsewhere
 
 
 def test_arrays_become_a_data_set_as_a_file_of_them_does(tmp_path):

@@ -472,7 +472,7 @@ class Energy(GenerativeModel):
         if not summed:
             self.guard(contrast.mean().detach(), batch_idx)
         loss = (contrast + penalty).mean()
-        self.log("train_loss", loss, prog_bar=True)
+        self.log_loss(loss, batch_idx)
         return loss
 
     @torch.no_grad()

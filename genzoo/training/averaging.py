@@ -38,6 +38,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 WIDEST = 0.28  # relative width; at 12^-1/2 = 0.289 the exponent is 0, and all steps count alike
+MOST_BETWEEN = 4  # steps between two updates of an average
 
 Parameters = tuple[Tensor, ...] | list[Tensor]
 Update = Callable[[Parameters, Parameters, Tensor | int], None]
@@ -54,9 +55,16 @@ def exponent(width: float) -> float:
     return float(np.roots([1, 7, 16 - t, 12 - t]).real.max())
 
 
-def kept(step: int, gamma: float) -> float:
-    """beta_t, what the average so far counts for at step t = ``step``."""
-    return (1 - 1 / step) ** (gamma + 1)
+def kept(step: int, gamma: float, before: int | None = None) -> float:
+    """What the average so far counts for at step t = ``step``; beta_t if it is of t - 1 steps.
+
+    Args:
+        step: after which the weights are.
+        gamma: exponent of the profile.
+        before: steps that the average so far is of; None for all but the last.
+    """
+    before = step - 1 if before is None else before
+    return (before / step) ** (gamma + 1)
 
 
 def power_average(width: float) -> Update:
@@ -81,6 +89,10 @@ def _update(
 class Averages(WeightAveraging):
     """Lightning's callback for averaged weights, with `Averaged` for the average.
 
+    Steps are taken into it `between` so many, and before each use of the average, so that every
+    step costs little. What a stretch of steps counts for depends on its ends alone: the weights at
+    its end stand for all of it, and the profile stays the power function.
+
     Args:
         width: relative width of the average.
     """
@@ -88,14 +100,56 @@ class Averages(WeightAveraging):
     def __init__(self, width: float):
         super().__init__(use_buffers=False)
         self.width = width
+        self.steps = 0
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         if stage == "fit":
             self._average_model = Averaged(pl_module, self.width)
+            self.steps = 0
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        if trainer.global_step > self._latest_update_step:
+            self._latest_update_step = trainer.global_step
+            self.steps += 1
+            if self.steps % between(self.steps, self.width) == 0:
+                self.catch_up(pl_module)
+
+    def on_validation_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        self.catch_up(pl_module)
+        super().on_validation_epoch_start(trainer, pl_module)
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        self.catch_up(pl_module)
+        super().on_train_end(trainer, pl_module)
+
+    def catch_up(self, model: Any) -> None:
+        """Take the latest weights into the average, unless they are in it."""
+        average = self._average_model
+        if isinstance(average, Averaged) and average.steps_taken < self.steps:
+            average.update_parameters(model, self.steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"steps": self.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.steps = state_dict.get("steps", 0)
+
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(trainer, pl_module, checkpoint)
+        if self._average_model is not None:  # of a checkpoint from before there was such a count
+            self.steps = max(self.steps, int(self._average_model.n_averaged))
+
+
+def between(step: int, width: float) -> int:
+    """After how many steps weights are averaged again: a third of the profile's own width, at most
+    `MOST_BETWEEN`.
+    """
+    return min(MOST_BETWEEN, max(1, int(step * width / 3)))
 
 
 class Averaged(AveragedModel):
-    """The running average of a model's weights, by one call a step.
+    """The running average of a model's weights, by one call for all tensors.
 
     torch's own walks through all modules, twice, at each step, which costs a small flow a tenth of
     its training time. The tensors are the same from step to step, so here they are listed once.
@@ -107,29 +161,41 @@ class Averaged(AveragedModel):
 
     def __init__(self, model: nn.Module, width: float):
         super().__init__(model, multi_avg_fn=power_average(width))
-        self.update = power_average(width)
+        self.gamma = exponent(width)
         self.listed: tuple[list[Tensor], list[Tensor]] | None = None
         self.holders: list[tuple[nn.Module, nn.Module]] = []
-        self.steps = 0
+        self.steps: int | None = None
+
+    @property
+    def steps_taken(self) -> int:
+        """Steps that the average is of; after a resumption, those before it included."""
+        return int(self.n_averaged) if self.steps is None else self.steps
 
     @torch.no_grad()
-    def update_parameters(self, model: nn.Module) -> None:
+    def update_parameters(self, model: nn.Module, step: int | None = None) -> None:
+        """Take the weights of ``model`` into the average.
+
+        Args:
+            model: of which this is the average.
+            step: after how many steps; None for one more than the last time.
+        """
         if self.listed is None:
             self.listed = list(self.module.parameters()), list(model.parameters())
             parts = zip(self.module.modules(), model.modules(), strict=True)
             self.holders = [pair for pair in parts if any(True for _ in own_buffers(pair[1]))]
-            self.steps = int(self.n_averaged)  # of a run that is resumed; else none
         averaged, newest = self.listed
-        self.steps += 1
-        if self.steps == 1:
+        before = self.steps_taken
+        now = before + 1 if step is None else step
+        if before == 0:
             for average, value in zip(averaged, newest, strict=True):
                 average.copy_(value)
         else:
-            self.update(averaged, newest, self.steps - 1)
+            get_ema_multi_avg_fn(kept(now, self.gamma, before))(averaged, newest, before)
         for own, other in self.holders:
             for mine, latest in zip(own_buffers(own), own_buffers(other), strict=True):
                 mine.copy_(latest)
-        self.n_averaged.fill_(self.steps)
+        self.steps = now
+        self.n_averaged.fill_(now)
 
 
 def own_buffers(module: nn.Module) -> Iterator[Tensor]:

@@ -6,6 +6,8 @@ Each keeps what the future depends on in the checkpoint, so that a resumed run g
 had happened.
 """
 
+import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
+from genzoo import files
 from genzoo.errors import TrainingError
-from genzoo.model import Likelihood, Trainable
+from genzoo.model import LOOKED_AT, Likelihood, Trainable
 from genzoo.progress import Progress
 from genzoo.training.averaging import Averages
 
@@ -110,6 +113,88 @@ class TimedLog(CSVLogger):
         super().log_metrics({**metrics, "seconds": round(self.clock.seconds, 3)}, step)
 
 
+class Deadline(L.Callback):
+    """Ends a run by the clock when its time is over, at the check that is nearest to it.
+
+    The steps of such a run are planned from the pace of the first. After each round they are
+    planned anew from the pace of that round, if by the present plan the end would be early or late
+    by more than `TOLERATED` of the time. The learning rate follows (`genzoo.optim.Run`). The plan
+    is part of the checkpoint, so an interrupted run goes on by the plan that it had.
+
+    Args:
+        seconds: of training, asked for.
+        clock: of the run.
+        every: epochs of a round, after which there is a check.
+        path: of the file that keeps the plan, where changes are written down; None for nowhere.
+    """
+
+    TOLERATED = 0.05
+
+    def __init__(self, seconds: float, clock: Clock, every: int, path: Path | None = None):
+        self.seconds = seconds
+        self.clock = clock
+        self.every = every
+        self.path = path
+        self.epochs: int | None = None  # none: those that the Trainer was given
+        self.begun = 0.0
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self.trainer = trainer
+
+    def state_dict(self) -> dict[str, int | None]:
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, int | None]) -> None:
+        self.epochs = state_dict["epochs"]
+        if self.epochs is not None:
+            self.trainer.fit_loop.max_epochs = self.epochs
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        self.begun = self.clock.seconds
+        if self.epochs is not None:
+            self.plan(trainer, pl_module, self.epochs)
+
+    def on_validation_end(self, trainer, pl_module) -> None:
+        self.judge(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        validated = sum(trainer.num_val_batches) > 0
+        if not validated and (trainer.current_epoch + 1) % self.every == 0:
+            self.judge(trainer, pl_module)
+
+    def judge(self, trainer: L.Trainer, model: L.LightningModule) -> None:
+        """After a round: plan anew if the end would not be on time."""
+        now = self.clock.seconds
+        of_round, self.begun = now - self.begun, now
+        done = trainer.current_epoch + 1
+        planned = trainer.fit_loop.max_epochs or done
+        epochs = planned
+        end = now + (planned - done) / self.every * of_round
+        if abs(end - self.seconds) > self.TOLERATED * self.seconds:
+            epochs = done + max(0, round((self.seconds - now) / of_round)) * self.every
+        epochs = trainer.strategy.broadcast(epochs)  # of several processes, one clock counts
+        if epochs != planned:
+            self.plan(trainer, model, epochs)
+            self.write_down(trainer, done)
+
+    def plan(self, trainer: L.Trainer, model: Any, epochs: int) -> None:
+        """End after ``epochs``, and tell the model's schedule."""
+        self.epochs = trainer.fit_loop.max_epochs = epochs
+        if "run" in vars(model):  # of its own, which its schedule looks at
+            updates = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+            model.run.steps = epochs * updates
+
+    def write_down(self, trainer: L.Trainer, done: int) -> None:
+        if self.path is None or not trainer.is_global_zero:
+            return
+        kept = json.loads(self.path.read_text(encoding="utf-8"))
+        a_pass = int(trainer.num_training_batches)
+        news = {"after": done * a_pass, "steps": (self.epochs or 0) * a_pass}
+        kept["planned_anew"] = [*kept.get("planned_anew", []), news]
+        with files.whole(self.path) as draft:
+            draft.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
 class Stopwatch(L.Callback):
     """Times the steps of a rehearsal, and ends it when its time is over.
 
@@ -140,13 +225,11 @@ class Guard(L.Callback):
         folder: where checkpoints are kept; None where none is.
     """
 
-    EVERY = 10
-
     def __init__(self, folder: Path | None = None):
         self.folder = folder
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        if batch_idx % self.EVERY == 0 or trainer.is_last_batch:
+        if batch_idx % LOOKED_AT == 0 or trainer.is_last_batch:
             self.check(trainer, pl_module)
 
     def on_validation_end(self, trainer, pl_module) -> None:
@@ -231,4 +314,6 @@ class Reporter(L.Callback):
             for short, name in figures.items()
             if name in metrics
         )
-        self.progress(steps_done(trainer), self.steps, text)
+        epochs = trainer.max_epochs or -1  # which `Deadline` may change
+        total = epochs * int(trainer.num_training_batches) if epochs > 0 else self.steps
+        self.progress(steps_done(trainer), total, text)

@@ -43,6 +43,7 @@ from genzoo.progress import Progress
 from genzoo.training.averaging import WIDEST, Averages
 from genzoo.training.callbacks import (
     Clock,
+    Deadline,
     Reporter,
     Stopwatch,
     TimedLog,
@@ -59,6 +60,7 @@ FRESH_REPEATS = 4
 LENGTH = "length.json"  # in a run's folder: the steps that its minutes were found to be
 REHEARSED = 0.05  # share of a run's minutes that timing its first steps may take
 MOST_REHEARSED = 10.0  # seconds
+FEWEST_CHECKS = 5  # of a run by the clock, which can end at a check only
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,10 @@ def fit(
             None keeps nothing.
         steps: batches to train on, rounded up to whole rounds.
         minutes: how long to train, in place of ``steps``. The first steps are timed, on a copy of
-            the model; then the number of steps is fixed, and kept in ``folder``.
+            the model, and a check; the number of steps follows, and is kept in ``folder``. Where
+            the machine's pace turns out to be another, it is mended at a check, and so is the
+            schedule (`genzoo.training.callbacks.Deadline`); a resumed run keeps to what was
+            decided before.
         batch_size: events in a batch.
         seed: of everything random in training (initial weights are the caller's).
         average: width of the running average of the weights, as a share of the steps so far,
@@ -183,15 +188,22 @@ def fit(
         resume = _resumable(model, kept / "last.ckpt")
         if minutes is not None:
             pace = partial(_pace, model, batches, options, monitor, average, share, check_every)
-            steps = _steps_for(minutes, kept / LENGTH, resume is not None, check_every, pace)
-            check_every = max(1, steps // max(1, round(steps / check_every)))  # in whole rounds
+            length = _length(minutes, kept / LENGTH, resume is not None, check_every, pace)
+            steps, check_every = Rounds.in_time(share, batch_size, length, check_every)
         rounds = Rounds.plan(share, batch_size, steps, check_every)
         trained = processes * rounds.events(batch_size)
         model.check_draws = affordable_draws(trained, len(data.validation))
 
         clock = Clock()
         best, last = _checkpoints(kept, monitor, rounds)
-        ours = [clock, *watchers(monitor, None if folder is None else kept, average, patience)]
+        on_time = []
+        if minutes is not None:
+            on_time = [Deadline(60 * minutes, clock, rounds.every, kept / LENGTH)]
+        ours = [
+            clock,
+            *on_time,
+            *watchers(monitor, None if folder is None else kept, average, patience),
+        ]
         checkpoints = [last] if best is None else [best, last]
         told = [] if progress is None else [Reporter(progress, rounds.steps)]
         loggers = [TimedLog(kept, clock), *_several(logger)]
@@ -222,7 +234,7 @@ def fit(
         model=model,
         seconds=final["callbacks"][clock.state_key]["seconds"],
         steps=final["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"],
-        planned=rounds.steps,
+        planned=rounds.batches * (trainer.max_epochs or rounds.epochs),
         best_step=(chosen["epoch"] + 1) * rounds.batches if best else None,
         validation=validation,
     )
@@ -253,17 +265,23 @@ def seeded(seed: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of a step of training, and of a check."""
+    """Seconds of a step of training, and of a check: validation and checkpoints."""
 
     step: float
     check: float
 
     def steps_in(self, seconds: float, check_every: int) -> int:
-        """How many steps go into ``seconds``, with a check after each round of them."""
-        return max(1, round(seconds / (self.step + self.check / check_every)))
+        """How many steps go into ``seconds``, with a check after each round of them.
+
+        There are `FEWEST_CHECKS` at least.
+        """
+        steps = seconds / (self.step + self.check / check_every)
+        if steps < FEWEST_CHECKS * check_every:
+            steps = (seconds - FEWEST_CHECKS * self.check) / self.step
+        return max(1, round(steps))
 
 
-def _steps_for(
+def _length(
     minutes: float, path: Path, resumed: bool, check_every: int, pace: Callable[[float], Pace]
 ) -> int:
     """The number of steps for ``minutes``, from ``path`` if the run is resumed, else by the clock.
@@ -319,12 +337,16 @@ def _pace(
             **options,
         )
         _run(trainer, twin, batches, None)
+        begin = time.perf_counter()
+        trainer.save_checkpoint(Path(scratch) / "last.ckpt")
+        saving = time.perf_counter() - begin
         if monitor is None:
-            return Pace(watch.seconds_per_step, 0.0)
+            return Pace(watch.seconds_per_step, saving)
         checker = L.Trainer(**options, logger=False, enable_checkpointing=False)
         begin = time.perf_counter()
         checker.validate(twin, batches, verbose=False)
-        return Pace(watch.seconds_per_step, time.perf_counter() - begin)
+        validating = time.perf_counter() - begin
+        return Pace(watch.seconds_per_step, validating + 2 * saving)  # the last, and the best
 
 
 def affordable_draws(trained: int, held_out: int) -> int:
@@ -399,6 +421,24 @@ class Rounds:
         epochs = math.ceil(steps / batches)
         every = min(max(1, round(check_every / batches)), epochs)
         return cls(batches, every, math.ceil(epochs / every) * every)
+
+    @classmethod
+    def in_time(cls, events: int, batch_size: int, steps: int, check_every: int) -> tuple[int, int]:
+        """Settings ``(steps, check_every)`` of a plan whose whole rounds come nearest to ``steps``.
+
+        `plan` rounds up, which is too long by up to a round. A run by the clock has rounds of
+        about ``check_every`` steps, or shorter, so that there are `FEWEST_CHECKS` where the steps
+        allow it.
+        """
+        fewest = max(min(FEWEST_CHECKS, steps), round(steps / check_every))
+        a_pass = max(1, events // batch_size)
+        settings = []
+        for checks in range(fewest, fewest + fewest // 2 + 1):
+            in_round = max(1, steps // checks)
+            if in_round > a_pass:
+                in_round = a_pass * max(1, round(steps / checks / a_pass))
+            settings.append((in_round * max(1, round(steps / in_round)), in_round))
+        return min(settings, key=lambda each: abs(each[0] - steps))
 
     @property
     def steps(self) -> int:

@@ -131,7 +131,7 @@ class CLIP(Trainable):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         loss = self.loss(*batch).mean()
-        self.log("train_loss", loss, prog_bar=True)
+        self.log_loss(loss, batch_idx)
         return loss
 
     def facts(self) -> dict[str, str]:

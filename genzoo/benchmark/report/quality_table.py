@@ -87,7 +87,9 @@ def _decimals(entries: Iterable[Entry], name: str) -> int:
 
 def _real(qualities: Iterable[Quality]) -> list[Entry]:
     """Real data, once for all samples that were held against the same."""
-    floors = {(quality.space, quality.reference): quality for quality in qualities}
+    floors: dict[tuple[str, str], Quality] = {}
+    for quality in qualities:
+        floors.setdefault((quality.space, quality.reference), quality)
     several = len(floors) > 1
     return [
         Entry(f"{REAL}: {reference}" if several else REAL, quality.floor, quality.n, muted=True)
