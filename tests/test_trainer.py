@@ -353,7 +353,7 @@ def test_a_run_at_about_the_pace_that_was_planned_keeps_its_plan(tmp_path):
     assert json.loads((tmp_path / LENGTH).read_text()) == {}
 
 
-# ------------------------------------------------------------------------------- data from elsewhere
+# ------------------------------------------------------------------------------ data from elsewhere
 
 
 def test_arrays_become_a_data_set_as_a_file_of_them_does(tmp_path):
