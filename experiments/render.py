@@ -11,7 +11,8 @@ So no figure in them is typed by hand.
 ``NAME-guidance.png`` (of models with a condition), where these are there. ``likelihoods:NAME`` is
 the first of these tables alone.
 
-``<!-- decoders:NAME -->`` is filled from a record of ``experiments/mnist_decoders.py``, and ``<!--
+``<!-- decoders:NAME -->`` is filled from a record of ``experiments/mnist_decoders.py``,
+``<!-- machine:NAME -->`` from one of ``experiments/mnist_rbm.py``, and ``<!--
 unclip:NAME -->``, ``<!-- sweeps:NAME -->``, ``<!-- abilities:NAME -->`` and ``<!-- imagined:NAME
 -->`` (one picture and one sentence) from one of ``experiments/unclip.py``.
 
@@ -34,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(
-    r"^(<!-- (table|likelihoods|decoders|unclip|sweeps|abilities|imagined):([\w-]+) -->\n)"
+    r"^(<!-- (table|likelihoods|decoders|machine|unclip|sweeps|abilities|imagined):([\w-]+) -->\n)"
     r".*?^(<!-- /\2:\3 -->)",
     re.DOTALL | re.MULTILINE,
 )
@@ -162,6 +163,42 @@ FD = (
     "FD: Fréchet distance in CLIP's space to true pictures of the same prompts, whose own row is "
     "the floor"
 )
+
+
+def machine(name: str, records: Path, away: str) -> str:
+    """What stands in a block ``machine:name``: a Boltzmann machine beside a published one."""
+    record = records / f"{name}.json"
+    if not record.is_file():
+        return NOTHING
+    found = json.loads(record.read_text(encoding="utf-8"))
+    lines = [
+        _line("split", "n", "nats", "±", "published"),
+        _line("---", *["---:"] * 4),
+    ]
+    for split, published in (("validation", ""), ("test", f"{found['published']:.2f}")):
+        ends = found[split]
+        nats = f"≈ {ends['low']:.2f} … {ends['high']:.2f}"
+        lines.append(_line(split, f"{ends['n']:,}", nats, f"{ends['stderr']:.2f}", published))
+    runs = {
+        "forward": "forward runs",
+        "reverse": "reverse runs from data",
+        "onward": "reverse runs from where these ended",
+        "short": "many short runs",
+    }
+    of_log_z = ", ".join(
+        f"{runs[run]} {value['value']:.2f} ± {value['stderr']:.2f}"
+        for run, value in found["log_z"].items()
+        if run in runs
+    )
+    minutes = (found["train_seconds"] + found["annealing_seconds"]) / 60
+    effective = f"{found['log_z']['ess']:.0f} of {found['annealing']['chains']}"
+    about = (
+        f"Minus log p of an image, less is better; … : {found['direction']}; ±: standard error "
+        f"over images; log Z by {of_log_z}; {effective} chains carry the weight; "
+        f"{minutes:.0f} minutes of one core; seed {found['seed']}; "
+        "published: Salakhutdinov & Murray 2008, table 1, CD25(500).\n\n"
+    )
+    return "\n".join(lines) + "\n\n" + about + _source(name, away)
 
 
 def unclip(name: str, records: Path, away: str) -> str:
@@ -448,6 +485,7 @@ BODIES: dict[str, Callable[[str, Path, str], str]] = {
     "table": table,
     "likelihoods": partial(table, most=1),
     "decoders": decoders,
+    "machine": machine,
     "unclip": unclip,
     "sweeps": sweeps,
     "abilities": abilities,
