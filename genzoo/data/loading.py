@@ -5,7 +5,7 @@ from pathlib import Path
 
 from genzoo.config import parameters
 from genzoo.data import arrays as yours
-from genzoo.data.dataset import Data, DataSet, Split
+from genzoo.data.dataset import DataSet
 from genzoo.data.images import digits, folder
 from genzoo.data.images import torchvision as images
 from genzoo.data.names import NAMES
@@ -14,7 +14,7 @@ from genzoo.data.scenes import scene as scenes
 from genzoo.data.synthetic import biscuits, gaussians, ising, landmass, moons
 from genzoo.errors import InputError, nearest
 
-__all__ = ["Data", "DataSet", "Split", "load"]
+__all__ = ["load"]
 
 MADE_HERE: dict[str, Callable[..., DataSet]] = {
     "landmass": landmass.landmass,

@@ -6,8 +6,8 @@ Every number that genzoo prints is a `Figure`. What it says depends on what is k
 * **low … high** (``value`` is None): the number is known to lie between two ends and no better, as
   the likelihood under an annealed log Z. The standard error, where there is one, is that of the
   test events and comes on top.
-* **value [low–high]**: a value with an uneven error, such as a share near 100 %. The ends hold 95
-%.
+* **value [low–high]**: a value with an uneven error, such as a share near 100 %. The ends hold
+  95 %.
 * **—**: there is no number, and ``reason`` says why.
 
 **Several runs** become one figure by `combine`. Runs of different seeds share their test events, so

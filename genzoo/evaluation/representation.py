@@ -81,10 +81,9 @@ def round_trip(model: GenerativeModel, data: DataSet, n: int = 64, seed: int = 0
     """How far `GenerativeModel.reconstruct` leads away from ``n`` test events.
 
     Returns:
-        a figure, and ``kind``: the root of the mean squared error of a feature, as a share of the
-            data's own spread around
-        its mean, so that 0 is a perfect round trip and 1 what the mean event would do; ``kind`` is
-        the latent's.
+        a figure, and ``kind``, the latent's. The figure is the root of the mean squared error of a
+            feature, as a share of the data's own spread around its mean, so that 0 is a perfect
+            round trip and 1 what the mean event would do.
 
     Raises:
         InputError: the family has no latent.

@@ -739,8 +739,10 @@ def distinct(c: Tensor | None, n: int) -> tuple[Tensor | None, Tensor]:
 class Boltzmann(nn.Module):
     r"""Free energy of a restricted Boltzmann machine over levels, its hidden units summed out.
 
-    .. math:: f(x, e) = -v \cdot \varphi(x) - \sum_j \log(1 + e^{a_j(x)}), \quad a(x) = W
-    (\varphi(x) - \mu) + d
+    .. math::
+
+        f(x, e) = -v \cdot \varphi(x) - \sum_j \log(1 + e^{a_j(x)}), \quad
+        a(x) = W (\varphi(x) - \mu) + d
 
     The biases d of the units and v of the features are the embedding e of the condition. phi is up
     to four numbers of each feature, standardised over all features of the data, and mu their means.

@@ -7,8 +7,10 @@ without n and without the *floor*, the distance of real data from real data at t
 Fréchet distance (Heusel et al. 2017, eq. 6), between Gaussians that have the moments of the
 features:
 
-.. math:: \|\mu_1 - \mu_2\|^2 + \operatorname{tr}\big(\Sigma_1 + \Sigma_2 - 2 (\Sigma_1
-\Sigma_2)^{1/2}\big)
+.. math::
+
+    \|\mu_1 - \mu_2\|^2
+    + \operatorname{tr}\big(\Sigma_1 + \Sigma_2 - 2 (\Sigma_1 \Sigma_2)^{1/2}\big)
 
 It sees two moments and no more, and its bias falls as 1/n: `extrapolated` takes that out (Chong and
 Forsyth 2020).
