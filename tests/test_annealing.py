@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
+from genzoo.distributions import standard_normal
 from genzoo.evaluation.likelihood.annealing import (
     SCHEDULES,
     anneal,
     bracket,
     log_mean_exp,
-    standard_normal,
     walk,
 )
 

@@ -29,7 +29,7 @@ def optimal(shape: tuple[int, ...], mean: float, std: float) -> FlowMatching:
 def rough(shape: tuple[int, ...], **options) -> FlowMatching:
     """A network that does something, untrained: its head does not start at zero."""
     model = FlowMatching(shape, width=8, fourier=1, **options).double().eval()
-    torch.nn.init.normal_(model.field.head.weight, std=0.3)
+    torch.nn.init.normal_(model.network.head.weight, std=0.3)
     return model
 
 
