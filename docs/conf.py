@@ -44,6 +44,7 @@ autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 100
 default_role = "py:obj"  # `name` in a docstring links to what it names, where that has a page
 napoleon_use_rtype = False
+napoleon_attr_annotations = False  # or a section "Attributes" would print each type twice
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 bibtex_bibfiles = ["references.bib"]

@@ -9,7 +9,7 @@ STYLE = {  # of a table in a notebook, whose own style sheet we neither know nor
     "th": "text-align: right; padding: .3em .8em; border-bottom: 2px solid #8888",
     "td": "text-align: right; padding: .3em .8em; border-bottom: 1px solid #8884",
     "group": "border-top: 2px solid #8888",
-    "legend": "opacity: .7; font-size: .85em; max-width: 60em",
+    "legend": "opacity: .7; font-size: .85em; max-width: 42em",
 }
 
 
