@@ -555,7 +555,7 @@ class Energy(GenerativeModel):
         )
 
     def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """-log p under the least flattering of three quick annealings, nats of each event.
+        """-log p of each event in nats, under the least flattering of three quick annealings.
 
         Where there are more than 16 conditions, only events of 16 of them count.
         """
