@@ -56,7 +56,7 @@ def main() -> None:
                 jobs=asked.jobs,
                 out=Path(scratch) / f"runs-{name}",
             )
-            trained = {row.family: row.cost.train_seconds for row in scores}
+            trained = {row.family.lower(): row.cost.train_seconds for row in scores if row.cost}
             ratios = [trained[family] / (60 * asked.minutes) for family in asked.families]
             table.add_row(name, *(f"{ratio:.2f}" for ratio in ratios))
             Console().print(name, *(f"{ratio:.2f}" for ratio in ratios))
