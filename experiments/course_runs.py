@@ -408,7 +408,7 @@ def first(data: DataSet, n: int) -> DataSet:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Healthy and sick runs for the course.")
     parser.add_argument("--out", type=Path, default=Path("runs/course"))
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
     asked = parser.parse_args()

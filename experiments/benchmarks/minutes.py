@@ -39,7 +39,7 @@ def strangers_images(folder: Path) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Seconds of training over those asked for.")
     parser.add_argument("--minutes", type=float, default=0.5)
     parser.add_argument("--families", nargs="+", default=FAMILIES)
     parser.add_argument("--data", nargs="+", default=["digits", "landmass", "images"])
@@ -47,11 +47,11 @@ def main() -> None:
     asked = parser.parse_args()
     table = Table("data", *asked.families, title=f"trained / asked, {asked.minutes:g} minutes")
     with tempfile.TemporaryDirectory() as scratch:
-        own = {"images": str(strangers_images(Path(scratch)))}
+        images = strangers_images(Path(scratch))
         for name in asked.data:
             scores = genzoo.compare(
                 asked.families,
-                own.get(name, name),
+                images if name == "images" else name,
                 minutes=asked.minutes,
                 jobs=asked.jobs,
                 out=Path(scratch) / f"runs-{name}",
