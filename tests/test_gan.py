@@ -133,7 +133,7 @@ def test_the_losses_are_those_of_the_classic_game_and_known_at_a_draw():
 
 def test_at_its_optimum_the_critics_loss_is_two_log_two_less_twice_the_jensen_shannon_divergence():
     """Between N(1, 1) and N(0, 1), by a sum over a grid."""
-    x = torch.linspace(-9, 10, 4001).double()[:, None]
+    x = torch.linspace(-9, 10, 4001, dtype=torch.float64)[:, None]
     width = x[1] - x[0]
     data, model = Normal(1.0, 1.0).log_prob(x).squeeze(1), Normal(0.0, 1.0).log_prob(x).squeeze(1)
 
