@@ -34,8 +34,8 @@ def check(answer):
     whole = answer.best_box(all_land)
     require(
         whole == (0, 4, 0, 6),
-        f"On a map of 4 x 6 cells that are all land the best box is (0, 4, 0, 6); yours is {whole}. "
-        "Do your loops reach the last row and column?",
+        "On a map of 4 x 6 cells that are all land the best box is (0, 4, 0, 6); yours is "
+        f"{whole}. Do your loops reach the last row and column?",
     )
     check_best(answer.best_box(land), land)
 
