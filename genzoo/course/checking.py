@@ -166,7 +166,8 @@ def choices(
     """
     require(isinstance(answers, dict), "`answers` should stay a dictionary: question -> answer.")
     open_questions = [question for question in right if answers.get(question, ...) is ...]
-    require(not open_questions, f"Still without an answer: {', '.join(map(repr, open_questions))}.")
+    listed = ", ".join(open_questions)
+    require(not open_questions, f"Some questions are still without an answer: {listed}.")
     for question, expected in right.items():
         given = str(answers[question]).strip().lower()
         possible = sorted({expected, *reasons[question]})
