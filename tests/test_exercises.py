@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,17 @@ def test_the_course_has_them_all():
         "15a 16a 18a 19a"
     )
     assert list(EXERCISES) == promised.split()
+
+
+def test_the_rows_of_15a_are_measured():
+    exercise = find("15a")
+    measured = import_module(f"genzoo.course.tasks.{exercise.name}.check").measured()
+    shown = re.findall(r"(row \w) +(.+)", exercise.stub.partition("Faults")[0])
+    assert [row for row, _ in shown] == list(measured)
+    for row, numbers in shown:
+        assert [float(number) for number in numbers.split()] == pytest.approx(
+            measured[row], abs=0.02
+        )
 
 
 # ------------------------------------------------------------------- whatever a reader may hand in
