@@ -16,6 +16,7 @@ import yaml
 from genzoo.cli import main
 from genzoo.course import Progress, exercises, find, judge, judge_apart
 from genzoo.course.exercise import SOLUTIONS
+from genzoo.course.plain import plain
 
 HOUSE = Path(__file__).parent.parent
 EXERCISES = exercises()
@@ -78,6 +79,23 @@ def test_the_course_has_them_all():
         "15a 16a 18a 19a"
     )
     assert list(EXERCISES) == promised.split()
+
+
+@each
+def test_its_formulas_can_be_read_in_a_terminal(exercise):
+    for text in (exercise.statement, *exercise.hints):
+        shown = plain(text).replace("min{1, r}", "")
+        assert not set("$\\{}&") & set(shown), shown
+
+
+def test_the_page_of_all_exercises_lists_them_all():
+    page = (HOUSE / "docs/course/exercises.md").read_text("utf-8")
+    listed = re.findall(r"^\|[^|]*\| \[?(\w+)\b[^|]*\| ([^|]*) \| (quiz)? *\|$", page, re.MULTILINE)
+    assert listed == [
+        (exercise.id, exercise.title, "quiz" if exercise.kind == "quiz" else "")
+        for exercise in EXERCISES.values()
+    ]
+    assert f"{len(EXERCISES)} exercises" in page
 
 
 def test_the_rows_of_15a_are_measured():

@@ -13,6 +13,7 @@ from rich.text import Text
 from genzoo.cli.help import Parser, console
 from genzoo.course import Exercise, Progress, exercises, find
 from genzoo.course.judge import SECONDS
+from genzoo.course.plain import plain
 from genzoo.errors import InputError, nearest
 
 
@@ -88,7 +89,8 @@ def _state(exercise: Exercise, progress: Progress) -> Text:
 def _table(*others: str | Column) -> Table:
     """A table without lines; the first column has ids."""
     names = Column("id", style="help.option", no_wrap=True)
-    return Table(names, "", *(others or [""]), box=None, header_style="dim", padding=(0, 2))
+    titles = Column("", no_wrap=True, overflow="ellipsis")
+    return Table(names, titles, *(others or [""]), box=None, header_style="dim", padding=(0, 1))
 
 
 def _start(options: Any, progress: Progress, out: Console) -> int:
@@ -103,7 +105,7 @@ def _start(options: Any, progress: Progress, out: Console) -> int:
     path.parent.mkdir(exist_ok=True)
     path.write_text(exercise.stub, encoding="utf-8")
     out.print(f"{exercise.id}  {exercise.title}\n", style="bold")
-    out.print(Padding(Markdown(exercise.statement), (0, 2)))
+    out.print(Padding(Markdown(plain(exercise.statement)), (0, 2)))
     out.print(f"\nWrote {path}. Fill in its TODO, then: genzoo exercise check {exercise.id}")
     return 0
 
@@ -153,7 +155,7 @@ def _hint(options: Any, progress: Progress, out: Console) -> int:
     progress.save()
     for number, hint in enumerate(exercise.hints[: entry.hints], 1):
         out.print(f"Hint {number} of {len(exercise.hints)}", style="bold")
-        out.print(Padding(Markdown(hint), (0, 2)))
+        out.print(Padding(Markdown(plain(hint)), (0, 2)))
     if entry.hints == len(exercise.hints):
         out.print("  That was the last one.", style="dim")
     return 0

@@ -1,6 +1,6 @@
 from itertools import product
 
-from genzoo.course.checking import agree, require
+from genzoo.course.checking import NotYet, agree, require
 
 SMALL = [(1, 3, 2), (2, 2, 3), (2, 3, 2), (3, 2, 3)]  # small enough to list them all
 DIGITS = (8, 8, 17)
@@ -40,11 +40,10 @@ def check(answer):
     try:
         power = answer.power_of_ten(*PHOTOGRAPH)
     except OverflowError:
-        require(
-            False,
+        raise NotYet(
             "The number of photographs does not fit into a float. "
-            "Take the logarithm before you take the power.",
-        )
+            "Take the logarithm before you take the power."
+        ) from None
     one = answer.power_of_ten(1, 1, 256)
     agree(power, 1000 * 1500 * one, "power of ten of photographs", tolerance=1e-6)
     agree(10.0**one, 256.0, "10 to the power of ten of one pixel", BASES)

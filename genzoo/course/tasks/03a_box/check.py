@@ -1,6 +1,6 @@
 import torch
 
-from genzoo.course.checking import agree, require
+from genzoo.course.checking import NotYet, agree, require
 from genzoo.data.synthetic import landmass
 
 CELL = 20  # pixels of the map, on either side
@@ -45,7 +45,7 @@ def check_best(box, land):
     try:
         top, bottom, left, right = (int(edge) for edge in box)
     except (TypeError, ValueError):
-        require(False, "`best_box` should return four whole numbers: top, bottom, left, right.")
+        raise NotYet("`best_box` should return four numbers: top, bottom, left, right.") from None
     require(
         0 <= top < bottom <= rows and 0 <= left < right <= columns,
         f"Your box {top, bottom, left, right} is no box of a map of {rows} x {columns} cells: "
