@@ -124,16 +124,27 @@ FORWARD = "def forward(x, network):\n"
         (FORWARD + "    pass\n", "returned None"),
         (FORWARD + "    return x * float('nan'), x[:, 0]\n", "NaN"),
         (FORWARD + "    return x[:, :2], x[:, 0]\n", "has shape"),
-        (FORWARD + "    return 'much', x\n", "is a str"),
+        (FORWARD + "    return 'much', x\n", "a str"),
         (FORWARD + "    raise SystemExit(3)\n", "SystemExit"),
         ("def forward(x):\n    return x\n", "cannot be called with its 2 arguments"),
         (FORWARD + "    return network(x)[5]\n", "RuntimeError"),
+        (FORWARD + "    return forward(x, network)\n", "RecursionError"),
+        (FORWARD + "    raise NotImplementedError\n", "still to be written: see its TODO."),
+        (FORWARD + "    return 10**400, x\n", "too many digits"),
     ],
 )
 def test_every_accident_ends_in_a_sentence(text, says, tmp_path):
     verdict = said_of(text, find("9a"), tmp_path)
     assert not verdict.passed
     assert says in verdict.sentence, verdict
+
+
+def test_an_answer_may_change_its_arguments_in_place(tmp_path):
+    exercise = find("6a")
+    text = exercise.solution.replace("return x + (torch.rand_like(x)", "x += (torch.rand_like(x)")
+    text = text.replace("* 2 / levels\n", "* 2 / levels\n    return x\n")
+    assert "x += " in text
+    assert said_of(text, exercise, tmp_path).passed
 
 
 def test_a_traceback_is_cut_to_the_readers_own_lines(tmp_path):

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 
 
+NO_TENSOR = (TypeError, ValueError, RuntimeError, OverflowError)  # raised by `torch.as_tensor`
+
+
 class NotYet(Exception):
     """The sentence that the reader is to read."""
 
@@ -30,16 +33,18 @@ class Answer:
 
 
 def _called(name: str, function: Any) -> Any:
-    def call(*arguments: Any, **named: Any) -> Any:
+    """The function, given copies, so that it may change its arguments in place."""
+
+    def call(*arguments: Any) -> Any:
+        copies = [each.clone() if isinstance(each, Tensor) else each for each in arguments]
         try:
-            return function(*arguments, **named)
+            return function(*copies)
         except TypeError as error:
-            inside = error.__traceback__ and error.__traceback__.tb_next
-            if inside:
+            begun = error.__traceback__ is not None and error.__traceback__.tb_next is not None
+            if begun:
                 raise
-            count = len(arguments) + len(named)
             raise NotYet(
-                f"`{name}` cannot be called with its {count} arguments any more: {error}. "
+                f"`{name}` cannot be called with its {len(copies)} arguments any more: {error}. "
                 "Keep the arguments of the stub."
             ) from None
 
@@ -58,8 +63,10 @@ def tensor(value: Any, name: str, shape: Sequence[int] | None = None) -> Tensor:
         raise NotYet(f"{_subject(name)} is {value}: is there a `return` on every path?")
     try:
         found = torch.as_tensor(value).detach()
-    except (TypeError, ValueError, RuntimeError):
-        kind = type(value).__name__
+    except NO_TENSOR:
+        kind = (
+            "whole number with too many digits" if isinstance(value, int) else type(value).__name__
+        )
         raise NotYet(f"{_subject(name)} is a {kind}: expected a tensor or a number.") from None
     if shape is not None and found.shape != torch.Size(shape):
         raise NotYet(f"{_subject(name)} has shape {_shape(found)}, expected {tuple(shape)}.")
@@ -144,7 +151,7 @@ def _shape(x: Tensor) -> tuple[int, ...]:
 def _shape_of(value: Any) -> torch.Size | None:
     try:
         return torch.as_tensor(value).shape
-    except (TypeError, ValueError, RuntimeError):
+    except NO_TENSOR:
         return None
 
 

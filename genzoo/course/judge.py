@@ -21,6 +21,7 @@ from genzoo.course.exercise import Exercise, find
 
 SECONDS = 60.0  # that a check may take
 PRINTED = 2_000  # characters of what the answer prints that are kept
+LINES = 5  # of a traceback that are shown
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,6 @@ def _outcome(exercise: Exercise, path: Path) -> tuple[bool, str, list[str]]:
         return False, str(sentence), []
     except SyntaxError as error:
         return False, *_unreadable(error, path)
-    except NotImplementedError as error:
-        function = (_frames(error, path) or [None])[-1]
-        name = f"`{function.name}`" if function else "One part"
-        return False, f"{name} is still to be written: {error or 'see its TODO'}", []
     except (Exception, SystemExit) as error:
         return False, *_stopped(error, path)
     return True, "Right.", []
@@ -74,6 +71,7 @@ def _load(path: Path) -> ModuleType:
     linecache.checkcache(str(path))
     module = ModuleType("answer")
     module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # where dataclasses look for it
     exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
     return module
 
@@ -97,8 +95,14 @@ def _stopped(error: BaseException, path: Path) -> tuple[str, list[str]]:
     frames = _frames(error, path)
     if not frames:
         return f"What your file returns could not be checked ({said}): see the stub's shapes.", []
-    lines = [f"line {frame.lineno}, in {frame.name}: {frame.line}" for frame in frames]
-    return f"Your code stopped with {said}", lines
+    if (frames[-1].line or "").startswith("raise NotImplementedError"):
+        return f"`{frames[-1].name}` is still to be written: {what or 'see its TODO.'}", []
+    return f"Your code stopped with {said}", [_place(frame) for frame in frames[-LINES:]]
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    function = "" if frame.name == "<module>" else f", in {frame.name}"
+    return f"line {frame.lineno}{function}: {frame.line}"
 
 
 class _Beginning(io.StringIO):
@@ -124,7 +128,7 @@ def judge_apart(exercise: Exercise, path: Path, seconds: float = SECONDS) -> Ver
             stderr=subprocess.DEVNULL,
         )
         try:
-            code = process.wait(seconds + 30)  # by then it has ended itself, or cannot
+            code = process.wait(seconds + 60)  # by then it has ended itself, or cannot
         except subprocess.TimeoutExpired:
             code = -9
         finally:
