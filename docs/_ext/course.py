@@ -24,8 +24,8 @@ import schemes
 import yaml
 from docutils import nodes
 from docutils.parsers.rst import directives
-from pygments.formatters.html import _get_ttype_class
 from pygments.lexers.python import PythonLexer
+from pygments.token import STANDARD_TYPES
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
@@ -499,12 +499,19 @@ def spans(code: str, literals: dict[int, str]) -> list[int]:
     return colours
 
 
+def css_class(token) -> str:
+    """The class by which Sphinx's style sheets know a token."""
+    while token is not None and token not in STANDARD_TYPES:
+        token = token.parent
+    return STANDARD_TYPES[token] if token is not None else ""
+
+
 def highlighted(code: str, colours: list[int]) -> str:
     """The code in HTML, in the colours of its grammar and of its terms."""
     pieces, now, at = [], 0, 0
     code = code.rstrip("\n")
     for token, value in PythonLexer(stripnl=False, ensurenl=False).get_tokens(code):
-        kind = _get_ttype_class(token)
+        kind = css_class(token)
         while value:
             colour, n = colours[at], 1
             while n < len(value) and colours[at + n] == colour:
@@ -609,7 +616,7 @@ class Scheme(Course):
             raise self.error(f"scheme {name}: :alt: says what the scheme shows, in a sentence")
         self.env.note_dependency(schemes.__file__)
         if name not in schemes.SCHEMES:
-            picture = self.later(f"The scheme “{name}” is not drawn yet. {alt}")
+            picture: list[nodes.Node] = self.later(f"The scheme “{name}” is not drawn yet. {alt}")
         else:
             picture = [self.html(schemes.draw(name, alt, "../" * self.env.docname.count("/")))]
         if self.content:

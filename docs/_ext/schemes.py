@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 BLUE, ORANGE, GREEN, PINK = (
     "var(--co-blue)",
@@ -47,22 +48,22 @@ class Canvas:
         self.parts: list[str] = []
         self.top, self.height = 0.0, 240.0
 
-    def add(self, tag: str, text: str = "", **attributes):
+    def add(self, tag: str, text: str = "", **attributes: Any):
         pairs = []
         for name, value in attributes.items():
             value = f"{value:.4g}" if isinstance(value, float) else value
             pairs.append(f' {name.rstrip("_").replace("_", "-")}="{value}"')
         self.parts.append(f"<{tag}{''.join(pairs)}>{text}</{tag}>")
 
-    def text(self, x: float, y: float, text: str, colour: str = INK, size: float = 14, **more):
+    def text(self, x: float, y: float, text: str, colour=INK, size: float = 14, **options: Any):
         """Text around (x, y); ``*x*`` is slanted, ``_1`` or ``_{ab}`` low, ``^2`` high."""
-        more = {"text_anchor": "middle", **more}
+        more = {"text_anchor": "middle", **options}
         style = f"fill:{colour}" if colour != INK else None
         more |= {"style": style} if style else {}
         for i, line in enumerate(text.split("\n")):
             self.add("text", rich(line), x=x, y=y + 17 * i + size * 0.35, font_size=size, **more)
 
-    def box(self, x, y, w, h, text="", colour=INK, fill=0.10, size=14, radius=7):
+    def box(self, x, y, w, h, text="", colour=INK, fill=0.10, size: float = 14, radius=7):
         """A box around (x, y)."""
         at = {"x": x - w / 2, "y": y - h / 2, "width": w, "height": h, "rx": radius}
         self.add("rect", fill=colour, fill_opacity=fill, stroke=colour, stroke_width=1.5, **at)
@@ -126,7 +127,7 @@ class Canvas:
         self.path(f"M{x0:.1f} {y0:.1f}Q{cx:.1f} {cy:.1f} {x1:.1f} {y1:.1f}", colour, width, dash)
 
     def path(self, d: str, colour=INK, width=1.5, dash="", opacity=1.0):
-        more = {"stroke_dasharray": dash} if dash else {}
+        more: dict[str, Any] = {"stroke_dasharray": dash} if dash else {}
         more |= {"stroke_opacity": opacity} if opacity < 1 else {}
         self.add("path", d=d, fill="none", stroke=colour, stroke_width=width, **more)
 
