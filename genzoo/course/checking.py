@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-
 NO_TENSOR = (TypeError, ValueError, RuntimeError, OverflowError)  # raised by `torch.as_tensor`
 
 

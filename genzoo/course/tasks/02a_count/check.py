@@ -1,3 +1,4 @@
+import math
 from itertools import product
 
 from genzoo.course.checking import NotYet, agree, require
@@ -36,7 +37,28 @@ def check(answer):
         "Your number for 8x8 pixels with 17 levels is not exact: compute it with whole numbers.",
     )
 
-    agree(answer.power_of_ten(*DIGITS), len(str(count)) - 1, "power of ten of digits", tolerance=1)
+    check_power(answer, len(str(count)))
+
+
+def check_power(answer, decimal_digits):
+    one = answer.power_of_ten(1, 1, 256)
+    agree(
+        one,
+        math.log10(256),
+        "power of ten of one pixel with 256 levels",
+        {
+            "that is the natural logarithm; the base here is 10.": math.log(256),
+            "that is the logarithm to base 2; the base here is 10.": math.log2(256),
+            "that is the number itself; its logarithm is asked for.": 256.0,
+        },
+    )
+    power = answer.power_of_ten(*DIGITS)
+    require(
+        decimal_digits - 1 <= power < decimal_digits,
+        f"Your power of ten of 8x8 pixels with 17 levels is {power:.4g}. The number has "
+        f"{decimal_digits} decimal digits, so it lies between 10^{decimal_digits - 1} and "
+        f"10^{decimal_digits}.",
+    )
     try:
         power = answer.power_of_ten(*PHOTOGRAPH)
     except OverflowError:
@@ -44,12 +66,5 @@ def check(answer):
             "The number of photographs does not fit into a float. "
             "Take the logarithm before you take the power."
         ) from None
-    one = answer.power_of_ten(1, 1, 256)
-    agree(power, 1000 * 1500 * one, "power of ten of photographs", tolerance=1e-6)
-    agree(10.0**one, 256.0, "10 to the power of ten of one pixel", BASES)
-
-
-BASES = {
-    "that is the natural logarithm; the base here is 10.": 10.0**5.545177444479562,
-    "that is the logarithm to base 2; the base here is 10.": 10.0**8,
-}
+    height, width, _ = PHOTOGRAPH
+    agree(power, height * width * one, "power of ten of photographs", tolerance=1e-6)

@@ -1,3 +1,10 @@
+"""What the losses of runs a and b end near can be computed.
+
+At a draw they are 2 log 2 and log 2. Where a generator draws one of eight clusters, the best critic
+gives log(1/8) there and a large score elsewhere: its loss is 1/8 softplus(log 8) +
+softplus(-log 8), which is 0.39, and the generator pays softplus(log 8), which is 2.20.
+"""
+
 from genzoo.course.checking import choices
 
 RIGHT = {
@@ -16,10 +23,11 @@ REASONS = {
         "critic too strong": "a critic's loss near 2 log 2 means that it can hardly tell.",
     },
     "run b": {
-        "healthy": "its losses look calm and nearly as in run a. But seven of eight clusters are "
-        "never drawn: losses do not show it.",
+        "healthy": "its losses are calm, but far from those of a draw: the critic knows each "
+        "observation of the other seven clusters at once.",
         "oscillating": "its losses are calm, and it is always the same cluster.",
-        "critic too strong": "the critic's loss is far from 0.",
+        "critic too strong": "a critic that wins for good has a loss of 0. This one cannot tell "
+        "samples from the one cluster that both share.",
     },
     "run c": {
         "healthy": "its losses swing to and fro, and never settle.",
@@ -39,7 +47,8 @@ REASONS = {
         "0.693, and the critic pays it twice.",
     },
     "what shows a collapse": {
-        "losses": "compare runs a and b: hardly any difference. Look at samples, or at recall.",
+        "losses": "calm losses off a draw say that the critic is ahead, and not why: blurred "
+        "samples in all eight clusters could give the same ones. Look at samples, or at recall.",
     },
 }
 
