@@ -150,6 +150,248 @@ def test_the_box_has_the_library_s_likelihood_and_its_precision():
     assert js("box", code, points) == landmass.is_land(points).tolist()
 
 
+# ----------------------------------------------------------------------------------------------- fit
+
+
+@needs_node
+def test_the_hand_made_fit_has_the_surprise_and_the_divergence_of_the_library_s_truth():
+    from genzoo.data.synthetic import gaussians
+
+    points = double([p[0] for p in data("cloud")["d1"]["points"]])
+    truth = js("fit", "p => p.truth(GZ.data.cloud.d1)")
+    close(
+        js("fit", "(p, x, b) => p.surprise(x, b)", points, truth),
+        -gaussians.log_density(points[:, None]),
+    )
+
+    bumps = [[0.4, -0.5, 0.6], [0.6, 1.0, 0.8]]
+    shares, means, widths = double(bumps).T
+    x = torch.linspace(-5, 5, 20_001, dtype=torch.float64)
+    normal = torch.distributions.Normal(means, widths)
+    model = (shares.log() + normal.log_prob(x[:, None])).logsumexp(1)
+    log_p = gaussians.log_density(x[:, None])
+    kl = torch.trapezoid(log_p.exp() * (log_p - model), x)
+    assert js("fit", "(p, t, b) => p.divergence(t, b)", truth, bumps) == pytest.approx(
+        kl.item(), abs=1e-5
+    )
+
+    mean, spread = js("fit", "(p, x) => p.best(x)", points)
+    assert (mean, spread) == pytest.approx((points.mean().item(), points.std(correction=0).item()))
+    steps = js("fit", "(p, x, b) => [b, p.improve(x, b)].map(v => p.surprise(x, v))", points, bumps)
+    assert sum(steps[1]) < sum(steps[0])
+
+
+# --------------------------------------------------------------------------------------------- bench
+
+
+@needs_node
+def test_the_bench_has_the_library_s_magnet_and_each_fault_its_sign():
+    from genzoo import grid
+    from genzoo.data.synthetic import ising
+
+    close(js("bench", "p => p.truth()"), ising.log_pmf())
+    spins = ising.worlds().flatten(1).sign()
+    assert js("bench", "p => Array.from({length: 512}, (_, k) => p.spins(k))") == spins.tolist()
+
+    right = js("bench", "p => p.bits(p.expect(p.truth(), p.truth()))")
+    truth = grid.bits_per_dim(torch.tensor(-ising.entropy()), 9, 2).item()
+    assert right == pytest.approx(truth, abs=1e-6)
+
+    code = """(p, faults) => {
+        const v = p.truth().map(l => p.evaluate(l, faults));
+        return [p.expect(p.truth(), v.map(x => p.bits(x))) - p.bits(p.expect(p.truth(), p.truth())), p.mass(v)];
+    }"""
+    gap = {name: js("bench", code, {name: True}) for name in ("half", "jacobian", "sign", "mean")}
+    assert js("bench", code, {}) == pytest.approx([0, 1])
+    assert gap["half"] == pytest.approx([-1, 2**9])  # as in test_truth.py: one bit a dimension
+    assert gap["jacobian"] == pytest.approx([1, 2**-9])
+    assert gap["sign"][0] < 0 and gap["mean"][0] < 0
+    assert js("bench", code, {"half": True, "jacobian": True}) == pytest.approx([0, 1])
+
+
+# --------------------------------------------------------------------------------------------- tasks
+
+
+@needs_node
+def test_both_tasks_follow_from_windows_on_the_points_by_bayes():
+    from genzoo.evaluation import parzen_log_density
+
+    moons = data("moons")
+    points, labels = double(moons["points"]), torch.tensor(moons["labels"])
+    x = double([[0.1, 0.5], [1.2, -0.4], [2.4, 2.0]])
+    code = """(p, xs, points, labels) => xs.map(x => [0, 1].map(c =>
+        p.logLikelihood(x, points.filter((_, i) => labels[i] === c), 0.2)))"""
+    ours = double(js("tasks", code, x, points, labels))
+    windows = [
+        parzen_log_density(points[labels == c], x, x, sigmas=(0.2,)).value.double() for c in (0, 1)
+    ]
+    close(ours, torch.stack(windows, 1), rtol=1e-4, atol=1e-4)
+
+    prior = 0.3
+    code = """(p, xs, points, labels, prior) => xs.map(x => p.posterior(x, [0, 1].map(c =>
+        points.filter((_, i) => labels[i] === c)), 0.2, prior))"""
+    joint = ours + double([prior, 1 - prior]).log()
+    close(js("tasks", code, x, points, labels, prior), joint.softmax(1)[:, 0])
+
+
+# ------------------------------------------------------------------------------------------ denoiser
+
+
+def ideal(points: Tensor):
+    """The best denoiser of a finite data set, in the library's conventions."""
+    from genzoo.families.diffusion import alpha, sigma
+
+    def denoise(z: Tensor, log_snr: Tensor) -> Tensor:
+        a, s = alpha(log_snr, z), sigma(log_snr, z)
+        far = (z[:, None] - a[:, None] * points).square().sum(-1)
+        return (-far / (2 * s.square())).softmax(1) @ points
+
+    return denoise
+
+
+@needs_node
+def test_the_denoiser_and_its_runs_are_the_library_s():
+    from genzoo import Diffusion
+    from genzoo.families.diffusion import SOLVERS, alpha, sigma
+
+    points = double(data("moons")["points"][:160])
+    z = double([[0.3, 0.8], [-1.5, 0.2], [0.0, -0.7]])
+    for log_snr in (-4.0, 0.5, 3.0, 8.0):
+        level = torch.full((3,), log_snr, dtype=torch.float64)
+        code = "(p, points, zs, l) => [p.alpha(l), p.sigma(l), zs.map(z => p.denoise(points, z, l))]"
+        a, s, x = js("denoiser", code, points, z, log_snr)
+        close([a, s], torch.stack([alpha(level, z)[0, 0], sigma(level, z)[0, 0]]))
+        close(x, ideal(points)(z, level))
+
+    times = Diffusion((2,), width=8).times(12, z).double()
+    close(js("denoiser", "p => p.times(12)"), times)
+    code = """(p, points, zs, times, solver, noise) => {
+        const draws = zs.map((_, i) => noise.flatMap(step => step[i]));
+        return zs.map((z, i) => p.run(points, z, times, solver, () => draws[i].shift()).pop());
+    }"""
+    for solver in ("ddim", "ancestral"):
+        torch.manual_seed(1)
+        noise = torch.stack([torch.randn_like(z) for _ in range(12)])
+        torch.manual_seed(1)
+        theirs = SOLVERS[solver](ideal(points), z, times)
+        close(js("denoiser", code, points, z, times, solver, noise), theirs, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------ crossing
+
+
+@needs_node
+def test_the_mean_slope_of_the_lines_is_the_flow_that_carries_their_density():
+    """u = x/t + (1 - t)/t grad log p_t(x), the density's gradient being autograd's."""
+    points = double([p[0] for p in data("cloud")["d1"]["points"]])
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64, requires_grad=True)
+    for t in (0.1, 0.5, 0.9):
+        normal = torch.distributions.Normal(t * points, 1 - t)
+        log_p = normal.log_prob(x[:, None]).logsumexp(1) - math.log(len(points))
+        (score,) = torch.autograd.grad(log_p.sum(), x)
+        code = "(p, points, xs, t) => [xs.map(x => p.velocity(points, x, t)), xs.map(x => p.density(points, x, t))]"
+        slope, density = js("crossing", code, points, x.detach(), t)
+        close(slope, (x + (1 - t) * score).detach() / t)
+        close(density, log_p.detach().exp())
+    code = "(p, points, xs, n) => xs.map(x => p.euler(points, x, n).pop()[1])"
+    start = torch.linspace(-1.5, 1.5, 12, dtype=torch.float64)
+    ends = js("crossing", code, points, start, 100)
+    assert ends == sorted(ends)  # paths of a flow keep their order
+    close(js("crossing", code, points, start, 1), points.mean().expand(12))
+
+
+# --------------------------------------------------------------------------------------------- wrong
+
+
+@needs_node
+def test_the_balls_and_the_copies_are_counted_as_the_library_counts():
+    from genzoo.evaluation.samples.neighbours import copying, nearest, support
+
+    given = data("cloud")["d2"]
+    train, held = double(given["points"][:200]), double(given["held"])
+    real, rest = held[:200], held[200:]
+    for fault in (
+        {"noise": 0.0, "dropped": 0, "copied": 0.0, "spread": 1.0},
+        {"noise": 0.4, "dropped": 2, "copied": 0.3, "spread": 0.7},
+    ):
+        code = "(p, train, fault) => p.samples(GZ.data.cloud.d2, train, fault, 200, 5)"
+        drawn = double(js("wrong", code, train, fault))
+        theirs = support(real, drawn)
+        ours = js("wrong", "(p, real, samples) => p.support(real, samples)", real, drawn)
+        for score in theirs:
+            assert ours[score] == pytest.approx(theirs[score], abs=0.006), score
+        code = "(p, samples, held, train) => p.copies(samples, held, train).copies"
+        share = copying(nearest(drawn, train)[0], nearest(rest, train)[0])["copies"].value
+        assert js("wrong", code, drawn, rest, train) == pytest.approx(share, abs=1e-9)
+
+
+@needs_node
+def test_samples_without_a_fault_have_the_mixture_s_mean_and_spread():
+    code = """p => p.samples(GZ.data.cloud.d2, GZ.data.cloud.d2.points,
+        {noise: 0, dropped: 0, copied: 0, spread: 1}, 4000, 3)"""
+    drawn = double(js("wrong", code))
+    assert drawn.mean(0).abs().max() < 0.06 and (drawn.std(0) - 1).abs().max() < 0.05
+
+
+# ------------------------------------------------------------------------------------------ guidance
+
+
+@needs_node
+def test_guidance_is_a_product_of_gaussians_and_what_the_library_adds():
+    """Of two classes of one width the guided density follows in closed form where one is alone."""
+    centres, widths = double([[-0.2, 0.9], [-1.0, -0.6], [0.9, -0.5]]), double([0.75, 0.75, 0.6])
+    x = double([[0.1, 0.2], [-2.0, 1.0], [1.5, -1.5]])
+    normal = torch.distributions.Normal(centres, widths[:, None].expand(3, 2))
+    each = normal.log_prob(x[:, None]).sum(-1)
+    given, every = each[:, 1], each.logsumexp(1) - math.log(3)
+    code = "(p, xs, c, w, m, s) => xs.map(x => p.guided(x, c, w, m, s))"
+    for w in (0.0, 1.0, 4.0):
+        ours = js("guidance", code, x, 1, w, centres, widths)
+        close(ours, torch.lerp(every, given, w))
+    code = "(p, xs, c, m, s) => xs.map(x => p.posterior(x, c, m, s))"
+    close(js("guidance", code, x, 1, centres, widths), each.softmax(1)[:, 1])
+
+    # N(m, s^2)^w N(0, r^2)^(1-w) is a Gaussian of precision w/s^2 + (1-w)/r^2: with all classes
+    # in one place p(x) is one Gaussian, and p(x|c)^w p(x)^(1-w) is that Gaussian for every w
+    table = js("guidance", "(p, m, s) => p.table(0, 3, m, s)", [[0.5, -0.2]] * 3, [0.7] * 3)
+    assert sum(table["mass"]) == pytest.approx(1)
+    close(table["mean"], [0.5, -0.2], atol=1e-4)
+    assert table["spread"] == pytest.approx(0.7, abs=2e-3)
+    assert table["accuracy"] == pytest.approx(1 / 3)
+
+
+# --------------------------------------------------------------------------------------------- dirac
+
+
+@needs_node
+def test_the_smallest_game_has_the_library_s_losses_and_their_gradients():
+    from genzoo.families.gan import critic_loss, generator_loss
+
+    gamma, rate = 0.3, 0.1
+    theta = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+    psi = torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
+
+    def score(x: Tensor, c: Tensor | None) -> Tensor:
+        return psi * x.squeeze(1)
+
+    path = js("dirac", "(p, at, g, r) => p.path(at, g, r, 20, true)", [1.5, 0.4], gamma, rate)
+    real = torch.zeros(1, 1, dtype=torch.float64)
+    for _ in range(20):
+        critics = critic_loss(score, real, theta.view(1, 1), None, gamma).sum()
+        code = "(p, t, s, g) => p.losses(t, s, g)"
+        (slope,) = torch.autograd.grad(critics, psi)
+        with torch.no_grad():
+            psi -= rate * slope
+        other = generator_loss(score, theta.view(1, 1), None).sum()
+        (slope,) = torch.autograd.grad(other, theta)
+        with torch.no_grad():
+            theta -= rate * slope
+    close(path[-1], torch.stack([theta, psi]).detach())
+    critics = critic_loss(score, real, theta.view(1, 1), None, gamma).sum()
+    other = generator_loss(score, theta.view(1, 1), None).sum()
+    close(js("dirac", code, theta.item(), psi.item(), gamma), torch.stack([critics, other]).detach())
+
+
 # -------------------------------------------------------------------------------------- in a browser
 
 PAGE = """<!doctype html><meta charset=utf-8><meta name=viewport content="width=device-width">

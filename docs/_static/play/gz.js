@@ -102,7 +102,7 @@
         this.svg.addEventListener("pointermove", event => event.pointerType === "mouse" && o.hover(...this.at(event)));
         this.svg.addEventListener("pointerleave", () => o.hover(null, null));
       }
-      new ResizeObserver(() => this.resize()).observe(this.frame);
+      new ResizeObserver(() => setTimeout(() => this.resize(), 0)).observe(this.frame);
       this.resize();
     }
     resize() {
