@@ -73,7 +73,7 @@ def data(name: str) -> Any:
 
 
 def double(values: Any) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
+    return torch.as_tensor(values, dtype=torch.float64)
 
 
 def close(ours: Any, theirs: Any, **tolerance: float) -> None:
