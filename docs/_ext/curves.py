@@ -1,0 +1,120 @@
+"""Training curves of recorded runs, as small pictures in the colours of the page."""
+
+import html
+import json
+import math
+from pathlib import Path
+
+WIDTH, HEIGHT = 240, 150
+LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 24
+MAIN = {"train": "var(--gz-orange)", "validation": "var(--gz-blue)"}
+MORE = ("var(--gz-green)", "var(--gz-pink)", "var(--gz-sky)")
+
+
+def read(path: Path) -> dict:
+    """A record of runs, the healthy one first."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["runs"].sort(key=lambda run: run["name"] != "healthy")
+    return record
+
+
+def panels(record: dict) -> list[tuple[dict, list[str]]]:
+    """Every run with its pictures: training and validation, and each further column."""
+    runs, unit = record["runs"], record["unit"]
+    further = [c for run in runs for c in run["columns"] if c not in ("step", *MAIN)]
+    groups = [(list(MAIN), f"loss in {unit}")] + [
+        ([c], c.replace("_", " ")) for c in dict.fromkeys(further)
+    ]
+    found = []
+    for run in runs:
+        pictures = []
+        for names, label in groups:
+            if not any(name in run["columns"] for name in names):
+                continue
+            low, high = span(runs, names)
+            pictures.append(picture(run, names, label, low, high))
+        found.append((run, pictures))
+    return found
+
+
+def finite(values) -> list[float]:
+    return [v for v in values if v is not None and math.isfinite(v)]
+
+
+def span(runs: list[dict], names: list[str]) -> tuple[float, float]:
+    """The axis that all runs share: what the healthy run needs, and three times as much for the
+    others; a curve that leaves it is cut off there.
+    """
+    values = [finite(v for name in names for v in run["columns"].get(name, [])) for run in runs]
+    first = next(filter(None, values), [0.0, 1.0])
+    low, high = min(first), max(first)
+    room = (high - low or abs(high) or 1.0) * 1.0
+    rest = [v for run in values for v in run]
+    return max(min(rest, default=low), low - room), min(max(rest, default=high), high + room)
+
+
+def ticks(low: float, high: float, n: int = 4) -> list[float]:
+    """Round numbers between the ends."""
+    raw = (high - low) / n or 1.0
+    power = 10 ** math.floor(math.log10(raw))
+    step = next(m for m in (1, 2, 2.5, 5, 10) if m * power >= raw) * power
+    return [
+        k * step for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    ]
+
+
+def shown(value: float) -> str:
+    return f"{value:g}".replace("-", "\N{MINUS SIGN}")
+
+
+def picture(run: dict, names: list[str], label: str, low: float, high: float) -> str:
+    """One pair of axes with the named columns against the step."""
+    pad = (high - low or 1.0) * 0.06
+    low, high = low - pad, high + pad
+    steps = run["columns"]["step"]
+    last = max(steps) or 1
+
+    def x(step: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * step / last
+
+    def y(value: float) -> float:
+        return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
+
+    parts = []
+    for tick in ticks(low, high):
+        parts.append(f'<path class="grid" d="M{LEFT} {y(tick):.1f}H{WIDTH - RIGHT}"/>')
+        parts.append(
+            f'<text x="{LEFT - 4}" y="{y(tick) + 3:.1f}" text-anchor="end">{shown(tick)}</text>'
+        )
+    for tick in ticks(0, last, 3):
+        anchor = "end" if x(tick) > WIDTH - 24 else "middle"
+        at = f'x="{x(tick):.1f}" y="{HEIGHT - 10}"'
+        parts.append(f'<text {at} text-anchor="{anchor}">{shown(tick)}</text>')
+    drawn = []
+    for i, name in enumerate(names):
+        if name not in run["columns"]:
+            continue
+        colour = MAIN.get(name, MORE[i % len(MORE)])
+        dash = ' stroke-dasharray="5 3"' if name == "train" else ""
+        for line in lines(steps, run["columns"][name], low, high):
+            points = " ".join(f"{x(s):.1f},{y(v):.1f}" for s, v in line)
+            parts.append(f'<polyline points="{points}" stroke="{colour}"{dash}/>')
+        drawn.append(name)
+    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 1}" text-anchor="end">step</text>')
+    title = html.escape(f"{run['title']}: {label} against the step, {' and '.join(drawn)}")
+    head = f'<p class="gz-axis">{html.escape(label)}</p>'
+    return (
+        f'{head}<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def lines(steps, values, low: float, high: float) -> list[list[tuple[float, float]]]:
+    """A curve in pieces, broken where it has no value and cut off where it leaves the axes."""
+    pieces, piece = [], []
+    for step, value in zip(steps, values, strict=True):
+        if value is None or not math.isfinite(value):
+            pieces, piece = [*pieces, piece], []
+        else:
+            piece.append((step, min(max(value, low), high)))
+    return [piece for piece in [*pieces, piece] if piece]
