@@ -110,10 +110,10 @@ def moons() -> tuple[str, Content]:
 
 STILL = """<!doctype html><meta charset=utf-8><link rel=stylesheet href="{play}/play.css">
 <style>body {{ margin: 0; font: 16px/1.5 sans-serif; background: #fff }}
-.gz-play {{ margin: 0 !important; box-shadow: none !important; border-radius: 0 !important }} .gz-foot {{ display: none !important }}</style>
-<body data-theme=light><figure class=gz-play data-play={name}></figure>
+.gp {{ margin: 0 !important; box-shadow: none !important; border-radius: 0 !important }} .gp-foot {{ display: none !important }}</style>
+<body data-theme=light><div data-play={name}></div>
 <script src="{play}/gz.js"></script>{data}<script src="{play}/{name}.js"></script>
-<script>setTimeout(() => {{ document.title = Math.ceil(document.querySelector("figure").getBoundingClientRect().height) }}, 900)</script>
+<script>setTimeout(() => {{ document.title = Math.ceil(document.querySelector("[data-play]").getBoundingClientRect().height) }}, 900)</script>
 """
 
 

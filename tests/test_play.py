@@ -116,6 +116,9 @@ def test_the_data_of_all_figures_is_small_and_says_where_it_is_from():
 def test_every_figure_has_its_script_and_its_picture():
     for name, play in PLAYS.items():
         assert play["title"]
+        script = (PLAY / f"{name}.js").read_text(encoding="utf-8")
+        named = re.findall(r"^// data: (.+)$", script, re.M)  # the page loads what stands there
+        assert " ".join(named).split() == play["data"], name
         assert (PLAY / f"{name}.js").is_file() and (PLAY / f"{name}.png").is_file(), name
 
 
@@ -402,16 +405,16 @@ addEventListener("unhandledrejection", event => faults.push(String(event.reason)
 console.error = (...what) => faults.push(what.join(" "));
 </script>
 <link rel=stylesheet href="{play}/play.css"><body style="margin: 16px">
-<figure class=gz-play data-play={name}></figure><script src="{play}/gz.js"></script>{scripts}"""
+<div data-play={name}></div><script src="{play}/gz.js"></script>{scripts}"""
 
 DRIVE = """
 const rest = time => new Promise(done => setTimeout(done, time));
 function drive(page) {
-  const root = page.document.querySelector(".gz-play"), gz = root.gz, dead = [];
+  const root = page.document.querySelector("[data-play]"), gz = root.gz, dead = [];
   if (!gz) return {faults: [...page.faults, "it has not started"]};
   const all = kind => [...root.querySelectorAll(kind)];
   const look = () => JSON.stringify(gz.state) + root.textContent
-    + all(".gz-handle").map(h => h.getAttribute("transform") + h.getAttribute("aria-valuetext")).join();
+    + all(".gp-handle").map(h => h.getAttribute("transform") + h.getAttribute("aria-valuetext")).join();
   const first = JSON.stringify(gz.state), blank = all("canvas").filter(c =>
     !c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some(v => v)).length;
   const shown = node => node.getClientRects().length > 0;
@@ -420,11 +423,11 @@ function drive(page) {
   const mouse = (node, kind, x, y) => node.dispatchEvent(new page.PointerEvent(kind,
     {bubbles: true, cancelable: true, clientX: x, clientY: y, pointerId: 7, pointerType: "mouse"}));
   const drag = (node, dx, dy) => {
-    const r = node.querySelector(".gz-mark").getBoundingClientRect(), x = r.x + r.width / 2, y = r.y + r.height / 2;
+    const r = node.querySelector(".gp-mark").getBoundingClientRect(), x = r.x + r.width / 2, y = r.y + r.height / 2;
     mouse(node, "pointerdown", x, y); mouse(node, "pointermove", x + dx, y + dy); mouse(node, "pointerup", x + dx, y + dy);
   };
   let count = 0;
-  const handles = () => all(".gz-handle").filter(h => h.style.display !== "none");
+  const handles = () => all(".gp-handle").filter(h => h.style.display !== "none");
   for (const handle of handles()) {
     const name = handle.getAttribute("aria-label");
     if (!name || handle.getAttribute("tabindex") !== "0") dead.push("a handle without a name or out of the keyboard's reach");
@@ -447,7 +450,7 @@ function drive(page) {
     moves(input.closest("label").textContent, () => input.click());
   }
   for (const handle of handles()) key(handle, "ArrowRight");
-  for (const button of all(".gz-body button").filter(shown)) { button.click(); gz.now(); count += 1; }
+  for (const button of all(".gp-body button").filter(shown)) { button.click(); gz.now(); count += 1; }
   gz.now();
   gz.stop();
   const link = gz.link(), found = {};

@@ -1,4 +1,5 @@
 // P1: a rectangle as a model of the world's land. Precision, recall and likelihood as it is dragged.
+// data: world
 "use strict";
 GZ.play("box", {
   data: ["world"],

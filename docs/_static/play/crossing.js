@@ -1,4 +1,5 @@
 // P8b: straight lines from noise to data cross. The flow that follows their mean slope does not.
+// data: cloud
 "use strict";
 GZ.play("crossing", {
   data: ["cloud"],

@@ -1,4 +1,5 @@
 // P8: the ideal denoiser of a finite data set. Which points could this noisy one have come from, and what is their mean?
+// data: moons
 "use strict";
 GZ.play("denoiser", {
   data: ["moons"],

@@ -1,4 +1,5 @@
 // P3: fit a density to twenty points by hand. Bars of −log p, their mean, and the divergence from the truth.
+// data: cloud
 "use strict";
 GZ.play("fit", {
   data: ["cloud"],

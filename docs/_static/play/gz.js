@@ -1,6 +1,6 @@
 // gz.js: what all interactive figures of the course share. Plain JavaScript, from file://, no library, no module, no request.
 //
-// A page holds <figure class="gz-play" data-play="box"></figure> and loads gz.js, the data files of the figure (GZ.give), and box.js:
+// A page holds <div data-play="box"></div> and loads gz.js, the data files of the figure (GZ.give), and box.js:
 //
 //     GZ.play("box", {data: ["world"], pure: {…}, start(root, gz) {…}})
 //
@@ -91,11 +91,11 @@
     constructor(gz, parent, o) {
       Object.assign(this, {gz, o, x: o.x, y: o.y, handles: []});
       this.pad = o.pad || (o.axis ? [10, 12, 34, o.axis.y ? 46 : 12] : [0, 0, 0, 0]); // top, right, bottom, left
-      this.box = make("div", {class: "gz-plot" + (o.axis ? " gz-axes" : "")}, parent);
-      if (o.title) make("div", {class: "gz-title"}, this.box, o.title);
-      this.frame = make("div", {class: "gz-frame"}, this.box);
+      this.box = make("div", {class: "gp-plot" + (o.axis ? " gp-axes" : "")}, parent);
+      if (o.title) make("div", {class: "gp-title"}, this.box, o.title);
+      this.frame = make("div", {class: "gp-frame"}, this.box);
       this.canvas = make("canvas", {role: "img", "aria-label": o.label}, this.frame);
-      this.svg = make("svg", {class: "gz-handles", "aria-hidden": "false"}, this.frame);
+      this.svg = make("svg", {class: "gp-handles", "aria-hidden": "false"}, this.frame);
       this.context = this.canvas.getContext("2d");
       this.svg.addEventListener("click", event => o.tap && !this.dragged && o.tap(...this.at(event)));
       if (o.hover) {
@@ -130,10 +130,10 @@
     }
     /** A point to drag. get() gives [x, y], set(x, y) takes it; axis "x" or "y" lets it move along one only. */
     handle(o) {
-      const g = make("g", {class: "gz-handle", tabindex: 0, role: "slider", "aria-label": o.label, "aria-valuenow": 0}, this.svg);
-      make("circle", {r: 22, class: "gz-reach"}, g);
-      const mark = o.shape === "square" ? make("path", {d: "M-8-8H8V8H-8Z", class: "gz-mark"}, g) : make("circle", {r: o.r || 9, class: "gz-mark"}, g);
-      mark.style.fill = `var(--gz-${o.color || "model"})`;
+      const g = make("g", {class: "gp-handle", tabindex: 0, role: "slider", "aria-label": o.label, "aria-valuenow": 0}, this.svg);
+      make("circle", {r: 22, class: "gp-reach"}, g);
+      const mark = o.shape === "square" ? make("path", {d: "M-8-8H8V8H-8Z", class: "gp-mark"}, g) : make("circle", {r: o.r || 9, class: "gp-mark"}, g);
+      mark.style.fill = `var(--gp-${o.color || "model"})`;
       const move = (x, y) => {
         const [x0, y0] = o.get();
         o.set(o.axis === "y" ? x0 : clamp(x, ...this.x), o.axis === "x" ? y0 : clamp(y, ...this.y));
@@ -317,15 +317,16 @@
     constructor(name, root, play) {
       Object.assign(this, {name, root, play, state: {}, first: {}, checks: {}, plots: [], controls: [], cards: [], painters: []});
       this.still = calm();
-      this.body = make("div", {class: "gz-body" + (play.wide ? " gz-wide" : "")}, root);
-      this.stage = make("div", {class: "gz-stage"}, this.body);
-      this.side = make("div", {class: "gz-side"}, this.body);
+      root.classList.add("gp");
+      this.body = make("div", {class: "gp-body" + (play.wide ? " gp-wide" : "")}, root);
+      this.stage = make("div", {class: "gp-stage"}, this.body);
+      this.side = make("div", {class: "gp-side"}, this.body);
       this.list = null;
-      this.live = make("p", {class: "gz-live", "aria-live": "polite"}, root);
-      this.foot = make("div", {class: "gz-foot"}, root);
-      this.hint = make("span", {class: "gz-hint"}, this.foot, play.hint || "Drag what is round. With keys: Tab, then the arrows.");
+      this.live = make("p", {class: "gp-live", "aria-live": "polite"}, root);
+      this.foot = make("div", {class: "gp-foot"}, root);
+      this.hint = make("span", {class: "gp-hint"}, this.foot, play.hint || "Drag what is round. With keys: Tab, then the arrows.");
     }
-    color(name) { return (this.palette || (this.palette = getComputedStyle(this.root))).getPropertyValue("--gz-" + name).trim() || name; }
+    color(name) { return (this.palette || (this.palette = getComputedStyle(this.root))).getPropertyValue("--gp-" + name).trim() || name; }
     rng(seed) { return random(seed); }
 
     /** A value that the reader can change; from the link, if one was followed. `ok` says which values may come from there. */
@@ -353,24 +354,24 @@
     // controls: each a native element, so that every key and every reader of screens knows it
 
     group(title) {
-      const box = make("div", {class: "gz-group", role: "group", "aria-label": title}, this.side);
-      if (title) make("div", {class: "gz-title"}, box, title);
+      const box = make("div", {class: "gp-group", role: "group", "aria-label": title}, this.side);
+      if (title) make("div", {class: "gp-title"}, box, title);
       this.into = box;
       return box;
     }
     slider({key, label, min, max, step = 0.01, value, format = v => show(v), ends}) {
       this.keep(key, value, v => v >= min && v <= max);
-      const box = make("label", {class: "gz-slider"}, this.into || this.side);
+      const box = make("label", {class: "gp-slider"}, this.into || this.side);
       make("span", {}, box, label);
       const out = make("output", {}, box), input = make("input", {type: "range", min, max, step}, box);
-      if (ends) { const row = make("span", {class: "gz-ends"}, box); for (const end of ends) make("span", {}, row, end); }
+      if (ends) { const row = make("span", {class: "gp-ends"}, box); for (const end of ends) make("span", {}, row, end); }
       input.addEventListener("input", () => { this.stop(); this.state[key] = +input.value; this.changed(); });
       this.controls.push(() => { input.value = this.state[key]; out.textContent = format(this.state[key]); input.setAttribute("aria-valuetext", out.textContent); });
       return box;
     }
     toggle({key, label, value = false}) {
       this.keep(key, value);
-      const box = make("label", {class: "gz-toggle"}, this.into || this.side), input = make("input", {type: "checkbox"}, box);
+      const box = make("label", {class: "gp-toggle"}, this.into || this.side), input = make("input", {type: "checkbox"}, box);
       make("span", {}, box, label);
       input.addEventListener("change", () => { this.state[key] = input.checked; this.changed(); });
       this.controls.push(() => { input.checked = this.state[key]; });
@@ -379,9 +380,9 @@
     choice({key, label, options, value}) {
       const names = options.map(o => Array.isArray(o) ? o[0] : o);
       this.keep(key, value === undefined ? names[0] : value, v => names.includes(v));
-      const box = make("fieldset", {class: "gz-choice"}, this.into || this.side);
+      const box = make("fieldset", {class: "gp-choice"}, this.into || this.side);
       make("legend", {}, box, label);
-      const row = make("div", {}, box), id = `gz-${this.name}-${key}`;
+      const row = make("div", {}, box), id = `gp-${this.name}-${key}`;
       const inputs = options.map(option => {
         const [name, text] = Array.isArray(option) ? option : [option, option];
         const one = make("label", {}, row), input = make("input", {type: "radio", name: id, value: name}, one);
@@ -393,18 +394,18 @@
       return box;
     }
     button(label, action, o = {}) {
-      if (!this.row || this.row.parentElement !== (this.into || this.side) || this.row.nextSibling) this.row = make("div", {class: "gz-buttons"}, this.into || this.side);
-      const node = make("button", {type: "button", class: o.main ? "gz-main" : undefined}, this.row, label);
+      if (!this.row || this.row.parentElement !== (this.into || this.side) || this.row.nextSibling) this.row = make("div", {class: "gp-buttons"}, this.into || this.side);
+      const node = make("button", {type: "button", class: o.main ? "gp-main" : undefined}, this.row, label);
       node.addEventListener("click", () => { this.stop(); action(); this.changed(); });
       return node;
     }
     /** A value with its name. set(text, note) shows it; the whole is read aloud when it rests. */
     card(label, color = "ink", o = {}) {
-      if (!this.list) this.list = make("dl", {class: "gz-cards"}, o.under ? this.stage : this.side);
-      const box = make("div", {class: "gz-card"}, this.list);
-      box.style.setProperty("--c", `var(--gz-${color})`);
+      if (!this.list) this.list = make("dl", {class: "gp-cards"}, o.under ? this.stage : this.side);
+      const box = make("div", {class: "gp-card"}, this.list);
+      box.style.setProperty("--c", `var(--gp-${color})`);
       make("dt", {}, box, label);
-      const value = make("dd", {}, box), note = make("dd", {class: "gz-note"}, box), bar = make("i", {class: "gz-bar"}, box);
+      const value = make("dd", {}, box), note = make("dd", {class: "gp-note"}, box), bar = make("i", {class: "gp-bar"}, box);
       this.cards.push(() => `${label}: ${value.textContent}`);
       return {box, set(text, more = "", share = null) {
         value.textContent = text;
@@ -416,17 +417,17 @@
     }
     /** A sentence below the plots that says what is to be seen now. */
     say(text) {
-      if (!this.sentence) this.sentence = make("p", {class: "gz-say"}, this.stage);
+      if (!this.sentence) this.sentence = make("p", {class: "gp-say"}, this.stage);
       this.sentence.textContent = text;
     }
     plot(o) { const plot = new Plot(this, o.parent || this.stage, o); this.plots.push(plot); return plot; }
     /** A row of plots side by side; on a phone below one another, or with `keep` still side by side. */
-    pair(keepBeside = false) { return make("div", {class: "gz-pair" + (keepBeside ? " gz-beside" : "")}, this.stage); }
+    pair(keepBeside = false) { return make("div", {class: "gp-pair" + (keepBeside ? " gp-beside" : "")}, this.stage); }
     legend(entries) {
-      const box = make("div", {class: "gz-legend"}, this.stage);
+      const box = make("div", {class: "gp-legend"}, this.stage);
       for (const [text, color, shape = "dot"] of entries) {
         const one = make("span", {}, box);
-        make("i", {class: "gz-" + shape}, one).style.setProperty("--c", `var(--gz-${color})`);
+        make("i", {class: "gp-" + shape}, one).style.setProperty("--c", `var(--gp-${color})`);
         one.append(text);
       }
     }
@@ -467,9 +468,9 @@
 
     begin() {
       this.play.start(this.root, this);
-      const reset = make("button", {type: "button", class: "gz-quiet"}, this.foot, "Reset");
+      const reset = make("button", {type: "button", class: "gp-quiet"}, this.foot, "Reset");
       reset.addEventListener("click", () => this.reset());
-      const share = make("button", {type: "button", class: "gz-quiet"}, this.foot, "Link to this state");
+      const share = make("button", {type: "button", class: "gp-quiet"}, this.foot, "Link to this state");
       share.addEventListener("click", () => {
         history.replaceState(null, "", this.link());
         const said = text => { share.textContent = text; setTimeout(() => { share.textContent = "Link to this state"; }, 2000); };
@@ -477,7 +478,7 @@
         if (navigator.clipboard) navigator.clipboard.writeText(location.href).then(() => said("Copied"), () => {});
       });
       this.ready = true;
-      this.root.classList.add("gz-ready");
+      this.root.querySelectorAll(".gz-still").forEach(still => still.remove());
       this.root.gz = this;
       this.now();
       const paint = () => this.render();
@@ -497,7 +498,7 @@
 
   function begin(name) {
     const play = plays[name];
-    for (const root of document.querySelectorAll(`.gz-play[data-play="${name}"]:not(.gz-ready)`)) {
+    for (const root of document.querySelectorAll(`[data-play="${name}"]:not(.gp)`)) {
       const missing = (play.data || []).filter(d => !(d in store));
       if (missing.length) console.error(`The figure "${name}" misses its data: ${missing.join(", ")}`);
       else new Figure(name, root, play).begin();

@@ -1,4 +1,5 @@
 // P9: two tasks on the same points. Tell the classes apart, p(c|x), or draw one of them, p(x|c).
+// data: moons
 "use strict";
 GZ.play("tasks", {
   data: ["moons"],

@@ -1,4 +1,5 @@
 // P11: two ways to be wrong. Samples with noise, without some modes, or copied; precision, recall, density, coverage by balls.
+// data: cloud
 "use strict";
 GZ.play("wrong", {
   data: ["cloud"],
