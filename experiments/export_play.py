@@ -12,18 +12,23 @@ pictures their weights in half precision. Each file says in its first line how i
 import argparse
 import base64
 import json
+import random
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import genzoo
+from genzoo.data import Split
 
 PLAY = Path(__file__).parents[1] / "docs" / "_static" / "play"
 DATA = PLAY / "data"
@@ -104,6 +109,372 @@ def moons() -> tuple[str, Content]:
         "held": rounded(data.test.x[:240] - torch.tensor([0.5, 0.25])),
         "labels": data.train.c[:240].tolist(),
     }
+
+
+# --------------------------------------------------------------------------------- small networks
+
+
+class Plain(nn.Module):
+    """A multilayer perceptron that has no use for the condition's embedding."""
+
+    def __init__(self, *sizes: int, shape: tuple[int, ...] = ()):
+        super().__init__()
+        self.shape = shape or sizes[-1:]
+        self.layers = nn.ModuleList(
+            nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)
+        )
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        h = x.flatten(1)
+        for i, layer in enumerate(self.layers):
+            h = layer(h if i == 0 else torch.nn.functional.silu(h))
+        return h.view(-1, *self.shape)
+
+    def weights(self, outputs: int | None = None) -> list[dict[str, Any]]:
+        """In half precision, of the last layer's first ``outputs`` numbers alone."""
+        found = []
+        for i, layer in enumerate(self.layers):
+            last = i == len(self.layers) - 1
+            rows = slice(outputs if last else None)
+            weight, bias = layer.weight[rows], layer.bias[rows]  # type: ignore[index]
+            size = {"in": weight.shape[1], "out": len(weight)}
+            found.append({**size, "w": packed(weight, "f2"), "b": packed(bias, "f2")})
+        return found
+
+
+class Snapshots(L.Callback):
+    """Calls ``look(model)`` after every so many steps of the critic, the first before any."""
+
+    def __init__(self, every: int, look: Callable[[Any], None]):
+        self.every, self.look, self.done = every, look, 0
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if self.done % self.every == 0:
+            self.look(pl_module)
+        self.done += 1
+
+
+def quantised(x: Tensor, reach: float) -> str:
+    """Numbers in [-reach, reach] as int16."""
+    return packed((x.detach() / reach * 32767).round().clamp(-32767, 32767), "i2")
+
+
+def train(model: Any, data: Any, steps: int, batch_size: int, **options: Any) -> None:
+    """As `genzoo.fit`, with few looks at the validation data, which cost more than the steps."""
+    x, c = data.validation.x[:300], data.validation.c
+    small = replace(data, validation=Split(x, None if c is None else c[:300]))
+    genzoo.fit(
+        model, small, steps=steps, batch_size=batch_size, check_every=steps // 4, **options
+    )
+
+
+# ------------------------------------------------------------------------------ trained, as tables
+
+
+@maker
+def bend() -> tuple[str, Content]:
+    """A flow, layer by layer: where the nodes of a grid of latents come to lie, and how much each
+    layer stretches there.
+    """
+    data = genzoo.data.load("moons")
+    model = genzoo.Flow((2,), width=32, couplings=4)
+    train(model, data, 700, 128)
+    layers = list(model.transform._transforms[0]._transforms)[1:]  # type: ignore[operator]
+    pairs = [layers[i : i + 2] for i in range(0, len(layers), 2)]  # a linear map and a coupling
+    model.double()
+
+    @torch.no_grad()
+    def track(z: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Places and log|det| of the map from z, after none, one, two, ... layers from the noise."""
+        e = model.embed(None, len(z))
+        places, stretch = [z], [torch.zeros(len(z)).double()]
+        for pair in reversed(pairs):
+            log_det = torch.zeros(len(z)).double()
+            for layer in reversed(pair):
+                z, change = layer.inverse(z, e)
+                log_det = log_det + change
+            places.append(z)
+            stretch.append(stretch[-1] + log_det)
+        return places, stretch
+
+    n, reach = 49, 2.7
+    line = torch.linspace(-reach, reach, n).double()
+    grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).view(-1, 2)
+    places, stretch = track(grid)
+    points = data.test.x[:260].double()
+    latents = model.encode(points)
+    trail, _ = track(latents)
+    assert (trail[-1] - points).abs().max() < 1e-3
+    z = torch.randn(12, 2).double().clamp(-2.4, 2.4)
+    x = track(z)[0][-1]
+    return "a flow of 4 couplings on the moons, 700 steps", {
+        "n": n,
+        "reach": reach,
+        "scale": [8, 12],
+        "places": [quantised(p, 8) for p in places],
+        "stretch": [quantised(s, 12) for s in stretch],
+        "points": [rounded(p) for p in trail],
+        "check": {"z": rounded(z, 4), "x": rounded(x, 4), "log_prob": rounded(model.log_prob(x), 4)},
+    }
+
+
+@maker
+def walkers() -> tuple[str, Content]:
+    """An energy's landscape and its slopes, on a grid."""
+    data = genzoo.data.load("moons")
+    model = genzoo.Energy(
+        (2,), lr=3e-3, steps=10, noise=0.08, step=0.1, adjusted=True, buffer=1024,
+        refresh=0.05, base_std=2.0, network=Plain(2, 64, 64, 1),
+    )  # fmt: skip
+    train(model, data, 1500, 128)
+    n, low, high = 112, (-2.6, -2.2), (3.6, 2.7)
+    across, up = (torch.linspace(a, b, n) for a, b in zip(low, high, strict=True))
+    x = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).view(-1, 2)
+    x.requires_grad_(True)
+    energy = model.energy(x)
+    (slope,) = torch.autograd.grad(energy.sum(), x)
+    least = energy.min().item()
+    energy = (energy - least).detach()
+    reach, steepest = energy.max().item(), slope.abs().max().item()
+    places = torch.rand(12, 2) * torch.tensor([3.6, 2.4]) - torch.tensor([1.3, 1.0])
+    return "an energy model of the moons, 1,500 steps, less its least value", {
+        "n": n,
+        "low": low,
+        "high": high,
+        "scale": [reach, steepest],
+        "energy": quantised(energy, reach),
+        "slope": [quantised(slope[:, k], steepest) for k in range(2)],
+        "samples": rounded(model.sample(300), 2),
+        "points": rounded(data.test.x[:200], 2),
+        "check": {"x": rounded(places, 4), "energy": rounded(model.energy(places) - least, 4)},
+    }
+
+
+@maker
+def game() -> tuple[str, Content]:
+    """A GAN in three runs that differ in the weight of R1: samples, critic and losses on the way."""
+    from genzoo.families.gan import critic_loss, generator_loss
+
+    data = genzoo.data.load("moons")
+    n, low, high, every = 32, (-1.9, -1.5), (2.9, 2.0), 100
+    across, up = (torch.linspace(a, b, n) for a, b in zip(low, high, strict=True))
+    places = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).view(-1, 2)
+    runs = []
+    for gamma in (0.0, 0.1, 10.0):
+        torch.manual_seed(1)
+        model = genzoo.GAN((2,), latent_shape=(4,), width=48, depth=1, gamma=gamma)
+        noise = torch.randn(160, 4)
+        seen: list[dict[str, Any]] = []
+
+        def look(model: Any, seen: list = seen, noise: Tensor = noise, gamma: float = gamma) -> None:
+            training = model.training
+            model.eval()
+            with torch.no_grad():
+                fake, field = model.generate(noise), model.score(places)
+                theirs = generator_loss(model.score, fake, None).mean().item()
+                right = (model.score(data.test.x) > 0).float().mean().item()
+                found = (model.score(fake) < 0).float().mean().item()
+            with torch.enable_grad():
+                critics = critic_loss(model.score, data.test.x[:160], fake, None, 0.0).mean().item()
+            model.train(training)
+            most = field.abs().max().item()
+            seen.append({
+                "samples": packed((fake * 8000).round().clamp(-32767, 32767), "i2"),
+                "critic": packed((field / most * 127).round(), "i1"),
+                "most": round(most, 3),
+                "losses": [round(theirs, 3), round(critics, 3)],
+                "right": round((right + found) / 2, 3),
+            })  # fmt: skip
+
+        train(model, data, 2400, 96, callbacks=[Snapshots(every, look)])
+        runs.append({"gamma": gamma, "shots": seen[:24]})
+    return "three GANs on the moons, seed 1, a look at every 100th of 2,400 steps", {
+        "n": n, "low": low, "high": high, "every": every, "runs": runs,
+        "points": rounded(data.test.x[:160], 2),
+    }  # fmt: skip
+
+
+# ------------------------------------------------------------------------- trained, as half weights
+
+
+class Weighted(genzoo.VAE):
+    """A VAE whose KL term weighs ``beta``, on top of the warm-up."""
+
+    beta = 1.0
+
+    @property
+    def kl_weight(self) -> float:
+        return self.beta * super().kl_weight
+
+
+def with_plain_networks(data: Any, width: int, beta: float = 1.0) -> Any:
+    """A VAE of two latents between perceptrons, each pixel one discretised logistic."""
+    dims = data.dims
+    encoder = Plain(dims, 2 * width, width, 4)
+    decoder = Plain(2, width, width, 3 * dims, shape=(3, *data.event_shape))
+    model = Weighted(
+        data.event_shape, levels=data.levels, latent_shape=(2,), components=1,
+        encoder=encoder, decoder=decoder, lr=3e-3,
+    )  # fmt: skip
+    model.beta = beta
+    return model
+
+
+def decoder_of(model: Any, dims: int) -> list[dict[str, Any]]:
+    """Weights up to the locations: of one component, the mean of a pixel is its location."""
+    layers = model.decoder.weights()
+    last = model.decoder.layers[-1]
+    rows = slice(dims, 2 * dims)  # of logits, locations, log-scales
+    layers[-1] = {
+        "in": last.weight.shape[1], "out": dims,
+        "w": packed(last.weight[rows], "f2"), "b": packed(last.bias[rows], "f2"),
+    }  # fmt: skip
+    return layers
+
+
+@maker
+def tins() -> tuple[str, Content]:
+    """The tins' VAE: where real tins lie in its latent plane, and its decoder."""
+    from genzoo.data.synthetic import biscuits
+
+    data = genzoo.data.load("biscuits")
+    model = with_plain_networks(data, 64)
+    train(model, data, 1200, 128)
+    z = model.encode(data.test.x[:700]).detach()
+    size = biscuits.sizes(data.test.c[:700])
+    every = torch.cartesian_prod(torch.tensor([*biscuits.HEIGHTS]), torch.tensor([*biscuits.WIDTHS]))
+    clean = biscuits.draw(every[:, 0], every[:, 1]).flatten(1)
+    ones = torch.ones(len(z), 1)
+    steps = torch.linalg.lstsq(torch.cat([size.float(), ones], 1), z).solution
+    probe = torch.randn(6, 2)
+    return "a VAE of two latents on biscuits, 1,200 steps; its decoder in half precision", {
+        "side": biscuits.SIDE,
+        "decoder": decoder_of(model, data.dims),
+        "z": rounded(z, 2),
+        "size": size.int().tolist(),
+        "taller": rounded(steps[0], 4),
+        "wider": rounded(steps[1], 4),
+        "tins": every.tolist(),
+        "clean": packed((clean * 255).round(), "u1"),
+        "check": {"z": rounded(probe, 3), "x": rounded(model.decode(probe.mul(1000).round() / 1000).flatten(1), 3)},
+    }
+
+
+@maker
+def latent() -> tuple[str, Content]:
+    """Digits in two latents, for four weights of the KL term."""
+    data = genzoo.data.load("digits")
+    switches = []
+    for beta in (0.0, 0.1, 1.0, 4.0):
+        torch.manual_seed(0)
+        model = with_plain_networks(data, 64, beta)
+        train(model, data, 700, 128)
+        with torch.no_grad():
+            q = model.q(data.test.x)
+            mean, std = q.mean, q.stddev
+            bound = torch.stack([torch.stack(model.terms(data.test.x)) for _ in range(32)]).mean(0)
+        probe = torch.randn(4, 2).mul(100).round() / 100
+        switches.append({
+            "beta": beta,
+            "decoder": decoder_of(model, data.dims),
+            "z": rounded(mean[:350], 2),
+            "std": rounded(std[:350], 3),
+            "nats": [round(v, 2) for v in bound.mean(1).tolist()],
+            "check": {"z": rounded(probe, 2), "x": rounded(model.decode(probe).flatten(1), 3)},
+        })  # fmt: skip
+    return "VAEs of two latents on digits, 700 steps each, KL term weighted by beta", {
+        "side": 8, "labels": data.test.c[:350].tolist(), "runs": switches,
+    }  # fmt: skip
+
+
+@maker
+def pixel() -> tuple[str, Content]:
+    """A small autoregressive model of digits, all its weights in half precision."""
+    data = genzoo.data.load("digits")
+    model = genzoo.Autoregressive(
+        data.event_shape, levels=data.levels, width=20, depth=2, kernel=5, components=4,
+        frequencies=(2, 6), lr=4e-3,
+    )  # fmt: skip
+    train(model, data, 600, 64)
+    network = model.network
+    e = model.embedding(None, torch.zeros(1, dtype=torch.long))
+    layers = []
+    for layer in [network.first, *network.layers]:  # type: ignore[union-attr]
+        gates = layer.convolution  # type: ignore[union-attr]
+        bias = gates.bias + (0 if layer.film is None else layer.film(e)[0])
+        kernel = gates.weight * layer.mask
+        layers.append({
+            "in": kernel.shape[1], "out": kernel.shape[0] // 2,
+            "w": packed(kernel, "f2"), "b": packed(bias, "f2"),
+            "mix": packed(layer.mix.weight, "f2"), "mixb": packed(layer.mix.bias, "f2"),
+        })  # fmt: skip
+    x = data.test.x[:4]
+    with torch.no_grad():
+        found = model.conditionals(x.flatten(1), None, torch.zeros(4, dtype=torch.long))
+        levels = genzoo.grid.to_grid(torch.arange(17), 17)
+        pmf = found.log_prob(levels[:, None, None].expand(17, 4, 64)).exp() * 2 / 17
+    return "an autoregressive model of digits, width 20, 600 steps", {
+        "side": 8, "levels": 17, "kernel": [3, 5], "components": 4, "frequencies": [2, 6],
+        "layers": layers,
+        "position": packed(network.position, "f2"),  # type: ignore[arg-type]
+        "head": packed(network.head.weight, "f2"),  # type: ignore[union-attr]
+        "headb": packed(network.head.bias, "f2"),  # type: ignore[union-attr]
+        "digits": [genzoo.grid.to_level(one, 17).flatten().tolist() for one in data.test.x[:8]],
+        "check": {
+            "bits": rounded(genzoo.grid.bits_per_dim(model.log_prob(x), 64, 17) * 64, 3),
+            "pmf": rounded(pmf[:, :, 27].T, 5),
+        },
+    }  # fmt: skip
+
+
+@maker
+def captions() -> tuple[str, Content]:
+    """Four pictures for each of 64 captions, by the pretrained cascade, in one palette picture."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    from genzoo.data.scenes.captions import caption
+    from genzoo.data.scenes.parser import compare_attributes, parse
+    from genzoo.data.scenes.scene import COLOURS, SHAPES, Kind, Meaning, is_held_out
+    from genzoo.unclip.pretrained import pretrained
+
+    n = 4
+    model = pretrained()
+    one = [Meaning((Kind(*kind),)) for kind in product(("small", "large"), COLOURS, SHAPES)]
+    red, blue, yellow, purple = (
+        Kind(None, *kind.split())
+        for kind in ("red circle", "blue square", "yellow triangle", "purple cross")
+    )
+    pairs = [
+        Meaning(things, layout)
+        for first, second in ((red, blue), (yellow, purple), (red, purple), (blue, yellow))
+        for things in ((first, second), (second, first))
+        for layout in ("left of", "above")
+    ]
+    meanings = [*one, *pairs]
+    asked = [caption(meaning, random.Random(3)) for meaning in meanings]
+    torch.manual_seed(0)
+    rows = [model.imagine(asked[i : i + 16], n=n) for i in range(0, len(asked), 16)]
+    images = torch.cat(rows)  # (64 n, 3, 32, 32)
+    every = [meaning for meaning in meanings for _ in range(n)]
+    right = [
+        all(ok for _, ok in compare_attributes(meaning, scene))
+        for meaning, scene in zip(every, parse(images), strict=True)
+    ]
+    images = images.view(len(asked), n, *images.shape[-3:])
+    sheet = images.permute(0, 3, 1, 4, 2).reshape(len(asked) * 32, n * 32, 3)
+    picture = Image.fromarray(((sheet + 1) * 127.5).round().clamp(0, 255).byte().numpy())
+    stream = BytesIO()
+    picture.quantize(64).save(stream, format="PNG", optimize=True)
+    text = base64.b64encode(stream.getvalue()).decode()
+    return "64 captions, four pictures each, by genzoo.unclip's pretrained cascade", {
+        "captions": asked, "side": 32, "png": text,
+        "things": [[[k.size, k.colour, k.shape] for k in m.things] for m in meanings],
+        "layouts": [m.layout for m in meanings],
+        "held": [is_held_out(m) for m in meanings],
+        "right": [[int(ok) for ok in right[i : i + n]] for i in range(0, len(right), n)],
+    }  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------- pictures

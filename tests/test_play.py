@@ -395,6 +395,146 @@ def test_the_smallest_game_has_the_library_s_losses_and_their_gradients():
     close(js("dirac", code, theta.item(), psi.item(), gamma), torch.stack([critics, other]).detach())
 
 
+# -------------------------------------------------------------------------------- figures with models
+
+
+@needs_node
+@pytest.mark.parametrize("name", ["tins", "latent"])
+def test_decoders_of_half_precision_draw_what_the_library_s_models_draw(name):
+    given = data(name)
+    for model in [given] if name == "tins" else given["runs"]:
+        code = "(p, list, zs) => { const net = p.layers(list); return zs.map(z => p.decode(net, z)); }"
+        ours = js(name, code, model["decoder"], model["check"]["z"])
+        close(ours, double(model["check"]["x"]), rtol=0, atol=0.02)
+
+
+@needs_node
+def test_the_tin_shop_measures_tins_as_the_library_does():
+    from genzoo.data.synthetic import biscuits
+
+    given = data("tins")
+    tall, wide = torch.tensor([4, 7, 10]), torch.tensor([13, 9, 6])
+    clean = (2 * biscuits.draw(tall, wide) - 1).flatten(1)
+    code = """(p, pictures) => pictures.map(x =>
+        p.measure(x, GZ.unpack(GZ.data.tins.clean, "uint8"), GZ.data.tins.tins).size)"""
+    assert js("tins", code, clean) == torch.stack([tall, wide], 1).tolist()
+    noisy = biscuits.photograph(tall, wide, torch.Generator().manual_seed(0))
+    assert js("tins", code, noisy.flatten(1)) == biscuits.sizes(biscuits.read(noisy)).tolist()
+
+    size = torch.tensor(given["size"]).float()
+    steps = torch.linalg.lstsq(
+        torch.cat([size, torch.ones(len(size), 1)], 1), torch.tensor(given["z"])
+    ).solution
+    close(given["taller"], steps[0], rtol=0, atol=2e-3)
+    close(given["wider"], steps[1], rtol=0, atol=2e-3)
+
+
+@needs_node
+def test_the_price_of_a_digit_is_the_divergence_of_its_gaussian():
+    from torch.distributions import Normal, kl_divergence
+
+    mean, std = double([0.4, -1.5]), double([0.2, 1.1])
+    theirs = kl_divergence(Normal(mean, std), Normal(0.0, 1.0)).sum().item()
+    assert js("latent", "(p, m, s) => p.kl(m, s)", mean, std) == pytest.approx(theirs)
+
+
+@needs_node
+def test_the_pixels_probabilities_are_the_library_s():
+    from genzoo.distributions import feature_mixture
+
+    raw = torch.randn(5, 12)
+    levels = (2 * torch.arange(17.0) + 1) / 17 - 1
+    theirs = feature_mixture(raw, 17).log_prob(levels[:, None].expand(17, 5)).exp().T * 2 / 17
+    close(js("pixel", "(p, raws) => raws.map(raw => p.pmf(raw, 17))", raw), theirs, atol=1e-5)
+
+    check = data("pixel")["check"]
+    code = """p => {
+        const net = p.open(GZ.data.pixel), four = GZ.data.pixel.digits.slice(0, 4);
+        return [four.map(x => p.bits(net, x).reduce((a, b) => a + b, 0)),
+                four.map(x => p.pmf(p.forward(net, x, 27)[27], 17))];
+    }"""
+    bits, pmf = js("pixel", code)  # the weights have half the library's precision
+    close(bits, double(check["bits"]), rtol=0.01, atol=0.3)
+    close(pmf, double(check["pmf"]), rtol=0, atol=0.02)
+
+
+@needs_node
+def test_the_bent_grid_is_the_flow_and_its_density():
+    check = data("bend")["check"]
+    code = """(p, zs) => {
+        const t = p.tables(GZ.data.bend), end = t.places.length - 1;
+        return [zs.map(z => p.place(t, z, end)), zs.map(z => p.logProb(t, z, end)),
+                zs.map(z => p.place(t, p.invert(t, p.place(t, z, end), end), end))];
+    }"""
+    places, log_prob, back = js("bend", code, check["z"])
+    close(places, double(check["x"]), rtol=0, atol=0.04)
+    errors = (double(log_prob) - double(check["log_prob"])).abs()
+    assert errors.median() < 0.1 and errors.max() < 1.0  # a table's, between two of its nodes
+    close(back, double(places), rtol=0, atol=0.01)
+
+
+@needs_node
+def test_walkers_walk_in_the_model_s_landscape_by_the_library_s_rule():
+    given = data("walkers")
+    code = "(p, xs) => { const t = p.tables(GZ.data.walkers); return xs.map(x => p.energy(t, x)); }"
+    energies = js("walkers", code, given["check"]["x"])
+    close(energies, double(given["check"]["energy"]), rtol=0.02, atol=0.1)
+
+    code = "(p, x, g, h, e) => p.move(x, g, h, e)"
+    x, slope, noise, h = (double(v) for v in ([1.0, 2.0], [0.5, -3.0], [0.2, -1.0], 0.3))
+    theirs = x - 0.5 * h**2 * slope + h * noise  # as genzoo.families.energy.langevin
+    close(js("walkers", code, x, slope, h.item(), noise), theirs)
+
+    # moves that are tested keep exp(-E): long walks from noise spend their time as the data does
+    code = """p => {
+        const t = p.tables(GZ.data.walkers), r = GZ.random(1);
+        const starts = Array.from({length: 60}, () => [0.5 + r.n(), 0.25 + r.n()]);
+        const {paths, accepted} = p.walk(t, starts, {h: 0.25, noise: true, tested: true}, 600, r);
+        const ends = paths.flatMap(path => path.slice(300).filter((_, i) => i % 20 === 0));
+        return [accepted, ends];
+    }"""
+    accepted, ends = js("walkers", code)
+    assert 0.2 < accepted < 0.98
+    table = double(js("walkers", "p => Array.from(p.tables(GZ.data.walkers).energy)"))
+    n, low, high = given["n"], given["low"], given["high"]
+    up, across = torch.meshgrid(
+        torch.linspace(low[1], high[1], n), torch.linspace(low[0], high[0], n), indexing="ij"
+    )
+    mass = (-table).softmax(0)
+    mean = double([(mass * across.flatten()).sum(), (mass * up.flatten()).sum()])
+    close(double(ends).mean(0), mean, rtol=0, atol=0.25)
+
+
+@needs_node
+def test_the_game_s_shots_are_read_as_they_were_written():
+    given = data("game")
+    code = """p => GZ.data.game.runs.map(run => run.shots.map(shot =>
+        [p.samples(shot), Math.max(...p.critic(shot, GZ.data.game.n).flat().map(Math.abs)), shot.most]))"""
+    for run in js("game", code):
+        assert len(run) == 24
+        for samples, seen, most in run:
+            assert len(samples) == 160 and double(samples).abs().max() < 4.1
+            assert seen == pytest.approx(most, rel=1e-6)
+    first = [run["shots"][0] for run in given["runs"]]
+    assert first[0]["samples"] == first[1]["samples"] == first[2]["samples"]  # one start
+
+
+def test_captions_are_the_library_s_and_so_are_those_held_out():
+    from genzoo.data.scenes.captions import understand
+    from genzoo.data.scenes.scene import is_held_out
+
+    given = data("captions")
+    for text, held, things in zip(
+        given["captions"], given["held"], given["things"], strict=True
+    ):
+        meaning = understand(text)
+        assert is_held_out(meaning) == held
+        assert {tuple(thing) for thing in things} == {
+            (kind.size, kind.colour, kind.shape) for kind in meaning.things
+        }
+    assert any(given["held"]) and {len(right) for right in given["right"]} == {4}
+
+
 # -------------------------------------------------------------------------------------- in a browser
 
 PAGE = """<!doctype html><meta charset=utf-8><meta name=viewport content="width=device-width">
