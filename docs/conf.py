@@ -27,6 +27,7 @@ extensions = [
     "sphinxcontrib.bibtex",
     "course",  # the directives of the chapters, in _ext
     "terms",  # what a term means, on every link to it
+    "lint",  # what a chapter must have and may not hold
 ]
 exclude_patterns = ["_build"]
 

@@ -12,6 +12,7 @@ import ast
 import functools
 import html
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -23,8 +24,8 @@ import schemes
 import yaml
 from docutils import nodes
 from docutils.parsers.rst import directives
-from pygments.formatters.html import _get_ttype_class
 from pygments.lexers.python import PythonLexer
+from pygments.token import STANDARD_TYPES
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
@@ -90,8 +91,8 @@ class Course(SphinxDirective):
         return nodes.raw("", text, format="html")
 
     def box(self, kind: str, title: str, *children: nodes.Node, **more):
-        head = [self.words("p", title, "gz-title")] if title else []
-        return self.element("div", *head, *children, classes=f"gz gz-{kind}", **more)
+        head = [self.words("p", title, "co-title")] if title else []
+        return self.element("div", *head, *children, classes=f"co co-{kind}", **more)
 
     def fold(self, summary: str, *children: nodes.Node, classes: str = ""):
         return self.element("details", self.words("summary", summary), *children, classes=classes)
@@ -112,7 +113,7 @@ class Course(SphinxDirective):
         """What stands in the place of what is not there yet."""
         if self.config.course_strict:
             raise self.error(sentence)
-        return [self.words("p", sentence, "gz-later")]
+        return [self.words("p", sentence, "co-later")]
 
 
 def nodes_list(text: str, source: str):
@@ -165,9 +166,9 @@ class Predict(Course):
             ask, facts = self.slider(body, unit)
         else:
             ask, facts = self.choice()
-        question = self.words("p", self.arguments[0], "gz-question")
-        answer = self.fold("Show the answer", *body, classes="gz-answer")
-        verdict = self.element("p", classes="gz-verdict", role="status", hidden="hidden")
+        question = self.words("p", self.arguments[0], "co-question")
+        answer = self.fold("Show the answer", *body, classes="co-answer")
+        verdict = self.element("p", classes="co-verdict", role="status", hidden="hidden")
         return [self.box("predict", "Predict first", question, ask, verdict, answer, **facts)]
 
     def slider(self, body: list[nodes.Node], unit: str):
@@ -194,9 +195,9 @@ class Predict(Course):
                 "the answer holds no {glue:text} number to compare the prediction with"
             )
         control = (
-            f'<label class="gz-slider"><span>Your prediction</span> <input type="range" '
+            f'<label class="co-slider"><span>Your prediction</span> <input type="range" '
             f'min="{low:g}" max="{high:g}" step="{by:g}" value="{(low + high) / 2:g}"> '
-            f'<output>?</output> <span class="gz-unit">{html.escape(unit)}</span></label>'
+            f'<output>?</output> <span class="co-unit">{html.escape(unit)}</span></label>'
         )
         return self.guess(self.html(control)), facts
 
@@ -205,7 +206,7 @@ class Predict(Course):
         right = self.options.get("right", "").strip()
         if not right.isdigit() or not 1 <= int(right) <= len(choices):
             raise self.error(":right: is the place of the right choice, counted from 1")
-        name = f"predict-{self.env.new_serialno('gz-predict')}"
+        name = f"predict-{self.env.new_serialno('co-predict')}"
         rows = [
             self.element(
                 "label",
@@ -220,9 +221,9 @@ class Predict(Course):
 
     def guess(self, control: nodes.Node):
         button = self.html(
-            '<button type="button" class="gz-button">Compare with the answer</button>'
+            '<button type="button" class="co-button">Compare with the answer</button>'
         )
-        return self.element("div", control, button, classes="gz-guess gz-live")
+        return self.element("div", control, button, classes="co-guess co-live")
 
 
 class Derive(Course):
@@ -236,7 +237,7 @@ class Derive(Course):
         lists = [node for node in body if isinstance(node, nodes.enumerated_list)]
         if len(lists) != 1:
             raise self.error("a derivation is one ordered list, a step an item")
-        lists[0]["classes"].append("gz-steps")
+        lists[0]["classes"].append("co-steps")
         title = "Step by step" + (f": {self.arguments[0]}" if self.arguments else "")
         return [self.box("derive", title, *body)]
 
@@ -249,7 +250,7 @@ class Algebra(Course):
 
     def run(self):
         title = self.arguments[0] if self.arguments else "The algebra, line by line"
-        return [self.fold(title, *self.markdown(), classes="gz gz-algebra")]
+        return [self.fold(title, *self.markdown(), classes="co co-algebra")]
 
 
 class Quiz(Course):
@@ -263,7 +264,7 @@ class Quiz(Course):
         return [self.box("quiz", "Check yourself", *map(self.item, items))]
 
     def item(self, item: dict):
-        name = f"quiz-{self.env.new_serialno('gz-quiz')}"
+        name = f"quiz-{self.env.new_serialno('co-quiz')}"
         answers = [(item["right"], item.get("because", ""), True)]
         answers += [(answer, reason, False) for answer, reason in item["wrong"]]
         place = sum(map(ord, item["ask"])) % len(
@@ -275,27 +276,27 @@ class Quiz(Course):
             mark = self.html(f'<input type="radio" name="{name}" value="{i}"> ')
             rows.append(self.element("label", mark, self.words("span", answer)))
             verdict = "Right." if right else "Not quite."
-            kind = "gz-right" if right else "gz-wrong"
+            kind = "co-right" if right else "co-wrong"
             text = f"{verdict} {reason}".strip()
             reasons.append(
                 self.element(
                     "li",
-                    self.words("span", answer, "gz-said"),
-                    self.words("span", text, "gz-reason"),
+                    self.words("span", answer, "co-said"),
+                    self.words("span", text, "co-reason"),
                     classes=kind,
                     data_answer=str(i),
                 )
             )
-        button = self.html('<button type="button" class="gz-button gz-live">Check</button>')
-        verdict = self.element("p", classes="gz-verdict", role="status", hidden="hidden")
+        button = self.html('<button type="button" class="co-button co-live">Check</button>')
+        verdict = self.element("p", classes="co-verdict", role="status", hidden="hidden")
         return self.element(
             "fieldset",
             self.words("legend", item["ask"]),
             *rows,
             button,
             verdict,
-            self.fold("Answers", self.element("ul", *reasons), classes="gz-answer"),
-            classes="gz-item",
+            self.fold("Answers", self.element("ul", *reasons), classes="co-answer"),
+            classes="co-item",
         )
 
 
@@ -336,9 +337,9 @@ class Exercise(Course):
         self.set_source_info(shell)
         known = exercises()
         if name not in known:
-            head = self.words("p", f"Exercise {name}", "gz-title")
+            head = self.words("p", f"Exercise {name}", "co-title")
             later = self.later(f"Exercise {name} is not in the library yet.")
-            box = self.element("div", head, *later, shell, classes="gz gz-exercise")
+            box = self.element("div", head, *later, shell, classes="co co-exercise")
             return [box]
         exercise = known[name]
         parts = self.markdown(exercise.statement)
@@ -394,16 +395,16 @@ class Equation(Course):
         self.env.note_dependency(str(test_path))
         displays = [self.math(text) for text in re.split(r"\n\s*\n", formula)]
         name = self.options["code"]
-        where = f'<p class="gz-where"><code>{html.escape(short(name))}</code></p>'
+        where = f'<p class="co-where"><code>{html.escape(short(name))}</code></p>'
         claim = self.options["test"].rpartition("::")[2].removeprefix("test_").replace("_", " ")
-        badge = self.fold(f"Checked by a test: *{claim}*", self.code(test), classes="gz-badge")
+        badge = self.fold(f"Checked by a test: *{claim}*", self.code(test), classes="co-badge")
         return [
             self.element(
                 "div",
-                self.element("div", *displays, classes="gz-formula"),
-                self.element("div", self.html(where + marked), classes="gz-code"),
+                self.element("div", *displays, classes="co-formula"),
+                self.element("div", self.html(where + marked), classes="co-code"),
                 badge,
-                classes="gz gz-equation",
+                classes="co co-equation",
                 ids=[f"equation-{label}"],
                 data_label=label,
             )
@@ -498,12 +499,19 @@ def spans(code: str, literals: dict[int, str]) -> list[int]:
     return colours
 
 
+def css_class(token) -> str:
+    """The class by which Sphinx's style sheets know a token."""
+    while token is not None and token not in STANDARD_TYPES:
+        token = token.parent
+    return STANDARD_TYPES[token] if token is not None else ""
+
+
 def highlighted(code: str, colours: list[int]) -> str:
     """The code in HTML, in the colours of its grammar and of its terms."""
     pieces, now, at = [], 0, 0
     code = code.rstrip("\n")
     for token, value in PythonLexer(stripnl=False, ensurenl=False).get_tokens(code):
-        kind = _get_ttype_class(token)
+        kind = css_class(token)
         while value:
             colour, n = colours[at], 1
             while n < len(value) and colours[at + n] == colour:
@@ -526,7 +534,7 @@ def highlighted(code: str, colours: list[int]) -> str:
 
 
 class play(nodes.General, nodes.Element):
-    """A figure to touch; the page loads its script."""
+    """The place of a figure to touch; the page loads its script."""
 
 
 class Play(Course):
@@ -543,62 +551,56 @@ class Play(Course):
         folder = Path(self.env.srcdir) / "_static" / "play"
         stills = (f"{name}.svg", f"{name}.png")
         still = next((file for file in stills if (folder / file).is_file()), None)
-        script = (folder / f"{name}.js").is_file()
-        here = "../" * self.env.docname.count("/")
         parts: list[nodes.Node] = []
         if question := self.options.get("question"):
-            parts.append(self.words("p", question, "gz-question"))
-        stage: list[nodes.Node] = []
+            parts.append(self.words("p", question, "co-question"))
+        built = (folder / f"{name}.js").is_file()
+        if built:
+            place = play(name=name, label=alt)
+            parts.append(place)
         if still:
-            source = f"{here}_static/play/{still}"
-            picture = f'<img class="gz-still" src="{source}" alt="{html.escape(alt)}">'
-            stage.append(self.html(picture))
+            source = f"{'../' * self.env.docname.count('/')}_static/play/{still}"
+            kind = "co-still" if built else "co-shown"
+            alone = html.escape(alt)
+            parts.append(self.html(f'<img class="{kind}" src="{source}" alt="{alone}">'))
+        elif built:
+            parts += self.later(f"The figure “{name}” has no still picture yet.")
         else:
-            if script and self.config.course_strict:
-                raise self.error(f"play {name}: no still picture")
-            stage.append(self.words("p", alt, "gz-still"))
-        if script:
-            node = play(name=name, label=alt)
-            node += stage
-            parts.append(node)
-        else:
-            parts += [*stage, *self.later(f"The figure “{name}” is not built yet.")]
+            parts.append(self.words("p", alt))
+            parts += self.later(f"The figure “{name}” is not built yet.")
         if self.content:
-            parts.append(self.element("figcaption", *self.markdown()))
-        figure = self.element("figure", *parts, classes="gz gz-play", ids=[f"play-{name}"])
-        return [figure]
+            parts.append(self.element("div", *self.markdown(), classes="co-caption"))
+        return [self.element("div", *parts, classes="co-figure", ids=[f"play-{name}"])]
 
 
 def visit_play(self, node):
     label = html.escape(node["label"])
-    self.body.append(
-        f'<div class="gz-stage" data-play="{node["name"]}" role="group" aria-label="{label}">'
-    )
+    self.body.append(f'<figure class="gz-play" data-play="{node["name"]}" aria-label="{label}">')
 
 
 def depart_play(self, node):
-    self.body.append("</div>\n")
+    self.body.append("</figure>\n")
 
 
 def load_plays(app, pagename, templatename, context, doctree):
-    """The scripts of the figures that a page holds, and of no others; the data that a figure's
-    script names in its first lines (``// data: world moons``) come before it.
-    """
+    """The scripts and data of the figures that a page holds, and of no others."""
     names = [node["name"] for node in doctree.findall(play)] if doctree else []
+    if not names:
+        return
     folder = Path(app.srcdir) / "_static" / "play"
-    files = ["gz.js"] if names else []
+    listed = json.loads((folder / "plays.json").read_text(encoding="utf-8"))
+    files = ["gz.js"]
     for name in names:
-        head = (folder / f"{name}.js").read_text(encoding="utf-8")[:2000]
-        data = re.findall(r"^//\s*data:\s*(.+)$", head, re.M)
-        files += [f"data/{one}.js" for line in data for one in line.split()]
+        if name not in listed:
+            logger.warning("play %s is not in plays.json", name, location=pagename)
+        files += [f"data/{one}.js" for one in listed.get(name, {}).get("data", [])]
         files.append(f"{name}.js")
     for file in dict.fromkeys(files):
         if not (folder / file).is_file():
             logger.warning("play: no %s", file, location=pagename)
         else:
             app.add_js_file(f"play/{file}", loading_method="defer")
-    if names and (folder / "play.css").is_file():
-        app.add_css_file("play/play.css")
+    app.add_css_file("play/play.css")
 
 
 class Scheme(Course):
@@ -614,12 +616,12 @@ class Scheme(Course):
             raise self.error(f"scheme {name}: :alt: says what the scheme shows, in a sentence")
         self.env.note_dependency(schemes.__file__)
         if name not in schemes.SCHEMES:
-            picture = self.later(f"The scheme “{name}” is not drawn yet. {alt}")
+            picture: list[nodes.Node] = self.later(f"The scheme “{name}” is not drawn yet. {alt}")
         else:
             picture = [self.html(schemes.draw(name, alt, "../" * self.env.docname.count("/")))]
         if self.content:
             picture.append(self.element("figcaption", *self.markdown()))
-        figure = self.element("figure", *picture, classes=f"gz-scheme gz-scheme-{name}")
+        figure = self.element("figure", *picture, classes=f"co-scheme co-scheme-{name}")
         return [figure]
 
 
@@ -637,20 +639,20 @@ class Curves(Course):
             parts = self.panels(curves.read(path))
         if self.content:
             parts.append(self.element("figcaption", *self.markdown()))
-        return [self.element("figure", *parts, classes="gz-curves", ids=[f"curves-{name}"])]
+        return [self.element("figure", *parts, classes="co-curves", ids=[f"curves-{name}"])]
 
     def panels(self, record: dict):
         panels = []
         for run, pictures in curves.panels(record):
             values = [f"{label}: {text}" for label, text in run.get("values", {}).items()]
-            parts = [self.words("p", run["title"], "gz-title"), self.html("".join(pictures))]
-            parts.append(self.words("p", run["what"], "gz-what"))
+            parts = [self.words("p", run["title"], "co-title"), self.html("".join(pictures))]
+            parts.append(self.words("p", run["what"], "co-what"))
             if values:
-                parts.append(self.words("p", " · ".join(values), "gz-values"))
-            parts.append(self.words("p", run["sign"], "gz-sign"))
-            kind = "gz-healthy" if run["name"] == "healthy" else "gz-sick"
-            panels.append(self.element("div", *parts, classes=f"gz-panel {kind}"))
-        return [self.element("div", *panels, classes="gz-panels")]
+                parts.append(self.words("p", " · ".join(values), "co-values"))
+            parts.append(self.words("p", run["sign"], "co-sign"))
+            kind = "co-healthy" if run["name"] == "healthy" else "co-sick"
+            panels.append(self.element("div", *parts, classes=f"co-panel {kind}"))
+        return [self.element("div", *panels, classes="co-panels")]
 
 
 def report_faults(katex):
@@ -664,7 +666,7 @@ def report_faults(katex):
             return render(latex, *rest)
         except katex.KaTeXError as problem:
             logger.warning("%s\nin the formula: %s", problem, latex)
-            return f'<span class="gz-later">{html.escape(latex)}</span>'
+            return f'<span class="co-later">{html.escape(latex)}</span>'
 
     katex.render_latex = render_latex
 

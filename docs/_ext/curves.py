@@ -7,8 +7,8 @@ from pathlib import Path
 
 WIDTH, HEIGHT = 240, 150
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 24
-MAIN = {"train": "var(--gz-orange)", "validation": "var(--gz-blue)"}
-MORE = ("var(--gz-green)", "var(--gz-pink)", "var(--gz-sky)")
+MAIN = {"train": "var(--co-orange)", "validation": "var(--co-blue)"}
+MORE = ("var(--co-green)", "var(--co-pink)", "var(--co-sky)")
 
 
 def read(path: Path) -> dict:
@@ -102,7 +102,7 @@ def picture(run: dict, names: list[str], label: str, low: float, high: float) ->
         drawn.append(name)
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 1}" text-anchor="end">step</text>')
     title = html.escape(f"{run['title']}: {label} against the step, {' and '.join(drawn)}")
-    head = f'<p class="gz-axis">{html.escape(label)}</p>'
+    head = f'<p class="co-axis">{html.escape(label)}</p>'
     return (
         f'{head}<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">'
         f"{''.join(parts)}</svg>"

@@ -73,7 +73,7 @@ def explain(app, doctree, docname):
             anchor = link.get("refid") or link.get("refuri", "").rpartition("#")[2]
             if terms.get(anchor):
                 link["reftitle"] = terms[anchor]
-                link["classes"].append("gz-term")
+                link["classes"].append("co-term")
 
 
 def setup(app):

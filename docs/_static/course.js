@@ -3,25 +3,25 @@
 "use strict";
 (() => {
   const root = document.documentElement;
-  root.classList.add("gz-js");
+  root.classList.add("co-js");
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
   const number = value => String(+value.toPrecision(6)).replace("-", "\u2212");
 
   const button = (text, action) => {
     const made = document.createElement("button");
     made.type = "button";
-    made.className = "gz-button";
+    made.className = "co-button";
     made.textContent = text;
     made.addEventListener("click", action);
     return made;
   };
 
   function say(box, text, right) {
-    const verdict = box.querySelector(".gz-verdict");
+    const verdict = box.querySelector(".co-verdict");
     verdict.hidden = false;
     verdict.textContent = text;
-    verdict.classList.toggle("gz-right", right === true);
-    verdict.classList.toggle("gz-wrong", right === false);
+    verdict.classList.toggle("co-right", right === true);
+    verdict.classList.toggle("co-wrong", right === false);
     return verdict;
   }
 
@@ -30,11 +30,11 @@
   function track(low, high, guess, truth) {  // both numbers on one line
     const place = value => 100 * Math.min(1, Math.max(0, (value - low) / (high - low)));
     const line = document.createElement("span");
-    line.className = "gz-track";
+    line.className = "co-track";
     line.setAttribute("aria-hidden", "true");
     for (const [name, value] of [["guess", guess], ["truth", truth]]) {
       const mark = document.createElement("span");
-      mark.className = `gz-mark gz-mark-${name}`;
+      mark.className = `co-mark co-mark-${name}`;
       mark.style.left = `${place(value)}%`;
       line.append(mark);
     }
@@ -43,8 +43,8 @@
 
   function predict(box) {
     const { kind, truth, unit = "" } = box.dataset;
-    const answer = box.querySelector(".gz-answer");
-    const compare = box.querySelector(".gz-guess .gz-button");
+    const answer = box.querySelector(".co-answer");
+    const compare = box.querySelector(".co-guess .co-button");
     const slider = box.querySelector("input[type=range]");
     if (slider) {
       const output = box.querySelector("output");
@@ -79,11 +79,11 @@
   // ------------------------------------------------------------------------------- derivations
 
   function derive(box) {
-    const steps = all(".gz-steps > li", box);
+    const steps = all(".co-steps > li", box);
     if (steps.length < 2) return;
     let shown = 1;
     const controls = document.createElement("div");
-    controls.className = "gz-controls gz-live";
+    controls.className = "co-controls co-live";
     const count = document.createElement("span");
     count.setAttribute("role", "status");
     const next = button("Next step", () => show(shown + 1, true));
@@ -97,13 +97,13 @@
       next.hidden = rest.hidden = shown === steps.length;
       if (!focus) return;
       const last = steps[shown - 1];
-      last.classList.add("gz-new");
+      last.classList.add("co-new");
       if (shown === steps.length) { last.tabIndex = -1; last.focus({ preventScroll: true }); }
     }
     show(1, false);
     // A link into a step, and the browser's own search, find what is hidden.
     const open = () => {
-      const id = decodeURIComponent(location.hash.slice(1));
+      const id = location.hash.slice(1);
       const target = id && document.getElementById(id);
       if (target && box.contains(target)) show(steps.length, false);
     };
@@ -114,15 +114,15 @@
   // ------------------------------------------------------------------------------------ quizzes
 
   function quiz(item) {
-    const answers = item.querySelector(".gz-answer");
-    const check = item.querySelector(".gz-button");
+    const answers = item.querySelector(".co-answer");
+    const check = item.querySelector(".co-button");
     check.addEventListener("click", () => {
       const chosen = item.querySelector("input:checked");
       if (!chosen) return say(item, "Choose an answer first.");
       const entry = answers.querySelector(`[data-answer="${chosen.value}"]`);
-      const right = entry.classList.contains("gz-right");
+      const right = entry.classList.contains("co-right");
       const verdict = say(item, "", right);
-      verdict.append(...[...entry.querySelector(".gz-reason").cloneNode(true).childNodes]);
+      verdict.append(...[...entry.querySelector(".co-reason").cloneNode(true).childNodes]);
       if (right) answers.hidden = false;
     });
     item.addEventListener("keydown", event => {
@@ -142,8 +142,8 @@
       return [...one.classList].find(name => /^t[1-5]$/.test(name));
     }
     const on = name => {
-      box.classList.toggle("gz-lit", Boolean(name));
-      terms.forEach(one => one.classList.toggle("gz-on", term(one) === name));
+      box.classList.toggle("co-lit", Boolean(name));
+      terms.forEach(one => one.classList.toggle("co-on", term(one) === name));
     };
     terms.forEach(one => {
       if (one.closest(".katex-mathml")) return;
@@ -163,10 +163,10 @@
   addEventListener("afterprint", () => folded.forEach(one => { one.open = false; }));
 
   function start() {
-    all(".gz-predict").forEach(predict);
-    all(".gz-derive").forEach(derive);
-    all(".gz-item").forEach(quiz);
-    all(".gz-equation").forEach(light);
+    all(".co-predict").forEach(predict);
+    all(".co-derive").forEach(derive);
+    all(".co-item").forEach(quiz);
+    all(".co-equation").forEach(light);
   }
   if (document.readyState === "loading") addEventListener("DOMContentLoaded", start);
   else start();
