@@ -2,11 +2,12 @@
 
     python experiments/export_play.py             # all of them
     python experiments/export_play.py world fit   # these only
-    python experiments/export_play.py --stills    # the figures' first states as pictures, by Chromium
+    python experiments/export_play.py --stills    # the figures' first states as pictures
 
-What a figure shows is the library's: its data sets, its densities, and small models that are trained here
-with fixed seeds, each in less than a minute on one core. Two-dimensional models become tables, decoders of
-pictures their weights in half precision. Each file says in its first line how it was made.
+What a figure shows is the library's: its data sets, its densities, and small models that are
+trained here with fixed seeds, each in about a minute on one core. Two-dimensional models become
+tables, decoders of pictures their weights in half precision. Each file says in its first line how
+it was made. The pictures are taken by Chromium.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,12 @@ def packed(x: Tensor | np.ndarray, kind: str) -> str:
     """A tensor as base64 of a NumPy type, little-endian: gz.js's ``unpack`` reads it."""
     array = x.detach().numpy() if isinstance(x, Tensor) else x
     return base64.b64encode(array.astype(np.dtype(kind).newbyteorder("<")).tobytes()).decode()
+
+
+def labels_of(split: Split, n: int) -> list[Any]:
+    """The first ``n`` conditions."""
+    assert split.c is not None
+    return split.c[:n].tolist()
 
 
 # ------------------------------------------------------------------------------------ data sets
@@ -93,8 +100,8 @@ def cloud() -> tuple[str, Content]:
             "covariances": law.covariance_matrix.tolist(),
             "points": rounded(data.train.x[:n]),
             "held": rounded(data.test.x[:n]),
-            "labels": data.train.c[:n].tolist(),
-            "held_labels": data.test.c[:n].tolist(),
+            "labels": labels_of(data.train, n),
+            "held_labels": labels_of(data.test, n),
             "entropy": data.entropy,
         }
     return "gaussians in 1 and 2 dimensions: components, training and test points", content
@@ -107,7 +114,7 @@ def moons() -> tuple[str, Content]:
     return "moons: training and test points, less (0.5, 0.25)", {
         "points": rounded(data.train.x[:240] - torch.tensor([0.5, 0.25])),
         "held": rounded(data.test.x[:240] - torch.tensor([0.5, 0.25])),
-        "labels": data.train.c[:240].tolist(),
+        "labels": labels_of(data.train, 240),
     }
 
 
@@ -120,9 +127,7 @@ class Plain(nn.Module):
     def __init__(self, *sizes: int, shape: tuple[int, ...] = ()):
         super().__init__()
         self.shape = shape or sizes[-1:]
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         h = x.flatten(1)
@@ -130,13 +135,12 @@ class Plain(nn.Module):
             h = layer(h if i == 0 else torch.nn.functional.silu(h))
         return h.view(-1, *self.shape)
 
-    def weights(self, outputs: int | None = None) -> list[dict[str, Any]]:
-        """In half precision, of the last layer's first ``outputs`` numbers alone."""
+    def weights(self, rows: slice) -> list[dict[str, Any]]:
+        """In half precision, of the last layer's numbers those ``rows`` alone."""
         found = []
-        for i, layer in enumerate(self.layers):
-            last = i == len(self.layers) - 1
-            rows = slice(outputs if last else None)
-            weight, bias = layer.weight[rows], layer.bias[rows]  # type: ignore[index]
+        for layer in self.layers:
+            part = rows if layer is self.layers[-1] else slice(None)
+            weight, bias = layer.weight[part], layer.bias[part]  # type: ignore[index]
             size = {"in": weight.shape[1], "out": len(weight)}
             found.append({**size, "w": packed(weight, "f2"), "b": packed(bias, "f2")})
         return found
@@ -163,9 +167,7 @@ def train(model: Any, data: Any, steps: int, batch_size: int, **options: Any) ->
     """As `genzoo.fit`, with few looks at the validation data, which cost more than the steps."""
     x, c = data.validation.x[:300], data.validation.c
     small = replace(data, validation=Split(x, None if c is None else c[:300]))
-    genzoo.fit(
-        model, small, steps=steps, batch_size=batch_size, check_every=steps // 4, **options
-    )
+    genzoo.fit(model, small, steps=steps, batch_size=batch_size, check_every=steps // 4, **options)
 
 
 # ------------------------------------------------------------------------------ trained, as tables
@@ -185,7 +187,7 @@ def bend() -> tuple[str, Content]:
 
     @torch.no_grad()
     def track(z: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Places and log|det| of the map from z, after none, one, two, ... layers from the noise."""
+        """Places and log|det| of the map from z, after none, one, two, ... layers."""
         e = model.embed(None, len(z))
         places, stretch = [z], [torch.zeros(len(z)).double()]
         for pair in reversed(pairs):
@@ -197,7 +199,7 @@ def bend() -> tuple[str, Content]:
             stretch.append(stretch[-1] + log_det)
         return places, stretch
 
-    n, reach = 49, 2.7
+    n, reach = 65, 2.7
     line = torch.linspace(-reach, reach, n).double()
     grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).view(-1, 2)
     places, stretch = track(grid)
@@ -214,7 +216,11 @@ def bend() -> tuple[str, Content]:
         "places": [quantised(p, 8) for p in places],
         "stretch": [quantised(s, 12) for s in stretch],
         "points": [rounded(p) for p in trail],
-        "check": {"z": rounded(z, 4), "x": rounded(x, 4), "log_prob": rounded(model.log_prob(x), 4)},
+        "check": {
+            "z": rounded(z, 4),
+            "x": rounded(x, 4),
+            "log_prob": rounded(model.log_prob(x), 4),
+        },
     }
 
 
@@ -252,7 +258,7 @@ def walkers() -> tuple[str, Content]:
 
 @maker
 def game() -> tuple[str, Content]:
-    """A GAN in three runs that differ in the weight of R1: samples, critic and losses on the way."""
+    """A GAN in three runs that differ in the weight of R1: samples, critic, losses on the way."""
     from genzoo.families.gan import critic_loss, generator_loss
 
     data = genzoo.data.load("moons")
@@ -266,7 +272,9 @@ def game() -> tuple[str, Content]:
         noise = torch.randn(160, 4)
         seen: list[dict[str, Any]] = []
 
-        def look(model: Any, seen: list = seen, noise: Tensor = noise, gamma: float = gamma) -> None:
+        def look(
+            model: Any, seen: list = seen, noise: Tensor = noise, gamma: float = gamma
+        ) -> None:
             training = model.training
             model.eval()
             with torch.no_grad():
@@ -320,16 +328,9 @@ def with_plain_networks(data: Any, width: int, beta: float = 1.0) -> Any:
     return model
 
 
-def decoder_of(model: Any, dims: int) -> list[dict[str, Any]]:
-    """Weights up to the locations: of one component, the mean of a pixel is its location."""
-    layers = model.decoder.weights()
-    last = model.decoder.layers[-1]
-    rows = slice(dims, 2 * dims)  # of logits, locations, log-scales
-    layers[-1] = {
-        "in": last.weight.shape[1], "out": dims,
-        "w": packed(last.weight[rows], "f2"), "b": packed(last.bias[rows], "f2"),
-    }  # fmt: skip
-    return layers
+def locations(model: Any, data: Any) -> list[dict[str, Any]]:
+    """The decoder up to the locations, which of one component are the means of the pixels."""
+    return model.decoder.weights(slice(data.dims, 2 * data.dims))  # after as many logits
 
 
 @maker
@@ -341,22 +342,27 @@ def tins() -> tuple[str, Content]:
     model = with_plain_networks(data, 64)
     train(model, data, 1200, 128)
     z = model.encode(data.test.x[:700]).detach()
-    size = biscuits.sizes(data.test.c[:700])
-    every = torch.cartesian_prod(torch.tensor([*biscuits.HEIGHTS]), torch.tensor([*biscuits.WIDTHS]))
+    size = biscuits.sizes(torch.tensor(labels_of(data.test, 700)))
+    every = torch.cartesian_prod(
+        torch.tensor([*biscuits.HEIGHTS]), torch.tensor([*biscuits.WIDTHS])
+    )
     clean = biscuits.draw(every[:, 0], every[:, 1]).flatten(1)
     ones = torch.ones(len(z), 1)
     steps = torch.linalg.lstsq(torch.cat([size.float(), ones], 1), z).solution
     probe = torch.randn(6, 2)
     return "a VAE of two latents on biscuits, 1,200 steps; its decoder in half precision", {
         "side": biscuits.SIDE,
-        "decoder": decoder_of(model, data.dims),
+        "decoder": locations(model, data),
         "z": rounded(z, 2),
         "size": size.int().tolist(),
         "taller": rounded(steps[0], 4),
         "wider": rounded(steps[1], 4),
         "tins": every.tolist(),
         "clean": packed((clean * 255).round(), "u1"),
-        "check": {"z": rounded(probe, 3), "x": rounded(model.decode(probe.mul(1000).round() / 1000).flatten(1), 3)},
+        "check": {
+            "z": rounded(probe, 3),
+            "x": rounded(model.decode(probe.mul(1000).round() / 1000).flatten(1), 3),
+        },
     }
 
 
@@ -376,14 +382,14 @@ def latent() -> tuple[str, Content]:
         probe = torch.randn(4, 2).mul(100).round() / 100
         switches.append({
             "beta": beta,
-            "decoder": decoder_of(model, data.dims),
+            "decoder": locations(model, data),
             "z": rounded(mean[:350], 2),
             "std": rounded(std[:350], 3),
             "nats": [round(v, 2) for v in bound.mean(1).tolist()],
             "check": {"z": rounded(probe, 2), "x": rounded(model.decode(probe).flatten(1), 3)},
         })  # fmt: skip
     return "VAEs of two latents on digits, 700 steps each, KL term weighted by beta", {
-        "side": 8, "labels": data.test.c[:350].tolist(), "runs": switches,
+        "side": 8, "labels": labels_of(data.test, 350), "runs": switches,
     }  # fmt: skip
 
 
@@ -480,11 +486,13 @@ def captions() -> tuple[str, Content]:
 # ------------------------------------------------------------------------------------- pictures
 
 STILL = """<!doctype html><meta charset=utf-8><link rel=stylesheet href="{play}/play.css">
-<style>body {{ margin: 0; font: 16px/1.5 sans-serif; background: #fff }}
-.gp {{ margin: 0 !important; box-shadow: none !important; border-radius: 0 !important }} .gp-foot {{ display: none !important }}</style>
+<style>
+body {{ margin: 0; font: 16px/1.5 sans-serif; background: #fff }}
+.gp {{ margin: 0 !important; box-shadow: none !important; border-radius: 0 !important }}
+.gp .gp-foot {{ display: none }}
+</style>
 <body data-theme=light><div data-play={name}></div>
 <script src="{play}/gz.js"></script>{data}<script src="{play}/{name}.js"></script>
-<script>setTimeout(() => {{ document.title = Math.ceil(document.querySelector("[data-play]").getBoundingClientRect().height) }}, 900)</script>
 """
 
 

@@ -68,7 +68,7 @@ GZ.play("bend", {
         c.lineWidth = 0.8;
         c.globalAlpha = 0.45;
         c.setLineDash([]);
-        for (let i = 0; i < n; i += 3) {
+        for (let i = 0; i < n; i += 4) {
           c.beginPath();
           for (let j = 0; j < n; j++) c[j ? "lineTo" : "moveTo"](...nodes[i * n + j]);
           c.stroke();
@@ -77,9 +77,9 @@ GZ.play("bend", {
           c.stroke();
         }
         if (s.data) p.dots(d.points[low].map((q, i) => q.map((v, k) => GZ.lerp(v, d.points[low + 1][i][k], part))), {color: "data", r: 2.2, alpha: 0.8});
-        const j = Math.min(n - 4, 3 * Math.floor((s.z[0] + t.reach) / (2 * t.reach) * (n - 1) / 3)), i = Math.min(n - 4, 3 * Math.floor((s.z[1] + t.reach) / (2 * t.reach) * (n - 1) / 3)), k = i * n + j;
-        const around = [0, 1, 2, 3].map(q => nodes[k + q]).concat([1, 2, 3].map(q => nodes[k + 3 + q * n]), [2, 1, 0].map(q => nodes[k + 3 * n + q]), [2, 1].map(q => nodes[k + q * n]));
-        path(around);
+        const j = Math.min(n - 5, 4 * Math.floor((s.z[0] + t.reach) / (2 * t.reach) * (n - 1) / 4)), i = Math.min(n - 5, 4 * Math.floor((s.z[1] + t.reach) / (2 * t.reach) * (n - 1) / 4)), k = i * n + j;
+        const round = [0, 1, 2, 3, 4].map(q => nodes[k + q]).concat([1, 2, 3, 4].map(q => nodes[k + 4 + q * n]), [3, 2, 1, 0].map(q => nodes[k + 4 * n + q]), [3, 2, 1].map(q => nodes[k + q * n]));
+        path(round);
         c.globalAlpha = 0.35; c.fillStyle = p.color("green"); c.fill();
         c.globalAlpha = 1; c.strokeStyle = p.color("green"); c.lineWidth = 2; c.stroke();
       },

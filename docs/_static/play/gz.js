@@ -313,6 +313,7 @@
 
   // ------------------------------------------------------------------------------------ one figure
 
+  let groups = 0;
   class Figure {
     constructor(name, root, play) {
       Object.assign(this, {name, root, play, state: {}, first: {}, checks: {}, plots: [], controls: [], cards: [], painters: []});
@@ -382,7 +383,7 @@
       this.keep(key, value === undefined ? names[0] : value, v => names.includes(v));
       const box = make("fieldset", {class: "gp-choice"}, this.into || this.side);
       make("legend", {}, box, label);
-      const row = make("div", {}, box), id = `gp-${this.name}-${key}`;
+      const row = make("div", {}, box), id = `gp-${this.name}-${key}-${(groups += 1)}`;
       const inputs = options.map(option => {
         const [name, text] = Array.isArray(option) ? option : [option, option];
         const one = make("label", {}, row), input = make("input", {type: "radio", name: id, value: name}, one);
