@@ -79,6 +79,14 @@ class AfraidOfTheLatent(genzoo.VAE):
 
 
 HEALTHY = "The settings that genzoo has by default"
+MOMENTUM = AdamW(betas=(0.9, 0.99), weight_decay=0.0)
+
+
+def constant(optimizer: Any, run: Any) -> torch.optim.lr_scheduler.LRScheduler:
+    """A learning rate that stays what it is."""
+    return torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+
+
 RUNS: dict[str, tuple[Run, ...]] = {
     "autoregressive": (
         Run(
@@ -99,9 +107,9 @@ RUNS: dict[str, tuple[Run, ...]] = {
         Run(
             "rate",
             "Learning rate too high",
-            "A learning rate of 0.1.",
-            "Both curves jump, and neither gets near the healthy level.",
-            model={"lr": 0.1},
+            "A learning rate of 0.5.",
+            "Both curves begin far above a trivial model, and level off far above the healthy run.",
+            model={"lr": 0.5},
             train={"steps": 1500},
         ),
     ),
@@ -116,9 +124,10 @@ RUNS: dict[str, tuple[Run, ...]] = {
         Run(
             "exploding",
             "Exploding",
-            "A learning rate of 0.1, and gradients that are not clipped.",
-            "Single batches are thousands of nats: somewhere the map has become very steep.",
-            model={"lr": 0.1},
+            "A learning rate of 0.5, and gradients that are not clipped.",
+            "The loss shoots up in the middle of training: somewhere the map has become very "
+            "steep, and single points cost hundreds of nats.",
+            model={"lr": 0.5},
             train={"steps": 1500, "gradient_clip": 1e9},
         ),
         Run(
@@ -172,18 +181,21 @@ RUNS: dict[str, tuple[Run, ...]] = {
         Run(
             "diverged",
             "Diverged",
-            "A learning rate of 0.03, untested moves, no noise and no pull on the energies.",
-            "The gap runs away from zero: the chains no longer follow the model.",
-            model={"lr": 0.03, "noise": 0.0, "regularise": 0.0, "step": 0.1},
-            train={"steps": 3000},
+            "A learning rate of 0.01, untested moves, no noise and no pull on the energies.",
+            "The validation loss leaps up and down. Then, within a few steps, the gap runs away: "
+            "the chains no longer follow the model, and the run is stopped.",
+            model={"lr": 0.01, "noise": 0.0, "regularise": 0.0, "step": 0.1},
+            train={"steps": 600},
         ),
         Run(
             "stuck",
             "Stuck chains",
-            "One tiny move of each chain for each update, and no chain ever starts afresh.",
-            "The loss hovers near zero, as if all were well. The validation loss rises: the "
-            "chains stay where they were, and the model piles up energy around them.",
-            model={"steps": 1, "step": 0.005, "refresh": 0.0, "adjusted": True},
+            "Five small moves of each of 256 chains for each update, and no chain ever starts "
+            "afresh.",
+            "The gap stands far below zero for many steps: the model piles up energy around chains "
+            "that do not get away. Later the gap is near zero, and the validation loss is still "
+            "far above the healthy one.",
+            model={"steps": 5, "step": 0.025, "refresh": 0.0, "buffer": 256, "adjusted": True},
             train={"steps": 3000},
         ),
     ),
@@ -200,8 +212,8 @@ RUNS: dict[str, tuple[Run, ...]] = {
             "range",
             "Noise range too narrow",
             "Log signal-to-noise ratios from -1 to 3 only.",
-            "Training looks calm. The bound is worse by what the most noisy level still knows, "
-            "and samples start from a distribution that was never seen.",
+            "Training looks calm. The bound levels off far above the healthy one: it pays for what "
+            "the noisiest level still shows and for what the cleanest has already lost.",
             model={"log_snr_range": (-1.0, 3.0)},
             train={"steps": 2000},
         ),
@@ -234,10 +246,10 @@ RUNS: dict[str, tuple[Run, ...]] = {
         Run(
             "oscillating",
             "Oscillating",
-            "No gradient penalty, and optimisers with momentum.",
-            "The losses swing far from a draw, and coverage swings with them.",
+            "No gradient penalty, optimisers with momentum, and a learning rate that stays.",
+            "The losses swing far from a draw to the end, and coverage swings with them.",
             model={"gamma": 0.0, "lr": 5e-3},
-            train={"steps": 3000, "optimizer": AdamW(betas=(0.9, 0.99), weight_decay=0.0)},
+            train={"steps": 3000, "optimizer": MOMENTUM, "scheduler": constant},
         ),
     ),
     "flow_matching": (
@@ -252,9 +264,9 @@ RUNS: dict[str, tuple[Run, ...]] = {
         Run(
             "rate",
             "Learning rate too high",
-            "A learning rate of 0.1.",
-            "The loss stands visibly above the healthy one, or jumps.",
-            model={"lr": 0.1},
+            "A learning rate of 0.5.",
+            "The loss leaps at first, and stands above the healthy one to the end.",
+            model={"lr": 0.5},
             train={"steps": 2000},
         ),
         Run(
@@ -299,7 +311,7 @@ class Looks(L.Callback):
     def on_train_end(self, trainer, pl_module) -> None:
         self.last = copy.deepcopy(pl_module.state_dict())
 
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+    def on_train_batch_end(self, trainer, pl_module: Any, outputs, batch, batch_idx) -> None:
         metrics = trainer.callback_metrics
         self.losses.append(metrics["train_loss"].item())
         if trainer.global_step // pl_module.players % self.every == 0:
@@ -382,13 +394,15 @@ def carried_out(family: str, run: Run, data: DataSet) -> dict[str, Any]:
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value if name != "optimizer" else str(value) for name, value in settings.items()}
+    """The settings of `genzoo.fit` as JSON can hold them."""
+    named = {"optimizer": "AdamW with momentum 0.9", "scheduler": "constant"}
+    return {name: named.get(name, value) for name, value in settings.items()}
 
 
 def values(model: GenerativeModel, points: Tensor, ended: str) -> dict[str, str]:
     """What the reader sees under a panel, of the model's last weights."""
     if ended:
-        return {"the run": "was stopped: the loss was no longer finite"}
+        return {"the run": f"was stopped. {ended.split('. ')[0]}."}
     with drawing_from(1, torch.device("cpu")):
         shares = quality(model, points)
         found = {"precision": f"{shares['precision']:.2f}", "coverage": f"{shares['coverage']:.2f}"}
