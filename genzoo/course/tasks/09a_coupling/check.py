@@ -20,7 +20,15 @@ def check(answer):
     r, t = network(x[:, :HALF])
     y, log_det = pair(answer.forward(x, network), "forward", "y", "log |det J|")
     tensor(y, "y", x.shape)
-    agree(y[:, :HALF], x[:, :HALF], "first half of y")
+    agree(
+        y[:, :HALF],
+        x[:, :HALF],
+        "first half of y",
+        {
+            "the halves have changed places: a comes first.": x[:, HALF:] * r.exp() + t,
+            "it is a that stays as it is, and b that moves.": x[:, :HALF] * r.exp() + t,
+        },
+    )
     agree(
         y[:, HALF:],
         x[:, HALF:] * r.exp() + t,
@@ -66,6 +74,9 @@ def check(answer):
             ),
             "divide by the scale after the shift has been taken away, not before.": torch.cat(
                 [x[:, :HALF], y[:, HALF:] * (-r).exp() - t], 1
+            ),
+            "divide by the scale: multiply by exp(-r).": torch.cat(
+                [x[:, :HALF], (y[:, HALF:] - t) * r.exp()], 1
             ),
             "you ran `forward` a second time.": torch.cat(
                 [x[:, :HALF], y[:, HALF:] * r.exp() + t], 1
