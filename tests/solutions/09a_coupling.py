@@ -6,13 +6,13 @@ from torch import Tensor
 
 def forward(x: Tensor, network) -> tuple[Tensor, Tensor]:
     a, b = x.chunk(2, dim=1)
-    r, t = network(a)
-    y = torch.cat([a, b * r.exp() + t], dim=1)
-    return y, r.sum(1)
+    mean, log_scale = network(a)
+    y = torch.cat([a, mean + log_scale.exp() * b], dim=1)
+    return y, log_scale.sum(1)
 
 
 def inverse(y: Tensor, network) -> Tensor:
     a, moved = y.chunk(2, dim=1)
-    r, t = network(a)
-    b = (moved - t) * (-r).exp()
+    mean, log_scale = network(a)
+    b = (moved - mean) * (-log_scale).exp()
     return torch.cat([a, b], dim=1)

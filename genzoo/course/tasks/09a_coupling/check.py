@@ -17,7 +17,7 @@ def check(answer):
         y, _ = pair(answer.forward(row[None], network), "forward", "y", "log |det J|")
         return y[0]
 
-    r, t = network(x[:, :HALF])
+    t, r = network(x[:, :HALF])  # shift, and logarithm of the scale
     y, log_det = pair(answer.forward(x, network), "forward", "y", "log |det J|")
     tensor(y, "y", x.shape)
     agree(
@@ -34,7 +34,7 @@ def check(answer):
         x[:, HALF:] * r.exp() + t,
         "second half of y",
         {
-            "you scale by r itself; the scale is exp(r), so that it is never zero.": (
+            "you scale by log_scale; the scale is its exponential, so that it is never zero.": (
                 x[:, HALF:] * r + t
             ),
             "you shift first and scale then; the formula scales b first.": (
@@ -57,9 +57,9 @@ def check(answer):
             "did you take the mean over the features? The determinant is a product, so sum.": (
                 r.mean(1)
             ),
-            "its sign is that of the inverse map. forward stretches b by exp(r).": -truth,
+            "its sign is that of the inverse map. forward stretches b by exp(log_scale).": -truth,
             "you return the determinant, not its logarithm.": truth.exp(),
-            "you multiplied the scales' exponentials with a sum: log of a product is a sum of r.": (
+            "you add up the scales; the logarithm of their product is the sum of log_scale.": (
                 r.exp().sum(1)
             ),
         },
@@ -75,7 +75,7 @@ def check(answer):
             "divide by the scale after the shift has been taken away, not before.": torch.cat(
                 [x[:, :HALF], y[:, HALF:] * (-r).exp() - t], 1
             ),
-            "divide by the scale: multiply by exp(-r).": torch.cat(
+            "divide by the scale: multiply by exp(-log_scale).": torch.cat(
                 [x[:, :HALF], (y[:, HALF:] - t) * r.exp()], 1
             ),
             "you ran `forward` a second time.": torch.cat(

@@ -1,6 +1,6 @@
-"""9a: an affine coupling layer.    y_a = a,    y_b = b exp(r(a)) + t(a)
+"""9a: an affine coupling layer.    y_a = a,    y_b = mean(a) + exp(log_scale(a)) b
 
-a and b are the halves of x, (n, d/2) each; r, t = network(a), likewise.
+a and b are the halves of x, (n, d/2) each; mean, log_scale = network(a), likewise.
 """
 
 import torch
