@@ -120,7 +120,7 @@ FORWARD = "def forward(x, network):\n"
         ("def forward(:\n", "Line 1 of your file cannot be read"),
         ("x = 1\n", "no `forward`"),
         ("import torch\nforward = 1 / 0\n", "ZeroDivisionError"),
-        (FORWARD + "    return x\n", "returned one Tensor, expected (y, log |det J|)"),
+        (FORWARD + "    return x\n", "returned one Tensor, expected (x, log |det J|)"),
         (FORWARD + "    pass\n", "returned None"),
         (FORWARD + "    return x * float('nan'), x[:, 0]\n", "NaN"),
         (FORWARD + "    return x[:, :2], x[:, 0]\n", "has shape"),
