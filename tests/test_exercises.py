@@ -88,6 +88,15 @@ def test_its_formulas_can_be_read_in_a_terminal(exercise):
         assert not set("$\\{}&") & set(shown), shown
 
 
+@each
+def test_it_keeps_to_the_notation_of_the_book(exercise, monkeypatch):
+    monkeypatch.syspath_prepend(HOUSE / "docs" / "_ext")
+    lint = pytest.importorskip("lint", reason="needs pip install -e '.[docs]'")
+    known = lint.known_symbols(HOUSE / "docs/notation.yaml")
+    text = "\n\n".join((exercise.statement, *exercise.hints))
+    assert lint.unknown_symbols(text, known) == {}
+
+
 def test_the_page_of_all_exercises_lists_them_all():
     page = (HOUSE / "docs/course/exercises.md").read_text("utf-8")
     listed = re.findall(r"^\|[^|]*\| \[?(\w+)\b[^|]*\| ([^|]*) \| (quiz)? *\|$", page, re.MULTILINE)
