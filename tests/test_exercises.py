@@ -88,6 +88,15 @@ def test_its_formulas_can_be_read_in_a_terminal(exercise):
         assert not set("$\\{}&") & set(shown), shown
 
 
+@each
+def test_it_keeps_to_the_notation_of_the_book(exercise, monkeypatch):
+    monkeypatch.syspath_prepend(HOUSE / "docs" / "_ext")
+    lint = pytest.importorskip("lint", reason="needs pip install -e '.[docs]'")
+    known = lint.known_symbols(HOUSE / "docs/notation.yaml")
+    text = "\n\n".join((exercise.statement, *exercise.hints))
+    assert lint.unknown_symbols(text, known) == {}
+
+
 def test_the_page_of_all_exercises_lists_them_all():
     page = (HOUSE / "docs/course/exercises.md").read_text("utf-8")
     listed = re.findall(r"^\|[^|]*\| \[?(\w+)\b[^|]*\| ([^|]*) \| (quiz)? *\|$", page, re.MULTILINE)
@@ -120,7 +129,7 @@ FORWARD = "def forward(x, network):\n"
         ("def forward(:\n", "Line 1 of your file cannot be read"),
         ("x = 1\n", "no `forward`"),
         ("import torch\nforward = 1 / 0\n", "ZeroDivisionError"),
-        (FORWARD + "    return x\n", "expected a pair"),
+        (FORWARD + "    return x\n", "returned one Tensor, expected (x, log |det J|)"),
         (FORWARD + "    pass\n", "returned None"),
         (FORWARD + "    return x * float('nan'), x[:, 0]\n", "NaN"),
         (FORWARD + "    return x[:, :2], x[:, 0]\n", "has shape"),

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from genzoo.cli.help import Parser, console
 from genzoo.course import Exercise, Progress, exercises, find
-from genzoo.course.judge import SECONDS
+from genzoo.course.apart import SECONDS
 from genzoo.course.plain import plain
 from genzoo.errors import InputError, nearest
 

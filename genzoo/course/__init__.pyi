@@ -1,5 +1,6 @@
+from .apart import judge_apart
 from .exercise import Exercise, exercises, find
-from .judge import Verdict, judge, judge_apart
+from .judge import Verdict, judge
 from .progress import Progress
 
 __all__ = [

@@ -6,12 +6,10 @@ a known mistake, which mistake that is.
 
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
-
-NO_TENSOR = (TypeError, ValueError, RuntimeError, OverflowError)  # raised by `torch.as_tensor`
 
 
 class NotYet(Exception):
@@ -57,107 +55,87 @@ def require(holds: Any, sentence: str) -> None:
 
 
 def tensor(value: Any, name: str, shape: Sequence[int] | None = None) -> Tensor:
-    """What the answer calls ``name``, as a finite tensor of that shape in float64."""
+    """What the answer calls ``name``, as a tensor of that shape without NaN, in float64."""
     if value is None or value is ...:
-        raise NotYet(f"{_subject(name)} is {value}: is there a `return` on every path?")
+        raise NotYet(f"Your {name} is {value}: is there a `return` on every path?")
     try:
-        found = torch.as_tensor(value).detach()
-    except NO_TENSOR:
-        kind = (
-            "whole number with too many digits" if isinstance(value, int) else type(value).__name__
-        )
-        raise NotYet(f"{_subject(name)} is a {kind}: expected a tensor or a number.") from None
+        found = torch.as_tensor(value).detach().double()
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        if isinstance(value, int):
+            raise NotYet(f"Your {name} is a whole number with too many digits.") from None
+        kind = type(value).__name__
+        raise NotYet(f"Your {name} is a {kind}: expected a tensor or a number.") from None
     if shape is not None and found.shape != torch.Size(shape):
-        raise NotYet(f"{_subject(name)} has shape {_shape(found)}, expected {tuple(shape)}.")
-    found = found if found.is_complex() else found.double()
-    if found.isnan().any():
-        raise NotYet(f"{_subject(name)} is NaN (not a number) in {_where(found.isnan())}.")
+        raise NotYet(f"Your {name} has shape {tuple(found.shape)}, expected {tuple(shape)}.")
+    missing = int(found.isnan().sum())
+    if missing:
+        raise NotYet(f"Your {name} is NaN (not a number) in {missing} of {found.numel()} places.")
     return found
 
 
-def pair(value: Any, name: str, *names: str) -> tuple[Any, ...]:
-    """The two (or more) things that a function ``name`` returns together."""
-    if isinstance(value, tuple | list) and len(value) == len(names):
-        return tuple(value)
+def pair(value: Any, name: str, *parts: str) -> tuple[Any, ...]:
+    """The two (or more) parts that a function ``name`` returns together."""
     if value is None:
         raise NotYet(f"`{name}` returned None: is there a `return` on every path?")
-    listed = " and ".join(names)
-    raise NotYet(f"`{name}` returned one {type(value).__name__}, expected a pair: {listed}.")
+    together = isinstance(value, tuple | list)
+    if together and len(value) == len(parts):
+        return tuple(value)
+    returned = f"{len(value)} things" if together else f"one {type(value).__name__}"
+    raise NotYet(f"`{name}` returned {returned}, expected ({', '.join(parts)}).")
 
 
 def agree(
-    found: Any,
+    value: Any,
     truth: Any,
     name: str,
     mistakes: Mapping[str, Any] | None = None,
     tolerance: float = 1e-4,
 ) -> None:
-    """Raise `NotYet` unless what was found is the truth.
+    """Raise `NotYet` unless the answer's value is the truth.
 
     Args:
-        found: the answer's number or tensor.
+        value: a number or a tensor.
         truth: what it should be.
         name: what it is, as in "log-determinant".
         mistakes: sentence -> what who makes that mistake finds. The first that fits is said.
         tolerance: absolute, and relative to the truth.
     """
+    found = tensor(value, name)
     truth = torch.as_tensor(truth).detach().double()
-    shape = _shape_of(found)
     for sentence, wrong in (mistakes or {}).items():
         wrong = torch.as_tensor(wrong).detach().double()
-        apart = wrong.shape != truth.shape or not _close(wrong, truth, tolerance)
-        if apart and shape == wrong.shape and _close(tensor(found, name), wrong, tolerance):
-            raise NotYet(f"{_difference(tensor(found, name), truth, name)}: {sentence}")
-    number = tensor(found, name, truth.shape)
-    if not _close(number, truth, tolerance):
-        _refuse(number, truth, name)
-
-
-def _refuse(found: Tensor, truth: Tensor, name: str) -> NoReturn:
-    worst = int((found - truth).abs().nan_to_num(torch.inf).argmax())
-    got, expected = found.flatten()[worst].item(), truth.flatten()[worst].item()
-    place = f" where it differs most (place {worst} of {found.numel()})" * (found.numel() > 1)
-    difference = _difference(found, truth, name)
-    raise NotYet(f"{difference}: expected {expected:.4g}, got {got:.4g}{place}.")
-
-
-def _difference(found: Tensor, truth: Tensor, name: str) -> str:
-    """How far off it is: "Your log-determinant is 0.31 too large on average"."""
-    if found.shape != truth.shape:
-        return f"{_subject(name)} has shape {_shape(found)} where {_shape(truth)} is expected"
-    off = found - truth
-    if not off.isfinite().all():
-        return f"{_subject(name)} is not finite where it should be"
-    size, mean = off.abs().mean().item(), off.mean().item()
-    on_average = " on average" * (found.numel() > 1)
-    if abs(mean) > 0.9 * size:
-        return f"{_subject(name)} is {size:.2g} too {'large' if mean > 0 else 'small'}{on_average}"
-    return f"{_subject(name)} is off by {size:.2g}{on_average}"
+        if _close(found, wrong, tolerance) and not _close(wrong, truth, tolerance):
+            raise NotYet(f"Your {name} {_difference(found, truth)}: {sentence}")
+    tensor(value, name, truth.shape)
+    if not _close(found, truth, tolerance):
+        raise NotYet(f"Your {name} {_difference(found, truth)}: {_largest(found, truth)}.")
 
 
 def _close(a: Tensor, b: Tensor, tolerance: float) -> bool:
     return a.shape == b.shape and torch.allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
-def _subject(name: str) -> str:
-    return f"Your {name}"
+def _difference(found: Tensor, truth: Tensor) -> str:
+    """How far off it is: "is 0.31 too large on average"."""
+    if found.shape != truth.shape:
+        return f"has shape {tuple(found.shape)} where {tuple(truth.shape)} is expected"
+    off = found - truth
+    if not off.isfinite().all():
+        return "is not finite where it should be"
+    size = off.abs().mean().item()
+    mean = off.mean().item()
+    on_average = " on average" if found.numel() > 1 else ""
+    if abs(mean) < 0.9 * size:
+        return f"is off by {size:.2g}{on_average}"
+    return f"is {size:.2g} too {'large' if mean > 0 else 'small'}{on_average}"
 
 
-def _shape(x: Tensor) -> tuple[int, ...]:
-    return tuple(x.shape)
-
-
-def _shape_of(value: Any) -> torch.Size | None:
-    try:
-        return torch.as_tensor(value).shape
-    except NO_TENSOR:
-        return None
-
-
-def _where(which: Tensor) -> str:
-    if which.numel() == 1:
-        return "its one number"
-    return f"{int(which.sum())} of its {which.numel()} numbers"
+def _largest(found: Tensor, truth: Tensor) -> str:
+    """The place where they differ most: "expected 1.2, got 1.5 at index 3 of 8"."""
+    worst = int((found - truth).abs().nan_to_num(torch.inf).argmax())
+    expected, got = truth.flatten()[worst].item(), found.flatten()[worst].item()
+    place = f" at index {worst} of {found.numel()}" if found.numel() > 1 else ""
+    return f"expected {expected:.4g}, got {got:.4g}{place}"
 
 
 def choices(

@@ -9,6 +9,7 @@ Each has a folder of its own in ``tasks``, named by its chapter, its letter and 
 Solutions are not shipped: in a checkout they lie in ``tests/solutions``.
 """
 
+import ast
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,12 +97,22 @@ def _read(folder: Path) -> Exercise:
     _, head, body = text.split("---\n", 2)
     statement, *hints = re.split(r"^## Hint\n", body, flags=re.MULTILINE)
     chapter, letter = re.match(r"(\d+)([a-z])_", folder.name).groups()  # type: ignore[union-attr]
+    about = yaml.safe_load(head)
+    stub = (folder / "stub.py").read_text(encoding="utf-8")
+    if about.get("kind") == "quiz":
+        statement += f"\n```text\n{_what_to_judge(stub)}\n```"
     return Exercise(
         id=f"{int(chapter)}{letter}",
         name=folder.name,
         chapter=int(chapter),
         statement=statement.strip(),
         hints=tuple(hint.strip() for hint in hints),
-        stub=(folder / "stub.py").read_text(encoding="utf-8"),
-        **yaml.safe_load(head),
+        stub=stub,
+        **about,
     )
+
+
+def _what_to_judge(stub: str) -> str:
+    """The table or the descriptions in the stub of a quiz: its docstring without the first line."""
+    _, _, rest = (ast.get_docstring(ast.parse(stub)) or "").partition("\n\n")
+    return rest

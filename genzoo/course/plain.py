@@ -14,6 +14,8 @@ WORDS = {
     "theta": "θ",
     "eta": "η",
     "tau": "τ",
+    "mu": "μ",
+    "omega": "ω",
     "pi": "π",
     "xi": "ξ",
     "varepsilon": "ε",

@@ -11,7 +11,7 @@ def f1(land: Tensor, box: Box) -> float:
     top, bottom, left, right = box
     area = (bottom - top) * (right - left)
     hits = land[top:bottom, left:right].sum().item()
-    return 2 * hits / (area + land.sum().item())  # P = hits / area, R = hits / all land
+    return 2 * hits / (area + land.sum().item())  # precision: hits / area, recall: hits / all land
 
 
 def best_box(land: Tensor) -> Box:

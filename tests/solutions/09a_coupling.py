@@ -4,15 +4,15 @@ import torch
 from torch import Tensor
 
 
-def forward(x: Tensor, network) -> tuple[Tensor, Tensor]:
-    a, b = x.chunk(2, dim=1)
-    r, t = network(a)
-    y = torch.cat([a, b * r.exp() + t], dim=1)
-    return y, r.sum(1)
+def forward(z: Tensor, network) -> tuple[Tensor, Tensor]:
+    a, b = z.chunk(2, dim=1)
+    mean, log_scale = network(a)
+    x = torch.cat([a, mean + log_scale.exp() * b], dim=1)
+    return x, log_scale.sum(1)
 
 
-def inverse(y: Tensor, network) -> Tensor:
-    a, moved = y.chunk(2, dim=1)
-    r, t = network(a)
-    b = (moved - t) * (-r).exp()
+def inverse(x: Tensor, network) -> Tensor:
+    a, moved = x.chunk(2, dim=1)
+    mean, log_scale = network(a)
+    b = (moved - mean) * (-log_scale).exp()
     return torch.cat([a, b], dim=1)

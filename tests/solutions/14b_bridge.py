@@ -5,13 +5,13 @@ from torch import Tensor
 
 
 def to_noise(x: Tensor, conditional) -> tuple[Tensor, Tensor]:
-    m, s = conditional(x)
-    return (x - m) / s, -s.log().sum(1)
+    mean, std = conditional(x)
+    return (x - mean) / std, -std.log().sum(1)
 
 
 def to_data(z: Tensor, conditional) -> Tensor:
     x = torch.zeros_like(z)
     for i in range(z.shape[1]):
-        m, s = conditional(x)
-        x[:, i] = m[:, i] + s[:, i] * z[:, i]
+        mean, std = conditional(x)
+        x[:, i] = mean[:, i] + std[:, i] * z[:, i]
     return x

@@ -1,10 +1,11 @@
 import torch
 
-from genzoo.course.checking import NotYet, agree, require
+from genzoo.course.checking import NotYet, agree, pair, require
 from genzoo.data.synthetic import landmass
 
 CELL = 20  # pixels of the map, on either side
-TRIED = [(0, 18, 0, 36), (3, 9, 12, 30), (0, 4, 5, 9), (10, 18, 8, 20)]
+SIDES = "top", "bottom", "left", "right"
+TRIED = [(3, 9, 12, 30), (0, 4, 5, 9), (10, 18, 8, 20), (0, 18, 0, 36)]
 
 
 def check(answer):
@@ -31,7 +32,11 @@ def check(answer):
     sea = torch.tensor([[True, False], [False, False]])
     agree(answer.f1(sea, (1, 2, 1, 2)), 0.0, "F1 of a box without land")
     all_land = torch.ones(4, 6, dtype=torch.bool)
-    whole = answer.best_box(all_land)
+    whole = tuple(pair(answer.best_box(all_land), "best_box", *SIDES))
+    require(
+        whole != (0, 6, 0, 4),
+        "Your box has its sides in another order: rows come first, (top, bottom, left, right).",
+    )
     require(
         whole == (0, 4, 0, 6),
         "On a map of 4 x 6 cells that are all land the best box is (0, 4, 0, 6); yours is "

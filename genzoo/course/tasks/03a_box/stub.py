@@ -1,4 +1,4 @@
-"""3a: the box with the best F1.    F1 = 2 P R / (P + R)
+"""3a: the box with the best F1.    F1 = 2 * precision * recall / (precision + recall)
 
 land is a grid of True (land) and False (sea); a box (top, bottom, left, right) holds the cells
 land[top:bottom, left:right].

@@ -9,7 +9,7 @@ from torch import Tensor
 
 def find_step(z: Tensor, sizes: Tensor) -> Tensor:
     """The step, (k,), that adds one pixel of height and none of width."""
-    # TODO: z is about b + height * u + width * v; find u by least squares
+    # TODO: z is about g0 + height * g1 + width * g2; find g1 by least squares
     raise NotImplementedError("return the step in latent space.")
 
 

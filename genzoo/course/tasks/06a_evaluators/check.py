@@ -80,19 +80,19 @@ def check_unscaled(answer):
     for a in (3.0, -0.5):
         side = torch.linspace(-9, 9, 301).double() / abs(a)
         x = torch.cartesian_prod(side, side)
-        log_p = answer.unscaled(lambda y: Normal(0, 1).log_prob(y).sum(1), x, a)
+        log_p = answer.unscaled(lambda z: Normal(0, 1).log_prob(z).sum(1), x, a)
         mass = tensor(log_p, "log p(x)", (len(x),)).exp().sum() * (side[1] - side[0]) ** 2
         agree(
             mass,
             1.0,
             f"mass of the whole plane, for a = {a},",
             {
-                "`unscaled` is still broken. The Jacobian is missing: y = a x stretches a square "
+                "`unscaled` is still broken. The Jacobian is missing: z = a x stretches a square "
                 "to a^2 times its area.": a**-2,
                 "`unscaled` is still broken. Each of the d features is stretched, so log |a| is "
                 "counted d times.": 1 / abs(a),
                 "`unscaled` is still broken. The sign of your Jacobian is turned round: what is "
-                "stretched in y was denser in x.": a**-4,
+                "stretched in z was denser in x.": a**-4,
             },
             tolerance=1e-3,
         )

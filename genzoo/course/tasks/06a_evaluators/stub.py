@@ -22,5 +22,5 @@ def dequantise(x: Tensor, levels: int) -> Tensor:
 
 
 def unscaled(log_density, x: Tensor, a: float) -> Tensor:
-    """log p(x), (n,), where log_density gives that of y = a x."""
+    """log p(x), (n,), where log_density gives that of z = a x."""
     return log_density(a * x)

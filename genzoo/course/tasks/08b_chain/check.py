@@ -22,6 +22,7 @@ def check(answer):
         {
             "that is the joint p(x1, x2 = 1): divide by p(x1).": p12[:, 1],
             "that is p(x2 = 0 given x1).": 1 - second,
+            "that is p(x3 = 1 given x1): sum over x3, and keep x2.": joint.sum(1)[:, 1] / p1,
             "you condition on the wrong pixel: that is p(x1 = 1 given x2).": p12[1] / p12.sum(0),
         },
     )
@@ -42,6 +43,7 @@ def check_log_prob(answer, joint, first, second, third):
     found = tensor(answer.log_prob(ALL, first, second, third), "log p(x)", (8,))
     mass = found.exp().sum().item()
     chances = torch.stack([first.expand(8), second[x1], third[x1, x2]], 1)
+    itself = torch.stack([first.expand(8), second[x2], third[x1, x2]], 1)
     swapped = torch.stack([first.expand(8), second[x1], third[x2, x1]], 1)
     agree(
         found,
@@ -52,6 +54,7 @@ def check_log_prob(answer, joint, first, second, third):
             "you leave out pixels that are 0; they have the chance 1 - p.": (
                 (ALL * chances.log()).sum(1)
             ),
+            "your second table is looked up by x2 itself; it is second[x1].": of(itself),
             "your third table is looked up as [x2, x1]; it is third[x1, x2].": of(swapped),
             "you add probabilities up; by the chain rule they multiply.": (
                 torch.where(ALL == 1, chances, 1 - chances).sum(1).log()

@@ -29,6 +29,9 @@ def check(answer):
             "you subtract the prior's term and add the encoder's; it is the other way round.": (
                 log_likelihood.sum(1) - log_prior.sum(1) + log_q.sum(1)
             ),
+            "the encoder's term has a minus: -log q(z | x).": (
+                log_likelihood.sum(1) + log_prior.sum(1) + log_q.sum(1)
+            ),
             "the prior's term log p(z) is missing.": log_likelihood.sum(1) - log_q.sum(1),
             "the encoder's term -log q(z | x) is missing.": (
                 log_likelihood.sum(1) + log_prior.sum(1)

@@ -62,21 +62,37 @@ def check_move(answer):
         same.any(),
         "Every move of yours is taken, so there is no test: some chains have to stay at x.",
     )
+    stays = [share_that_stays(answer, start) for _ in range(4)]
+    require(
+        max(stays) - min(stays) < 0.05,
+        "Now nearly all of your chains move, now hardly any: each row needs a u of its own.",
+    )
+    stay, should = stays[0], 1 - chance_to_move(start)
+    require(
+        abs(stay - should) < 0.03,
+        f"In one move {stay:.0%} of your chains stay at x; by min(1, r) it should be {should:.0%}. "
+        "Is a move taken where log u < log r, with u uniform in (0, 1)?",
+    )
     x = start
     for _ in range(12):
         x = tensor(answer.move(x, energy, slope, H), "x", start.shape)
-    stayed = (x == start).all(1).double().mean().item()
-    require(
-        stayed < 0.5,
-        f"After 12 moves {stayed:.0%} of your chains are where they began: a move with r > 1 is "
-        "always taken, and others with probability r.",
-    )
     before, after = start.square().mean().item(), x.square().mean().item()
     require(
         abs(after / before - 1) < 0.04,
         f"Your chains begin in p and leave it: the mean square of x goes from {before:.2f} to "
-        f"{after:.2f}. Is a move taken where log u < log r, with u uniform, for each row its own?",
+        f"{after:.2f}. Is `log_ratio` asked about the move from x to y, in this order?",
     )
+
+
+def share_that_stays(answer, x):
+    moved = tensor(answer.move(x, energy, slope, H), "x", x.shape)
+    return (moved == x).all(1).double().mean().item()
+
+
+def chance_to_move(x):
+    y = x - H**2 / 2 * slope(x) + H * torch.randn_like(x)
+    log_r = energy(x) - energy(y) + log_q(x, y) - log_q(y, x)
+    return log_r.clamp(max=0).exp().mean().item()
 
 
 def exact_draws(n):

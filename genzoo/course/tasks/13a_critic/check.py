@@ -23,6 +23,9 @@ def check_loss(answer):
             "its signs are turned round: this critic gives high scores to samples.": (
                 F.softplus(on_data).mean() + F.softplus(-on_samples).mean()
             ),
+            "both terms push scores up; samples should get low ones, so softplus(D).": (
+                real.mean() + F.softplus(-on_samples).mean()
+            ),
             "the samples are missing: a score of plus infinity everywhere would be best.": (
                 real.mean()
             ),

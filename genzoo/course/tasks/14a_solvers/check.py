@@ -15,8 +15,8 @@ def check(answer):
         require(
             0.7 * 2**order < ratio < 1.4 * 2**order,
             f"With twice the steps the error of `{name}` becomes {ratio:.1f} times smaller, from "
-            f"{few:.1e} to {many:.1e}; it should be {2**order} times. Does each step begin at its "
-            "own t, and do all steps together end at t = 1?",
+            f"{few:.1e} to {many:.1e}; it should be {2**order} times. Is each step h long, does "
+            "it begin at its own t, and do all of them together end at t = 1?",
         )
 
 

@@ -41,6 +41,9 @@ def check(answer):
             "its sign is turned round: that is the direction from noise to data.": s.log().sum(1),
             "did you sum over the batch? Each row has its own.": -s.log().sum(),
             "sum the logarithms over features.": -s.log(),
+            "a determinant is a product over features, so sum their logs; no mean.": (
+                -s.log().mean(1)
+            ),
             "that is the determinant, not its logarithm.": (1 / s).prod(1),
         },
     )

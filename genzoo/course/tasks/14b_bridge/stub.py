@@ -1,4 +1,4 @@
-"""14b: an autoregressive model is a flow.    z_i = (x_i - m_i) / s_i
+"""14b: an autoregressive model is a flow.    z_i = (x_i - mean_i) / std_i
 
 conditional(x) returns m and s, (n, d) each; their column i looks at the columns of x before i.
 """
