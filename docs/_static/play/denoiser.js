@@ -113,11 +113,14 @@ GZ.play("denoiser", {
       const w = weights(points, s.z, s.lambda), few = Math.exp(-w.reduce((a, v) => a + (v > 0 ? v * Math.log(v) : 0), 0));
       const x = GZ.plays.denoiser.pure.denoise(points, s.z, s.lambda), moving = walks();
       power.set(`${GZ.show(alpha(s.lambda))}, ${GZ.show(sigma(s.lambda))}`, "α² + σ² = 1");
-      if (moving && walk === 1) {
+      const done = moving && walk === 1;
+      many.name(done ? "copies of training points" : "points it could be");
+      clean.name(done ? "mean distance to one" : "their mean x̂");
+      if (done) {
         const ends = moving.map(path => path[path.length - 1]);
         const near = ends.map(e => Math.min(...points.map(p => Math.hypot(p[0] - e[0], p[1] - e[1]))));
-        many.set(GZ.percent(near.filter(v => v < 0.01).length / ends.length), "of the samples are training points");
-        clean.set(GZ.show(near.reduce((a, v) => a + v, 0) / near.length, 3), "mean distance to the nearest one");
+        many.set(GZ.percent(near.filter(v => v < 0.01).length / ends.length), "of the samples");
+        clean.set(GZ.show(near.reduce((a, v) => a + v, 0) / near.length, 3), "to the nearest training point");
         gz.say(s.steps < 8 ? "Few steps: each is a large jump along an arrow that was right only where it began." : "The ideal denoiser of finite data gives the training points back! Whatever a real model adds to them, it adds because its network cannot be ideal.");
       } else {
         many.set(GZ.show(few, few < 10 ? 1 : 0), `of ${points.length}`);

@@ -15,29 +15,29 @@ GZ.play("game", {
     const {samples, critic, reached} = this.pure, s = gz.state, d = GZ.data.game, last = d.runs[0].shots.length - 1;
     const names = d.runs.map(r => `γ = ${r.gamma}`);
     const run = () => d.runs[Math.max(0, names.indexOf(s.run))];
-    const sigmoid = v => 1 / (1 + Math.exp(-v));
     gz.plot({
       x: [d.low[0], d.high[0]], y: [d.low[1], d.high[1]],
       label: "Samples of the generator over the critic's opinion: one colour where it takes points for real, another where for made",
       draw(p) {
         const shot = run().shots[Math.round(s.at)];
-        if (s.field) p.heat(critic(shot, d.n).map(row => row.map(v => 1.5 * (0.5 - sigmoid(v)))), {color: "model", other: "data", alpha: 0.55});
+        if (s.field) p.heat(critic(shot, d.n).map(row => row.map(v => Math.sqrt(shot.most) * -v / shot.most)), {color: "model", other: "data", alpha: 0.55});
         p.dots(d.points, {color: "data", r: 2.6, alpha: 0.85});
         p.dots(samples(shot), {color: "model", r: 3.2, alpha: 0.9});
       },
     });
     gz.plot({
-      x: [0, last * d.every], y: [0, 4], ratio: 4.2, least: 90, axis: {x: "training steps", y: "losses", n: 5, ny: 3}, pad: [8, 10, 36, 26],
+      x: [0, d.runs[0].shots[last].step], y: [0, 4], ratio: 4.2, least: 90, axis: {x: "training steps", y: "losses", n: 5, ny: 3}, pad: [8, 10, 36, 26],
       label: "The losses of both players over training, with a line where you are",
-      tap(x) { s.at = Math.round(x / d.every); gz.changed(); },
+      tap(x) { s.at = d.runs[0].shots.reduce((best, shot, i, all) => Math.abs(shot.step - x) < Math.abs(all[best].step - x) ? i : best, 0); gz.changed(); },
       draw(p) {
         const {shots} = run();
-        for (const [k, color] of [[0, "model"], [1, "data"]]) p.line(shots.map((shot, i) => [i * d.every, Math.min(shot.losses[k], 9)]), {color, width: 2});
-        p.line([[s.at * d.every, 0], [s.at * d.every, 4]], {color: "ink", width: 1.5, dash: [3, 3]});
+        for (const [k, color] of [[0, "model"], [1, "data"]]) p.line(shots.map(shot => [shot.step, Math.min(shot.losses[k], 9)]), {color, width: 2});
+        const {step} = shots[Math.round(s.at)];
+        p.line([[step, 0], [step, 4]], {color: "ink", width: 1.5, dash: [3, 3]});
       },
     });
     gz.legend([["data; critic says “real”", "data"], ["samples; critic says “made”", "model"]]);
-    gz.slider({key: "at", label: "training step", min: 0, max: last, step: 1, value: last, format: v => String(Math.round(v) * d.every)});
+    gz.slider({key: "at", label: "training step", min: 0, max: last, step: 1, value: last, format: v => String(d.runs[0].shots[Math.round(v)].step)});
     gz.button("Play the run", () => gz.animate(6, v => { s.at = Math.round(last * v); }), {main: true});
     gz.choice({key: "run", label: "weight of R1", options: names, value: names[1]});
     gz.toggle({key: "field", label: "the critic's opinion", value: true});

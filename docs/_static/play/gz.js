@@ -405,10 +405,10 @@
       if (!this.list) this.list = make("dl", {class: "gp-cards"}, o.under ? this.stage : this.side);
       const box = make("div", {class: "gp-card"}, this.list);
       box.style.setProperty("--c", `var(--gp-${color})`);
-      make("dt", {}, box, label);
+      const name = make("dt", {}, box, label);
       const value = make("dd", {}, box), note = make("dd", {class: "gp-note"}, box), bar = make("i", {class: "gp-bar"}, box);
-      this.cards.push(() => `${label}: ${value.textContent}`);
-      return {box, set(text, more = "", share = null) {
+      this.cards.push(() => `${name.textContent}: ${value.textContent}`);
+      return {box, name(text) { name.textContent = text; }, set(text, more = "", share = null) {
         value.textContent = text;
         note.textContent = more;
         note.style.display = more ? "" : "none";

@@ -24,13 +24,13 @@ GZ.play("latent", {
     const names = d.runs.map(r => `β = ${r.beta}`), inks = ["data", "model", "green", "pink", "amber", "sky", "ink", "soft", "data", "model"];
     gz.keep("z", [0.5, 0.3], v => v.length === 2);
     gz.keep("draws", 0, v => v >= 0 && v < 1e4);
-    const which = () => Math.max(0, names.indexOf(s.beta)), zoom = () => s.view === "wide" ? 9 : 3;
+    const which = () => Math.max(0, names.indexOf(s.beta)), zoom = () => s.view === "wide" ? 1.08 * Math.max(3, ...d.runs[which()].z.flat().map(Math.abs)) : 3;
     const picture = (p, x, x0, y0, size) => {
       const c = p.context, w = size / side;
       for (let i = 0; i < side; i++) for (let j = 0; j < side; j++) {
         const v = Math.round(127.5 * (1 - x[i * side + j]));
         c.fillStyle = `rgb(${v},${v},${v})`;
-        c.fillRect(x0 + j * w, y0 + i * w, w + 0.5, w + 0.5);
+        c.fillRect(Math.floor(x0 + j * w), Math.floor(y0 + i * w), Math.ceil(w + 0.5), Math.ceil(w + 0.5));
       }
     };
     const pair = gz.pair();
@@ -59,16 +59,17 @@ GZ.play("latent", {
       draw(p) {
         if (!s.draws) { picture(p, decode(nets[which()], s.z), 0, 0, p.wide); return; }
         const cell = p.wide / 4;
+        p.rect(0, 0, 1, 1, {color: "faint", fill: 0.6, width: 0});
         drawn(d.runs[which()]).forEach((z, i) => picture(p, decode(nets[which()], z), cell * (i % 4) + 2, cell * Math.floor(i / 4) + 2, cell - 4));
       },
     });
     gz.legend([["your point", "pink"], ["q(z | x) of the nearest digit, two deviations", "pink", "ring"], ["prior: one and two deviations", "faint", "dash"], ["drawn latents", "ink", "ring"]]);
-    gz.choice({key: "beta", label: "weight of the KL term", options: names, value: names[2]});
     const fit = gz.card("E log p(x | z)", "green"), cost = gz.card("KL(q ‖ prior)", "pink"), all = gz.card("ELBO", "data");
-    gz.choice({key: "from", label: "draw z from", options: [["prior", "the prior"], ["q", "q of the nearest"]]});
+    gz.choice({key: "beta", label: "weight of the KL term", options: names.map((name, i) => [name, String(d.runs[i].beta)]), value: names[2]});
+    gz.choice({key: "from", label: "draw z from", options: [["prior", "the prior"], ["q", "nearest q"]]});
+    gz.choice({key: "view", label: "window on the plane", options: [["near", "near"], ["wide", "wide"]]});
     gz.button("Draw 16 digits", () => { s.draws += 1; }, {main: true});
     gz.button("Back to one point", () => { s.draws = 0; });
-    gz.choice({key: "view", label: "window", options: [["near", "prior"], ["wide", "three times as wide"]]});
     gz.draw(() => {
       const run = d.runs[which()], edge = zoom(), near = nearest(run);
       plane.x = [-edge, edge];
@@ -76,7 +77,7 @@ GZ.play("latent", {
       fit.set(GZ.show(run.nats[0], 1), "nats, test digits");
       cost.set(GZ.show(-run.nats[1], 1), `of the nearest digit ${GZ.show(kl(run.z[near], run.std[near]), 1)}`);
       all.set(GZ.show(run.nats[0] + run.nats[1], 1), "the bound on log p(x)");
-      gz.say(run.beta === 0 ? "No price on the latent: the encoder flings its digits far apart, with hardly any spread. Draw from the prior and you land where no digit is. (Widen the window.)"
+      gz.say(run.beta === 0 ? "No price on the latent: the encoder flings its digits far apart, with hardly any spread. Draw from the prior and you land in one corner of them, or where no digit is. (Widen the window.)"
         : run.beta < 0.5 ? "A low price: good pictures of real digits, and gaps between them for whoever draws from the prior."
         : run.beta > 2 ? "A high price: digits crowd together, their q(z | x) overlap, and the decoder can only draw a mean of them."
         : "The ELBO itself: the digits fill the prior, so that draws from it look like digits.");

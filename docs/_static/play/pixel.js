@@ -81,7 +81,7 @@ GZ.play("pixel", {
             const v = Math.round(255 * (1 - s.levels[i] / (L - 1)));
             x.fillStyle = `rgb(${v},${v},${v})`;
             x.globalAlpha = 1;
-            x.fillRect(p.X(c), p.Y(n - r), p.X(c + 1) - p.X(c) + 0.5, p.Y(n - r - 1) - p.Y(n - r) + 0.5);
+            x.fillRect(Math.floor(p.X(c)), Math.floor(p.Y(n - r)), Math.ceil(p.X(c + 1) - p.X(c) + 0.5), Math.ceil(p.Y(n - r - 1) - p.Y(n - r) + 0.5));
           } else if (s.mean) {
             const mean = lawsNow()[i].reduce((a, q, k) => a + q * k, 0) / (L - 1);
             if (i === s.at) p.rect(...box, {color: "model", fill: mean, width: 0});

@@ -33,7 +33,7 @@ GZ.play("tins", {
     },
   },
   start(root, gz) {
-    const {layers, decode, measure, home} = this.pure, s = gz.state, d = GZ.data.tins, net = layers(d.decoder), clean = GZ.unpack(d.clean, "uint8"), side = d.side, edge = 3;
+    const {layers, decode, measure, home} = this.pure, s = gz.state, d = GZ.data.tins, net = layers(d.decoder), clean = GZ.unpack(d.clean, "uint8"), side = d.side, edge = 3.2;
     gz.keep("z", [0.3, 0.2], v => v.length === 2 && v.every(x => Math.abs(x) <= edge));
     const range = k => [Math.min(...d.tins.map(q => q[k])), Math.max(...d.tins.map(q => q[k]))];
     const ramp = ["sky", "data", "green", "amber", "model"];
@@ -62,7 +62,7 @@ GZ.play("tins", {
         for (let i = 0; i < side; i++) for (let j = 0; j < side; j++) {
           const v = Math.round(127.5 * (x[i * side + j] + 1));
           c.fillStyle = `rgb(${v},${v},${v})`;
-          c.fillRect(j * w, i * h, w + 0.6, h + 0.6);
+          c.fillRect(Math.floor(j * w), Math.floor(i * h), Math.ceil(w + 0.5), Math.ceil(h + 0.5));
         }
       },
     });
