@@ -27,6 +27,8 @@ extensions = [
     "sphinxcontrib.bibtex",
     "course",  # the directives of the chapters, in _ext
     "terms",  # what a term means, on every link to it
+    "names",  # what a name in backticks leads to
+    "notebooks",  # every chapter once more, to download
     "lint",  # what a chapter must have and may not hold
 ]
 exclude_patterns = ["_build"]
@@ -54,6 +56,17 @@ python_maximum_signature_line_length = 100
 default_role = "py:obj"  # `name` in a docstring links to what it names, where that has a page
 napoleon_use_rtype = False
 napoleon_attr_annotations = False  # or a section "Attributes" would print each type twice
+nitpicky = True  # a name that leads nowhere is a warning
+nitpick_ignore_regex = [
+    # other packages' types, in signatures: the site links to no other
+    (r"py:.*", r"ToTensor|DataLoader"),  # torchvision's and torch's
+    (r"py:.*", r"(torch|numpy|lightning|scipy|nflows|torchmetrics|matplotlib|PIL|sklearn)\b.*"),
+    (
+        r"py:.*",
+        r"(collections|pathlib|random|typing|multiprocessing|inspect|importlib|argparse)\b.*",
+    ),
+    (r"py:.*", r".*[\[(,].*"),  # halves of types that Napoleon has cut at a comma
+]
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 bibtex_bibfiles = ["references.bib"]

@@ -22,6 +22,8 @@ sys.path.insert(0, str(DOCS / "_ext"))
 import course  # noqa: E402
 import curves  # noqa: E402
 import lint  # noqa: E402
+import nbformat  # noqa: E402
+import notebooks  # noqa: E402
 import schemes  # noqa: E402
 import terms  # noqa: E402
 
@@ -298,6 +300,29 @@ def test_recorded_runs_are_drawn_the_healthy_one_first(tmp_path):
 def test_a_formula_in_letters_and_the_first_sentence_of_a_definition():
     assert terms.plain(r"p_{\theta}(x \mid z)") == "p_θ(x | z)"
     assert terms.plain(r"\mathbb{E}[\hat x]") == "E[x]"
+
+
+# --------------------------------------------------------------------------------------- notebooks
+
+
+@pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
+def test_the_notebook_of_a_chapter_has_all_its_cells_and_no_directive(page):
+    text = page.read_text(encoding="utf-8")
+    notebook = notebooks.convert(text, ROOT, "../page.html", [], {})
+    nbformat.validate(notebook)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    assert len(code) == len(re.findall(r"^`{3,}\{code-cell\}", text, re.M))
+    for source in code:
+        compile(source, page.stem, "exec")
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert re.findall(r":::.*|```\{.*|\{[\w:]+\}`.*", prose) == []
+
+
+def test_a_notebook_says_in_text_what_cells_have_glued_and_who_is_cited():
+    text = CHAPTER.replace("PROSE", "By {cite:t}`a` it is {glue:text}`n:.2f`; a {term}`latent`.")
+    notebook = notebooks.convert(text, ROOT, "../page.html", ["7", "1.34"], {"a": "Ann (2020)"})
+    prose = "\n".join(cell.source for cell in notebook.cells)
+    assert "7 of them." in prose and "By Ann (2020) it is 1.34; a latent." in prose
 
 
 # ------------------------------------------------------------------------------------- the building

@@ -13,8 +13,10 @@ import functools
 import html
 import importlib.util
 import json
+import os
 import re
 import sys
+from multiprocessing.util import Finalize
 from pathlib import Path
 from textwrap import dedent
 from typing import ClassVar
@@ -652,16 +654,26 @@ class Curves(Course):
             parts.append(self.words("p", run["sign"], "co-sign"))
             kind = "co-healthy" if run["name"] == "healthy" else "co-sick"
             panels.append(self.element("div", *parts, classes=f"co-panel {kind}"))
-        return [self.element("div", *panels, classes="co-panels")]
+        legend = self.html(
+            '<p class="co-legend"><span class="co-key-train"></span> training '
+            '<span class="co-key-validation"></span> validation</p>'
+        )
+        return [legend, self.element("div", *panels, classes="co-panels")]
 
 
 def report_faults(katex):
     """A faulty formula is a warning that quotes it, and so are the other faulty ones; KaTeX's
-    extension would stop at the first and not say where.
+    extension would stop at the first and not say where. Every process of a parallel build asks a
+    KaTeX of its own.
     """
-    render = katex.render_latex
+    render, server = katex.render_latex, katex.KaTeXServer
+    owner = os.getpid()
 
     def render_latex(latex, *rest):
+        nonlocal owner
+        if owner != os.getpid():
+            owner, server.katex_server = os.getpid(), server.start()
+            Finalize(None, server.katex_server.terminate, exitpriority=1)
         try:
             return render(latex, *rest)
         except katex.KaTeXError as problem:
