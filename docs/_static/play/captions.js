@@ -7,7 +7,9 @@ GZ.play("captions", {
   pure: {
     /** Which caption asks for these things (size, colour, shape; size null: left open) in this layout; −1 for none. */
     find({things, layouts}, wanted, layout) {
-      return things.findIndex((have, i) => layouts[i] === layout && JSON.stringify(have) === JSON.stringify(wanted));
+      return things.findIndex(
+        (have, i) => layouts[i] === layout && JSON.stringify(have) === JSON.stringify(wanted),
+      );
     },
     /** Share of right pictures among captions that were seen, or held out. */
     share({right, held}, want) {
@@ -16,29 +18,60 @@ GZ.play("captions", {
     },
   },
   start(root, gz) {
-    const {find, share} = this.pure, s = gz.state, d = GZ.data.captions, side = d.side, many = d.right[0].length;
-    const sheet = new Image(), pairs = d.things.map((t, i) => i).filter(i => d.things[i].length === 2);
+    const {find, share} = this.pure,
+      s = gz.state,
+      d = GZ.data.captions,
+      side = d.side,
+      many = d.right[0].length;
+    const sheet = new Image(),
+      pairs = d.things.map((t, i) => i).filter(i => d.things[i].length === 2);
     sheet.onload = () => gz.render();
     sheet.src = "data:image/png;base64," + d.png;
     const uniq = k => [...new Set(d.things.filter(t => t.length === 1).map(t => t[0][k]))];
     gz.keep("told", false);
-    const index = () => s.kind === "one" ? find(d, [[s.size, s.colour, s.shape]], null) : +s.pair;
+    const index = () => (s.kind === "one" ? find(d, [[s.size, s.colour, s.shape]], null) : +s.pair);
     gz.plot({
-      x: [0, many], y: [0, 1], ratio: many / 1.02,
+      x: [0, many],
+      y: [0, 1],
+      ratio: many / 1.02,
       label: "Four small pictures that were drawn for the chosen caption",
       draw(p) {
-        const i = index(), c = p.context, cell = p.wide / many;
+        const i = index(),
+          c = p.context,
+          cell = p.wide / many;
         c.imageSmoothingEnabled = false;
         c.globalAlpha = 1;
         for (let k = 0; k < many; k++) {
-          if (sheet.complete && sheet.naturalWidth) c.drawImage(sheet, k * side, i * side, side, side, k * cell + 4, 4, cell - 8, cell - 8);
+          if (sheet.complete && sheet.naturalWidth)
+            c.drawImage(sheet, k * side, i * side, side, side, k * cell + 4, 4, cell - 8, cell - 8);
           else p.rect(k + 0.05, 0.05, k + 0.95, 0.95, {color: "faint"});
-          if (!d.right[i][k] && s.told) p.line([[k + 0.88, 0.08], [k + 0.95, 0.15]], {color: "pink", width: 3});
-          if (!d.right[i][k] && s.told) p.line([[k + 0.95, 0.08], [k + 0.88, 0.15]], {color: "pink", width: 3});
+          if (!d.right[i][k] && s.told)
+            p.line(
+              [
+                [k + 0.88, 0.08],
+                [k + 0.95, 0.15],
+              ],
+              {color: "pink", width: 3},
+            );
+          if (!d.right[i][k] && s.told)
+            p.line(
+              [
+                [k + 0.95, 0.08],
+                [k + 0.88, 0.15],
+              ],
+              {color: "pink", width: 3},
+            );
         }
       },
     });
-    gz.choice({key: "kind", label: "ask for", options: [["one", "one thing"], ["two", "two things"]]});
+    gz.choice({
+      key: "kind",
+      label: "ask for",
+      options: [
+        ["one", "one thing"],
+        ["two", "two things"],
+      ],
+    });
     const single = gz.group();
     gz.choice({key: "size", label: "size", options: uniq(0), value: "large"});
     gz.choice({key: "colour", label: "colour", options: uniq(1), value: "green"});
@@ -46,12 +79,21 @@ GZ.play("captions", {
     const double = gz.group();
     gz.choice({key: "pair", label: "caption", options: pairs.map(i => [String(i), d.captions[i]])});
     gz.into = null;
-    const seen = gz.card("training pictures of it", "data"), right = gz.card("show what was asked", "model");
-    const old = gz.card("right, of captions seen", "sky"), fresh = gz.card("right, never seen", "pink");
-    gz.button("Has it ever seen this?", () => { s.told = true; }, {main: true});
+    const seen = gz.card("training pictures of it", "data"),
+      right = gz.card("show what was asked", "model");
+    const old = gz.card("right, of captions seen", "sky"),
+      fresh = gz.card("right, never seen", "pink");
+    gz.button(
+      "Has it ever seen this?",
+      () => {
+        s.told = true;
+      },
+      {main: true},
+    );
     let before = "";
     gz.draw(() => {
-      const i = index(), now = [s.kind, s.size, s.colour, s.shape, s.pair].join();
+      const i = index(),
+        now = [s.kind, s.size, s.colour, s.shape, s.pair].join();
       if (before && before !== now) s.told = false;
       before = now;
       single.style.display = s.kind === "one" ? "" : "none";
@@ -61,8 +103,14 @@ GZ.play("captions", {
       right.set(`${good} of ${many}`, "by a parser that reads pictures", good / many);
       old.set(GZ.percent(share(d, false)), "over all captions here", share(d, false));
       fresh.set(GZ.percent(share(d, true)), "over all captions here", share(d, true));
-      gz.say(`“${d.captions[i]}”. ` + (!s.told ? "Do these four look like something it has seen, or something it had to put together?"
-        : d.held[i] ? "Never! This combination was kept from training; it knew the size, the colour and the shape from other pictures." : "Yes, training had pictures of this combination."));
+      gz.say(
+        `“${d.captions[i]}”. ` +
+          (!s.told
+            ? "Do these four look like something it has seen, or something it had to put together?"
+            : d.held[i]
+              ? "Never! This combination was kept from training; it knew the size, the colour and the shape from other pictures."
+              : "Yes, training had pictures of this combination."),
+      );
     });
   },
 });
