@@ -7,12 +7,13 @@ function drive(page) {
     dead = [];
   if (!gz) return {faults: [...page.faults, "it has not started"]};
   const all = kind => [...root.querySelectorAll(kind)];
+  const pixels = c => {
+    const {data} = c.getContext("2d").getImageData(0, 0, c.width, c.height);
+    return new Uint32Array(data.buffer).reduce((sum, v) => (Math.imul(sum, 31) + v) | 0, 0);
+  };
+  // what a reader sees beside the control itself: pictures, values and the sentence
   const look = () =>
-    JSON.stringify(gz.state) +
-    root.textContent +
-    all(".gp-handle")
-      .map(h => h.getAttribute("transform") + h.getAttribute("aria-valuetext"))
-      .join();
+    [...all("canvas").map(pixels), ...all(".gp-cards, .gp-say").map(n => n.textContent)].join();
   const first = JSON.stringify(gz.state),
     blank = all("canvas").filter(
       c =>

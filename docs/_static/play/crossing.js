@@ -22,12 +22,13 @@ GZ.play("crossing", {
         (points.length * s * Math.sqrt(2 * Math.PI))
       );
     },
-    /** The path of n Euler steps from x at time 0 to time 1. */
-    euler(points, x, n) {
-      const out = [[0, x]];
+    /** The path of n Euler steps from x at a time to time 1. */
+    euler(points, x, n, from = 0) {
+      const out = [[from, x]],
+        step = (1 - from) / n;
       for (let i = 0; i < n; i++) {
-        x += GZ.plays.crossing.pure.velocity(points, x, i / n) / n;
-        out.push([(i + 1) / n, x]);
+        x += GZ.plays.crossing.pure.velocity(points, x, from + i * step) * step;
+        out.push([from + (i + 1) * step, x]);
       }
       return out;
     },
@@ -137,6 +138,7 @@ GZ.play("crossing", {
               {color: "ink", width: 1.2, dash: [4, 4], alpha: 0.15 + 0.8 * Math.sqrt(w[i])},
             );
         });
+        p.line(euler(points, x, s.steps, t), {color: "pink", width: 2.5});
         const u = velocity(points, x, t),
           long = Math.min(0.22, 0.9 / (Math.abs(u) + 1e-9));
         p.arrow([t, x], [t + long, x + long * u], {color: "ink", width: 3, head: 13});
@@ -158,6 +160,7 @@ GZ.play("crossing", {
       ["end in the lower bump", "green", "line"],
       ["and in the upper", "model", "line"],
       ["lines that may run through your point", "ink", "dash"],
+      ["the flow from there on", "pink", "line"],
     ]);
     const mean = gz.card("mean slope here, u(x, t)", "ink"),
       cross = gz.card("pairs that cross", "model"),

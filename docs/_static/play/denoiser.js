@@ -172,6 +172,12 @@ GZ.play("denoiser", {
           p.dots(at, {color: "model", r: 3.2, alpha: 0.9});
         } else {
           p.circle(s.z, sd, {color: "model", dash: [3, 4], width: 1.3, alpha: 0.8});
+          const ahead = Array.from({length: s.steps + 1}, (_, i) =>
+            GZ.lerp(s.lambda, 9, i / s.steps),
+          );
+          const path = run(points, s.z, ahead, s.solver, gz.rng(5).n);
+          p.line(path, {color: "pink", width: 2});
+          p.dots(path.slice(1), {color: "pink", r: 2.2});
           p.arrow(s.z, mean, {color: "ink", width: 2.6, head: 12});
           p.text("α x̂", mean, {dx: 9, dy: 16, bold: true, halo: true});
         }
@@ -190,6 +196,7 @@ GZ.play("denoiser", {
       ["data, shrunk by α", "data"],
       ["where noisy points lie", "data", "area"],
       ["could have come from", "amber", "line"],
+      ["its way to data, step by step", "pink", "line"],
       ["noise of size σ", "model", "ring"],
     ]);
     gz.slider({

@@ -571,7 +571,7 @@
       this.into = box;
       return box;
     }
-    slider({key, label, min, max, step = 0.01, value, format = v => show(v), ends}) {
+    slider({key, label, min, max, step = 0.01, value, format = v => show(v), ends, then}) {
       this.keep(key, value, v => v >= min && v <= max);
       const box = make("label", {class: "gp-slider"}, this.into || this.side);
       make("span", {}, box, label);
@@ -584,6 +584,7 @@
       input.addEventListener("input", () => {
         this.stop();
         this.state[key] = +input.value;
+        if (then) then(this.state[key]);
         this.changed();
       });
       this.controls.push(() => {

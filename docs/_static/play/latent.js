@@ -39,6 +39,7 @@ GZ.play("latent", {
     const names = d.runs.map(r => `β = ${r.beta}`),
       inks = ["data", "model", "green", "pink", "amber", "sky", "ink", "soft", "data", "model"];
     gz.keep("z", [0.5, 0.3], v => v.length === 2);
+    gz.keep("from", "prior", v => v === "prior" || v === "q");
     gz.keep("draws", 0, v => v >= 0 && v < 1e4);
     const which = () => Math.max(0, names.indexOf(s.beta)),
       zoom = () =>
@@ -156,14 +157,6 @@ GZ.play("latent", {
       value: names[2],
     });
     gz.choice({
-      key: "from",
-      label: "draw z from",
-      options: [
-        ["prior", "the prior"],
-        ["q", "nearest q"],
-      ],
-    });
-    gz.choice({
       key: "view",
       label: "window on the plane",
       options: [
@@ -171,13 +164,12 @@ GZ.play("latent", {
         ["wide", "wide"],
       ],
     });
-    gz.button(
-      "Draw 16 digits",
-      () => {
-        s.draws += 1;
-      },
-      {main: true},
-    );
+    const draw = from => () => {
+      s.from = from;
+      s.draws += 1;
+    };
+    gz.button("Draw 16 from the prior", draw("prior"), {main: true});
+    gz.button("Draw 16 from the nearest q", draw("q"));
     gz.button("Back to one point", () => {
       s.draws = 0;
     });

@@ -240,7 +240,7 @@ GZ.play("pixel", {
       value: 27,
       format: v => `row ${Math.floor(v / n) + 1}, column ${(v % n) + 1}`,
     });
-    const level = gz.slider({
+    gz.slider({
       key: "level",
       label: "set its grey level",
       min: 0,
@@ -248,12 +248,9 @@ GZ.play("pixel", {
       step: 1,
       value: digits[0][27],
       format: v => String(v),
-    });
-    const input = level.querySelector("input");
-    input.addEventListener("input", () => {
-      const k = +input.value;
-      s.levels = s.levels.map((v, i) => (i === s.at ? k : v));
-      gz.changed();
+      then(k) {
+        s.levels = s.levels.map((v, i) => (i === s.at ? k : v));
+      },
     });
     gz.toggle({key: "bits", label: "show each pixel's bits"});
     gz.toggle({key: "mean", label: "show the expected grey", value: true});

@@ -147,6 +147,9 @@ GZ.play("tins", {
     gz.button("Narrower", () => go(d.wider.map(v => -v)));
     gz.choice({key: "colour", label: "colour the dots by", options: ["height", "width"]});
     gz.group("Order a tin");
+    const order = () => {
+      s.z = home(d.z, d.size, [s.h, s.w]).map(v => GZ.clamp(v, -edge, edge));
+    };
     const [h0, h1] = range(0),
       [w0, w1] = range(1);
     gz.slider({
@@ -157,6 +160,7 @@ GZ.play("tins", {
       step: 1,
       value: 7,
       format: v => `${v} pixels`,
+      then: order,
     });
     gz.slider({
       key: "w",
@@ -166,13 +170,7 @@ GZ.play("tins", {
       step: 1,
       value: 10,
       format: v => `${v} pixels`,
-    });
-    gz.button("Make this tin", () => {
-      const to = home(d.z, d.size, [s.h, s.w]),
-        from = [...s.z];
-      gz.animate(0.7, t => {
-        s.z = from.map((v, k) => GZ.lerp(v, to[k], t));
-      });
+      then: order,
     });
     gz.into = null;
     gz.draw(() => {
