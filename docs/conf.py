@@ -27,6 +27,7 @@ extensions = [
     "sphinxcontrib.bibtex",
     "course",  # the directives of the chapters, in _ext
     "terms",  # what a term means, on every link to it
+    "signs",  # a number stays with its sign
     "names",  # what a name in backticks leads to
     "notebooks",  # every chapter once more, to download
     "lint",  # what a chapter must have and may not hold
@@ -46,6 +47,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 600  # of a cell; they take seconds, but not on a machine that has other work
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # or a table that a cell makes would be a paragraph of bars
+nb_code_prompt_show, nb_code_prompt_hide = "Show the code", "Hide the code"
 nb_output_stderr = "remove"  # other libraries' notes; an error still stops the build
 
 autodoc_member_order = "bysource"

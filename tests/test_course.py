@@ -25,6 +25,7 @@ import lint  # noqa: E402
 import nbformat  # noqa: E402
 import notebooks  # noqa: E402
 import schemes  # noqa: E402
+import signs  # noqa: E402
 import terms  # noqa: E402
 
 OLD = {"00-what", "01-framework"}  # pages that become chapters
@@ -300,6 +301,11 @@ def test_recorded_runs_are_drawn_the_healthy_one_first(tmp_path):
 def test_a_formula_in_letters_and_the_first_sentence_of_a_definition():
     assert terms.plain(r"p_{\theta}(x \mid z)") == "p_θ(x | z)"
     assert terms.plain(r"\mathbb{E}[\hat x]") == "E[x]"
+
+
+def test_a_number_stays_with_its_sign_and_its_unit():
+    assert signs.joined("= 1.34 ± 0.02 nats") == "=\xa01.34\xa0±\xa00.02\xa0nats"
+    assert signs.joined("a = b, 3 models") == "a = b, 3 models"
 
 
 # --------------------------------------------------------------------------------------- notebooks

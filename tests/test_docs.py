@@ -24,16 +24,18 @@ SPHINX = importlib.util.find_spec("sphinx")
 needs_sphinx = pytest.mark.skipif(SPHINX is None, reason="needs pip install -e '.[docs]'")
 
 
-def test_every_family_has_a_page():
-    pages = {page.stem for page in (DOCS / "families").glob("*.md")}
-    assert pages == {family.__module__.rpartition(".")[2] for family in FAMILIES}
+def test_every_family_has_a_chapter():
+    chapters = {page.stem[3:] for page in (DOCS / "course").glob("*.md")}
+    names = {family.__module__.rpartition(".")[2].replace("_", "-") for family in FAMILIES}
+    assert names <= chapters
 
 
 @needs_sphinx
 def test_a_faulty_formula_stops_the_build(tmp_path):
     docs = tmp_path / "docs"
     docs.mkdir()
-    shutil.copytree(DOCS / "_static", docs / "_static")
+    for name in ("_static", "_ext"):
+        shutil.copytree(DOCS / name, docs / name)
     for name in ("conf.py", "references.bib"):
         shutil.copy(DOCS / name, docs)
     (docs / "index.md").write_text("# A page\n\nA faulty formula: $\\frac{1$.\n", encoding="utf-8")
@@ -46,17 +48,25 @@ def test_a_faulty_formula_stops_the_build(tmp_path):
 @needs_sphinx
 def test_the_site_builds(tmp_path, subtests):
     site = tmp_path / "site"
-    done = built(DOCS, site)
+    done = built(DOCS, site, "-D", "course_strict=1")
     assert done.returncode == 0, done.stderr
 
     with subtests.test("formulas are rendered by the build, and no page asks a server for them"):
-        page = (site / "families" / "vae.html").read_text(encoding="utf-8")
+        page = (site / "course" / "10-vae.html").read_text(encoding="utf-8")
         assert 'class="katex"' in page
-        assert "cdn.jsdelivr" not in page
 
-    for check in (raw_tables, echoes, long_outputs, nameless_pictures, false_types):
+    checks = (raw_tables, echoes, long_outputs, nameless_pictures, false_types, requests)
+    for check in (*checks, unanswered, loose_signs):
         with subtests.test(check.__doc__):
             assert list(found(check, site)) == []
+
+    with subtests.test("figures of cells lie on a dark page as on a light one: no white ground"):
+        assert white_figures(site) == []
+
+    with subtests.test("every chapter can be downloaded as a notebook"):
+        for page in (site / "course").glob("*.html"):
+            links = re.findall(r'href="([^"]+\.ipynb)" download', page.read_text(encoding="utf-8"))
+            assert len(links) == 1 and (page.parent / links[0]).is_file(), page.name
 
     with subtests.test("pages fit a phone; a laptop shows their contents and lines of 42em"):
         if BROWSER is None:
@@ -64,10 +74,10 @@ def test_the_site_builds(tmp_path, subtests):
         assert misfits(measured(site, tmp_path)) == []
 
 
-def built(docs: Path, site: Path) -> subprocess.CompletedProcess[str]:
+def built(docs: Path, site: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """What came of building ``docs``, warnings being errors."""
-    sphinx = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
-    return run([*sphinx, str(docs), str(site)])
+    sphinx = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-j", "2"]
+    return run([*sphinx, *options, str(docs), str(site)])
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -113,6 +123,39 @@ def nameless_pictures(page) -> list[str]:
     pictures = page.select("img:not(.toggler)")  # a toggler folds a part of the index
     texts = [picture.get("alt", "").strip() for picture in pictures]
     return [text for text in texts if len(text) <= 15 or " " not in text]
+
+
+def requests(page) -> list[str]:
+    """Nothing that a page is made of is asked of a server."""
+    parts = page.select("script[src], link[href], img[src], iframe[src], source[src]")
+    sources = [part.get("src") or part.get("href") for part in parts]
+    return [source for source in sources if re.match(r"(https?:)?//", source)]
+
+
+def unanswered(page) -> list[str]:
+    """Nothing that a chapter promises is still to come."""
+    return [later.get_text().strip() for later in page.select(".co-later")]
+
+
+def loose_signs(page) -> list[str]:
+    """No cell of a table can break between a sign and its number."""
+    cells = [cell.get_text().strip() for cell in page.select("article td")]
+    return [text[:60] for text in cells if re.search(r"(^|\s)[=≤≥≈±] +\d", text)]
+
+
+def white_figures(site: Path) -> list[str]:
+    """Figures that cells have drawn, of which a corner is not transparent."""
+    from bs4 import BeautifulSoup
+    from PIL import Image
+
+    faults = []
+    for page in pages(site):
+        content = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+        for picture in content.select(".cell_output img[src$='.png']"):
+            with Image.open(page.parent / str(picture["src"])) as image:
+                if image.convert("RGBA").getpixel((0, 0))[3] == 255:
+                    faults.append(f"{page.name}: {str(picture.get('alt'))[:50]}")
+    return faults
 
 
 def false_types(page) -> list[str]:

@@ -252,8 +252,8 @@ def flow(c: Canvas, root: str):
         c.circle(x0 + 135, move, 17, "", ORANGE, 0.16)
         c.path(f"M{x0 + 125} {move + 8}C{x0 + 134} {move + 7} {x0 + 134} {move - 7} "
                f"{x0 + 145} {move - 8}", ORANGE, 2)  # fmt: skip
-        c.text(x0 + 34, keep - 11, f"{kept} stays", size=12.5)
-        c.text(x0 + 34, move - 11, f"{moved} moves", size=12.5)
+        c.text(x0 + 28, keep - 11, f"{kept} stays", size=12)
+        c.text(x0 + 28, move - 11, f"{moved} moves", size=12)
         c.text(x0 + 97, 50, "coupling 1" if first else "coupling 2: roles change", FAINT, 13)
     c.line((108, 142), (125, 142), (125, top), (140, top))
     c.line((125, 142), (125, low), (140, low))

@@ -1,0 +1,29 @@
+"""A number is not parted from its sign or its unit at the end of a line."""
+
+import re
+
+from docutils import nodes
+
+SPACE = "\N{NO-BREAK SPACE}"
+BEFORE = re.compile(r"(?<=[=≤≥≈±<>~]) (?=[-−]?\d)")
+AFTER = re.compile(r"(?<=\d) (?=(?:±|%|nats?\b|bits?\b|[kMG]iB\b|[kM]\b|min\b|s\b|h\b))")
+VERBATIM = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw)
+
+
+def joined(text: str) -> str:
+    return AFTER.sub(SPACE, BEFORE.sub(SPACE, text))
+
+
+def join(app, doctree, docname):
+    """No-break spaces in all text but code and formulas."""
+    for text in list(doctree.findall(nodes.Text)):
+        if isinstance(text.parent, VERBATIM):
+            continue
+        new = joined(str(text))
+        if new != text:
+            text.parent.replace(text, nodes.Text(new))
+
+
+def setup(app):
+    app.connect("doctree-resolved", join)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
