@@ -453,6 +453,7 @@ def captions() -> tuple[str, Content]:
     from genzoo.data.scenes.captions import caption
     from genzoo.data.scenes.parser import compare_attributes, parse
     from genzoo.data.scenes.scene import COLOURS, SHAPES, Kind, Meaning, is_held_out
+    from genzoo.unclip.measures import accuracy
     from genzoo.unclip.pretrained import pretrained
 
     n = 4
@@ -474,10 +475,11 @@ def captions() -> tuple[str, Content]:
     rows = [model.imagine(asked[i : i + 16], n=n) for i in range(0, len(asked), 16)]
     images = torch.cat(rows)  # (64 n, 3, 32, 32)
     every = [meaning for meaning in meanings for _ in range(n)]
-    right = [
-        all(ok for _, ok in compare_attributes(meaning, scene))
+    wrong = [
+        [name for name, ok in compare_attributes(meaning, scene) if not ok]
         for meaning, scene in zip(every, parse(images), strict=True)
     ]
+    each = accuracy(every, images).each
     images = images.view(len(asked), n, *images.shape[-3:])
     sheet = images.permute(0, 3, 1, 4, 2).reshape(len(asked) * 32, n * 32, 3)
     picture = Image.fromarray(((sheet + 1) * 127.5).round().clamp(0, 255).byte().numpy())
@@ -489,7 +491,8 @@ def captions() -> tuple[str, Content]:
         "things": [[[k.size, k.colour, k.shape] for k in m.things] for m in meanings],
         "layouts": [m.layout for m in meanings],
         "held": [is_held_out(m) for m in meanings],
-        "right": [[int(ok) for ok in right[i : i + n]] for i in range(0, len(right), n)],
+        "wrong": [wrong[i : i + n] for i in range(0, len(wrong), n)],
+        "each": {name: round(found.value, 3) for name, found in each.items()},
     }  # fmt: skip
 
 

@@ -252,6 +252,7 @@
       this.o.draw(this);
       c.restore();
       if (this.o.axis) this.axes();
+      if (this.o.after) this.o.after(this);
       for (const {o, g} of this.handles) {
         const [x, y] = o.get();
         g.setAttribute("transform", `translate(${this.X(x)} ${this.Y(y)})`);
