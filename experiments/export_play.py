@@ -517,26 +517,49 @@ def page(name: str, template: str = STILL) -> str:
     return template.format(name=name, play=PLAY.as_uri(), data=data)
 
 
-def still(name: str) -> None:
-    """The figure's first state as ``NAME.png``, for print and for readers without JavaScript."""
+WIDE, HIGH, COLUMNS, SHARP = 760, 1300, 4, 1.25  # of a figure's frame, in pixels
+
+
+def stills(names: list[str]) -> None:
+    """The figures' first states as ``NAME.png``, for print and for readers without JavaScript.
+
+    All are taken at once, in frames side by side.
+    """
     from PIL import Image, ImageChops
 
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         raise SystemExit("Pictures of the figures need Chromium: apt-get install chromium")
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "page.html", Path(folder) / "shot.png"
-        source.write_text(page(name), encoding="utf-8")
+        frames = []
+        for name in names:
+            file = Path(folder) / f"{name}.html"
+            file.write_text(page(name), encoding="utf-8")
+            frames.append(f'<iframe src="{file.name}" width={WIDE} height={HIGH}></iframe>')
+        body = f"body {{ margin: 0; width: {WIDE * COLUMNS}px; line-height: 0 }}"
+        style = f"{body} iframe {{ border: 0 }}"
+        source, target = Path(folder) / "all.html", Path(folder) / "all.png"
+        text = f"<!doctype html><style>{style}</style><body>{''.join(frames)}"
+        source.write_text(text, encoding="utf-8")
+        rows = -(-len(names) // COLUMNS)
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        motion = ["--force-prefers-reduced-motion", "--virtual-time-budget=4000"]
-        size = ["--window-size=760,1400", "--force-device-scale-factor=1.5"]
-        command = [browser, *flags, *motion, *size, f"--screenshot={target}", source.as_uri()]
+        motion = ["--force-prefers-reduced-motion", "--virtual-time-budget=6000"]
+        size = [f"--window-size={WIDE * COLUMNS},{HIGH * rows}"]
+        command = [browser, *flags, *motion, *size, f"--force-device-scale-factor={SHARP}"]
+        command += ["--allow-file-access-from-files", f"--screenshot={target}", source.as_uri()]
         subprocess.run(command, check=True, capture_output=True)
-        picture = Image.open(target).convert("RGB")
+        album = Image.open(target).convert("RGB")
+    wide, high = int(WIDE * SHARP), int(HIGH * SHARP)
+    for i, name in enumerate(names):
+        left, top = i % COLUMNS * wide, i // COLUMNS * high
+        picture = album.crop((left, top, left + wide, top + high))
         white = Image.new("RGB", picture.size, "white")
-        _, _, _, bottom = ImageChops.difference(picture, white).getbbox() or (0, 0, 0, 1)
-        cut = picture.crop((0, 0, picture.width, min(picture.height, bottom + 2)))
+        box = ImageChops.difference(picture, white).getbbox()
+        if box is None:
+            raise SystemExit(f"The figure {name} has drawn nothing.")
+        cut = picture.crop((0, 0, wide, min(high, box[3] + 2)))
         cut.quantize(128).save(PLAY / f"{name}.png", optimize=True)
+        print(f"{name}.png {(PLAY / f'{name}.png').stat().st_size / 1000:.0f} kB")
 
 
 def main() -> None:
@@ -546,9 +569,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.stills:
         plays = json.loads((PLAY / "plays.json").read_text(encoding="utf-8"))
-        for name in given.names or plays:
-            still(name)
-            print(f"{name}.png {(PLAY / f'{name}.png').stat().st_size / 1000:.0f} kB")
+        stills(given.names or list(plays))
         return
     DATA.mkdir(exist_ok=True)
     for name in given.names or makers:

@@ -22,9 +22,12 @@ function drive(page) {
           .getImageData(0, 0, c.width, c.height)
           .data.some(v => v),
     ).length;
+  const afresh = () => {
+    gz.reset();
+    gz.now();
+  };
   const shown = node => node.getClientRects().length > 0;
   const moves = (name, act) => {
-    gz.now();
     const before = look();
     act();
     gz.now();
@@ -56,6 +59,7 @@ function drive(page) {
   let count = 0;
   const handles = () => all(".gp-handle").filter(h => h.style.display !== "none");
   for (const handle of handles()) {
+    afresh();
     const name = handle.getAttribute("aria-label");
     if (!name || handle.getAttribute("tabindex") !== "0")
       dead.push("a handle without a name or out of the keyboard's reach");
@@ -75,21 +79,24 @@ function drive(page) {
       input.value = value;
       input.dispatchEvent(new page.Event("input", {bubbles: true}));
     };
-    to((+input.min + +input.max) / 2)();
-    moves(name + " to its least", to(+input.value === +input.min ? input.max : input.min));
-    moves(name + " to its most", to(+input.value === +input.max ? input.min : input.max));
+    for (const [value, other, end] of [
+      [input.min, input.max, "least"],
+      [input.max, input.min, "most"],
+    ]) {
+      afresh();
+      moves(`${name} to its ${end}`, to(input.value === value ? other : value));
+    }
     count += 1;
   }
   for (const input of all("input[type=checkbox], input[type=radio]").filter(shown)) {
     count += 1;
-    if (input.type === "radio" && input.checked) {
-      input.click();
-      continue;
-    }
-    moves(input.closest("label").textContent, () => input.click());
+    afresh();
+    if (input.type !== "radio" || !input.checked)
+      moves(input.closest("label").textContent, () => input.click());
   }
+  afresh();
   for (const handle of handles()) key(handle, "ArrowRight");
-  for (const button of all(".gp-body button").filter(shown)) {
+  for (const button of all(".gp-body button")) {
     button.click();
     gz.now();
     count += 1;
