@@ -100,7 +100,7 @@ def _read(folder: Path) -> Exercise:
     about = yaml.safe_load(head)
     stub = (folder / "stub.py").read_text(encoding="utf-8")
     if about.get("kind") == "quiz":
-        statement += f"\n```text\n{_what_to_judge(stub)}\n```"
+        statement = f"{statement.rstrip()}\n\n```text\n{_what_to_judge(stub)}\n```"
     return Exercise(
         id=f"{int(chapter)}{letter}",
         name=folder.name,
