@@ -17,7 +17,7 @@ import random
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
@@ -146,15 +146,25 @@ class Plain(nn.Module):
         return found
 
 
-class Snapshots(L.Callback):
-    """Calls ``look(model)`` after every so many steps of the critic, the first before any."""
+class Waves(Plain):
+    """A perceptron that sees sines and cosines of points beside them."""
 
-    def __init__(self, every: int, look: Callable[[Any], None]):
-        self.every, self.look, self.done = every, look, 0
+    frequencies = (1.0, 2.0, 4.0)
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        angles = torch.cat([f * x for f in self.frequencies], 1)
+        return super().forward(torch.cat([x, angles.sin(), angles.cos()], 1), e)
+
+
+class Snapshots(L.Callback):
+    """Calls ``look(model, step)`` before each of these steps."""
+
+    def __init__(self, steps: Sequence[int], look: Callable[[Any, int], None]):
+        self.steps, self.look, self.done = set(steps), look, 0
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        if self.done % self.every == 0:
-            self.look(pl_module)
+        if self.done in self.steps:
+            self.look(pl_module, self.done)
         self.done += 1
 
 
@@ -199,7 +209,7 @@ def bend() -> tuple[str, Content]:
             stretch.append(stretch[-1] + log_det)
         return places, stretch
 
-    n, reach = 65, 2.7
+    n, reach = 49, 2.7
     line = torch.linspace(-reach, reach, n).double()
     grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).view(-1, 2)
     places, stretch = track(grid)
@@ -229,10 +239,10 @@ def walkers() -> tuple[str, Content]:
     """An energy's landscape and its slopes, on a grid."""
     data = genzoo.data.load("moons")
     model = genzoo.Energy(
-        (2,), lr=3e-3, steps=10, noise=0.08, step=0.1, adjusted=True, buffer=1024,
-        refresh=0.05, base_std=2.0, network=Plain(2, 64, 64, 1),
+        (2,), lr=2e-3, steps=12, noise=0.1, step=0.1, adjusted=True, buffer=1024,
+        regularise=5e-3, refresh=0.05, base_std=2.0, network=Waves(14, 64, 64, 1),
     )  # fmt: skip
-    train(model, data, 1500, 128)
+    train(model, data, 1600, 128)
     n, low, high = 112, (-2.6, -2.2), (3.6, 2.7)
     across, up = (torch.linspace(a, b, n) for a, b in zip(low, high, strict=True))
     x = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).view(-1, 2)
@@ -243,7 +253,7 @@ def walkers() -> tuple[str, Content]:
     energy = (energy - least).detach()
     reach, steepest = energy.max().item(), slope.abs().max().item()
     places = torch.rand(12, 2) * torch.tensor([3.6, 2.4]) - torch.tensor([1.3, 1.0])
-    return "an energy model of the moons, 1,500 steps, less its least value", {
+    return "an energy model of the moons, 1,600 steps, less its least value", {
         "n": n,
         "low": low,
         "high": high,
@@ -262,19 +272,18 @@ def game() -> tuple[str, Content]:
     from genzoo.families.gan import critic_loss, generator_loss
 
     data = genzoo.data.load("moons")
-    n, low, high, every = 32, (-1.9, -1.5), (2.9, 2.0), 100
+    n, low, high = 32, (-1.9, -1.5), (2.9, 2.0)
+    steps = [round(1400 * (k / 23) ** 1.7) for k in range(24)]  # the most happens first
     across, up = (torch.linspace(a, b, n) for a, b in zip(low, high, strict=True))
     places = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).view(-1, 2)
     runs = []
     for gamma in (0.0, 0.1, 10.0):
         torch.manual_seed(1)
-        model = genzoo.GAN((2,), latent_shape=(4,), width=48, depth=1, gamma=gamma)
+        model = genzoo.GAN((2,), latent_shape=(4,), width=48, lr=4e-3, gamma=gamma)
         noise = torch.randn(160, 4)
         seen: list[dict[str, Any]] = []
 
-        def look(
-            model: Any, seen: list = seen, noise: Tensor = noise, gamma: float = gamma
-        ) -> None:
+        def look(model: Any, step: int, seen: list = seen, noise: Tensor = noise) -> None:
             training = model.training
             model.eval()
             with torch.no_grad():
@@ -287,6 +296,7 @@ def game() -> tuple[str, Content]:
             model.train(training)
             most = field.abs().max().item()
             seen.append({
+                "step": step,
                 "samples": packed((fake * 8000).round().clamp(-32767, 32767), "i2"),
                 "critic": packed((field / most * 127).round(), "i1"),
                 "most": round(most, 3),
@@ -294,10 +304,10 @@ def game() -> tuple[str, Content]:
                 "right": round((right + found) / 2, 3),
             })  # fmt: skip
 
-        train(model, data, 2400, 96, callbacks=[Snapshots(every, look)])
-        runs.append({"gamma": gamma, "shots": seen[:24]})
-    return "three GANs on the moons, seed 1, a look at every 100th of 2,400 steps", {
-        "n": n, "low": low, "high": high, "every": every, "runs": runs,
+        train(model, data, 1404, 64, callbacks=[Snapshots(steps, look)])
+        runs.append({"gamma": gamma, "shots": seen})
+    return "three GANs on the moons, seed 1, seen at 24 of their first 1,400 steps", {
+        "n": n, "low": low, "high": high, "runs": runs,
         "points": rounded(data.test.x[:160], 2),
     }  # fmt: skip
 
@@ -443,6 +453,7 @@ def captions() -> tuple[str, Content]:
     from genzoo.data.scenes.captions import caption
     from genzoo.data.scenes.parser import compare_attributes, parse
     from genzoo.data.scenes.scene import COLOURS, SHAPES, Kind, Meaning, is_held_out
+    from genzoo.unclip.measures import accuracy
     from genzoo.unclip.pretrained import pretrained
 
     n = 4
@@ -464,10 +475,11 @@ def captions() -> tuple[str, Content]:
     rows = [model.imagine(asked[i : i + 16], n=n) for i in range(0, len(asked), 16)]
     images = torch.cat(rows)  # (64 n, 3, 32, 32)
     every = [meaning for meaning in meanings for _ in range(n)]
-    right = [
-        all(ok for _, ok in compare_attributes(meaning, scene))
+    wrong = [
+        [name for name, ok in compare_attributes(meaning, scene) if not ok]
         for meaning, scene in zip(every, parse(images), strict=True)
     ]
+    each = accuracy(every, images).each
     images = images.view(len(asked), n, *images.shape[-3:])
     sheet = images.permute(0, 3, 1, 4, 2).reshape(len(asked) * 32, n * 32, 3)
     picture = Image.fromarray(((sheet + 1) * 127.5).round().clamp(0, 255).byte().numpy())
@@ -479,7 +491,8 @@ def captions() -> tuple[str, Content]:
         "things": [[[k.size, k.colour, k.shape] for k in m.things] for m in meanings],
         "layouts": [m.layout for m in meanings],
         "held": [is_held_out(m) for m in meanings],
-        "right": [[int(ok) for ok in right[i : i + n]] for i in range(0, len(right), n)],
+        "wrong": [wrong[i : i + n] for i in range(0, len(wrong), n)],
+        "each": {name: round(found.value, 3) for name, found in each.items()},
     }  # fmt: skip
 
 
@@ -504,26 +517,49 @@ def page(name: str, template: str = STILL) -> str:
     return template.format(name=name, play=PLAY.as_uri(), data=data)
 
 
-def still(name: str) -> None:
-    """The figure's first state as ``NAME.png``, for print and for readers without JavaScript."""
+WIDE, HIGH, COLUMNS, SHARP = 760, 1300, 4, 1.25  # of a figure's frame, in pixels
+
+
+def stills(names: list[str]) -> None:
+    """The figures' first states as ``NAME.png``, for print and for readers without JavaScript.
+
+    All are taken at once, in frames side by side.
+    """
     from PIL import Image, ImageChops
 
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         raise SystemExit("Pictures of the figures need Chromium: apt-get install chromium")
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "page.html", Path(folder) / "shot.png"
-        source.write_text(page(name), encoding="utf-8")
+        frames = []
+        for name in names:
+            file = Path(folder) / f"{name}.html"
+            file.write_text(page(name), encoding="utf-8")
+            frames.append(f'<iframe src="{file.name}" width={WIDE} height={HIGH}></iframe>')
+        body = f"body {{ margin: 0; width: {WIDE * COLUMNS}px; line-height: 0 }}"
+        style = f"{body} iframe {{ border: 0 }}"
+        source, target = Path(folder) / "all.html", Path(folder) / "all.png"
+        text = f"<!doctype html><style>{style}</style><body>{''.join(frames)}"
+        source.write_text(text, encoding="utf-8")
+        rows = -(-len(names) // COLUMNS)
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        motion = ["--force-prefers-reduced-motion", "--virtual-time-budget=4000"]
-        size = ["--window-size=760,1400", "--force-device-scale-factor=1.5"]
-        command = [browser, *flags, *motion, *size, f"--screenshot={target}", source.as_uri()]
+        motion = ["--force-prefers-reduced-motion", "--virtual-time-budget=6000"]
+        size = [f"--window-size={WIDE * COLUMNS},{HIGH * rows}"]
+        command = [browser, *flags, *motion, *size, f"--force-device-scale-factor={SHARP}"]
+        command += ["--allow-file-access-from-files", f"--screenshot={target}", source.as_uri()]
         subprocess.run(command, check=True, capture_output=True)
-        picture = Image.open(target).convert("RGB")
+        album = Image.open(target).convert("RGB")
+    wide, high = int(WIDE * SHARP), int(HIGH * SHARP)
+    for i, name in enumerate(names):
+        left, top = i % COLUMNS * wide, i // COLUMNS * high
+        picture = album.crop((left, top, left + wide, top + high))
         white = Image.new("RGB", picture.size, "white")
-        _, _, _, bottom = ImageChops.difference(picture, white).getbbox() or (0, 0, 0, 1)
-        cut = picture.crop((0, 0, picture.width, min(picture.height, bottom + 2)))
+        box = ImageChops.difference(picture, white).getbbox()
+        if box is None:
+            raise SystemExit(f"The figure {name} has drawn nothing.")
+        cut = picture.crop((0, 0, wide, min(high, box[3] + 2)))
         cut.quantize(128).save(PLAY / f"{name}.png", optimize=True)
+        print(f"{name}.png {(PLAY / f'{name}.png').stat().st_size / 1000:.0f} kB")
 
 
 def main() -> None:
@@ -533,9 +569,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.stills:
         plays = json.loads((PLAY / "plays.json").read_text(encoding="utf-8"))
-        for name in given.names or plays:
-            still(name)
-            print(f"{name}.png {(PLAY / f'{name}.png').stat().st_size / 1000:.0f} kB")
+        stills(given.names or list(plays))
         return
     DATA.mkdir(exist_ok=True)
     for name in given.names or makers:

@@ -34,7 +34,7 @@ from genzoo.evaluation.figures import Figure, share_of, share_with
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 BLOCK = re.compile(
     r"^(<!-- (table|short|maps|decoders|machine|unclip|sweeps|abilities|imagined):([\w-]+) -->\n)"
     r".*?^(<!-- /\2:\3 -->)",

@@ -27,6 +27,7 @@ import notebooks  # noqa: E402
 import schemes  # noqa: E402
 import signs  # noqa: E402
 import terms  # noqa: E402
+from docutils import nodes  # noqa: E402
 
 OLD = {"00-what", "01-framework"}  # pages that become chapters
 CHAPTERS = sorted(page for page in (DOCS / "course").glob("[0-9]*.md") if page.stem not in OLD)
@@ -169,6 +170,10 @@ def test_a_typed_number_is_a_fault(prose):
     assert len(faults) == 1 and "typed" in faults[0]
 
 
+def test_numbers_that_come_from_the_records_are_not_typed():
+    assert found("<!-- unclip:unclip -->\n98.1 %\n<!-- /unclip:unclip -->\n") == []
+
+
 def test_numbers_of_code_of_formulas_and_of_cells_are_none():
     prose = "`x = 1.5` and $x = 1.5$ and {glue:text}`m:.2f` nats\n\n```python\ny = 0.5  # nats\n```"
     assert found(prose) == []
@@ -306,6 +311,16 @@ def test_a_formula_in_letters_and_the_first_sentence_of_a_definition():
 def test_a_number_stays_with_its_sign_and_its_unit():
     assert signs.joined("= 1.34 ± 0.02 nats") == "=\xa01.34\xa0±\xa00.02\xa0nats"
     assert signs.joined("a = b, 3 models") == "a = b, 3 models"
+
+
+def test_cells_of_numbers_are_not_translated():
+    from docutils.utils import new_document
+
+    cells = [nodes.entry("", nodes.paragraph(text, text)) for text in ("= 1.34 ± 0.02", "a model")]
+    page = new_document("page")
+    page += cells
+    signs.keep(None, page)
+    assert [cell[0].get("translatable", True) for cell in cells] == [False, True]
 
 
 # --------------------------------------------------------------------------------------- notebooks
@@ -522,6 +537,7 @@ addEventListener("load", () => {
   found.lit = formula.classList.contains("co-on");
   term.dispatchEvent(new window_.PointerEvent("pointerleave"));
   found.dark = !formula.classList.contains("co-on");
+  found.means = one("a.co-term").dataset.means;
   found.focusable = [...page.querySelectorAll(".co :is(button, input, summary)")]
     .every(node => node.tabIndex >= 0);
   document.body.textContent = JSON.stringify(found);
@@ -547,4 +563,5 @@ def test_predictions_derivations_and_quizzes_answer_the_mouse_and_the_keyboard(b
     assert "two" in seen["wrong"] and seen["right"] == "You predicted it."
     assert (seen["first"], seen["then"]) == (1, 2)
     assert sorted(seen["answers"]) == [[False, "Not quite. It is."], [True, "Right."]]
+    assert seen["means"] == "A few numbers."
     assert seen["lit"] and seen["dark"] and seen["focusable"]

@@ -30,19 +30,6 @@ def test_every_family_has_a_chapter():
     assert names <= chapters
 
 
-@needs_sphinx
-def test_a_faulty_formula_stops_the_build(tmp_path):
-    docs = tmp_path / "docs"
-    docs.mkdir()
-    for name in ("_static", "_ext"):
-        shutil.copytree(DOCS / name, docs / name)
-    for name in ("conf.py", "references.bib"):
-        shutil.copy(DOCS / name, docs)
-    (docs / "index.md").write_text("# A page\n\nA faulty formula: $\\frac{1$.\n", encoding="utf-8")
-    done = built(docs, tmp_path / "site")
-    assert done.returncode != 0 and "KaTeX parse error" in done.stderr
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @needs_sphinx

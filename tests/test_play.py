@@ -544,7 +544,7 @@ def test_captions_are_the_library_s_and_so_are_those_held_out():
         assert {tuple(thing) for thing in things} == {
             (kind.size, kind.colour, kind.shape) for kind in meaning.things
         }
-    assert any(given["held"]) and {len(right) for right in given["right"]} == {4}
+    assert any(given["held"]) and {len(wrong) for wrong in given["wrong"]} == {4}
 
 
 # ------------------------------------------------------------------------------------- in a browser
