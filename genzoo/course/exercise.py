@@ -38,7 +38,7 @@ class Exercise:
         statement: what is asked, in Markdown with formulas between dollar signs.
         hints: in the order in which they are shown.
         stub: the text of the file that the reader begins with.
-        kind: "code", or "quiz" where the answers are letters in a dictionary.
+        kind: "code", or "quiz" where the answers are words in a dictionary.
         test: the test of the library that guards the same statement, as pytest names it, or "".
     """
 
