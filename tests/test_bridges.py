@@ -157,6 +157,7 @@ def diffusion_term(model: Diffusion, x: float, points: int = 100) -> float:
     return float(total)
 
 
+@pytest.mark.equation("diffusion")
 def test_the_diffusion_bound_is_the_elbo_of_a_hierarchical_vae_of_many_layers():
     """The VAE's T divergences tend to the integral like 1/T.
 

@@ -169,6 +169,10 @@ def test_a_typed_number_is_a_fault(prose):
     assert len(faults) == 1 and "typed" in faults[0]
 
 
+def test_numbers_that_come_from_the_records_are_not_typed():
+    assert found("<!-- unclip:unclip -->\n98.1 %\n<!-- /unclip:unclip -->\n") == []
+
+
 def test_numbers_of_code_of_formulas_and_of_cells_are_none():
     prose = "`x = 1.5` and $x = 1.5$ and {glue:text}`m:.2f` nats\n\n```python\ny = 0.5  # nats\n```"
     assert found(prose) == []

@@ -46,6 +46,7 @@ def rough(*args, **kwargs) -> Diffusion:
 # ---------------------------------------------------------------------------------------- the bound
 
 
+@pytest.mark.equation("diffusion-bound")
 def test_the_bound_with_the_optimal_denoiser_tends_to_the_density():
     """As the range of log-SNR widens; and before that it stays below, on average over the data."""
     truth, n = Normal(torch.zeros(2).double(), SCALE), 100_000
@@ -214,6 +215,7 @@ def exact(z: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
     return z * (end / start).sqrt() * signal[1].sqrt() * SCALE**2 / end
 
 
+@pytest.mark.equation("ddim")
 @pytest.mark.parametrize(("solver", "order"), [(ddim, 1), (second_order, 2)])
 def test_solvers_converge_with_their_order(solver, order):
     model, z = optimal((1,)), torch.ones(1, 1).double()
@@ -260,6 +262,7 @@ def test_encode_and_decode_run_the_same_path_both_ways():
 # ----------------------------------------------------------------------------------------- guidance
 
 
+@pytest.mark.equation("guidance")
 def test_guidance_of_one_is_the_plain_conditional_and_of_zero_the_unconditional():
     model, z, log_snr = (
         rough((3,), condition=4),

@@ -368,6 +368,7 @@ def test_levels_are_drawn_by_their_weights(levels):
 # ----------------------------------------------------------------------------------------- training
 
 
+@pytest.mark.equation("energy")
 @pytest.mark.parametrize("hidden, summed", [(0, 0), (5, 0), (5, 2**26)])
 def test_the_loss_has_the_gradient_of_the_likelihood_when_chains_are_draws_of_the_model(
     hidden, summed, monkeypatch
@@ -685,6 +686,7 @@ def test_a_deep_f_learns_what_independent_features_cannot_say():
 # ----------------------------------------------------------------------------------------- langevin
 
 
+@pytest.mark.equation("langevin")
 @pytest.mark.parametrize("step", [0.1, 0.5, 1.0])
 def test_langevin_keeps_a_gaussian_up_to_its_known_bias(step):
     """x' = (1 - h^2/2) x + h xi has the stationary variance 1 / (1 - h^2/4).

@@ -33,6 +33,7 @@ def rough(shape: tuple[int, ...], **options) -> FlowMatching:
     return model
 
 
+@pytest.mark.equation("flow-density")
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.3), (-1.0, 2.0)])
 def test_a_gaussian_has_its_own_density(mean, std):
     """Of 2 features, whose trace is exact, and of 18, where it is estimated.
@@ -69,6 +70,7 @@ def test_encode_and_decode_are_each_other_s_inverse_up_to_the_steps():
     assert errors[1] < 1e-3 and errors[1] < errors[0] / 8
 
 
+@pytest.mark.equation("rk4")
 def test_the_solver_is_of_fourth_order():
     """On dx/dt = x cos t, whose solution is x_0 exp(sin t).
 
@@ -100,6 +102,7 @@ def test_random_signs_estimate_the_trace_of_the_jacobian():
     assert ((guesses.mean(0) - trace).abs() < 5 * guesses.std(0) / 2000**0.5).all()
 
 
+@pytest.mark.equation("flow-matching")
 def test_the_regression_has_the_velocity_of_the_stream_for_its_minimum():
     """Of all multiples and shifts of the true velocity, the loss prefers the velocity itself."""
     model, n = optimal((1,), 0.5, 0.3), 20_000
