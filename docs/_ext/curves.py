@@ -5,8 +5,8 @@ import json
 import math
 from pathlib import Path
 
-WIDTH, HEIGHT = 240, 150
-LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 24
+WIDTH, HEIGHT = 240, 158
+LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 30
 MAIN = {"train": "var(--co-orange)", "validation": "var(--co-blue)"}
 MORE = ("var(--co-green)", "var(--co-pink)", "var(--co-sky)")
 
@@ -88,7 +88,7 @@ def picture(run: dict, names: list[str], label: str, low: float, high: float) ->
         )
     for tick in ticks(0, last, 3):
         anchor = "end" if x(tick) > WIDTH - 24 else "middle"
-        at = f'x="{x(tick):.1f}" y="{HEIGHT - 10}"'
+        at = f'x="{x(tick):.1f}" y="{HEIGHT - 17}"'
         parts.append(f'<text {at} text-anchor="{anchor}">{shown(tick)}</text>')
     drawn = []
     for i, name in enumerate(names):
@@ -99,14 +99,29 @@ def picture(run: dict, names: list[str], label: str, low: float, high: float) ->
         for line in lines(steps, run["columns"][name], low, high):
             points = " ".join(f"{x(s):.1f},{y(v):.1f}" for s, v in line)
             parts.append(f'<polyline points="{points}" stroke="{colour}"{dash}/>')
+        for step, up in leaves(steps, run["columns"][name], low, high):
+            tip, foot = (TOP - 8, TOP - 1) if up else (HEIGHT - BOTTOM + 8, HEIGHT - BOTTOM + 1)
+            corners = f"{x(step):.1f},{tip} {x(step) - 4:.1f},{foot} {x(step) + 4:.1f},{foot}"
+            parts.append(f'<polygon points="{corners}" fill="{colour}"/>')
         drawn.append(name)
-    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 1}" text-anchor="end">step</text>')
+    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">step</text>')
     title = html.escape(f"{run['title']}: {label} against the step, {' and '.join(drawn)}")
     head = f'<p class="co-axis">{html.escape(label)}</p>'
     return (
         f'{head}<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">'
         f"{''.join(parts)}</svg>"
     )
+
+
+def leaves(steps, values, low: float, high: float) -> list[tuple[float, bool]]:
+    """Where a curve leaves the axes, and whether upwards: an arrow's head stands there."""
+    found, inside = [], True
+    for step, value in zip(steps, values, strict=True):
+        now = value is not None and not value > high and not value < low
+        if inside and not now and value is not None and not math.isnan(value):
+            found.append((step, value > high))
+        inside = now
+    return found
 
 
 def lines(steps, values, low: float, high: float) -> list[list[tuple[float, float]]]:
