@@ -8,8 +8,8 @@ So no figure in them is typed by hand.
 ``experiments/records/NAME.json``: its tables, with the closed-form baselines of its data
 (``DATA-baselines.json``, as `genzoo compare` writes them) in italics, and the pictures ``NAME.png``
 (samples), ``NAME-maps.png`` (where model and truth disagree), ``NAME-classes.png`` and
-``NAME-guidance.png`` (of models with a condition), where these are there. ``likelihoods:NAME`` is
-the first of these tables alone.
+``NAME-guidance.png`` (of models with a condition), where these are there. ``short:NAME`` is the
+samples and the first of these tables, for a first look; ``maps:NAME`` is the maps alone.
 
 ``<!-- decoders:NAME -->`` is filled from a record of ``experiments/mnist_decoders.py``,
 ``<!-- machine:NAME -->`` from one of ``experiments/mnist_rbm.py``, and ``<!--
@@ -23,19 +23,20 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from genzoo.benchmark import scorecard
 from genzoo.benchmark.report.cells import digits_for, number, percent
+from genzoo.benchmark.report.tables import Line, Table
+from genzoo.benchmark.row import Row
 from genzoo.evaluation.figures import Figure, share_of, share_with
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 BLOCK = re.compile(
-    r"^(<!-- (table|likelihoods|decoders|machine|unclip|sweeps|abilities|imagined):([\w-]+) -->\n)"
+    r"^(<!-- (table|short|maps|decoders|machine|unclip|sweeps|abilities|imagined):([\w-]+) -->\n)"
     r".*?^(<!-- /\2:\3 -->)",
     re.DOTALL | re.MULTILINE,
 )
@@ -53,38 +54,82 @@ def render(page: Path, records: Path = RECORDS) -> str:
     )
 
 
-def table(name: str, records: Path, away: str, most: int | None = None) -> str:
+PICTURES = {
+    "": "Samples of each family beside real {data}",
+    "-maps": (
+        "For each model, samples where the truth has no mass, "
+        "and test points it gives almost nothing"
+    ),
+    "-classes": "Every class in turn, as each model draws it when it is asked to",
+    "-guidance": "What guidance gains and what it costs",
+}
+
+
+def table(name: str, records: Path, away: str) -> str:
     """What stands in a block ``table:name``.
 
-    Pictures, tables (at ``most`` so many), and where they come from.
+    Pictures, tables, and where they come from.
     """
     record = records / f"{name}.json"
     if not record.is_file():
         return NOTHING
+    rows = _with_baselines(record)
+    shown = "".join(_result_picture(name, kind, rows[0].data, records, away) for kind in PICTURES)
+    tables = "\n".join(each.markdown() for each in scorecard.tables(rows))
+    return f"{shown}{tables}\n{_split(name, rows[0].data, away)}"
+
+
+FIRST = ("model", "±", "seeds", "n", "params", "training")  # columns for a first look
+
+
+def short(name: str, records: Path, away: str) -> str:
+    """What stands in a block ``short:name``: samples, and what a newcomer can read of the table."""
+    record = records / f"{name}.json"
+    if not record.is_file():
+        return NOTHING
+    rows = _with_baselines(record)
+    whole = scorecard.tables(rows)[0]
+    unit = whole.headers[1]
+    kept = [i for i, header in enumerate(whole.headers) if header in (*FIRST, unit)]
+    lines = [Line(tuple(line.cells[i] for i in kept), line.muted) for line in whole.lines]
+    legend = [
+        "= the exact value",
+        "≤ a bound: the true value is at most this",
+        "≈ an estimate",
+        "low … high: an estimate with a lower and an upper end",
+        "±: one standard error",
+        "seeds: the least and the greatest of as many runs",
+        "n: test observations measured",
+        "less is better, but only among rows of one sign",
+    ]
+    table = Table(whole.title, tuple(whole.headers[i] for i in kept), lines, legend)
+    picture = _result_picture(name, "", rows[0].data, records, away)
+    return f"{picture}{table.markdown()}\n{_split(name, rows[0].data, away)}"
+
+
+def maps(name: str, records: Path, away: str) -> str:
+    """What stands in a block ``maps:name``: the picture of where models and truth disagree."""
+    return _result_picture(name, "-maps", "", records, away).rstrip("\n") + "\n"
+
+
+def _with_baselines(record: Path) -> list[Row]:
     rows = scorecard.read(record)
-    data = ", ".join(sorted({row.data for row in rows}))
-    pictures = {
-        f"{name}.png": f"Samples of each family beside real {data}",
-        f"{name}-maps.png": (
-            "For each model, samples where the truth has no mass, "
-            "and test points it gives almost nothing"
-        ),
-        f"{name}-classes.png": "Every class in turn, as each model draws it when it is asked to",
-        f"{name}-guidance.png": "What guidance gains and what it costs",
-    }
-    shown = "".join(
-        f"![{about}]({away}/{file})\n\n"
-        for file, about in pictures.items()
-        if (records / file).is_file()
-    )
-    if (baselines := records / f"{rows[0].data}-baselines.json").is_file():
-        rows += scorecard.read(baselines)
-    source = (
-        f"\nTest split of *{data}*, baselines in italics; made by code from "
+    baselines = record.with_name(f"{rows[0].data}-baselines.json")
+    return [*rows, *scorecard.read(baselines)] if baselines.is_file() else rows
+
+
+def _result_picture(name: str, kind: str, data: str, records: Path, away: str) -> str:
+    """The picture ``NAME-KIND.png`` of a record, where there is one."""
+    if not (records / f"{name}{kind}.png").is_file():
+        return ""
+    return f"![{PICTURES[kind].format(data=data)}]({away}/{name}{kind}.png)\n\n"
+
+
+def _split(name: str, data: str, away: str) -> str:
+    return (
+        f"Test split of *{data}*, baselines in italics; made by code from "
         f"[`{name}.json`]({away}/{name}.json).\n"
     )
-    tables = scorecard.tables(rows)[:most]
-    return shown + "\n".join(each.markdown() for each in tables) + source
 
 
 def decoders(name: str, records: Path, away: str) -> str:
@@ -483,7 +528,8 @@ def share_in(entry: Mapping[str, Any] | float | None, n: int | None = None) -> F
 
 BODIES: dict[str, Callable[[str, Path, str], str]] = {
     "table": table,
-    "likelihoods": partial(table, most=1),
+    "short": short,
+    "maps": maps,
     "decoders": decoders,
     "machine": machine,
     "unclip": unclip,

@@ -1,6 +1,7 @@
 from . import (
     benchmark,
     compression,
+    course,
     data,
     distributions,
     evaluation,
@@ -48,6 +49,7 @@ __all__ = [
     "benchmark",
     "compare",
     "compression",
+    "course",
     "data",
     "distributions",
     "evaluation",

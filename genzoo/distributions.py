@@ -45,9 +45,10 @@ class Mixture(MixtureSameFamily):
         return self.component.round(self.component.draw(*chosen))
 
     def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
-        """A draw with gradients.
+        """A sample with gradients.
 
-        Those of a soft choice of component, and of the value before it is rounded.
+        The gradients are those of a soft choice of component, and of the value before
+        it is rounded.
         """
         onehot = straight_through_onehot(self.logits, self._extended_shape(sample_shape))
         chosen = [(onehot * parameter).sum(-1) for parameter in self.component.shape_parameters()]

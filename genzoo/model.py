@@ -1,4 +1,4 @@
-"""The one interface.
+"""The one interface of all families.
 
 A generative model is a conditional distribution p(x | c) over tensors of one ``event_shape``.
 
@@ -133,9 +133,10 @@ class Trainable(L.LightningModule):
         return self._trainer is not None and self._trainer.training
 
     def log_loss(self, loss: Tensor, batch_idx: int, batch_size: int | None = None) -> None:
-        """Log ``train_loss`` where it is looked at, for logging costs a millisecond a step.
+        """Log ``train_loss``, though not at every step: logging costs a millisecond.
 
-        That is every `LOOKED_AT` batches, in the last of an epoch, and where loggers write.
+        It is logged every `LOOKED_AT` batches, in the last batch of an epoch, and where loggers
+        write.
         """
         trainer = self._trainer
         if (

@@ -70,7 +70,7 @@ Part = TypeVar("Part", bound=nn.Module)
 class Network(nn.Module):
     """A module that keeps every argument of its constructor as an attribute of that name.
 
-    So `config` can tell what it was made of, and `build_network` make it again.
+    Then `config` can say what it was made of, and `build_network` can make it again.
     """
 
     def config(self) -> dict[str, Any]:
@@ -400,7 +400,7 @@ def channels_of(shape: tuple[int, ...]) -> int:
 def pyramid(shape: tuple[int, ...]) -> list[tuple[int, int]]:
     """Sizes of an image halved, rounding up, until its smaller side is at most `SMALLEST`.
 
-    Of 28 x 28 pixels: (28, 28), (14, 14), (7, 7), (4, 4).
+    For 28 x 28 pixels they are (28, 28), (14, 14), (7, 7), (4, 4).
     """
     sizes = [(shape[1], shape[2])]
     while min(sizes[-1]) > SMALLEST:
@@ -649,7 +649,7 @@ class UNet(Network):
 
 
 class MLP(Network):
-    """Event of any shape and embedding to an event of that shape: a residual MLP on its features.
+    """A residual MLP on the features of an event of any shape; its output has that shape again.
 
     As in a `UNet`, what the first half knows is handed to the second, and the last layer starts at
     zero. The arguments are those of a `UNet`; with ``outputs`` the result is ``(n, outputs)``.

@@ -9,13 +9,23 @@ HOUSE = Path(genzoo.__file__).parent
 
 # room -> rooms above it, of which it must not know
 ABOVE = {
-    "data": {"families", "training", "evaluation", "benchmark", "compression", "unclip", "cli"},
-    "families": {"training", "benchmark", "compression", "unclip", "cli"},
-    "training": {"evaluation", "benchmark", "compression", "unclip", "cli"},
-    "evaluation": {"training", "benchmark", "compression", "unclip", "cli"},
-    "compression": {"benchmark", "unclip", "cli"},
-    "benchmark": {"cli"},
-    "unclip": {"cli"},
+    "data": {
+        "families",
+        "training",
+        "evaluation",
+        "benchmark",
+        "compression",
+        "unclip",
+        "course",
+        "cli",
+    },
+    "families": {"training", "benchmark", "compression", "unclip", "course", "cli"},
+    "training": {"evaluation", "benchmark", "compression", "unclip", "course", "cli"},
+    "evaluation": {"training", "benchmark", "compression", "unclip", "course", "cli"},
+    "compression": {"benchmark", "unclip", "course", "cli"},
+    "benchmark": {"course", "cli"},
+    "unclip": {"course", "cli"},
+    "course": {"cli"},
 }
 
 

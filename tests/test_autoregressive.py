@@ -57,6 +57,7 @@ def chunks(x, c, size=100_000):
     ]
 
 
+@pytest.mark.equation("chain-rule")
 @pytest.mark.parametrize(
     ("shape", "levels", "orders"),
     [
@@ -90,6 +91,7 @@ def test_words_without_an_order_have_probabilities_too_and_are_drawn_by_them():
     assert ((seen - pmf).abs() < 5 * (pmf * (1 - pmf) / 20_000).sqrt() + 1e-4).all()
 
 
+@pytest.mark.equation("mixture-of-orders")
 def test_the_mixture_of_orders_averages_joint_densities():
     model = rough((1, 3, 3), levels=5, orders=8)
     x = grid.quantise(torch.rand(4, 1, 3, 3).double() * 2 - 1, 5)
@@ -101,6 +103,7 @@ def test_the_mixture_of_orders_averages_joint_densities():
 # ---------------------------------------------------------------------------------------- causality
 
 
+@pytest.mark.equation("mask")
 @pytest.mark.parametrize("shape", [(1, 4, 5), (3, 3, 4), (2, 5, 3), (6,), (2, 3)])
 def test_each_conditional_sees_only_what_is_read_before_it(shape):
     """The Jacobian of the conditionals' parameters in the features is triangular.

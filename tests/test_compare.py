@@ -5,6 +5,8 @@ rows whose types are kept through JSON.
 """
 
 import json
+import os
+import subprocess
 import sys
 import textwrap
 from dataclasses import replace
@@ -143,19 +145,39 @@ def test_a_class_that_no_other_process_can_import_is_trained_in_this_one(recipe,
     assert [each.family for each in card] == ["Local"] and "one after another" in remarks[0]
 
 
-def test_a_family_enters_by_an_entry_point(recipe, module, tmp_path):
-    """A distribution that says so: the command line, the registry and `compare` know its family."""
+@pytest.fixture
+def installed(module, tmp_path):
+    """A distribution that says it has a family, where a fresh Python finds it."""
     about = tmp_path / "stranger-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text(f"[{names.GROUP}]\nmine = stranger:Gaussian\n")
     names.plugins.cache_clear()
-    try:
-        assert names.names()[-1] == "gaussian"
-        (family,) = registry._of_other_distributions()
-        assert family.__name__ == "Gaussian"
-    finally:
-        names.plugins.cache_clear()
+    yield tmp_path
+    names.plugins.cache_clear()
+
+
+def test_a_family_enters_by_an_entry_point(installed):
+    assert names.names()[-1] == "gaussian"
+    (family,) = registry._of_other_distributions()
+    assert family.__name__ == "Gaussian"
+
+
+def test_the_command_line_knows_a_family_that_entered_by_an_entry_point(recipe, installed):
+    path = os.pathsep.join([str(installed), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "100"}
+
+    def genzoo_says(*command: str) -> str:
+        line = [sys.executable, "-m", "genzoo", *command]
+        done = subprocess.run(line, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "gaussian " in genzoo_says("list")
+    assert "One mean and one variance" in genzoo_says("info", "gaussian")
+    genzoo_says("train", "gaussian", "--data", "moons", "--steps", "3", "--out", "out")
+    genzoo_says("sample", "out", "--n", "4", "--out", "x.npz")
+    assert (installed / "x.npz").is_file()
 
 
 def test_an_object_is_compared_and_other_events_of_its_name_are_not_taken_for_it(recipe):

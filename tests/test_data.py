@@ -18,7 +18,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image
-from torch.distributions import MixtureSameFamily
+from torch.distributions import MixtureSameFamily, Normal
 
 from genzoo import grid
 from genzoo.data import Data, DataSet, Split, load
@@ -52,12 +52,30 @@ def test_a_level_survives_the_grid_and_its_noise(levels, data):
     assert noisy.abs().max() <= 1 + 1e-6
 
 
+@pytest.mark.equation("bits-per-dim")
 @settings(deadline=None)
 @given(LEVELS, st.integers(1, 1000))
 def test_a_uniform_pmf_costs_log2_levels_bits_per_dim(levels, dims):
     log_pmf = torch.tensor(-dims * math.log(levels)).double()
     density = log_pmf - dims * math.log(grid.bin_width(levels))
     assert math.isclose(grid.bits_per_dim(density, dims, levels), math.log2(levels), rel_tol=1e-5)
+
+
+@pytest.mark.equation("dequantisation")
+@pytest.mark.parametrize("std", [0.2, 0.5, 3.0])
+def test_the_mean_over_the_noise_in_a_bin_bounds_the_mass_of_the_bin(std):
+    """E[log p(x + noise)] is at most log(P(x) / width), and equal where p is flat in the bin."""
+    levels, draws = 8, 4000
+    half = grid.bin_width(levels) / 2
+    p = Normal(torch.tensor(0.2).double(), torch.tensor(std).double())
+    x = grid.to_grid(torch.arange(levels), levels).double()
+    mass = p.cdf(x + half) - p.cdf(x - half)
+    of_bin = (mass / grid.bin_width(levels)).log()
+    log_p = p.log_prob(grid.dequantise(x.expand(draws, levels), levels))
+    error = log_p.std(0) / draws**0.5
+    assert (log_p.mean(0) <= of_bin + 4 * error).all()
+    if std > 1:
+        torch.testing.assert_close(log_p.mean(0), of_bin, atol=0.01, rtol=0)
 
 
 def test_real_values_pass_the_grid_unchanged():

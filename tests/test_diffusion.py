@@ -262,6 +262,7 @@ def test_encode_and_decode_run_the_same_path_both_ways():
 # ----------------------------------------------------------------------------------------- guidance
 
 
+@pytest.mark.equation("guidance")
 def test_guidance_of_one_is_the_plain_conditional_and_of_zero_the_unconditional():
     model, z, log_snr = (
         rough((3,), condition=4),

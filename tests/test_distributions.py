@@ -90,6 +90,7 @@ finite = st.floats(-6, 6, allow_nan=False)
 component = st.tuples(finite, st.floats(-3, 3), st.floats(-12, 6))
 
 
+@pytest.mark.equation("logistic-bins")
 @given(st.lists(component, min_size=1, max_size=4), st.integers(2, 256))
 def test_the_discretised_mixture_sums_to_one(components, levels):
     logits, loc, log_scale = torch.tensor(components, dtype=torch.float64).T

@@ -64,6 +64,7 @@ def test_dequantised_density_has_all_its_mass_in_the_box():
     assert mass.item() == pytest.approx(1, abs=1e-2)
 
 
+@pytest.mark.equation("change-of-variables")
 @pytest.mark.parametrize(("levels", "lattice"), [(0, False), (5, False), (5, True)])
 @pytest.mark.parametrize("shape", [(2,), (5,), (2, 3), (1, 4, 4), (2, 2, 4), (1, 3, 5)])
 def test_log_determinant_equals_that_of_autograd(shape, levels, lattice):
@@ -112,6 +113,7 @@ def test_far_latents_still_decode_to_finite_events():
 # ------------------------------------------------------------------------------------ discrete data
 
 
+@pytest.mark.equation("dequantisation")
 def test_importance_weights_tighten_the_bound_to_the_truth_and_no_further():
     """A world of nine events.
 

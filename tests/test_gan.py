@@ -1,8 +1,11 @@
 """Mathematics of the GAN: who gets which gradient, the R1 penalty, and the critic's optimum."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Normal
 
 import genzoo
 from genzoo import GAN, Likelihood
@@ -90,6 +93,7 @@ def test_the_penalty_is_differentiated_too():
     assert gradient[0, 0].item() == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-4)
 
 
+@pytest.mark.equation("critic")
 def test_the_optimal_critic_is_the_log_density_ratio():
     """Data N((1, 0), I) against N(0, I): the ratio's logarithm is x_1 - 1/2."""
     model = GAN((2,), latent_shape=(3,), width=16)
@@ -106,6 +110,62 @@ def test_the_optimal_critic_is_the_log_density_ratio():
     ratio = x[:, 0] - 0.5
     assert torch.corrcoef(torch.stack([score, ratio]))[0, 1] > 0.95
     assert (score - ratio).abs().mean() < 0.3
+
+
+@pytest.mark.equation("generator")
+def test_the_losses_are_those_of_the_classic_game_and_known_at_a_draw():
+    """min max log sigmoid(D(x)) + log(1 - sigmoid(D(G(z)))), and -log sigmoid(D(G(z)))."""
+    scores = torch.randn(2, 50).double()
+    real, fake = torch.zeros(50, 1).double(), torch.ones(50, 1).double()
+
+    def score(x, c):
+        return torch.where(x.squeeze(1) == 0, scores[0], scores[1]) + 0 * x.squeeze(1)
+
+    taken_for_real = torch.sigmoid(scores)
+    game = taken_for_real[0].log() + (1 - taken_for_real[1]).log()
+    torch.testing.assert_close(critic_loss(score, real, fake, None, gamma=0.0), -game)
+    torch.testing.assert_close(generator_loss(score, fake, None), -taken_for_real[1].log())
+    scores.zero_()
+    draw = torch.full((50,), math.log(2)).double()
+    torch.testing.assert_close(critic_loss(score, real, fake, None, gamma=0.0), 2 * draw)
+    torch.testing.assert_close(generator_loss(score, fake, None), draw)
+
+
+def test_at_its_optimum_the_critics_loss_is_two_log_two_less_twice_the_jensen_shannon_divergence():
+    """Between N(1, 1) and N(0, 1), by a sum over a grid."""
+    x = torch.linspace(-9, 10, 4001, dtype=torch.float64)[:, None]
+    width = x[1] - x[0]
+    data, model = Normal(1.0, 1.0).log_prob(x).squeeze(1), Normal(0.0, 1.0).log_prob(x).squeeze(1)
+
+    def best(y, c):
+        return Normal(1.0, 1.0).log_prob(y).squeeze(1) - Normal(0.0, 1.0).log_prob(y).squeeze(1)
+
+    on_data = critic_loss(best, x, torch.full_like(x, -1e3), None, gamma=0.0)
+    on_model = critic_loss(best, torch.full_like(x, 1e3), x, None, gamma=0.0)
+    loss = width * (data.exp() * on_data + model.exp() * on_model).sum()
+    middle = torch.logaddexp(data, model) - math.log(2)
+    twice_js = width * (data.exp() * (data - middle) + model.exp() * (model - middle)).sum()
+    torch.testing.assert_close(loss, 2 * math.log(2) - twice_js, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("gamma", "comes_to_rest"), [(0.0, False), (0.5, True)])
+def test_r1_brings_the_game_of_two_parameters_to_rest(gamma, comes_to_rest):
+    """Data at 0, a generator that makes theta, and a critic psi x (Mescheder et al. 2018)."""
+    theta, psi = (torch.tensor(start, requires_grad=True) for start in (0.6, 0.0))
+
+    def score(x, c):
+        return (psi * x).squeeze(1)
+
+    for _ in range(200):
+        fake = theta.view(1, 1)
+        critics = critic_loss(score, torch.zeros(1, 1), fake, None, gamma).sum()
+        (down_psi,) = torch.autograd.grad(critics, psi)
+        (down_theta,) = torch.autograd.grad(generator_loss(score, fake, None).sum(), theta)
+        with torch.no_grad():
+            psi -= 0.3 * down_psi
+            theta -= 0.3 * down_theta
+    distance = math.hypot(theta.item(), psi.item())
+    assert distance < 1e-3 if comes_to_rest else distance > 0.3
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 8, 8)])

@@ -331,6 +331,17 @@ def test_a_vaegan_states_the_bound_of_its_vae():
     assert model.likelihood == model.vae.likelihood == Likelihood.BOUND
 
 
+@pytest.mark.equation("vae-gan")
+def test_the_loss_of_a_vaegan_is_minus_its_bound_and_what_the_critic_says_of_both_draws():
+    model, x = VAEGAN((3,), width=8, latent_shape=(2,), adversary=0.7), torch.randn(5, 3)
+    elbo, drawn = model.draws(x, None)
+    of_prior, of_reconstruction = model.score(drawn).view(2, 5)
+    fooled = -torch.sigmoid(of_prior).log() - torch.sigmoid(of_reconstruction).log()
+    torch.testing.assert_close(model.vae_loss(elbo, drawn, None), 0.7 * fooled - elbo)
+    model.adversary = 0.0
+    torch.testing.assert_close(model.vae_loss(elbo, drawn, None), -elbo)
+
+
 def test_either_player_learns_from_its_own_loss_alone():
     """The critic's loss says nothing to the VAE.
 

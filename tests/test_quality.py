@@ -265,6 +265,7 @@ def test_a_share_is_no_surer_than_its_error_allows_and_never_surer_than_its_even
 # --------------------------------------------------------------------------------------- neighbours
 
 
+@pytest.mark.equation("support")
 def test_neighbours_of_points_that_can_be_counted():
     """Real events 0, 1, ..., 19 on a line, samples beside the first.
 

@@ -47,6 +47,7 @@ def a_whole() -> UnCLIP:
 # --------------------------------------------------------------------------------------------- CLIP
 
 
+@pytest.mark.equation("contrastive")
 def test_the_contrastive_loss_is_the_mean_of_two_cross_entropies():
     logits, n = torch.randn(5, 5).double(), torch.arange(5)
     expected = (

@@ -60,6 +60,7 @@ def test_the_elbo_with_the_exact_posterior_is_the_likelihood():
     torch.testing.assert_close(world.model().loss(x), -world.truth.log_prob(x))
 
 
+@pytest.mark.equation("importance-weighted-bound")
 @pytest.mark.parametrize(("orthogonal", "miss"), [(True, 0.3), (False, 0.0), (False, -0.2)])
 def test_the_bound_rises_with_k_to_the_likelihood_and_no_further(orthogonal, miss):
     world = World(orthogonal)
@@ -75,6 +76,7 @@ def test_the_bound_rises_with_k_to_the_likelihood_and_no_further(orthogonal, mis
     assert (truth - mean[50]).mean() < 0.3 * (truth - mean[1]).mean()
 
 
+@pytest.mark.equation("elbo")
 def test_the_gap_of_the_elbo_is_the_divergence_of_the_guess():
     world, miss = World(orthogonal=True), 0.4
     model, x, repeats = world.model(miss), world.truth.sample((3,)), 20_000

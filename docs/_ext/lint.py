@@ -68,12 +68,16 @@ OPTION = re.compile(r"^\s*:([\w-]+):\s?(.*)$")
 
 
 def read(text: str) -> Block:
-    """The page as blocks within blocks; its front matter and comments are left out."""
+    """The page as blocks within blocks.
+
+    Its front matter and comments are left out, and what ``experiments/render.py`` fills in from the
+    records between two of them.
+    """
     lines = text.split("\n")
     start = 0
     if lines and lines[0] == "---":
         start = lines.index("---", 1) + 1
-    comment = re.compile(r"<!--.*?-->", re.S)
+    comment = re.compile(r"<!-- (\w+:[\w-]+) -->.*?<!-- /\1 -->|<!--.*?-->", re.S)
     body = "\n".join(lines[start:])
     body = comment.sub(lambda m: "\n" * m[0].count("\n"), body)
     return inside(Block("", line=start + 1), body.split("\n"), start + 1)

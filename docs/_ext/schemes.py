@@ -489,17 +489,17 @@ def unclip(c: Canvas, root: str):
            text_anchor="start")  # fmt: skip
     c.text(420, 200, "3   decoder: from the embedding to a picture", INK, 14, text_anchor="start")
     y = 262
-    c.box(68, y, 96, 46, "caption’s\nembedding *t*", INK, 0.06, size=12.5)
+    c.box(68, y, 96, 46, "caption’s\nembedding", INK, 0.06, size=12.5)
     c.arrow((118, y), (150, y))
-    c.box(220, y, 138, 54, "diffusion of vectors\n*p*(*z* | *t*)", ORANGE, 0.14, size=13)
+    c.box(220, y, 138, 54, "diffusion of vectors\n*p*(*z* | caption)", ORANGE, 0.14, size=13)
     c.arrow((290, y), (326, y))
     c.box(384, y, 112, 46, "image\nembedding *z*", GREEN, 0.16, size=12.5)
     c.arrow((441, y), (474, y))
     c.box(544, y, 138, 54, "diffusion of images\n*p*(*x* | *z*)", ORANGE, 0.14, size=13)
     c.arrow((614, y), (640, y))
     scene(c, 672, y)
-    c.text(360, 316, "CLIP is trained first and then left as it is; its encoders supply *t* and "
-           "*z* for training the other two.", FAINT, 12.5)  # fmt: skip
+    c.text(360, 316, "CLIP is trained first and then left as it is; its encoders supply "
+           "what the other two learn from.", FAINT, 12.5)  # fmt: skip
 
 
 def tin(c: Canvas, x: float, y: float, h: float, w: float, colour: str = BLUE):

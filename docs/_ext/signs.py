@@ -1,4 +1,6 @@
-"""A number is not parted from its sign or its unit at the end of a line."""
+"""A number is not parted from its sign or its unit at the end of a line, and is not translated: a
+table's cell without a word in it is no message of a catalogue.
+"""
 
 import re
 
@@ -24,6 +26,15 @@ def join(app, doctree, docname):
             text.parent.replace(text, nodes.Text(new))
 
 
+def keep(app, doctree):
+    """Cells of numbers and signs are left out of the catalogues of translators."""
+    for entry in doctree.findall(nodes.entry):
+        for text in entry.findall(nodes.TextElement):
+            if not re.search(r"[^\W\d_]{2}", text.astext()):
+                text["translatable"] = False
+
+
 def setup(app):
+    app.connect("doctree-read", keep)
     app.connect("doctree-resolved", join)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -153,6 +153,14 @@
     });
   }
 
+  // --------------------------------------------------------------------------------------- terms
+
+  function means(link) {  // the title as a bubble that the keyboard opens too
+    link.dataset.means = link.title;
+    link.setAttribute("aria-description", link.title);
+    link.removeAttribute("title");
+  }
+
   // -------------------------------------------------------------------------------------- paper
 
   let folded = [];
@@ -167,6 +175,7 @@
     all(".co-derive").forEach(derive);
     all(".co-item").forEach(quiz);
     all(".co-equation").forEach(light);
+    all("a.co-term[title]").forEach(means);
   }
   if (document.readyState === "loading") addEventListener("DOMContentLoaded", start);
   else start();

@@ -1,4 +1,4 @@
-"""How much can be measured in a given time.
+"""Measures as much as a given time allows.
 
 Where training is given minutes, measuring is bounded alike: a little of each figure is measured
 first, by the clock, and then as much of it as fits into its share of the minutes, at most what the

@@ -87,9 +87,9 @@ def _default(each: Field) -> Any:
 
 
 def _alternative(kinds: tuple[Any, ...], value: Any) -> Any:
-    """The one of a union that ``value`` is of.
+    """The member of a union that ``value`` belongs to.
 
-    Of dataclasses, the first that has all its fields.
+    Of several dataclasses, it is the first that has all fields of ``value``.
     """
     known = [kind for kind in kinds if kind is not NoneType]
     return next((kind for kind in known if _fits(kind, value)), known[0])

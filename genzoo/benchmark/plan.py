@@ -187,7 +187,8 @@ def _second_stage(
 ) -> dict[str, Any]:
     """Settings for a prior's own stage.
 
-    Where the recipe has some, or where its claim is too weak to train through a bound.
+    There are some where the recipe gives them, or where the prior's claim is too weak to train
+    through a bound.
     """
     if not isinstance(arguments.get("prior"), Mapping):
         return {}

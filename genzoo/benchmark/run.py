@@ -259,7 +259,7 @@ def measure_missing(
     model: GenerativeModel | None = None,
     progress: Progress | None = None,
 ) -> Row:
-    """The row of a finished run with those of `MEASURES` that it lacked: each is taken once.
+    """Add to the row of a finished run the `MEASURES` that it lacks: each is taken once.
 
     So a run that was finished before a measure existed gets it from its stored model, and an
     interruption costs one measure.

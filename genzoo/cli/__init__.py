@@ -35,6 +35,11 @@ VERBS = {
         "genzoo.cli.imagine",
         "draw variations of a picture, the way to another, or a text diff",
     ),
+    "exercise": (
+        "genzoo.cli.exercise",
+        "the exercises of the course: list, start, check, hint, status",
+    ),
+    "docs": ("genzoo.cli.docs", "open the book of the course in a browser"),
     "list": ("genzoo.cli.about", "the families and the data sets there are"),
     "info": ("genzoo.cli.about", "a family's equations, options and references"),
 }

@@ -1,6 +1,6 @@
 """What every verb shares.
 
-A parser whose errors are sentences, help in colour, and the names of the families.
+That is a parser whose errors are sentences, help in colour, and the names of the families.
 """
 
 import re

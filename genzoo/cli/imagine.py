@@ -78,9 +78,10 @@ def _verdict(caption: str, pictures: "Tensor") -> str:
 
 
 def vary(arguments: Sequence[str]) -> int:
-    """Variations of a picture.
+    """Draw variations of a picture.
 
-    Or the way to another picture, an edit by words, or the picture from parts of what CLIP sees.
+    With other options: the way to another picture, an edit by words, or the picture from some of
+    the components of its CLIP embedding.
     """
     options = _vary_options(arguments)
     screen = console()

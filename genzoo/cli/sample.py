@@ -124,9 +124,9 @@ def _sample_options(arguments: Sequence[str]) -> Any:
 def _condition(
     model: "GenerativeModel", plan: dict[str, Any], label: int | None, vector: Any
 ) -> Any:
-    """What to draw for, as one label ``(1,)`` or one vector ``(1, width)``.
+    """The condition of the samples, as one label ``(1,)`` or one vector ``(1, width)``.
 
-    None where nothing is asked.
+    None where no condition is given.
     """
     import torch
 

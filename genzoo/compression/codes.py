@@ -49,7 +49,7 @@ class Code(ABC):
     def batches(self, n: int, most: int) -> list[int]:
         """Sizes of the batches in which ``n`` events are pushed, at most ``most`` at a time.
 
-        Where events borrow, a batch is no larger than all before it, which lend it their bits.
+        Where events borrow bits, a batch is no larger than all batches before it, which lend them.
         """
         sizes: list[int] = []
         while sum(sizes) < n:

@@ -126,7 +126,8 @@ def as_a_file(
 ) -> dict[str, Any] | None:
     """The entry of a row: an `AsFile` in plain values, or the ``reason`` why the file failed.
 
-    None for a model that writes no files, and for events too large for a look on the way.
+    It is None for a model that writes no files, and for events that are too large to be
+    compressed while a table waits.
     """
     most = min(EVENTS[budget], FEATURES[budget] // data.dims)
     if not most or not writes_files(model):

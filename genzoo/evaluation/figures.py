@@ -287,9 +287,9 @@ def _weakest(figures: Sequence[Figure]) -> Likelihood | None:
 
 
 def _missing(figures: Sequence[Figure], kind: Likelihood | None) -> Figure:
-    """What is left of runs of which some have no number: a dash, and how many lack one.
+    """The figure of several runs of which some have no number: a dash, and how many lack one.
 
-    Or infinity, where one is infinite.
+    Where one is infinite it is infinity.
     """
     reasons = list(dict.fromkeys(figure.reason for figure in figures if figure.reason))
     lacking = sum(not figure.is_known for figure in figures)

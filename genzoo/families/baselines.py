@@ -52,7 +52,7 @@ class Baseline(Measurable):
 
 
 class Rectangle(Baseline):
-    """The lecture's first model.
+    """The lecture's first model: a box.
 
     Uniform over the smallest axis-aligned box that holds all training events.
 

@@ -483,7 +483,7 @@ def sigma(log_snr: Tensor, like: Tensor) -> Tensor:
 def stratified(n: int, like: Tensor) -> Tensor:
     """n uniform numbers in [0, 1), one in each of n equal cells, in random order.
 
-    As times, they take variance off the loss (VDM, appendix I.1).
+    Used as times, they reduce the variance of the loss (VDM, appendix I.1).
     """
     offset = torch.rand((), device=like.device, dtype=like.dtype)
     cells = torch.arange(n, device=like.device, dtype=like.dtype) + offset

@@ -169,32 +169,45 @@ class Energy(GenerativeModel):
         self.noise = noise
         self.step = step
         self.adjusted = adjusted
-        if levels:
-            uniform = torch.full((self.dims, levels), -math.log(levels))
-            self.register_buffer("histogram", uniform)
-            # b less the log histogram
-            self.bias = nn.Parameter(torch.zeros(self.dims, levels))
-        if levels and hidden and network is None:
-            machine = given_or(None, lambda: Boltzmann(self.dims, levels, hidden))
-            self.network: nn.Module = machine
-            self.embed = machine.biases(condition)
-        else:
-            self.network = given_or(
-                network, lambda: Encoder(self.event_shape, 1, width, width, depth)
-            )
-            self.embed = Condition(condition, width)
+        self.make_base()
+        self.make_network(network)
+        self.make_chains()
         self.checked_log_z: Tensor | None = None
-        # the chains and their conditions (NaN: none), and whether base and chains know the data
-        self.register_buffer("chains", self.fresh(buffer))
-        self.register_buffer("chain_conditions", torch.full((buffer, condition), torch.nan))
-        self.register_buffer("started", torch.tensor(False))
-        # share of the features in an informed move; running mean of E(x+) - E(x-)
-        self.register_buffer("subset", torch.tensor(0.2))
-        self.register_buffer("gap", torch.zeros(()))
         # an estimate of log Z, its two ends, and the effective chains behind it
         self.register_buffer("log_z", torch.full((), torch.nan))
         self.register_buffer("log_z_ends", torch.full((2,), torch.nan))
         self.register_buffer("log_z_ess", torch.full((), torch.nan))
+
+    def make_base(self) -> None:
+        """The base of data with levels: the log histogram, and what training adds to it."""
+        if self.levels:
+            uniform = torch.full((self.dims, self.levels), -math.log(self.levels))
+            self.register_buffer("histogram", uniform)
+            self.bias = nn.Parameter(torch.zeros(self.dims, self.levels))
+
+    def make_network(self, given: nn.Module | None) -> None:
+        """f, and what tells it the condition."""
+        if self.levels and self.hidden and given is None:
+            machine = given_or(None, lambda: Boltzmann(self.dims, self.levels, self.hidden))
+            self.network: nn.Module = machine
+            self.embed = machine.biases(self.condition)
+            return
+        size = (self.width, self.width, self.depth)
+        self.network = given_or(given, lambda: Encoder(self.event_shape, 1, *size))
+        self.embed = Condition(self.condition, self.width)
+
+    def make_chains(self) -> None:
+        """The buffer of chains, and what is known of them."""
+        self.register_buffer("chains", self.fresh(self.buffer))
+        # NaN: none
+        no_condition = torch.full((self.buffer, self.condition), torch.nan)
+        self.register_buffer("chain_conditions", no_condition)
+        # whether base and chains know the data
+        self.register_buffer("started", torch.tensor(False))
+        # share of the features in an informed move
+        self.register_buffer("subset", torch.tensor(0.2))
+        # running mean of E(x+) - E(x-)
+        self.register_buffer("gap", torch.zeros(()))
 
     # ----------------------------------------------------------------------------------- the energy
 
@@ -542,7 +555,7 @@ class Energy(GenerativeModel):
         )
 
     def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """-log p under the least flattering of three quick annealings, nats of each event.
+        """-log p of each event in nats, under the least flattering of three quick annealings.
 
         Where there are more than 16 conditions, only events of 16 of them count.
         """

@@ -194,7 +194,7 @@ class Flow(GenerativeModel):
 
     @property
     def unbiased(self) -> bool:
-        """Yes, over dequantisation noise.
+        """True: averaged over dequantisation noise, the density is right.
 
         The mean density of a bin is the bin's probability divided by its volume.
         """

@@ -70,7 +70,7 @@ def kept(step: int, gamma: float, before: int | None = None) -> float:
 def power_average(width: float) -> Update:
     """The update of an average of relative width ``width``, for ``multi_avg_fn`` of torch.
 
-    That is of `torch.optim.swa_utils.AveragedModel`. The update can be pickled, for training in
+    `torch.optim.swa_utils.AveragedModel` takes it. The update can be pickled, for training in
     processes that are started afresh.
     """
     return partial(_update, exponent(width))

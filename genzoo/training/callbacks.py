@@ -268,7 +268,7 @@ class Patience(EarlyStopping):
 class RandomState(L.Callback):
     """Puts torch's random state into the checkpoint, and back when the next epoch begins.
 
-    So a resumed run is exact.
+    With it a resumed run is exact.
     """
 
     def __init__(self):

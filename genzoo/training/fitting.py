@@ -172,59 +172,38 @@ def fit(
         lr=model.lr,
     )
     check_fit(model, data)
-    if optimizer is not None:
-        model.optimizer = optimizer
-    if scheduler is not None:
-        model.scheduler = scheduler
-    if drop_condition is not None and isinstance(model, GenerativeModel):
-        model.drop_condition = drop_condition
+    _take_over(model, optimizer, scheduler, drop_condition)
     monitor = chosen_by(model) if len(data.validation) else None
     options = _options(model, gradient_clip, trainer_options)
     with _kept(folder) as kept, quiet(), seeded(seed):
         processes = _processes(options)
         share = max(1, len(data.train) // processes)
-        batch_size = min(batch_size, share)
-        batches = Data(_on_device(data, options), batch_size, augment, jitter)
+        batches = Data(_on_device(data, options), min(batch_size, share), augment, jitter)
         resume = _resumable(model, kept / "last.ckpt")
         if minutes is not None:
             pace = partial(_pace, model, batches, options, monitor, average, share, check_every)
             length = _length(minutes, kept / LENGTH, resume is not None, check_every, pace)
-            steps, check_every = Rounds.in_time(share, batch_size, length, check_every)
-        rounds = Rounds.plan(share, batch_size, steps, check_every)
-        trained = processes * rounds.events(batch_size)
+            steps, check_every = Rounds.in_time(share, batches.batch_size, length, check_every)
+        rounds = Rounds.plan(share, batches.batch_size, steps, check_every)
+        trained = processes * rounds.events(batches.batch_size)
         model.check_draws = affordable_draws(trained, len(data.validation))
 
         clock = Clock()
         best, last = _checkpoints(kept, monitor, rounds)
-        on_time = []
+        watching = watchers(monitor, None if folder is None else kept, average, patience)
         if minutes is not None:
-            on_time = [Deadline(60 * minutes, clock, rounds.every, kept / LENGTH)]
-        ours = [
-            clock,
-            *on_time,
-            *watchers(monitor, None if folder is None else kept, average, patience),
-        ]
-        checkpoints = [last] if best is None else [best, last]
-        told = [] if progress is None else [Reporter(progress, rounds.steps)]
-        loggers = [TimedLog(kept, clock), *_several(logger)]
+            watching = [Deadline(60 * minutes, clock, rounds.every, kept / LENGTH), *watching]
+        saving = [last] if best is None else [best, last]
+        telling = [] if progress is None else [Reporter(progress, rounds.steps)]
         trainer = L.Trainer(
             max_epochs=rounds.epochs,
             limit_train_batches=rounds.batches,
             check_val_every_n_epoch=rounds.every,
-            logger=loggers,
-            callbacks=[*ours, *checkpoints, *told, *callbacks],
+            logger=[TimedLog(kept, clock), *_several(logger)],
+            callbacks=[clock, *watching, *saving, *telling, *callbacks],
             **options,
         )
-        _let_players_take_turns(model, trainer)
-        if trainer.is_global_zero:
-            files.discard_drafts(kept)
-        _run(trainer, model, batches, resume)
-        written = Path(last.dirpath or kept)  # by the first process, whichever this one is
-        final = _read(written / "last.ckpt")
-        chosen = _read(written / "best.ckpt") if best else final
-        if trainer.is_global_zero:
-            gather_log(kept)
-        trainer.strategy.barrier()  # or the first would remove what the others have yet to read
+        final, chosen = _trained(trainer, model, batches, resume, kept, best, last)
     model.load_state_dict(chosen["state_dict"])
     model.eval()
     validation = None
@@ -238,6 +217,44 @@ def fit(
         best_step=(chosen["epoch"] + 1) * rounds.batches if best else None,
         validation=validation,
     )
+
+
+def _take_over(
+    model: Trainable,
+    optimizer: OptimizerFactory | None,
+    scheduler: SchedulerFactory | None,
+    drop_condition: float | None,
+) -> None:
+    """Set what the caller of `fit` wants other than the model does."""
+    if optimizer is not None:
+        model.optimizer = optimizer
+    if scheduler is not None:
+        model.scheduler = scheduler
+    if drop_condition is not None and isinstance(model, GenerativeModel):
+        model.drop_condition = drop_condition
+
+
+def _trained(
+    trainer: L.Trainer,
+    model: Trainable,
+    batches: Data,
+    resume: Path | None,
+    folder: Path,
+    best: ModelCheckpoint | None,
+    last: ModelCheckpoint,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Train, and read the last and the best checkpoint; one and the same where none is best."""
+    _let_players_take_turns(model, trainer)
+    if trainer.is_global_zero:
+        files.discard_drafts(folder)
+    _run(trainer, model, batches, resume)
+    written = Path(last.dirpath or folder)  # by the first process, whichever this one is
+    final = _read(written / "last.ckpt")
+    chosen = _read(written / "best.ckpt") if best else final
+    if trainer.is_global_zero:
+        gather_log(folder)
+    trainer.strategy.barrier()  # or the first would remove what the others have yet to read
+    return final, chosen
 
 
 def _several(logger: Logger | Iterable[Logger] | None) -> list[Logger]:

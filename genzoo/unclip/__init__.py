@@ -1,4 +1,4 @@
-"""DALL-E 2 in small.
+"""DALL-E 2 on a small scale.
 
 CLIP ties pictures to captions, a prior imagines what is seen, a decoder draws it.
 

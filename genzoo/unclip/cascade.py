@@ -34,7 +34,7 @@ from genzoo.unclip.prior import PCA, best_of
 
 
 class UnCLIP(GenerativeModel):
-    """p(image | caption).
+    """A model of images given captions, p(image | caption).
 
     A prior over CLIP's image embeddings, then a decoder from the embedding to the image.
 

@@ -114,9 +114,9 @@ class CLIP(Trainable):
 
     @property
     def scale(self) -> Tensor:
-        """What multiplies the cosines.
+        """The factor of the cosines.
 
-        One over the temperature, at most 100 lest single pairs drown the rest.
+        It is one over the temperature, and at most 100, so that single pairs do not drown the rest.
         """
         return self.log_scale.exp().clamp(max=CAP)
 

@@ -154,9 +154,9 @@ def retrieval(
 
 
 def distinct(data: Captioned, pool: int) -> list[list[int]]:
-    """Pools of places in ``data``, in which every caption is true of its own scene alone.
+    """Pools of indices into ``data`` in which each caption is true of its own scene only.
 
-    As many as there are.
+    As many pools as the data allows.
     """
     said = [understand(text) for text in data.captions]
     whole = [scene.meaning for scene in data.scenes]
@@ -339,7 +339,7 @@ def _moved(before: Sequence[Scene], after: Sequence[Scene]) -> np.ndarray:
 def sense(images: Tensor) -> Figure:
     """Share of pictures ``(n, 3, 32, 32)`` that are scenes.
 
-    That is one thing or two, each of a shape and a colour that have names.
+    A scene is one thing or two, each of a shape and a colour that have names.
     """
     return share(np.array([_sensible(scene) for scene in parse(images)]))
 

@@ -110,9 +110,9 @@ class QuantizedPCA(GenerativeModel):
 
 
 def best_of(draws: Tensor, text: Tensor) -> Tensor:
-    """Of k ``draws`` (n, k, dims) for each ``text`` embedding (n, dims), the one nearest to it.
+    """The nearest of k ``draws`` (n, k, dims) to each ``text`` embedding (n, dims).
 
-    That is the one with the largest dot product, ``(n, dims)``.
+    Nearest means the largest dot product. The result has shape ``(n, dims)``.
     """
     best = (draws @ text.unsqueeze(-1)).squeeze(-1).argmax(1)
     return draws[torch.arange(len(draws), device=draws.device), best]

@@ -68,7 +68,7 @@ def train_unclip(
 ) -> UnCLIP:
     """Train every stage in ``folder``, and return the whole.
 
-    Where an earlier call stopped, it goes on.
+    It continues where an earlier call stopped.
 
     Args:
         seed: of the pictures, the weights and everything else random.

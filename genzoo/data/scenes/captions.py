@@ -279,7 +279,7 @@ def _index() -> dict[str, int]:
 class Captioned:
     """Pictures ``(n, 3, 32, 32)`` with what is said of them: texts, and tokens ``(n, LENGTH)``.
 
-    And the scenes they show.
+    The third result is the scenes that the pictures show.
     """
 
     images: Tensor
@@ -327,7 +327,7 @@ def captions(
 ) -> DataSet:
     """Captions of random scenes.
 
-    Events (18,) of word numbers on a grid of as many levels as there are words.
+    Events have shape (18,): word numbers on a grid of as many levels as there are words.
     """
     rng = random.Random(seed)
     scenes = draw(train + validation + test, rng)
@@ -352,9 +352,9 @@ def read(x: Tensor) -> list[str]:
 
 @dataclass(frozen=True)
 class Fluency:
-    """Shares of captions.
+    """Two shares: captions that the grammar accepts, and those of them that are new.
 
-    Those of the grammar, and those among these that no training caption equals.
+    A caption is new where no training caption equals it.
     """
 
     grammatical: float

@@ -1,4 +1,4 @@
-"""Reads scenes off pictures.
+"""Finds the scene that a picture shows.
 
 By rule, so that what a generated picture shows is measured and not judged by taste.
 
@@ -76,9 +76,9 @@ def _border(picture: Tensor) -> Tensor:
 
 
 def _patches(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Connected parts of masks ``(n, h, w)``.
+    """The connected parts of masks ``(n, h, w)``.
 
-    Which mask each is from, ``(m,)``, and its pixels, ``(m, h, w)``.
+    Returns which mask each part is from, ``(m,)``, and its pixels, ``(m, h, w)``.
     """
     from scipy.ndimage import label  # a third of a second to import
 
@@ -185,7 +185,7 @@ def _things(asked: Meaning, match: Sequence[Thing | None]) -> list[tuple[str, bo
 def _layout(match: Sequence[Thing | None]) -> str | None:
     """The place of one thing, or the relation of two in this order.
 
-    None for any other order, and where one is missing.
+    It is None for any other order, and where a thing is missing.
     """
     present = [thing for thing in match if thing]
     if len(present) < len(match):

@@ -93,10 +93,10 @@ class Meaning:
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing and where its middle is, in pixels from the left and from the top.
+    """One thing, and the place of its middle in pixels from the left and from the top.
 
-    None stands for what a picture does not make clear (`genzoo.data.scenes.parser`); a scene that
-    is drawn has none of it.
+    A field is None where a picture does not make it clear (`genzoo.data.scenes.parser`); a scene
+    that is drawn has none of it.
     """
 
     shape: str | None
@@ -157,7 +157,8 @@ def draw(
 ) -> list[Scene]:
     """``n`` random scenes of one or two ``things``.
 
-    None: three fifths have two. All are ``held_out`` by rule, or none of them.
+    With ``things`` None, three fifths of the scenes have two. Either all of them are ``held_out``
+    by rule, or none.
     """
     found: list[Scene] = []
     while len(found) < n:
@@ -342,7 +343,7 @@ FEATURES = (
 
 
 def attributes(scenes: Sequence[Scene]) -> Tensor:
-    """Everything about scenes, ``(n, 31)`` as `FEATURES` names it: 1 for what is so, else 0.
+    """The facts about scenes, ``(n, 31)``, in the order of `FEATURES`: 1 where one is true, else 0.
 
     Of more than two things the first two count. Places x and y run from -1 (left, top) to 1; a
     second thing that is not there is a row of zeros.

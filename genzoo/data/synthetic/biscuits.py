@@ -30,9 +30,10 @@ NOISE = 0.3  # scale of the logistic noise, in grey levels; its standard deviati
 def biscuits(
     train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed: int = 0
 ) -> DataSet:
-    """Noisy pictures of tins.
+    """Noisy pictures of biscuit tins.
 
-    Events (1, 16, 16), 16 levels, condition (height, width) from -1 (least) to 1 (most).
+    Events have shape (1, 16, 16) and 16 levels; the condition is (height, width), from -1 (least)
+    to 1 (most).
     """
     generator = torch.Generator().manual_seed(seed)
     tins = _tins()[torch.randint(len(_tins()), (train + validation + test,), generator=generator)]

@@ -1,6 +1,6 @@
 r"""Annealed importance sampling.
 
-Weigh a distribution that can only be evaluated, by walking to it from one that is known.
+It finds the normaliser of a density by walking to it from a density whose normaliser is known.
 
 Between a normalised base f_0 and a target f_1 with unknown :math:`Z = \int f_1` lies a path of
 distributions f_beta, each known up to its own constant, 0 = beta_0 < beta_1 < ... < beta_T = 1.

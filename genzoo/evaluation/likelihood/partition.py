@@ -382,7 +382,8 @@ class Space:
     def settle(self, start: Tensor, moves: int, progress: Progress | None) -> Tensor:
         """Walk on from ``start``, first at a pace of its own for each chain.
 
-        Or one that starts far off would be held by the steps of the others.
+        With one pace for all, a chain that starts far off would be limited by the steps of the
+        others.
         """
         log_target, half = self.target(len(start) // self.problems), moves // 2
         told = [share(progress, i, 2) for i in (0, 1)]

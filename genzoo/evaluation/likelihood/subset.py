@@ -1,4 +1,4 @@
-r"""The figure over all events of a split, where only some can be measured.
+r"""Estimates a mean over all events of a split from some of them.
 
 Where each event takes an annealing or an ODE, a hundred are measured, and other rows of the table
 are measured on all. Two things make them comparable.

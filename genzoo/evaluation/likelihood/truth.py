@@ -91,7 +91,7 @@ def of_each(
     progress: Progress | None = None,
     seed: int = 0,
 ) -> Measured:
-    """What can be said of single test events.
+    """What can be said about single test events.
 
     That is ``measured``, or in its place a diffusion model's density by its probability flow: where
     the truth can be held against it, for points of known density, and for up to 2,000 test events.

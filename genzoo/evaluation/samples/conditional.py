@@ -111,7 +111,7 @@ def _classifier(x: Tensor, c: Tensor) -> Classifier:
 def known_classes(data: DataSet) -> Tensor:
     """The labels that the training split has events of, ``(k,)`` in rising order.
 
-    None where the data has no classes.
+    It is None where the data has no classes.
     """
     return (
         data.train.c.unique()
