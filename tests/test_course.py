@@ -281,10 +281,12 @@ def test_every_leaf_of_the_tree_leads_to_a_chapter():
             assert (DOCS / "course" / f"{page}.md").is_file()
 
 
-def test_curves_break_where_there_is_no_value_and_stop_at_the_edge():
-    pieces = curves.lines([0, 1, 2, 3], [1.0, float("nan"), 9.0, None], 0.0, 5.0)
-    assert pieces == [[(0, 1.0)], [(2, 5.0)]]
-    assert curves.leaves([0, 1, 2, 3], [1.0, 9.0, 9.5, -2.0], 0.0, 5.0) == [(1, True)]
+def test_curves_break_where_there_is_no_value_and_say_how_far_they_leave_the_axes():
+    pieces = curves.lines([0, 1, 2, 3], [1.0, float("nan"), 9.0, None])
+    assert pieces == [[(0, 1.0)], [(2, 9.0)]]
+    (up,) = curves.beyond(1.0, 1234.0, 0.0, 5.0)
+    assert "up to 1200" in up
+    assert curves.beyond(1.0, 4.0, 0.0, 5.0) == []
     assert curves.ticks(0.0, 1.0) == [0, 0.25, 0.5, 0.75, 1.0]
 
 

@@ -5,8 +5,8 @@ import json
 import math
 from pathlib import Path
 
-WIDTH, HEIGHT = 240, 158
-LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 30
+WIDTH, HEIGHT = 240, 150
+LEFT, RIGHT, TOP, BOTTOM = 40, 8, 14, 24
 MAIN = {"train": "var(--co-orange)", "validation": "var(--co-blue)"}
 MORE = ("var(--co-green)", "var(--co-pink)", "var(--co-sky)")
 
@@ -88,23 +88,22 @@ def picture(run: dict, names: list[str], label: str, low: float, high: float) ->
         )
     for tick in ticks(0, last, 3):
         anchor = "end" if x(tick) > WIDTH - 24 else "middle"
-        at = f'x="{x(tick):.1f}" y="{HEIGHT - 17}"'
+        at = f'x="{x(tick):.1f}" y="{HEIGHT - 12}"'
         parts.append(f'<text {at} text-anchor="{anchor}">{shown(tick)}</text>')
-    drawn = []
+    drawn, curves = [], []
     for i, name in enumerate(names):
         if name not in run["columns"]:
             continue
         colour = MAIN.get(name, MORE[i % len(MORE)])
         dash = ' stroke-dasharray="5 3"' if name == "train" else ""
-        for line in lines(steps, run["columns"][name], low, high):
+        for line in lines(steps, run["columns"][name]):
             points = " ".join(f"{x(s):.1f},{y(v):.1f}" for s, v in line)
-            parts.append(f'<polyline points="{points}" stroke="{colour}"{dash}/>')
-        for step, up in leaves(steps, run["columns"][name], low, high):
-            tip, foot = (TOP - 8, TOP - 1) if up else (HEIGHT - BOTTOM + 8, HEIGHT - BOTTOM + 1)
-            corners = f"{x(step):.1f},{tip} {x(step) - 4:.1f},{foot} {x(step) + 4:.1f},{foot}"
-            parts.append(f'<polygon points="{corners}" fill="{colour}"/>')
+            curves.append(f'<polyline points="{points}" stroke="{colour}"{dash}/>')
         drawn.append(name)
-    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">step</text>')
+    parts.append(window("".join(curves)))
+    values = finite(v for name in drawn for v in run["columns"][name])
+    parts += beyond(min(values, default=low), max(values, default=high), low, high)
+    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 1}" text-anchor="end">step</text>')
     title = html.escape(f"{run['title']}: {label} against the step, {' and '.join(drawn)}")
     head = f'<p class="co-axis">{html.escape(label)}</p>'
     return (
@@ -113,23 +112,36 @@ def picture(run: dict, names: list[str], label: str, low: float, high: float) ->
     )
 
 
-def leaves(steps, values, low: float, high: float) -> list[tuple[float, bool]]:
-    """Where a curve leaves the axes, and whether upwards: an arrow's head stands there."""
-    found, inside = [], True
-    for step, value in zip(steps, values, strict=True):
-        now = value is not None and not value > high and not value < low
-        if inside and not now and value is not None and not math.isnan(value):
-            found.append((step, value > high))
-        inside = now
-    return found
+def window(curves: str) -> str:
+    """The curves, cut off where they leave the axes."""
+    width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    frame = f'x="{LEFT}" y="{TOP}" width="{width}" height="{height}"'
+    return f'<svg {frame} viewBox="{LEFT} {TOP} {width} {height}">{curves}</svg>'
 
 
-def lines(steps, values, low: float, high: float) -> list[list[tuple[float, float]]]:
-    """A curve in pieces, broken where it has no value and cut off where it leaves the axes."""
+def beyond(least: float, greatest: float, low: float, high: float) -> list[str]:
+    """How far curves go that leave the axes."""
+    marks = []
+    if greatest > high:
+        place = f'x="{WIDTH - RIGHT}" y="{TOP - 4}" text-anchor="end"'
+        marks.append((place, f"\N{UPWARDS ARROW} up to {shown(rounded(greatest))}"))
+    if least < low:
+        place = f'x="{LEFT}" y="{HEIGHT - 1}"'
+        marks.append((place, f"\N{DOWNWARDS ARROW} down to {shown(rounded(least))}"))
+    return [f"<text {place}>{html.escape(text)}</text>" for place, text in marks]
+
+
+def rounded(value: float) -> float:
+    """To two significant figures."""
+    return float(f"{value:.2g}")
+
+
+def lines(steps, values) -> list[list[tuple[float, float]]]:
+    """A curve in pieces, broken where it has no value."""
     pieces, piece = [], []
     for step, value in zip(steps, values, strict=True):
         if value is None or not math.isfinite(value):
             pieces, piece = [*pieces, piece], []
         else:
-            piece.append((step, min(max(value, low), high)))
+            piece.append((step, value))
     return [piece for piece in [*pieces, piece] if piece]
