@@ -481,7 +481,7 @@ def captions() -> tuple[str, Content]:
         "layouts": [m.layout for m in meanings],
         "held": [is_held_out(m) for m in meanings],
         "wrong": [wrong[i : i + n] for i in range(0, len(wrong), n)],
-        "each": {name: round(found.value, 3) for name, found in each.items()},
+        "each": {name: round(found.value or 0.0, 3) for name, found in each.items()},
     }  # fmt: skip
 
 
