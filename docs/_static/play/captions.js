@@ -125,7 +125,9 @@ GZ.play("captions", {
           (!s.told
             ? "Do these four look like something it has seen, or something it had to put together?"
             : d.held[i]
-              ? "Never! This combination was kept from training; it knew the size, the colour and the shape from other pictures."
+              ? s.kind === "two"
+                ? "Never! Training had each of the two things, and kept them apart."
+                : "Never! This combination was kept from training; it knew the size, the colour and the shape from other pictures."
               : "Yes, training had pictures of this combination."),
       );
     });
