@@ -15,7 +15,9 @@ EXTENSIONS = Path(__file__).resolve().parent / "_ext"
 sys.path.insert(0, str(EXTENSIONS))
 os.environ["MATPLOTLIBRC"] = str(EXTENSIONS / "matplotlibrc")  # of the pages' cells
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the kernels that run the pages' cells
+# for the kernels that run the pages' cells
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # or no figure would show
 
 project, author, copyright = "genzoo", "The genzoo authors", "2026, The genzoo authors"
 extensions = [

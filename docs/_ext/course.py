@@ -15,10 +15,13 @@ import importlib.util
 import json
 import os
 import re
+import socket
 import sys
+import time
 from multiprocessing.util import Finalize
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 from typing import ClassVar
 
 import curves
@@ -662,11 +665,24 @@ class Curves(Course):
         return [legend, self.element("div", *panels, classes="co-panels")]
 
 
+class Patient(socket.socket):
+    """A socket that waits until the server listens: KaTeX's is there a little before it does."""
+
+    def connect(self, address):
+        for _ in range(200):
+            try:
+                return super().connect(address)
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+        return super().connect(address)
+
+
 def report_faults(katex):
     """A faulty formula is a warning that quotes it, and so are the other faulty ones; KaTeX's
     extension would stop at the first and not say where. Every process of a parallel build asks a
     KaTeX of its own.
     """
+    katex.socket = SimpleNamespace(**{**vars(socket), "socket": Patient})
     render, server = katex.render_latex, katex.KaTeXServer
     owner = os.getpid()
 
