@@ -211,7 +211,7 @@ def compare_attributes(asked: Meaning, seen: Scene) -> list[tuple[str, bool]]:
     """
     wanted = len(asked.things)
     seats = [*seen.things, *[None] * wanted]  # None: any thing asked for may be missing
-    matches = set(permutations(seats, wanted))
+    matches = dict.fromkeys(permutations(seats, wanted))  # each once, and in order for ties
     verdict = max((_things(asked, match) for match in matches), key=_count_right)
     if asked.background:
         verdict.append(("background", asked.background == seen.background))
