@@ -38,11 +38,12 @@ class Mixture(MixtureSameFamily):
     def sample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
         shape = self._extended_shape(sample_shape)
         choice = self.mixture_distribution.sample(sample_shape).unsqueeze(-1)
-        chosen = [
-            parameter.expand(*shape, -1).gather(-1, choice).squeeze(-1)
-            for parameter in self.component.shape_parameters()
-        ]
-        return self.component.round(self.component.draw(*chosen))
+        chosen = []
+        for parameter in self.component.shape_parameters():
+            of_each = parameter.expand(*shape, -1)
+            chosen.append(of_each.gather(-1, choice).squeeze(-1))
+        x = self.component.draw(*chosen)
+        return self.component.round(x)
 
     def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
         """A sample with gradients.
@@ -100,7 +101,8 @@ class DiscretisedLogistic(Logistics):
 
     def draw(self, *chosen: Tensor) -> Tensor:
         loc, scale = chosen
-        return loc + scale * torch.logit(torch.rand_like(loc).clamp(1e-6, 1 - 1e-6))
+        u = torch.rand_like(loc).clamp(1e-6, 1 - 1e-6)
+        return loc + scale * torch.logit(u)
 
     def round(self, x: Tensor) -> Tensor:
         return grid.quantise(x, self.levels)
@@ -132,8 +134,11 @@ class SmoothedBox(Logistics):
 
     def draw(self, *chosen: Tensor) -> Tensor:
         loc, scale, width = chosen
-        u, v = torch.rand(2, *loc.shape, dtype=loc.dtype, device=loc.device).clamp(1e-6, 1 - 1e-6)
-        return loc + width * (u - 0.5) + scale * torch.logit(v)
+        uniform = torch.rand(2, *loc.shape, dtype=loc.dtype, device=loc.device)
+        u, v = uniform.clamp(1e-6, 1 - 1e-6)
+        box = width * (u - 0.5)
+        noise = scale * torch.logit(v)
+        return loc + box + noise
 
     @property
     def mean(self) -> Tensor:
@@ -199,18 +204,19 @@ class LevelCategorical(Distribution):
     arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012
 
     def __init__(self, logits: Tensor):
-        self.logits, self.levels = logits, logits.shape[-1]
+        self.logits = logits
+        self.levels = logits.shape[-1]
         super().__init__(logits.shape[:-1], validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        log_pmf, level = self.logits.log_softmax(-1), grid.to_level(value, self.levels)
-        log_pmf = log_pmf.expand(*level.shape, -1).gather(-1, level.unsqueeze(-1)).squeeze(-1)
-        return log_pmf - math.log(grid.bin_width(self.levels))
+        level = grid.to_level(value, self.levels)
+        log_pmf = self.logits.log_softmax(-1).expand(*level.shape, -1)
+        log_p = log_pmf.gather(-1, level.unsqueeze(-1)).squeeze(-1)
+        return log_p - math.log(grid.bin_width(self.levels))
 
     def sample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
-        return grid.to_grid(Categorical(logits=self.logits).sample(sample_shape), self.levels).to(
-            self.logits
-        )
+        level = Categorical(logits=self.logits).sample(sample_shape)
+        return grid.to_grid(level, self.levels).to(self.logits)
 
 
 def straight_through_onehot(logits: Tensor, shape: torch.Size) -> Tensor:
@@ -228,7 +234,9 @@ def importance_resample(log_given: Tensor, log_free: Tensor, w: float) -> Tensor
     Their log-densities ``(k, n)`` under both say how much each candidate weighs. Sampling
     importance resampling (Rubin 1987): the draws are right in the limit of many candidates.
     """
-    log_weight = torch.lerp(log_free, log_given, w) - torch.logaddexp(log_given, log_free)
+    log_target = torch.lerp(log_free, log_given, w)
+    log_proposal = torch.logaddexp(log_given, log_free)  # the candidates' own law, up to a factor
+    log_weight = log_target - log_proposal
     return Categorical(logits=log_weight.mT).sample()
 
 
@@ -251,8 +259,10 @@ def parameters_of(components: int, levels: int, ordered: bool = True) -> int:
 
 def quantile_boxes(components: int) -> tuple[Tensor, Tensor]:
     """Centres and widths ``(K,)`` of boxes side by side, each over a K-th of N(0, 1)."""
-    edges = Normal(0.0, 1.0).icdf(torch.linspace(0, 1, components + 1)).clamp(-3.5, 3.5)
-    return (edges[1:] + edges[:-1]) / 2, edges.diff()
+    quantiles = torch.linspace(0, 1, components + 1)
+    edges = Normal(0.0, 1.0).icdf(quantiles).clamp(-3.5, 3.5)
+    centres = (edges[1:] + edges[:-1]) / 2
+    return centres, edges.diff()
 
 
 def feature_mixture(
@@ -279,18 +289,22 @@ def feature_mixture(
         return LevelCategorical(raw)
     if levels:
         logits, loc, log_scale = raw.chunk(3, -1)
-        return DiscretisedLogisticMixture(logits, loc, (log_scale - 2).clamp(-7, 3), levels)
+        log_scale = (log_scale - 2).clamp(-7, 3)
+        return DiscretisedLogisticMixture(logits, loc, log_scale, levels)
     logits, loc, log_scale, log_width = raw.chunk(4, -1)
     if tiled:
-        centre, width = (tile.to(raw) for tile in quantile_boxes(logits.shape[-1]))
-        loc, log_scale, log_width = (
-            centre + width * loc,
-            (width / 8).log() + log_scale,
-            width.log() + log_width,
-        )
+        centres, widths = quantile_boxes(logits.shape[-1])
+        centres = centres.to(raw)
+        widths = widths.to(raw)
+        loc = centres + widths * loc
+        log_scale = (widths / 8).log() + log_scale
+        log_width = widths.log() + log_width
     else:
-        log_scale, log_width = log_scale - 2, log_width - 2
-    return SmoothedBoxMixture(logits, loc, log_scale.clamp(-7, 3), log_width.clamp(-7, 3))
+        log_scale = log_scale - 2
+        log_width = log_width - 2
+    log_scale = log_scale.clamp(-7, 3)
+    log_width = log_width.clamp(-7, 3)
+    return SmoothedBoxMixture(logits, loc, log_scale, log_width)
 
 
 class FiniteScalarQuantized(Distribution):
@@ -307,7 +321,8 @@ class FiniteScalarQuantized(Distribution):
     has_rsample = True
 
     def __init__(self, centre: Tensor, levels: int):
-        self.centre, self.levels = centre, levels
+        self.centre = centre
+        self.levels = levels
         super().__init__(centre.shape, validate_args=False)
 
     def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
@@ -315,10 +330,10 @@ class FiniteScalarQuantized(Distribution):
         return point.expand(self._extended_shape(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        same = grid.to_level(value, self.levels) == grid.to_level(self.centre, self.levels)
-        return torch.zeros_like(self.centre).masked_fill(~same, -math.inf) - math.log(
-            grid.bin_width(self.levels)
-        )
+        level = grid.to_level(value, self.levels)
+        own_level = grid.to_level(self.centre, self.levels)
+        log_pmf = torch.zeros_like(self.centre).masked_fill(level != own_level, -math.inf)
+        return log_pmf - math.log(grid.bin_width(self.levels))
 
     @property
     def mean(self) -> Tensor:
@@ -331,7 +346,8 @@ def quantized(raw: Tensor, event_shape: tuple[int, ...], levels: int) -> Indepen
     Each is squeezed into [-1, 1] and rounded to one of ``levels``.
     """
     centre = raw.tanh().view(-1, *event_shape)
-    return Independent(FiniteScalarQuantized(centre, levels), len(event_shape), validate_args=False)
+    codes = FiniteScalarQuantized(centre, levels)
+    return Independent(codes, len(event_shape), validate_args=False)
 
 
 def diagonal_normal(raw: Tensor, event_shape: tuple[int, ...]) -> Independent:
@@ -340,10 +356,12 @@ def diagonal_normal(raw: Tensor, event_shape: tuple[int, ...]) -> Independent:
     Raw means and log-scales are ``(n, 2 D)``.
     """
     mean, log_scale = raw.unflatten(1, (2, *event_shape)).unbind(1)
-    return Independent(Normal(mean, log_scale.clamp(-7, 3).exp()), len(event_shape))
+    scale = log_scale.clamp(-7, 3).exp()
+    return Independent(Normal(mean, scale), len(event_shape))
 
 
 def standard_normal(z: Tensor) -> Tensor:
     """log N(z; 0, I) of each row, ``(n,)`` nats."""
     z = z.flatten(1)
-    return -0.5 * (z.square().sum(1) + z.shape[1] * math.log(2 * math.pi))
+    dims = z.shape[1]
+    return -0.5 * (z.square().sum(1) + dims * math.log(2 * math.pi))

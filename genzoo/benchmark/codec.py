@@ -21,11 +21,12 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.name.lower()
     if is_dataclass(value):
-        return {
-            each.name: to_plain(content)
-            for each in fields(value)
-            if (content := getattr(value, each.name)) != _default(each)
-        }
+        entry = {}
+        for each in fields(value):
+            content = getattr(value, each.name)
+            if content != _default(each):
+                entry[each.name] = to_plain(content)
+        return entry
     if isinstance(value, Mapping):
         return {str(name): to_plain(content) for name, content in value.items()}
     if isinstance(value, tuple | list):
@@ -48,17 +49,22 @@ def from_plain(kind: Any, value: Any, source: str = "this file") -> Any:
         return Figure.from_json(_mapping(kind, value, source))
     if is_dataclass(kind):
         return _instance(kind, _mapping(kind, value, source), source)
-    origin, inner = get_origin(kind), get_args(kind)
+    origin = get_origin(kind)
+    inner = get_args(kind)
     if origin in (Union, UnionType):
-        return from_plain(_alternative(inner, value), value, source) if value is not None else None
+        if value is None:
+            return None
+        return from_plain(_alternative(inner, value), value, source)
     if origin is not None and issubclass(origin, Mapping):
         content = _mapping(kind, value, source)
         return {name: from_plain(inner[1], each, source) for name, each in content.items()}
     if origin is tuple and isinstance(value, list):
         return tuple(from_plain(inner[0], each, source) for each in value)
-    if isinstance(kind, type) and issubclass(kind, Enum) and isinstance(value, str):
+    if not isinstance(kind, type):
+        return value
+    if issubclass(kind, Enum) and isinstance(value, str):
         return kind[value.upper()]
-    if isinstance(kind, type) and not isinstance(value, _accepted(kind)):
+    if not isinstance(value, _accepted(kind)):
         raise InputError(f"{source}: expected {kind.__name__}, got {value!r}.")
     return value
 
@@ -71,7 +77,8 @@ def _instance(kind: Any, content: Mapping[str, Any], source: str) -> Any:
     for each in fields(kind):
         if each.name not in content and each.default is each.default_factory is MISSING:
             raise InputError(f"{source}: {kind.__name__} lacks {each.name!r}.")
-    return kind(**{name: from_plain(types[name], content[name], source) for name in content})
+    arguments = {name: from_plain(types[name], each, source) for name, each in content.items()}
+    return kind(**arguments)
 
 
 @lru_cache
@@ -83,7 +90,9 @@ def _default(each: Field) -> Any:
     """The default of a field; an object that equals nothing where there is none."""
     if each.default is not MISSING:
         return each.default
-    return object() if each.default_factory is MISSING else each.default_factory()
+    if each.default_factory is not MISSING:
+        return each.default_factory()
+    return object()
 
 
 def _alternative(kinds: tuple[Any, ...], value: Any) -> Any:
@@ -92,7 +101,10 @@ def _alternative(kinds: tuple[Any, ...], value: Any) -> Any:
     Of several dataclasses, it is the first that has all fields of ``value``.
     """
     known = [kind for kind in kinds if kind is not NoneType]
-    return next((kind for kind in known if _fits(kind, value)), known[0])
+    for kind in known:
+        if _fits(kind, value):
+            return kind
+    return known[0]  # whose error says what is wrong
 
 
 def _fits(kind: Any, value: Any) -> bool:
@@ -121,13 +133,15 @@ def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, bool | int | float
     if isinstance(value, Figure):
         yield prefix, value.middle
         for end in ("stderr", "low", "high"):
-            if (number := getattr(value, end)) is not None:
+            number = getattr(value, end)
+            if number is not None:
                 yield f"{prefix}_{end}", number
         if value.kind is not None:
             yield f"{prefix}_kind", value.kind.name.lower()
     elif is_dataclass(value):
         for each in fields(value):
-            yield from flat(getattr(value, each.name), f"{prefix}.{each.name}".lstrip("."))
+            content = getattr(value, each.name)
+            yield from flat(content, f"{prefix}.{each.name}".lstrip("."))
     elif isinstance(value, Mapping):
         for name, content in value.items():
             yield from flat(content, f"{prefix}.{name}")

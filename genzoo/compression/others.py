@@ -17,29 +17,38 @@ def sizes(level: Tensor, levels: int) -> dict[str, int]:
 
     PNG takes images, in grey or in three colours of up to 256 levels.
     """
-    numbers = level.numpy().astype(np.uint8 if levels <= 256 else "<u2")
-    found = {"gzip": _gzip(numbers.tobytes()), "xz": _xz(numbers.tobytes())}
-    pictures = is_image(tuple(level.shape[1:])) and level.shape[1] in (1, 3)
-    if pictures and levels <= 256:
+    one_byte = levels <= 256
+    numbers = level.numpy().astype(np.uint8 if one_byte else "<u2")
+    content = numbers.tobytes()
+    found = {"gzip": _gzip(content), "xz": _xz(content)}
+
+    shape = tuple(level.shape[1:])
+    is_picture = is_image(shape) and shape[0] in (1, 3)
+    if is_picture and one_byte:
         found["PNG"] = _png(numbers)
     return found
 
 
 def _gzip(content: bytes) -> int:
-    return len(gzip.compress(content, compresslevel=9, mtime=0))
+    compressed = gzip.compress(content, compresslevel=9, mtime=0)
+    return len(compressed)
 
 
 def _xz(content: bytes) -> int:
-    """Of LZMA without xz's container, which would be longer than a few events are."""
+    """Bytes of LZMA without xz's container, which would be longer than a few events are."""
     best = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}
-    return len(lzma.compress(content, format=lzma.FORMAT_RAW, filters=[best]))
+    compressed = lzma.compress(content, format=lzma.FORMAT_RAW, filters=[best])
+    return len(compressed)
 
 
 def _png(numbers: np.ndarray) -> int:
-    """Of one sheet of all images, which share header and code: a column, a square or a row."""
+    """Bytes of one sheet of all images, which share header and code.
+
+    It is a column, a square or a row, whichever is shortest.
+    """
     n = len(numbers)
-    widths = {1, math.ceil(math.sqrt(n)), n}
-    return min(_written(sheet(numbers, columns)) for columns in widths)
+    square = math.ceil(math.sqrt(n))
+    return min(_written(sheet(numbers, columns)) for columns in {1, square, n})
 
 
 def sheet(numbers: np.ndarray, columns: int) -> np.ndarray:
@@ -49,13 +58,16 @@ def sheet(numbers: np.ndarray, columns: int) -> np.ndarray:
     """
     n, channels, height, width = numbers.shape
     rows = math.ceil(n / columns)
-    blank = np.zeros((rows * columns - n, channels, height, width), numbers.dtype)
+    left_over = rows * columns - n
+    blank = np.zeros((left_over, channels, height, width), numbers.dtype)
     placed = np.concatenate([numbers, blank])
     placed = placed.reshape(rows, columns, channels, height, width)
-    return placed.transpose(0, 3, 1, 4, 2).reshape(rows * height, columns * width, channels)
+    placed = placed.transpose(0, 3, 1, 4, 2)  # (rows, h, columns, w, c)
+    return placed.reshape(rows * height, columns * width, channels)
 
 
 def _written(image: np.ndarray) -> int:
+    """Bytes of an image ``(h, w, c)`` as a PNG."""
     if image.shape[2] == 1:
         image = image[:, :, 0]
     content = io.BytesIO()

@@ -41,6 +41,8 @@ from genzoo.model import Likelihood
 
 Z95 = 1.96  # standard errors on either side that hold 95 % of a Gaussian
 
+NUMBERS = ("value", "stderr", "low", "high")  # the fields of a figure that have its unit
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -69,7 +71,7 @@ class Figure:
     reason: str = ""
 
     def __post_init__(self):
-        for name in ("value", "stderr", "low", "high"):
+        for name in NUMBERS:
             number = getattr(self, name)
             if number is not None and not math.isfinite(number):
                 object.__setattr__(self, name, None)
@@ -92,21 +94,26 @@ class Figure:
     @property
     def middle(self) -> float | None:
         """The value, or the middle of the interval: where a chart puts its mark."""
-        if self.low is not None and self.high is not None and self.value is None:
-            return (self.low + self.high) / 2
-        return self.value
+        if self.value is not None:
+            return self.value
+        if self.low is None or self.high is None:
+            return None
+        return (self.low + self.high) / 2
 
     @property
     def symbol(self) -> str:
         """=, ≤, ≈ or —; empty for a plain statistic."""
-        return "" if self.kind is None else self.kind.symbol
+        if self.kind is None:
+            return ""
+        return self.kind.symbol
 
     def scaled(self, factor: float) -> "Figure":
         """The same figure in another unit: everything times ``factor``, which is positive."""
-        scaled = {
-            name: None if (number := getattr(self, name)) is None else number * factor
-            for name in ("value", "stderr", "low", "high")
-        }
+        scaled = {}
+        for name in NUMBERS:
+            number = getattr(self, name)
+            if number is not None:
+                scaled[name] = number * factor
         return replace(self, **scaled)
 
     def text(self, digits: int = 3) -> str:
@@ -131,14 +138,18 @@ class Figure:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: ``value`` and ``stderr`` always, the others where they are known."""
-        entry: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        entry["kind"] = None if self.kind is None else self.kind.name.lower()
-        always = {"value", "stderr"}
-        return {
-            name: value
-            for name, value in entry.items()
-            if name in always or value not in (None, "")
-        }
+        entry: dict[str, Any] = {"value": self.value, "stderr": self.stderr}
+        if self.low is not None:
+            entry["low"] = self.low
+        if self.high is not None:
+            entry["high"] = self.high
+        if self.kind is not None:
+            entry["kind"] = self.kind.name.lower()
+        if self.n is not None:
+            entry["n"] = self.n
+        if self.reason:
+            entry["reason"] = self.reason
+        return entry
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any] | None) -> "Figure":
@@ -157,27 +168,34 @@ class Figure:
 def mean(values: Tensor, kind: Likelihood | None = None) -> Figure:
     """The mean of ``values`` (n,) with its standard error, which a single value does not have."""
     n = len(values)
-    stderr = values.double().std().item() / n**0.5 if n > 1 else None
-    return Figure(values.double().mean().item(), stderr, kind=kind, n=n)
+    values = values.double()
+    stderr = None
+    if n > 1:
+        stderr = values.std().item() / n**0.5
+    return Figure(values.mean().item(), stderr, kind=kind, n=n)
 
 
 def root(square: Figure) -> Figure:
     """The root of a mean square; its error is that of the mean over twice the root."""
     assert square.value is not None
     value = math.sqrt(square.value)
-    stderr = None if square.stderr is None else square.stderr / max(2 * value, 1e-12)
+    stderr = None
+    if square.stderr is not None:
+        stderr = square.stderr / max(2 * value, 1e-12)
     return Figure(value, stderr, n=square.n)
 
 
 def share(hits: np.ndarray | Tensor) -> Figure:
     """The share of ``hits`` (n,) that are true, with the 95 % interval of `wilson`."""
-    return share_of(float(np.asarray(hits, dtype=float).mean()), len(hits))
+    p = float(np.asarray(hits, dtype=float).mean())
+    return share_of(p, len(hits))
 
 
 def share_of(p: float, n: int) -> Figure:
     """A share ``p`` of ``n`` independent events, with the 95 % interval of `wilson`."""
+    stderr = (p * (1 - p) / n) ** 0.5
     low, high = wilson(p, n)
-    return Figure(p, (p * (1 - p) / n) ** 0.5, low, high, n=n)
+    return Figure(p, stderr, low, high, n=n)
 
 
 def share_with(p: float, stderr: float | None, n: int) -> Figure:
@@ -208,7 +226,9 @@ def wilson(p: float, n: float) -> tuple[float, float]:
     centre = p + Z95**2 / (2 * n)
     reach = Z95 * math.sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2))
     scale = 1 + Z95**2 / n
-    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
+    low = (centre - reach) / scale
+    high = (centre + reach) / scale
+    return max(0.0, low), min(1.0, high)
 
 
 # ---------------------------------------------------------------------------------------- many runs
@@ -235,18 +255,25 @@ def combine(figures: Sequence[Figure], shared: bool = True) -> Figure:
     middles = [figure.middle for figure in figures if figure.middle is not None]
     if kind == Likelihood.NONE or len(middles) < len(figures):
         return _missing(figures, kind)
-    centre = float(np.mean(middles))
+
     counts = [figure.n for figure in figures if figure.n is not None]
     n = min(counts, default=None)
     stderr = joint_error(middles, [figure.stderr for figure in figures], shared)
+    lows, highs = _ends(figures)
     if any(figure.is_interval for figure in figures):
-        low, high = _ends(figures)
-        return Figure(None, stderr, float(np.mean(low)), float(np.mean(high)), kind, n)
+        low = float(np.mean(lows))
+        high = float(np.mean(highs))
+        return Figure(None, stderr, low, high, kind, n)
+
+    centre = float(np.mean(middles))
     if any(figure.low is None for figure in figures):
         return Figure(centre, stderr, kind=kind, n=n)
-    low, high = _ends(figures)
-    below = joint_error(middles, (np.subtract(middles, low) / Z95).tolist(), shared)
-    above = joint_error(middles, (np.subtract(high, middles) / Z95).tolist(), shared)
+
+    # an uneven error: each side is combined as an error of its own
+    errors_below = np.subtract(middles, lows) / Z95
+    errors_above = np.subtract(highs, middles) / Z95
+    below = joint_error(middles, errors_below.tolist(), shared)
+    above = joint_error(middles, errors_above.tolist(), shared)
     assert below is not None and above is not None  # every figure has both ends
     return Figure(centre, stderr, centre - Z95 * below, centre + Z95 * above, kind, n)
 
@@ -263,10 +290,15 @@ def joint_error(
     """
     m = len(values)
     known = [error for error in errors if error is not None]
-    own = math.sqrt(float(np.mean(np.square(known)))) if known else None
+    own = None
+    if known:
+        own = math.sqrt(float(np.mean(np.square(known))))
     if m < 2:
         return own
-    of_seeds = float(stdtrit(m - 1, 0.975)) / Z95 * float(np.std(values, ddof=1)) / math.sqrt(m)
+
+    student = float(stdtrit(m - 1, 0.975))
+    spread = float(np.std(values, ddof=1))
+    of_seeds = student / Z95 * spread / math.sqrt(m)
     if own is None:
         return of_seeds
     if shared:
@@ -276,14 +308,19 @@ def joint_error(
 
 def _ends(figures: Sequence[Figure]) -> tuple[list[float], list[float]]:
     """Lower and upper ends; both are the value where there is no interval."""
-    low = [figure.middle if figure.low is None else figure.low for figure in figures]
-    high = [figure.middle if figure.high is None else figure.high for figure in figures]
-    return [end or 0.0 for end in low], [end or 0.0 for end in high]
+    lows = []
+    highs = []
+    for figure in figures:
+        assert figure.middle is not None  # `combine` has turned dashes away
+        lows.append(figure.middle if figure.low is None else figure.low)
+        highs.append(figure.middle if figure.high is None else figure.high)
+    return lows, highs
 
 
 def _weakest(figures: Sequence[Figure]) -> Likelihood | None:
+    """The kind that claims least; None where all are plain statistics."""
     kinds = [figure.kind for figure in figures if figure.kind is not None]
-    return max(kinds) if kinds else None
+    return max(kinds, default=None)
 
 
 def _missing(figures: Sequence[Figure], kind: Likelihood | None) -> Figure:
@@ -291,11 +328,12 @@ def _missing(figures: Sequence[Figure], kind: Likelihood | None) -> Figure:
 
     Where one is infinite it is infinity.
     """
-    reasons = list(dict.fromkeys(figure.reason for figure in figures if figure.reason))
-    lacking = sum(not figure.is_known for figure in figures)
-    if kind is not None and kind != Likelihood.NONE and not reasons:
+    reasons = dict.fromkeys(figure.reason for figure in figures if figure.reason)
+    if not reasons and kind not in (None, Likelihood.NONE):
         return Figure(None, kind=kind)
+
     told = "; ".join(reasons)
+    lacking = sum(not figure.is_known for figure in figures)
     if lacking < len(figures):
         told = f"{lacking} of {len(figures)} runs: {told}"
     return Figure.dash(told)

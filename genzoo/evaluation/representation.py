@@ -14,6 +14,7 @@ they are.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import combinations
 from typing import Any
 
@@ -31,6 +32,7 @@ from genzoo.model import GenerativeModel, Latent, device_of
 SOURCES = ("features", "latent", "pixels")  # what a probe can be asked to read
 
 Entry = dict[str, Any]
+Pairs = tuple[np.ndarray, np.ndarray]  # what a probe reads of events, and what it is to tell
 
 
 def representation(model: GenerativeModel, data: DataSet, most: int = 1000, seed: int = 0) -> Entry:
@@ -50,23 +52,24 @@ def representation(model: GenerativeModel, data: DataSet, most: int = 1000, seed
         latent) and ``pixels``, each as `linear_probe` gives it; None where a model or a data set
         has no such thing.
     """
-    known = readable(data, most)
-
-    def probe(source: str) -> Entry | None:
-        if not known:
-            return None
-        try:
-            return linear_probe(model, data, source, most, seed)
-        except NotImplementedError:  # a family may have neither a latent nor features
-            return None
-
-    return {
+    found: Entry = {
         "latent": str(model.latent),
-        "round_trip": None if model.latent == Latent.NONE else round_trip(model, data, seed=seed),
-        "features": probe("features"),
-        "encoded": probe("latent") if encodes(model) else None,
-        "pixels": probe("pixels"),
+        "round_trip": None,
+        "features": None,
+        "encoded": None,
+        "pixels": None,
     }
+    if model.latent != Latent.NONE:
+        found["round_trip"] = round_trip(model, data, seed=seed)
+    if not readable(data, most):
+        return found
+
+    with suppress(NotImplementedError):  # a family may have no features
+        found["features"] = linear_probe(model, data, "features", most, seed)
+    if encodes(model):
+        found["encoded"] = linear_probe(model, data, "latent", most, seed)
+    found["pixels"] = linear_probe(model, data, "pixels", most, seed)
+    return found
 
 
 def encodes(model: GenerativeModel) -> bool:
@@ -94,9 +97,11 @@ def round_trip(model: GenerativeModel, data: DataSet, n: int = 64, seed: int = 0
         )
     x = data.test.x[:n]
     back = through(model.reconstruct, x, model, seed)
-    spread = (data.train.x - data.train.x.mean(0)).square().mean().item()
-    square = mean((back - x).square().flatten(1).mean(1) / spread)
-    return root(square).to_json() | {"kind": str(model.latent)}
+    from_mean = data.train.x - data.train.x.mean(0)
+    spread = from_mean.square().mean().item()
+    squared_error = (back - x).square().flatten(1).mean(1)
+    figure = root(mean(squared_error / spread))
+    return figure.to_json() | {"kind": str(model.latent)}
 
 
 # --------------------------------------------------------------------------------------- the probes
@@ -133,43 +138,61 @@ def linear_probe(
             f"{data.name} has no labels or descriptions that differ: there is nothing for a probe "
             "to read."
         )
-    read = {"features": model.features, "latent": model.encode, "pixels": lambda x: x}[source]
-    train, validation, test = (
-        (flat(read, events.x, model, seed), described(events))
-        for events in (split.some(most) for split in (data.train, data.validation, data.test))
-    )
-    width = {"width": train[0].shape[1]}
+    sources = {"features": model.features, "latent": model.encode, "pixels": lambda x: x}
+
+    def read(split: Split) -> Pairs:
+        events = split.some(most)
+        z = flat(sources[source], events.x, model, seed)
+        return z, described(events)
+
+    train = read(data.train)
+    validation = read(data.validation)
+    test = read(data.test)
+    z, c = test
+    width = z.shape[1]
     if data.classes:
-        return {"accuracy": _classify(train, validation, test), **width}
-    predicted = _ridge(*train).predict(test[0])
-    return {"r2": _explained_by_name(predicted, test[1], data), **width}
+        return {"accuracy": _classify(train, validation, test), "width": width}
+    predicted = _ridge(*train).predict(z)
+    return {"r2": _explained_by_name(predicted, c, data), "width": width}
 
 
 def readable(data: DataSet, most: int) -> bool:
     """Whether there is something to read: training events differ in label or description."""
     c = data.train.some(most).c
-    return bool(data.condition) and c is not None and bool((c != c[:1]).any())
+    if c is None or not data.condition:
+        return False
+    return bool((c != c[:1]).any())
 
 
-def _classify(train: tuple, validation: tuple, test: tuple) -> Entry:
+def _classify(train: Pairs, validation: Pairs, test: Pairs) -> Entry:
+    """The share of test labels that a logistic regression gets right.
+
+    Of four penalties it has the one that does best on the validation split.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    probes = [
-        make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=5000))
-        for c in (1e-3, 1e-2, 1e-1, 1.0)
-    ]
-    best = max((probe.fit(*train) for probe in probes), key=lambda probe: probe.score(*validation))
-    return share(best.predict(test[0]) == test[1]).to_json()
+    probes = []
+    for strength in (1e-3, 1e-2, 1e-1, 1.0):  # of which the penalty is the inverse
+        regression = LogisticRegression(C=strength, max_iter=5000)
+        probe = make_pipeline(StandardScaler(), regression)
+        probes.append(probe.fit(*train))
+    best = max(probes, key=lambda probe: probe.score(*validation))
+    z, labels = test
+    right = best.predict(z) == labels
+    return share(right).to_json()
 
 
 def _ridge(z: np.ndarray, c: np.ndarray):
+    """A ridge regression, fitted: ``c`` by ``z``, which is standardised first."""
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 5, 15))).fit(z, c)
+    regression = RidgeCV(np.logspace(-2, 5, 15))
+    probe = make_pipeline(StandardScaler(), regression)
+    return probe.fit(z, c)
 
 
 def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int = 0) -> Entry:
@@ -181,24 +204,29 @@ def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int
     Returns:
         ``{dimensions: [i, j], r2: {name: figure}}``.
     """
-    train, test = data.train.some(most), data.test.some(most)
-    z, c = flat(model.encode, train.x, model, seed), described(train)
+    train = data.train.some(most)
+    test = data.test.some(most)
+    z = flat(model.encode, train.x, model, seed)
+    c = described(train)
     if c.ndim != 2 or z.shape[1] < 2:
         raise InputError(
             "Pairs of dimensions need a latent of at least two and vectors that describe "
             f"{data.name}."
         )
-    i, j = max(combinations(range(z.shape[1]), 2), key=lambda pair: _explained(z[:, pair], c))
-    tested = flat(model.encode, test.x, model, seed)[:, (i, j)]
-    predicted = _ridge(z[:, (i, j)], c).predict(tested)
-    return {"dimensions": [i, j], "r2": _explained_by_name(predicted, described(test), data)}
+    pairs = combinations(range(z.shape[1]), 2)
+    best = max(pairs, key=lambda pair: _explained(z[:, pair], c))
+    tested = flat(model.encode, test.x, model, seed)
+    predicted = _ridge(z[:, best], c).predict(tested[:, best])
+    return {"dimensions": list(best), "r2": _explained_by_name(predicted, described(test), data)}
 
 
 def _explained(z: np.ndarray, c: np.ndarray) -> float:
     """Mean R^2 of the least-squares prediction of ``c`` (n, k) by ``z`` (n, d), on these rows."""
     z = z - z.mean(0)
-    weights = np.linalg.lstsq(z, c - c.mean(0), rcond=None)[0]
-    return float(np.nanmean(r_squared(z @ weights + c.mean(0), c)))
+    middle = c.mean(0)
+    weights, *_ = np.linalg.lstsq(z, c - middle, rcond=None)
+    predicted = z @ weights + middle
+    return float(np.nanmean(r_squared(predicted, c)))
 
 
 def r_squared(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -208,7 +236,8 @@ def r_squared(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 
     NaN of a column that does not vary, up to rounding.
     """
-    return 1 - np.square(predicted - true).mean(0) / _variance(true)
+    mean_squared_error = np.square(predicted - true).mean(0)
+    return 1 - mean_squared_error / _variance(true)
 
 
 def r_squared_error(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -228,9 +257,10 @@ def r_squared_error(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def _variance(true: np.ndarray) -> np.ndarray:
-    """Of each column; NaN where a column does not vary, up to rounding."""
-    variance, square = true.var(0), np.square(true).mean(0)
-    return np.where(variance > 1e-12 * square, variance, np.nan)
+    """The variance of each column; NaN where a column does not vary, up to rounding."""
+    variance = true.var(0)
+    rounding = 1e-12 * np.square(true).mean(0)
+    return np.where(variance > rounding, variance, np.nan)
 
 
 # ----------------------------------------------------------------------- a step with a known effect
@@ -253,9 +283,11 @@ def latent_step(z: np.ndarray, c: np.ndarray, change: np.ndarray) -> np.ndarray:
     Returns:
         the step, ``(d,)``.
     """
-    scaler, ridge = (part for _, part in _ridge(z, c).steps)
-    weights = np.atleast_2d(ridge.coef_) / scaler.scale_  # (k, d)
-    towards = np.atleast_2d(np.cov(z, rowvar=False)) @ weights.T
+    probe = _ridge(z, c)
+    (_, scaler), (_, regression) = probe.steps
+    weights = np.atleast_2d(regression.coef_) / scaler.scale_  # W, (k, d)
+    covariance = np.atleast_2d(np.cov(z, rowvar=False))  # S, (d, d)
+    towards = covariance @ weights.T
     return towards @ np.linalg.solve(weights @ towards, change)
 
 
@@ -275,8 +307,11 @@ def latent_map(
     test = data.test.some(n)
     z = flat(model.encode, test.x, model, seed)
     z = z - z.mean(0)
-    places = z @ principal_axes(torch.from_numpy(z), 2).numpy().T
-    return np.pad(places, ((0, 0), (0, 2 - places.shape[1]))), described(test)
+    axes = principal_axes(torch.from_numpy(z), 2).numpy()
+    places = z @ axes.T
+    missing = 2 - len(axes)  # a latent of one dimension has one direction
+    places = np.pad(places, ((0, 0), (0, missing)))
+    return places, described(test)
 
 
 # ----------------------------------------------------------------------------------- what is shared
@@ -305,10 +340,12 @@ def described(split: Split) -> np.ndarray:
 
 def _explained_by_name(predicted: np.ndarray, true: np.ndarray, data: DataSet) -> dict[str, Entry]:
     """R^2 of each column of ``true`` (n, k) that varies, by the name of what it is."""
-    names = data.features or tuple(f"c{i}" for i in range(true.shape[1]))
-    explained, errors = r_squared(predicted, true), r_squared_error(predicted, true)
-    return {
-        name: Figure(float(value), float(error), n=len(true)).to_json()
-        for name, value, error in zip(names, explained, errors, strict=True)
-        if not np.isnan(value)
-    }
+    n, columns = true.shape
+    names = data.features or tuple(f"c{i}" for i in range(columns))
+    explained = r_squared(predicted, true)
+    errors = r_squared_error(predicted, true)
+    found = {}
+    for name, value, error in zip(names, explained, errors, strict=True):
+        if not np.isnan(value):
+            found[name] = Figure(float(value), float(error), n=n).to_json()
+    return found

@@ -119,6 +119,7 @@ class Flow(GenerativeModel):
     # --------------------------------------------------------------------------------------- layers
 
     def default_network(self, shape: tuple[int, ...], outputs: int, *frequencies: float):
+        """The network of a coupling: a U-Net on images, an MLP on vectors."""
         return event_network(
             shape, self.width, self.width, self.depth, self.dropout, frequencies, outputs
         )
@@ -144,19 +145,33 @@ class Flow(GenerativeModel):
         """
         scales = squeezes(self.event_shape)
         if not scales:
-            chain: list[nn.Module] = [Flatten(self.event_shape)]
-            for i in range(self.couplings):
-                chain += [LinearMap(self.dims, identity_init=True), self.coupling((self.dims,), i)]
-            return nf.CompositeTransform(chain)
+            return self.chain()
         pyramid = nf.MultiscaleCompositeTransform(scales)
         shape = self.event_shape
         for _ in range(scales):
-            shape = (4 * shape[0], shape[1] // 2, shape[2] // 2)
-            steps: list[nn.Module] = [nf.SqueezeTransform()]
-            for i in range(self.couplings):
-                steps += [nf.ActNorm(shape[0]), ChannelMap(shape[0]), self.coupling(shape, i)]
-            shape = pyramid.add_transform(nf.CompositeTransform(steps), shape) or shape
+            channels, height, width = shape
+            squeezed = (4 * channels, height // 2, width // 2)
+            stays = pyramid.add_transform(self.scale(squeezed), squeezed)
+            shape = stays or squeezed  # of the last scale, nothing stays
         return pyramid
+
+    def chain(self) -> nn.Module:
+        """Couplings of vectors, each after a learned mixture of the features."""
+        layers: list[nn.Module] = [Flatten(self.event_shape)]
+        for i in range(self.couplings):
+            layers.append(LinearMap(self.dims, identity_init=True))
+            layers.append(self.coupling((self.dims,), i))
+        return nf.CompositeTransform(layers)
+
+    def scale(self, shape: tuple[int, ...]) -> nn.Module:
+        """Squeezing to ``shape``, then couplings, each after ActNorm and a 1x1 convolution."""
+        channels = shape[0]
+        layers: list[nn.Module] = [nf.SqueezeTransform()]
+        for i in range(self.couplings):
+            layers.append(nf.ActNorm(channels))
+            layers.append(ChannelMap(channels))
+            layers.append(self.coupling(shape, i))
+        return nf.CompositeTransform(layers)
 
     def coupling(self, shape: tuple[int, ...], parity: int) -> nn.Module:
         """Spline coupling on ``shape``; which features pass unchanged alternates by ``parity``."""
@@ -173,7 +188,12 @@ class Flow(GenerativeModel):
             return made
 
         return nf.PiecewiseRationalQuadraticCouplingTransform(
-            mask, network, num_bins=self.bins, tails="linear", tail_bound=TAIL, min_derivative=1e-2
+            mask,
+            network,
+            num_bins=self.bins,
+            tails="linear",
+            tail_bound=TAIL,
+            min_derivative=1e-2,
         )
 
     # ----------------------------------------------------------------------------------- likelihood
@@ -225,9 +245,11 @@ class Flow(GenerativeModel):
         given = [self.draw(n, c) for _ in range(CANDIDATES)]
         free = [self.draw(n, None) for _ in range(CANDIDATES)]
         x = torch.stack(given + free)
+
         candidates = inside(x) if self.levels else x
         log_given = torch.stack([self.log_density(each, c) for each in candidates])
         log_free = torch.stack([self.log_density(each, None) for each in candidates])
+
         choice = importance_resample(log_given, log_free, guidance)
         return x[choice, torch.arange(n, device=x.device)]
 
@@ -245,10 +267,13 @@ class Flow(GenerativeModel):
         It is computed in float64: the root inside a spline's inverse needs the digits.
         """
         inverse = Inverse(self.transform)
-        state = dict(inverse.named_parameters()) | dict(inverse.named_buffers())
-        double = {k: v.double() if v.is_floating_point() else v for k, v in state.items()}
-        arguments = (z.double(), self.embed(c, len(z)).double())
-        return functional_call(inverse, double, arguments).to(z.dtype)
+        weights = dict(inverse.named_parameters()) | dict(inverse.named_buffers())
+        for name, value in weights.items():
+            if value.is_floating_point():
+                weights[name] = value.double()
+        e = self.embed(c, len(z))
+        x = functional_call(inverse, weights, (z.double(), e.double()))
+        return x.to(z.dtype)
 
 
 class Inverse(nn.Module):
@@ -283,14 +308,17 @@ class HistogramCoupling(nf.Transform):
         self.bins = bins_for(levels)
         wide = is_image(self.shape) and self.shape[1] > self.shape[2]
         self.axis = 2 if wide else len(self.shape)
-        even, odd = (tuple(half.shape[1:]) for half in self.halves(torch.empty(1, *self.shape)))
-        self.odd = odd
-        if torch.Size(self.shape).numel() > 1:
-            self.network = network(even, self.bins * (even[0] if is_image(even) else odd[0]))
-            self.inner = HistogramCoupling(even, levels, network)
-        else:
+        if torch.Size(self.shape).numel() == 1:
             self.inner = None
             self.logits = nn.Parameter(torch.zeros(self.bins))
+            return
+        even, odd = self.halves(torch.empty(1, *self.shape))
+        even_shape = tuple(even.shape[1:])
+        self.odd_shape = tuple(odd.shape[1:])
+        # a histogram for each channel of a pixel, or for each odd feature of a line
+        histograms = even_shape[0] if is_image(even_shape) else self.odd_shape[0]
+        self.network = network(even_shape, self.bins * histograms)
+        self.inner = HistogramCoupling(even_shape, levels, network)
 
     def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The even and the odd places along the axis that is cut."""
@@ -304,25 +332,29 @@ class HistogramCoupling(nf.Transform):
         evens = even.shape[self.axis]
         places = torch.arange(evens + odd.shape[self.axis], device=even.device)
         where = places // 2 + places % 2 * evens
-        return torch.cat([even, odd], self.axis).index_select(self.axis, where)
+        joined = torch.cat([even, odd], self.axis)
+        return joined.index_select(self.axis, where)
 
     def histograms(self, even: Tensor, e: Tensor) -> Tensor:
         """Log-masses of the odd features given the *levels* of the even ones, not normalised.
 
-        They are ``(n, *odd.shape, bins)``. The noise of the even ones says nothing about the data:
+        They are ``(n, *odd_shape, bins)``. The noise of the even ones says nothing about the data:
         not given it, the bound of the couplings is tight.
         """
-        raw = self.network(grid.quantise(2 * even - 1, self.levels), e)
+        quantised = grid.quantise(2 * even - 1, self.levels)
+        raw = self.network(quantised, e)
         each = raw.unflatten(1, (self.bins, -1)).movedim(1, -1)
-        return each.reshape(len(even), *self.odd, self.bins)
+        return each.reshape(len(even), *self.odd_shape, self.bins)
 
     def forward(self, inputs: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         x = inputs.reshape(-1, *self.shape)
         if self.inner is None:
-            y, log_slopes = piecewise_linear_cdf(x, self.logits.expand(*x.shape, -1))
+            logits = self.logits.expand(*x.shape, -1)
+            y, log_slopes = piecewise_linear_cdf(x, logits)
             return y.view_as(inputs), log_slopes.flatten(1).sum(1)
         even, odd = self.halves(x)
-        odd, log_slopes = piecewise_linear_cdf(odd, self.histograms(even, context))
+        logits = self.histograms(even, context)
+        odd, log_slopes = piecewise_linear_cdf(odd, logits)
         even, log_determinant = self.inner(even, context)
         y = self.interleave(even, odd)
         return y.view_as(inputs), log_determinant + log_slopes.flatten(1).sum(1)
@@ -335,7 +367,8 @@ class HistogramCoupling(nf.Transform):
             return x.view_as(inputs), log_slopes.flatten(1).sum(1)
         even, odd = self.halves(y)
         even, log_determinant = self.inner.inverse(even, context)
-        odd, log_slopes = piecewise_linear_cdf(odd, self.histograms(even, context), inverse=True)
+        logits = self.histograms(even, context)
+        odd, log_slopes = piecewise_linear_cdf(odd, logits, inverse=True)
         x = self.interleave(even, odd)
         return x.view_as(inputs), log_determinant + log_slopes.flatten(1).sum(1)
 
@@ -353,19 +386,24 @@ def piecewise_linear_cdf(x: Tensor, logits: Tensor, inverse: bool = False) -> tu
         its values and its log-slopes, ``(...)`` each.
     """
     bins = logits.shape[-1]
-    mass = (1 - bins * LEAST) * logits.softmax(-1) + LEAST
-    upper = mass.cumsum(-1)
+    masses = (1 - bins * LEAST) * logits.softmax(-1) + LEAST
+    upper = masses.cumsum(-1)
     if inverse:
-        bin_of_x = (x.unsqueeze(-1) >= upper[..., :-1]).sum(-1, keepdim=True)
+        k = (x.unsqueeze(-1) >= upper[..., :-1]).sum(-1)
     else:
-        bin_of_x = (x * bins).long().clamp(0, bins - 1).unsqueeze(-1)
-    m = mass.gather(-1, bin_of_x).squeeze(-1)
-    below = (upper - mass).gather(-1, bin_of_x).squeeze(-1)
-    k = bin_of_x.squeeze(-1)
-    log_slope = torch.log(m * bins)
+        k = (x * bins).long().clamp(0, bins - 1)
+
+    def of_bin(values: Tensor) -> Tensor:
+        return values.gather(-1, k.unsqueeze(-1)).squeeze(-1)
+
+    mass = of_bin(masses)
+    below = of_bin(upper - masses)
+    log_slope = torch.log(mass * bins)
     if inverse:
-        return (k + (x - below) / m) / bins, -log_slope
-    return below + (x * bins - k) * m, log_slope
+        place = (k + (x - below) / mass) / bins
+        return place, -log_slope
+    value = below + (x * bins - k) * mass
+    return value, log_slope
 
 
 def line(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -379,7 +417,8 @@ def bins_for(levels: int, most: int = 32) -> int:
     """As many bins as there are levels, or the largest divisor of that up to ``most``."""
     if levels <= most:
         return levels
-    return max(bins for bins in range(1, most + 1) if levels % bins == 0)
+    divisors = [bins for bins in range(1, most + 1) if levels % bins == 0]
+    return max(divisors)
 
 
 class Flatten(nf.Transform):
@@ -408,7 +447,8 @@ class SolvedInverse:
 
     def inverse_no_cache(self, y: Tensor) -> tuple[Tensor, Tensor]:
         x = torch.linalg.solve(self.weight(), (y - self.bias).T).T
-        return x, -self.logabsdet() * x.new_ones(len(x))
+        log_determinants = -self.logabsdet() * x.new_ones(len(x))
+        return x, log_determinants
 
 
 class LinearMap(SolvedInverse, nf.LULinear):
@@ -431,7 +471,10 @@ def squeezes(shape: tuple[int, ...], most: int = 2) -> int:
     """
     if not is_image(shape):
         return 0
+    _, height, width = shape
     count = 0
-    while count < most and all(side % 2 ** (count + 1) == 0 for side in shape[1:]):
+    while count < most and height % 2 == 0 and width % 2 == 0:
+        height //= 2
+        width //= 2
         count += 1
     return count

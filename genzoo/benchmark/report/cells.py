@@ -15,7 +15,9 @@ NOTHING = "—"
 def cell(figure: Figure, digits: int = 3) -> str:
     """A share as `percent`, any other figure as `number`."""
     is_share = figure.low is not None and figure.value is not None
-    return percent(figure) if is_share else number(figure, digits)
+    if is_share:
+        return percent(figure)
+    return number(figure, digits)
 
 
 def percent(figure: Figure | None) -> str:
@@ -27,10 +29,13 @@ def percent(figure: Figure | None) -> str:
         return NOTHING
     if figure.low is None or figure.high is None:
         return f"{figure.value:.0%}".replace("%", " %")
-    low, high = max(0.0, figure.low), min(1.0, figure.high)  # several seeds may reach beyond
+    # the ends of several seeds together may reach beyond a share
+    low = max(0.0, figure.low)
+    high = min(1.0, figure.high)
     digits = 0 if high - low >= 0.02 else 1
-    value, low, high = (f"{100 * share:.{digits}f}" for share in (figure.value, low, high))
-    return f"{value} % [{low}–{high}]"
+    value = f"{100 * figure.value:.{digits}f}"
+    ends = f"{100 * low:.{digits}f}–{100 * high:.{digits}f}"
+    return f"{value} % [{ends}]"
 
 
 def number(figure: Figure | None, digits: int = 3, signed: bool = False) -> str:
@@ -39,8 +44,10 @@ def number(figure: Figure | None, digits: int = 3, signed: bool = False) -> str:
         return NOTHING
     value = round(figure.value, digits) + 0.0  # no minus in front of zero
     sign = "+" if signed else ""
-    error = "" if figure.stderr is None else f" ± {figure.stderr:.{digits}f}"
-    return f"{value:{sign}.{digits}f}{error}"
+    text = f"{value:{sign}.{digits}f}"
+    if figure.stderr is None:
+        return text
+    return f"{text} ± {figure.stderr:.{digits}f}"
 
 
 def share_of_points(figure: Figure | None) -> str:
@@ -49,16 +56,23 @@ def share_of_points(figure: Figure | None) -> str:
         return ""
     text = f"{figure.symbol} {100 * figure.value:.1f} %".strip()
     if figure.low is not None and figure.high is not None:
-        return f"{text} [{100 * figure.low:.1f}–{100 * figure.high:.1f}]"
-    return text if figure.stderr is None else f"{text} ± {100 * figure.stderr:.1f}"
+        ends = f"{100 * figure.low:.1f}–{100 * figure.high:.1f}"
+        return f"{text} [{ends}]"
+    if figure.stderr is not None:
+        return f"{text} ± {100 * figure.stderr:.1f}"
+    return text
 
 
 def significant(value: float | None) -> str:
     """Two significant figures: timings are no better than that."""
     if value is None or value <= 0:
         return ""
-    digits = 10 ** max(0, len(str(int(value))) - 2)
-    return f"{round(value / digits) * digits:,}" if value >= 10 else f"{value:.2g}"
+    if value < 10:
+        return f"{value:.2g}"
+    digits = len(str(int(value)))
+    unit = 10 ** (digits - 2)
+    rounded = round(value / unit) * unit
+    return f"{rounded:,}"
 
 
 def together(figures: Sequence[Figure | None], shared: bool) -> Figure | None:
@@ -70,16 +84,22 @@ def together(figures: Sequence[Figure | None], shared: bool) -> Figure | None:
             of samples, of which each draws its own.
     """
     known = [figure for figure in figures if figure is not None and figure.is_known]
-    return combine(known, shared) if len(known) == len(figures) else None
+    if len(known) < len(figures):
+        return None
+    return combine(known, shared)
 
 
 def error_legend(lines: Iterable[Line]) -> list[str]:
     """What the errors in the cells of a table are: a sentence on those that are there, or none."""
-    printed = "".join(cell for line in lines for cell in line.cells[1:])
-    kinds = {"±": "±: one standard error", "[": "[–]: the ends that hold 95 %"}
-    present = ", ".join(meaning for sign, meaning in kinds.items() if sign in printed)
-    if not present:
+    cells = [cell for line in lines for cell in line.cells[1:]]  # the first is the line's name
+    kinds = []
+    if any("±" in cell for cell in cells):
+        kinds.append("±: one standard error")
+    if any("[" in cell for cell in cells):
+        kinds.append("[–]: the ends that hold 95 %")
+    if not kinds:
         return []
+    present = ", ".join(kinds)
     return [f"{present}, of events, draws and, where there are several, seeds together"]
 
 
@@ -88,4 +108,6 @@ def digits_for(figures: Iterable[Figure], most: int = 5) -> int:
     errors = [figure.stderr for figure in figures if figure.stderr]
     if not errors:
         return 3
-    return min(most, max(0, -math.floor(math.log10(min(errors) / 3))))
+    resolution = min(errors) / 3
+    digits = -math.floor(math.log10(resolution))
+    return max(0, min(most, digits))

@@ -15,8 +15,12 @@ from genzoo.files import whole
 PIXELS = 48  # least side of a small image in the picture, so that pixels stay crisp
 SMALL = 64  # up to this side there is room for two rows of each model's images
 GAP = 4  # pixels between images
-INK, PAPER = "#1b2a41", "white"
-ASTRAY, MISSED = "#c8102e", "#f28e1c"
+
+INK = "#1b2a41"
+PAPER = "white"
+FRAME = "#cccccc"
+ASTRAY = "#c8102e"
+MISSED = "#f28e1c"
 
 
 def picture(
@@ -29,21 +33,18 @@ def picture(
     Of each label's images there are at most ``rows`` of ``columns``; 0: two rows of small images,
     one of large ones.
     """
-    from matplotlib.figure import (
-        Figure,
-    )  # a second to import; not through pyplot, which wants a display
+    # a second to import; not through pyplot, which wants a display
+    from matplotlib.figure import Figure
 
-    samples = {label: np.asarray(events, dtype=float) for label, events in samples.items()}
-    shape = next(iter(samples.values())).shape[1:]
+    samples = _floats(samples)
+    real = _first(samples)
     figure = Figure(facecolor=PAPER)
-    if shape == (2,):
+    if real.shape[1:] == (2,):
         _points(figure, samples)
     else:
-        real = next(iter(samples.values()))
         shown = _at_most(samples, columns, rows)
         _rows(figure, shown, columns, (real.min(), real.max()), emphasis=0)
-    with whole(Path(path)) as draft:
-        figure.savefig(draft, dpi=100, facecolor=PAPER)
+    _save(figure, path)
 
 
 def strips(
@@ -62,12 +63,15 @@ def strips(
     """
     from matplotlib.figure import Figure
 
-    rows = {label: np.asarray(events, dtype=float) for label, events in rows.items()}
-    limits = limits or (min(e.min() for e in rows.values()), max(e.max() for e in rows.values()))
+    rows = _floats(rows)
+    if limits is None:
+        least = min(events.min() for events in rows.values())
+        greatest = max(events.max() for events in rows.values())
+        limits = (least, greatest)
+    longest = max(len(events) for events in rows.values())
     figure = Figure(facecolor=PAPER)
-    _rows(figure, rows, max(len(events) for events in rows.values()), limits, emphasis)
-    with whole(Path(path)) as draft:
-        figure.savefig(draft, dpi=100, facecolor=PAPER)
+    _rows(figure, rows, longest, limits, emphasis)
+    _save(figure, path)
 
 
 def grid(path: str | Path, events: np.ndarray, limits: tuple[float, float] | None = None) -> None:
@@ -82,10 +86,12 @@ def grid(path: str | Path, events: np.ndarray, limits: tuple[float, float] | Non
         return picture(path, {"samples": events})
     from matplotlib.image import imsave
 
-    low, high = limits or (events.min(), events.max())
-    scaled = (events - low) / max(high - low, 1e-9)
+    if limits is None:
+        limits = (events.min(), events.max())
+    columns = math.ceil(math.sqrt(len(events)))
+    image = _stack(_scaled(events, limits), columns)
     with whole(Path(path)) as draft:
-        imsave(draft, _stack(scaled, math.ceil(math.sqrt(len(events)))))
+        imsave(draft, image)
     return None
 
 
@@ -117,47 +123,74 @@ def maps(
 
     across = min(3, len(panels))
     down = math.ceil(len(panels) / across)
-    figure = Figure((5.2 * across, 2.1 * down + 0.5), facecolor=PAPER)
+    legend = 0.5  # inches at the foot of the figure
+    figure = Figure((5.2 * across, 2.1 * down + legend), facecolor=PAPER)
     axes = figure.subplots(down, across, squeeze=False).flatten()
     for axis, (label, panel) in zip(axes, panels.items(), strict=False):
-        axis.imshow(
-            np.where(land, 0.86, 1.0), extent=frame, cmap="gray", vmin=0, vmax=1, aspect="auto"
-        )
-        dots = {"s": 2.5, "linewidths": 0}
-        axis.scatter(*panel.samples[~panel.astray].T, color=INK, alpha=0.45, **dots)
-        axis.scatter(
-            *panel.samples[panel.astray].T, color=ASTRAY, label="A: a sample in the sea", **dots
-        )
-        axis.scatter(
-            *panel.missed.T,
-            color=MISSED,
-            label="B: a test point the model gives almost nothing",
-            **dots,
-        )
-        axis.set(xlim=frame[:2], ylim=frame[2:], xticks=[], yticks=[], title=label)
-        axis.spines[:].set_color("#cccccc")
+        _map(axis, panel, land, frame)
+        _frame(axis, label, xlim=frame[:2], ylim=frame[2:])
     for axis in axes[len(panels) :]:
         axis.axis("off")
+
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.tight_layout(rect=(0, 0.5 / figure.get_figheight(), 1, 1))
+    figure.tight_layout(rect=(0, legend / figure.get_figheight(), 1, 1))
     figure.legend(handles, labels, loc="lower center", ncols=2, markerscale=4, frameon=False)
-    with whole(Path(path)) as draft:
-        figure.savefig(draft, dpi=100, facecolor=PAPER)
+    _save(figure, path)
+
+
+def _map(axis, panel: Panel, land: np.ndarray, frame: tuple[float, float, float, float]) -> None:
+    """One model's points on the ground where the truth has mass."""
+    grey = np.where(land, 0.86, 1.0)
+    axis.imshow(grey, extent=frame, cmap="gray", vmin=0, vmax=1, aspect="auto")
+
+    dots = {"s": 2.5, "linewidths": 0}
+    at_home = panel.samples[~panel.astray]
+    axis.scatter(*at_home.T, color=INK, alpha=0.45, **dots)
+    astray = panel.samples[panel.astray]
+    axis.scatter(*astray.T, color=ASTRAY, label="A: a sample in the sea", **dots)
+    about_missed = "B: a test point the model gives almost nothing"
+    axis.scatter(*panel.missed.T, color=MISSED, label=about_missed, **dots)
 
 
 def _points(figure, samples: Mapping[str, np.ndarray]) -> None:
+    """A scatter plot for each label, all within the limits of the first."""
     across = min(4, len(samples))
     down = math.ceil(len(samples) / across)
     figure.set_size_inches(3 * across, 3 * down)
     axes = figure.subplots(down, across, squeeze=False).flatten()
-    low, high = _limits(next(iter(samples.values())))
+    low, high = _limits(_first(samples))
     for axis, (label, events) in zip(axes, samples.items(), strict=False):
-        axis.scatter(events[:, 0], events[:, 1], s=2, alpha=0.4, linewidths=0, color=INK)
-        axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], title=label)
-        axis.spines[:].set_color("#cccccc")
+        axis.scatter(*events.T, s=2, alpha=0.4, linewidths=0, color=INK)
+        _frame(axis, label, xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     for axis in axes[len(samples) :]:
         axis.axis("off")
     figure.tight_layout()
+
+
+def _frame(axis, title: str, xlim: tuple[float, float], ylim: tuple[float, float]) -> None:
+    """Limits and a title, no ticks, and a quiet line around."""
+    axis.set(xlim=xlim, ylim=ylim, xticks=[], yticks=[], title=title)
+    axis.spines[:].set_color(FRAME)
+
+
+def _save(figure, path: str | Path) -> None:
+    with whole(Path(path)) as draft:
+        figure.savefig(draft, dpi=100, facecolor=PAPER)
+
+
+def _floats(samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {label: np.asarray(events, dtype=float) for label, events in samples.items()}
+
+
+def _first(samples: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The events of the first label."""
+    return next(iter(samples.values()))
+
+
+def _scaled(events: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Events mapped so that ``limits`` become 0 and 1."""
+    low, high = limits
+    return (events - low) / max(high - low, 1e-9)
 
 
 def _at_most(samples: Mapping[str, np.ndarray], columns: int, rows: int) -> dict[str, np.ndarray]:
@@ -165,8 +198,11 @@ def _at_most(samples: Mapping[str, np.ndarray], columns: int, rows: int) -> dict
 
     0: two rows, or one of images that are not small.
     """
-    first = next(iter(samples.values()))[0]
-    most = columns * (rows or (2 if max(_as_image(first).shape[:2]) <= SMALL else 1))
+    if not rows:
+        event = _first(samples)[0]
+        side = max(_as_image(event).shape[:2])
+        rows = 2 if side <= SMALL else 1
+    most = columns * rows
     return {label: events[:most] for label, events in samples.items()}
 
 
@@ -181,16 +217,22 @@ def _rows(
 
     ``limits`` are the values of black and white.
     """
-    columns = min(columns, max(len(events) for events in samples.values()))
-    low, high = limits
-    blocks = {
-        label: _stack((events - low) / max(high - low, 1e-9), columns)
-        for label, events in samples.items()
-    }
-    width = next(iter(blocks.values())).shape[1]
-    left, gap = 150, 14  # pixels: of the labels, and between models
-    across, total = left + width + gap, sum(block.shape[0] + gap for block in blocks.values()) + gap
+    longest = max(len(events) for events in samples.values())
+    columns = min(columns, longest)
+    blocks = {}
+    for label, events in samples.items():
+        blocks[label] = _stack(_scaled(events, limits), columns)
+
+    # in pixels, of which a hundred are an inch
+    left = 150  # of the labels
+    gap = 14  # between models
+    width = _first(blocks).shape[1]
+    across = left + width + gap
+    total = gap
+    for block in blocks.values():
+        total += block.shape[0] + gap
     figure.set_size_inches(across / 100, total / 100)
+
     bottom = total
     for i, (label, block) in enumerate(blocks.items()):
         height = block.shape[0]
@@ -198,18 +240,20 @@ def _rows(
         axis = figure.add_axes((left / across, bottom / total, width / across, height / total))
         axis.imshow(block, interpolation="nearest", aspect="auto")
         axis.axis("off")
-        place, weight = (
-            ((left - 12) / across, (bottom + height / 2) / total),
-            "bold" if i == emphasis else "normal",
-        )
-        figure.text(*place, label, ha="right", va="center", fontsize=12, color=INK, weight=weight)
+
+        x = (left - 12) / across
+        y = (bottom + height / 2) / total
+        weight = "bold" if i == emphasis else "normal"
+        figure.text(x, y, label, ha="right", va="center", fontsize=12, color=INK, weight=weight)
 
 
 def _stack(events: np.ndarray, columns: int) -> np.ndarray:
     """Events with values in [0, 1] in rows of ``columns`` as one RGB image."""
-    rows = [_strip(events[i : i + columns], columns) for i in range(0, len(events), columns)]
+    rows = []
+    for start in range(0, len(events), columns):
+        rows.append(_strip(events[start : start + columns], columns))
     gap = np.ones((GAP, rows[0].shape[1], 3))
-    return np.concatenate([part for row in rows for part in (row, gap)][:-1])
+    return np.concatenate(_between(rows, gap))
 
 
 def _strip(events: np.ndarray, columns: int) -> np.ndarray:
@@ -218,26 +262,38 @@ def _strip(events: np.ndarray, columns: int) -> np.ndarray:
     blank = np.ones_like(images[0])
     images += [blank] * (columns - len(images))
     gap = np.ones((images[0].shape[0], GAP, 3))
-    return np.concatenate([part for image in images for part in (image, gap)][:-1], 1)
+    return np.concatenate(_between(images, gap), axis=1)
+
+
+def _between(parts: list[np.ndarray], gap: np.ndarray) -> list[np.ndarray]:
+    """The parts with a gap between each and the next."""
+    joined = [parts[0]]
+    for part in parts[1:]:
+        joined += [gap, part]
+    return joined
 
 
 def _as_image(event: np.ndarray) -> np.ndarray:
     """(c, h, w), or any other event as one column of squares, to (h, w, 3)."""
     if event.ndim != 3:
         side = math.ceil(math.sqrt(event.size))
-        event = np.concatenate([event.flatten(), np.ones(side * side - event.size)]).reshape(
-            1, side, side
-        )
-    channels = event[[0, 1, 2]] if len(event) == 3 else event[:1].repeat(3, 0)
-    return channels.transpose(1, 2, 0).clip(0, 1)
+        blank = np.ones(side * side - event.size)
+        event = np.concatenate([event.flatten(), blank]).reshape(1, side, side)
+    if len(event) != 3:
+        event = event[:1].repeat(3, 0)  # grey
+    return event.transpose(1, 2, 0).clip(0, 1)
 
 
 def _enlarge(image: np.ndarray) -> np.ndarray:
-    factor = max(1, math.ceil(PIXELS / max(image.shape[:2])))
+    """An image whose longer side has at least `PIXELS` pixels."""
+    side = max(image.shape[:2])
+    factor = math.ceil(PIXELS / side)
     return image.repeat(factor, 0).repeat(factor, 1)
 
 
 def _limits(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    low, high = points.min(0), points.max(0)
+    """The ends of a frame around points ``(n, 2)``, with a margin of a tenth."""
+    low = points.min(0)
+    high = points.max(0)
     margin = 0.1 * (high - low)
     return low - margin, high + margin

@@ -13,6 +13,7 @@ from itertools import permutations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from genzoo.data.scenes.scene import (
@@ -29,15 +30,20 @@ from genzoo.data.scenes.scene import (
     in_order,
 )
 
-STANDS_OUT = (
-    0.2  # distance in colour space (the cube of side 1) from which a pixel is no background
-)
-SPECK = 10  # patches of fewer pixels are none
-UNLIKE_COLOUR = 0.25  # distance from its colour beyond which a thing is of no colour with a name
-# Share of a thing's area that may be amiss (squared error of coverage) before it has no shape with
-# a name.
+# distance in colour space (the cube of side 1) from which a pixel is no background
+STANDS_OUT = 0.2
+
+# patches of fewer pixels are none
+SPECK = 10
+
+# distance from its colour beyond which a thing is of no colour with a name
+UNLIKE_COLOUR = 0.25
+
+# share of a thing's area that may be amiss (squared error of coverage) before its shape has no name
 UNLIKE_SHAPE = 0.15
-TOGETHER = 500  # pictures read at a time
+
+# pictures read at a time
+TOGETHER = 500
 
 
 def parse(images: Tensor) -> list[Scene]:
@@ -48,31 +54,47 @@ def parse(images: Tensor) -> list[Scene]:
     A thing whose colour or shape is like none that has a name gets None for it. Noise (0.1 in [-1,
     1]), blur and small specks do no harm; two things that touch are taken for one.
     """
-    return [scene for part in images.split(TOGETHER) for scene in _parse(part)]
+    scenes = []
+    for part in images.split(TOGETHER):
+        scenes += _parse(part)
+    return scenes
 
 
 def _parse(images: Tensor) -> list[Scene]:
+    """The scenes of pictures that fit into memory together."""
     picture = (images.detach().cpu().float() + 1) / 2
     ground = _border(picture).median(2).values.view(-1, 3, 1, 1)
-    which, patches = _patches((picture - ground).norm(dim=1) > STANDS_OUT)
+    contrast = (picture - ground).norm(dim=1)
+    which, patches = _patches(contrast > STANDS_OUT)
+
     colour, covered = _unmix(picture[which], ground[which], patches)
     things = _named(colour, covered)
     found: list[list[Thing]] = [[] for _ in images]
     for i, thing in zip(which.tolist(), things, strict=True):
         found[i].append(thing)
-    brightness = torch.tensor(list(BACKGROUNDS.values()))
-    nearest = (ground.flatten(1).unsqueeze(1) - brightness.view(1, -1, 1)).norm(dim=2).argmin(1)
-    names = list(BACKGROUNDS)
-    return [
-        Scene(tuple(things), names[i]) for things, i in zip(found, nearest.tolist(), strict=True)
-    ]
+
+    scenes = []
+    for things, background in zip(found, _backgrounds(ground), strict=True):
+        scenes.append(Scene(tuple(things), background))
+    return scenes
 
 
 def _border(picture: Tensor) -> Tensor:
-    """The outermost pixels of pictures ``(n, 3, h, w)``, ``(n, 3, m)``."""
-    return torch.cat(
-        [picture[:, :, 0], picture[:, :, -1], picture[:, :, :, 0], picture[:, :, :, -1]], 2
-    )
+    """The outermost pixels ``(n, 3, m)`` of pictures ``(n, 3, h, w)``."""
+    top = picture[:, :, 0]
+    bottom = picture[:, :, -1]
+    left = picture[:, :, :, 0]
+    right = picture[:, :, :, -1]
+    return torch.cat([top, bottom, left, right], 2)
+
+
+def _backgrounds(ground: Tensor) -> list[str]:
+    """The name of the background whose brightness is nearest to each colour ``(n, 3, 1, 1)``."""
+    names = list(BACKGROUNDS)
+    brightness = torch.tensor(list(BACKGROUNDS.values())).view(1, -1, 1)
+    colour = ground.flatten(1).unsqueeze(1)
+    nearest = (colour - brightness).norm(dim=2).argmin(1)
+    return [names[i] for i in nearest.tolist()]
 
 
 def _patches(mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,17 +104,26 @@ def _patches(mask: Tensor) -> tuple[Tensor, Tensor]:
     """
     from scipy.ndimage import label  # a third of a second to import
 
-    within = np.zeros((3, 3, 3), dtype=int)
-    within[1] = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]  # neighbours share an edge, and a picture
+    # neighbours share an edge, and a picture
+    neighbours = np.zeros((3, 3, 3), dtype=int)
+    neighbours[1] = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
+
     numbered = np.zeros(mask.shape, dtype=np.int32)
-    label(mask.numpy(), within, output=numbered)
+    label(mask.numpy(), neighbours, output=numbered)
     labels = torch.from_numpy(numbered).long()
+
     sizes = torch.bincount(labels.flatten(), minlength=1)
-    sizes[0] = 0  # the ground
+    sizes[0] = 0  # the ground, which all pictures share
     large = torch.where(sizes >= SPECK)[0]
-    which = torch.zeros_like(sizes)
-    which[labels.flatten()] = torch.arange(len(mask)).repeat_interleave(mask.shape[1:].numel())
-    return which[large], labels[which[large]] == large.view(-1, 1, 1)
+
+    # no label but the ground's is in two pictures, so each pixel may write its own
+    pixels = mask.shape[1:].numel()
+    picture_of_pixel = torch.arange(len(mask)).repeat_interleave(pixels)
+    picture_of_label = torch.zeros_like(sizes)
+    picture_of_label[labels.flatten()] = picture_of_pixel
+
+    which = picture_of_label[large]
+    return which, labels[which] == large.view(-1, 1, 1)
 
 
 def _unmix(picture: Tensor, ground: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,41 +136,59 @@ def _unmix(picture: Tensor, ground: Tensor, patch: Tensor) -> tuple[Tensor, Tens
     between the two colours a pixel lies.
     """
     contrast = picture - ground
-    weight = (contrast.square().sum(1).square() * patch).unsqueeze(1)
+    fourth_power = contrast.square().sum(1).square()
+    weight = (fourth_power * patch).unsqueeze(1)
     colour = (picture * weight).sum((2, 3)) / weight.sum((2, 3))
-    line = (colour.view(-1, 3, 1, 1) - ground).expand_as(contrast)
+
+    line = colour.view(-1, 3, 1, 1) - ground
+    line = line.expand_as(contrast)
     share = (contrast * line).sum(1) / line.square().sum(1)
-    around = torch.nn.functional.max_pool2d(patch.float().unsqueeze(1), 3, 1, 1).squeeze(1)
+
+    # the patch and the pixels next to it: a pixel that is hardly covered does not stand out
+    around = F.max_pool2d(patch.float().unsqueeze(1), 3, 1, 1).squeeze(1)
     return colour, share.clamp(0, 1) * around
 
 
 def _named(colour: Tensor, covered: Tensor) -> list[Thing]:
     """A thing for each colour ``(m, 3)`` and coverage ``(m, h, w)``."""
+    # the middle of what is covered
     area = covered.sum((1, 2))
     pixel = torch.arange(SIDE) + 0.5
-    x, y = (covered.sum(1) @ pixel) / area, (covered.sum(2) @ pixel) / area
-    radii = torch.stack([(area / AREAS[shape]).sqrt() for shape in SHAPES], 1)
-    errors = [
-        (coverage(s, x, y, r) - covered).square().sum((1, 2))
-        for s, r in zip(SHAPES, radii.T, strict=True)
-    ]
+    x = (covered.sum(1) @ pixel) / area
+    y = (covered.sum(2) @ pixel) / area
+
+    # each shape, drawn there over the same area
+    radii = []
+    errors = []
+    for name in SHAPES:
+        radius = (area / AREAS[name]).sqrt()
+        drawn = coverage(name, x, y, radius)
+        radii.append(radius)
+        errors.append((drawn - covered).square().sum((1, 2)))
     error, shape = torch.stack(errors, 1).min(1)
-    distance, hue = (colour.unsqueeze(1) - torch.tensor(list(COLOURS.values()))).norm(dim=2).min(1)
-    large = radii.gather(1, shape[:, None]).squeeze(1) > (RADII["small"] * RADII["large"]) ** 0.5
+    radius = torch.stack(radii, 1).gather(1, shape[:, None]).squeeze(1)
+    large = radius > (RADII["small"] * RADII["large"]) ** 0.5
+
+    colours = torch.tensor(list(COLOURS.values()))
+    distance, hue = (colour.unsqueeze(1) - colours).norm(dim=2).min(1)
+
     columns = (shape, error / area, hue, distance, large, x, y)
-    return [_thing(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [_thing(*row) for row in rows]
 
 
 def _thing(
     shape: int, error: float, hue: int, distance: float, large: bool, x: float, y: float
 ) -> Thing:
-    return Thing(
-        SHAPES[shape] if error < UNLIKE_SHAPE else None,
-        list(COLOURS)[hue] if distance < UNLIKE_COLOUR else None,
-        "large" if large else "small",
-        x,
-        y,
-    )
+    """The thing at (x, y) of the nearest ``shape`` and ``hue``, if these are near enough."""
+    shape_name = None
+    if error < UNLIKE_SHAPE:
+        shape_name = SHAPES[shape]
+    colour_name = None
+    if distance < UNLIKE_COLOUR:
+        colour_name = list(COLOURS)[hue]
+    size = "large" if large else "small"
+    return Thing(shape_name, colour_name, size, x, y)
 
 
 # ------------------------------------------------------------------ what was asked and what is seen
@@ -148,7 +197,7 @@ def _thing(
 def agreement(asked: Meaning, seen: Scene) -> tuple[int, int]:
     """How many attributes ``asked`` for ``seen`` has right, and out of how many: (right, of)."""
     verdict = compare_attributes(asked, seen)
-    return sum(right for _, right in verdict), len(verdict)
+    return _count_right(verdict), len(verdict)
 
 
 def compare_attributes(asked: Meaning, seen: Scene) -> list[tuple[str, bool]]:
@@ -160,11 +209,18 @@ def compare_attributes(asked: Meaning, seen: Scene) -> list[tuple[str, bool]]:
     missing all are wrong, and so is a place or a relation of it; each thing too many counts as one
     more attribute ("surplus"), wrong.
     """
-    seats = [*seen.things, *[None] * len(asked.things)]
-    verdicts = [_things(asked, match) for match in set(permutations(seats, len(asked.things)))]
-    best = max(verdicts, key=lambda verdict: sum(right for _, right in verdict))
-    ground = [("background", asked.background == seen.background)] if asked.background else []
-    return [*best, *ground, *[("surplus", False)] * (len(seen.things) - len(asked.things))]
+    wanted = len(asked.things)
+    seats = [*seen.things, *[None] * wanted]  # None: any thing asked for may be missing
+    matches = dict.fromkeys(permutations(seats, wanted))  # each once, and in order for ties
+    verdict = max((_things(asked, match) for match in matches), key=_count_right)
+    if asked.background:
+        verdict.append(("background", asked.background == seen.background))
+    surplus = len(seen.things) - wanted
+    return verdict + [("surplus", False)] * surplus
+
+
+def _count_right(verdict: list[tuple[str, bool]]) -> int:
+    return sum(right for _, right in verdict)
 
 
 def _things(asked: Meaning, match: Sequence[Thing | None]) -> list[tuple[str, bool]]:
@@ -176,9 +232,11 @@ def _things(asked: Meaning, match: Sequence[Thing | None]) -> list[tuple[str, bo
     for kind, thing in zip(asked.things, match, strict=True):
         for name, wanted in asdict(kind).items():
             if wanted:
-                verdict.append((name, thing is not None and getattr(thing, name) == wanted))
+                right = thing is not None and getattr(thing, name) == wanted
+                verdict.append((name, right))
     if asked.layout:
-        verdict.append(("place" if len(match) == 1 else "relation", _layout(match) == asked.layout))
+        name = "place" if len(match) == 1 else "relation"
+        verdict.append((name, _layout(match) == asked.layout))
     return verdict
 
 
@@ -192,5 +250,7 @@ def _layout(match: Sequence[Thing | None]) -> str | None:
         return None
     if len(present) == 1:
         return present[0].place
-    first, relation = in_order(*present)
-    return relation if first[0] is present[0] else None
+    (first, _), relation = in_order(*present)
+    if first is not present[0]:
+        return None
+    return relation

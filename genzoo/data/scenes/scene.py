@@ -11,7 +11,7 @@ together what it never saw together.
 
 import math
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -112,10 +112,12 @@ class Thing:
     @property
     def place(self) -> str:
         """The nearest of `PLACES`."""
-        return min(
-            PLACES,
-            key=lambda name: (self.x - PLACES[name][0]) ** 2 + (self.y - PLACES[name][1]) ** 2,
-        )
+
+        def squared_distance(name: str) -> float:
+            x, y = PLACES[name]
+            return (self.x - x) ** 2 + (self.y - y) ** 2
+
+        return min(PLACES, key=squared_distance)
 
 
 @dataclass(frozen=True)
@@ -131,12 +133,14 @@ class Scene:
     @property
     def meaning(self) -> Meaning:
         """All that words can say about this scene."""
-        things, layout = self.things, None
+        things = self.things
+        layout = None
         if len(things) == 1:
             layout = things[0].place
         elif len(things) == 2:
             things, layout = in_order(*things)
-        return Meaning(tuple(thing.kind for thing in things), layout, self.background)
+        kinds = tuple(thing.kind for thing in things)
+        return Meaning(kinds, layout, self.background)
 
 
 def in_order(one: Thing, other: Thing) -> tuple[tuple[Thing, Thing], str]:
@@ -144,9 +148,14 @@ def in_order(one: Thing, other: Thing) -> tuple[tuple[Thing, Thing], str]:
 
     Along the axis on which they are further apart.
     """
-    beside = abs(one.x - other.x) >= abs(one.y - other.y)
-    forward = one.x <= other.x if beside else one.y <= other.y
-    return (one, other) if forward else (other, one), "left of" if beside else "above"
+    if abs(one.x - other.x) >= abs(one.y - other.y):
+        relation = "left of"
+        forward = one.x <= other.x
+    else:
+        relation = "above"
+        forward = one.y <= other.y
+    pair = (one, other) if forward else (other, one)
+    return pair, relation
 
 
 # -------------------------------------------------------------------------------- drawing at random
@@ -162,9 +171,12 @@ def draw(
     """
     found: list[Scene] = []
     while len(found) < n:
-        counts = (things or rng.choice((1, 1, 2, 2, 2)) for _ in range(n))
-        scenes = (arrange(Meaning((Kind(None, None, None),) * count), rng) for count in counts)
-        found += [scene for scene in scenes if is_held_out(scene.meaning) == held_out]
+        for _ in range(n):
+            count = things or rng.choice((1, 1, 2, 2, 2))
+            anything = Meaning((Kind(None, None, None),) * count)
+            scene = arrange(anything, rng)
+            if is_held_out(scene.meaning) == held_out:
+                found.append(scene)
     return found[:n]
 
 
@@ -173,26 +185,40 @@ def arrange(meaning: Meaning, rng: random.Random) -> Scene:
 
     What it leaves open is drawn, and so is where exactly things stand.
     """
-    layouts = list(PLACES if len(meaning.things) == 1 else RELATIONS)
-    layout = meaning.layout or rng.choice(layouts)
-    places = [layout] if len(meaning.things) == 1 else RELATIONS[layout]
-    taken = {kind.colour for kind in meaning.things}
-    free = iter(rng.sample([name for name in COLOURS if name not in taken], len(meaning.things)))
-    things = tuple(
-        _put(kind, place, free, rng) for kind, place in zip(meaning.things, places, strict=True)
-    )
-    return Scene(things, meaning.background or rng.choices(list(ODDS), list(ODDS.values()))[0])
+    kinds = meaning.things
+    if len(kinds) == 1:
+        place = meaning.layout or rng.choice(list(PLACES))
+        places = (place,)
+    else:
+        relation = meaning.layout or rng.choice(list(RELATIONS))
+        places = RELATIONS[relation]
+
+    # two things are never of one colour by chance
+    taken = {kind.colour for kind in kinds}
+    free = [name for name in COLOURS if name not in taken]
+    colours = rng.sample(free, len(kinds))
+
+    things = []
+    for kind, place in zip(kinds, places, strict=True):
+        colour = kind.colour or colours.pop(0)
+        things.append(_put(kind, place, colour, rng))
+
+    background = meaning.background
+    if not background:
+        (background,) = rng.choices(list(ODDS), list(ODDS.values()))
+    return Scene(tuple(things), background)
 
 
-def _put(kind: Kind, place: str, colours: Iterator[str], rng: random.Random) -> Thing:
+def _put(kind: Kind, place: str, colour: str, rng: random.Random) -> Thing:
+    """A thing near ``place``; shape and size are drawn where ``kind`` leaves them open."""
+    beside = place in ("left", "right")
+    stacked = place in ("top", "bottom")
     x, y = PLACES[place]
-    beside, stacked = place in ("left", "right"), place in ("top", "bottom")
     x += rng.uniform(-1, 1) * (ACROSS if stacked else ALONG)
     y += rng.uniform(-1, 1) * (ACROSS if beside else ALONG)
-    shape, size = kind.shape or rng.choice(SHAPES), kind.size or rng.choice(list(RADII))
-    return Thing(
-        shape, kind.colour or next(colours), size, x, y
-    )  # two things are never of one colour by chance
+    shape = kind.shape or rng.choice(SHAPES)
+    size = kind.size or rng.choice(list(RADII))
+    return Thing(shape, colour, size, x, y)
 
 
 def is_held_out(meaning: Meaning) -> bool:
@@ -204,7 +230,10 @@ def is_held_out(meaning: Meaning) -> bool:
     small.
     """
     kinds = {(kind.size, kind.colour, kind.shape) for kind in meaning.things}
-    return bool(kinds & HELD_OUT_THINGS) or frozenset(kind[1:] for kind in kinds) in HELD_OUT_PAIRS
+    if kinds & HELD_OUT_THINGS:
+        return True
+    pair = frozenset((colour, shape) for _, colour, shape in kinds)
+    return pair in HELD_OUT_PAIRS
 
 
 # ---------------------------------------------------------------------------------------- rendering
@@ -218,20 +247,24 @@ def render(scenes: Sequence[Scene], generator: torch.Generator | None = None) ->
     With a ``generator`` every radius and every colour is a little off, so that no two pictures of a
     scene are the same; without one they are exactly what their names stand for.
     """
-    parts = [scenes[i : i + TOGETHER] for i in range(0, len(scenes), TOGETHER)]
-    return torch.cat(
-        [_render(part, generator) for part in parts] or [torch.empty(0, 3, SIDE, SIDE)]
-    )
+    pictures = [torch.empty(0, 3, SIDE, SIDE)]
+    for start in range(0, len(scenes), TOGETHER):
+        part = scenes[start : start + TOGETHER]
+        pictures.append(_render(part, generator))
+    return torch.cat(pictures)
 
 
 def _render(scenes: Sequence[Scene], generator: torch.Generator | None) -> Tensor:
+    """The pictures of scenes that fit a processor's cache."""
     grey = torch.tensor([BACKGROUNDS[scene.background] for scene in scenes]).view(-1, 1, 1, 1)
-    picture = (grey + TINT / 2 * _wobble(grey.shape, generator)).repeat(1, 3, SIDE, SIDE)
-    for layer in range(max(len(scene.things) for scene in scenes)):
+    grey = grey + TINT / 2 * _wobble(grey.shape, generator)
+    picture = grey.repeat(1, 3, SIDE, SIDE)
+
+    layers = max(len(scene.things) for scene in scenes)
+    for layer in range(layers):
         drawn = [i for i, scene in enumerate(scenes) if len(scene.things) > layer]
-        picture[drawn] = _on_top(
-            picture[drawn], [scenes[i].things[layer] for i in drawn], generator
-        )
+        things = [scenes[i].things[layer] for i in drawn]
+        picture[drawn] = _on_top(picture[drawn], things, generator)
     return grid.quantise(2 * picture.clamp(0, 1) - 1, LEVELS)
 
 
@@ -240,18 +273,23 @@ def _on_top(picture: Tensor, things: Sequence[Thing], generator: torch.Generator
     radius = torch.tensor([RADII[thing.size] for thing in things])
     radius = radius * (1 + STRETCH * _wobble(radius.shape, generator))
     colour = torch.tensor([COLOURS[str(thing.colour)] for thing in things])
-    colour = (colour + TINT * _wobble(colour.shape, generator)).view(-1, 3, 1, 1)
-    x, y = (torch.tensor([getattr(thing, axis) for thing in things]) for axis in "xy")
+    colour = colour + TINT * _wobble(colour.shape, generator)
+    colour = colour.view(-1, 3, 1, 1).expand_as(picture)
+    x = torch.tensor([thing.x for thing in things])
+    y = torch.tensor([thing.y for thing in things])
+
     covered = picture.new_empty(len(things), 1, SIDE, SIDE)
     for shape in SHAPES:
         these = [i for i, thing in enumerate(things) if thing.shape == shape]
         covered[these, 0] = coverage(shape, x[these], y[these], radius[these])
-    return torch.lerp(picture, colour.expand_as(picture), covered.expand_as(picture))
+    return torch.lerp(picture, colour, covered.expand_as(picture))
 
 
 def _wobble(size: Sequence[int], generator: torch.Generator | None) -> Tensor:
     """Uniform numbers in [-1, 1), or zeros without a generator."""
-    return 2 * torch.rand(size, generator=generator) - 1 if generator else torch.zeros(size)
+    if generator is None:
+        return torch.zeros(size)
+    return 2 * torch.rand(size, generator=generator) - 1
 
 
 def coverage(shape: str, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
@@ -260,8 +298,10 @@ def coverage(shape: str, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
     Its centroid is at x, y, all ``(n,)`` in pixels.
     """
     pixel = torch.arange(SIDE) + 0.5
-    right, down = pixel.view(1, 1, -1) - x.view(-1, 1, 1), pixel.view(1, -1, 1) - y.view(-1, 1, 1)
-    return (0.5 - DISTANCES[shape](right, down, radius.view(-1, 1, 1))).clamp(0, 1)
+    right = pixel.view(1, 1, -1) - x.view(-1, 1, 1)
+    down = pixel.view(1, -1, 1) - y.view(-1, 1, 1)
+    distance = DISTANCES[shape](right, down, radius.view(-1, 1, 1))
+    return (0.5 - distance).clamp(0, 1)  # an edge through a pixel's middle covers half of it
 
 
 def _circle(right: Tensor, down: Tensor, radius: Tensor) -> Tensor:
@@ -274,7 +314,8 @@ def _square(right: Tensor, down: Tensor, radius: Tensor) -> Tensor:
 
 def _triangle(right: Tensor, down: Tensor, radius: Tensor) -> Tensor:
     """As wide as the circle, 1.7 radii high; two thirds of the height lie above the centroid."""
-    top, bottom = -1.7 * 2 / 3 * radius, 1.7 / 3 * radius
+    top = -1.7 * 2 / 3 * radius
+    bottom = 1.7 / 3 * radius
     side = (1.7 * right.abs() - (down - top)) / math.hypot(1.7, 1)
     return torch.maximum(side, down - bottom)
 
@@ -312,7 +353,8 @@ def scenes(
 
     The condition lists each scene's attributes, see `attributes`. None is held out.
     """
-    rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    rng = random.Random(seed)
+    generator = torch.Generator().manual_seed(seed)
     drawn = draw(train + validation + test, rng)
     return DataSet.split(
         "scenes",
@@ -351,21 +393,20 @@ def attributes(scenes: Sequence[Scene]) -> Tensor:
     rows = []
     for scene in scenes:
         first, second = (*scene.things, None, None)[:2]
-        rows.append(
-            [*_one_hot(scene.background, BACKGROUNDS), *_of_a_thing(first), *_of_a_thing(second)]
-        )
+        background = _one_hot(scene.background, BACKGROUNDS)
+        rows.append(background + _of_a_thing(first) + _of_a_thing(second))
     return torch.tensor(rows)
 
 
 def _of_a_thing(thing: Thing | None) -> list[float]:
+    """The facts about one thing, in the order of `_OF_A_THING`."""
     if thing is None:
         return [0.0] * len(_OF_A_THING)
-    looks = [
-        *_one_hot(thing.shape, SHAPES),
-        *_one_hot(thing.colour, COLOURS),
-        *_one_hot(thing.size, RADII),
-    ]
-    return [*looks, 2 * thing.x / SIDE - 1, 2 * thing.y / SIDE - 1]
+    shape = _one_hot(thing.shape, SHAPES)
+    colour = _one_hot(thing.colour, COLOURS)
+    size = _one_hot(thing.size, RADII)
+    place = [2 * thing.x / SIDE - 1, 2 * thing.y / SIDE - 1]
+    return shape + colour + size + place
 
 
 def _one_hot(name: str | None, among: Iterable[str]) -> list[float]:

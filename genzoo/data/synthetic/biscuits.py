@@ -36,9 +36,12 @@ def biscuits(
     to 1 (most).
     """
     generator = torch.Generator().manual_seed(seed)
-    tins = _tins()[torch.randint(len(_tins()), (train + validation + test,), generator=generator)]
-    height, width = tins.unbind(1)
-    x, c = photograph(height, width, generator), describe(height, width)
+    n = train + validation + test
+    tins = _tins()
+    which = torch.randint(len(tins), (n,), generator=generator)
+    height, width = tins[which].unbind(1)
+    x = photograph(height, width, generator)
+    c = describe(height, width)
     return DataSet.split(
         "biscuits",
         x,
@@ -59,20 +62,25 @@ def biscuits(
 
 def describe(height: Tensor, width: Tensor) -> Tensor:
     """Heights (n,) and widths (n,) in pixels as conditions (n, 2), each range mapped to [-1, 1]."""
-    columns = [
-        2 * (size - span[0]) / (span[-1] - span[0]) - 1
-        for size, span in ((height, HEIGHTS), (width, WIDTHS))
-    ]
+    columns = [_to_unit(height, HEIGHTS), _to_unit(width, WIDTHS)]
     return torch.stack(columns, 1).float()
 
 
 def sizes(c: Tensor) -> Tensor:
     """Heights and widths in pixels, ``(n, 2)``, of conditions (n, 2): the inverse of `describe`."""
-    columns = [
-        span[0] + (span[-1] - span[0]) * (part + 1) / 2
-        for part, span in zip(c.unbind(1), (HEIGHTS, WIDTHS), strict=True)
-    ]
+    height, width = c.unbind(1)
+    columns = [_from_unit(height, HEIGHTS), _from_unit(width, WIDTHS)]
     return torch.stack(columns, 1).round()
+
+
+def _to_unit(size: Tensor, span: range) -> Tensor:
+    """Sizes in pixels, mapped so that ``span`` becomes [-1, 1]."""
+    return 2 * (size - span[0]) / (span[-1] - span[0]) - 1
+
+
+def _from_unit(part: Tensor, span: range) -> Tensor:
+    """The inverse of `_to_unit`."""
+    return span[0] + (span[-1] - span[0]) * (part + 1) / 2
 
 
 def draw(height: Tensor, width: Tensor, detail: int = 8) -> Tensor:
@@ -86,29 +94,38 @@ def draw(height: Tensor, width: Tensor, detail: int = 8) -> Tensor:
     """
     place = (torch.arange(SIDE * detail) + 0.5) / detail
     y, x = torch.meshgrid(place, place, indexing="ij")
-    height, radius = height.view(-1, 1, 1).float(), width.view(-1, 1, 1).float() / 2
-    across = (x - SIDE / 2) / radius  # -1 at the left edge of the wall, 1 at the right
-    sag = (
-        0.3 * radius * (1 - across.square()).clamp(min=0).sqrt()
-    )  # how far a rim dips towards the viewer
-    floor = (
-        SIDE - 0.8 - 0.3 * radius
-    )  # of the tin: where its bottom rim is at its left and right edge
-    rim, line, lid = floor - height, 0.5, 1.6
+    height = height.view(-1, 1, 1).float()
+    radius = width.view(-1, 1, 1).float() / 2
+    line = 0.5  # how thick lines are drawn, in pixels
+    lid = 1.6  # how far the lid reaches down
 
-    tin = (across.abs() <= 1) & (y >= rim - sag) & (y <= floor + sag)
-    inside = (
-        (across.abs() <= 1 - line / radius) & (y >= rim - sag + line) & (y <= floor + sag - line)
-    )
-    seam = ((y - rim - sag).abs() <= line / 2) | ((y - rim - sag - lid).abs() <= line / 2)
-    top, band = y <= rim + sag, y <= rim + sag + lid
+    # -1 at the left edge of the wall, 1 at the right
+    across = (x - SIDE / 2) / radius
+    # how far a rim dips towards the viewer
+    sag = 0.3 * radius * (1 - across.square()).clamp(min=0).sqrt()
+    # where the bottom rim and the top rim are at the left and right edge
+    floor = SIDE - 0.8 - 0.3 * radius
+    rim = floor - height
+
+    # the outline of the tin, and what is within the line that is drawn along it
+    highest = rim - sag
+    lowest = floor + sag
+    tin = (across.abs() <= 1) & (y >= highest) & (y <= lowest)
+    inside = (across.abs() <= 1 - line / radius) & (y >= highest + line) & (y <= lowest - line)
+
+    # the lines in front: around the top, and along the lower end of the lid
+    around_top = (y - rim - sag).abs() <= line / 2
+    below_lid = (y - rim - sag - lid).abs() <= line / 2
+    seam = around_top | below_lid
+    top = y <= rim + sag
+    band = y <= rim + sag + lid
 
     light = 0.75 - 0.28 * (across + 0.35).square() + 0.12 * band
     light = torch.where(top, 0.9, light)
-    picture = torch.where(tin, torch.where(inside & ~seam, light, 0.1), 1.0)
-    return (
-        picture.unflatten(2, (SIDE, detail)).unflatten(1, (SIDE, detail)).mean((2, 4)).unsqueeze(1)
-    )
+    drawn = torch.where(inside & ~seam, light, 0.1)
+    picture = torch.where(tin, drawn, 1.0)
+    squares = picture.unflatten(2, (SIDE, detail)).unflatten(1, (SIDE, detail))
+    return squares.mean((2, 4)).unsqueeze(1)
 
 
 def photograph(height: Tensor, width: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -116,17 +133,17 @@ def photograph(height: Tensor, width: Tensor, generator: torch.Generator | None 
 
     Logistic noise on the clean level, rounded and clipped.
     """
-    tins = (width - WIDTHS[0]) + len(WIDTHS) * (
-        height - HEIGHTS[0]
-    )  # row of `_tins`: each is drawn once
-    clean = _clean_levels()[tins]
-    noise = NOISE * torch.rand(clean.shape, generator=generator).clamp(1e-7, 1 - 1e-7).logit()
-    return grid.to_grid((clean + noise).round().clamp(0, LEVELS - 1), LEVELS)
+    clean = _clean_levels()[_row(height, width)]  # each tin is drawn once
+    uniform = torch.rand(clean.shape, generator=generator).clamp(1e-7, 1 - 1e-7)
+    noise = NOISE * uniform.logit()
+    level = (clean + noise).round().clamp(0, LEVELS - 1)
+    return grid.to_grid(level, LEVELS)
 
 
 def measure(x: Tensor) -> tuple[Tensor, Tensor]:
     """Height and width in pixels, (n,) each, of the likeliest tin of each image (n, 1, 16, 16)."""
-    height, width = _tins().to(x.device)[log_likelihoods(x).argmax(1)].unbind(1)
+    likeliest = log_likelihoods(x).argmax(1)
+    height, width = _tins().to(x.device)[likeliest].unbind(1)
     return height, width
 
 
@@ -142,14 +159,21 @@ def noise_score(x: Tensor) -> Tensor:
     real pictures it has mean 0 and deviation 1. Far below, the image is no picture of any tin; far
     above, it is too clean to be one.
     """
+    # of the log-probability of a pixel, over its levels: (72, 256)
     log_pmf = _log_pmf()
     pmf = log_pmf.exp()
-    mean = (pmf * log_pmf).sum(2)  # (72, 256), over levels
+    mean = (pmf * log_pmf).sum(2)
     variance = (pmf * log_pmf.square()).sum(2) - mean.square()
-    of_each = log_likelihoods(x)
-    best = of_each.argmax(1)
-    mean, deviation = mean.sum(1).to(x.device), variance.sum(1).sqrt().to(x.device)
-    return ((of_each.amax(1) - mean[best]) / deviation[best]).to(x.dtype)
+
+    # of a whole picture, whose pixels are independent: (72,)
+    tin_mean = mean.sum(1).to(x.device)
+    tin_deviation = variance.sum(1).sqrt().to(x.device)
+
+    given_tin = log_likelihoods(x)
+    best = given_tin.argmax(1)
+    log_p = given_tin.amax(1)
+    score = (log_p - tin_mean[best]) / tin_deviation[best]
+    return score.to(x.dtype)
 
 
 def tin_and_noise(x: Tensor) -> Tensor:
@@ -168,18 +192,19 @@ def total_variation(reference: Tensor, samples: Tensor) -> float:
 
     Half the sum of |p - q|: the mass that lies in the wrong place.
     """
-    p, q = shares_of_tins(reference), shares_of_tins(samples)
+    p = shares_of_tins(reference)
+    q = shares_of_tins(samples)
     return (p - q).abs().sum().item() / 2
 
 
 def shares_of_tins(features: Tensor) -> Tensor:
     """Share of the features (n, 3) of each tin, and of those that are none: ``(73,)``."""
-    columns = len(WIDTHS)
-    tins = len(HEIGHTS) * columns
-    height, width = features[:, 0].long(), features[:, 1].long()
-    which = columns * (height - HEIGHTS[0]) + width - WIDTHS[0]
-    which = torch.where(is_no_tin(features), tins, which)
-    return torch.bincount(which, minlength=tins + 1).double() / len(features)
+    tins = len(_tins())
+    height = features[:, 0].long()
+    width = features[:, 1].long()
+    which = torch.where(is_no_tin(features), tins, _row(height, width))
+    counts = torch.bincount(which, minlength=tins + 1)
+    return counts.double() / len(features)
 
 
 # The distance is 1 where no sample is a tin. Of finite sets it is never 0, which the floor shows.
@@ -196,11 +221,11 @@ TINS = FeatureSpace(
 
 def log_density(x: Tensor) -> Tensor:
     """The true log(P(x) / width^256) of images (n, 1, 16, 16), in nats; -inf outside [-1, 1]."""
-    tins = log_likelihoods(x)
-    density = (
-        tins.logsumexp(1) - math.log(tins.shape[1]) - SIDE * SIDE * math.log(grid.bin_width(LEVELS))
-    )
-    return density.masked_fill(x.flatten(1).abs().amax(1) > 1, -math.inf).to(x.dtype)
+    given_tin = log_likelihoods(x)
+    log_p = given_tin.logsumexp(1) - math.log(len(_tins()))
+    log_density = log_p - _log_volume()
+    outside = x.flatten(1).abs().amax(1) > 1
+    return log_density.masked_fill(outside, -math.inf).to(x.dtype)
 
 
 def log_likelihoods(x: Tensor) -> Tensor:
@@ -222,14 +247,25 @@ def entropy() -> float:
     1e-40 nats).
     """
     log_pmf = _log_pmf()
-    noise = -(log_pmf.exp() * log_pmf).sum((1, 2)).mean().item()
-    return math.log(len(log_pmf)) + noise + SIDE * SIDE * math.log(grid.bin_width(LEVELS))
+    of_each_tin = -(log_pmf.exp() * log_pmf).sum((1, 2))
+    noise = of_each_tin.mean().item()
+    return math.log(len(_tins())) + noise + _log_volume()
+
+
+def _log_volume() -> float:
+    """log of the volume of a bin of the grid of images."""
+    return SIDE * SIDE * math.log(grid.bin_width(LEVELS))
 
 
 @cache
 def _tins() -> Tensor:
     """Every (height, width) in pixels, heights outermost: (72, 2)."""
     return torch.cartesian_prod(torch.tensor(HEIGHTS), torch.tensor(WIDTHS))
+
+
+def _row(height: Tensor, width: Tensor) -> Tensor:
+    """The row of `_tins` that has this height and width, in pixels."""
+    return len(WIDTHS) * (height - HEIGHTS[0]) + width - WIDTHS[0]
 
 
 @cache
@@ -250,10 +286,12 @@ def _log_pmf() -> Tensor:
     where both are small.
     """
     clean = _clean_levels().flatten(1).unsqueeze(2)
-    edges = torch.arange(1, LEVELS, dtype=torch.float64) - 0.5
-    edges = torch.cat([edges.new_tensor([-math.inf]), edges, edges.new_tensor([math.inf])])
+    edges = torch.arange(LEVELS + 1, dtype=torch.float64) - 0.5
+    edges[0] = -math.inf
+    edges[-1] = math.inf
     z = (edges - clean) / NOISE
-    low, high = z[..., :-1], z[..., 1:]
+    low = z[..., :-1]
+    high = z[..., 1:]
     below = high.sigmoid() - low.sigmoid()
     above = (-low).sigmoid() - (-high).sigmoid()
     return torch.where(low > 0, above, below).log()

@@ -14,6 +14,7 @@ is asked for.
 from functools import cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Categorical, MultivariateNormal
 
@@ -34,7 +35,9 @@ def gaussians(
     """
     if dims < 1:
         raise InputError(f"dims is {dims}: expected at least 1.")
-    x, labels = draw(train + validation + test, dims, torch.Generator().manual_seed(seed))
+    n = train + validation + test
+    generator = torch.Generator().manual_seed(seed)
+    x, labels = draw(n, dims, generator)
     return DataSet.split(
         "gaussians",
         x.float(),
@@ -55,7 +58,8 @@ def draw(n: int, dims: int, generator: torch.Generator) -> tuple[Tensor, Tensor]
     which, law = components(dims)
     k = torch.multinomial(which.probs, n, replacement=True, generator=generator)
     noise = torch.randn(n, dims, 1, dtype=torch.float64, generator=generator)
-    return law.loc[k] + (law.scale_tril[k] @ noise).squeeze(2), k
+    x = law.loc[k] + (law.scale_tril[k] @ noise).squeeze(2)
+    return x, k
 
 
 def log_density(x: Tensor) -> Tensor:
@@ -81,8 +85,10 @@ def entropy(dims: int) -> float:
     """
     which, law = components(dims)
     x, _ = draw(20_000, dims, torch.Generator().manual_seed(0))
+    of_component = which.entropy()
+    of_point = which.probs @ law.entropy()
     overlap = Categorical(logits=log_joint(x)).entropy().mean()
-    return (which.entropy() + which.probs @ law.entropy() - overlap).item()
+    return (of_component + of_point - overlap).item()
 
 
 @cache
@@ -93,13 +99,18 @@ def components(dims: int) -> tuple[Categorical, MultivariateNormal]:
     """
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(COMPONENTS, dims, dims + 1, dtype=torch.float64, generator=generator)
-    means = APART * torch.nn.functional.normalize(noise[:, :, 0], dim=1)
-    axes = torch.linalg.qr(noise[:, :, 1:]).Q * torch.linspace(*WIDTHS, dims, dtype=torch.float64)
-    covariances = axes @ axes.mT
     weights = torch.arange(1, COMPONENTS + 1, dtype=torch.float64)
     weights /= weights.sum()
 
-    centre = weights @ means
-    std = (weights @ (covariances.diagonal(dim1=1, dim2=2) + (means - centre).square())).sqrt()
+    means = APART * F.normalize(noise[:, :, 0], dim=1)
+    widths = torch.linspace(*WIDTHS, dims, dtype=torch.float64)
+    axes = torch.linalg.qr(noise[:, :, 1:]).Q * widths
+    covariances = axes @ axes.mT
+
+    # shifted and scaled so that the mixture has mean 0 and variance 1 along every axis
+    means = means - weights @ means
+    within = covariances.diagonal(dim1=1, dim2=2)
+    between = means.square()
+    std = (weights @ (within + between)).sqrt()
     root = torch.linalg.cholesky(covariances) / std.unsqueeze(1)
-    return Categorical(weights), MultivariateNormal((means - centre) / std, scale_tril=root)
+    return Categorical(weights), MultivariateNormal(means / std, scale_tril=root)

@@ -54,7 +54,8 @@ def worlds() -> Tensor:
 
     They are in the order of binary numbers, the first spin the most significant.
     """
-    levels = torch.cartesian_prod(*[torch.arange(LEVELS)] * SIDE**2)
+    of_a_spin = torch.arange(LEVELS)
+    levels = torch.cartesian_prod(*[of_a_spin] * SIDE**2)
     return grid.to_grid(levels, LEVELS).view(-1, 1, SIDE, SIDE)
 
 
@@ -62,19 +63,31 @@ def worlds() -> Tensor:
 def log_pmf() -> Tensor:
     """log P of every event of `worlds`, (512,) float64 nats."""
     spins = worlds().squeeze(1).sign().double()
-    across, down = spins[:, :, 1:] * spins[:, :, :-1], spins[:, 1:] * spins[:, :-1]
-    agreement = across.sum((1, 2)) + down.sum((1, 2)) + FIELD * spins.sum((1, 2))
-    return (agreement / TEMPERATURE).log_softmax(0)
+    across = spins[:, :, 1:] * spins[:, :, :-1]
+    down = spins[:, 1:] * spins[:, :-1]
+    agreement = across.sum((1, 2)) + down.sum((1, 2))
+    negative_energy = agreement + FIELD * spins.sum((1, 2))
+    return (negative_energy / TEMPERATURE).log_softmax(0)
 
 
 def log_density(x: Tensor) -> Tensor:
     """The true log(P(x) / width^9) of pictures (n, 1, 3, 3), in nats; -inf outside [-1, 1]."""
-    place = LEVELS ** torch.arange(SIDE**2 - 1, -1, -1, device=x.device)
-    which = (grid.to_level(x, LEVELS).flatten(1) * place).sum(1)
-    density = log_pmf().to(x.device)[which] - SIDE**2 * math.log(grid.bin_width(LEVELS))
-    return density.masked_fill(x.flatten(1).abs().amax(1) > 1, -math.inf).to(x.dtype)
+    # an event's row among `worlds` is the binary number of its levels
+    powers = torch.arange(SIDE**2 - 1, -1, -1, device=x.device)
+    level = grid.to_level(x, LEVELS).flatten(1)
+    which = (level * LEVELS**powers).sum(1)
+    density = log_pmf().to(x.device)[which] - _log_volume()
+    outside = x.flatten(1).abs().amax(1) > 1
+    return density.masked_fill(outside, -math.inf).to(x.dtype)
 
 
 def entropy() -> float:
     """Entropy of the data as a density (nats), exact."""
-    return -(log_pmf().exp() @ log_pmf()).item() + SIDE**2 * math.log(grid.bin_width(LEVELS))
+    log_p = log_pmf()
+    in_nats = -(log_p.exp() @ log_p).item()
+    return in_nats + _log_volume()
+
+
+def _log_volume() -> float:
+    """log of the volume of a bin of the grid of events."""
+    return SIDE**2 * math.log(grid.bin_width(LEVELS))

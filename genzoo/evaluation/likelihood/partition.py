@@ -235,10 +235,10 @@ def log_partition(
         short = road.forward(many + scouts, short_betas, scouts, share(progress, 1, 6), wide=True)
         backward = []
         for i, start in enumerate((resampled([forward, short], each), road.chains(each))):
-            settled = road.settle(start, moves or levels, share(progress, 2 + 2 * i, 6))
-            backward.append(
-                road.reverse(settled, betas[::-1], scouts, share(progress, 3 + 2 * i, 6))
-            )
+            part = 2 + 2 * i
+            settled = road.settle(start, moves or levels, share(progress, part, 6))
+            run = road.reverse(settled, betas[::-1], scouts, share(progress, part + 1, 6))
+            backward.append(run)
     up = [in_blocks(run.log_weights) for run in (forward, short)]
     down = [in_blocks(run.log_weights) for run in backward]
     return Interval(*up, *(each._replace(value=-each.value) for each in down))
@@ -300,7 +300,9 @@ class Lattice:
         settings = {"problems": self.problems, "scouts": scouts, "step": self.step}
         run = follow(path, start, betas, progress=progress, **settings)
         log_z0 = path.log_z0[: self.problems].to(run.log_weights)
-        return run._replace(log_weights=run.log_weights + (log_z0 if betas[0] == 0 else -log_z0))
+        from_base = betas[0] == 0
+        log_weights = run.log_weights + log_z0 if from_base else run.log_weights - log_z0
+        return run._replace(log_weights=log_weights)
 
     def forward(
         self,
@@ -311,14 +313,17 @@ class Lattice:
         wide: bool = False,
     ) -> Annealed:
         path = self.path(each, SOFTENED if wide else 0.0)
-        return self.along(path, path.draw(each * self.problems), betas, scouts, progress)
+        start = path.draw(each * self.problems)
+        return self.along(path, start, betas, scouts, progress)
 
     def chains(self, each: int) -> Tensor:
         return self.model.nearest_chains(each * self.problems, repeated(self.c, each))[0]
 
     def settle(self, start: Tensor, moves: int, progress: Progress | None) -> Tensor:
         each = len(start) // self.problems
-        return self.along(self.path(each), start, [1.0] * (moves + 1), each, progress).x
+        at_target = [1.0] * (moves + 1)
+        run = self.along(self.path(each), start, at_target, each, progress)
+        return run.x
 
     def reverse(
         self, start: Tensor, betas: list[float], scouts: int, progress: Progress | None
@@ -366,7 +371,8 @@ class Space:
         wide: bool = False,
     ) -> Annealed:
         by = WIDER if wide else 1.0
-        rows, dims = each * self.problems, len(self.mean)
+        rows = each * self.problems
+        dims = len(self.mean)
 
         def log_base(u: Tensor) -> Tensor:
             return standard_normal(u / by) - dims * math.log(by)
@@ -377,7 +383,8 @@ class Space:
 
     def chains(self, each: int) -> Tensor:
         x, _ = self.model.nearest_chains(each * self.problems, repeated(self.c, each))
-        return torch.linalg.solve_triangular(self.root, (x.flatten(1) - self.mean).T, upper=False).T
+        centred = x.flatten(1) - self.mean
+        return torch.linalg.solve_triangular(self.root, centred.T, upper=False).T
 
     def settle(self, start: Tensor, moves: int, progress: Progress | None) -> Tensor:
         """Walk on from ``start``, first at a pace of its own for each chain.
@@ -385,17 +392,22 @@ class Space:
         With one pace for all, a chain that starts far off would be limited by the steps of the
         others.
         """
-        log_target, half = self.target(len(start) // self.problems), moves // 2
-        told = [share(progress, i, 2) for i in (0, 1)]
+        log_target = self.target(len(start) // self.problems)
+        half = moves // 2
         alone = walk(
-            log_target, start, half, problems=len(start), progress=told[0], **self.settings
+            log_target,
+            start,
+            half,
+            problems=len(start),
+            progress=share(progress, 0, 2),
+            **self.settings,
         )
         return walk(
             log_target,
             alone,
             moves - half,
             problems=self.problems,
-            progress=told[1],
+            progress=share(progress, 1, 2),
             **self.settings,
         )
 

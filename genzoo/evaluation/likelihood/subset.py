@@ -96,8 +96,10 @@ class Subset:
     @property
     def details(self) -> dict[str, Any]:
         """n and N, and the names of the control variates where some events are left out."""
-        counts = {"n": self.n, "of": self.of}
-        return counts if self.is_all else {**counts, "controls": list(self.controls)}
+        found: dict[str, Any] = {"n": self.n, "of": self.of}
+        if not self.is_all:
+            found["controls"] = list(self.controls)
+        return found
 
     def mean(self, y: Tensor) -> MeanStderr:
         """The mean over all N events of what was measured of the chosen ones, ``(n,)``.
@@ -105,12 +107,14 @@ class Subset:
         What is infinite somewhere has an infinite mean, whose error is not a number.
         """
         measured = y.double().cpu().numpy()
+        mean = float(measured.mean())
         if not np.isfinite(measured).all():
-            return MeanStderr(float(measured.mean()), float("nan"))
+            return MeanStderr(mean, float("nan"))
         if self.n == 1:
-            return MeanStderr(float(measured[0]), 0.0)
+            return MeanStderr(mean, 0.0)
         if self.is_all:
-            return MeanStderr(float(measured.mean()), float(measured.std(ddof=1)) / self.n**0.5)
+            deviation = float(measured.std(ddof=1))
+            return MeanStderr(mean, deviation / self.n**0.5)
         return self._regressed(measured)
 
     def _regressed(self, y: np.ndarray) -> MeanStderr:
@@ -118,27 +122,33 @@ class Subset:
         controls = [self._standardised(g) for g in self.controls.values()]
         design = np.column_stack([np.ones(self.n), *controls])
         basis, scale, axes = np.linalg.svd(design, full_matrices=False)
-        new = scale > SAME * scale[0]
-        basis, scale, axes = basis[:, new], scale[new], axes[new]
+        new = scale > SAME * scale[0]  # a control that repeats the others adds no direction
+        basis = basis[:, new]
+        scale = scale[new]
+        axes = axes[new]
         # the controls' means over all events are 0, so the line's height there is the intercept
         weights = basis @ (axes[:, 0] / scale)
-        variance = _variance(y, basis)
+        value = float(weights @ y)
+
+        # the error of the n events among the N
+        unexplained = _variance(y, basis)
         among_all = max(0.0, float(weights @ weights) - 1 / self.of)
         freedom = 2 / 3 * max(1, self.n - len(scale))
         few = float(stdtrit(freedom, 0.975)) / Z95  # the variance itself is uncertain
-        of_subset = few * (variance * among_all) ** 0.5
-        scatter = float(y.var(ddof=1))
-        return MeanStderr(
-            value=float(weights @ y),
-            stderr=float(np.hypot(of_subset, (scatter / self.of) ** 0.5)),
-            of_subset=of_subset,
-            variance_ratio=variance / scatter if scatter else 1.0,
-        )
+        of_subset = few * (unexplained * among_all) ** 0.5
+
+        # and that of the N among all there could be
+        variance = float(y.var(ddof=1))
+        of_all = (variance / self.of) ** 0.5
+        stderr = float(np.hypot(of_subset, of_all))
+        ratio = unexplained / variance if variance else 1.0
+        return MeanStderr(value, stderr, of_subset, ratio)
 
     def _standardised(self, control: Tensor) -> np.ndarray:
         """A control of the chosen events, ``(n,)``; over all it has mean 0 and deviation 1."""
         g = control.double().cpu()
-        return ((g[self.chosen] - g.mean()) / g.std()).numpy()
+        standardised = (g[self.chosen] - g.mean()) / g.std()
+        return standardised.numpy()
 
 
 def all_of(n: int) -> Subset:
@@ -168,20 +178,27 @@ def choose(
     given = {name: _checked(name, values, of) for name, values in (controls or {}).items()}
     if most >= of:
         return all_of(of)
-    known = {**given, **stated_of_all(data, events)}
+    known = given | stated_of_all(data, events)
     useful = {name: g for name, g in known.items() if _says_something(g)}
-    kept = dict(list(useful.items())[: most // EVENTS_A_CONTROL])
-    order = _in_order(data, events, next(iter(useful.values()), torch.zeros(of)))
+    affordable = most // EVENTS_A_CONTROL
+    kept = dict(list(useful.items())[:affordable])
+
+    by = next(iter(useful.values()), torch.zeros(of))
+    order = _in_order(data, events, by)
     start = torch.rand((), dtype=torch.float64)
-    steps = ((torch.arange(most) + start) * (of / most)).long().clamp(max=of - 1)
-    return Subset(order[steps], of, kept)
+    steps = (torch.arange(most) + start) * (of / most)
+    chosen = order[steps.long().clamp(max=of - 1)]
+    return Subset(chosen, of, kept)
 
 
 def stated_of_all(data: DataSet, events: Split) -> dict[str, Tensor]:
     """What the truth, where it is known, and the baselines say of each event, ``(N,)`` nats."""
-    stated = {"Truth": data.log_density} if data.log_density is not None else {}
-    stated |= {type(baseline).__name__: baseline.log_prob for baseline in _baselines(data)}
-    return {name: log_prob(events.x).double().cpu() for name, log_prob in stated.items()}
+    stated = {}
+    if data.log_density is not None:
+        stated["Truth"] = data.log_density(events.x)
+    for baseline in _baselines(data):
+        stated[type(baseline).__name__] = baseline.log_prob(events.x)
+    return {name: log_prob.double().cpu() for name, log_prob in stated.items()}
 
 
 @lru_cache(maxsize=2)  # of data sets, which are compared by identity
@@ -203,18 +220,25 @@ def _in_order(data: DataSet, events: Split, log_density: Tensor) -> Tensor:
         label = events.c.cpu().numpy()
     falling = label % 2 == 1
     g = log_density.cpu().numpy()
-    return torch.from_numpy(np.lexsort((np.where(falling, -g, g), label)))
+    within = np.where(falling, -g, g)
+    order = np.lexsort((within, label))  # by its last key first
+    return torch.from_numpy(order)
 
 
 def _variance(y: np.ndarray, basis: np.ndarray) -> float:
     """Variance of what an orthonormal ``basis`` (n, p) leaves of ``y``, by ordered differences."""
     residual = y - basis @ (basis.T @ y)
-    expected = 2 * (len(y) - 1) - np.square(np.diff(basis, axis=0)).sum()  # where the variance is 1
-    return float(np.square(np.diff(residual)).sum() / expected)
+    differences = np.square(np.diff(residual)).sum()
+    # what they would sum to where the variance is 1
+    expected = 2 * (len(y) - 1) - np.square(np.diff(basis, axis=0)).sum()
+    return float(differences / expected)
 
 
 def _says_something(control: Tensor) -> bool:
-    return bool(control.isfinite().all()) and bool(control.std() > SAME * control.abs().max())
+    """Whether a control is finite and varies by more than rounding."""
+    if not control.isfinite().all():
+        return False
+    return bool(control.std() > SAME * control.abs().max())
 
 
 def _checked(name: str, values: Tensor, of: int) -> Tensor:
