@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from genzoo import plain
 from genzoo.errors import InputError, nearest
 
 BUDGETS = ("quick", "full")
@@ -69,13 +68,11 @@ def read(path: str | Path) -> dict[str, Recipe]:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = plain.from_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"Cannot read the recipe {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"The recipe {path} is not YAML: {' '.join(str(error).split())}."
-        ) from error
+    except ValueError as error:  # not YAML, or not UTF-8
+        raise InputError(f"The recipe {path} is not YAML: {error}.") from error
     if not isinstance(content, Mapping):
         raise InputError(
             f"The recipe {path} is empty or no mapping: expected one entry for each family."

@@ -25,7 +25,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from genzoo import files, serialization
+from genzoo import files, plain, serialization
 from genzoo.benchmark import recipes
 from genzoo.data.dataset import DataSet, Split
 from genzoo.data.scenes.captions import VOCABULARY, caption, leave_out, tokenise
@@ -132,12 +132,9 @@ class Stages:
         Raises `InputError` if the folder already holds another one.
         """
         path, plan = self.folder / "config.yaml", {**about, **self.plans}
-        if path.is_file() and (before := yaml.safe_load(path.read_text(encoding="utf-8"))) != plan:
-            changed = [
-                name
-                for name in plan
-                if not isinstance(before, dict) or before.get(name) != plan[name]
-            ]
+        before = plain.of_run(path)
+        if before is not None and before != plan:
+            changed = [name for name in plan if before.get(name) != plan[name]]
             raise InputError(
                 f"{self.folder} holds a training of unCLIP with another "
                 f"{' and '.join(changed) or 'plan'}: "
@@ -198,7 +195,7 @@ class Stages:
 
     def _log(self, stage: str, fitted: Fitted) -> None:
         path = self.folder / "stages.json"
-        rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        rows = plain.of_run(path) or {}
         rows[stage] = {
             "steps": fitted.steps,
             "seconds": round(fitted.seconds, 1),
