@@ -10,12 +10,14 @@ evaluate: {...}}``: the arguments of its constructor, of `genzoo.fit` and of
 one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from genzoo import plain
 from genzoo.errors import InputError, nearest
+from genzoo.families import names
 
 BUDGETS = ("quick", "full")
 SECTIONS = ("model", "train", "evaluate", "prior")
@@ -39,9 +41,21 @@ def find(data: str, budget: str, family: str, file: str | Path | None = None) ->
     ours = [folder() / f"{name}-{budget}.yaml" for name in (ALIKE.get(data, data), "default")]
     for path in [*given, *(path for path in ours if path.is_file())]:
         families = read(path)
+        _check_names(families, family.lower(), path)
         if family.lower() in families:
             return families[family.lower()]
     return {section: {} for section in SECTIONS}
+
+
+def _check_names(families: Iterable[str], asked: str, path: Path) -> None:
+    """Raise `InputError` where ``asked`` is there under a mistyped name that nobody would read."""
+    known = {*names.names(), *names.HYBRIDS, *(f"vae+{name}" for name in names.names())}
+    strangers = [name for name in families if name not in known]
+    if asked not in families and (close := get_close_matches(asked, strangers, n=1)):
+        raise InputError(
+            f"The recipe {path} has an entry {close[0]!r}, and none for {asked!r}. "
+            f"Did you mean {asked!r}?"
+        )
 
 
 def check_budget(budget: str) -> None:
