@@ -200,3 +200,21 @@ def test_what_does_not_fit_into_memory_is_not_taken_for_a_wrong_argument():
     with pytest.raises(RuntimeError) as caught:
         build(config)
     assert too_large(caught.value)
+
+
+@pytest.mark.parametrize("weights", [[1, 2], {"a": 3}, 4, None])
+def test_a_checkpoint_without_weights_is_named(weights, tmp_path):
+    model = Flow((2,), width=8, couplings=1)
+    torch.save({"genzoo": model.config(), "state_dict": weights}, tmp_path / "my.ckpt")
+    with pytest.raises(InputError, match=r"my\.ckpt is corrupt: expected a Lightning checkpoint"):
+        load(tmp_path / "my.ckpt")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_named(value, tmp_path):
+    model = Flow((2,), width=8, couplings=1)
+    with torch.no_grad():
+        next(model.parameters()).fill_(value)
+    save(model, tmp_path)
+    with pytest.raises(InputError, match="are not all numbers, the first such in "):
+        load(tmp_path)
