@@ -7,6 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from genzoo.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
+
 DRAFT = ".writing-"  # how the names begin of folders in which files are being written
 
 
@@ -33,6 +40,41 @@ def _to_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Inside, no other process can hold ``folder``, which is made if need be.
+
+    The system lets go of it when this process ends, however it does. Where a folder cannot be
+    locked (on Windows, on some network drives) nothing is held.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(handle, folder)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, folder: Path) -> None:
+    assert fcntl is not None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(
+            f"Another genzoo is at work in {folder}: wait until it is done, or choose another "
+            "folder."
+        ) from error
+    except OSError:  # no locks on this kind of drive
+        return
 
 
 def discard_drafts(folder: Path) -> None:

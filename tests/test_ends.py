@@ -13,6 +13,7 @@ import torch
 from genzoo import cli
 from genzoo.cli import main
 from genzoo.errors import InputError, too_large
+from genzoo.files import held
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +94,35 @@ def test_a_killed_parent_takes_a_silent_worker_with_it():
         assert parent.stdout is not None and parent.stdout.readline() == b"at work\n"
         parent.kill()
         parent.communicate(timeout=30)  # the worker holds the line open until it ends
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from genzoo.files import held
+
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_folder_is_held_by_one_process_and_a_killed_one_lets_go(tmp_path):
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match="Another genzoo is at work in"), held(tmp_path):
+            pass
+        other.kill()
+    with held(tmp_path):
+        assert not list(tmp_path.iterdir())  # no lock file is left behind
+
+
+def test_neither_a_run_nor_a_comparison_is_made_twice_at_once(tmp_path, capsys):
+    run = ["train", "flow", "--data", "moons", "--steps", "1", "--out", str(tmp_path)]
+    comparison = ["compare", "--data", "moons", "--families", "vae", "--out", str(tmp_path)]
+    for command in (run, comparison):
+        with held(tmp_path):
+            assert main(command) == 2
+        assert f"Another genzoo is at work in {tmp_path}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -44,7 +44,7 @@ from genzoo.evaluation.likelihood.partition import keep_log_z
 from genzoo.evaluation.likelihood.truth import of_each
 from genzoo.evaluation.results import Cost
 from genzoo.families.vae import VAE
-from genzoo.files import discard_drafts, remove, whole
+from genzoo.files import discard_drafts, held, remove, whole
 from genzoo.model import GenerativeModel, Likelihood, device_of
 from genzoo.progress import Progress
 from genzoo.serialization import build, load, save
@@ -122,12 +122,21 @@ def run(
         TrainingError: training diverged.
     """
     folder = Path(folder)
-    if load_finished(plan, folder) is not None:
-        _tidy(folder)
-        return measure_missing(plan, folder, data, progress=progress)
-    if data is None:
-        data = load_data(plan.data)
-    model = new_model(plan, data)
+    if load_finished(plan, folder) is None:
+        if data is None:
+            data = load_data(plan.data)
+        model = new_model(plan, data)
+        with held(folder):
+            if load_finished(plan, folder) is None:  # nor has another process ended it meanwhile
+                return _carry_out(plan, model, data, folder, progress)
+    _tidy(folder)
+    return measure_missing(plan, folder, data, progress=progress)
+
+
+def _carry_out(
+    plan: Plan, model: GenerativeModel, data: DataSet, folder: Path, progress: Progress | None
+) -> Row:
+    """Train, evaluate and measure ``model``; in the end all of it is in ``folder``."""
     _begin(plan, folder)
     fitted = _train(plan, model, data, folder, progress)
     if progress is not None:

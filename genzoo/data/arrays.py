@@ -394,7 +394,8 @@ def _levels(path: str | Path, events: dict, asked: int | None) -> int:
             "it has."
         )
     if not 2 <= levels <= MOST_LEVELS:
-        raise InputError(f"levels for {path} is {levels}: expected 2 or more, up to {MOST_LEVELS:,}.")
+        expected = f"expected 2 or more, up to {MOST_LEVELS:,}"
+        raise InputError(f"levels for {path} is {levels}: {expected}.")
     for x in events.values():
         if x.min() < 0 or x.max() >= levels:
             raise InputError(
