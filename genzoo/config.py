@@ -201,11 +201,14 @@ def completed(
     classes = tuple(classes)
     ours = [family for family in classes if family.__name__ == config.get("family")]
     known = defaults(ours[0], without) if ours else {}
+    arguments = config.get("arguments")
+    if not isinstance(arguments, Mapping):
+        return dict(config)
     given = {
         name: completed(value, classes, without) if isinstance(value, Mapping) else value
-        for name, value in config.get("arguments", {}).items()
+        for name, value in arguments.items()
     }
-    return {**config, "arguments": known | given} if "arguments" in config else dict(config)
+    return {**config, "arguments": known | given}
 
 
 def differences(before: Config, now: Config, prefix: str = "") -> str:

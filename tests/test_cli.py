@@ -465,6 +465,7 @@ MISTAKES = {
     "sample empty --label 1 --condition 1": "not both",
     "sample empty --out samples.jpg": "ends in .png or .npz",
     "evaluate empty --ais --ais-levels 0": "--ais_levels must be at least 1, got 0",
+    "evaluate empty --k 999999999999": "--k must be at most 1,000,000",
     "evaluate empty --split tset": "no split 'tset'. Did you mean 'test'?",
     "info vea": "no family 'vea'. Did you mean 'vae'?",
 }
