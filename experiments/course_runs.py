@@ -12,6 +12,7 @@ an hour of one core.
 import argparse
 import copy
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -393,6 +394,12 @@ def carried_out(family: str, run: Run, data: DataSet) -> dict[str, Any]:
     }
 
 
+def in_plain_numbers(sentence: str) -> str:
+    """``−38,400`` in place of ``-3.84e+04``."""
+    plainly = re.sub(r"-?\d\.\d+e[+-]\d+", lambda number: f"{float(number[0]):,.0f}", sentence)
+    return re.sub(r"-(?=\d)", "\N{MINUS SIGN}", plainly)
+
+
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of `genzoo.fit` as JSON can hold them."""
     named = {"optimizer": "AdamW with momentum 0.9", "scheduler": "constant"}
@@ -402,18 +409,18 @@ def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 def values(model: GenerativeModel, points: Tensor, ended: str) -> dict[str, str]:
     """What the reader sees under a panel, of the model's last weights."""
     if ended:
-        return {"the run": f"was stopped. {ended.split('. ')[0]}."}
+        return {"the run": f"was stopped. {in_plain_numbers(ended.split('. ')[0])}."}
     with drawing_from(1, torch.device("cpu")):
         shares = quality(model, points)
         found = {"precision": f"{shares['precision']:.2f}", "coverage": f"{shares['coverage']:.2f}"}
         if isinstance(model, genzoo.FlowMatching):
-            found["nats"] = f"≈ {-model.log_prob(points).mean().item():.3f}"
+            found["loss"] = f"≈ {-model.log_prob(points).mean().item():.3f}"
         elif isinstance(model, genzoo.Energy):
-            found["nats"] = f"= {nats_by_quadrature(model, points):.3f}"
+            found["loss"] = f"= {nats_by_quadrature(model, points):.3f}"
         elif model.likelihood != Likelihood.NONE:
             with torch.no_grad():
                 nats = model.validation_loss(points, None, 64).mean().item()
-            found["nats"] = f"{model.likelihood.symbol} {nats:.3f}"
+            found["loss"] = f"{model.likelihood.symbol} {nats:.3f}"
     return found
 
 

@@ -471,7 +471,7 @@ def captions() -> tuple[str, Content]:
     sheet = images.permute(0, 3, 1, 4, 2).reshape(len(asked) * 32, n * 32, 3)
     picture = Image.fromarray(((sheet + 1) * 127.5).round().clamp(0, 255).byte().numpy())
     stream = BytesIO()
-    picture.quantize(128, method=Image.Quantize.MAXCOVERAGE).save(
+    picture.quantize(256, method=Image.Quantize.FASTOCTREE).save(
         stream, format="PNG", optimize=True
     )
     text = base64.b64encode(stream.getvalue()).decode()
@@ -481,7 +481,7 @@ def captions() -> tuple[str, Content]:
         "layouts": [m.layout for m in meanings],
         "held": [is_held_out(m) for m in meanings],
         "wrong": [wrong[i : i + n] for i in range(0, len(wrong), n)],
-        "each": {name: round(found.value, 3) for name, found in each.items()},
+        "each": {name: round(found.value or 0.0, 3) for name, found in each.items()},
     }  # fmt: skip
 
 

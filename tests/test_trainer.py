@@ -294,6 +294,18 @@ def test_a_short_run_counts_the_fewest_checks_there_are():
     assert steps == (30 - FEWEST_CHECKS) / 0.1
 
 
+def test_checks_that_take_most_of_the_time_become_few():
+    """Annealing an energy model of large images may take longer than all of its training."""
+    slow = Pace(step=0.05, check=23.0)
+    assert slow.fewest_checks(30) == 1
+    steps = slow.steps_in(30, check_every=100)
+    assert abs(steps * 0.05 + 23 - 30) < 3
+    in_all, in_round = Rounds.in_time(5_000, 64, steps, 100, checks=1)
+    rounds = Rounds.plan(5_000, 64, in_all, in_round)
+    assert rounds.epochs == rounds.every
+    assert Pace(step=0.05, check=1.0).fewest_checks(60) == FEWEST_CHECKS
+
+
 @pytest.mark.parametrize("steps", [7, 40, 123, 450, 1234, 20_000])
 @pytest.mark.parametrize("events", [50, 1000, 60_000])
 def test_rounds_by_the_clock_come_near_to_the_steps_and_are_what_was_planned(events, steps):

@@ -322,7 +322,7 @@ def energy(c: Canvas, root: str):
     c.curve((200, 266), (146, 266), 10, ORANGE)
     c.arrow((324, 245), (360, 245), (360, 208), (404, 208), colour=ORANGE)
     c.text(270, 196, "samples *x*^−: push it up here", ORANGE, 13)
-    c.text(420, 290, "each step: *x* ← *x* − ½ *h*^2 ∇*E*(*x*) + *h* *ξ*", INK, 13.5)
+    c.text(420, 290, "each step: *x* ← *x* − ½ *h*^2 ∇*E*(*x*) + *h* *ε*", INK, 13.5)
     c.text(420, 312, "downhill, and a little noise; now and then a chain starts anew", FAINT, 13)
     c.path("M470 238V262H326", INK, 1.2, "4 4")
     c.head(360, 262, 324, 262)

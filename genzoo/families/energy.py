@@ -90,8 +90,12 @@ SOFTENED = 0.5
 # its levels for each feature, at least 300 in all
 CHECK_LEVELS = 5
 
-# weights of levels that it may compute, which sets how many chains it has
+# weights of levels that it may compute, which sets how many chains it has, between ten
+# and a hundred
 CHECK_NUMBERS = 2**26
+
+# ... and that ten chains may compute, which shortens the annealing of large images
+MOST_NUMBERS = 2**30
 
 # conditions whose normalisers it estimates
 MOST_CHECKED = 16
@@ -583,9 +587,10 @@ class Energy(GenerativeModel):
         and so is not chosen.
         """
         problems = 1 if c is None else len(c)
-        levels = max(300, CHECK_LEVELS * self.dims)
-        numbers = levels * self.dims * self.levels * problems
-        chains = min(100, max(10, CHECK_NUMBERS // numbers))
+        at_a_level = self.dims * self.levels * problems
+        affordable = MOST_NUMBERS // (10 * at_a_level)
+        levels = max(300, min(CHECK_LEVELS * self.dims, affordable))
+        chains = min(100, max(10, CHECK_NUMBERS // (levels * at_a_level)))
         rows = problems * chains
         betas = sigmoid(levels)
         settings: Any = {"problems": problems, "scouts": 0, "step": self.subset.item()}

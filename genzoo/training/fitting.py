@@ -182,8 +182,10 @@ def fit(
         resume = _resumable(model, kept / "last.ckpt")
         if minutes is not None:
             pace = partial(_pace, model, batches, options, monitor, average, share, check_every)
-            length = _length(minutes, kept / LENGTH, resume is not None, check_every, pace)
-            steps, check_every = Rounds.in_time(share, batches.batch_size, length, check_every)
+            length, checks = _length(minutes, kept / LENGTH, resume is not None, check_every, pace)
+            steps, check_every = Rounds.in_time(
+                share, batches.batch_size, length, check_every, checks
+            )
         rounds = Rounds.plan(share, batches.batch_size, steps, check_every)
         trained = processes * rounds.events(batches.batch_size)
         model.check_draws = affordable_draws(trained, len(data.validation))
@@ -290,18 +292,26 @@ class Pace:
     def steps_in(self, seconds: float, check_every: int) -> int:
         """How many steps go into ``seconds``, with a check after each round of them.
 
-        There are `FEWEST_CHECKS` at least.
+        There are `fewest_checks` at least.
         """
+        fewest = self.fewest_checks(seconds)
         steps = seconds / (self.step + self.check / check_every)
-        if steps < FEWEST_CHECKS * check_every:
-            steps = (seconds - FEWEST_CHECKS * self.check) / self.step
+        if steps < fewest * check_every:
+            steps = (seconds - fewest * self.check) / self.step
         return max(1, round(steps))
+
+    def fewest_checks(self, seconds: float) -> int:
+        """`FEWEST_CHECKS`, or as many as go into half of ``seconds``, and one at least."""
+        affordable = int(seconds / 2 / self.check) if self.check else FEWEST_CHECKS
+        return max(1, min(FEWEST_CHECKS, affordable))
 
 
 def _length(
     minutes: float, path: Path, resumed: bool, check_every: int, pace: Callable[[float], Pace]
-) -> int:
-    """The number of steps for ``minutes``, from ``path`` if the run is resumed, else by the clock.
+) -> tuple[int, int]:
+    """The steps for ``minutes``, and their fewest checks, by the clock.
+
+    They are read from ``path`` if the run is resumed.
 
     Args:
         minutes: asked for.
@@ -317,14 +327,21 @@ def _length(
                 f"The run in {path.parent} was begun with minutes={before['minutes']:g}, not "
                 f"{minutes:g}: choose another folder, or delete that one."
             )
-        return before["steps"]
+        return before["steps"], before.get("checks", FEWEST_CHECKS)
     seconds = 60 * minutes
     measured = pace(min(MOST_REHEARSED, REHEARSED * seconds))
     steps = measured.steps_in(seconds, check_every)
-    about = {"minutes": minutes, "steps": steps, "step": measured.step, "check": measured.check}
+    checks = measured.fewest_checks(seconds)
+    about = {
+        "minutes": minutes,
+        "steps": steps,
+        "checks": checks,
+        "step": measured.step,
+        "check": measured.check,
+    }
     with files.whole(path) as draft:
         draft.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    return steps
+    return steps, checks
 
 
 def _pace(
@@ -440,14 +457,16 @@ class Rounds:
         return cls(batches, every, math.ceil(epochs / every) * every)
 
     @classmethod
-    def in_time(cls, events: int, batch_size: int, steps: int, check_every: int) -> tuple[int, int]:
+    def in_time(
+        cls, events: int, batch_size: int, steps: int, check_every: int, checks: int = FEWEST_CHECKS
+    ) -> tuple[int, int]:
         """Settings ``(steps, check_every)`` of a plan whose whole rounds come nearest to ``steps``.
 
         `plan` rounds up, which is too long by up to a round. A run by the clock has rounds of
-        about ``check_every`` steps, or shorter, so that there are `FEWEST_CHECKS` where the steps
-        allow it.
+        about ``check_every`` steps, or shorter, so that there are so many ``checks`` where the
+        steps allow it.
         """
-        fewest = max(min(FEWEST_CHECKS, steps), round(steps / check_every))
+        fewest = max(min(checks, steps), round(steps / check_every))
         a_pass = max(1, events // batch_size)
         settings = []
         for checks in range(fewest, fewest + fewest // 2 + 1):

@@ -70,20 +70,14 @@ GZ.play("bend", {
         for (let j = 0; j < t.n; j++)
           look([t.reach * ((2 * j) / (t.n - 1) - 1), t.reach * ((2 * i) / (t.n - 1) - 1)]);
       for (let step = t.reach / t.n; step > 1e-4; step /= 1.6)
-        for (const [dx, dy] of [
-          [1, 0],
-          [-1, 0],
-          [0, 1],
-          [0, -1],
-          [1, 1],
-          [-1, -1],
-          [1, -1],
-          [-1, 1],
-        ])
-          look([
-            GZ.clamp(best[0] + dx * step, -t.reach, t.reach),
-            GZ.clamp(best[1] + dy * step, -t.reach, t.reach),
-          ]);
+        for (let before = Infinity, tries = 0; least < before && tries < 20; tries++) {
+          before = least;
+          for (let k = 0; k < 16; k++)
+            look([
+              GZ.clamp(best[0] + step * Math.cos((k * Math.PI) / 8), -t.reach, t.reach),
+              GZ.clamp(best[1] + step * Math.sin((k * Math.PI) / 8), -t.reach, t.reach),
+            ]);
+        }
       return best;
     },
   },

@@ -1,6 +1,6 @@
 // gz.js: what all interactive figures of the course share. Plain JavaScript, from file://, no library, no module, no request.
 //
-// A page holds <div data-play="box"></div> and loads gz.js, the data files of the figure (GZ.give), and box.js:
+// A page holds <figure data-play="box"></figure> and loads gz.js, the data files of the figure (GZ.give), and box.js:
 //
 //     GZ.play("box", {data: ["world"], pure: {…}, start(root, gz) {…}})
 //
@@ -783,7 +783,6 @@
           );
       });
       this.ready = true;
-      this.root.querySelectorAll(".gz-still").forEach(still => still.remove());
       this.root.gz = this;
       this.now();
       const paint = () => this.render();
