@@ -454,6 +454,8 @@ MISTAKES = {
     "train flow --data landmass --conditional": "no labels",
     "train diffusion --solver euler": "Unknown solver 'euler'",
     "train vae --data moons --steps 1 --out file/run": "a file stands where a folder is needed",
+    "train unclip --seed -1": "seed must be a whole number from 0",
+    "train unclip --pictures 999999999999": "--pictures must be at most 1,000,000",
     "compare --families vae fow": "no family 'fow'. Did you mean 'flow'?",
     "compare --data moons --out file/out": "a file stands where a folder is needed",
     "compare --data moons --seeds 0 x": "--seeds: expected a whole number, got x.",

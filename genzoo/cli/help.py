@@ -121,7 +121,9 @@ class Parser(ArgumentParser):
         if missing := re.search(r"arguments are required: (.+)", message):
             return f"{self.prog} needs {missing[1]}: see {self.prog} --help."
         if union := re.search(UNION, message, re.DOTALL):
-            kinds = [kind for kind in re.findall(r"'(\w+)'", union[2]) if kind != "NoneType"]
+            kinds: list[str] = [
+                kind for kind in re.findall(r"'(\w+)'", union[2]) if kind != "NoneType"
+            ]
             expected = " or ".join(KINDS.get(kind, kind) for kind in kinds)
             return f"{self.prog}: --{union[1]}: expected {expected}, got {union[3] or 'nothing'}."
         if wrong := re.search(r'"(.+?)"[^:]*:\s*(.*)', message, re.DOTALL):

@@ -86,6 +86,7 @@ def train_unclip(
         InputError: ``folder`` holds a training with another plan, or the recipe is none.
         TrainingError: a stage diverged.
     """
+    check_settings(seed=seed)
     stages = Stages(Path(folder), seed, _plans(budget, recipe, steps or {}), progress)
     stages.keep_plan({"seed": seed, "pictures": pictures, "wordings": wordings})
     scenes = scenes or twins(pictures, seed)
