@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from genzoo import __version__, families, plain
+from genzoo import __version__, families, files
 from genzoo import config as configuration
 from genzoo.errors import InputError
 from genzoo.files import discard_drafts, state, whole
@@ -180,7 +180,7 @@ def _read_folder(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
                 "compare."
             )
     try:
-        config = plain.from_json((path / CONFIG).read_text(encoding="utf-8"))
+        config = files.from_json((path / CONFIG).read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(
             f"{path / CONFIG} is {state(path / CONFIG)}: expected JSON ({error})."

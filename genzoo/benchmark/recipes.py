@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from genzoo import plain
+from genzoo import files
 from genzoo.errors import InputError, nearest
 from genzoo.families import names
 
@@ -82,7 +82,7 @@ def read(path: str | Path) -> dict[str, Recipe]:
     """
     path = Path(path)
     try:
-        content = plain.from_yaml(path.read_text(encoding="utf-8"))
+        content = files.from_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"Cannot read the recipe {path}: {error.strerror}.") from error
     except ValueError as error:  # not YAML, or not UTF-8

@@ -28,7 +28,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from genzoo import families, plain
+from genzoo import families, files
 from genzoo.benchmark.affordable import affordable_likelihood
 from genzoo.benchmark.measures import MEASURES, Subject, take
 from genzoo.benchmark.plan import Plan, changes, with_prior
@@ -58,10 +58,10 @@ def load_finished(plan: Plan, folder: Path) -> Row | None:
     Raises:
         InputError: the folder holds a run of another plan.
     """
-    before = plain.of_run(folder / "config.yaml")
+    before = files.of_run(folder / "config.yaml")
     if before is None:
         return None
-    row = plain.of_run(folder / "row.json")
+    row = files.of_run(folder / "row.json")
     if row is None:  # how it will be evaluated may still change, with what was trained unharmed
         before = before | {"evaluate": plan.evaluate}
     if different := changes(before, plan):
@@ -82,7 +82,7 @@ def sibling_runs(out: Path, plans: Sequence[Plan]) -> list[Plan]:
     siblings = []
     for folder in sorted(path.parent for path in out.glob("*/row.json")):
         with suppress(InputError, TypeError):  # whatever else lies there is not ours
-            plan = Plan(**(plain.of_run(folder / "config.yaml") or {}))
+            plan = Plan(**(files.of_run(folder / "config.yaml") or {}))
             plan.parts  # noqa: B018 (raises where there is no such family)
             if plan.name == folder.name and plan.name not in names and _kind(plan) in kinds:
                 siblings.append(plan)
@@ -210,7 +210,7 @@ def _row(
 ) -> Row:
     """What was done, the likelihood of the test split, the cost, and under what."""
     model = fitted.model
-    started = plain.of_run(folder / "run.json") or {}
+    started = files.of_run(folder / "run.json") or {}
     cost = Cost(
         parameters=parameters(model),
         train_seconds=round(fitted.seconds, 2),
@@ -294,7 +294,7 @@ def time_samples(folder: str | Path, model: GenerativeModel) -> Row:
 
 
 def _finished_row(folder: Path) -> Row:
-    row = plain.of_run(folder / "row.json")
+    row = files.of_run(folder / "row.json")
     if row is None:
         raise InputError(
             f"The run in {folder} is not finished: run the same command again to resume it."
@@ -373,7 +373,7 @@ def load_run(path: str | Path) -> tuple[GenerativeModel, dict[str, Any]]:
         InputError: nothing there, not finished, corrupt, or no model that could be sampled from,
             such as a CLIP.
     """
-    stored = plain.of_run(Path(path) / "config.yaml") or {}
+    stored = files.of_run(Path(path) / "config.yaml") or {}
     is_foreign = bool(stored.get("source"))
     model = load_model(Plan(**stored), path) if is_foreign else load(path)
     if not isinstance(model, GenerativeModel):

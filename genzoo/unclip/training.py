@@ -25,7 +25,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from genzoo import files, plain, serialization
+from genzoo import files, serialization
 from genzoo.benchmark import recipes
 from genzoo.data.dataset import DataSet, Split
 from genzoo.data.scenes.captions import VOCABULARY, caption, leave_out, tokenise
@@ -133,7 +133,7 @@ class Stages:
         Raises `InputError` if the folder already holds another one.
         """
         path, plan = self.folder / "config.yaml", {**about, **self.plans}
-        before = plain.of_run(path)
+        before = files.of_run(path)
         if before is not None and before != plan:
             changed = [name for name in plan if before.get(name) != plan[name]]
             raise InputError(
@@ -196,7 +196,7 @@ class Stages:
 
     def _log(self, stage: str, fitted: Fitted) -> None:
         path = self.folder / "stages.json"
-        rows = plain.of_run(path) or {}
+        rows = files.of_run(path) or {}
         rows[stage] = {
             "steps": fitted.steps,
             "seconds": round(fitted.seconds, 1),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from genzoo import plain
+from genzoo import files
 from genzoo.errors import InputError
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -36,12 +36,12 @@ JSON = {
 
 @pytest.mark.parametrize("name", YAML)
 def test_bad_yaml_is_a_value_error_of_few_words(name):
-    refused(plain.from_yaml, *YAML[name])
+    refused(files.from_yaml, *YAML[name])
 
 
 @pytest.mark.parametrize("name", JSON)
 def test_bad_json_is_a_value_error_of_few_words(name):
-    refused(plain.from_json, *JSON[name])
+    refused(files.from_json, *JSON[name])
 
 
 def refused(parse, text, words):
@@ -53,8 +53,8 @@ def refused(parse, text, words):
 def test_good_text_is_read_aliases_and_merges_included():
     merged = "base: &base {lr: 1.0e-3}\nvae: {<<: *base, shape: [2, 3]}"
     base = {"lr": 1e-3}
-    assert plain.from_yaml(merged) == {"base": base, "vae": base | {"shape": [2, 3]}}
-    assert plain.from_json('{"a": [1, null]}') == {"a": [1, None]}
+    assert files.from_yaml(merged) == {"base": base, "vae": base | {"shape": [2, 3]}}
+    assert files.from_json('{"a": [1, null]}') == {"a": [1, None]}
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "row.json", "stages.json"])
@@ -62,5 +62,5 @@ def test_good_text_is_read_aliases_and_merges_included():
 def test_a_corrupt_file_of_a_run_is_named(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=f"{name} is (corrupt|empty): delete that run"):
-        plain.of_run(tmp_path / name)
-    assert plain.of_run(tmp_path / "nothing.json") is None
+        files.of_run(tmp_path / name)
+    assert files.of_run(tmp_path / "nothing.json") is None
