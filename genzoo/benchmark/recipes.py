@@ -50,8 +50,10 @@ def find(data: str, budget: str, family: str, file: str | Path | None = None) ->
 def _check_names(families: Iterable[str], asked: str, path: Path) -> None:
     """Raise `InputError` where ``asked`` is there under a mistyped name that nobody would read."""
     known = {*names.names(), *names.HYBRIDS, *(f"vae+{name}" for name in names.names())}
+    if asked not in known or asked in families:  # stages of unCLIP have names of their own
+        return
     strangers = [name for name in families if name not in known]
-    if asked not in families and (close := get_close_matches(asked, strangers, n=1)):
+    if close := get_close_matches(asked, strangers, n=1):
         raise InputError(
             f"The recipe {path} has an entry {close[0]!r}, and none for {asked!r}. "
             f"Did you mean {asked!r}?"
