@@ -16,7 +16,7 @@ from typing import Any, Union, get_args, get_origin
 from torch import nn
 
 from genzoo import nets
-from genzoo.errors import InputError, nearest
+from genzoo.errors import InputError, nearest, too_large
 
 Config = Mapping[str, Any]
 
@@ -113,8 +113,11 @@ def build(
             arguments[name] = _typed(value, known[name], path)
     try:
         return family(**arguments)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"{family.__name__} cannot be built from {path}: {error}") from error
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        if too_large(error):
+            raise
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{family.__name__} cannot be built from {path}: {why}") from error
 
 
 def named(name: str, classes: Iterable[type]) -> Any:
@@ -153,7 +156,21 @@ def _typed(value: Any, parameter: inspect.Parameter, path: str | Path) -> Any:
     is_number = isinstance(value, accepted) and not isinstance(value, bool)
     if accepted is not object and not is_number:
         raise InputError(f"{parameter.name} must be {expected}, got {value!r} (in {path}).")
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, float) and not math.isfinite(each):
+            raise InputError(f"{parameter.name} must be finite, got {value!r} (in {path}).")
+    if isinstance(value, str | int | float | list) and _takes_a_part(parameter):
+        example = "{family: flow, arguments: {width: 32}}"
+        raise InputError(
+            f"{parameter.name} must be a mapping such as {example}, got {value!r} (in {path})."
+        )
     return tuple(value) if isinstance(value, list) and _takes_tuple(parameter) else value
+
+
+def _takes_a_part(parameter: inspect.Parameter) -> bool:
+    """Whether an argument is a model or a network."""
+    kinds = (parameter.annotation, *get_args(parameter.annotation))
+    return any(inspect.isclass(kind) and issubclass(kind, nn.Module) for kind in kinds)
 
 
 def _takes_tuple(parameter: inspect.Parameter) -> bool:
@@ -184,11 +201,14 @@ def completed(
     classes = tuple(classes)
     ours = [family for family in classes if family.__name__ == config.get("family")]
     known = defaults(ours[0], without) if ours else {}
+    arguments = config.get("arguments")
+    if not isinstance(arguments, Mapping):
+        return dict(config)
     given = {
         name: completed(value, classes, without) if isinstance(value, Mapping) else value
-        for name, value in config.get("arguments", {}).items()
+        for name, value in arguments.items()
     }
-    return {**config, "arguments": known | given} if "arguments" in config else dict(config)
+    return {**config, "arguments": known | given}
 
 
 def differences(before: Config, now: Config, prefix: str = "") -> str:

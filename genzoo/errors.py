@@ -39,5 +39,27 @@ def refused(error: OSError, otherwise: str | Path = "") -> str:
     return f"cannot read or write{where}: {error.strerror or error}."
 
 
+TOO_LARGE = (
+    "not enough memory for this: ask for fewer or smaller things (--n, --batch_size, --width), or "
+    "use a machine with more."
+)
+
+
+def too_large(error: BaseException) -> bool:
+    """Whether an error says that memory is short, in whatever words: numpy's, torch's, CUDA's."""
+    if isinstance(error, MemoryError):
+        return True
+    said = str(error).lower()
+    return any(words in said for words in OF_MEMORY)
+
+
+OF_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "storage size calculation overflowed",
+    "numel: integer multiplication overflow",
+)
+
+
 class TrainingError(RuntimeError):
     """Training cannot go on (it diverged, say). Says what happened and what to try."""

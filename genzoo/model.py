@@ -755,6 +755,9 @@ def place(values: Tensor) -> str:
     return f"{values[tuple(index)].item():g} at {tuple(index)}"
 
 
+DEEPEST = 1000  # blocks of a network; more would not be built before the user gives up
+
+
 def require(least: float, most: float = math.inf, /, **arguments: Any) -> None:
     """Raise ValueError for the first of ``arguments`` that is not in [least, most].
 

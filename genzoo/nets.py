@@ -259,6 +259,9 @@ def fourier_features(x: Tensor, frequencies: Sequence[float]) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], 1)
 
 
+MOST_OCTAVES = 64  # single precision ends at the 127th
+
+
 def octaves(count: int) -> tuple[float, ...]:
     """The first ``count`` frequencies pi, 2 pi, 4 pi, ..., in radians per unit."""
     return tuple(math.pi * 2**i for i in range(count))

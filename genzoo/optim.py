@@ -72,7 +72,9 @@ def _clock(trainer: Any) -> Callable[[], float] | None:
 class AdamW:
     """`torch.optim.AdamW` with the zoo's settings, called with (parameters, lr).
 
-    It is fused, one call for all tensors, where the parameters' kind and place allow it.
+    It is fused, one call for all tensors, where the parameters' kind and place allow it. It leaves
+    the unscaling of gradients in mixed precision to others, as an optimiser that is not fused does:
+    else they could not be clipped.
     """
 
     betas: tuple[float, float] = (0.9, 0.99)
@@ -81,9 +83,11 @@ class AdamW:
     def __call__(self, parameters: Iterable[torch.nn.Parameter], lr: float) -> Optimizer:
         weights = list(parameters)
         fused = all(w.device.type in ("cpu", "cuda") and w.is_floating_point() for w in weights)
-        return torch.optim.AdamW(
+        optimizer = torch.optim.AdamW(
             weights, lr, self.betas, weight_decay=self.weight_decay, fused=fused
         )
+        optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+        return optimizer
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from genzoo import __version__, families
+from genzoo import __version__, families, files
 from genzoo import config as configuration
 from genzoo.errors import InputError
 from genzoo.files import discard_drafts, state, whole
@@ -180,7 +180,7 @@ def _read_folder(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
                 "compare."
             )
     try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        config = files.from_json((path / CONFIG).read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(
             f"{path / CONFIG} is {state(path / CONFIG)}: expected JSON ({error})."
@@ -201,7 +201,10 @@ def _read_checkpoint(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
         )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        return checkpoint["genzoo"], checkpoint["state_dict"]
+        config, weights = checkpoint["genzoo"], dict(checkpoint["state_dict"])
+        if not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
+            raise TypeError("expected tensors")
+        return config, weights
     except Exception as error:  # torch.load fails in a dozen ways, and all mean the same to users
         raise InputError(
             f"{path} is {state(path)}: expected a Lightning checkpoint of a genzoo model."
@@ -209,6 +212,13 @@ def _read_checkpoint(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
 
 
 def _fill(model: Trainable, weights: dict[str, torch.Tensor], path: Path) -> None:
+    learned = {name for name, _ in model.named_parameters()}  # a buffer may well be infinite
+    for name in sorted(learned & set(weights)):
+        if not weights[name].isfinite().all():
+            raise InputError(
+                f"The weights in {path} are not all numbers, the first such in {name}: expected a "
+                "model whose training went well."
+            )
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

@@ -424,7 +424,20 @@ MISTAKES = {
     "train vea": "no family 'vea'. Did you mean 'vae'?",
     "train vae --widht 3": "no option --widht. Did you mean '--width'?",
     "train vae --width wide": "--width: expected a whole number, got wide.",
-    "train --data moons": "family",
+    "train --data moons": "genzoo train needs family",
+    "train vae flow": "genzoo train has no use for 'flow'",
+    "train vae --ou x": "no option --ou. Did you mean '--out'?",
+    "train vae --lr": "--lr expects a value",
+    "train vae --lr -inf": "a value that begins with a dash as --lr=-1",
+    "train vae --lr 1e300": "--lr: expected a number of at most 3.403e+38, got 1e+300.",
+    "train vae --dropout .nan": "--dropout: expected a number of at most 3.403e+38, got nan.",
+    f"train vae --steps {'9' * 400}": "--steps: expected a whole number of at most 18 digits",
+    "train vae --out=": "--out is empty",
+    "train vae --steps=": "--steps: expected a whole number, got nothing.",
+    "sample empty --label x": "--label: expected a whole number, got x.",
+    "sample empty --condition 1 .nan": "--condition: expected a number",
+    "evaluate empty --data=": "--data is empty",
+    f"evaluate empty --k {'9' * 30}": "--k: expected a whole number of at most 18 digits",
     "train vae --data moons --lr -1": "lr must be a number above 0, got -1.0.",
     "train vae --data moons --seed -1": "seed must be a whole number from 0",
     "train vae --data digts": "'digts'. Did you mean 'digits'?",
@@ -441,6 +454,8 @@ MISTAKES = {
     "train flow --data landmass --conditional": "no labels",
     "train diffusion --solver euler": "Unknown solver 'euler'",
     "train vae --data moons --steps 1 --out file/run": "a file stands where a folder is needed",
+    "train unclip --seed -1": "seed must be a whole number from 0",
+    "train unclip --pictures 999999999999": "--pictures must be at most 1,000,000",
     "compare --families vae fow": "no family 'fow'. Did you mean 'flow'?",
     "compare --data moons --out file/out": "a file stands where a folder is needed",
     "compare --data moons --seeds 0 x": "--seeds: expected a whole number, got x.",
@@ -452,6 +467,7 @@ MISTAKES = {
     "sample empty --label 1 --condition 1": "not both",
     "sample empty --out samples.jpg": "ends in .png or .npz",
     "evaluate empty --ais --ais-levels 0": "--ais_levels must be at least 1, got 0",
+    "evaluate empty --k 999999999999": "--k must be at most 1,000,000",
     "evaluate empty --split tset": "no split 'tset'. Did you mean 'test'?",
     "info vea": "no family 'vea'. Did you mean 'vae'?",
 }
@@ -491,6 +507,15 @@ def test_a_path_with_brackets_is_printed_as_it_is(run, capsys):
     assert main(["evaluate", copied]) == 0
     printed = capsys.readouterr().out
     assert f"Evaluating {copied}" in printed and printed.count("[bold]") == 1
+
+
+def test_a_command_goes_on_when_nobody_reads_on():
+    """It neither stops nor fails where its output is cut off, as by ``| head -1``."""
+    code = "from genzoo.cli import main; code = main(['list']); open('done', 'w').write(str(code))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+    assert Path("done").read_text() == "0"
 
 
 def test_what_is_bold_or_coloured_is_so_without_a_mark(capsys):

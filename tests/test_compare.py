@@ -4,7 +4,10 @@ The same rows as from the command line, with families of one's own, by class and
 rows whose types are kept through JSON.
 """
 
+import copy
+import functools
 import json
+import operator
 import os
 import subprocess
 import sys
@@ -267,6 +270,31 @@ def test_what_is_wrong_in_a_row_is_named():
         Row("VAE", "digits", row("VAE").likelihood, sede=1)  # type: ignore[call-arg]
     with pytest.raises(InputError, match="lacks 'parameters'"):
         codec.from_plain(Cost, {"steps": 3})
+
+
+def test_whatever_is_wrong_anywhere_in_a_row_is_an_input_error():
+    """Every entry of a row, replaced by what does not belong there."""
+    good = json.loads(json.dumps(row("VAE").to_json()))
+    refused = 0
+    for path in paths(good):
+        for odd in (None, 3, "x", [], [1], {}, {"a": 1}, {"family": 3, "arguments": 5}):
+            entry = copy.deepcopy(good)
+            *parents, last = path
+            functools.reduce(operator.getitem, parents, entry)[last] = odd
+            try:
+                Row.from_json(entry).record()
+            except InputError:
+                refused += 1
+    assert refused > 100
+
+
+def paths(content, path=()):
+    """Every way into nested mappings and lists."""
+    inside = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, value in inside:
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from paths(value, (*path, key))
 
 
 def test_a_scorecard_is_saved_and_read_with_its_baselines(tmp_path):

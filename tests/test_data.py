@@ -10,6 +10,7 @@ import re
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 
 import numpy as np
@@ -521,6 +522,11 @@ def test_damaged_files_are_called_damaged(tmp_path, content):
 # ---------------------------------------------------------------------------------- your own arrays
 
 
+def header(text: bytes) -> bytes:
+    """The beginning of a .npy file that describes its array by ``text``."""
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
 def npz(tmp_path, **arrays):
     np.savez(tmp_path / "mine.npz", **arrays)
     return str(tmp_path / "mine.npz")
@@ -627,6 +633,9 @@ def spoilt(value):
         ),
         ({"x": np.array(["a", "b"])}, "has type <U1: expected bytes, integers or floats."),
         ({"x": np.array([{}])}, "expected a .npz file of plain arrays"),
+        ({"x": BYTES, "y": np.full(len(BYTES), 2**62)}, "a label 4611686018427387904: expected"),
+        ({"x": BYTES, "levels": 2**62}, r"levels for .* expected 2 or more, up to 65,536"),
+        ({"x": BYTES, "x_train": BYTES}, "has both x and x_train"),
         ({"x": np.zeros(20)}, r"has shape \(20,\): expected"),
         ({"x": np.zeros((0, 2))}, r"has shape \(0, 2\): expected .* not empty"),
         ({"x": spoilt(np.nan)}, r"1 values that are NaN, .* first at \(3, 1\)"),
@@ -672,6 +681,26 @@ def test_every_bad_array_is_named(tmp_path, arrays, message):
 def test_a_corrupt_npz_is_refused(tmp_path, content):
     (tmp_path / "bad.npz").write_bytes(content)
     with pytest.raises(InputError, match=r"Cannot read .*bad.npz: expected a .npz file"):
+        load(str(tmp_path / "bad.npz"))
+
+
+MEMBERS = {
+    "no array": ("x.npy", b"hello"),
+    "of no suffix": ("x", b"hello"),
+    "empty": ("x.npy", b""),
+    "a header that opens 9,000 brackets": ("x.npy", header(b"(" * 9000)),
+    "more rows than any memory holds": (
+        "x.npy",
+        header(b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 9)}"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_member_that_is_no_array_is_refused(name, tmp_path):
+    with zipfile.ZipFile(tmp_path / "bad.npz", "w") as archive:
+        archive.writestr(*MEMBERS[name])
+    with pytest.raises(InputError, match=r"bad.npz.*expected a"):
         load(str(tmp_path / "bad.npz"))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from genzoo.benchmark import recipes
+from genzoo.benchmark.plan import plan
 from genzoo.errors import InputError
 
 
@@ -35,6 +36,8 @@ def test_data_without_a_recipe_has_the_default_one_and_an_unknown_family_an_empt
         ("vae: {train: 7}", "train should be a mapping"),
         ("- vae", "expected one entry for each family"),
         ("vae: {", "is not YAML"),
+        ("vae: {model: {1: 2}}", "expected text for a key, got 1"),
+        ("veae: {train: {steps: 7}}", "an entry 'veae', and none for 'vae'"),
     ],
 )
 def test_what_is_wrong_with_a_recipe_is_said(tmp_path, text, sentence):
@@ -48,3 +51,18 @@ def test_the_same_digits_in_another_split_are_trained_by_the_same_recipe():
         assert recipes.find("digits-index", "quick", family) == recipes.find(
             "digits", "quick", family
         )
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("vae: {model: {prior: flow}}", "A prior must be a mapping such as .*, got 'flow'"),
+        ("vae: {model: {prior: 1}}", "A prior must be a mapping"),
+        ("vae: {model: {prior: {family: flow, arguments: 3}}}", "A prior must be a mapping"),
+        ("vae: {prior: {model: {width: 3}}}", "section prior for VAE, which has no prior"),
+    ],
+)
+def test_a_prior_that_is_none_is_refused_before_anything_is_built(tmp_path, text, sentence):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(InputError, match=sentence):
+        plan("vae", "moons", recipe=tmp_path / "mine.yaml")

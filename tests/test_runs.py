@@ -55,9 +55,10 @@ def test_a_run_of_another_plan_is_not_taken_for_this_one(tmp_path):
         runs.load_finished(planning.plan("vae", "digits", model={"width": 8}), tmp_path)
     with pytest.raises(InputError, match="family VAE instead of Flow"):
         runs.load_finished(planning.plan("flow", "digits"), tmp_path)
-    (tmp_path / "config.yaml").write_text("model: 3\n")
-    with pytest.raises(InputError, match="instead of"):
-        runs.load_finished(planning.plan("vae", "digits"), tmp_path)
+    for odd in ("model: 3", "model: {prior: {a: 1}}", "model: {prior: {family: 3, arguments: 5}}"):
+        (tmp_path / "config.yaml").write_text(odd)
+        with pytest.raises(InputError, match="instead of"):
+            runs.load_finished(planning.plan("vae", "digits"), tmp_path)
     assert runs.load_finished(planning.plan("vae", "digits"), tmp_path / "nowhere") is None
 
 

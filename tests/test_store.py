@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from genzoo import VAE, Autoregressive, Diffusion, Flow
-from genzoo.errors import InputError
+from genzoo.errors import InputError, too_large
 from genzoo.serialization import CARD, CONFIG, WEIGHTS, build, load, save
 
 
@@ -126,6 +126,9 @@ DAMAGES = {
     "unknown argument": (edit_arguments(widht=3), "no argument 'widht'.* Did you mean 'width'?"),
     "refused value": (edit_arguments(levels=1), "levels 0 or >= 2"),
     "a value of another type": (edit_arguments(width="8"), "width must be a whole number, got '8'"),
+    "a number that is none": (edit_arguments(lr=float("nan")), "lr must be finite, got nan"),
+    "deep config": (lambda f: (f / CONFIG).write_text("[" * 10**5), "nested deeper"),
+    "endless depth": (edit_arguments(depth=10**9), "depth must be between 0 and 1000"),
     "other weights": (edit_arguments(width=16), "do not fit the Flow"),
 }
 
@@ -178,3 +181,40 @@ def test_build_takes_names_in_any_case():
     assert isinstance(
         build({"family": "flow", "arguments": {"event_shape": [2], "width": 8}}), Flow
     )
+
+
+@pytest.mark.parametrize("prior", [3, "flow", [1], 0.5])
+def test_a_part_that_is_no_model_is_refused(prior):
+    with pytest.raises(InputError, match="prior must be a mapping such as"):
+        build({"family": "VAE", "arguments": {"event_shape": [2], "prior": prior}})
+
+
+@pytest.mark.parametrize("family", ["autoregressive", "flow", "vae", "energy", "diffusion", "gan"])
+def test_a_network_too_deep_to_be_built_is_refused(family):
+    with pytest.raises(InputError, match="depth must be between 0 and 1000"):
+        build({"family": family, "arguments": {"event_shape": [2], "depth": 10**6}})
+
+
+def test_what_does_not_fit_into_memory_is_not_taken_for_a_wrong_argument():
+    config = {"family": "VAE", "arguments": {"event_shape": [2], "latent_shape": [10**15]}}
+    with pytest.raises(RuntimeError) as caught:
+        build(config)
+    assert too_large(caught.value)
+
+
+@pytest.mark.parametrize("weights", [[1, 2], {"a": 3}, 4, None])
+def test_a_checkpoint_without_weights_is_named(weights, tmp_path):
+    model = Flow((2,), width=8, couplings=1)
+    torch.save({"genzoo": model.config(), "state_dict": weights}, tmp_path / "my.ckpt")
+    with pytest.raises(InputError, match=r"my\.ckpt is corrupt: expected a Lightning checkpoint"):
+        load(tmp_path / "my.ckpt")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_named(value, tmp_path):
+    model = Flow((2,), width=8, couplings=1)
+    with torch.no_grad():
+        next(model.parameters()).fill_(value)
+    save(model, tmp_path)
+    with pytest.raises(InputError, match="are not all numbers, the first such in "):
+        load(tmp_path)

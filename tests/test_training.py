@@ -288,6 +288,27 @@ def test_another_model_s_checkpoint_is_refused(digits, tmp_path):
         fit(new(Flow, digits), digits, tmp_path, **SETTINGS)
 
 
+NO_CHECKPOINTS = {
+    "a model that is a number": {"genzoo": 3},
+    "nothing": {},
+    "a model alone": {"genzoo": {"family": "VAE", "arguments": {}}},
+    "a model of no family": {"genzoo": {}, "state_dict": {}},
+}
+
+
+@pytest.mark.parametrize("name", NO_CHECKPOINTS)
+def test_a_file_that_is_no_checkpoint_of_a_training_is_named(name, digits, tmp_path):
+    torch.save(NO_CHECKPOINTS[name], tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match=r"last\.ckpt is .* delete it to start afresh"):
+        fit(new(VAE, digits), digits, tmp_path, **SETTINGS)
+
+
+def test_gradients_are_clipped_in_mixed_precision_too(digits):
+    """Lightning refuses to where a fused optimiser says that it unscales gradients by itself."""
+    fitted = fit(new(VAE, digits), digits, precision="bf16-mixed", gradient_clip=0.1, **SETTINGS)
+    assert fitted.steps == 12
+
+
 def test_a_checkpoint_from_before_an_argument_was_added_is_gone_on_with(digits, tmp_path):
     fit(new(Flow, digits), digits, tmp_path, **SETTINGS)
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)

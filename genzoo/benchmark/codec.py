@@ -46,7 +46,7 @@ def from_plain(kind: Any, value: Any, source: str = "this file") -> Any:
         InputError: a field is unknown, missing, or of another type.
     """
     if kind is Figure:
-        return Figure.from_json(_mapping(kind, value, source))
+        return _figure(_mapping(kind, value, source), source)
     if is_dataclass(kind):
         return _instance(kind, _mapping(kind, value, source), source)
     origin = get_origin(kind)
@@ -67,6 +67,14 @@ def from_plain(kind: Any, value: Any, source: str = "this file") -> Any:
     if not isinstance(value, _accepted(kind)):
         raise InputError(f"{source}: expected {kind.__name__}, got {value!r}.")
     return value
+
+
+def _figure(content: Mapping[str, Any], source: str) -> Figure:
+    """A figure reads itself, once its entries are known to be of the right types."""
+    for name, kind in (_types(Figure) | {"kind": str | None}).items():
+        if name in content:
+            from_plain(kind, content[name], source)
+    return Figure.from_json(content)
 
 
 def _instance(kind: Any, content: Mapping[str, Any], source: str) -> Any:

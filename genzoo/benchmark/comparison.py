@@ -20,7 +20,7 @@ from genzoo.data import load as load_data
 from genzoo.data.dataset import DataSet, Split
 from genzoo.errors import InputError
 from genzoo.families import names, registry
-from genzoo.files import discard_drafts
+from genzoo.files import discard_drafts, held
 from genzoo.model import GenerativeModel
 
 Family = str | type[GenerativeModel]
@@ -93,19 +93,19 @@ def compare(
         for source in sources
         for seed in dict.fromkeys(seeds)
     ]
-    folder.mkdir(parents=True, exist_ok=True)
-    discard_drafts(folder)
-    finished = sum(runs.load_finished(each, folder / each.name) is not None for each in plans)
-    observer.planned(plans, finished)
-    sent = None if named else data_set
-    outcomes = _carry_out(plans, folder, sent, jobs or cores(), observer)
+    with held(folder):
+        discard_drafts(folder)
+        finished = sum(runs.load_finished(each, folder / each.name) is not None for each in plans)
+        observer.planned(plans, finished)
+        sent = None if named else data_set
+        outcomes = _carry_out(plans, folder, sent, jobs or cores(), observer)
 
-    ended = list(zip(plans, outcomes, strict=True))
-    failures = {each.name: outcome.failure for each, outcome in ended if outcome.failure}
-    done = [each for each, outcome in ended if outcome.row is not None]
-    done += _siblings(plans, folder, data_set, observer)
-    command = _command(sources, name, seeds, budget, minutes, recipe, conditional, folder)
-    return _assemble(sorted(done, key=_order), folder, data_set, failures, command, observer)
+        ended = list(zip(plans, outcomes, strict=True))
+        failures = {each.name: outcome.failure for each, outcome in ended if outcome.failure}
+        done = [each for each, outcome in ended if outcome.row is not None]
+        done += _siblings(plans, folder, data_set, observer)
+        command = _command(sources, name, seeds, budget, minutes, recipe, conditional, folder)
+        return _assemble(sorted(done, key=_order), folder, data_set, failures, command, observer)
 
 
 def _source(family: Family) -> str:

@@ -141,6 +141,7 @@ def plan(
         own = resolve(part, given, FROM_DATA, complaint)
         arguments["prior"] = {"family": part.__name__, "arguments": own}
     given = found["train"] | dict(train or {})
+    _check_prior(arguments, found["prior"], hybrid.name)
     settings = resolve(fit, given, NOT_SETTINGS, "Training has no setting")
     check_settings(**_given(settings), seed=seed)
     if "lr" in arguments:
@@ -161,6 +162,20 @@ def plan(
         source=family if ":" in family else "",
         fingerprint=fingerprint,
     )
+
+
+def _check_prior(arguments: Mapping[str, Any], section: Mapping[str, Any], name: str) -> None:
+    """Raise `InputError` for a prior that is no model, or for settings of one that there is not."""
+    prior = arguments.get("prior")
+    if prior is None and section:
+        raise InputError(
+            f"The recipe has a section prior for {name}, which has no prior: name a hybrid, such "
+            "as vae+flow."
+        )
+    is_model = isinstance(prior, Mapping) and isinstance(prior.get("arguments", {}), Mapping)
+    if prior is not None and not is_model:
+        example = "{family: flow, arguments: {width: 32}}"
+        raise InputError(f"A prior must be a mapping such as {example}, got {prior!r}.")
 
 
 def _scale(arguments: dict[str, Any], given: Mapping[str, Any], dims: int, minutes: float) -> None:

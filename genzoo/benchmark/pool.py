@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -189,6 +190,7 @@ def _work(job: Job, threads: int, sender: Connection) -> None:
     Ctrl-C is the parent's business.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with(multiprocessing.parent_process())
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:  # which the user may have set for a reason
@@ -203,10 +205,23 @@ def _work(job: Job, threads: int, sender: Connection) -> None:
         sender.send(outcome)
 
 
+def _end_with(parent: Any) -> None:
+    """End this process as soon as ``parent`` has ended, however it did, and whatever goes on here.
+
+    A killed parent cannot tell, and a stage that reports nothing for minutes would not notice.
+    """
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)  # checkpoints are whole at every moment
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _outcome(job: Job, progress: Any) -> Outcome:
     """Carry out one job; whatever goes wrong becomes a sentence."""
     from genzoo.benchmark.run import run
-    from genzoo.errors import InputError, TrainingError, refused
+    from genzoo.errors import TOO_LARGE, InputError, TrainingError, refused, too_large
 
     try:
         return Outcome(row=run(job.plan, job.folder, job.data, progress))
@@ -215,6 +230,8 @@ def _outcome(job: Job, progress: Any) -> Outcome:
     except OSError as error:
         return Outcome(failure=refused(error, job.folder))
     except Exception as error:  # a bug in one family must not cost the others their results
+        if too_large(error):
+            return Outcome(failure=TOO_LARGE)
         job.folder.mkdir(parents=True, exist_ok=True)
         told = job.folder / "error.txt"
         told.write_text(traceback.format_exc(), encoding="utf-8")

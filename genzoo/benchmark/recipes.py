@@ -10,13 +10,14 @@ evaluate: {...}}``: the arguments of its constructor, of `genzoo.fit` and of
 one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from genzoo import files
 from genzoo.errors import InputError, nearest
+from genzoo.families import names
 
 BUDGETS = ("quick", "full")
 SECTIONS = ("model", "train", "evaluate", "prior")
@@ -40,9 +41,23 @@ def find(data: str, budget: str, family: str, file: str | Path | None = None) ->
     ours = [folder() / f"{name}-{budget}.yaml" for name in (ALIKE.get(data, data), "default")]
     for path in [*given, *(path for path in ours if path.is_file())]:
         families = read(path)
+        _check_names(families, family.lower(), path)
         if family.lower() in families:
             return families[family.lower()]
     return {section: {} for section in SECTIONS}
+
+
+def _check_names(families: Iterable[str], asked: str, path: Path) -> None:
+    """Raise `InputError` where ``asked`` is there under a mistyped name that nobody would read."""
+    known = {*names.names(), *names.HYBRIDS, *(f"vae+{name}" for name in names.names())}
+    if asked not in known or asked in families:  # stages of unCLIP have names of their own
+        return
+    strangers = [name for name in families if name not in known]
+    if close := get_close_matches(asked, strangers, n=1):
+        raise InputError(
+            f"The recipe {path} has an entry {close[0]!r}, and none for {asked!r}. "
+            f"Did you mean {asked!r}?"
+        )
 
 
 def check_budget(budget: str) -> None:
@@ -69,13 +84,11 @@ def read(path: str | Path) -> dict[str, Recipe]:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = files.from_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"Cannot read the recipe {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"The recipe {path} is not YAML: {' '.join(str(error).split())}."
-        ) from error
+    except ValueError as error:  # not YAML, or not UTF-8
+        raise InputError(f"The recipe {path} is not YAML: {error}.") from error
     if not isinstance(content, Mapping):
         raise InputError(
             f"The recipe {path} is empty or no mapping: expected one entry for each family."

@@ -28,7 +28,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from genzoo import families
+from genzoo import families, files
 from genzoo.benchmark.affordable import affordable_likelihood
 from genzoo.benchmark.measures import MEASURES, Subject, take
 from genzoo.benchmark.plan import Plan, changes, with_prior
@@ -44,7 +44,7 @@ from genzoo.evaluation.likelihood.partition import keep_log_z
 from genzoo.evaluation.likelihood.truth import of_each
 from genzoo.evaluation.results import Cost
 from genzoo.families.vae import VAE
-from genzoo.files import discard_drafts, remove, state, whole
+from genzoo.files import discard_drafts, held, remove, whole
 from genzoo.model import GenerativeModel, Likelihood, device_of
 from genzoo.progress import Progress
 from genzoo.serialization import build, load, save
@@ -58,10 +58,10 @@ def load_finished(plan: Plan, folder: Path) -> Row | None:
     Raises:
         InputError: the folder holds a run of another plan.
     """
-    before = _stored(folder / "config.yaml")
+    before = files.of_run(folder / "config.yaml")
     if before is None:
         return None
-    row = _stored(folder / "row.json")
+    row = files.of_run(folder / "row.json")
     if row is None:  # how it will be evaluated may still change, with what was trained unharmed
         before = before | {"evaluate": plan.evaluate}
     if different := changes(before, plan):
@@ -82,7 +82,7 @@ def sibling_runs(out: Path, plans: Sequence[Plan]) -> list[Plan]:
     siblings = []
     for folder in sorted(path.parent for path in out.glob("*/row.json")):
         with suppress(InputError, TypeError):  # whatever else lies there is not ours
-            plan = Plan(**(_stored(folder / "config.yaml") or {}))
+            plan = Plan(**(files.of_run(folder / "config.yaml") or {}))
             plan.parts  # noqa: B018 (raises where there is no such family)
             if plan.name == folder.name and plan.name not in names and _kind(plan) in kinds:
                 siblings.append(plan)
@@ -92,24 +92,6 @@ def sibling_runs(out: Path, plans: Sequence[Plan]) -> list[Plan]:
 def _kind(plan: Plan) -> tuple[object, ...]:
     """What the runs of one scorecard have in common."""
     return plan.data, plan.fingerprint, plan.budget, plan.conditional, plan.minutes
-
-
-def _stored(path: Path) -> dict[str, Any] | None:
-    """The mapping in a run's YAML or JSON file, None where there is no such file.
-
-    Raises:
-        InputError: the file is corrupt.
-    """
-    if not path.is_file():
-        return None
-    parse = json.loads if path.suffix == ".json" else yaml.safe_load
-    try:
-        content = parse(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError):  # ValueError: not JSON, or not UTF-8
-        content = None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is {state(path)}: delete that run, or choose another folder.")
-    return content
 
 
 # ---------------------------------------------------------------------------------------- the run
@@ -140,12 +122,21 @@ def run(
         TrainingError: training diverged.
     """
     folder = Path(folder)
-    if load_finished(plan, folder) is not None:
-        _tidy(folder)
-        return measure_missing(plan, folder, data, progress=progress)
-    if data is None:
-        data = load_data(plan.data)
-    model = new_model(plan, data)
+    if load_finished(plan, folder) is None:
+        if data is None:
+            data = load_data(plan.data)
+        model = new_model(plan, data)
+        with held(folder):
+            if load_finished(plan, folder) is None:  # nor has another process ended it meanwhile
+                return _carry_out(plan, model, data, folder, progress)
+    _tidy(folder)
+    return measure_missing(plan, folder, data, progress=progress)
+
+
+def _carry_out(
+    plan: Plan, model: GenerativeModel, data: DataSet, folder: Path, progress: Progress | None
+) -> Row:
+    """Train, evaluate and measure ``model``; in the end all of it is in ``folder``."""
     _begin(plan, folder)
     fitted = _train(plan, model, data, folder, progress)
     if progress is not None:
@@ -219,7 +210,7 @@ def _row(
 ) -> Row:
     """What was done, the likelihood of the test split, the cost, and under what."""
     model = fitted.model
-    started = _stored(folder / "run.json") or {}
+    started = files.of_run(folder / "run.json") or {}
     cost = Cost(
         parameters=parameters(model),
         train_seconds=round(fitted.seconds, 2),
@@ -303,7 +294,7 @@ def time_samples(folder: str | Path, model: GenerativeModel) -> Row:
 
 
 def _finished_row(folder: Path) -> Row:
-    row = _stored(folder / "row.json")
+    row = files.of_run(folder / "row.json")
     if row is None:
         raise InputError(
             f"The run in {folder} is not finished: run the same command again to resume it."
@@ -382,7 +373,7 @@ def load_run(path: str | Path) -> tuple[GenerativeModel, dict[str, Any]]:
         InputError: nothing there, not finished, corrupt, or no model that could be sampled from,
             such as a CLIP.
     """
-    stored = _stored(Path(path) / "config.yaml") or {}
+    stored = files.of_run(Path(path) / "config.yaml") or {}
     is_foreign = bool(stored.get("source"))
     model = load_model(Plan(**stored), path) if is_foreign else load(path)
     if not isinstance(model, GenerativeModel):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, overload
 
+from genzoo import files
 from genzoo.benchmark.report.file_table import file_table
 from genzoo.benchmark.report.knowledge_tables import conditional_table, representation_table
 from genzoo.benchmark.report.likelihood_table import likelihood_table
@@ -166,7 +167,7 @@ def read(path: str | Path) -> list[Row]:
         InputError: the file is missing, is none, or has the form of an earlier genzoo.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = files.from_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"Cannot read the scorecard {path}: {error.strerror}.") from error
     except ValueError as error:

@@ -11,7 +11,14 @@ from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 
-from genzoo.errors import InputError, TrainingError, nearest, refused
+from genzoo.errors import (
+    TOO_LARGE,
+    InputError,
+    TrainingError,
+    nearest,
+    refused,
+    too_large,
+)
 
 # verb -> (module with a function of that name, one line about it)
 VERBS = {
@@ -53,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     _print_what_the_locale_can()
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)
+        for name in ("SIGTERM", "SIGHUP"):  # the latter is a closed terminal, not on Windows
+            _end_politely(getattr(signal, name, None))
     try:
         return _run(arguments)
     except InputError as error:
@@ -66,6 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         return _complain(refused(error), 2)
+    except (MemoryError, RuntimeError, OverflowError) as error:
+        if not too_large(error):
+            raise
+        return _complain(TOO_LARGE, 2)
     except KeyboardInterrupt:
         resumable = arguments[:1] in (["train"], ["compare"])
         again = " Run the same command again to go on where it stopped." if resumable else ""
@@ -99,11 +111,25 @@ def _print_what_the_locale_can() -> None:
             stream.reconfigure(errors="replace")
 
 
+def _end_politely(number: signal.Signals | None) -> None:
+    """Treat an end from outside like Ctrl-C, so that no worker is left behind.
+
+    What ``nohup`` has told not to hear a signal still does not.
+    """
+    if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+        signal.signal(number, _interrupt)
+
+
 def _interrupt(*_: object) -> None:
-    """A polite end from outside is treated like Ctrl-C, so that no worker is left behind."""
     raise KeyboardInterrupt
 
 
+LONGEST = 1000  # characters of a sentence; the middle of a longer one is left out
+
+
 def _complain(sentence: str, code: int) -> int:
-    print(f"genzoo: {sentence}", file=sys.stderr)
+    if len(sentence) > LONGEST:
+        sentence = f"{sentence[: LONGEST // 2]} […] {sentence[-LONGEST // 2 :]}"
+    with suppress(OSError):  # the terminal was closed: there is nobody left to tell
+        print(f"genzoo: {sentence}", file=sys.stderr)
     return code

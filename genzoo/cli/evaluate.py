@@ -10,6 +10,8 @@ from genzoo.cli.screen import bar, print_table
 from genzoo.data.names import SPLITS
 from genzoo.errors import InputError, nearest
 
+MOST = 1_000_000  # draws, levels, chains or events; more would take days
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -145,6 +147,8 @@ def _evaluate_options(arguments: Sequence[str]):
     }.items():
         if options[name] < least:
             raise InputError(f"--{name} must be at least {least}, got {options[name]}.")
+        if options[name] > MOST:
+            raise InputError(f"--{name} must be at most {MOST:,}, got {options[name]}.")
     if not 0 < options.ode_tolerance < 1:
         raise InputError(f"--ode_tolerance must be between 0 and 1, got {options.ode_tolerance}.")
     if options.split not in SPLITS:

@@ -3,7 +3,9 @@
 That is a parser whose errors are sentences, help in colour, and the names of the families.
 """
 
+import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -51,12 +53,16 @@ class HelpHighlighter(RegexHighlighter):
     ]
 
 
+LARGEST = 3.4028234663852886e38  # number of single precision
+MOST_DIGITS = 18  # of a whole number; with more it may not fit into 64 bits
 KINDS = {
     "int": "a whole number",
     "float": "a number",
     "tuple": "a list such as [16]",
     "bool": "true or false",
 }
+# what jsonargparse says of a value that is of none of several types
+UNION = r"Parser key \"(.+?)\".*Subtypes: [\[(](.*?)[\])].*Given value: ?(.*)"
 
 
 class Parser(ArgumentParser):
@@ -66,16 +72,31 @@ class Parser(ArgumentParser):
     """
 
     def __init__(self, verb: str, description: str):
-        super().__init__(prog=f"genzoo {verb}", description=description)
+        super().__init__(prog=f"genzoo {verb}", description=description, allow_abbrev=False)
 
     def parse(self, arguments: Sequence[str], defaults: bool = True) -> Namespace:
         """Options may be written with dashes or underscores.
 
         Without ``defaults``, only what was given is returned.
         """
-        return self.parse_args(
+        given = self.parse_args(
             [_underscored(argument) for argument in arguments], defaults=defaults
         )
+        for name, value in vars(given.as_flat()).items():
+            self._check(name, value)
+        return given
+
+    def _check(self, name: str, value: Any) -> None:
+        """Refuse what no option can mean: an empty name, and numbers that no machine holds."""
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if each == "":
+                raise InputError(f"{self.prog}: --{name} is empty: leave it out, or give a value.")
+            if isinstance(each, float) and not abs(each) <= LARGEST:  # NaN is not, either
+                expected = f"expected a number of at most {LARGEST:.4g}"
+                raise InputError(f"{self.prog}: --{name}: {expected}, got {each}.")
+            if isinstance(each, int) and abs(each) >= 10**MOST_DIGITS:
+                expected = f"expected a whole number of at most {MOST_DIGITS} digits"
+                raise InputError(f"{self.prog}: --{name}: {expected}, got {str(each)[:30]}.")
 
     def print_help(self, file=None) -> None:
         console().print(HelpHighlighter()(self.format_help()))
@@ -92,6 +113,19 @@ class Parser(ArgumentParser):
         ]
         if unknown := re.search(r"[Uu]nrecognized arguments:.*?(--[\w.-]+)", message):
             return f"{self.prog} has no option {unknown[1]}. {nearest(unknown[1], options)}"
+        if word := re.match(r"[Uu]nrecognized arguments: (\S+)", message):
+            return f"{self.prog} has no use for {word[1]!r}: see {self.prog} --help."
+        if bare := re.match(r"argument (\S+): expected (?:at least )?one argument", message):
+            hint = f"write a value that begins with a dash as {bare[1]}=-1"
+            return f"{self.prog}: {bare[1]} expects a value; {hint}."
+        if missing := re.search(r"arguments are required: (.+)", message):
+            return f"{self.prog} needs {missing[1]}: see {self.prog} --help."
+        if union := re.search(UNION, message, re.DOTALL):
+            kinds: list[str] = [
+                kind for kind in re.findall(r"'(\w+)'", union[2]) if kind != "NoneType"
+            ]
+            expected = " or ".join(KINDS.get(kind, kind) for kind in kinds)
+            return f"{self.prog}: --{union[1]}: expected {expected}, got {union[3] or 'nothing'}."
         if wrong := re.search(r'"(.+?)"[^:]*:\s*(.*)', message, re.DOTALL):
             expected = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", " ".join(wrong[2].split()))
             expected = re.sub(
@@ -99,6 +133,7 @@ class Parser(ArgumentParser):
                 lambda m: f"expected {KINDS.get(m[1], m[1])}, got ",
                 expected,
             )
+            expected = re.sub(r"got $", "got nothing", expected)
             return f"{self.prog}: --{wrong[1]}: {expected.rstrip() or 'nothing'}."
         return f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)."
 
@@ -117,13 +152,23 @@ def with_value(arguments: Sequence[str]) -> set[int]:
     }
 
 
+class Screen(Console):
+    """A console that goes on in silence when nobody reads on, as in ``genzoo train vae | head``."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 def console() -> Console:
     """The screen. Text is printed as it is, for it may hold a path with brackets or colons in it.
 
     What is to be bold or coloured is told by a ``style``, or by a `rich.text.Text` of several
     parts.
     """
-    return Console(theme=THEME, highlight=False, markup=False, emoji=False)
+    return Screen(theme=THEME, highlight=False, markup=False, emoji=False)
 
 
 def overview(verbs: Mapping[str, str]) -> None:

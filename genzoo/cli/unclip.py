@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from genzoo.unclip import UnCLIP
     from genzoo.unclip.measures import Accuracy
 
+MOST = 1_000_000  # pictures, which are all in memory, or prompts
 STAGES = ("clip", "prior", "autoregressive", "decoder", "text_decoder")
 
 
@@ -95,6 +96,8 @@ def _options(arguments: Sequence[str]) -> Any:
     for name, least in {"pictures": 1, "prompts": 0}.items():
         if options[name] < least:
             raise InputError(f"--{name} must be at least {least}, got {options[name]}.")
+        if options[name] > MOST:
+            raise InputError(f"--{name} must be at most {MOST:,}, got {options[name]}.")
     return options
 
 

@@ -20,8 +20,6 @@ feature by feature, and `DataSet.report` puts the Jacobian of that back, so that
 the data as you gave it.
 """
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +34,8 @@ from genzoo.data.images.torchvision import on_grid
 from genzoo.data.names import SPLITS
 from genzoo.errors import InputError, nearest
 
+MOST_CLASSES = 100_000
+MOST_LEVELS = 2**16
 CHANNELS = (1, 3, 4)  # grey, colour, colour and transparency
 ARRAYS = ("levels", "classes", *(f"{kind}_{split}" for kind in "xyc" for split in SPLITS))
 
@@ -247,18 +247,17 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         # Without pickles, which can run code.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        AttributeError,
-        TypeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except Exception as error:  # np.load fails in a dozen ways, and all mean the same to users
         raise InputError(
-            f"Cannot read {path}: expected a .npz file of plain arrays, from np.savez."
+            f"Cannot read {path}: expected a .npz file of plain arrays, from np.savez, that fits "
+            "into memory."
         ) from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise InputError(f"{name} in {path} is no array: expected a file from np.savez.")
+    for name in ("x", "y", "c"):
+        if name in arrays and f"{name}_train" in arrays:
+            raise InputError(f"{path} has both {name} and {name}_train, which mean the same.")
     arrays = {
         f"{name}_train" if name in ("x", "y", "c") else name: array
         for name, array in arrays.items()
@@ -328,6 +327,11 @@ def _conditions(path: str | Path, arrays: dict, split: str, n: int) -> np.ndarra
                 "labels from 0 up; "
                 "float vectors go under the name c."
             )
+        if y.max() >= MOST_CLASSES:
+            raise InputError(
+                f"y for {split} in {path} has a label {y.max()}: expected labels 0, 1, 2, ... "
+                f"below {MOST_CLASSES:,}."
+            )
         return y.reshape(n).astype(np.int64)  # (n, 1) is as good as (n,)
     if c is not None:
         if (
@@ -389,8 +393,9 @@ def _levels(path: str | Path, events: dict, asked: int | None) -> int:
             f"x in {path} is {kind}: expected an array or option levels that says how many levels "
             "it has."
         )
-    if levels < 2:
-        raise InputError(f"levels for {path} is {levels}: expected 2 or more.")
+    if not 2 <= levels <= MOST_LEVELS:
+        expected = f"expected 2 or more, up to {MOST_LEVELS:,}"
+        raise InputError(f"levels for {path} is {levels}: {expected}.")
     for x in events.values():
         if x.min() < 0 or x.max() >= levels:
             raise InputError(

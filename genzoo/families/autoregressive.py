@@ -34,7 +34,7 @@ from torch.distributions import Categorical, Distribution
 
 from genzoo import grid
 from genzoo.distributions import feature_mixture, importance_resample, parameters_of
-from genzoo.model import GenerativeModel, Likelihood, device_of, drawing_from, require
+from genzoo.model import DEEPEST, GenerativeModel, Likelihood, device_of, drawing_from, require
 from genzoo.nets import (
     SMALLEST,
     Condition,
@@ -95,7 +95,7 @@ class Autoregressive(GenerativeModel):
     ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, width=width, kernel=kernel, components=components)
-        require(0, depth=depth)
+        require(0, DEEPEST, depth=depth)
         if kernel % 2 == 0:
             raise ValueError(f"kernel must be odd, for its window to have a middle, got {kernel}.")
         self.width = width

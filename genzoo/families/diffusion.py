@@ -47,8 +47,9 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from genzoo import grid
-from genzoo.model import GenerativeModel, Latent, Likelihood, ProbabilityFlow, require
+from genzoo.model import DEEPEST, GenerativeModel, Latent, Likelihood, ProbabilityFlow, require
 from genzoo.nets import (
+    MOST_OCTAVES,
     Condition,
     Ensemble,
     Fourier,
@@ -118,7 +119,8 @@ class Diffusion(GenerativeModel):
     ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, width=width, ensemble_size=ensemble_size, steps=steps)
-        require(0, depth=depth, fourier=fourier)
+        require(0, DEEPEST, depth=depth)
+        require(0, MOST_OCTAVES, fourier=fourier)
         require(1e-6, sigma_data=sigma_data)
         require_one_of(SOLVERS, solver=solver)
         require_one_of(("uniform", "cosine"), schedule=schedule)

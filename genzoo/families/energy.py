@@ -68,7 +68,7 @@ from genzoo.data.dataset import Split
 from genzoo.errors import TrainingError
 from genzoo.evaluation.likelihood.annealing import Geometric, follow, log_mean_exp, sigmoid, taken
 from genzoo.families.baselines import IndependentPixels
-from genzoo.model import GenerativeModel, Likelihood, drop_conditions, require
+from genzoo.model import DEEPEST, GenerativeModel, Likelihood, drop_conditions, require
 from genzoo.nets import Condition, Encoder, apply, as_vectors, features_of, given_or
 
 # hidden units whose 2^18 states are summed, not annealed
@@ -157,7 +157,8 @@ class Energy(GenerativeModel):
     ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, width=width, steps=steps, buffer=buffer, sample_steps=sample_steps)
-        require(0, hidden=hidden, depth=depth, noise=noise, regularise=regularise, decay=decay)
+        require(0, DEEPEST, depth=depth)
+        require(0, hidden=hidden, noise=noise, regularise=regularise, decay=decay)
         require(0, 1, refresh=refresh)
         require(1e-6, base_std=base_std, step=step)
         self.hidden = hidden

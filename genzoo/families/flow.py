@@ -37,7 +37,7 @@ from torch.func import functional_call
 
 from genzoo import grid
 from genzoo.distributions import importance_resample
-from genzoo.model import GenerativeModel, Latent, Likelihood, require
+from genzoo.model import DEEPEST, GenerativeModel, Latent, Likelihood, require
 from genzoo.nets import Condition, event_network, is_image
 
 # of each density, for a guided sample
@@ -93,7 +93,7 @@ class Flow(GenerativeModel):
                 f"A coupling flow needs at least two features, got event_shape={self.event_shape}."
             )
         require(1, width=width, couplings=couplings, bins=bins)
-        require(0, depth=depth)
+        require(0, DEEPEST, depth=depth)
         if lattice and not levels:
             raise ValueError(
                 "lattice=True is for discrete data: "

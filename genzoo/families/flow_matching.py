@@ -43,8 +43,9 @@ from torch.distributions import Normal
 
 from genzoo import grid
 from genzoo.families.diffusion import spread_times, stratified
-from genzoo.model import GenerativeModel, Latent, Likelihood, ProbabilityFlow, require
+from genzoo.model import DEEPEST, GenerativeModel, Latent, Likelihood, ProbabilityFlow, require
 from genzoo.nets import (
+    MOST_OCTAVES,
     Condition,
     Fourier,
     apply,
@@ -96,7 +97,8 @@ class FlowMatching(GenerativeModel):
     ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, width=width, steps=steps)
-        require(0, depth=depth, fourier=fourier)
+        require(0, DEEPEST, depth=depth)
+        require(0, MOST_OCTAVES, fourier=fourier)
         self.width = width
         self.depth = depth
         self.dropout = dropout

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from genzoo import grid
 from genzoo.model import (
+    DEEPEST,
     GenerativeModel,
     Latent,
     LatentJoint,
@@ -143,7 +144,8 @@ class GAN(GenerativeModel):
     ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, latent_shape=latent_shape, width=width)
-        require(0, depth=depth, gamma=gamma)
+        require(0, DEEPEST, depth=depth)
+        require(0, gamma=gamma)
         self.automatic_optimization = False
         self.latent_shape = tuple(latent_shape)
         self.width = width

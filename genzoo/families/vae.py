@@ -42,7 +42,15 @@ from torch.distributions import Distribution, Independent
 
 from genzoo.distributions import diagonal_normal, feature_mixture, parameters_of, quantized
 from genzoo.families.priors import ConditionalNormal, PlainPrior, StandardNormal, UniformCodes
-from genzoo.model import GenerativeModel, Latent, LatentJoint, Likelihood, Unnormalised, require
+from genzoo.model import (
+    DEEPEST,
+    GenerativeModel,
+    Latent,
+    LatentJoint,
+    Likelihood,
+    Unnormalised,
+    require,
+)
 from genzoo.nets import Condition, Decoder, Encoder, apply, given_or
 
 
@@ -88,7 +96,7 @@ class VAE(GenerativeModel):
     ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, latent_shape=latent_shape, width=width, components=components)
-        require(0, depth=depth)
+        require(0, DEEPEST, depth=depth)
         require(0, 1, warmup=warmup)
         if prior is not None and prior.event_shape != tuple(latent_shape):
             raise ValueError(

@@ -617,16 +617,22 @@ def _on_device(data: DataSet, options: dict[str, Any]) -> DataSet:
     )
 
 
+AFRESH = "so this run cannot be resumed: delete it to start afresh."
+NEEDED = {"state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch"}
+NEEDED |= {"global_step", "pytorch-lightning_version"}
+
+
 def _resumable(model: Trainable, path: Path) -> Path | None:
     """The checkpoint to go on from, if there is one, and if it is this model's."""
     if not path.is_file():
         return None
     try:
-        config = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["genzoo"]
-    except Exception as error:
-        raise InputError(
-            f"{path} is corrupt, so this run cannot be resumed: delete it to start afresh."
-        ) from error
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        config, there = dict(checkpoint["genzoo"]), set(checkpoint)
+    except Exception as error:  # torch.load fails in a dozen ways, and all mean the same to users
+        raise InputError(f"{path} is corrupt, {AFRESH}") from error
+    if not there >= NEEDED or "family" not in config:
+        raise InputError(f"{path} is no checkpoint of a training, {AFRESH}")
     if serialization.completed(config) != serialization.completed(model.config()):
         other = (
             f"another {config['family']}"

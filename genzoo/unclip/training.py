@@ -86,6 +86,7 @@ def train_unclip(
         InputError: ``folder`` holds a training with another plan, or the recipe is none.
         TrainingError: a stage diverged.
     """
+    check_settings(seed=seed)
     stages = Stages(Path(folder), seed, _plans(budget, recipe, steps or {}), progress)
     stages.keep_plan({"seed": seed, "pictures": pictures, "wordings": wordings})
     scenes = scenes or twins(pictures, seed)
@@ -132,12 +133,9 @@ class Stages:
         Raises `InputError` if the folder already holds another one.
         """
         path, plan = self.folder / "config.yaml", {**about, **self.plans}
-        if path.is_file() and (before := yaml.safe_load(path.read_text(encoding="utf-8"))) != plan:
-            changed = [
-                name
-                for name in plan
-                if not isinstance(before, dict) or before.get(name) != plan[name]
-            ]
+        before = files.of_run(path)
+        if before is not None and before != plan:
+            changed = [name for name in plan if before.get(name) != plan[name]]
             raise InputError(
                 f"{self.folder} holds a training of unCLIP with another "
                 f"{' and '.join(changed) or 'plan'}: "
@@ -198,7 +196,7 @@ class Stages:
 
     def _log(self, stage: str, fitted: Fitted) -> None:
         path = self.folder / "stages.json"
-        rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        rows = files.of_run(path) or {}
         rows[stage] = {
             "steps": fitted.steps,
             "seconds": round(fitted.seconds, 1),

@@ -1,0 +1,128 @@
+"""How a command ends when memory is short, a terminal is closed or a process is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from genzoo import cli
+from genzoo.cli import main
+from genzoo.errors import InputError, too_large
+from genzoo.files import held
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """Put back how signals are handled, for `main` sets that."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+TOO_MUCH = {
+    "numpy": lambda: np.empty(10**15),
+    "torch": lambda: torch.empty(10**15),
+    "beyond 64 bits": lambda: torch.empty(2**62),
+    "Python": lambda: [0] * 10**15,
+}
+
+
+@pytest.mark.parametrize("by", TOO_MUCH)
+def test_what_does_not_fit_into_memory_is_a_sentence(by, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_run", lambda _: TOO_MUCH[by]())
+    assert main(["sample", "run"]) == 2
+    assert capsys.readouterr().err.startswith("genzoo: not enough memory for this")
+
+
+def test_another_error_stays_the_bug_that_it_is(monkeypatch):
+    monkeypatch.setattr(cli, "_run", lambda _: torch.zeros(2) @ torch.zeros(3))
+    assert not too_large(ValueError("size"))
+    with pytest.raises(RuntimeError, match="size"):
+        main(["sample", "run"])
+
+
+def test_a_long_sentence_loses_its_middle(monkeypatch, capsys):
+    def refuse(_):
+        raise InputError(f"There is no {'x' * 1_000_000}. Choose another.")
+
+    monkeypatch.setattr(cli, "_run", refuse)
+    assert main(["sample", "run"]) == 2
+    said = capsys.readouterr().err
+    assert len(said) < 1100 and "There is no x" in said and "Choose another." in said
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_an_end_from_outside_is_like_ctrl_c(name, monkeypatch, capsys):
+    def work(_):
+        os.kill(os.getpid(), getattr(signal, name))
+        time.sleep(5)
+
+    monkeypatch.setattr(cli, "_run", work)
+    assert main(["train", "vae"]) == 130
+    assert "Run the same command again to go on" in capsys.readouterr().err
+
+
+def test_what_nohup_has_silenced_stays_silent(monkeypatch):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    monkeypatch.setattr(cli, "_run", lambda _: os.kill(os.getpid(), signal.SIGHUP) or 0)
+    assert main(["train", "vae"]) == 0
+
+
+PARENT = """
+import multiprocessing, time
+from genzoo.benchmark import pool
+
+def work():
+    pool._end_with(multiprocessing.parent_process())
+    print("at work", flush=True)
+    time.sleep(60)  # a stage that reports nothing
+
+worker = multiprocessing.get_context("fork").Process(target=work)
+worker.start()
+worker.join()
+"""
+
+
+def test_a_killed_parent_takes_a_silent_worker_with_it():
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None and parent.stdout.readline() == b"at work\n"
+        parent.kill()
+        parent.communicate(timeout=30)  # the worker holds the line open until it ends
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from genzoo.files import held
+
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_folder_is_held_by_one_process_and_a_killed_one_lets_go(tmp_path):
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match="Another genzoo is at work in"), held(tmp_path):
+            pass
+        other.kill()
+    with held(tmp_path):
+        assert not list(tmp_path.iterdir())  # no lock file is left behind
+
+
+def test_neither_a_run_nor_a_comparison_is_made_twice_at_once(tmp_path, capsys):
+    run = ["train", "flow", "--data", "moons", "--steps", "1", "--out", str(tmp_path)]
+    comparison = ["compare", "--data", "moons", "--families", "vae", "--out", str(tmp_path)]
+    for command in (run, comparison):
+        with held(tmp_path):
+            assert main(command) == 2
+        assert f"Another genzoo is at work in {tmp_path}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
