@@ -179,7 +179,7 @@ GZ.play("box", {
               ? "Little sea, and most of the land is missed: precision was bought with recall."
               : r > 0.97
                 ? "Nearly all land is covered, and most of the box is sea: recall was bought with precision."
-                : "Shrink the box: precision and likelihood rise, until a point falls out. No box has the shape of the continents.",
+                : "Shrink the box: the likelihood rises until a point falls out, and precision mostly rises with it. No box has the shape of the continents.",
       );
     });
   },
