@@ -414,13 +414,13 @@ def values(model: GenerativeModel, points: Tensor, ended: str) -> dict[str, str]
         shares = quality(model, points)
         found = {"precision": f"{shares['precision']:.2f}", "coverage": f"{shares['coverage']:.2f}"}
         if isinstance(model, genzoo.FlowMatching):
-            found["loss"] = f"≈ {-model.log_prob(points).mean().item():.3f}"
+            found["−log p"] = f"≈ {-model.log_prob(points).mean().item():.3f} nats"
         elif isinstance(model, genzoo.Energy):
-            found["loss"] = f"= {nats_by_quadrature(model, points):.3f}"
+            found["−log p"] = f"= {nats_by_quadrature(model, points):.3f} nats"
         elif model.likelihood != Likelihood.NONE:
             with torch.no_grad():
                 nats = model.validation_loss(points, None, 64).mean().item()
-            found["loss"] = f"{model.likelihood.symbol} {nats:.3f}"
+            found["−log p"] = f"{model.likelihood.symbol} {nats:.3f} nats"
     return found
 
 
@@ -451,7 +451,7 @@ def write(path: Path, family: str, runs: list[dict[str, Any]]) -> None:
     record = {
         "family": family,
         "data": "moons",
-        "unit": "nats",
+        "unit": "squared error" if family == "flow_matching" else "nats",
         "seed": 0,
         "provenance": asdict(provenance()),
         "runs": runs,

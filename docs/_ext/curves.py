@@ -22,7 +22,7 @@ def panels(record: dict) -> list[tuple[dict, list[str]]]:
     """Every run with its pictures: training and validation, and each further column."""
     runs, unit = record["runs"], record["unit"]
     further = [c for run in runs for c in run["columns"] if c not in ("step", *MAIN)]
-    groups = [(list(MAIN), f"loss in {unit}")] + [
+    groups = [(list(MAIN), f"loss, {unit}")] + [
         ([c], c.replace("_", " ")) for c in dict.fromkeys(further)
     ]
     found = []
