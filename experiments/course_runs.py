@@ -222,7 +222,7 @@ RUNS: dict[str, tuple[Run, ...]] = {
             "short",
             "Stopped too early",
             "150 steps instead of 2,000.",
-            "The mean still falls where the curve ends.",
+            "The learning rate is zero at the end, so the curve is flat there, but far too high.",
             train={"steps": 150},
         ),
     ),
