@@ -134,8 +134,9 @@ RUNS: dict[str, tuple[Run, ...]] = {
         Run(
             "short",
             "Stopped too early",
-            "150 steps instead of 1,500.",
-            "The validation curve still falls where it ends.",
+            "Fewer than 200 steps instead of 1,500.",
+            "The curves end flat, because the learning rate goes down to zero with the run, and "
+            "above the healthy ones.",
             train={"steps": 150},
         ),
     ),
@@ -221,7 +222,7 @@ RUNS: dict[str, tuple[Run, ...]] = {
         Run(
             "short",
             "Stopped too early",
-            "150 steps instead of 2,000.",
+            "Fewer than 200 steps instead of 2,000.",
             "The learning rate is zero at the end, so the curve is flat there, but far too high.",
             train={"steps": 150},
         ),
@@ -273,7 +274,7 @@ RUNS: dict[str, tuple[Run, ...]] = {
         Run(
             "short",
             "Stopped too early",
-            "150 steps instead of 2,000.",
+            "Fewer than 200 steps instead of 2,000.",
             "The loss has almost reached the healthy level, and the likelihood has not: here "
             "the loss is a poor judge of when to stop.",
             train={"steps": 150},
