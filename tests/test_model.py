@@ -70,7 +70,9 @@ def test_a_number_out_of_range_is_named_with_what_was_expected():
 @pytest.mark.parametrize("family", [*FAMILIES, *HYBRIDS])
 def test_no_family_is_built_without_width_or_with_less_than_no_depth(family):
     for argument, value in {"width": 0, "depth": -1}.items():
-        with pytest.raises(ValueError, match=f"{argument} must be (at least|between) .*, got {value}"):
+        with pytest.raises(
+            ValueError, match=f"{argument} must be (at least|between) .*, got {value}"
+        ):
             family((1, 8, 8), levels=4, **{argument: value})
 
 

@@ -33,7 +33,7 @@ REASONS = {
     },
     "try first": {
         "larger decoder": "a stronger decoder needs the latent even less: that makes it worse.",
-        "more steps": "the KL is already 0, where its own gradient is zero too: more of the same changes little.",
+        "more steps": "the KL is 0, where its own gradient is 0 too: more steps change little.",
     },
 }
 
