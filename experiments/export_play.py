@@ -33,6 +33,7 @@ from genzoo.data import Split
 
 PLAY = Path(__file__).parents[1] / "docs" / "_static" / "play"
 DATA = PLAY / "data"
+RECORDS = Path(__file__).parent / "records"
 
 Content = dict[str, Any]
 makers: dict[str, Callable[[], tuple[str, Content]]] = {}
@@ -146,16 +147,6 @@ class Plain(nn.Module):
         return found
 
 
-class Waves(Plain):
-    """A perceptron that sees sines and cosines of points beside them."""
-
-    frequencies = (1.0, 2.0, 4.0)
-
-    def forward(self, x: Tensor, e: Tensor) -> Tensor:
-        angles = torch.cat([f * x for f in self.frequencies], 1)
-        return super().forward(torch.cat([x, angles.sin(), angles.cos()], 1), e)
-
-
 class Snapshots(L.Callback):
     """Calls ``look(model, step)`` before each of these steps."""
 
@@ -238,11 +229,7 @@ def bend() -> tuple[str, Content]:
 def walkers() -> tuple[str, Content]:
     """An energy's landscape and its slopes, on a grid."""
     data = genzoo.data.load("moons")
-    model = genzoo.Energy(
-        (2,), lr=2e-3, steps=12, noise=0.1, step=0.1, adjusted=True, buffer=1024,
-        regularise=5e-3, refresh=0.05, base_std=2.0, network=Waves(14, 64, 64, 1),
-    )  # fmt: skip
-    train(model, data, 1600, 128)
+    model: Any = genzoo.load(RECORDS / "course" / "energy-moons")
     n, low, high = 112, (-2.6, -2.2), (3.6, 2.7)
     across, up = (torch.linspace(a, b, n) for a, b in zip(low, high, strict=True))
     x = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).view(-1, 2)
@@ -253,7 +240,7 @@ def walkers() -> tuple[str, Content]:
     energy = (energy - least).detach()
     reach, steepest = energy.max().item(), slope.abs().max().item()
     places = torch.rand(12, 2) * torch.tensor([3.6, 2.4]) - torch.tensor([1.3, 1.0])
-    return "an energy model of the moons, 1,600 steps, less its least value", {
+    return "energies of experiments/records/course/energy-moons, less the least", {
         "n": n,
         "low": low,
         "high": high,
@@ -484,7 +471,9 @@ def captions() -> tuple[str, Content]:
     sheet = images.permute(0, 3, 1, 4, 2).reshape(len(asked) * 32, n * 32, 3)
     picture = Image.fromarray(((sheet + 1) * 127.5).round().clamp(0, 255).byte().numpy())
     stream = BytesIO()
-    picture.quantize(64).save(stream, format="PNG", optimize=True)
+    picture.quantize(128, method=Image.Quantize.MAXCOVERAGE).save(
+        stream, format="PNG", optimize=True
+    )
     text = base64.b64encode(stream.getvalue()).decode()
     return "64 captions, four pictures each, by genzoo.unclip's pretrained cascade", {
         "captions": asked, "side": 32, "png": text,

@@ -97,6 +97,16 @@ def test_it_keeps_to_the_notation_of_the_book(exercise, monkeypatch):
     assert lint.unknown_symbols(text, known) == {}
 
 
+@each
+def test_it_stands_in_its_chapter_which_the_page_of_all_names(exercise):
+    (chapter,) = (HOUSE / "docs/course").glob(f"{exercise.chapter:02}-*.md")
+    text = chapter.read_text("utf-8")
+    assert f"{{exercise}} {exercise.id}\n" in text
+    title = re.search(r"^# (.+)$", text, re.MULTILINE)[1]
+    page = (HOUSE / "docs/course/exercises.md").read_text("utf-8")
+    assert f"| {exercise.chapter} [{title}]({chapter.name}) |" in page
+
+
 def test_the_page_of_all_exercises_lists_them_all():
     page = (HOUSE / "docs/course/exercises.md").read_text("utf-8")
     listed = re.findall(r"^\|[^|]*\| \[?(\w+)\b[^|]*\| ([^|]*) \| (quiz)? *\|$", page, re.MULTILINE)

@@ -480,9 +480,9 @@ def test_the_bent_grid_is_the_flow_and_its_density():
     }"""
     places, log_prob, back = js("bend", code, check["z"])
     errors = (double(places) - double(check["x"])).norm(dim=1)  # a table's, between its nodes
-    assert errors.median() < 0.02 and errors.max() < 0.3
+    assert errors.median() < 0.02 and errors.max() < 0.3  # the most where the map is steepest
     errors = (double(log_prob) - double(check["log_prob"])).abs()
-    assert errors.median() < 0.1 and errors.max() < 1.0
+    assert errors.median() < 0.03 and errors.quantile(0.9) < 0.1 and errors.max() < 1.5
     close(back, double(places), rtol=0, atol=0.01)
 
 

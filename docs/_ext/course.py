@@ -656,7 +656,8 @@ class Curves(Course):
             panels.append(self.element("div", *parts, classes=f"co-panel {kind}"))
         legend = self.html(
             '<p class="co-legend"><span class="co-key-train"></span> training '
-            '<span class="co-key-validation"></span> validation</p>'
+            '<span class="co-key-validation"></span> validation '
+            '<span class="co-key-beyond" aria-hidden="true">▲</span> beyond the axes</p>'
         )
         return [legend, self.element("div", *panels, classes="co-panels")]
 

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 WIDTH, HEIGHT = 240, 150
-LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 24
+LEFT, RIGHT, TOP, BOTTOM = 40, 8, 14, 24
 MAIN = {"train": "var(--co-orange)", "validation": "var(--co-blue)"}
 MORE = ("var(--co-green)", "var(--co-pink)", "var(--co-sky)")
 
@@ -88,18 +88,21 @@ def picture(run: dict, names: list[str], label: str, low: float, high: float) ->
         )
     for tick in ticks(0, last, 3):
         anchor = "end" if x(tick) > WIDTH - 24 else "middle"
-        at = f'x="{x(tick):.1f}" y="{HEIGHT - 10}"'
+        at = f'x="{x(tick):.1f}" y="{HEIGHT - 12}"'
         parts.append(f'<text {at} text-anchor="{anchor}">{shown(tick)}</text>')
-    drawn = []
+    drawn, curves = [], []
     for i, name in enumerate(names):
         if name not in run["columns"]:
             continue
         colour = MAIN.get(name, MORE[i % len(MORE)])
         dash = ' stroke-dasharray="5 3"' if name == "train" else ""
-        for line in lines(steps, run["columns"][name], low, high):
+        for line in lines(steps, run["columns"][name]):
             points = " ".join(f"{x(s):.1f},{y(v):.1f}" for s, v in line)
-            parts.append(f'<polyline points="{points}" stroke="{colour}"{dash}/>')
+            curves.append(f'<polyline points="{points}" stroke="{colour}"{dash}/>')
         drawn.append(name)
+    parts.append(window("".join(curves)))
+    values = finite(v for name in drawn for v in run["columns"][name])
+    parts += beyond(min(values, default=low), max(values, default=high), low, high)
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 1}" text-anchor="end">step</text>')
     title = html.escape(f"{run['title']}: {label} against the step, {' and '.join(drawn)}")
     head = f'<p class="co-axis">{html.escape(label)}</p>'
@@ -109,12 +112,36 @@ def picture(run: dict, names: list[str], label: str, low: float, high: float) ->
     )
 
 
-def lines(steps, values, low: float, high: float) -> list[list[tuple[float, float]]]:
-    """A curve in pieces, broken where it has no value and cut off where it leaves the axes."""
+def window(curves: str) -> str:
+    """The curves, cut off where they leave the axes."""
+    width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    frame = f'x="{LEFT}" y="{TOP}" width="{width}" height="{height}"'
+    return f'<svg {frame} viewBox="{LEFT} {TOP} {width} {height}">{curves}</svg>'
+
+
+def beyond(least: float, greatest: float, low: float, high: float) -> list[str]:
+    """How far curves go that leave the axes."""
+    marks = []
+    if greatest > high:
+        place = f'x="{WIDTH - RIGHT}" y="{TOP - 4}" text-anchor="end"'
+        marks.append((place, f"\N{UPWARDS ARROW} up to {shown(rounded(greatest))}"))
+    if least < low:
+        place = f'x="{LEFT}" y="{HEIGHT - 1}"'
+        marks.append((place, f"\N{DOWNWARDS ARROW} down to {shown(rounded(least))}"))
+    return [f"<text {place}>{html.escape(text)}</text>" for place, text in marks]
+
+
+def rounded(value: float) -> float:
+    """To two significant figures."""
+    return float(f"{value:.2g}")
+
+
+def lines(steps, values) -> list[list[tuple[float, float]]]:
+    """A curve in pieces, broken where it has no value."""
     pieces, piece = [], []
     for step, value in zip(steps, values, strict=True):
         if value is None or not math.isfinite(value):
             pieces, piece = [*pieces, piece], []
         else:
-            piece.append((step, min(max(value, low), high)))
+            piece.append((step, value))
     return [piece for piece in [*pieces, piece] if piece]

@@ -38,7 +38,7 @@ class Exercise:
         statement: what is asked, in Markdown with formulas between dollar signs.
         hints: in the order in which they are shown.
         stub: the text of the file that the reader begins with.
-        kind: "code", or "quiz" where the answers are letters in a dictionary.
+        kind: "code", or "quiz" where the answers are words in a dictionary.
         test: the test of the library that guards the same statement, as pytest names it, or "".
     """
 
@@ -100,7 +100,7 @@ def _read(folder: Path) -> Exercise:
     about = yaml.safe_load(head)
     stub = (folder / "stub.py").read_text(encoding="utf-8")
     if about.get("kind") == "quiz":
-        statement += f"\n```text\n{_what_to_judge(stub)}\n```"
+        statement = f"{statement.rstrip()}\n\n```text\n{_what_to_judge(stub)}\n```"
     return Exercise(
         id=f"{int(chapter)}{letter}",
         name=folder.name,

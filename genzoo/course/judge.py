@@ -33,7 +33,7 @@ class Verdict:
 
 
 def judge(exercise: Exercise, path: Path) -> Verdict:
-    """Check an answer in this process, on one thread, with a fixed random state."""
+    """Check an answer in this process, with a fixed random state."""
     import torch
 
     screen = _Beginning()

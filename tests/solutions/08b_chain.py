@@ -6,8 +6,8 @@ from torch import Tensor
 
 def log_prob(x: Tensor, first: Tensor, second: Tensor, third: Tensor) -> Tensor:
     x1, x2, _ = x.T
-    chances = torch.stack([first.expand(len(x)), second[x1], third[x1, x2]], dim=1)
-    return torch.where(x == 1, chances, 1 - chances).log().sum(1)
+    probs = torch.stack([first.expand(len(x)), second[x1], third[x1, x2]], dim=1)
+    return torch.where(x == 1, probs, 1 - probs).log().sum(1)
 
 
 def conditionals(joint: Tensor) -> tuple[Tensor, Tensor, Tensor]:

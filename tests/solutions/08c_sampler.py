@@ -7,6 +7,6 @@ from torch import Tensor
 def sample(conditional, n: int, d: int) -> Tensor:
     x = torch.zeros(n, d, dtype=torch.long)
     for i in range(d):
-        chances = conditional(x, i)
-        x[:, i] = torch.multinomial(chances, 1).squeeze(1)
+        probs = conditional(x, i)
+        x[:, i] = torch.multinomial(probs, 1).squeeze(1)
     return x

@@ -16,6 +16,15 @@ GZ.play("game", {
         Array.from(v.subarray((n - 1 - i) * n, (n - i) * n), x => (x / 127) * shot.most),
       );
     },
+    /** A field of scores as colours between −1 and 1, minus for “real”. Weak opinions stay pale. */
+    opinion(field) {
+      const sizes = field
+          .flat()
+          .map(Math.abs)
+          .sort((a, b) => a - b),
+        scale = Math.max(0.08, sizes[Math.floor(0.75 * sizes.length)]);
+      return field.map(row => row.map(v => -Math.tanh((0.7 * v) / scale)));
+    },
     /** Share of data points with a sample within `near`. */
     reached(points, samples, near = 0.15) {
       return (
@@ -25,7 +34,7 @@ GZ.play("game", {
     },
   },
   start(root, gz) {
-    const {samples, critic, reached} = this.pure,
+    const {samples, critic, opinion, reached} = this.pure,
       s = gz.state,
       d = GZ.data.game,
       last = d.runs[0].shots.length - 1;
@@ -39,21 +48,18 @@ GZ.play("game", {
       draw(p) {
         const shot = run().shots[Math.round(s.at)];
         if (s.field)
-          p.heat(
-            critic(shot, d.n).map(row => row.map(v => (Math.sqrt(shot.most) * -v) / shot.most)),
-            {color: "model", other: "data", alpha: 0.55},
-          );
+          p.heat(opinion(critic(shot, d.n)), {color: "model", other: "data", alpha: 0.6});
         p.dots(d.points, {color: "data", r: 2.6, alpha: 0.85});
         p.dots(samples(shot), {color: "model", r: 3.2, alpha: 0.9});
       },
     });
     gz.plot({
       x: [0, d.runs[0].shots[last].step],
-      y: [0, 4],
+      y: [0, 2],
       ratio: 4.2,
       least: 90,
-      axis: {x: "training steps", y: "losses", n: 5, ny: 3},
-      pad: [8, 10, 36, 26],
+      axis: {x: "training steps", y: "losses", n: 5, ny: 2},
+      pad: [8, 20, 36, 30],
       label: "The losses of both players over training, with a line where you are",
       tap(x) {
         s.at = d.runs[0].shots.reduce(
@@ -77,7 +83,7 @@ GZ.play("game", {
         p.line(
           [
             [step, 0],
-            [step, 4],
+            [step, 2],
           ],
           {color: "ink", width: 1.5, dash: [3, 3]},
         );
@@ -104,7 +110,7 @@ GZ.play("game", {
         }),
       {main: true},
     );
-    gz.choice({key: "run", label: "weight of R1", options: names, value: names[1]});
+    gz.choice({key: "run", label: "weight of R1", options: names, value: names[names.length - 1]});
     gz.toggle({key: "field", label: "the critic's opinion", value: true});
     const far = gz.card("data that is reached", "data"),
       right = gz.card("critic is right", "green"),
@@ -125,11 +131,11 @@ GZ.play("game", {
         s.at < 1
           ? "Before training: the generator draws a blot, and the critic has no opinion."
           : all > 0.85
-            ? "Most of the data is reached. The critic's colours have faded: it can hardly tell what is real."
+            ? "Most of the data is reached. The critic's opinion is thin: where data lies, it can hardly tell what is real."
             : run().gamma > 5
-              ? "A heavy penalty keeps the critic flat, and so the generator is told little."
+              ? "A heavy penalty keeps the critic's slopes small. The generator takes small steps, and stays where it has arrived."
               : run().gamma === 0 && wobble > 0.1
-                ? "Without R1 the critic's slopes grow steep and the samples are chased about. Scrub the last steps to and fro: they do not settle."
+                ? "Without R1 nothing calms the critic, and the samples are chased about. Scrub the last steps to and fro: they do not settle."
                 : "Follow the colours: the generator moves to where the critic says “real”, and the critic follows.",
       );
     });

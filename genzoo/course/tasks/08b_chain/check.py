@@ -42,7 +42,7 @@ def check_log_prob(answer, joint, first, second, third):
     x1, x2, _ = ALL.T
     found = tensor(answer.log_prob(ALL, first, second, third), "log p(x)", (8,))
     mass = found.exp().sum().item()
-    chances = torch.stack([first.expand(8), second[x1], third[x1, x2]], 1)
+    probs = torch.stack([first.expand(8), second[x1], third[x1, x2]], 1)
     itself = torch.stack([first.expand(8), second[x2], third[x1, x2]], 1)
     swapped = torch.stack([first.expand(8), second[x1], third[x2, x1]], 1)
     agree(
@@ -50,14 +50,14 @@ def check_log_prob(answer, joint, first, second, third):
         joint.flatten().log(),
         f"log p(x), with masses that add up to {mass:.2f},",
         {
-            "you use the chance of a 1 also where the pixel is 0.": chances.log().sum(1),
-            "you leave out pixels that are 0; they have the chance 1 - p.": (
-                (ALL * chances.log()).sum(1)
+            "you use the probability of a 1 also where the pixel is 0.": probs.log().sum(1),
+            "you leave out pixels that are 0; they have probability 1 - p.": (
+                (ALL * probs.log()).sum(1)
             ),
             "your second table is looked up by x2 itself; it is second[x1].": of(itself),
             "your third table is looked up as [x2, x1]; it is third[x1, x2].": of(swapped),
             "you add probabilities up; by the chain rule they multiply.": (
-                torch.where(ALL == 1, chances, 1 - chances).sum(1).log()
+                torch.where(ALL == 1, probs, 1 - probs).sum(1).log()
             ),
             "that is the probability itself; its logarithm is asked for.": joint.flatten(),
         },
@@ -65,8 +65,8 @@ def check_log_prob(answer, joint, first, second, third):
     require(abs(mass - 1) < 1e-6, f"The eight probabilities add up to {mass:.3f} and not to 1.")
 
 
-def of(chances):
-    return torch.where(ALL == 1, chances, 1 - chances).log().sum(1)
+def of(probs):
+    return torch.where(ALL == 1, probs, 1 - probs).log().sum(1)
 
 
 def tables(joint):

@@ -25,7 +25,7 @@ def check(answer):
     require(
         not (x == x[0]).all(),
         "All your events are the same. Do you take the likeliest level of each feature, or draw "
-        "one event and repeat it? A sampler draws each row by its chances.",
+        "one event and repeat it? A sampler draws each row by its probabilities.",
     )
     blind = law(conditional, lambda x, i: torch.zeros_like(x))
     require(
@@ -42,22 +42,22 @@ def check(answer):
     uniform = torch.full_like(truth, 1 / len(truth))
     require(
         off < 0.04 or apart(found, uniform) > 0.04,
-        "All levels come equally often in your events: draw them by their chances.",
+        "All levels come equally often in your events: draw them by their probabilities.",
     )
     require(
         off < 0.04,
         f"Of your {N} events {off:.0%} lie where they should not: the share of each event should "
-        "be its probability. Are features drawn in order, each by the chances of its own row?",
+        "be its probability. Are features drawn in order, and rows by probabilities of their own?",
     )
 
 
 def law(conditional, look):
     """Probability of every event, if feature i is drawn after what `look` lets it see."""
-    chances = torch.ones(len(ALL))
+    probs = torch.ones(len(ALL))
     rows = torch.arange(len(ALL))
     for i in range(D):
-        chances = chances * conditional(look(ALL, i), i)[rows, ALL[:, i]]
-    return chances
+        probs = probs * conditional(look(ALL, i), i)[rows, ALL[:, i]]
+    return probs
 
 
 def share_of(x):

@@ -1,6 +1,6 @@
 """8c: draw one feature after the other.
 
-conditional(x, i) gives the chances of all levels of feature i, (n, levels), after x[:, :i].
+conditional(x, i) gives the probabilities of all levels of feature i, (n, levels), after x[:, :i].
 """
 
 import torch
@@ -9,5 +9,5 @@ from torch import Tensor
 
 def sample(conditional, n: int, d: int) -> Tensor:
     """n draws of d features, (n, d) whole numbers."""
-    # TODO: ask for the chances of a feature, draw it, write it down, go on
+    # TODO: ask for the probabilities of a feature, draw it, write it down, go on
     raise NotImplementedError("return n events, drawn feature by feature.")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 def log_ratio(x: Tensor, y: Tensor, energy, slope, h: float) -> Tensor:
     """log r, (n,), of the move from x to y."""
-    # TODO: energies, and the chance to propose the way back against that of the way there
+    # TODO: energies, and the densities to propose the way back and the way there
     raise NotImplementedError("return log r of each row.")
 
 

@@ -1,6 +1,6 @@
 """14b: an autoregressive model is a flow.    z_i = (x_i - mean_i) / std_i
 
-conditional(x) returns m and s, (n, d) each; their column i looks at the columns of x before i.
+conditional(x) returns mean and std, (n, d) each; their column i looks at the columns of x before i.
 """
 
 import torch
