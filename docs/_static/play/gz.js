@@ -89,6 +89,25 @@
     return out;
   }
 
+  /** A decoder's layers with their numbers unpacked. */
+  function layers(list) {
+    return list.map(l => ({...l, w: unpack(l.w), b: unpack(l.b)}));
+  }
+
+  /** The decoder: affine maps with SiLU between them, and at the end grey levels held to [−1, 1]. */
+  function decode(layers, z) {
+    let h = z;
+    layers.forEach((l, k) => {
+      const x = k ? h.map(v => v / (1 + Math.exp(-v))) : h;
+      h = Array.from({length: l.out}, (_, i) => {
+        let sum = l.b[i];
+        for (let j = 0; j < l.in; j++) sum += l.w[i * l.in + j] * x[j];
+        return sum;
+      });
+    });
+    return h.map(v => clamp(v, -1, 1));
+  }
+
   // --------------------------------------------------------------------------------------------- DOM
 
   const NS = "http://www.w3.org/2000/svg";
@@ -826,6 +845,8 @@
     show,
     percent,
     unpack,
+    layers,
+    decode,
     clamp,
     lerp,
     ticks,

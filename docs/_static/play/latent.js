@@ -6,22 +6,8 @@ GZ.play("latent", {
   wide: true,
   hint: "Drag the point in the plane, or click. With keys: Tab to it, then the arrows.",
   pure: {
-    layers(list) {
-      return list.map(l => ({...l, w: GZ.unpack(l.w), b: GZ.unpack(l.b)}));
-    },
-    /** The decoder: affine maps with SiLU between them, and at the end grey levels held to [−1, 1]. */
-    decode(layers, z) {
-      let h = z;
-      layers.forEach((l, k) => {
-        const x = k ? h.map(v => v / (1 + Math.exp(-v))) : h;
-        h = Array.from({length: l.out}, (_, i) => {
-          let sum = l.b[i];
-          for (let j = 0; j < l.in; j++) sum += l.w[i * l.in + j] * x[j];
-          return sum;
-        });
-      });
-      return h.map(v => GZ.clamp(v, -1, 1));
-    },
+    layers: GZ.layers,
+    decode: GZ.decode,
     /** KL of N(mean, std²) from N(0, 1), in nats, added up over latents. */
     kl(mean, std) {
       return mean.reduce(
