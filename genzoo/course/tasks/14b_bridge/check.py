@@ -4,6 +4,7 @@ from torch.distributions import Normal
 from genzoo.course.checking import agree, pair
 
 N, D = 6, 4
+PARTS = "z", "log |det J|"
 
 
 def check(answer):
@@ -15,11 +16,21 @@ def check(answer):
 
     x = torch.randn(N, D).double()
     m, s = conditional(x)
-    z, log_det = pair(answer.to_noise(x, conditional), "to_noise", "z", "log |det J|")
-    truth = (x - m) / s
+    z, log_det = pair(answer.to_noise(x, conditional), "to_noise", *PARTS)
+    check_noise(z, x, m, s)
+    check_determinant(answer, log_det, x, s, conditional)
+    agree(
+        Normal(0, 1).log_prob(z).sum(1) + log_det,
+        Normal(m, s).log_prob(x).sum(1),
+        "density as a flow, which should be the autoregressive one,",
+    )
+    check_data(answer, x, (x - m) / s, conditional)
+
+
+def check_noise(z, x, m, s):
     agree(
         z,
-        truth,
+        (x - m) / s,
         "z",
         {
             "you multiply by the standard deviation; divide by it.": (x - m) * s,
@@ -29,8 +40,10 @@ def check(answer):
         },
     )
 
+
+def check_determinant(answer, log_det, x, s, conditional):
     def noise_of(row):
-        return pair(answer.to_noise(row[None], conditional), "to_noise", "z", "log |det J|")[0][0]
+        return pair(answer.to_noise(row[None], conditional), "to_noise", *PARTS)[0][0]
 
     jacobians = torch.stack([torch.autograd.functional.jacobian(noise_of, row) for row in x])
     agree(
@@ -47,11 +60,9 @@ def check(answer):
             "that is the determinant, not its logarithm.": (1 / s).prod(1),
         },
     )
-    agree(
-        Normal(0, 1).log_prob(z).sum(1) + log_det,
-        Normal(m, s).log_prob(x).sum(1),
-        "density as a flow, which should be the autoregressive one,",
-    )
+
+
+def check_data(answer, x, truth, conditional):
     m_z, s_z = conditional(truth)
     m_0, s_0 = conditional(torch.zeros_like(truth))
     agree(
