@@ -93,6 +93,17 @@ def test_a_model_that_has_learned_nothing_is_independent_pixels(world, hidden):
     torch.testing.assert_close(model.log_prob(x), pixels.log_prob(x), atol=1e-4, rtol=1e-5)
 
 
+def test_far_out_the_network_grows_at_most_linearly_so_that_the_quadratic_keeps_z_finite():
+    torch.manual_seed(0)
+    model = Energy((2,)).double().eval()
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        directions = torch.nn.functional.normalize(torch.randn(200, 2).double(), dim=1)
+        slopes = [(model.f(r * directions).abs() / r).max() for r in (1e3, 1e5)]
+    assert slopes[1] < 1.01 * slopes[0]
+
+
 def test_the_base_is_learned_from_the_training_events_before_the_first_step():
     x = some((4,), 4)
     data = DataSet("made up", Split(x), Split(x[:20]), Split(x[:20]), levels=4)
