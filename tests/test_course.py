@@ -213,6 +213,18 @@ def test_a_family_chapter_needs_the_whole_skeleton():
     assert any("0 steps" in fault for fault in faults)
 
 
+def test_what_goes_further_is_no_word_of_the_main_line_and_has_its_place():
+    def headings(*titles: str) -> lint.Block:
+        return lint.read("\n\n".join(f"## {title}\n\nTwo words." for title in titles))
+
+    page = headings("Where it fails", "Going further: more", "Exercises")
+    assert lint.count_words(lint.going_further(page)) == 5  # three of them in the heading
+    assert lint.count_words(lint.going_further(headings("Where it fails", "Exercises"))) == 0
+    assert not any("Going further" in fault for fault in lint.skeleton(page, family=True))
+    elsewhere = lint.skeleton(headings("Predict", "Going further: more"), family=True)
+    assert any("not after “Where it fails”" in fault for fault in elsewhere)
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "- ask: Why?", "- {ask: Why?, right: So., wrong: []}",

@@ -1,7 +1,8 @@
 r"""What a chapter must have, and what its prose may not hold, read from its Markdown.
 
 * the skeleton: goals, needs, the family chapters' headings in their order, and how many of each
-  directive (`skeleton`);
+  directive (`skeleton`); a family chapter may have a part "Going further: …" after its last
+  argument, which its main line does not need and its count of words leaves out;
 * numbers: a decimal that carries a sign (``≤ 1.34``) or a unit (``1.34 nats``) was measured, and
   what was measured comes from a cell of the page, never from the keyboard (`typed_numbers`);
 * notation: every symbol of every formula is in ``notation.yaml``, or named by the page as its own:
@@ -10,17 +11,20 @@ r"""What a chapter must have, and what its prose may not hold, read from its Mar
 The build prints what it finds as warnings. ``python docs/_ext/lint.py PAGE…`` prints it at once.
 """
 
+import math
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
 
 FAMILIES = range(8, 15)  # numbers of the chapters that are about one family each
 WORDS = {True: (2000, 3500), False: (1000, 3000)}  # of a family chapter, of another
+FURTHER, MOST_FURTHER = "Going further: ", 1500  # its heading, and words
 CODE = {
     "code-cell",
     "code",
@@ -169,7 +173,11 @@ def skeleton(page: Block, family: bool) -> list[str]:
         if count[name] > 1:
             faults.append(f"has {count[name]} {{{name}}}, and wants one")
     if family:
-        seen = [title[3:] for title in titles if title.startswith("## ")]
+        every = [title[3:] for title in titles if title.startswith("## ")]
+        seen = [title for title in every if not title.startswith(FURTHER)]
+        for before, title in pairwise(every):
+            if title.startswith(FURTHER) and before != "Where it fails":
+                faults.append(f"“{title}” comes after “{before}”, not after “Where it fails”")
         if seen != HEADINGS:
             missing = [title for title in HEADINGS if title not in seen]
             more = [title for title in seen if title not in HEADINGS]
@@ -193,10 +201,25 @@ def skeleton(page: Block, family: bool) -> list[str]:
             items = yaml.safe_load(block.text()) or []
             if len(items) < ITEMS:
                 faults.append(f"quiz has {len(items)} items, and wants {ITEMS}")
-    words, (few, many) = count_words(page), WORDS[family]
+    further = going_further(page)
+    more = count_words(further)
+    words, (few, many) = count_words(page) - more, WORDS[family]
     if not few <= words <= many:
         faults.append(f"has {words} words, and wants {few} to {many}")
+    if more > MOST_FURTHER:
+        faults.append(f"has {more} words that go further, and wants at most {MOST_FURTHER}")
     return faults
+
+
+def going_further(page: Block) -> Block:
+    """The part of the page whose heading starts with `FURTHER`; empty where there is none."""
+    titles = [(line, text) for line, text in page.prose if text.startswith("## ")]
+    first = next((line for line, text in titles if text.startswith(f"## {FURTHER}")), math.inf)
+    end = next((line for line, _ in titles if line > first), math.inf)
+    part = Block("")
+    part.prose = [(line, text) for line, text in page.prose if first <= line < end]
+    part.children = [block for block in page.children if first <= block.line < end]
+    return part
 
 
 def steps_of(derivation: Block) -> int:
