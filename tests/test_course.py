@@ -67,6 +67,7 @@ def test_the_equations_of_the_docs_are_those_that_tests_are_marked_with():
             for block in markdown(page):
                 if block.name == "equation":
                     told.add((block.argument, block.options["test"]))
+    assert len({label for label, _ in told}) == len(told), "one label, one test"
     marked = set()
     for file in (ROOT / "tests").glob("test_*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -314,6 +315,18 @@ def test_a_formula_in_letters_and_the_first_sentence_of_a_definition():
 def test_a_number_stays_with_its_sign_and_its_unit():
     assert signs.joined("= 1.34 ± 0.02 nats") == "=\xa01.34\xa0±\xa00.02\xa0nats"
     assert signs.joined("a = b, 3 models") == "a = b, 3 models"
+
+
+def test_a_hidden_part_of_a_cell_is_called_what_it_is():
+    from docutils.utils import new_document
+
+    page = new_document("page")
+    for kind in ("source", "output", "outputs"):
+        page += nodes.container("", prompt_show=f"Show the {kind}", prompt_hide=f"Hide the {kind}")
+    course.name_what_is_hidden(None, page, "page")
+    shown = [cell["prompt_show"] for cell in page.children]
+    assert shown == ["Show the code", "Show the output", "Show the output"]
+    assert page[-1]["prompt_hide"] == "Hide the output"
 
 
 def test_cells_of_numbers_are_not_translated():

@@ -665,6 +665,17 @@ class Curves(Course):
         return [legend, self.element("div", *panels, classes="co-panels")]
 
 
+KINDS = {"source": "code", "outputs": "output", "content": "code and its output"}
+
+
+def name_what_is_hidden(app, doctree, docname):
+    """“Show the code” or “Show the output”, by what a cell hides; MyST-NB says “source”."""
+    for cell in doctree.findall(lambda node: "prompt_show" in getattr(node, "attributes", {})):
+        for prompt in ("prompt_show", "prompt_hide"):
+            verb, the, kind = cell[prompt].split(" ", 2)
+            cell[prompt] = f"{verb} {the} {KINDS.get(kind, kind)}"
+
+
 class Patient(socket.socket):
     """A socket that waits until the server listens: KaTeX's is there a little before it does."""
 
@@ -728,6 +739,7 @@ def setup(app):
     for name, directive in DIRECTIVES.items():
         app.add_directive(name, directive)
     app.connect("html-page-context", load_plays)
+    app.connect("doctree-resolved", name_what_is_hidden)
     if katex := sys.modules.get("sphinxcontrib.katex"):
         report_faults(katex)
     app.add_js_file("course.js", loading_method="defer")
