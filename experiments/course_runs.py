@@ -310,7 +310,7 @@ RUNS: dict[str, tuple[Run, ...]] = {
             "strong",
             "Critic too strong",
             "No gradient penalty, and a generator whose steps are a hundred times smaller.",
-            "The critic's loss goes to zero and stays there, and the generator's is large.",
+            "The critic's loss stays far below that of a draw, and the generator's far above.",
             model={"gamma": 0.0, "lr": 5e-3},
             train={"steps": 3000},
             family=SlowGenerator,
