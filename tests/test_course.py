@@ -90,6 +90,16 @@ def labels(function: ast.FunctionDef) -> list[str]:
 
 
 @pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
+def test_a_chapter_says_what_its_terms_mean(page):
+    """By links to the glossary, whose first sentence is shown beside the pointer."""
+    used = re.findall(r"\{term\}`(?:[^`<]*<)?([^`>]+)>?`", page.read_text(encoding="utf-8"))
+    assert len(set(map(str.lower, used))) >= 5
+    glossary = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    known = re.findall(r"^(\w[^:`\n]*)\n  \S", glossary, re.M)
+    assert set(map(str.lower, used)) <= set(map(str.lower, known))
+
+
+@pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
 def test_every_question_of_a_quiz_has_one_right_answer_and_a_reason_for_each_wrong_one(page):
     for block in markdown(page):
         if block.name == "quiz":
@@ -275,6 +285,52 @@ def test_a_scheme_is_well_formed_says_what_it_shows_and_stays_inside(name):
     assert all(one == "currentColor" or one.startswith("var(") for one in colours if one)
 
 
+SCHEME = """# A page
+
+```{scheme} vae
+:alt: An encoder, a latent and a decoder.
+```
+"""
+
+
+def test_the_words_in_a_scheme_can_be_translated(tmp_path):
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+
+    pages = {"index.md": SCHEME}
+    done = site(tmp_path, pages, "-b", "gettext")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "site" / "index.pot").open("rb") as file:
+        catalogue = read_po(file)
+    for text in schemes.texts("vae"):
+        assert text in catalogue, text
+
+    catalogue["distribution over *x*"].string = "разпределение на *x*"
+    catalogue["An encoder, a latent and a decoder."].string = "Кодер и декодер."
+    target = tmp_path / "docs" / "locale" / "bg" / "LC_MESSAGES"
+    target.mkdir(parents=True)
+    with (target / "index.mo").open("wb") as file:
+        write_mo(file, catalogue)
+    shutil.rmtree(tmp_path / "site")
+    language = ["-D", "language=bg", "-D", "locale_dirs=locale"]
+    done = built_with(tmp_path, *language)
+    assert done.returncode == 0, done.stderr
+    drawn = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert 'aria-label="Кодер и декодер."' in drawn
+    words = re.sub(r"<[^>]+>", "", drawn.partition("<svg viewBox")[2].partition("</svg>")[0])
+    assert "разпределение" in words and "distribution" not in words and "encoder" in words
+
+
+@pytest.mark.parametrize("name", schemes.SCHEMES)
+def test_what_is_written_in_a_scheme_keeps_its_stars_as_markdown(name):
+    """Its texts go through a parser of Markdown, as every text that is translated does."""
+    from markdown_it import MarkdownIt
+
+    for text in schemes.texts(name):
+        (inline,) = (one for one in MarkdownIt().parse(text) if one.type == "inline")
+        assert "".join(one.markup or one.content for one in inline.children or []) == text
+
+
 def test_every_leaf_of_the_tree_leads_to_a_chapter():
     for _, page, _ in schemes.LEAVES:
         assert re.match(r"\d\d-", page)
@@ -428,9 +484,14 @@ def site(folder: Path, pages: dict[str, str], *options: str) -> subprocess.Compl
     for name, text in pages.items():
         (docs / name).parent.mkdir(exist_ok=True)
         (docs / name).write_text(text, encoding="utf-8")
+    return built_with(folder, *options)
+
+
+def built_with(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """What came of building the pages that lie there."""
     sphinx = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
     sphinx += ["-D", "nb_execution_mode=off", "-D", f"course_root={ROOT}", *options]
-    command = [*sphinx, str(docs), str(folder / "site")]
+    command = [*sphinx, str(folder / "docs"), str(folder / "site")]
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 
