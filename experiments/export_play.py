@@ -175,6 +175,22 @@ def train(model: Any, data: Any, steps: int, batch_size: int, **options: Any) ->
 # --------------------------------------------------------------- trained, in two dimensions
 
 
+def bent_flow() -> genzoo.Flow:
+    """A flow of four couplings whose networks are plain perceptrons, untrained."""
+    width = 48
+
+    def network(shape: tuple[int, ...], outputs: int) -> nn.Module:
+        return Plain(shape[0], width, width, outputs)
+
+    return genzoo.Flow((2,), width=width, couplings=4, lr=3e-3, network=network)
+
+
+def pairs_of(flow: Any) -> list[Any]:
+    """Linear map and coupling of each layer, in their order from latent to data."""
+    layers = list(flow.transform._transforms[0]._transforms)[1:]
+    return [layers[i : i + 2] for i in range(0, len(layers), 2)][::-1]
+
+
 @maker
 def bend() -> tuple[str, Content]:
     """A flow with all its weights, so that the figure computes it layer by layer.
@@ -183,23 +199,17 @@ def bend() -> tuple[str, Content]:
     the check's values are of.
     """
     data = genzoo.data.load("moons")
-    width = 48
-
-    def network(shape: tuple[int, ...], outputs: int) -> nn.Module:
-        return Plain(shape[0], width, width, outputs)
-
-    model = genzoo.Flow((2,), width=width, couplings=4, lr=3e-3, network=network)
+    model = bent_flow()
     train(model, data, 1000, 128)
     model.half().double()
-    layers = list(model.transform._transforms[0]._transforms)[1:]  # type: ignore[operator]
-    pairs = [layers[i : i + 2] for i in range(0, len(layers), 2)]  # a linear map and a coupling
+    pairs = pairs_of(model)
 
     @torch.no_grad()
     def track(z: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Places and log|det| of the map from z, after none, one, two, ... layers."""
         e = model.embed(None, len(z))
         places, stretch = [z], [torch.zeros(len(z)).double()]
-        for pair in reversed(pairs):
+        for pair in pairs:
             log_det = torch.zeros(len(z)).double()
             for layer in reversed(pair):
                 z, change = layer.inverse(z, e)
@@ -230,8 +240,8 @@ def bend() -> tuple[str, Content]:
         "n": 49,
         "reach": reach,
         "tail": TAIL,
-        "root": width**0.5,
-        "layers": [layer(*pair) for pair in reversed(pairs)],
+        "root": model.width**0.5,
+        "layers": [layer(*pair) for pair in pairs],
         "points": [rounded(p) for p in trail],
         "check": {
             "z": rounded(z, 3),
