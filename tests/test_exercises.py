@@ -149,7 +149,9 @@ def test_the_logs_of_a_quiz_are_those_of_recorded_runs(id, log):
     assert [label for label, _ in found] == [*rows] * len(runs)
     for i, (label, numbers) in enumerate(found):
         family, run = runs[i // len(rows)].split("/")
-        record = json.loads((HOUSE / f"experiments/records/course/{family}.json").read_text("utf-8"))
+        record = json.loads(
+            (HOUSE / f"experiments/records/course/{family}.json").read_text("utf-8")
+        )
         (columns,) = (one["columns"] for one in record["runs"] if one["name"] == run)
         looks = [columns["step"].index(step) for step in steps]
         recorded = [columns[rows[label]][look] for look in looks]

@@ -122,21 +122,25 @@ def test_the_data_of_the_figures_is_what_the_script_writes(name):
 
 
 def test_the_figures_with_models_show_the_library_s_data():
+    from genzoo.data.synthetic import biscuits
+
     load = genzoo.data.load
     moons, digits, tins = load("moons").test.x, load("digits"), load("biscuits")
+    assert digits.test.c is not None and tins.test.c is not None
     close(data("game")["points"], moons[:160], rtol=0, atol=0.0051)
     close(data("walkers")["points"], moons[:200], rtol=0, atol=0.0051)
     close(data("bend")["points"][-1], moons[:260], rtol=0, atol=0.002)
     levels = genzoo.grid.to_level(digits.test.x[:8], digits.levels)
     assert data("pixel")["digits"] == levels.flatten(1).long().tolist()
     assert data("latent")["labels"] == digits.test.c[:350].tolist()
-    size = genzoo.data.synthetic.biscuits.sizes(tins.test.c[:700])
+    size = biscuits.sizes(tins.test.c[:700])
     assert data("tins")["size"] == size.long().tolist()
 
 
 def test_the_walkers_landscape_is_that_of_the_recorded_model():
     given = data("walkers")
-    model = genzoo.load(PLAY.parents[2] / "experiments" / "records" / "course" / "energy-moons")
+    path = PLAY.parents[2] / "experiments" / "records" / "course" / "energy-moons"
+    model: Any = genzoo.load(path)
     across, up = (
         torch.linspace(low, high, given["n"])
         for low, high in zip(given["low"], given["high"], strict=True)
@@ -609,7 +613,10 @@ def test_between_two_layers_the_grid_s_density_still_adds_up_to_one():
         return GZ.data.bend.check.z.slice(0, 10).map(z => {
             const q = [a, b, c, d].map(e => p.place(t, [z[0] + e[0], z[1] + e[1]], 1.5));
             let area = 0;
-            q.forEach(([x, y], i) => { const [u, v] = q[(i + 1) % 4]; area += (x * v - u * y) / 2; });
+            q.forEach(([x, y], i) => {
+                const [u, v] = q[(i + 1) % 4];
+                area += (x * v - u * y) / 2;
+            });
             return [Math.log(Math.abs(area) / (4 * h * h)), p.stretchAt(t, z, 1.5)];
         });
     }"""

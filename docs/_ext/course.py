@@ -638,7 +638,7 @@ class Scheme(Course):
         return [figure]
 
     def drawn(self, name: str, alt: str) -> list[nodes.Node]:
-        """The place of the picture, and in it what is written there, which a translation replaces."""
+        """The place of the picture; it holds what is written there, for a translation to replace."""
         root = "../" * self.env.docname.count("/")
         place = scheme(name=name, root=root)
         place += self.words("desc", alt)
