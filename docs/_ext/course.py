@@ -638,7 +638,7 @@ class Scheme(Course):
         return [figure]
 
     def drawn(self, name: str, alt: str) -> list[nodes.Node]:
-        """The place of the picture; it holds what is written there, for a translation to replace."""
+        """The place of the picture, which holds its texts, for a translation to replace."""
         root = "../" * self.env.docname.count("/")
         place = scheme(name=name, root=root)
         place += self.words("desc", alt)
