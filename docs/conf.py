@@ -49,7 +49,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 600  # of a cell; they take seconds, but not on a machine that has other work
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # or a table that a cell makes would be a paragraph of bars
-nb_code_prompt_show, nb_code_prompt_hide = "Show the code", "Hide the code"
+nb_code_prompt_show, nb_code_prompt_hide = "Show the {type}", "Hide the {type}"  # in _ext/course
 nb_output_stderr = "remove"  # other libraries' notes; an error still stops the build
 
 autodoc_member_order = "bysource"

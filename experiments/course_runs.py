@@ -35,6 +35,7 @@ from genzoo.optim import AdamW
 
 LOOKS = 40  # at a run
 JUDGED = 500  # validation points that are looked at
+FEW = 8  # steps of a flow's solver at a look; the value in the end has the model's own
 SIDE, CELLS = 5.0, 400  # of the grid that an energy's Z is summed on: [-5, 5]^2
 
 
@@ -77,6 +78,18 @@ class AfraidOfTheLatent(genzoo.VAE):
     @property
     def kl_weight(self) -> float:
         return 10.0 if self.training else 1.0
+
+
+class SlowGenerator(genzoo.GAN):
+    """A GAN whose generator takes steps a hundred times smaller than its critic's."""
+
+    def configure_optimizers(self):
+        def slow(parameters: Any, lr: float) -> torch.optim.Optimizer:
+            return self.optimizer(parameters, lr / 100)
+
+        generator = torch.nn.ModuleList([self.generator_embed, self.generator])
+        critic = torch.nn.ModuleList([self.critic_embed, self.critic])
+        return [self.scheduled(generator.parameters(), slow), self.scheduled(critic.parameters())]
 
 
 HEALTHY = "The settings that genzoo has by default"
@@ -280,6 +293,29 @@ RUNS: dict[str, tuple[Run, ...]] = {
             train={"steps": 150},
         ),
     ),
+    # in the logs of exercises only
+    "vae-more": (
+        Run(
+            "overfit",
+            "Overfit",
+            "Only 100 training points.",
+            "The training loss keeps falling. The validation loss turns and rises.",
+            model={"latent_shape": (2,)},
+            train={"steps": 2000},
+            points=100,
+        ),
+    ),
+    "gan-more": (
+        Run(
+            "strong",
+            "Critic too strong",
+            "No gradient penalty, and a generator whose steps are a hundred times smaller.",
+            "The critic's loss stays far below that of a draw, and the generator's far above.",
+            model={"gamma": 0.0, "lr": 5e-3},
+            train={"steps": 3000},
+            family=SlowGenerator,
+        ),
+    ),
 }
 FAMILIES = {
     "autoregressive": genzoo.Autoregressive,
@@ -289,6 +325,8 @@ FAMILIES = {
     "diffusion": genzoo.Diffusion,
     "gan": genzoo.GAN,
     "flow_matching": genzoo.FlowMatching,
+    "vae-more": genzoo.VAE,
+    "gan-more": genzoo.GAN,
 }
 
 
@@ -343,6 +381,8 @@ def measured(model: GenerativeModel, points: Tensor) -> dict[str, float]:
         found = {"validation": model.validation_loss(points, None, 8).mean().item()}
         if isinstance(model, genzoo.VAE):
             found["active_units"] = model.active_units(points)
+    if isinstance(model, genzoo.FlowMatching):  # whose loss is no likelihood
+        found["nats"] = -model.log_prob(points, steps=FEW).mean().item()
     return found
 
 

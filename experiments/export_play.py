@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 import genzoo
 from genzoo.data import Split
+from genzoo.families.flow import TAIL
 
 PLAY = Path(__file__).parents[1] / "docs" / "_static" / "play"
 DATA = PLAY / "data"
@@ -171,27 +172,44 @@ def train(model: Any, data: Any, steps: int, batch_size: int, **options: Any) ->
     genzoo.fit(model, small, steps=steps, batch_size=batch_size, check_every=steps // 4, **options)
 
 
-# ------------------------------------------------------------------------------ trained, as tables
+# --------------------------------------------------------------- trained, in two dimensions
+
+
+def bent_flow() -> genzoo.Flow:
+    """A flow of four couplings whose networks are plain perceptrons, untrained."""
+    width = 48
+
+    def network(shape: tuple[int, ...], outputs: int) -> nn.Module:
+        return Plain(shape[0], width, width, outputs)
+
+    return genzoo.Flow((2,), width=width, couplings=4, lr=3e-3, network=network)
+
+
+def pairs_of(flow: Any) -> list[Any]:
+    """Linear map and coupling of each layer, in their order from latent to data."""
+    layers = list(flow.transform._transforms[0]._transforms)[1:]
+    return [layers[i : i + 2] for i in range(0, len(layers), 2)][::-1]
 
 
 @maker
 def bend() -> tuple[str, Content]:
-    """A flow, layer by layer: where the nodes of a grid of latents come to lie, and how much each
-    layer stretches there.
+    """A flow with all its weights, so that the figure computes it layer by layer.
+
+    The weights are rounded to half precision here, so the flow that is exported is the one that
+    the check's values are of.
     """
     data = genzoo.data.load("moons")
-    model = genzoo.Flow((2,), width=32, couplings=4)
-    train(model, data, 700, 128)
-    layers = list(model.transform._transforms[0]._transforms)[1:]  # type: ignore[operator]
-    pairs = [layers[i : i + 2] for i in range(0, len(layers), 2)]  # a linear map and a coupling
-    model.double()
+    model = bent_flow()
+    train(model, data, 1000, 128)
+    model.half().double()
+    pairs = pairs_of(model)
 
     @torch.no_grad()
     def track(z: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Places and log|det| of the map from z, after none, one, two, ... layers."""
         e = model.embed(None, len(z))
         places, stretch = [z], [torch.zeros(len(z)).double()]
-        for pair in reversed(pairs):
+        for pair in pairs:
             log_det = torch.zeros(len(z)).double()
             for layer in reversed(pair):
                 z, change = layer.inverse(z, e)
@@ -200,27 +218,36 @@ def bend() -> tuple[str, Content]:
             stretch.append(stretch[-1] + log_det)
         return places, stretch
 
-    n, reach = 49, 2.7
-    line = torch.linspace(-reach, reach, n).double()
-    grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).view(-1, 2)
-    places, stretch = track(grid)
+    def layer(linear: Any, coupling: Any) -> dict[str, Any]:
+        """What one layer does on the way from latent to data: a spline, then a matrix."""
+        return {
+            "passes": int(coupling.identity_features),
+            "network": coupling.transform_net.weights(slice(None)),
+            "matrix": linear.weight().inverse().tolist(),
+            "shift": linear.bias.tolist(),
+        }
+
+    reach = 2.7
     points = data.test.x[:260].double()
-    latents = model.encode(points)
-    trail, _ = track(latents)
+    trail, _ = track(model.encode(points))
     assert (trail[-1] - points).abs().max() < 1e-3
-    z = torch.randn(12, 2).double().clamp(-2.4, 2.4)
-    x = track(z)[0][-1]
-    return "a flow of 4 couplings on the moons, 700 steps", {
-        "n": n,
+    z = (torch.rand(4000, 2).double() * 2 - 1) * reach
+    steepest = track(z)[1][-1].abs().topk(20).indices
+    z = torch.cat([z[:20], z[steepest]]).mul(1000).round() / 1000
+    places, stretch = track(z)
+    log_prob = model.log_prob(places[-1])
+    return "a flow of 4 couplings on the moons, 1,000 steps, its weights in half precision", {
+        "n": 49,
         "reach": reach,
-        "scale": [8, 12],
-        "places": [quantised(p, 8) for p in places],
-        "stretch": [quantised(s, 12) for s in stretch],
+        "tail": TAIL,
+        "root": model.width**0.5,
+        "layers": [layer(*pair) for pair in pairs],
         "points": [rounded(p) for p in trail],
         "check": {
-            "z": rounded(z, 4),
-            "x": rounded(x, 4),
-            "log_prob": rounded(model.log_prob(x), 4),
+            "z": rounded(z, 3),
+            "places": [rounded(p, 5) for p in places],
+            "stretch": [rounded(s, 5) for s in stretch],
+            "log_prob": rounded(log_prob, 5),
         },
     }
 

@@ -67,6 +67,7 @@ def test_the_equations_of_the_docs_are_those_that_tests_are_marked_with():
             for block in markdown(page):
                 if block.name == "equation":
                     told.add((block.argument, block.options["test"]))
+    assert len({label for label, _ in told}) == len(told), "one label, one test"
     marked = set()
     for file in (ROOT / "tests").glob("test_*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -86,6 +87,16 @@ def labels(function: ast.FunctionDef) -> list[str]:
         for argument in call.args
         if isinstance(argument, ast.Constant)
     ]
+
+
+@pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
+def test_a_chapter_says_what_its_terms_mean(page):
+    """By links to the glossary, whose first sentence is shown beside the pointer."""
+    used = re.findall(r"\{term\}`(?:[^`<]*<)?([^`>]+)>?`", page.read_text(encoding="utf-8"))
+    assert len(set(map(str.lower, used))) >= 5
+    glossary = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    known = re.findall(r"^(\w[^:`\n]*)\n  \S", glossary, re.M)
+    assert set(map(str.lower, used)) <= set(map(str.lower, known))
 
 
 @pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
@@ -286,6 +297,52 @@ def test_a_scheme_is_well_formed_says_what_it_shows_and_stays_inside(name):
     assert all(one == "currentColor" or one.startswith("var(") for one in colours if one)
 
 
+SCHEME = """# A page
+
+```{scheme} vae
+:alt: An encoder, a latent and a decoder.
+```
+"""
+
+
+def test_the_words_in_a_scheme_can_be_translated(tmp_path):
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+
+    pages = {"index.md": SCHEME}
+    done = site(tmp_path, pages, "-b", "gettext")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "site" / "index.pot").open("rb") as file:
+        catalogue = read_po(file)
+    for text in schemes.texts("vae"):
+        assert text in catalogue, text
+
+    catalogue["distribution over *x*"].string = "разпределение на *x*"
+    catalogue["An encoder, a latent and a decoder."].string = "Кодер и декодер."
+    target = tmp_path / "docs" / "locale" / "bg" / "LC_MESSAGES"
+    target.mkdir(parents=True)
+    with (target / "index.mo").open("wb") as file:
+        write_mo(file, catalogue)
+    shutil.rmtree(tmp_path / "site")
+    language = ["-D", "language=bg", "-D", "locale_dirs=locale"]
+    done = built_with(tmp_path, *language)
+    assert done.returncode == 0, done.stderr
+    drawn = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert 'aria-label="Кодер и декодер."' in drawn
+    words = re.sub(r"<[^>]+>", "", drawn.partition("<svg viewBox")[2].partition("</svg>")[0])
+    assert "разпределение" in words and "distribution" not in words and "encoder" in words
+
+
+@pytest.mark.parametrize("name", schemes.SCHEMES)
+def test_what_is_written_in_a_scheme_keeps_its_stars_as_markdown(name):
+    """Its texts go through a parser of Markdown, as every text that is translated does."""
+    from markdown_it import MarkdownIt
+
+    for text in schemes.texts(name):
+        (inline,) = (one for one in MarkdownIt().parse(text) if one.type == "inline")
+        assert "".join(one.markup or one.content for one in inline.children or []) == text
+
+
 def test_every_leaf_of_the_tree_leads_to_a_chapter():
     for _, page, _ in schemes.LEAVES:
         assert re.match(r"\d\d-", page)
@@ -326,6 +383,18 @@ def test_a_formula_in_letters_and_the_first_sentence_of_a_definition():
 def test_a_number_stays_with_its_sign_and_its_unit():
     assert signs.joined("= 1.34 ± 0.02 nats") == "=\xa01.34\xa0±\xa00.02\xa0nats"
     assert signs.joined("a = b, 3 models") == "a = b, 3 models"
+
+
+def test_a_hidden_part_of_a_cell_is_called_what_it_is():
+    from docutils.utils import new_document
+
+    page = new_document("page")
+    for kind in ("source", "output", "outputs"):
+        page += nodes.container("", prompt_show=f"Show the {kind}", prompt_hide=f"Hide the {kind}")
+    course.name_what_is_hidden(None, page, "page")
+    shown = [cell["prompt_show"] for cell in page.children]
+    assert shown == ["Show the code", "Show the output", "Show the output"]
+    assert page[-1]["prompt_hide"] == "Hide the output"
 
 
 def test_cells_of_numbers_are_not_translated():
@@ -427,9 +496,14 @@ def site(folder: Path, pages: dict[str, str], *options: str) -> subprocess.Compl
     for name, text in pages.items():
         (docs / name).parent.mkdir(exist_ok=True)
         (docs / name).write_text(text, encoding="utf-8")
+    return built_with(folder, *options)
+
+
+def built_with(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """What came of building the pages that lie there."""
     sphinx = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
     sphinx += ["-D", "nb_execution_mode=off", "-D", f"course_root={ROOT}", *options]
-    command = [*sphinx, str(docs), str(folder / "site")]
+    command = [*sphinx, str(folder / "docs"), str(folder / "site")]
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 

@@ -62,7 +62,7 @@ def test_a_uniform_pmf_costs_log2_levels_bits_per_dim(levels, dims):
     assert math.isclose(grid.bits_per_dim(density, dims, levels), math.log2(levels), rel_tol=1e-5)
 
 
-@pytest.mark.equation("dequantisation")
+@pytest.mark.equation("dequantisation-bound")
 @pytest.mark.parametrize("std", [0.2, 0.5, 3.0])
 def test_the_mean_over_the_noise_in_a_bin_bounds_the_mass_of_the_bin(std):
     """E[log p(x + noise)] is at most log(P(x) / width), and equal where p is flat in the bin."""

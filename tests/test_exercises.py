@@ -128,6 +128,36 @@ def test_the_rows_of_15a_are_measured():
         )
 
 
+LOGS = {  # of the quizzes: of each run its record, then a record's column for each row
+    "10b": (
+        ["vae/healthy", "vae/collapsed", "vae/beta", "vae-more/overfit"],
+        {"training": "train", "validation": "validation", "active": "active_units"},
+    ),
+    "13b": (
+        ["gan/healthy", "gan/collapsed", "gan/oscillating", "gan-more/strong"],
+        {"critic": "critic", "generator": "train", "coverage": "coverage"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("id", "log"), LOGS.items(), ids=LOGS)
+def test_the_logs_of_a_quiz_are_those_of_recorded_runs(id, log):
+    runs, rows = log
+    shown = find(id).stub.partition("answers")[0]
+    steps = [int(step) for step in re.findall(r"\d+", re.search(r"^step.*", shown, re.M)[0])]
+    found = re.findall(r"^(?:run \w)? +([a-z]+) +([-\d. ]+)$", shown, re.M)
+    assert [label for label, _ in found] == [*rows] * len(runs)
+    for i, (label, numbers) in enumerate(found):
+        family, run = runs[i // len(rows)].split("/")
+        record = json.loads(
+            (HOUSE / f"experiments/records/course/{family}.json").read_text("utf-8")
+        )
+        (columns,) = (one["columns"] for one in record["runs"] if one["name"] == run)
+        looks = [columns["step"].index(step) for step in steps]
+        recorded = [columns[rows[label]][look] for look in looks]
+        assert [float(n) for n in numbers.split()] == pytest.approx(recorded, abs=0.00501), label
+
+
 # ------------------------------------------------------------------- whatever a reader may hand in
 
 FORWARD = "def forward(x, network):\n"

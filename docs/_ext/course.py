@@ -608,6 +608,14 @@ def load_plays(app, pagename, templatename, context, doctree):
     app.add_css_file("play/play.css")
 
 
+class scheme(nodes.General, nodes.Element):
+    """The place of a drawn scheme.
+
+    It holds what the scheme shows and all that is written in it, as text: so these are in the
+    catalogues of the translators, and when the page is written they are in its language.
+    """
+
+
 class Scheme(Course):
     """A scheme drawn by code, in the colours of the page."""
 
@@ -623,11 +631,35 @@ class Scheme(Course):
         if name not in schemes.SCHEMES:
             picture: list[nodes.Node] = self.later(f"The scheme “{name}” is not drawn yet. {alt}")
         else:
-            picture = [self.html(schemes.draw(name, alt, "../" * self.env.docname.count("/")))]
+            picture = self.drawn(name, alt)
         if self.content:
             picture.append(self.element("figcaption", *self.markdown()))
         figure = self.element("figure", *picture, classes=f"co-scheme co-scheme-{name}")
         return [figure]
+
+    def drawn(self, name: str, alt: str) -> list[nodes.Node]:
+        """The place of the picture, which holds its texts, for a translation to replace."""
+        root = "../" * self.env.docname.count("/")
+        place = scheme(name=name, root=root)
+        place += self.words("desc", alt)
+        place += [self.words("desc", text) for text in schemes.texts(name)]
+        return [place]
+
+
+def visit_scheme(self, node):
+    alt, *said = map(with_stars, node.children)
+    words = dict(zip(schemes.texts(node["name"]), said, strict=True))
+    self.body.append(schemes.draw(node["name"], alt, node["root"], words))
+    raise nodes.SkipNode
+
+
+def with_stars(node: nodes.Node) -> str:
+    """The text of a node, with the stars around what is slanted."""
+    pieces = []
+    for child in node.children:
+        text = child.astext()
+        pieces.append(f"*{text}*" if isinstance(child, nodes.emphasis) else text)
+    return "".join(pieces)
 
 
 class Curves(Course):
@@ -663,6 +695,17 @@ class Curves(Course):
             '<span class="co-key-beyond" aria-hidden="true">▲</span> beyond the axes</p>'
         )
         return [legend, self.element("div", *panels, classes="co-panels")]
+
+
+KINDS = {"source": "code", "outputs": "output", "content": "code and its output"}
+
+
+def name_what_is_hidden(app, doctree, docname):
+    """“Show the code” or “Show the output”, by what a cell hides; MyST-NB says “source”."""
+    for cell in doctree.findall(lambda node: "prompt_show" in getattr(node, "attributes", {})):
+        for prompt in ("prompt_show", "prompt_hide"):
+            verb, the, kind = cell[prompt].split(" ", 2)
+            cell[prompt] = f"{verb} {the} {KINDS.get(kind, kind)}"
 
 
 class Patient(socket.socket):
@@ -725,9 +768,11 @@ def setup(app):
     app.add_node(part, html=(visit, depart), **others)
     app.add_node(words, html=(visit, depart), **others)
     app.add_node(play, html=(visit_play, depart_play), **others)
+    app.add_node(scheme, html=(visit_scheme, pass_over), **others)
     for name, directive in DIRECTIVES.items():
         app.add_directive(name, directive)
     app.connect("html-page-context", load_plays)
+    app.connect("doctree-resolved", name_what_is_hidden)
     if katex := sys.modules.get("sphinxcontrib.katex"):
         report_faults(katex)
     app.add_js_file("course.js", loading_method="defer")

@@ -8,6 +8,7 @@ from pathlib import Path
 WIDTH, HEIGHT = 240, 150
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 14, 24
 MAIN = {"train": "var(--co-orange)", "validation": "var(--co-blue)"}
+NAMES = {"nats": "−log p by the solver, nats"}  # of columns that do not say what they are
 MORE = ("var(--co-green)", "var(--co-pink)", "var(--co-sky)")
 
 
@@ -23,7 +24,7 @@ def panels(record: dict) -> list[tuple[dict, list[str]]]:
     runs, unit = record["runs"], record["unit"]
     further = [c for run in runs for c in run["columns"] if c not in ("step", *MAIN)]
     groups = [(list(MAIN), f"loss, {unit}")] + [
-        ([c], c.replace("_", " ")) for c in dict.fromkeys(further)
+        ([c], NAMES.get(c, c.replace("_", " "))) for c in dict.fromkeys(further)
     ]
     found = []
     for run in runs:

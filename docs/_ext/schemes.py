@@ -8,7 +8,8 @@ import html
 import math
 import random
 import re
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -23,9 +24,16 @@ SCHEMES: dict[str, Callable[["Canvas", str], None]] = {}
 Point = tuple[float, float]
 
 
-def draw(name: str, alt: str, root: str = "") -> str:
-    """The scheme as SVG; ``root`` leads from the page to the top of the site."""
-    canvas = Canvas()
+def draw(name: str, alt: str, root: str = "", words: Mapping[str, str] | None = None) -> str:
+    """The scheme as SVG.
+
+    Args:
+        name: of the scheme.
+        alt: what it shows.
+        root: leads from the page to the top of the site.
+        words: what to write in place of its texts (see `texts`), in another language.
+    """
+    canvas = Canvas(words)
     SCHEMES[name](canvas, root)
     role = "group" if "<a " in "".join(canvas.parts) else "img"  # links in an image are not reached
     label = html.escape(alt)
@@ -36,6 +44,21 @@ def draw(name: str, alt: str, root: str = "") -> str:
     )
 
 
+def texts(name: str) -> list[str]:
+    """What is written in a scheme and holds a word, each text once, its lines joined by a space.
+
+    A formula is the same in every language.
+    """
+    canvas = Canvas()
+    SCHEMES[name](canvas, "")
+    return [text for text in dict.fromkeys(canvas.written) if holds_a_word(text)]
+
+
+def holds_a_word(text: str) -> bool:
+    formulas = re.compile(r"\*[^*]*\*|[_^]\{[^}]*\}|[_^].")
+    return re.search(r"[^\W\d_]{2,}", formulas.sub(" ", text)) is not None
+
+
 def scheme(function: Callable[["Canvas", str], None]):
     SCHEMES[function.__name__] = function
     return function
@@ -44,8 +67,10 @@ def scheme(function: Callable[["Canvas", str], None]):
 class Canvas:
     """SVG elements, one after the other."""
 
-    def __init__(self):
+    def __init__(self, words: Mapping[str, str] | None = None):
         self.parts: list[str] = []
+        self.written: list[str] = []
+        self.words = words or {}
         self.top, self.height = 0.0, 240.0
 
     def add(self, tag: str, text: str = "", **attributes: Any):
@@ -60,8 +85,21 @@ class Canvas:
         more = {"text_anchor": "middle", **options}
         style = f"fill:{colour}" if colour != INK else None
         more |= {"style": style} if style else {}
-        for i, line in enumerate(text.split("\n")):
+        for i, line in enumerate(self.said(text)):
             self.add("text", rich(line), x=x, y=y + 17 * i + size * 0.35, font_size=size, **more)
+
+    def said(self, text: str) -> list[str]:
+        """The lines of a text, in the language of the page.
+
+        A translation is broken at its spaces into as many lines, about equally long.
+        """
+        lines = text.split("\n")
+        whole = " ".join(lines)
+        self.written.append(whole)
+        translated = self.words.get(whole, whole)
+        if translated == whole:
+            return lines
+        return textwrap.wrap(translated, -(-len(translated) // len(lines)) + 3)
 
     def box(self, x, y, w, h, text="", colour=INK, fill=0.10, size: float = 14, radius=7):
         """A box around (x, y)."""

@@ -5,5 +5,5 @@ answers = {
     "run b": "collapsed",
     "run c": "beta too small",
     "run d": "overfit",
-    "try first": "warmup",
+    "try first": "less weight",
 }

@@ -6,5 +6,5 @@ answers = {
     "run c": "oscillating",
     "run d": "critic too strong",
     "losses at a draw": "1.386 and 0.693",
-    "what shows a collapse": "clusters",
+    "what shows a collapse": "coverage",
 }

@@ -5,45 +5,97 @@ GZ.play("bend", {
   data: ["bend"],
   hint: "Drag the green point, or click. With keys: Tab to it, then the arrows.",
   pure: {
-    /** The tables as numbers: per layer the places of the nodes and log|det| of the map so far. */
-    tables({n, reach, scale, places, stretch}) {
-      const real = (text, size) => GZ.unpack(text, "int16").map(v => (v / 32767) * size);
+    /** The flow with its weights as numbers, and where the nodes of a grid of latents come to lie. */
+    open({n, reach, tail, root, layers}) {
+      const {track} = GZ.plays.bend.pure;
+      const flow = layers.map(l => ({...l, tail, root, network: GZ.layers(l.network)}));
+      const nodes = Array.from({length: n * n}, (_, i) =>
+        [i % n, Math.floor(i / n)].map(k => reach * ((2 * k) / (n - 1) - 1)),
+      );
+      const tracks = nodes.map(z => track(flow, z));
+      const each = flow.length + 1;
+      const after = what => Array.from({length: each}, (_, k) => tracks.flatMap(t => t[what][k]));
+      return {n, reach, flow, places: after("places"), stretch: after("stretch")};
+    },
+    /** The knots of a monotone spline on [-tail, tail], of a network's answer for K pieces. */
+    knots(raw, tail, root) {
+      const K = (raw.length + 1) / 3,
+        least = 1e-3;
+      const edges = part => {
+        const top = Math.max(...part),
+          e = part.map(v => Math.exp((v - top) / root)),
+          sum = e.reduce((a, b) => a + b, 0);
+        const at = [-tail];
+        for (const v of e) at.push(at[at.length - 1] + 2 * tail * (least + (1 - least * K) * (v / sum)));
+        at[K] = tail;
+        return at;
+      };
+      const slope = v => 1e-2 + Math.log1p(Math.exp(-Math.abs(v))) + Math.max(v, 0);
       return {
-        n,
-        reach,
-        places: places.map(t => real(t, scale[0])),
-        stretch: stretch.map(t => real(t, scale[1])),
+        x: edges(raw.slice(0, K)),
+        y: edges(raw.slice(K, 2 * K)),
+        slope: [1, ...raw.slice(2 * K).map(slope), 1],
       };
     },
-    /** Value number k of `size` of a table at latent z, bilinear between nodes. */
-    between({n, reach}, table, [x, y], size = 1, k = 0) {
-      const u = GZ.clamp((x + reach) / (2 * reach), 0, 1) * (n - 1),
-        v = GZ.clamp((y + reach) / (2 * reach), 0, 1) * (n - 1);
-      const j = Math.min(n - 2, Math.floor(u)),
-        i = Math.min(n - 2, Math.floor(v)),
-        a = u - j,
-        b = v - i;
-      const at = (r, c) => table[(r * n + c) * size + k];
-      return (
-        (1 - b) * ((1 - a) * at(i, j) + a * at(i, j + 1)) +
-        b * ((1 - a) * at(i + 1, j) + a * at(i + 1, j + 1))
-      );
+    /** The spline backwards: the x of a y, and log |dx/dy| (Durkan et al. 2019, eqs. 6 to 8). */
+    unbend({x, y, slope}, v, tail) {
+      if (Math.abs(v) > tail) return [v, 0];
+      let k = 0;
+      while (k < x.length - 2 && v >= y[k + 1]) k++;
+      const wide = x[k + 1] - x[k],
+        high = y[k + 1] - y[k],
+        rise = high / wide,
+        [s0, s1] = [slope[k], slope[k + 1]],
+        bent = s0 + s1 - 2 * rise,
+        up = v - y[k];
+      const a = up * bent + high * (rise - s0),
+        b = high * s0 - up * bent,
+        c = -rise * up;
+      const part = (2 * c) / (-b - Math.sqrt(Math.max(0, b * b - 4 * a * c))),
+        both = part * (1 - part);
+      const above = rise ** 2 * (s1 * part ** 2 + 2 * rise * both + s0 * (1 - part) ** 2),
+        below = (rise + bent * both) ** 2;
+      return [x[k] + part * wide, Math.log(below / above)];
+    },
+    /** Where z lies after none, one, two, ... layers, and log|det| of the map so far. */
+    track(flow, z) {
+      const {knots, unbend} = GZ.plays.bend.pure;
+      const places = [z],
+        stretch = [0];
+      for (const {passes, network, matrix, shift, tail, root} of flow) {
+        const before = places[places.length - 1],
+          moves = 1 - passes;
+        const spline = knots(GZ.forward(network, [before[passes]]), tail, root);
+        const [moved, change] = unbend(spline, before[moves], tail);
+        const bent = [before[0], before[1]];
+        bent[moves] = moved;
+        const from = bent.map((v, i) => v - shift[i]);
+        const [[a, b], [c, d]] = matrix;
+        places.push([a * from[0] + b * from[1], c * from[0] + d * from[1]]);
+        const volume = Math.log(Math.abs(a * d - b * c));
+        stretch.push(stretch[stretch.length - 1] + change + volume);
+      }
+      return {places, stretch};
     },
     /** Where z lies after `layer` layers; between two layers on the straight line. */
-    place(t, z, layer) {
-      const {between} = GZ.plays.bend.pure,
-        low = Math.min(t.places.length - 2, Math.floor(layer)),
-        part = layer - low;
-      return [0, 1].map(k =>
-        GZ.lerp(between(t, t.places[low], z, 2, k), between(t, t.places[low + 1], z, 2, k), part),
-      );
+    place({flow}, z, layer) {
+      const {track} = GZ.plays.bend.pure,
+        {places} = track(flow, z),
+        low = Math.min(flow.length - 1, Math.floor(layer));
+      return [0, 1].map(k => GZ.lerp(places[low][k], places[low + 1][k], layer - low));
     },
-    /** log|det| of the map from z to the layer. */
+    /** log|det| of the map from z to the layer; between two layers by differences. */
     stretchAt(t, z, layer) {
-      const {between} = GZ.plays.bend.pure,
-        low = Math.min(t.places.length - 2, Math.floor(layer)),
-        part = layer - low;
-      return GZ.lerp(between(t, t.stretch[low], z), between(t, t.stretch[low + 1], z), part);
+      const {place, track} = GZ.plays.bend.pure;
+      if (Number.isInteger(layer)) return track(t.flow, z).stretch[layer];
+      const h = 1e-5;
+      const slopes = [0, 1].map(k => {
+        const [up, down] = [h, -h].map(d => z.map((v, i) => (i === k ? v + d : v)));
+        const [p, q] = [place(t, up, layer), place(t, down, layer)];
+        return p.map((v, i) => (v - q[i]) / (2 * h));
+      });
+      const [[a, b], [c, d]] = slopes;
+      return Math.log(Math.abs(a * d - b * c));
     },
     /** log-density at the place of z, in nats: the Gaussian's, less log|det|. */
     logProb(t, z, layer) {
@@ -55,37 +107,41 @@ GZ.play("bend", {
     },
     /** The latent whose place is nearest to x, by trying the nodes and then by small steps. */
     invert(t, x, layer) {
-      const {place} = GZ.plays.bend.pure;
+      const {place} = GZ.plays.bend.pure,
+        {n, reach, flow, places} = t,
+        low = Math.min(flow.length - 1, Math.floor(layer));
       let best = [0, 0],
         least = Infinity;
-      const look = z => {
-        const p = place(t, z, layer),
-          d = Math.hypot(p[0] - x[0], p[1] - x[1]);
+      const look = (z, p) => {
+        const d = Math.hypot(p[0] - x[0], p[1] - x[1]);
         if (d < least) {
           least = d;
           best = z;
         }
       };
-      for (let i = 0; i < t.n; i++)
-        for (let j = 0; j < t.n; j++)
-          look([t.reach * ((2 * j) / (t.n - 1) - 1), t.reach * ((2 * i) / (t.n - 1) - 1)]);
-      for (let step = t.reach / t.n; step > 1e-4; step /= 1.6)
+      const between = k => GZ.lerp(places[low][k], places[low + 1][k], layer - low);
+      for (let i = 0; i < n * n; i++) {
+        const z = [i % n, Math.floor(i / n)].map(k => reach * ((2 * k) / (n - 1) - 1));
+        look(z, [between(2 * i), between(2 * i + 1)]);
+      }
+      for (let step = reach / n; step > 1e-4; step /= 1.6)
         for (let before = Infinity, tries = 0; least < before && tries < 20; tries++) {
           before = least;
-          for (let k = 0; k < 16; k++)
-            look([
-              GZ.clamp(best[0] + step * Math.cos((k * Math.PI) / 8), -t.reach, t.reach),
-              GZ.clamp(best[1] + step * Math.sin((k * Math.PI) / 8), -t.reach, t.reach),
-            ]);
+          for (let k = 0; k < 16; k++) {
+            const turn = (k * Math.PI) / 8;
+            const z = [best[0] + step * Math.cos(turn), best[1] + step * Math.sin(turn)];
+            const held = z.map(v => GZ.clamp(v, -reach, reach));
+            look(held, place(t, held, layer));
+          }
         }
       return best;
     },
   },
   start(root, gz) {
-    const {tables, place, stretchAt, logProb, invert} = this.pure,
+    const {open, place, stretchAt, logProb, invert} = this.pure,
       s = gz.state,
       d = GZ.data.bend,
-      t = tables(d),
+      t = open(d),
       last = t.places.length - 1;
     gz.keep("z", [0.6, 0.5], v => v.length === 2 && v.every(x => Math.abs(x) <= t.reach));
     const plot = gz.plot({

@@ -94,8 +94,8 @@
     return list.map(l => ({...l, w: unpack(l.w), b: unpack(l.b)}));
   }
 
-  /** The decoder: affine maps with SiLU between them, and at the end grey levels held to [−1, 1]. */
-  function decode(layers, z) {
+  /** A network: affine maps with SiLU between them. */
+  function forward(layers, z) {
     let h = z;
     layers.forEach((l, k) => {
       const x = k ? h.map(v => v / (1 + Math.exp(-v))) : h;
@@ -105,7 +105,12 @@
         return sum;
       });
     });
-    return h.map(v => clamp(v, -1, 1));
+    return h;
+  }
+
+  /** The decoder: a network, and at the end grey levels held to [−1, 1]. */
+  function decode(layers, z) {
+    return forward(layers, z).map(v => clamp(v, -1, 1));
   }
 
   // --------------------------------------------------------------------------------------------- DOM
@@ -846,6 +851,7 @@
     percent,
     unpack,
     layers,
+    forward,
     decode,
     clamp,
     lerp,

@@ -5,31 +5,34 @@ RIGHT = {
     "run b": "collapsed",
     "run c": "beta too small",
     "run d": "overfit",
-    "try first": "warmup",
+    "try first": "less weight",
 }
 
 REASONS = {
     "run a": {
-        "collapsed": "its KL grows and 11 dimensions are active: the latent is used.",
-        "beta too small": "its KL is modest and the sum falls; a tiny beta lets the KL explode.",
-        "overfit": "training and validation differ by one nat, and both fall.",
+        "collapsed": "one latent dimension stays active, which is what a curve needs.",
+        "beta too small": "training and validation agree; with a tiny beta they are far apart.",
+        "overfit": "training and validation agree, and both fall.",
     },
     "run b": {
-        "healthy": "its loss falls, but look at the KL of 0 and the active dimensions: the decoder "
-        "does all the work, and the latent says nothing about the picture.",
-        "beta too small": "with a tiny beta the KL would be huge, for it would be nearly free.",
+        "healthy": "it levels off early and far above run a, and no latent dimension is active: "
+        "the decoder does all the work, and the latent says nothing about the observation.",
+        "beta too small": "with a tiny beta the KL is nearly free, and every dimension active.",
         "overfit": "validation follows training closely.",
     },
     "run c": {
-        "healthy": "its reconstructions are the best of all, yet the sum with the full KL rises. "
-        "Draws of the prior fall where no picture was ever encoded.",
-        "collapsed": "all 16 dimensions are active, and the KL is enormous.",
-        "overfit": "training rises just as validation does: it is the objective that is wrong.",
+        "healthy": "its training loss is the lowest of all, yet its bound with the full KL is the "
+        "worst. Draws of the prior fall where nothing was ever encoded.",
+        "collapsed": "both latent dimensions are active to the end.",
+        "overfit": "its bound is bad from the first look on. In a run that overfits it is good at "
+        "first, and rises later.",
     },
     "run d": {
-        "healthy": "compare training with validation at step 3000: 47 nats apart.",
-        "collapsed": "13 dimensions are active.",
-        "beta too small": "its KL is that of a healthy run. It is on *new* pictures that it fails.",
+        "healthy": "compare training with validation at the end, and validation with what it was "
+        "at step 800.",
+        "collapsed": "a latent dimension is active.",
+        "beta too small": "its bound begins as run a's does, and turns later. It is on *new* "
+        "observations that it fails.",
     },
     "try first": {
         "larger decoder": "a stronger decoder needs the latent even less: that makes it worse.",

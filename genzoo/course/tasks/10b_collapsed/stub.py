@@ -1,14 +1,18 @@
-"""10b: which of four runs has collapsed? (Numbers as such runs show them, made for the exercise.)
+"""10b: which of four runs has collapsed? (Recorded by experiments/course_runs.py.)
 
-        step   reconstruction     KL   active   -ELBO training   -ELBO validation
-run a    300             92.0    6.0     5/16             98.0               98.3
-        3000             66.0   19.0    11/16             85.0               86.1
-run b    300             99.0    0.8     1/16             99.8              100.1
-        3000             96.5    0.0     0/16             96.5               96.9
-run c    300             60.0   70.0    16/16            130.0              131.0
-        3000             31.0  112.0    16/16            143.0              145.0
-run d    300             91.0    7.0     6/16             98.0               98.6
-        3000             38.0   24.0    13/16             62.0              109.0
+step                    50     200     800    1400    2000
+run a  training       3.12    1.31    1.30    1.19    1.20
+       validation     2.34    1.41    1.29    1.21    1.18
+       active            2       2       1       1       1
+run b  training       3.82    1.91    1.79    1.76    1.74
+       validation     2.00    1.84    1.76    1.75    1.74
+       active            0       0       0       0       0
+run c  training       3.00   -1.27   -4.80   -8.00  -10.44
+       validation     4.94    8.04    6.69    5.67    3.65
+       active            2       2       2       2       2
+run d  training       2.55    1.16    1.09    0.90    0.83
+       validation     2.34    1.57    1.41    1.64    1.68
+       active            2       2       1       1       1
 """
 
 answers = {

@@ -1,10 +1,3 @@
-"""What the losses of runs a and b end near can be computed.
-
-At a draw they are 2 log 2 and log 2. Where a generator draws one of eight clusters, the best critic
-gives log(1/8) there and a large score elsewhere: its loss is 1/8 softplus(log 8) +
-softplus(-log 8), which is 0.39, and the generator pays softplus(log 8), which is 2.20.
-"""
-
 from genzoo.course.checking import choices
 
 RIGHT = {
@@ -13,33 +6,34 @@ RIGHT = {
     "run c": "oscillating",
     "run d": "critic too strong",
     "losses at a draw": "1.386 and 0.693",
-    "what shows a collapse": "clusters",
+    "what shows a collapse": "coverage",
 }
 
 REASONS = {
     "run a": {
-        "collapsed": "its samples fall into all eight clusters.",
-        "oscillating": "its losses settle, near those of a draw.",
+        "collapsed": "its samples come to cover most of the data.",
+        "oscillating": "its losses settle, at those of a draw.",
         "critic too strong": "a critic's loss near 2 log 2 means that it can hardly tell.",
     },
     "run b": {
-        "healthy": "its losses are calm, but far from those of a draw: the critic knows each "
-        "observation of the other seven clusters at once.",
-        "oscillating": "its losses are calm, and it is always the same cluster.",
-        "critic too strong": "a critic that wins for good has a loss of 0. This one cannot tell "
-        "samples from the one cluster that both share.",
+        "healthy": "its losses are those of a draw, and yet less than half of the data is covered, "
+        "to the end.",
+        "oscillating": "its losses are calm.",
+        "critic too strong": "its critic's loss is that of a draw: it cannot tell samples from the "
+        "part of the data that they cover.",
     },
     "run c": {
         "healthy": "its losses swing to and fro, and never settle.",
-        "collapsed": "at each step it draws one cluster, but another each time: the players chase "
-        "each other round the ring.",
-        "critic too strong": "the critic wins and loses by turns.",
+        "collapsed": "its coverage rises and falls with its losses: the players chase each other, "
+        "and what is drawn at one look is lost at the next.",
+        "critic too strong": "the critic's lead comes and goes.",
     },
     "run d": {
-        "healthy": "a small loss of the critic is no success of the generator: none of its samples "
-        "fall into a cluster.",
-        "collapsed": "it draws no cluster at all, not one.",
-        "oscillating": "nothing swings here: one player has won for good.",
+        "healthy": "a small loss of the critic is no success of the generator: it is found out "
+        "from the first look to the last.",
+        "collapsed": "the losses of a collapsed game can look like a draw. Here the critic is far "
+        "ahead all the time.",
+        "oscillating": "no player takes the lead from the other here: one has it for good.",
     },
     "losses at a draw": {
         "0 and 0": "a loss of 0 means to be sure and right, which both cannot be.",
@@ -47,8 +41,8 @@ REASONS = {
         "0.693, and the critic pays it twice.",
     },
     "what shows a collapse": {
-        "losses": "calm losses off a draw say that the critic is ahead, and not why: blurred "
-        "samples in all eight clusters could give the same ones. Look at samples, or at recall.",
+        "losses": "the losses of runs a and b end alike, at a draw. Only what is drawn tells the "
+        "two apart: look at samples, or at recall and coverage.",
     },
 }
 
