@@ -79,7 +79,9 @@ class OnReals(nn.Module):
 
     def __init__(self, model: genzoo.GenerativeModel):
         super().__init__()
-        self.model, self.latent_shape = model, model.latent_shape
+        self.model = model
+        self.latent_shape = model.latent_shape
+        self.latent_noise = model.latent_noise
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         return (self.model.decode(z) + 1) / 2
