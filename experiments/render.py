@@ -344,8 +344,9 @@ def sweeps(name: str, records: Path, away: str) -> str:
     taken = {
         f"steps {steps}": f"{seconds:.1f}" for steps, seconds in record.get("seconds", {}).items()
     }
-    default = f"steps {swept['defaults']['steps']}"
-    taken |= {"as by default": taken.get(default, ""), "": "seconds for 16"}
+    if taken:
+        default = f"steps {swept['defaults']['steps']}"
+        taken |= {"as by default": taken.get(default, ""), "": "seconds for 16"}
     n = " or ".join(f"{n:,}" for n in sorted({row["n"] for row in rows.values()}))
     defaults = ", ".join(
         f"{name.replace('_', ' ')} {value:g}" for name, value in swept["defaults"].items()
@@ -357,9 +358,9 @@ def sweeps(name: str, records: Path, away: str) -> str:
         f"{FD}; ±: standard error by random halves; figures of another number of prompts do not "
         "compare",
         "all rows begin with the same noise, so they differ by less than their errors tell",
-        "seconds on two cores",
+        *(["seconds on two cores"] if taken else []),
     ]
-    return f"{_ablation(rows, taken)}\n\n{'; '.join(told)}.\n\n{_source(name, away)}"
+    return f"{_ablation(rows, taken or None)}\n\n{'; '.join(told)}.\n\n{_source(name, away)}"
 
 
 ABILITIES = {  # of an unCLIP that are shown: the picture, and what it shows
