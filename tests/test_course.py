@@ -383,6 +383,10 @@ def test_a_formula_in_letters_and_the_first_sentence_of_a_definition():
 def test_a_number_stays_with_its_sign_and_its_unit():
     assert signs.joined("= 1.34 ± 0.02 nats") == "=\xa01.34\xa0±\xa00.02\xa0nats"
     assert signs.joined("a = b, 3 models") == "a = b, 3 models"
+    assert signs.joined("≈ 1.85 … 1.86, 3 runs") == "≈\xa01.85\xa0…\xa01.86, 3 runs"
+    whole = signs.joined("84 [82–87] / 52 [46–59]").split(" ")
+    assert [part.replace("\u2060", "") for part in whole] == ["84\xa0[82–87]", "/", "52\xa0[46–59]"]
+    assert whole[0].count("\u2060") == 2  # a line may not end after the dash
 
 
 def test_a_hidden_part_of_a_cell_is_called_what_it_is():

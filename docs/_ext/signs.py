@@ -1,18 +1,20 @@
-"""A number is not parted from its sign or its unit at the end of a line, and is not translated: a
-table's cell without a word in it is no message of a catalogue.
+"""A number is not parted from its sign, its unit or its interval at the end of a line, and is not
+translated: a table's cell without a word in it is no message of a catalogue.
 """
 
 import re
 
 from docutils import nodes
 
-SPACE = "\N{NO-BREAK SPACE}"
-BEFORE = re.compile(r"(?<=[=≤≥≈±<>~]) (?=[-−]?\d)")
-AFTER = re.compile(r"(?<=\d) (?=(?:±|%|nats?\b|bits?\b|[kMG]iB\b|[kM]\b|min\b|s\b|h\b))")
+SPACE, JOINER = "\N{NO-BREAK SPACE}", "\N{WORD JOINER}"
+BEFORE = re.compile(r"(?<=[=≤≥≈±<>~…]) (?=[-−]?\d)")
+AFTER = re.compile(r"(?<=\d) (?=(?:[±…%]|nats?\b|bits?\b|[kMG]iB\b|[kM]\b|min\b|s\b|h\b|\[\d))")
+DASH = re.compile(r"(?<=\d)–(?=[\d.]+\])")  # of an interval: 84 [82–87]
 VERBATIM = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw)
 
 
 def joined(text: str) -> str:
+    text = DASH.sub(f"{JOINER}–{JOINER}", text)
     return AFTER.sub(SPACE, BEFORE.sub(SPACE, text))
 
 
