@@ -14,16 +14,8 @@ from genzoo import Energy, Likelihood, grid
 from genzoo.data.dataset import DataSet, Split
 from genzoo.errors import TrainingError
 from genzoo.families.baselines import IndependentPixels
-from genzoo.families.energy import (
-    Boltzmann,
-    Gibbs,
-    Informed,
-    adjusted_langevin,
-    distinct,
-    draw_levels,
-    langevin,
-    ordinal,
-)
+from genzoo.families.boltzmann import Boltzmann, Gibbs, draw_levels, ordinal
+from genzoo.families.energy import Informed, adjusted_langevin, distinct, langevin
 from genzoo.training.fitting import quiet
 
 TINY = {"width": 8, "buffer": 32, "steps": 3, "sample_steps": 10}

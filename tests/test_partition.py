@@ -25,7 +25,7 @@ from genzoo.evaluation.likelihood.partition import (
     log_partition,
 )
 from genzoo.families.baselines import IndependentPixels
-from genzoo.families.energy import draw_levels
+from genzoo.families.boltzmann import draw_levels
 
 FAST = {"levels": 150, "chains": 60, "scouts": 20, "leapfrogs": 5}
 

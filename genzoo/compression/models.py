@@ -26,7 +26,8 @@ from genzoo.compression.stack import PRECISION, Walk
 from genzoo.errors import InputError
 from genzoo.families import VAE, VAEGAN, Autoregressive, Energy
 from genzoo.families.baselines import IndependentPixels
-from genzoo.families.energy import Boltzmann, distinct
+from genzoo.families.boltzmann import Boltzmann
+from genzoo.families.energy import distinct
 from genzoo.families.priors import PlainPrior, UniformCodes
 from genzoo.model import GenerativeModel, Likelihood, Measurable
 

@@ -5,13 +5,13 @@ r"""Autoregressive model: the chain rule, one feature at a time.
     \log p(x \mid c) = \sum_{i=1}^{D} \log p(x_i \mid x_1, \dots, x_{i-1}, c)
 
 The network is a stack of gated *causal convolutions* over the features laid out on a grid: pixels
-as they lie, channels of a pixel side by side, vectors on a line. A causal kernel sees only what
+in their places, channels of a pixel side by side, vectors on a line. A causal kernel sees only what
 comes earlier in reading order, so one pass gives all D conditionals, each a mixture whose mass is
 summed over the bins of discrete data: the likelihood is exact.
 
 An order is a choice, not a fact. With ``orders > 1`` one network is trained on several reading
-orders of the same event (for images the flips and the transpose), and the model is the uniform
-mixture of the *joint* densities:
+orders of the same observation (for images the flips and the transpose), and the model is the
+uniform mixture of the *joint* densities:
 
 .. math::
 
@@ -70,7 +70,7 @@ class Autoregressive(GenerativeModel):
         ordered: whether levels have an order, as grey levels do. Words have none: then conditionals
             are categorical, without mixture components.
         network: in place of the causal convolutions, see `genzoo.nets`. Each feature of a sample
-            then costs an evaluation for all features, for only ours keeps what it has computed.
+            then costs an evaluation for all features, for only the default keeps its hidden layers.
     """
 
     likelihood = Likelihood.EXACT
@@ -129,10 +129,10 @@ class Autoregressive(GenerativeModel):
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Exact log p(x | c), ``(n,)`` nats: log-mean-exp of the joints in all reading orders."""
-        each = [
-            self.log_prob_in_order(x, c, torch.full((len(x),), r, device=x.device))
-            for r in range(self.orders)
-        ]
+        each = []
+        for order in range(self.orders):
+            r = torch.full((len(x),), order, device=x.device)
+            each.append(self.log_prob_in_order(x, c, r))
         return torch.logsumexp(torch.stack(each), 0) - math.log(self.orders)
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -153,15 +153,17 @@ class Autoregressive(GenerativeModel):
         return self.conditionals(features, c, r).log_prob(features).sum(1)
 
     def in_order(self, x: Tensor, r: Tensor) -> Tensor:
-        """The features ``(n, D)`` of events as the reading order ``r`` of each lists them."""
-        return x.flatten(1).gather(1, self.order[r])
+        """The features ``(n, D)`` of observations as the reading order ``r`` of each lists them."""
+        order = self.order[r]
+        return x.flatten(1).gather(1, order)
 
     def conditionals(self, features: Tensor, c: Tensor | None, r: Tensor) -> Distribution:
         """All D conditionals in one pass, of batch shape ``(n, D)``.
 
         ``features`` are ``(n, D)``, in reading order.
         """
-        raw = apply(self.network, features, self.embedding(c, r), (self.dims, self.outputs))
+        shape = (self.dims, self.outputs)
+        raw = apply(self.network, features, self.embedding(c, r), shape)
         return self.conditional(raw)
 
     def conditional(self, raw: Tensor) -> Distribution:
@@ -172,18 +174,25 @@ class Autoregressive(GenerativeModel):
         return feature_mixture(raw, self.levels, self.ordered, tiled=True)
 
     def embedding(self, c: Tensor | None, r: Tensor) -> Tensor:
-        return self.embed(c, len(r)) + self.which_order(r)
+        """What the network is given beside the features, ``(n, width)``: condition and order."""
+        condition = self.embed(c, len(r))
+        return condition + self.which_order(r)
 
     def features(self, x: Tensor) -> Tensor:
-        """What the network knows of events read in the first order, ``(n, ...)``."""
+        """Features of the network for observations read in the first order, ``(n, ...)``."""
         r = torch.zeros(len(x), dtype=torch.long, device=x.device)
-        return features_of(self.network, self.in_order(x, r), self.embedding(None, r))
+        embedding = self.embedding(None, r)
+        return features_of(self.network, self.in_order(x, r), embedding)
 
     # ------------------------------------------------------------------------------------- sampling
 
     @torch.no_grad()
     def sample(
-        self, n: int, c: Tensor | None = None, guidance: float = 1.0, cached: bool = True
+        self,
+        n: int,
+        c: Tensor | None = None,
+        guidance: float = 1.0,
+        cached: bool = True,
     ) -> Tensor:
         """``(n, *event_shape)``, feature by feature.
 
@@ -191,26 +200,31 @@ class Autoregressive(GenerativeModel):
             n, c: see `genzoo.model.GenerativeModel.sample`.
             guidance: more than 1 makes each conditional likelier under ``c`` than it was learned:
                 see `guided`.
-            cached: whether what is known of earlier features is kept; else it is computed again
-                for each feature (for tests).
+            cached: whether the hidden layers of earlier features are kept; else they are computed
+                again for each feature (for tests).
         """
         r = torch.randint(self.orders, (n,), device=self.order.device)
         embedding = self.embedding(c, r)
         if guidance != 1.0:  # side by side: with the condition, and without
-            embedding = torch.cat([embedding, self.embedding(None, r)])
+            unconditional = self.embedding(None, r)
+            embedding = torch.cat([embedding, unconditional])
         predict = self.predictor(embedding, cached)
+
         features = embedding.new_zeros(n, self.dims)
         for i in range(self.dims):
             if guidance == 1.0:
-                features[:, i] = self.conditional(predict(i, features)).sample()
+                conditional = self.conditional(predict(i, features))
+                features[:, i] = conditional.sample()
                 continue
-            given, free = predict(i, features.repeat(2, 1)).chunk(2)
-            features[:, i] = self.guided(self.conditional(given), self.conditional(free), guidance)
-        events = torch.empty_like(features).scatter_(1, self.order[r], features)
-        return events.view(n, *self.event_shape)
+            raw_given, raw_free = predict(i, features.repeat(2, 1)).chunk(2)
+            given = self.conditional(raw_given)
+            free = self.conditional(raw_free)
+            features[:, i] = self.guided(given, free, guidance)
+        x = torch.empty_like(features).scatter_(1, self.order[r], features)
+        return x.view(n, *self.event_shape)
 
     def predictor(self, embedding: Tensor, cached: bool = True) -> Predictor:
-        """What gives the raw conditional of feature i, ``(n, P)``, from the features before it.
+        """A function from the features before feature i to its raw conditional, ``(n, P)``.
 
         It is to be called for i = 0, 1, ... in turn, with features ``(n, D)`` in reading order, of
         which those from i on may be anything.
@@ -222,19 +236,20 @@ class Autoregressive(GenerativeModel):
         return lambda i, features: network.step(i, features, cache, embedding)
 
     def guided(self, given: Distribution, free: Distribution, guidance: float) -> Tensor:
-        """Draws ``(n,)`` of p(x_i | c)^w p(x_i)^(1 - w), normalised.
+        """Samples ``(n,)`` of p(x_i | c)^w p(x_i)^(1 - w), normalised.
 
         This is the tilt of every conditional that classifier-free guidance gives a score (Ho &
         Salimans 2022). Over levels it is exact; a real value is the one picked by weight among
-        `CANDIDATES` draws of each.
+        `CANDIDATES` samples of each.
 
         Args:
             given, free: the conditionals with and without c.
             guidance: w.
         """
         if self.levels:
-            levels = grid.to_grid(torch.arange(self.levels, device=self.order.device), self.levels)
-            candidates = levels.to(self.embed.null)[:, None].expand(-1, *given.batch_shape)
+            k = torch.arange(self.levels, device=self.order.device)
+            values = grid.to_grid(k, self.levels).to(self.embed.null)
+            candidates = values[:, None].expand(-1, *given.batch_shape)
         else:
             several = torch.Size([CANDIDATES])
             candidates = torch.cat([given.sample(several), free.sample(several)])
@@ -254,10 +269,10 @@ class Autoregressive(GenerativeModel):
 
 
 def require_causal(network: nn.Module, dims: int, outputs: int, width: int) -> None:
-    """Raise ValueError if what a network says of a feature is seen to depend on that or later ones.
+    """Raise ValueError if a network's answer for a feature depends on that or later features.
 
-    It is tried at three places, on random features. A network that is not causal would be given
-    figures that are no likelihoods.
+    It is tried at three places, on random features. The likelihoods of a network that is not causal
+    would be wrong.
     """
     device = device_of(network)
     training = network.training
@@ -265,11 +280,13 @@ def require_causal(network: nn.Module, dims: int, outputs: int, width: int) -> N
         network.eval()
         features = torch.randn(1, dims, device=device)
         embedding = torch.randn(1, width, device=device)
-        raw = apply(network, features, embedding, (dims, outputs))
+        answer = apply(network, features, embedding, (dims, outputs))
         for i in {0, dims // 2, dims - 1}:
-            others = torch.cat([features[:, :i], torch.randn(1, dims - i, device=device)], 1)
-            changed = network(others, embedding)
-            if not torch.allclose(changed[:, : i + 1], raw[:, : i + 1], rtol=1e-4, atol=1e-5):
+            before = features[:, :i]
+            others = torch.randn(1, dims - i, device=device)
+            changed = network(torch.cat([before, others], 1), embedding)
+            here = slice(0, i + 1)
+            if not torch.allclose(changed[:, here], answer[:, here], rtol=1e-4, atol=1e-5):
                 raise ValueError(
                     f"The network {type(network).__name__} is not causal: its answer for feature "
                     f"{i} depends on that feature or later ones, so it would give no likelihood."
@@ -280,10 +297,10 @@ def require_causal(network: nn.Module, dims: int, outputs: int, width: int) -> N
 class CausalConvolutions(Network):
     """Raw conditionals ``(n, D, outputs)`` of features ``(n, D)`` in reading order.
 
-    What is said of a feature depends on the features before it alone.
+    The conditional of a feature depends on the features before it alone.
 
     Args:
-        shape: of an event.
+        shape: of an observation.
         outputs: numbers for each feature.
         width: hidden channels, and length of the embedding.
         depth, kernel, frequencies, dropout: see `Autoregressive`.
@@ -318,12 +335,15 @@ class CausalConvolutions(Network):
         nn.init.normal_(self.position, std=0.1)
 
     def forward(self, features: Tensor, e: Tensor) -> Tensor:
-        return self.head(self.backbone(features, e)).flatten(2).mT
+        h = self.backbone(features, e)
+        raw = self.head(h)
+        return raw.flatten(2).mT
 
     def backbone(self, features: Tensor, e: Tensor) -> Tensor:
-        """What the head reads at each position: of features before it, ``(n, width, *grid)``."""
+        """The head's input at each position: of features before it, ``(n, width, *grid)``."""
         values = features.view(-1, 1, *self.grid)
-        h = self.first(value_features(values, self.frequencies)) + self.position
+        inputs = value_features(values, self.frequencies)
+        h = self.first(inputs) + self.position
         for layer in self.layers:
             h = layer(h, e)
         return F.silu(h)
@@ -332,7 +352,8 @@ class CausalConvolutions(Network):
         """`backbone`, averaged over cells of a grid of at most 4 x 4: ``(n, width x cells)``."""
         rows, columns = self.grid
         cells = (min(rows, SMALLEST), min(columns, SMALLEST))
-        return F.adaptive_avg_pool2d(self.backbone(features, e), cells).flatten(1)
+        h = self.backbone(features, e)
+        return F.adaptive_avg_pool2d(h, cells).flatten(1)
 
     def init_cache(self, n: int) -> list[Tensor]:
         """What `step` fills: the padded map of each layer's inputs."""
@@ -344,17 +365,20 @@ class CausalConvolutions(Network):
 
         Each layer computes position i alone, from its neighbours in the cache.
         """
-        row, column = divmod(i, self.grid[1])
+        columns = self.grid[1]
+        row, column = divmod(i, columns)
         if i:
             before = features[:, i - 1].view(-1, 1, 1, 1)
             value = value_features(before, self.frequencies)
-            self.first.update_cache(cache[0], value, *divmod(i - 1, self.grid[1]))
+            row_before, column_before = divmod(i - 1, columns)
+            self.first.update_cache(cache[0], value, row_before, column_before)
         position = self.position[:, :, row : row + 1, column : column + 1]
         h = self.first.step(cache[0], row, column) + position
         for layer, inputs in zip(self.layers, cache[1:], strict=True):
             layer.update_cache(inputs, h, row, column)  # type: ignore[operator]
             h = layer.step(inputs, row, column, e)  # type: ignore[operator]
-        return self.head(F.silu(h)).flatten(1)
+        raw = self.head(F.silu(h))
+        return raw.flatten(1)
 
 
 class CausalLayer(nn.Module):
@@ -395,42 +419,55 @@ class CausalLayer(nn.Module):
 
     def convolve(self, padded: Tensor, h: Tensor, e: Tensor | None) -> Tensor:
         """The layer's answer at the positions of ``h``, of which ``padded`` holds the windows."""
-        kernel = (self.convolution.weight * self.mask)[..., : self.reach]
-        gates = F.conv2d(padded, kernel, self.convolution.bias)
+        kernel = self.convolution.weight * self.mask
+        gates = F.conv2d(padded, kernel[..., : self.reach], self.convolution.bias)
         if self.film is not None and e is not None:
-            gates = gates + self.film(e)[:, :, None, None]
+            shift = self.film(e)
+            gates = gates + shift[:, :, None, None]
         value, gate = gates.chunk(2, 1)
-        update = self.mix(self.dropout(value.tanh() * gate.sigmoid()))
-        return h + update if self.residual else update
+        gated = value.tanh() * gate.sigmoid()
+        update = self.mix(self.dropout(gated))
+        if not self.residual:
+            return update
+        return h + update
 
     def init_cache(self, n: int, size: tuple[int, int]) -> Tensor:
+        """An empty padded map of the layer's inputs, for a grid of this size."""
         left, right, above, _ = self.padding
         channels = self.convolution.in_channels
         height, width = size
-        return self.convolution.weight.new_zeros(n, channels, height + above, left + width + right)
+        padded = (height + above, left + width + right)
+        return self.convolution.weight.new_zeros(n, channels, *padded)
 
     def update_cache(self, cache: Tensor, h: Tensor, row: int, column: int) -> None:
+        """Enter the input ``h`` of one position, ``(n, channels, 1, 1)``."""
         left, _, above, _ = self.padding
         cache[:, :, row + above, column + left] = h[:, :, 0, 0]
 
     def step(self, cache: Tensor, row: int, column: int, e: Tensor | None = None) -> Tensor:
         """The answer at one position, ``(n, width, 1, 1)``, from the window of the cache."""
         left, _, above, _ = self.padding
-        window = cache[:, :, row : row + above + 1, column : column + self.reach]
+        rows = slice(row, row + above + 1)
+        columns = slice(column, column + self.reach)
+        window = cache[:, :, rows, columns]
         here = window[:, :, -1:, left : left + 1]
         return self.convolve(window, here, e)
 
 
 def value_features(x: Tensor, frequencies: tuple[float, ...]) -> Tensor:
-    """A value ``(n, 1, h, w)`` as the network sees it, ``(n, 2 + 2 frequencies, h, w)``.
+    """Inputs of the network for a value ``(n, 1, h, w)``: ``(n, 2 + 2 frequencies, h, w)``.
 
-    Beside it stand a constant, which tells it from padding, and its sines and cosines.
+    The value, a constant, which tells it from padding, and its sines and cosines.
     """
-    return torch.cat([x, torch.ones_like(x), fourier_features(x, frequencies)], 1)
+    constant = torch.ones_like(x)
+    waves = fourier_features(x, frequencies)
+    return torch.cat([x, constant, waves], 1)
 
 
 def layout(
-    shape: tuple[int, ...], kernel: int, reach: int = 64
+    shape: tuple[int, ...],
+    kernel: int,
+    reach: int = 64,
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """The grid that features lie on, and the causal window.
 
@@ -439,10 +476,12 @@ def layout(
     """
     if is_image(shape):
         channels, height, width = shape
-        side = kernel // 2 * channels + channels - 1
-        return (height, width * channels), (kernel // 2, side)
+        above = kernel // 2
+        side = above * channels + channels - 1
+        return (height, width * channels), (above, side)
     dims = math.prod(shape)
-    return (1, dims), (0, max(1, min(dims - 1, reach)))
+    side = max(1, min(dims - 1, reach))
+    return (1, dims), (0, side)
 
 
 def reading_orders(shape: tuple[int, ...], orders: int) -> Tensor:
@@ -453,14 +492,17 @@ def reading_orders(shape: tuple[int, ...], orders: int) -> Tensor:
     """
     index = torch.arange(math.prod(shape)).view(shape)
     if is_image(shape):
-        ways = [index, index.flip(2), index.flip(1), index.flip(1, 2)]
-        if shape[1] == shape[2]:
-            ways += [way.mT for way in ways]
-        ways = [way.permute(1, 2, 0).flatten() for way in ways]
+        _, height, width = shape
+        views = [index, index.flip(2), index.flip(1), index.flip(1, 2)]
+        if height == width:
+            views += [view.mT for view in views]
+        ways = [view.permute(1, 2, 0).flatten() for view in views]
     else:
-        ways = [index.flatten(), index.flatten().flip(0)]
+        forwards = index.flatten()
+        ways = [forwards, forwards.flip(0)]
     if not 1 <= orders <= len(ways):
         raise ValueError(
-            f"Events of shape {shape} have 1 to {len(ways)} reading orders, got orders={orders}."
+            f"Observations of shape {shape} have 1 to {len(ways)} reading orders, "
+            f"got orders={orders}."
         )
     return torch.stack(ways[:orders])

@@ -1,8 +1,8 @@
-"""Three models that take no training loop, so that every number of the zoo has something to beat.
+"""Baselines: three models fitted in closed form, against which every family is compared.
 
-They are fitted in closed form and are therefore plain classes, not Lightning modules, but they
-speak the zoo's language: `log_prob` is in nats per event, `likelihood` says what it claims, samples
-are ``(n, *event_shape)`` and lie on the grid of the data. A condition is accepted and ignored.
+They need no training loop, so they are plain classes, not Lightning modules. The interface is that
+of every model: `log_prob` is in nats per observation, `likelihood` says what it claims, samples are
+``(n, *event_shape)`` and lie on the grid of the data. A condition is accepted and ignored.
 """
 
 import math
@@ -22,9 +22,10 @@ STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 class Baseline(Measurable):
-    """A distribution p(x) over events of one shape, fitted in closed form.
+    """A distribution p(x) over observations of one shape, fitted in closed form.
 
-    Events have ``levels`` levels; 0: they are real-valued.
+    Args:
+        levels: of discrete data; 0: real-valued data.
     """
 
     likelihood: Likelihood = Likelihood.EXACT
@@ -34,31 +35,33 @@ class Baseline(Measurable):
 
     @abstractmethod
     def fit(self, x: Tensor, validation: Tensor | None = None) -> "Baseline":
-        """Fit to events ``x``, (n, *event_shape).
+        """Fit to training data ``x``, (n, *event_shape), and return the baseline itself.
 
-        What cannot be fitted to these is chosen by ``validation``, where there is any.
+        ``validation``, where there is any, chooses the strength of smoothing or shrinkage.
         """
 
     def weights(self) -> dict[str, Tensor]:
         """The tensors that `fit` has set."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        tensors = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                tensors[name] = value
+        return tensors
 
     @abstractmethod
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Log-density of each event, (n,), nats per event.
+        """Log-density of each observation, ``(n,)`` nats.
 
         For discrete data log(P(x) / bin volume).
         """
 
 
 class Rectangle(Baseline):
-    """The lecture's first model: a box.
+    """Uniform distribution over the smallest axis-aligned box that holds all training data.
 
-    Uniform over the smallest axis-aligned box that holds all training events.
-
-    The likelihood of n events under a box that holds them is volume^-n, and 0 under a box that
-    misses one: the smallest box is the maximum-likelihood estimate. For discrete data the box is
-    made of whole bins, so it is an exact pmf.
+    The lecture's first model. The likelihood of n observations under a box that holds them is
+    volume^-n, and 0 under a box that misses one: the smallest box is the maximum-likelihood
+    estimate. For discrete data the box is made of whole bins, so it is an exact pmf.
     """
 
     def fit(self, x: Tensor, validation: Tensor | None = None) -> "Rectangle":
@@ -70,18 +73,21 @@ class Rectangle(Baseline):
         return self
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        inside = ((x >= self.low) & (x <= self.high)).flatten(1).all(1)
-        log_volume = (self.high - self.low).log().sum()
+        inside = (x >= self.low) & (x <= self.high)
+        inside = inside.flatten(1).all(1)
+        sides = self.high - self.low
+        log_volume = sides.log().sum()
         return torch.where(inside, -log_volume, -math.inf)
 
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
         share = torch.rand(n, *self.event_shape).to(self.low)
-        x = self.low + (self.high - self.low) * share
+        sides = self.high - self.low
+        x = self.low + sides * share
         return grid.quantise(x, self.levels)
 
 
 class IndependentPixels(Baseline):
-    """Discrete data, one histogram per feature, features independent. An exact pmf.
+    """One histogram per feature of discrete data, features independent: an exact pmf.
 
     ``alpha`` is added to every count, so that a level never seen in training keeps a small
     probability.
@@ -97,14 +103,16 @@ class IndependentPixels(Baseline):
         if validation is not None:
 
             def score(alpha: float) -> float:
-                return self._smooth(counts, alpha).log_prob(validation).mean().item()
+                smoothed = self._smooth(counts, alpha)
+                return smoothed.log_prob(validation).mean().item()
 
             self.alpha = max(STRENGTHS, key=score)
         return self._smooth(counts, self.alpha)
 
     def _smooth(self, counts: Tensor, alpha: float) -> "IndependentPixels":
         smoothed = counts + alpha
-        pmf = smoothed / smoothed.sum(1, keepdim=True)
+        totals = smoothed.sum(1, keepdim=True)
+        pmf = smoothed / totals
         self.log_pmf = pmf.log()  # (features, levels)
         return self
 
@@ -113,28 +121,35 @@ class IndependentPixels(Baseline):
         dims = level.shape[1]
         features = torch.arange(dims, device=x.device)
         log_pmf = self.log_pmf[features, level].sum(1)
-        density = log_pmf - dims * math.log(grid.bin_width(self.levels))
+        log_volume = dims * math.log(grid.bin_width(self.levels))
+        log_density = log_pmf - log_volume
         outside = (x.abs() > 1).flatten(1).any(1)
-        return density.masked_fill(outside, -math.inf).to(x.dtype)
+        log_density = log_density.masked_fill(outside, -math.inf)
+        return log_density.to(x.dtype)
 
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
-        level = torch.multinomial(self.log_pmf.exp(), n, replacement=True).T
-        return grid.to_grid(level, self.levels).view(n, *self.event_shape)
+        pmf = self.log_pmf.exp()
+        level = torch.multinomial(pmf, n, replacement=True).T
+        x = grid.to_grid(level, self.levels)
+        return x.view(n, *self.event_shape)
 
 
 class Gaussian(Baseline):
     """A Gaussian with full covariance, shrunk towards its diagonal by ``shrinkage`` in [0, 1].
 
     For discrete data it models the dequantised data, x + u, and `log_prob` is the bound E_u[log p(x
-    + u)]. With u uniform over a bin of width w that needs no draws: noise adds w²/12 to every
-    variance, and the expectation of the quadratic form grows by the trace of the precision times
-    w²/12.
+    + u)]. With u uniform over a bin of width w it is known in closed form: noise adds w²/12 to
+    every variance, and the expectation of the quadratic form grows by the trace of the precision
+    times w²/12.
     """
 
     def __init__(self, levels: int = 0, shrinkage: float = 0.03):
         super().__init__(levels)
         self.shrinkage = shrinkage
-        self.noise = grid.bin_width(levels) ** 2 / 12 if levels else 0.0
+        # variance of the dequantisation
+        self.noise = 0.0
+        if levels:
+            self.noise = grid.bin_width(levels) ** 2 / 12
 
     @property
     def likelihood(self) -> Likelihood:  # type: ignore[override]
@@ -152,7 +167,8 @@ class Gaussian(Baseline):
         if validation is not None:
 
             def score(shrinkage: float) -> float:
-                return self._shrink(mean, covariance, shrinkage).log_prob(validation).mean().item()
+                shrunk = self._shrink(mean, covariance, shrinkage)
+                return shrunk.log_prob(validation).mean().item()
 
             self.shrinkage = max(STRENGTHS, key=score)
         return self._shrink(mean, covariance, self.shrinkage)
@@ -160,17 +176,21 @@ class Gaussian(Baseline):
     def _shrink(self, mean: Tensor, covariance: Tensor, shrinkage: float) -> "Gaussian":
         diagonal = covariance.diagonal().diag()
         shrunk = (1 - shrinkage) * covariance + shrinkage * diagonal
-        self.normal = MultivariateNormal(mean, scale_tril=torch.linalg.cholesky(shrunk))
+        root = torch.linalg.cholesky(shrunk)
+        self.normal = MultivariateNormal(mean, scale_tril=root)
         return self
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        log_prob = self.normal.log_prob(x.flatten(1).double())
+        flat = x.flatten(1).double()
+        log_prob = self.normal.log_prob(flat)
         if self.levels:
-            log_prob -= self.normal.precision_matrix.trace() * self.noise / 2
+            trace = self.normal.precision_matrix.trace()
+            log_prob -= trace * self.noise / 2
         return log_prob.to(x.dtype)
 
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
-        x = self.normal.sample((n,)).float().view(n, *self.event_shape)
+        flat = self.normal.sample((n,)).float()
+        x = flat.view(n, *self.event_shape)
         return grid.quantise(x, self.levels)
 
 
@@ -188,20 +208,23 @@ def fitted(dataset: DataSet) -> tuple[Baseline, ...]:
     if levels:
         models.append(IndependentPixels(levels))
     models.append(Gaussian(levels))
-    return tuple(model.fit(dataset.train.x, dataset.validation.x) for model in models)
+    x = dataset.train.x
+    validation = dataset.validation.x
+    return tuple(model.fit(x, validation) for model in models)
 
 
 def _count(x: Tensor, levels: int) -> Tensor:
-    """How often each feature takes each level.
+    """How often each feature takes each level, ``(features, levels)`` float64.
 
-    (features, levels) float64, counted a thousand events at a time.
+    Counted a thousand observations at a time.
     """
     features = x[0].numel()
     counts = torch.zeros(features * levels, dtype=torch.int64, device=x.device)
     row = levels * torch.arange(features, device=x.device)
     for part in x.split(1000):
-        places = row + grid.to_level(part, levels).flatten(1)
-        counts += torch.bincount(places.flatten(), minlength=len(counts))
+        level = grid.to_level(part, levels).flatten(1)
+        places = (row + level).flatten()
+        counts += torch.bincount(places, minlength=len(counts))
     return counts.view(features, levels).double()
 
 

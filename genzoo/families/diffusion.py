@@ -1,7 +1,7 @@
 r"""Diffusion model: learn to undo noise, at every level of noise.
 
-Data x is corrupted by a Gaussian whose strength is told by the log signal-to-noise ratio
-:math:`\lambda`:
+Data x is corrupted by Gaussian noise. The log signal-to-noise ratio :math:`\lambda` says how
+much:
 
 .. math::
 
@@ -9,7 +9,7 @@ Data x is corrupted by a Gaussian whose strength is told by the log signal-to-no
     \alpha_\lambda^2 = \operatorname{sigmoid}(\lambda), \quad \sigma_\lambda^2 =
     \operatorname{sigmoid}(-\lambda)
 
-One network looks at z and predicts :math:`v = \alpha \epsilon - \sigma x`, from which the clean
+One network is given z and predicts :math:`v = \alpha \epsilon - \sigma x`, from which the clean
 image :math:`\hat x = \alpha z - \sigma v` and the noise :math:`\hat\epsilon = \sigma z + \alpha v`
 both follow. In continuous time the variational bound is a weighted squared error, integrated over
 log-SNR:
@@ -22,7 +22,7 @@ log-SNR:
     d\lambda}_{\text{diffusion}}
 
 Any schedule gives the same bound (it is an integral over :math:`\lambda`); the schedule only
-decides where training looks.
+decides which log-SNRs training sees most.
 
 Data on a grid of few levels is known to lie on it. There the network may give the log-odds of each
 feature's levels *as its surroundings suggest them*, and Bayes' rule adds what the feature's own
@@ -79,17 +79,17 @@ class Diffusion(GenerativeModel):
             the eye sees.
         prediction: "v" for v-prediction, or "levels" for a distribution over the levels of each
             feature (discrete data only).
-        fourier: number of frequencies 1, 2, 4, ... at which sines and cosines of the noisy event
-            are fed in beside it.
+        fourier: number of frequencies 1, 2, 4, ... at which sines and cosines of z are fed in
+            beside it.
         ensemble_size: networks whose predictions are averaged, see `genzoo.nets.Ensemble`. Their
             mean is one denoiser, and the bound is its bound.
         solver, steps: default sampler, "ancestral", "ddim" or "second-order", and its number of
             network evaluations.
         patch: side of the squares of pixels that the network takes as one; 2 makes an image four
             times as cheap.
-        sigma_data: standard deviation that the data is taken to have where the network knows
-            nothing. Below 1 the network need not carry the noise through its width; where that is
-            narrow, as with patches, and the data simple, this helps much.
+        sigma_data: standard deviation that an untrained network assumes of the data. Below 1 the
+            network need not carry the noise through its width; where that is narrow, as with
+            patches, and the data simple, this helps much.
         network: in place of the default, see `genzoo.nets`.
     """
 
@@ -127,7 +127,8 @@ class Diffusion(GenerativeModel):
         require_one_of(("v", "levels") if levels else ("v",), prediction=prediction)
         if log_snr_range is not None:
             require_range(log_snr_range)
-            log_snr_range = (log_snr_range[0], log_snr_range[1])
+            least, most = log_snr_range
+            log_snr_range = (least, most)
         if network is not None and ensemble_size > 1:
             raise ValueError("ensemble_size is of our own networks: give a genzoo.nets.Ensemble.")
         self.width = width
@@ -144,17 +145,19 @@ class Diffusion(GenerativeModel):
         self.sigma_data = sigma_data
         self.latent_shape = self.event_shape
         self.log_snr_min, self.log_snr_max = log_snr_range or default_log_snr_range(levels)
-        self.parametrisation: Parametrisation = (
-            LevelPrediction(levels) if prediction == "levels" else VPrediction(sigma_data)
-        )
+        self.parametrisation: Parametrisation = VPrediction(sigma_data)
+        if prediction == "levels":
+            self.parametrisation = LevelPrediction(levels)
         self.embed = Condition(condition, 2 * width)
         self.time = Fourier(2 * width)
         self.network = given_or(network, self.default_network)
 
     def default_network(self) -> nn.Module:
-        outputs = self.parametrisation.outputs(channels_of(self.event_shape))
-        members = [
-            event_network(
+        channels = channels_of(self.event_shape)
+        outputs = self.parametrisation.outputs(channels)
+        members = []
+        for _ in range(self.ensemble_size):
+            network = event_network(
                 self.event_shape,
                 2 * self.width,
                 self.width,
@@ -164,23 +167,27 @@ class Diffusion(GenerativeModel):
                 outputs,
                 patch=self.patch,
             )
-            for _ in range(self.ensemble_size)
-        ]
-        return members[0] if len(members) == 1 else Ensemble(members)
+            members.append(network)
+        if len(members) == 1:
+            return members[0]
+        return Ensemble(members)
 
     # -------------------------------------------------------------------------------------- network
 
     def v(self, z: Tensor, log_snr: Tensor, c: Tensor | None) -> Tensor:
         """Predicted v = alpha epsilon - sigma x, of z's shape, at log-SNR ``(n,)``."""
+        embedding = self.embedding(log_snr, c)
         shape = self.parametrisation.shape(self.event_shape)
-        raw = apply(self.network, z, self.embedding(log_snr, c), shape)
+        raw = apply(self.network, z, embedding, shape)
         return self.parametrisation.v(raw, z, log_snr)
 
     def embedding(self, log_snr: Tensor, c: Tensor | None) -> Tensor:
-        return self.embed(c, len(log_snr)) + self.time(log_snr)
+        """What the network is given beside z, ``(n, 2 width)``: condition and log-SNR."""
+        condition = self.embed(c, len(log_snr))
+        return condition + self.time(log_snr)
 
     def denoiser(self, c: Tensor | None = None, guidance: float = 1.0) -> Denoiser:
-        """The clean event that each noisy one stands for: a function of (z, log-SNR) for a solver.
+        """The estimate of the clean x as a function of (z, log-SNR), for a solver.
 
         ``guidance`` > 1 pushes away from the unconditional estimate (classifier-free guidance, Ho &
         Salimans 2022).
@@ -189,7 +196,8 @@ class Diffusion(GenerativeModel):
         def denoise(z: Tensor, log_snr: Tensor) -> Tensor:
             v = self.v(z, log_snr, c)
             if guidance != 1.0:
-                v = torch.lerp(self.v(z, log_snr, None), v, guidance)
+                unconditional = self.v(z, log_snr, None)
+                v = torch.lerp(unconditional, v, guidance)
             return alpha(log_snr, z) * z - sigma(log_snr, z) * v
 
         return denoise
@@ -197,7 +205,7 @@ class Diffusion(GenerativeModel):
     # ----------------------------------------------------------------------------------------- loss
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Training loss of each event, ``(n,)``, under the model's schedule.
+        """Training loss of each observation, ``(n,)``, under the model's schedule.
 
         "uniform": minus the bound. "cosine": E ||v - v_hat||^2 under the cosine schedule.
         """
@@ -206,51 +214,58 @@ class Diffusion(GenerativeModel):
         self.require_events(x)
         t = stratified(len(x), x).clamp(1e-4, 1 - 1e-4)
         log_snr = -2 * torch.log(torch.tan(math.pi / 2 * t))
-        return self.squared_error(x, log_snr.clamp(self.log_snr_min, self.log_snr_max), c)
+        log_snr = log_snr.clamp(self.log_snr_min, self.log_snr_max)
+        return self.squared_error(x, log_snr, c)
 
     def squared_error(self, x: Tensor, log_snr: Tensor, c: Tensor | None) -> Tensor:
-        """||v - v_hat||^2 of one draw of the noise, ``(n,)``."""
+        """||v - v_hat||^2 under one sample of the noise, ``(n,)``."""
         epsilon = torch.randn_like(x)
         a = alpha(log_snr, x)
         s = sigma(log_snr, x)
+        z = a * x + s * epsilon
         v = a * epsilon - s * x
-        return (v - self.v(a * x + s * epsilon, log_snr, c)).square().flatten(1).sum(1)
+        error = v - self.v(z, log_snr, c)
+        return error.square().flatten(1).sum(1)
 
     def diffusion_loss(self, x: Tensor, c: Tensor | None, t: Tensor | None = None) -> Tensor:
         """1/2 (lambda_max - lambda_min) E_lambda ||eps - eps_hat||^2, ``(n,)`` (VDM eq. 17).
 
-        The norm is that of v's error: ||.||_eps = alpha ||.||_v. ``t`` in [0, 1) says where between
-        the ends the log-SNR of each row lies, ``(n,)``; it is drawn where it is not given.
+        The norm is that of v's error: ||.||_eps = alpha ||.||_v. ``t`` in [0, 1] says where between
+        the ends the log-SNR of each row lies, ``(n,)``; it is sampled where it is not given.
         """
+        if t is None:
+            t = stratified(len(x), x)
         reach = self.log_snr_max - self.log_snr_min
-        t = stratified(len(x), x) if t is None else t
         log_snr = self.log_snr_min + reach * t
         return 0.5 * reach * torch.sigmoid(log_snr) * self.squared_error(x, log_snr, c)
 
     def log_prob(self, x: Tensor, c: Tensor | None = None, t: Tensor | None = None) -> Tensor:
-        """Variational lower bound on log p(x | c): ``(n,)``, nats per event.
+        """Variational lower bound on log p(x | c): ``(n,)``, nats per observation.
 
-        One noise and one time are drawn for each row; ``t`` is as in `diffusion_loss`.
+        One noise and one time are sampled for each row; ``t`` is as in `diffusion_loss`.
         """
         self.require_events(x)
         return -(self.prior_loss(x) + self.reconstruction_loss(x) + self.diffusion_loss(x, c, t))
 
     def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """The mean of ``k`` draws of `log_prob`, ``(n,)`` nats, at times spread over the whole."""
+        """The mean of ``k`` samples of `log_prob`, ``(n,)`` nats, at times spread over [0, 1]."""
         self.require_events(x)
-        return torch.stack([self.log_prob(x, c, t) for t in spread_times(k, x)]).mean(0)
+        samples = [self.log_prob(x, c, t) for t in spread_times(k, x)]
+        return torch.stack(samples).mean(0)
 
     def prior_loss(self, x: Tensor) -> Tensor:
         """KL of the noisiest z given x from N(0, I), in closed form (VDM eq. 13), ``(n,)``."""
-        log_snr = torch.full((len(x),), self.log_snr_min, device=x.device)
+        log_snr = for_each(self.log_snr_min, x)
         mean = alpha(log_snr, x) * x
         std = sigma(log_snr, x)
-        return 0.5 * (mean.square() + std.square() - 1 - 2 * std.log()).flatten(1).sum(1)
+        kl = 0.5 * (mean.square() + std.square() - 1 - 2 * std.log())
+        return kl.flatten(1).sum(1)
 
     def reconstruction_loss(self, x: Tensor) -> Tensor:
-        """E[-log p(x | z)] over the cleanest z, by one draw of it, ``(n,)`` nats (VDM eq. 31)."""
-        log_snr = torch.full((len(x),), self.log_snr_max, device=x.device)
-        z = alpha(log_snr, x) * x + sigma(log_snr, x) * torch.randn_like(x)
+        """E[-log p(x | z)] over the cleanest z, by one sample of it, ``(n,)`` nats (VDM eq. 31)."""
+        log_snr = for_each(self.log_snr_max, x)
+        epsilon = torch.randn_like(x)
+        z = alpha(log_snr, x) * x + sigma(log_snr, x) * epsilon
         return -self.log_likelihood(x, z)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
@@ -259,43 +274,51 @@ class Diffusion(GenerativeModel):
         Real-valued data: the Gaussian of the last noise about z / alpha. Discrete data: each
         feature's levels by Bayes' rule, a priori equally likely, divided by the bin's width.
         """
-        log_snr = torch.full((len(x),), self.log_snr_max, device=x.device)
+        log_snr = for_each(self.log_snr_max, x)
         if not self.levels:
             a = alpha(log_snr, x)
             s = sigma(log_snr, x)
-            return Normal(z / a, s / a).log_prob(x).flatten(1).sum(1)
+            log_density = Normal(z / a, s / a).log_prob(x)
+            return log_density.flatten(1).sum(1)
         log_pmf = evidence(z, log_snr, self.levels).log_softmax(-1)
         level = grid.to_level(x, self.levels).unsqueeze(-1)
-        log_density = log_pmf.gather(-1, level).squeeze(-1) - math.log(grid.bin_width(self.levels))
+        log_mass = log_pmf.gather(-1, level).squeeze(-1)
+        log_density = log_mass - math.log(grid.bin_width(self.levels))
         return log_density.flatten(1).sum(1)
 
     def probability_flow(self, c: Tensor | None = None) -> ProbabilityFlow:
-        """dz/dl = -alpha sigma v / 2 in the log-SNR l, from the event at its cleanest to noise.
+        """dz/dl = -alpha sigma v / 2 in the log-SNR l, from the data at its cleanest to noise.
 
         This is the path with the marginals of the noising process (Song et al. 2021, eq. 13).
         """
 
         def velocity(z: Tensor, log_snr: Tensor) -> Tensor:
-            return -0.5 * alpha(log_snr, z) * sigma(log_snr, z) * self.v(z, log_snr, c)
+            v = self.v(z, log_snr, c)
+            return -0.5 * alpha(log_snr, z) * sigma(log_snr, z) * v
 
         return ProbabilityFlow(
-            velocity, data=self.log_snr_max, noise=self.log_snr_min, enter=self.enter_flow
+            velocity,
+            data=self.log_snr_max,
+            noise=self.log_snr_min,
+            enter=self.enter_flow,
         )
 
     def enter_flow(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The cleanest z of each event, and what log p(x) has beyond log p(z), ``(n,)`` nats.
+        """The cleanest z of each observation, and log p(x) - log p(z), ``(n,)`` nats.
 
-        Real-valued events are scaled, z = alpha x. Discrete ones get the model's last noise, one
-        draw of z from q(z | x), and log p(x | z) - log q(z | x).
+        Real-valued observations are scaled, z = alpha x. Discrete ones get the model's last noise,
+        one sample of z from q(z | x), and log p(x | z) - log q(z | x).
         """
         if not self.levels:
-            scale = torch.tensor(self.log_snr_max, dtype=torch.float64).sigmoid().sqrt().item()
-            log_volume = torch.full((len(x),), self.dims * math.log(scale), dtype=torch.float64)
-            return scale * x, log_volume
+            log_snr = torch.tensor(self.log_snr_max, dtype=torch.float64)
+            scale = log_snr.sigmoid().sqrt().item()
+            log_volume = self.dims * math.log(scale)
+            return scale * x, torch.full((len(x),), log_volume, dtype=torch.float64)
         log_snr = x.new_full((len(x),), self.log_snr_max)
         q = Normal(alpha(log_snr, x) * x, sigma(log_snr, x))
         z = q.sample()
-        return z, self.log_likelihood(x, z) - q.log_prob(z).flatten(1).sum(1)
+        log_q = q.log_prob(z).flatten(1).sum(1)
+        return z, self.log_likelihood(x, z) - log_q
 
     # ------------------------------------------------------------------------------------- sampling
 
@@ -315,7 +338,8 @@ class Diffusion(GenerativeModel):
             guidance: see `denoiser`; 1 for none.
             solver, steps: in place of the model's own.
         """
-        return self.solve(self.latent_noise(n), c, guidance, solver, steps)
+        noise = self.latent_noise(n)
+        return self.solve(noise, c, guidance, solver, steps)
 
     @property
     def evaluations_per_sample(self) -> int:
@@ -333,14 +357,18 @@ class Diffusion(GenerativeModel):
         solver: str | None = None,
         steps: int | None = None,
     ) -> Tensor:
-        """Events ``(n, *event_shape)`` that a solver makes of noise ``z``; see `sample`."""
-        require_one_of(SOLVERS, solver=solver or self.solver)
+        """Samples ``(n, *event_shape)`` that a solver makes of noise ``z``; see `sample`."""
+        solver = solver or self.solver
+        require_one_of(SOLVERS, solver=solver)
         times = self.times(steps or self.steps, z)
-        return self.on_grid(SOLVERS[solver or self.solver](self.denoiser(c, guidance), z, times))
+        solve = SOLVERS[solver]
+        x = solve(self.denoiser(c, guidance), z, times)
+        return self.on_grid(x)
 
     def times(self, steps: int, like: Tensor) -> Tensor:
         """Log-SNR of the ``steps`` + 1 ends of a solver's steps, from noise to data."""
-        return torch.linspace(self.log_snr_min, self.log_snr_max, steps + 1, device=like.device)
+        ends = steps + 1
+        return torch.linspace(self.log_snr_min, self.log_snr_max, ends, device=like.device)
 
     @torch.no_grad()
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -349,27 +377,34 @@ class Diffusion(GenerativeModel):
         It is found by running the path backwards in time.
         """
         self.require_events(x, decoded=True)
-        steps = 2 * self.steps
-        times = torch.linspace(self.log_snr_max, self.log_snr_min, steps + 1, device=x.device)
-        return ddim(self.denoiser(c), x * alpha(times[:1], x), times, last=False)
+        times = torch.linspace(
+            self.log_snr_max,
+            self.log_snr_min,
+            2 * self.steps + 1,
+            device=x.device,
+        )
+        cleanest = x * alpha(times[:1], x)
+        return ddim(self.denoiser(c), cleanest, times, last=False)
 
     @torch.no_grad()
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """The event ``(n, *event_shape)`` that the deterministic path leads to from noise ``z``."""
-        return self.solve(z, c, solver="ddim", steps=2 * self.steps)
+        """The sample ``(n, *event_shape)`` at the end of the deterministic path from ``z``."""
+        steps = 2 * self.steps
+        return self.solve(z, c, solver="ddim", steps=steps)
 
     def features(self, x: Tensor, log_snr: float = 2.0, draws: int = 4) -> Tensor:
-        """What the network knows of ``x`` at log-SNR ``log_snr``, the mean over ``draws`` of noise.
+        """Features of the network at log-SNR ``log_snr``, averaged over ``draws`` samples of noise.
 
-        Between pure noise and the clean event lies a level at which a denoiser has to know what it
-        looks at (Baranchuk et al. 2022, *Label-efficient semantic segmentation with diffusion
-        models*): there its features are richer than the latent.
+        Between pure noise and the clean observation lies a level at which a denoiser has to
+        recognise what it is given (Baranchuk et al. 2022, *Label-efficient semantic segmentation
+        with diffusion models*): there its features are richer than the latent.
         """
-        level = torch.full((len(x),), float(log_snr), device=x.device)
+        level = for_each(float(log_snr), x)
         embedding = self.embedding(level, None)
         features = []
         for _ in range(draws):
-            z = alpha(level, x) * x + sigma(level, x) * torch.randn_like(x)
+            epsilon = torch.randn_like(x)
+            z = alpha(level, x) * x + sigma(level, x) * epsilon
             features.append(features_of(self.network, z, embedding))
         return torch.stack(features).mean(0)
 
@@ -397,11 +432,13 @@ class VPrediction:
         return event_shape
 
     def v(self, raw: Tensor, z: Tensor, log_snr: Tensor) -> Tensor:
+        """Predicted v, of z's shape."""
         a = alpha(log_snr, z)
         s = sigma(log_snr, z)
         total = (a * self.sigma_data).square() + s.square()
-        linear = a * s * (1 - self.sigma_data**2) / total * z
-        return linear + self.sigma_data / total.sqrt() * raw
+        skip = a * s * (1 - self.sigma_data**2) / total
+        gain = self.sigma_data / total.sqrt()
+        return skip * z + gain * raw
 
 
 class LevelPrediction:
@@ -411,23 +448,28 @@ class LevelPrediction:
         self.levels = levels
 
     def outputs(self, channels: int) -> int | None:
+        """Channels that the network gives: one for each level of each channel."""
         return self.levels * channels
 
     def shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
-        if is_image(event_shape):
-            return (self.levels * event_shape[0], *event_shape[1:])
-        return (self.levels * math.prod(event_shape),)
+        """Shape of the network's answer."""
+        if not is_image(event_shape):
+            return (self.levels * math.prod(event_shape),)
+        channels, height, width = event_shape
+        return (self.levels * channels, height, width)
 
     def v(self, raw: Tensor, z: Tensor, log_snr: Tensor) -> Tensor:
+        """Predicted v, of z's shape."""
         x = self.expected(raw, z, log_snr)
-        return (alpha(log_snr, z) * z - x) / sigma(log_snr, z)
+        noise = alpha(log_snr, z) * z - x
+        return noise / sigma(log_snr, z)
 
     def expected(self, raw: Tensor, z: Tensor, log_snr: Tensor) -> Tensor:
         """E[x | z]: log-odds from the network plus the evidence of each feature's own value."""
         log_odds = raw.unflatten(1, (-1, self.levels)).movedim(2, -1)
         log_odds = log_odds.reshape(*z.shape, self.levels)
-        levels = grid.to_grid(torch.arange(self.levels, device=z.device), self.levels).to(z)
-        return (log_odds + evidence(z, log_snr, self.levels)).softmax(-1) @ levels
+        log_posterior = log_odds + evidence(z, log_snr, self.levels)
+        return log_posterior.softmax(-1) @ level_values(self.levels, z)
 
 
 Parametrisation = VPrediction | LevelPrediction
@@ -435,25 +477,34 @@ Parametrisation = VPrediction | LevelPrediction
 
 def evidence(z: Tensor, log_snr: Tensor, levels: int) -> Tensor:
     """log p(z_i | x_i = each level) up to a constant: of z ``(n, ...)``, ``(n, ..., levels)``."""
-    values = grid.to_grid(torch.arange(levels, device=z.device), levels).to(z)
+    values = level_values(levels, z)
     a = alpha(log_snr, z).unsqueeze(-1)
     s = sigma(log_snr, z).unsqueeze(-1)
-    return -0.5 * ((z.unsqueeze(-1) - a * values) / s).square()
+    noise = z.unsqueeze(-1) - a * values
+    return -0.5 * (noise / s).square()
+
+
+def level_values(levels: int, like: Tensor) -> Tensor:
+    """The values of all levels, ``(levels,)``, on the device and in the precision of ``like``."""
+    k = torch.arange(levels, device=like.device)
+    return grid.to_grid(k, levels).to(like)
 
 
 # ---------------------------------------------------------------------------------------- the noise
 
 
 def default_log_snr_range(levels: int) -> tuple[float, float]:
-    """The log-SNR where an event of unit scale has drowned, and where the noise hides no level.
+    """The log-SNR where data of unit scale has drowned, and where the noise hides no level.
 
-    At the clean end it is about a tenth of a level (real values: 9). With coarser noise the last
-    step must guess the level: of 256 levels it would pay 2.5 bits for each feature at 9, whatever
-    the network knows.
+    At the clean end the noise is about a tenth of a level (real values: 9). With coarser noise the
+    last step must guess the level: of 256 levels it would pay 2.5 bits for each feature at 9,
+    however good the network.
     """
     if not levels:
         return -5.0, 9.0
-    return -5.0, float(round(-2 * math.log(grid.bin_width(levels) / 10)))
+    noise = grid.bin_width(levels) / 10
+    cleanest = round(-2 * math.log(noise))
+    return -5.0, float(cleanest)
 
 
 def require_range(log_snr_range: tuple[float, ...]) -> None:
@@ -474,12 +525,18 @@ def require_one_of(choices: Iterable[str], **argument: str) -> None:
 
 def alpha(log_snr: Tensor, like: Tensor) -> Tensor:
     """Signal strength at log-SNR ``(n,)``, shaped to multiply ``like`` (n, ...)."""
-    return expand_as(torch.sigmoid(log_snr).sqrt().to(like), like)
+    strength = torch.sigmoid(log_snr).sqrt()
+    return expand_as(strength.to(like), like)
 
 
 def sigma(log_snr: Tensor, like: Tensor) -> Tensor:
     """Noise strength at log-SNR ``(n,)``, shaped to multiply ``like`` (n, ...)."""
     return alpha(-log_snr, like)
+
+
+def for_each(log_snr: float, like: Tensor) -> Tensor:
+    """The same log-SNR for each row of ``like``, ``(n,)``."""
+    return torch.full((len(like),), log_snr, device=like.device)
 
 
 def stratified(n: int, like: Tensor) -> Tensor:
@@ -488,8 +545,10 @@ def stratified(n: int, like: Tensor) -> Tensor:
     Used as times, they reduce the variance of the loss (VDM, appendix I.1).
     """
     offset = torch.rand((), device=like.device, dtype=like.dtype)
-    cells = torch.arange(n, device=like.device, dtype=like.dtype) + offset
-    return (cells / n)[torch.randperm(n, device=like.device)]
+    cells = torch.arange(n, device=like.device, dtype=like.dtype)
+    numbers = (cells + offset) / n
+    order = torch.randperm(n, device=like.device)
+    return numbers[order]
 
 
 def spread_times(k: int, like: Tensor) -> Iterator[Tensor]:
@@ -497,8 +556,9 @@ def spread_times(k: int, like: Tensor) -> Iterator[Tensor]:
 
     One lies in each k-th of [0, 1), where it is stratified over the rows.
     """
+    n = len(like)
     for part in range(k):
-        yield (part + stratified(len(like), like)) / k
+        yield (part + stratified(n, like)) / k
 
 
 # -------------------------------------------------------------------------------------- the solvers
@@ -510,6 +570,11 @@ def steps_of(times: Tensor, z: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     return pairwise(each)
 
 
+def last_time(times: Tensor, z: Tensor) -> Tensor:
+    """The log-SNR at the end of the last step, for each row of ``z``, ``(n,)``."""
+    return times[-1:].expand(len(z))
+
+
 def ancestral(denoise: Denoiser, z: Tensor, times: Tensor) -> Tensor:
     """Sample q(z_t | z_s, x = denoise(z_s)) step by step (Ho et al. 2020).
 
@@ -518,14 +583,20 @@ def ancestral(denoise: Denoiser, z: Tensor, times: Tensor) -> Tensor:
     for now, then in steps_of(times, z):
         x = denoise(z, now)
         kept = expand_as(torch.exp(now - then), z)  # SNR ratio, < 1
+        of_noisy = kept * z / alpha(now, z)
+        of_clean = (1 - kept) * x
+        mean = alpha(then, z) * (of_noisy + of_clean)
         variance = sigma(then, z).square() * (1 - kept)
-        mean = alpha(then, z) * (kept * z / alpha(now, z) + (1 - kept) * x)
         z = mean + variance.sqrt() * torch.randn_like(z)
-    return denoise(z, times[-1:].expand(len(z)))
+    return denoise(z, last_time(times, z))
 
 
 def ddim(
-    denoise: Denoiser, z: Tensor, times: Tensor, last: bool = True, eta: float = 0.0
+    denoise: Denoiser,
+    z: Tensor,
+    times: Tensor,
+    last: bool = True,
+    eta: float = 0.0,
 ) -> Tensor:
     """Keep the implied noise, swap the amount of it (Song et al. 2021).
 
@@ -536,36 +607,42 @@ def ddim(
         z: where to start, ``(n, *event_shape)``.
         times: log-SNR at the ends of the steps.
         last: whether to finish with a denoising step.
-        eta: part of the noise that is drawn afresh at each step towards more signal: s^2 = eta^2
+        eta: part of the noise that is sampled anew at each step towards more signal: s^2 = eta^2
             sigma'^2 (1 - SNR / SNR') of its variance (eq. 16). 1 is `ancestral`.
     """
     for now, then in steps_of(times, z):
         x = denoise(z, now)
         epsilon = (z - alpha(now, z) * x) / sigma(now, z)
         if eta:
-            fresh = expand_as(eta * (-torch.expm1(now - then)).sqrt(), z)  # s / sigma'
-            epsilon = (1 - fresh.square()).sqrt() * epsilon + fresh * torch.randn_like(z)
+            share = eta * (-torch.expm1(now - then)).sqrt()  # s / sigma'
+            share = expand_as(share, z)
+            kept = (1 - share.square()).sqrt()
+            epsilon = kept * epsilon + share * torch.randn_like(z)
         z = alpha(then, z) * x + sigma(then, z) * epsilon
-    return denoise(z, times[-1:].expand(len(z))) if last else z
+    if not last:
+        return z
+    return denoise(z, last_time(times, z))
 
 
 def second_order(denoise: Denoiser, z: Tensor, times: Tensor) -> Tensor:
-    """DPM-Solver++(2M): extrapolates the denoised event linearly in log-SNR.
+    """DPM-Solver++(2M): extrapolates the denoised x linearly in log-SNR.
 
     With ``half = lambda / 2`` and step h in it, z' = (sigma'/sigma) z + alpha' (1 - e^-h) x_mid (Lu
     et al. 2022, algorithm 2).
     """
-    x_before = h_before = None
+    x_before = None
+    h_before = None
     for now, then in steps_of(times, z):
         x = denoise(z, now)
         h = (then - now)[0] / 2
         middle = x
         if x_before is not None and h_before is not None:
             middle = x + (x - x_before) * (h / (2 * h_before))
-        z = sigma(then, z) / sigma(now, z) * z - alpha(then, z) * torch.expm1(-h) * middle
+        kept = sigma(then, z) / sigma(now, z)
+        z = kept * z - alpha(then, z) * torch.expm1(-h) * middle
         x_before = x
         h_before = h
-    return denoise(z, times[-1:].expand(len(z)))
+    return denoise(z, last_time(times, z))
 
 
 SOLVERS: dict[str, Callable[[Denoiser, Tensor, Tensor], Tensor]] = {

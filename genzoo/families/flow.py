@@ -1,14 +1,14 @@
 r"""Normalizing flow: an invertible map f from data to a Gaussian.
 
-The density is the Gaussian's, times the volume that f changes on the way.
+The density is the Gaussian's, times the change of volume under f.
 
 .. math::
 
     \log p(x \mid c) = \log \mathcal N\big(f(x; c); 0, I\big) + \log\left|\det \frac{\partial f(x;
     c)}{\partial x}\right|
 
-f is a chain of *couplings*: half of the features passes unchanged and tells a network which
-monotone spline to apply to the other half, so the Jacobian is triangular, its determinant a
+f is a chain of *couplings*: half of the features passes unchanged and is the input of a network
+that chooses a monotone spline for the other half, so the Jacobian is triangular, its determinant a
 product, and the inverse one pass as well. Images are squeezed (space into channels), each coupling
 is preceded by ActNorm and an invertible 1x1 convolution, and half of the channels leaves at every
 scale.
@@ -121,7 +121,13 @@ class Flow(GenerativeModel):
     def default_network(self, shape: tuple[int, ...], outputs: int, *frequencies: float):
         """The network of a coupling: a U-Net on images, an MLP on vectors."""
         return event_network(
-            shape, self.width, self.width, self.depth, self.dropout, frequencies, outputs
+            shape,
+            self.width,
+            self.width,
+            self.depth,
+            self.dropout,
+            frequencies,
+            outputs,
         )
 
     def unbox(self) -> list[nn.Module]:
@@ -139,7 +145,7 @@ class Flow(GenerativeModel):
         return [*chain, spline, nf.Logit()]
 
     def couple(self) -> nn.Module:
-        """Real events to latents ``(n, D)``.
+        """Real-valued observations to latents ``(n, D)``.
 
         Multi-scale on images with even sides, a chain of couplings on the rest.
         """
@@ -204,9 +210,7 @@ class Flow(GenerativeModel):
         return Normal(0.0, 1.0).log_prob(z).sum(1) + log_determinant
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """`log_density` of ``x``, dequantised by one draw of noise if the data is discrete:
-        ``(n,)``, nats per event.
-        """
+        """`log_density` of x, ``(n,)`` nats; discrete data is dequantised by a sample of noise."""
         self.require_events(x)
         if self.levels:
             x = inside(grid.dequantise(x, self.levels))
@@ -228,30 +232,32 @@ class Flow(GenerativeModel):
 
         See `guided` for a ``guidance`` other than 1.
         """
-        if guidance == 1.0:
-            return self.on_grid(self.draw(n, c))
-        return self.on_grid(self.guided(n, c, guidance))
+        if guidance != 1.0:
+            return self.on_grid(self.guided(n, c, guidance))
+        return self.on_grid(self.draw(n, c))
 
     def draw(self, n: int, c: Tensor | None) -> Tensor:
-        """``(n, *event_shape)`` of the density, before it is held to the data's levels."""
-        return self.decode(self.latent_noise(n), c)
+        """Samples ``(n, *event_shape)`` of the density, not yet rounded to the data's levels."""
+        noise = self.latent_noise(n)
+        return self.decode(noise, c)
 
     def guided(self, n: int, c: Tensor | None, guidance: float) -> Tensor:
-        """Draws ``(n, *event_shape)`` of p(x | c)^w p(x)^(1 - w), normalised.
+        """Samples ``(n, *event_shape)`` of p(x | c)^w p(x)^(1 - w), normalised.
 
-        Each is picked by weight among `CANDIDATES` of both densities. A flow knows both exactly and
-        draws in one pass, so it can afford to choose.
+        Each is picked by weight among `CANDIDATES` of both densities. A flow computes both exactly
+        and samples in one pass, so it can afford to choose.
         """
         given = [self.draw(n, c) for _ in range(CANDIDATES)]
         free = [self.draw(n, None) for _ in range(CANDIDATES)]
         x = torch.stack(given + free)
 
         candidates = inside(x) if self.levels else x
-        log_given = torch.stack([self.log_density(each, c) for each in candidates])
-        log_free = torch.stack([self.log_density(each, None) for each in candidates])
+        log_given = [self.log_density(each, c) for each in candidates]
+        log_free = [self.log_density(each, None) for each in candidates]
 
-        choice = importance_resample(log_given, log_free, guidance)
-        return x[choice, torch.arange(n, device=x.device)]
+        choice = importance_resample(torch.stack(log_given), torch.stack(log_free), guidance)
+        rows = torch.arange(n, device=x.device)
+        return x[choice, rows]
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """z = f(x; c), ``(n, D)``; discrete data is taken at the centre of its bins."""
@@ -272,7 +278,8 @@ class Flow(GenerativeModel):
             if value.is_floating_point():
                 weights[name] = value.double()
         e = self.embed(c, len(z))
-        x = functional_call(inverse, weights, (z.double(), e.double()))
+        arguments = (z.double(), e.double())
+        x = functional_call(inverse, weights, arguments)
         return x.to(z.dtype)
 
 
@@ -296,7 +303,7 @@ class HistogramCoupling(nf.Transform):
     line. After log2 D couplings one feature is left, which has a histogram of its own.
 
     Args:
-        shape: of an event.
+        shape: of an observation.
         levels: of the data.
         network: makes the network of a coupling, see `genzoo.nets`.
     """
@@ -330,20 +337,23 @@ class HistogramCoupling(nf.Transform):
     def interleave(self, even: Tensor, odd: Tensor) -> Tensor:
         """The inverse of `halves`."""
         evens = even.shape[self.axis]
-        places = torch.arange(evens + odd.shape[self.axis], device=even.device)
-        where = places // 2 + places % 2 * evens
+        odds = odd.shape[self.axis]
+        places = torch.arange(evens + odds, device=even.device)
+        is_odd = places % 2
+        where = places // 2 + is_odd * evens
         joined = torch.cat([even, odd], self.axis)
         return joined.index_select(self.axis, where)
 
     def histograms(self, even: Tensor, e: Tensor) -> Tensor:
         """Log-masses of the odd features given the *levels* of the even ones, not normalised.
 
-        They are ``(n, *odd_shape, bins)``. The noise of the even ones says nothing about the data:
-        not given it, the bound of the couplings is tight.
+        They are ``(n, *odd_shape, bins)``. The noise of the even ones carries no information about
+        the data: since the network does not see it, the bound of the couplings is tight.
         """
         quantised = grid.quantise(2 * even - 1, self.levels)
         raw = self.network(quantised, e)
-        each = raw.unflatten(1, (self.bins, -1)).movedim(1, -1)
+        each = raw.unflatten(1, (self.bins, -1))
+        each = each.movedim(1, -1)
         return each.reshape(len(even), *self.odd_shape, self.bins)
 
     def forward(self, inputs: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
@@ -351,29 +361,37 @@ class HistogramCoupling(nf.Transform):
         if self.inner is None:
             logits = self.logits.expand(*x.shape, -1)
             y, log_slopes = piecewise_linear_cdf(x, logits)
-            return y.view_as(inputs), log_slopes.flatten(1).sum(1)
+            log_determinant = log_slopes.flatten(1).sum(1)
+            return y.view_as(inputs), log_determinant
         even, odd = self.halves(x)
         logits = self.histograms(even, context)
         odd, log_slopes = piecewise_linear_cdf(odd, logits)
         even, log_determinant = self.inner(even, context)
+        log_determinant = log_determinant + log_slopes.flatten(1).sum(1)
         y = self.interleave(even, odd)
-        return y.view_as(inputs), log_determinant + log_slopes.flatten(1).sum(1)
+        return y.view_as(inputs), log_determinant
 
     def inverse(self, inputs: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         y = inputs.reshape(-1, *self.shape)
         if self.inner is None:
             logits = self.logits.expand(*y.shape, -1)
             x, log_slopes = piecewise_linear_cdf(y, logits, inverse=True)
-            return x.view_as(inputs), log_slopes.flatten(1).sum(1)
+            log_determinant = log_slopes.flatten(1).sum(1)
+            return x.view_as(inputs), log_determinant
         even, odd = self.halves(y)
         even, log_determinant = self.inner.inverse(even, context)
         logits = self.histograms(even, context)
         odd, log_slopes = piecewise_linear_cdf(odd, logits, inverse=True)
+        log_determinant = log_determinant + log_slopes.flatten(1).sum(1)
         x = self.interleave(even, odd)
-        return x.view_as(inputs), log_determinant + log_slopes.flatten(1).sum(1)
+        return x.view_as(inputs), log_determinant
 
 
-def piecewise_linear_cdf(x: Tensor, logits: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
+def piecewise_linear_cdf(
+    x: Tensor,
+    logits: Tensor,
+    inverse: bool = False,
+) -> tuple[Tensor, Tensor]:
     """The distribution function of a histogram on [0, 1], or its inverse.
 
     Args:
@@ -386,15 +404,18 @@ def piecewise_linear_cdf(x: Tensor, logits: Tensor, inverse: bool = False) -> tu
         its values and its log-slopes, ``(...)`` each.
     """
     bins = logits.shape[-1]
-    masses = (1 - bins * LEAST) * logits.softmax(-1) + LEAST
+    shared = 1 - bins * LEAST
+    masses = shared * logits.softmax(-1) + LEAST
     upper = masses.cumsum(-1)
     if inverse:
-        k = (x.unsqueeze(-1) >= upper[..., :-1]).sum(-1)
+        passed = x.unsqueeze(-1) >= upper[..., :-1]
+        k = passed.sum(-1)
     else:
         k = (x * bins).long().clamp(0, bins - 1)
 
     def of_bin(values: Tensor) -> Tensor:
-        return values.gather(-1, k.unsqueeze(-1)).squeeze(-1)
+        chosen = values.gather(-1, k.unsqueeze(-1))
+        return chosen.squeeze(-1)
 
     mass = of_bin(masses)
     below = of_bin(upper - masses)
@@ -408,8 +429,10 @@ def piecewise_linear_cdf(x: Tensor, logits: Tensor, inverse: bool = False) -> tu
 
 def line(shape: tuple[int, ...]) -> tuple[int, ...]:
     """An image whose longer side is even stays one; any other shape becomes a line of features."""
-    if is_image(shape) and max(shape[1:]) % 2 == 0:
-        return shape
+    if is_image(shape):
+        longer_side = max(shape[1:])
+        if longer_side % 2 == 0:
+            return shape
     return (torch.Size(shape).numel(),)
 
 
@@ -422,7 +445,7 @@ def bins_for(levels: int, most: int = 32) -> int:
 
 
 class Flatten(nf.Transform):
-    """Events of any shape as vectors, and back."""
+    """Observations of any shape as vectors, and back."""
 
     def __init__(self, shape: tuple[int, ...]):
         super().__init__()
@@ -446,9 +469,10 @@ class SolvedInverse:
     logabsdet: Callable[[], Tensor]
 
     def inverse_no_cache(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        x = torch.linalg.solve(self.weight(), (y - self.bias).T).T
-        log_determinants = -self.logabsdet() * x.new_ones(len(x))
-        return x, log_determinants
+        centred = y - self.bias
+        x = torch.linalg.solve(self.weight(), centred.T).T
+        log_determinant = -self.logabsdet()
+        return x, log_determinant * x.new_ones(len(x))
 
 
 class LinearMap(SolvedInverse, nf.LULinear):

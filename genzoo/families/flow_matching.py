@@ -1,14 +1,14 @@
 r"""Flow matching: learn the velocity of a stream that carries noise to data, by regression.
 
-Noise :math:`x_0 \sim \mathcal N(0, I)` and an event :math:`x_1` are joined by a straight line,
-walked at even speed:
+Noise :math:`x_0 \sim \mathcal N(0, I)` and an observation :math:`x_1` are joined by a straight
+line, walked at even speed:
 
 .. math::
 
     x_t = (1 - t)\, x_0 + t\, x_1, \qquad \dot x_t = x_1 - x_0, \qquad 0 \le t \le 1 .
 
-Many such lines run through one place. A network that is asked for the speed there, and told nothing
-but place and time, learns their mean, and the stream with this mean velocity carries the *whole* of
+Many such lines run through one place. A network that predicts the speed from nothing but place and
+time learns their mean, and the stream with this mean velocity carries the *whole* of
 the noise to the whole of the data:
 
 .. math::
@@ -61,9 +61,7 @@ Velocity = Callable[[Tensor, Tensor], Tensor]  # (x, time of each row) -> dx/dt,
 
 
 class FlowMatching(GenerativeModel):
-    """Continuous flow along straight lines, trained by regression.
-
-    Density and samples by an ODE solver.
+    """Continuous flow along straight lines: trained by regression, sampled by an ODE solver.
 
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
@@ -78,9 +76,8 @@ class FlowMatching(GenerativeModel):
     likelihood = Likelihood.ESTIMATE
     latent = Latent.EXACT
     guidable = True
-    monitor = (
-        "val_loss"  # a likelihood would take hundreds of evaluations of the network for each event
-    )
+    # a likelihood would take hundreds of evaluations of the network for each observation
+    monitor = "val_loss"
 
     def __init__(
         self,
@@ -123,7 +120,8 @@ class FlowMatching(GenerativeModel):
 
     def v(self, x: Tensor, t: Tensor, c: Tensor | None = None) -> Tensor:
         """The velocity dx/dt at place ``x`` (n, *event_shape) and time ``t`` (n,), of x's shape."""
-        embedding = self.embed(c, len(x)) + self.time(t)
+        condition = self.embed(c, len(x))
+        embedding = condition + self.time(t)
         return apply(self.network, x, embedding, self.event_shape)
 
     def velocity(self, c: Tensor | None = None, guidance: float = 1.0) -> Velocity:
@@ -135,29 +133,35 @@ class FlowMatching(GenerativeModel):
 
         def dx_dt(x: Tensor, t: Tensor) -> Tensor:
             v = self.v(x, t, c)
-            return v if guidance == 1.0 else torch.lerp(self.v(x, t, None), v, guidance)
+            if guidance == 1.0:
+                return v
+            unconditional = self.v(x, t, None)
+            return torch.lerp(unconditional, v, guidance)
 
         return dx_dt
 
     # ----------------------------------------------------------------------------------------- loss
 
     def loss(self, x: Tensor, c: Tensor | None = None, t: Tensor | None = None) -> Tensor:
-        """||v(x_t, t) - (x_1 - x_0)||^2 of each event, ``(n,)`` (Lipman et al. 2023, eq. 23).
+        """||v(x_t, t) - (x_1 - x_0)||^2 of each observation, ``(n,)`` (Lipman et al. 2023, eq. 23).
 
-        One noise and one time are drawn. ``t`` is the time of each event, ``(n,)``, drawn where it
-        is not given.
+        One noise and one time are sampled, unless ``t``, the time of each observation, ``(n,)``, is
+        given.
         """
         self.require_events(x)
         x1 = grid.dequantise(x, self.levels)
         x0 = torch.randn_like(x1)
-        t = stratified(len(x), x) if t is None else t
+        if t is None:
+            t = stratified(len(x), x)
         share = expand_as(t, x)
-        error = self.v((1 - share) * x0 + share * x1, t, c) - (x1 - x0)
+        x_t = (1 - share) * x0 + share * x1
+        error = self.v(x_t, t, c) - (x1 - x0)
         return error.square().flatten(1).sum(1)
 
     def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
         """The loss itself, ``(n,)``, at ``k`` times: its minimum is the velocity that is sought."""
-        return torch.stack([self.loss(x, c, t) for t in spread_times(k, x)]).mean(0)
+        losses = [self.loss(x, c, t) for t in spread_times(k, x)]
+        return torch.stack(losses).mean(0)
 
     @property
     def validation_draws(self) -> int:
@@ -168,38 +172,43 @@ class FlowMatching(GenerativeModel):
     def log_prob(self, x: Tensor, c: Tensor | None = None, steps: int | None = None) -> Tensor:
         """log p(x | c) of the stream, ``(n,)`` nats.
 
-        It takes ``steps`` Runge-Kutta steps, twice as many as a sample.
+        It takes ``steps`` Runge-Kutta steps, by default twice as many as a sample.
 
-        Discrete data is dequantised by one draw. The trace is exact in few dimensions, one draw of
-        Hutchinson's in many. Not differentiable: as a VAE's prior, a stream is fitted in a second
-        stage. `genzoo.evaluation.likelihood.ode` chooses its steps by their error instead.
+        Discrete data is dequantised with one sample of noise. The trace is exact in few dimensions,
+        one sample of Hutchinson's estimate in many. Not differentiable: as a VAE's prior, a stream
+        is fitted in a second stage. `genzoo.evaluation.likelihood.ode` chooses its steps by their
+        error instead.
         """
         self.require_events(x)
         with torch.inference_mode(False), torch.no_grad():
-            x, c = grid.dequantise(x.clone(), self.levels), None if c is None else c.clone()
-            signs = None if self.dims <= EXACT_UP_TO else torch.randint_like(x, 2) * 2 - 1
+            x = grid.dequantise(x.clone(), self.levels)
+            if c is not None:
+                c = c.clone()
+            signs = None
+            if self.dims > EXACT_UP_TO:
+                signs = torch.randint_like(x, 2) * 2 - 1
             velocity = self.velocity(c)
 
             def slope(state: tuple[Tensor, ...], t: Tensor) -> tuple[Tensor, ...]:
-                return with_divergence(lambda y: velocity(y, t), state[0], signs)
+                x, _ = state
+                return with_divergence(lambda y: velocity(y, t), x, signs)
 
-            z, log_volume = rk4(slope, (x, x.new_zeros(len(x))), 1.0, 0.0, steps or 2 * self.steps)
+            state = (x, x.new_zeros(len(x)))
+            z, log_volume = rk4(slope, state, 1.0, 0.0, steps or 2 * self.steps)
             return Normal(0.0, 1.0).log_prob(z).flatten(1).sum(1) + log_volume
 
     @property
     def unbiased(self) -> bool:
-        """Only where nothing is random.
+        """True only where nothing is random.
 
         Hutchinson's trace is right on average for log p, and so not for p.
         """
         return not self.levels and self.dims <= EXACT_UP_TO
 
     def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """The mean of ``k`` draws of `log_prob`, ``(n,)`` nats.
-
-        A single look where nothing is random.
-        """
-        return super().bound(x, c, 1 if self.unbiased else k)
+        """Mean of ``k`` samples of `log_prob`, ``(n,)`` nats; of one where nothing is random."""
+        samples = 1 if self.unbiased else k
+        return super().bound(x, c, samples)
 
     def probability_flow(self, c: Tensor | None = None) -> ProbabilityFlow:
         """The stream itself, from data (t = 1) to noise; discrete data enters dequantised."""
@@ -213,11 +222,16 @@ class FlowMatching(GenerativeModel):
 
     @torch.no_grad()
     def sample(
-        self, n: int, c: Tensor | None = None, guidance: float = 1.0, steps: int | None = None
+        self,
+        n: int,
+        c: Tensor | None = None,
+        guidance: float = 1.0,
+        steps: int | None = None,
     ) -> Tensor:
         """``(n, *event_shape)``: noise carried along from t = 0 to 1."""
         z = self.latent_noise(n)
-        return self.on_grid(self.integrate(z, self.velocity(c, guidance), 0.0, 1.0, steps))
+        x = self.integrate(z, self.velocity(c, guidance), 0.0, 1.0, steps)
+        return self.on_grid(x)
 
     @property
     def evaluations_per_sample(self) -> int:
@@ -233,27 +247,38 @@ class FlowMatching(GenerativeModel):
         return self.integrate(x, self.velocity(c), 1.0, 0.0)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """The event ``(n, *event_shape)`` that noise ``z`` is carried to.
+        """The place ``(n, *event_shape)`` that noise ``z`` is carried to.
 
-        Not held to the data's levels.
+        It is not rounded to the data's levels.
         """
         return self.integrate(z, self.velocity(c), 0.0, 1.0)
 
     @torch.no_grad()
     def integrate(
-        self, x: Tensor, velocity: Velocity, start: float, end: float, steps: int | None = None
+        self,
+        x: Tensor,
+        velocity: Velocity,
+        start: float,
+        end: float,
+        steps: int | None = None,
     ) -> Tensor:
         """Where the stream has taken ``x`` from time ``start`` to ``end``."""
-        return rk4(
-            lambda state, t: (velocity(state[0], t),), (x,), start, end, steps or self.steps
-        )[0]
+
+        def slope(state: tuple[Tensor, ...], t: Tensor) -> tuple[Tensor, ...]:
+            (x,) = state
+            return (velocity(x, t),)
+
+        (x,) = rk4(slope, (x,), start, end, steps or self.steps)
+        return x
 
 
 # ------------------------------------------------------------------------- what every stream shares
 
 
 def with_divergence(
-    field: Callable[[Tensor], Tensor], x: Tensor, signs: Tensor | None = None
+    field: Callable[[Tensor], Tensor],
+    x: Tensor,
+    signs: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """``field(x)`` and the trace of its Jacobian, ``(n,)``.
 
@@ -270,12 +295,11 @@ def with_divergence(
             trace = (product * signs).flatten(1).sum(1)
         else:
             flat = y.flatten(1)
-            columns = range(flat.shape[1])
-            rows = [
-                torch.autograd.grad(flat[:, i].sum(), x, retain_graph=True)[0].flatten(1)[:, i]
-                for i in columns
-            ]
-            trace = torch.stack(rows).sum(0)
+            diagonal = []
+            for i in range(flat.shape[1]):
+                (row,) = torch.autograd.grad(flat[:, i].sum(), x, retain_graph=True)
+                diagonal.append(row.flatten(1)[:, i])
+            trace = torch.stack(diagonal).sum(0)
     return y.detach(), trace.detach()
 
 
@@ -291,21 +315,29 @@ def rk4(
     Args:
         slope: (state, time of each row ``(n,)``) -> time derivative of each part of the state.
         state: tensors ``(n, ...)``.
+        start, end: times.
+        steps: number of equal steps between them.
+
+    Returns:
+        the state at ``end``.
     """
-    h, n = (end - start) / steps, len(state[0])
+    h = (end - start) / steps
+    n = len(state[0])
 
     def moved(by: float, along: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return tuple(part + by * k for part, k in zip(state, along, strict=True))
+        parts = zip(state, along, strict=True)
+        return tuple(part + by * k for part, k in parts)
+
+    def time(step: float) -> Tensor:
+        return state[0].new_full((n,), start + step * h)
 
     for i in range(steps):
-        now, middle, then = (
-            state[0].new_full((n,), start + (i + part) * h) for part in (0.0, 0.5, 1.0)
-        )
-        k1 = slope(state, now)
+        middle = time(i + 0.5)
+        k1 = slope(state, time(i))
         k2 = slope(moved(h / 2, k1), middle)
         k3 = slope(moved(h / 2, k2), middle)
-        k4 = slope(moved(h, k3), then)
-        state = moved(
-            h / 6, tuple(a + 2 * b + 2 * c + d for a, b, c, d in zip(k1, k2, k3, k4, strict=True))
-        )
+        k4 = slope(moved(h, k3), time(i + 1))
+        slopes = zip(k1, k2, k3, k4, strict=True)
+        total = tuple(a + 2 * b + 2 * c + d for a, b, c, d in slopes)
+        state = moved(h / 6, total)
     return state

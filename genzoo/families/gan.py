@@ -1,7 +1,7 @@
-r"""Generative adversarial network: learn to sample by being hard to tell from data.
+r"""Generative adversarial network: learn to sample what a critic cannot tell from data.
 
-A generator G turns noise z into an event; a critic D gives a score to events, high for data. They
-play
+A generator G turns noise z into a sample; a critic D gives a score to observations, high for data.
+They play
 
 .. math::
 
@@ -14,7 +14,7 @@ The first is logistic regression of "data" against "generated"; but for the pena
 D(x) = log p_data(x) - log p_G(x). The second is the *non-saturating* loss. The gradient penalty R1
 keeps the critic smooth around the data, and with it the game convergent.
 
-p_G is never written down: the model is *implicit*. It samples, and states no likelihood.
+p_G is never written down: the model is *implicit*. It gives samples and no likelihood.
 
 References: Goodfellow et al. 2014, *Generative adversarial nets*; Mescheder et al. 2018, *Which
 training methods for GANs do actually converge?* (R1, eq. 9); Karras et al. 2018 (averaged
@@ -43,7 +43,7 @@ from genzoo.model import (
 from genzoo.nets import Condition, Decoder, Encoder, apply, features_of, given_or
 from genzoo.optim import AdamW
 
-Score = Callable[[Tensor, Tensor | None], Tensor]  # (events, conditions) -> a score of each, (n,)
+Score = Callable[[Tensor, Tensor | None], Tensor]  # (observations, conditions) -> a score of each
 
 
 # ----------------------------------------------------------------------------------------- the game
@@ -67,7 +67,7 @@ def critic_loss(score: Score, real: Tensor, fake: Tensor, c: Tensor | None, gamm
 
 
 def generator_loss(score: Score, fake: Tensor, c: Tensor | None) -> Tensor:
-    """softplus(-D(G(z))), ``(n,)``: non-saturating."""
+    """softplus(-D(G(z))), ``(n,)``: the non-saturating loss."""
     return F.softplus(-score(fake, c))
 
 
@@ -94,6 +94,7 @@ def play(
 
 
 def step(model: GenerativeModel, optimizer: Any, loss: Tensor) -> None:
+    """One step of an optimiser down the gradient of a loss."""
     optimizer.zero_grad()
     model.manual_backward(loss)
     optimizer.step()
@@ -124,7 +125,7 @@ class GAN(GenerativeModel):
 
     likelihood = Likelihood.NONE
     latent = Latent.OPTIMISED
-    monitor = None  # neither loss says how good the samples are
+    monitor = None  # neither loss measures the quality of the samples
     optimizer = AdamW(betas=(0.0, 0.99), weight_decay=0.0)
     players = 2
     latent_shape: tuple[int, ...]
@@ -157,33 +158,42 @@ class GAN(GenerativeModel):
         self.critic = given_or(critic, self.default_critic)
 
     def default_generator(self) -> nn.Module:
-        latents = math.prod(self.latent_shape)
         return Generator(
-            latents, self.event_shape, 1, self.width, self.width, self.depth, norm=True
+            math.prod(self.latent_shape),
+            self.event_shape,
+            1,
+            self.width,
+            self.width,
+            self.depth,
+            norm=True,
         )
 
     def default_critic(self) -> nn.Module:
         return Encoder(self.event_shape, 1, self.width, self.width, self.depth)
 
     def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Events G(z) ``(n, *event_shape)`` of noise ``z``, which do not lie on the data's grid.
+        """G(z), ``(n, *event_shape)``, of noise ``z``; not rounded to the data's levels.
 
-        Discrete data lies in [-1, 1], so a tanh keeps them there.
+        Discrete data lies in [-1, 1], where a tanh keeps it.
         """
         e = self.generator_embed(c, len(z))
         x = apply(self.generator, z.flatten(1), e, self.event_shape)
-        return x.tanh() if self.levels else x
+        if not self.levels:
+            return x
+        return x.tanh()
 
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """The critic's score D(x) of each event, ``(n,)``: high for data."""
-        return apply(self.critic, x, self.critic_embed(c, len(x)), (1,)).squeeze(1)
+        """The critic's score D(x) of each observation, ``(n,)``: high for data."""
+        e = self.critic_embed(c, len(x))
+        score = apply(self.critic, x, e, (1,))
+        return score.squeeze(1)
 
     # ------------------------------------------------------------------------------------- training
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
         x, c = self.prepare(batch)
         c = drop_conditions(c, self.drop_condition)
-        # or the critic would know data by its lying on a grid
+        # else the critic would recognise data by its grid
         real = grid.dequantise(x, self.levels)
         fake = self.generate(self.latent_noise(len(x)), c)
         losses = play(
@@ -194,7 +204,7 @@ class GAN(GenerativeModel):
         self.log_dict(losses, prog_bar=True)
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Both players' losses added, ``(n,)``, to watch, and to see gradients.
+        """Sum of both players' losses, ``(n,)``, to log and to differentiate.
 
         Training plays them one after the other.
         """
@@ -205,25 +215,25 @@ class GAN(GenerativeModel):
         return critics + generator_loss(self.score, fake, c)
 
     def configure_optimizers(self):
-        players = [[self.generator_embed, self.generator], [self.critic_embed, self.critic]]
-        return [self.scheduled(nn.ModuleList(player).parameters()) for player in players]
+        """One optimiser for the generator, and one for the critic."""
+        generator = nn.ModuleList([self.generator_embed, self.generator])
+        critic = nn.ModuleList([self.critic_embed, self.critic])
+        return [self.scheduled(player.parameters()) for player in (generator, critic)]
 
     # ----------------------------------------------------------------------- samples and the latent
 
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
         """``(n, *event_shape)``: noise through the generator."""
-        return self.on_grid(self.generate(self.latent_noise(n), c))
+        noise = self.latent_noise(n)
+        return self.on_grid(self.generate(noise, c))
 
     def latent_joint(self, c: Tensor | None = None) -> LatentJoint:
-        """Standard Gaussian noise and the generator, which adds none of its own to an event."""
+        """Standard Gaussian noise and the generator, which adds no noise of its own."""
         return gaussian_joint(self, c)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """The event ``(n, *event_shape)`` that the generator makes of ``z``.
-
-        It is not held to the data's levels.
-        """
+        """G(z), ``(n, *event_shape)``, not rounded to the data's levels."""
         return self.generate(z, c)
 
     def encode(
@@ -235,15 +245,15 @@ class GAN(GenerativeModel):
         lr: float = 0.1,
         sigma: float = 0.1,
     ) -> Tensor:
-        """The z most probable after ``x``, ``(n, *latent_shape)``, found by descent.
+        """The z most probable given ``x``, ``(n, *latent_shape)``, found by gradient descent.
 
         A generator has no encoder, so its latent is searched for (Creswell & Bharath 2018,
-        *Inverting the generator of a GAN*). Far away from what G can make there may be no good z at
-        all.
+        *Inverting the generator of a GAN*). If G cannot make anything like x there may be no good
+        z at all.
 
         Args:
-            x, c: events and their conditions.
-            starts: draws of z to descend from; the best that comes of them is kept.
+            x, c: observations and their conditions.
+            starts: samples of z to descend from; the best result is kept.
             steps, lr: of Adam, whose learning rate falls by a cosine to zero.
             sigma: standard deviation of the Gaussian noise by which x differs from G(z).
         """
@@ -266,11 +276,14 @@ class GAN(GenerativeModel):
     def mismatch(self, z: Tensor, x: Tensor, c: Tensor | None, sigma: float) -> Tensor:
         """-log p(z) - log N(x; G(z), sigma^2) up to a constant, ``(n,)`` nats."""
         error = (self.generate(z, c) - x) / sigma
-        return error.square().flatten(1).sum(1) / 2 + z.square().flatten(1).sum(1) / 2
+        of_x = error.square().flatten(1).sum(1)
+        of_z = z.square().flatten(1).sum(1)
+        return of_x / 2 + of_z / 2
 
     def features(self, x: Tensor) -> Tensor:
-        """What the critic's last, linear layer reads, ``(n, width x positions)``.
+        """The input of the critic's last, linear layer, ``(n, width x positions)``.
 
-        It is the critic that looks at events.
+        Of the two networks only the critic takes observations.
         """
-        return features_of(self.critic, x, self.critic_embed(None, len(x)))
+        e = self.critic_embed(None, len(x))
+        return features_of(self.critic, x, e)

@@ -1,4 +1,4 @@
-"""The names of the families, known without importing any of them, so that help is instant.
+"""The names of the families, without importing any of them, so that help is instant.
 
 A family outside the package has a name here if its distribution says so, in its pyproject.toml::
 

@@ -1,6 +1,6 @@
-"""The plain priors of a `genzoo.families.vae.VAE`: small models of its latent, in closed form.
+"""Plain priors of a `genzoo.families.vae.VAE`: small models of its latent, in closed form.
 
-A VAE always has a prior, and asks it what it asks any model. None of these is trained alone.
+A VAE always has a prior, and uses it as any model. These are never trained on their own.
 
 References: Kingma & Welling 2014, *Auto-encoding variational Bayes* (standard Gaussian); Sohn et
 al. 2015, *Learning structured output representation using deep conditional generative models* (a
@@ -20,7 +20,7 @@ from genzoo.nets import Condition
 
 
 class PlainPrior(GenerativeModel):
-    """Independent features, whose `distribution` says all.
+    """Base class of priors whose features are independent, given by `distribution`.
 
     Args:
         event_shape, condition, levels: see `genzoo.model.GenerativeModel`.
@@ -34,23 +34,28 @@ class PlainPrior(GenerativeModel):
         self.register_buffer("origin", torch.zeros(self.event_shape), persistent=False)
 
     def distribution(self, n: int, c: Tensor | None = None) -> Distribution:
-        """The law of each feature, of batch shape ``(n, *event_shape)``."""
+        """The distribution of each feature, of batch shape ``(n, *event_shape)``."""
         raise NotImplementedError
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Exact log p(x | c), ``(n,)`` nats."""
-        return self.distribution(len(x), c).log_prob(x).flatten(1).sum(1)
+        distribution = self.distribution(len(x), c)
+        log_density = distribution.log_prob(x)
+        return log_density.flatten(1).sum(1)
 
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
-        return grid.quantise(self.distribution(n, c).sample(), self.levels)
+        """``(n, *event_shape)``, on the grid of the levels."""
+        x = self.distribution(n, c).sample()
+        return grid.quantise(x, self.levels)
 
     @property
     def evaluations_per_sample(self) -> int:
-        """None: there is no network."""
+        """0: there is no network."""
         return 0
 
     def zeros(self, n: int) -> Tensor:
+        """``(n, *event_shape)``, on the device and in the precision of the model."""
         return self.origin.expand(n, *self.event_shape)
 
 
@@ -62,16 +67,17 @@ class StandardNormal(PlainPrior):
 
 
 class UniformCodes(PlainPrior):
-    """All codes alike: the uniform density over the grid of ``levels``."""
+    """Uniform distribution over codes: the uniform density over the grid of ``levels``."""
 
     def distribution(self, n: int, c: Tensor | None = None) -> Distribution:
-        return Uniform(self.zeros(n) - 1, self.zeros(n) + 1, validate_args=False)
+        zeros = self.zeros(n)
+        return Uniform(zeros - 1, zeros + 1, validate_args=False)
 
 
 class ConditionalNormal(PlainPrior):
     """A Gaussian of learned mean and scale for each condition, which starts as N(0, I).
 
-    A single prior for all labels asks the encoder to remove from z what the label says. It learns
+    With a single prior for all labels the encoder must remove label information from z. It learns
     that slowly, and meanwhile the decoder reads the label off z and ignores c.
 
     Args:
@@ -82,20 +88,25 @@ class ConditionalNormal(PlainPrior):
 
     def __init__(self, event_shape: tuple[int, ...], condition: int = 0):
         super().__init__(event_shape, condition)
-        self.embed = Condition(condition, 2 * math.prod(event_shape))
-        if self.embed.embed is not None:
-            nn.init.zeros_(self.embed.embed.weight)
-            nn.init.zeros_(self.embed.embed.bias)
+        latents = math.prod(event_shape)
+        self.embed = Condition(condition, 2 * latents)
+        linear = self.embed.embed
+        if linear is not None:
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
 
     def distribution(self, n: int, c: Tensor | None = None) -> Distribution:
-        return diagonal_normal(self.embed(c, n), self.event_shape).base_dist
+        mean_and_scale = self.embed(c, n)
+        return diagonal_normal(mean_and_scale, self.event_shape).base_dist
 
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
         """``(n, *event_shape)``; of p(x | c)^w p(x)^(1 - w) for a ``guidance`` w, see `guided`."""
+        given = self.distribution(n, c)
         if guidance == 1.0:
-            return self.distribution(n, c).sample()
-        return guided(self.distribution(n, c), self.distribution(n), guidance).sample()
+            return given.sample()
+        free = self.distribution(n)
+        return guided(given, free, guidance).sample()
 
 
 def guided(given: Distribution, free: Distribution, w: float) -> Normal:

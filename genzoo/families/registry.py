@@ -1,4 +1,4 @@
-"""The registry of families: one entry each, and every check and verb of the command line has it.
+"""Registry of families: a family entered here is part of every test and command.
 
 A family outside the package enters by an entry point (`genzoo.families.names`), or as a class that
 `genzoo.compare` is given.
@@ -35,13 +35,13 @@ def _of_other_distributions() -> tuple[Family, ...]:
             warnings.warn(f"The family {plugin.value} cannot be imported: {error}", stacklevel=2)
             continue
         if not (isinstance(family, type) and issubclass(family, GenerativeModel)):
-            warnings.warn(f"{plugin.value} is no genzoo.GenerativeModel", stacklevel=2)
+            warnings.warn(f"{plugin.value} is not a genzoo.GenerativeModel", stacklevel=2)
             continue
         found.append(family)
     return tuple(found)
 
 
-# The lecture's six, which `genzoo compare` sets side by side unless it is told otherwise.
+# The lecture's six, which `genzoo compare` compares by default.
 TAXONOMY: tuple[Family, ...] = (Autoregressive, Flow, VAE, Energy, Diffusion, GAN)
 
 FAMILIES: tuple[Family, ...] = (*TAXONOMY, FlowMatching, *_of_other_distributions())
@@ -59,16 +59,20 @@ def is_registered(family: Family) -> bool:
 
 
 def admit(family: Family) -> str:
-    """Let this process find a class of the user's, and return its import path, "module:Class".
+    """Register a class of the user's for this process; return its import path, "module:Class".
 
     Raises:
-        InputError: it is no `GenerativeModel`, or has the name of a family that there is.
+        InputError: it is not a `GenerativeModel`, or has the name of another family.
     """
     if not (isinstance(family, type) and issubclass(family, GenerativeModel)):
-        raise InputError(f"{family!r} is no family: expected a name or a genzoo.GenerativeModel.")
+        raise InputError(
+            f"{family!r} is not a family: expected a name or a genzoo.GenerativeModel."
+        )
     for known in (*FAMILIES, *HYBRIDS):
         if known.__name__.lower() == family.__name__.lower():
-            raise InputError(f"There is a family {known.__name__} already: call yours otherwise.")
+            raise InputError(
+                f"There is already a family {known.__name__}: give yours another name."
+            )
     path = f"{family.__module__}:{family.__qualname__}"
     _given[path] = family
     return path

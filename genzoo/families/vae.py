@@ -1,12 +1,12 @@
-r"""Variational autoencoder: a latent variable explains the data, and a second network guesses it.
+r"""Variational autoencoder: a latent variable explains the data, and an encoder infers it.
 
 .. math::
 
     \log p(x \mid c) \ge \text{ELBO} = E_{q(z \mid x, c)}\big[\log p(x \mid z, c) + \log p(z \mid c)
     - \log q(z \mid x, c)\big]
 
-The gap is KL(q || p(z | x)): a bound, tight only where the guess is perfect. With k guesses the
-importance-weighted bound
+The gap is KL(q || p(z | x)): a bound, tight only where the approximate posterior q is the true
+one. With k samples of q the importance-weighted bound
 
 .. math::
 
@@ -14,7 +14,7 @@ importance-weighted bound
 
 is never looser and rises to the truth with k. The prior p(z | c) is any model of the zoo over the
 latent: a Gaussian by default, a flow, a diffusion (which is then *latent diffusion*), an
-autoregressive model, ... The claim of the whole is the weaker of "bound" and the prior's own.
+autoregressive model, ... What the whole claims is the weaker of "bound" and the prior's own claim.
 
 With ``codes`` the latent is *discrete*: each feature of z is rounded to one of a few levels, on the
 grid that discrete data lives on. Then q is a point mass, and the bound keeps two of its terms, for
@@ -58,9 +58,9 @@ class VAE(GenerativeModel):
     """Encoder q(z | x, c), decoder p(x | z, c), prior p(z | c).
 
     Args:
-        event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
-        latent_shape: shape of z.
-        prior: any `GenerativeModel` over events of ``latent_shape`` (and with ``codes`` levels).
+        event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`. latent_shape: shape
+        of z. prior: any `GenerativeModel` of observations of ``latent_shape`` (and with ``codes``
+        levels).
             None is a `StandardNormal`, a `ConditionalNormal` if there are conditions, or
             `UniformCodes` for codes (`genzoo.families.priors`). A prior whose likelihood is EXACT
             or BOUND trains jointly through the ELBO; any may be fitted to the latents afterwards
@@ -100,7 +100,7 @@ class VAE(GenerativeModel):
         require(0, 1, warmup=warmup)
         if prior is not None and prior.event_shape != tuple(latent_shape):
             raise ValueError(
-                f"The prior models events of shape {prior.event_shape}, "
+                f"The prior models observations of shape {prior.event_shape}, "
                 f"but latent_shape is {tuple(latent_shape)}."
             )
         if codes < 0 or codes == 1:
@@ -139,7 +139,7 @@ class VAE(GenerativeModel):
         return self.plain_prior()
 
     def plain_prior(self) -> PlainPrior:
-        """A prior that learns nothing: all codes alike, or N(0, I)."""
+        """A prior without weights: uniform over codes, or N(0, I)."""
         if self.codes:
             return UniformCodes(self.latent_shape, levels=self.codes)
         return StandardNormal(self.latent_shape)
@@ -152,8 +152,12 @@ class VAE(GenerativeModel):
     # ------------------------------------------------------------------------------------ the parts
 
     def q(self, x: Tensor, c: Tensor | None = None) -> Independent:
-        """The guess q(z | x, c), over ``(n, *latent_shape)``: a Gaussian, or a point on a code."""
-        raw = apply(self.encoder, x, self.embed(c, len(x)), (self.encoded,))
+        """The approximate posterior q(z | x, c), over ``(n, *latent_shape)``.
+
+        A Gaussian, or a point mass on a code.
+        """
+        e = self.embed(c, len(x))
+        raw = apply(self.encoder, x, e, (self.encoded,))
         if self.codes:
             return quantized(raw, self.latent_shape, self.codes)
         return diagonal_normal(raw, self.latent_shape)
@@ -163,8 +167,9 @@ class VAE(GenerativeModel):
 
         Of discrete data it is a true likelihood of the levels.
         """
+        e = self.embed(c, len(z))
         shape = (self.outputs, *self.event_shape)
-        raw = apply(self.decoder, z.flatten(1), self.embed(c, len(z)), shape).movedim(1, -1)
+        raw = apply(self.decoder, z.flatten(1), e, shape).movedim(1, -1)
         each = feature_mixture(raw, self.levels)
         return Independent(each, len(self.event_shape), validate_args=False)
 
@@ -177,7 +182,7 @@ class VAE(GenerativeModel):
         return c if self.prior.condition else None
 
     def draw_latents(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
-        """``n`` draws of the prior p(z | c), ``(n, *latent_shape)``; guided as `sample` is."""
+        """``n`` samples of the prior p(z | c), ``(n, *latent_shape)``; guided as `sample` is."""
         prior = self.prior
         if guidance == 1.0 or (isinstance(prior, PlainPrior) and not prior.can_be_guided):
             return prior.sample(n, self.for_prior(c))
@@ -190,7 +195,7 @@ class VAE(GenerativeModel):
     # ----------------------------------------------------------------------------------- likelihood
 
     def terms(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The two terms of the ELBO by one draw z ~ q(z | x), each ``(n,)`` nats.
+        """The two terms of the ELBO by one sample z ~ q(z | x), each ``(n,)`` nats.
 
         They are log p(x | z) and log p(z) - log q(z | x).
         """
@@ -200,18 +205,18 @@ class VAE(GenerativeModel):
         return self.p(z, c).log_prob(x), self.log_prior(z, c) - q.log_prob(z)
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """ELBO with one draw of z for each row: ``(n,)``, nats per event."""
+        """ELBO with one sample of z for each row, ``(n,)`` nats per observation."""
         log_likelihood, minus_kl = self.terms(x, c)
         return log_likelihood + minus_kl
 
     @property
     def half_width(self) -> float:  # type: ignore[override]
-        """What is unsure about the prior's log-density."""
+        """Half the interval in which the prior's log-density lies, in nats."""
         return self.prior.half_width
 
     @property
     def unbiased(self) -> bool:
-        """Whether draws are importance weights, as `bound` then uses them: if the prior's are."""
+        """Whether samples of `log_prob` are importance weights for `bound`: if the prior's are."""
         return self.prior.unbiased
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -245,7 +250,7 @@ class VAE(GenerativeModel):
 
     @property
     def obstacle(self) -> str:
-        """Why the joint density cannot be followed in z: it has steps, or is not known."""
+        """Why the joint density cannot be annealed over z: it has steps, or is not known."""
         if self.codes:
             return (
                 "This model's latent is discrete: between codes there is nothing to anneal through."
@@ -261,17 +266,20 @@ class VAE(GenerativeModel):
     def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
         """``(n, *event_shape)``: z from the prior, then x from the decoder's likelihood.
 
-        ``guidance`` w draws z from p(z | c)^w p(z)^(1 - w), normalised, or in the prior's own way:
-        more than 1 keeps to where c is likelier than it is as a rule, 0 ignores c.
+        ``guidance`` w samples z from p(z | c)^w p(z)^(1 - w), normalised, or in the prior's own
+        way: more than 1 keeps to where c is likelier than it is as a rule, 0 ignores c.
 
         Raises:
             ValueError: the prior is a model that cannot be guided.
         """
-        return self.p(self.draw_latents(n, c, guidance), c if guidance else None).sample()
+        z = self.draw_latents(n, c, guidance)
+        if guidance == 0:
+            c = None
+        return self.p(z, c).sample()
 
     @property
     def can_be_guided(self) -> bool:
-        """Whether the prior can be: a Gaussian for each condition can, the others cannot."""
+        """Whether the prior can be guided; a single Gaussian for all conditions cannot."""
         return bool(self.condition) and self.prior.can_be_guided
 
     @property
@@ -280,23 +288,25 @@ class VAE(GenerativeModel):
         return 1 + self.prior.evaluations_per_sample
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Mean of q(z | x, c), ``(n, *latent_shape)``: where there are codes, the code."""
+        """Mean of q(z | x, c), ``(n, *latent_shape)``; with ``codes``, the code."""
         self.require_events(x, decoded=True)
         return self.q(x, c).mean
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Mean of p(x | z, c), ``(n, *event_shape)``: smooth in z, and not held to levels."""
+        """Mean of p(x | z, c), ``(n, *event_shape)``: smooth in z, and not rounded to levels."""
         return self.p(z, c).mean
 
     # --------------------------------------------------------------------------- posterior collapse
 
     @torch.no_grad()
     def active_units(self, x: Tensor, c: Tensor | None = None, threshold: float = 1e-2) -> int:
-        """Latent dimensions the data moves.
+        """Number of latent dimensions that the data moves.
 
         Those whose posterior mean varies by more than ``threshold`` (Burda et al. 2016).
         """
-        return int((self.encode(x, c).flatten(1).var(0) > threshold).sum())
+        means = self.encode(x, c).flatten(1)
+        active = means.var(0) > threshold
+        return int(active.sum())
 
     def validation_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
         super().validation_step(batch, batch_idx)

@@ -1,9 +1,9 @@
-r"""VAE-GAN: a variational autoencoder whose images must, besides, fool a critic.
+r"""VAE-GAN: a variational autoencoder whose images must also fool a critic.
 
 A VAE is trained on its bound, which forgives a blur: a decoder that hedges between two images is a
 little wrong about both. A GAN is trained on what its images look like, and has no density. Here one
-model has both: the VAE's own draws, some from the prior and some that reconstruct an event, go
-before a critic D,
+model has both: the VAE's samples, some from the prior and some that reconstruct an observation, are
+scored by a critic D,
 
 .. math::
 
@@ -11,9 +11,9 @@ before a critic D,
     \mathrm{softplus}(-D(\hat x))\big], \qquad \tilde x \sim p(x), \quad \hat x \sim p(x \mid z),\;
     z \sim q(z \mid x),
 
-and D plays the GAN's game against data. What is judged are *draws* of p(x | z), pixel noise
-included, not its means: so the distribution that is sampled is the one whose bound is stated, and
-the claim of the whole is still the VAE's.
+and D plays the GAN's game against data. D scores *samples* of p(x | z), pixel noise included, not
+its means: so the distribution that is sampled is the one whose bound is reported, and the claim of
+the whole is still the VAE's.
 
 Larsen et al. replace the pixels' likelihood by a distance of the critic's features, which looks
 better and bounds nothing. Here the likelihood stays, and the critic is added to it.
@@ -35,14 +35,14 @@ from genzoo.optim import AdamW, OptimizerFactory
 
 
 class VAEGAN(GenerativeModel):
-    """A `VAE` and the critic of a `GAN`: the bound of the one, the judgement of the other.
+    """A `VAE` trained together with the critic of a `GAN`.
 
     Args:
         event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`; the one learning
             rate serves both players.
         latent_shape, width, depth, dropout, components: of the `VAE`; the critic has the same width
             and depth.
-        adversary: lambda, nats that the critic's judgement of a draw is worth beside the bound.
+        adversary: lambda, weight of the critic's score of a sample beside the bound, in nats.
         gamma: weight of the critic's R1 gradient penalty.
         encoder, decoder, critic: in place of the defaults, see `genzoo.nets`.
     """
@@ -109,17 +109,17 @@ class VAEGAN(GenerativeModel):
 
     @property
     def likelihood(self) -> Likelihood:  # type: ignore[override]
-        """The VAE's: the critic changes what is learned, not what is stated."""
+        """The VAE's: the critic changes the training, not the bound."""
         return self.vae.likelihood
 
     # ----------------------------------------------------------------------------------------- game
 
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """The critic's score D(x) of each event, ``(n,)``: high for data."""
+        """The critic's score D(x) of each observation, ``(n,)``: high for data."""
         return apply(self.critic, x, self.critic_embed(c, len(x)), (1,)).squeeze(1)
 
     def draws(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The ELBO, and events drawn with gradients: from the prior, and to reconstruct x.
+        """The ELBO, and samples with gradients: from the prior, and reconstructions of x.
 
         Returns:
             ``(n,)`` nats, and ``(2 n, *event_shape)``.
@@ -131,16 +131,16 @@ class VAEGAN(GenerativeModel):
         elbo = p.log_prob(x) + self.vae.log_prior(z, c) - q.log_prob(z)
         of_the_prior = self.vae.p(self.vae.draw_latents(len(z), c), c)
         drawn = torch.cat([of_the_prior.rsample(), p.rsample()])
-        # or the critic would know a decoder by its grid
+        # else the critic would recognise samples by their grid
         return elbo, grid.dequantise(drawn, self.levels)
 
     def vae_loss(self, elbo: Tensor, drawn: Tensor, c: Tensor | None) -> Tensor:
-        """-ELBO + lambda (softplus(-D) of both draws), ``(n,)``."""
+        """-ELBO + lambda (softplus(-D) of both samples), ``(n,)``."""
         fooled = generator_loss(self.score, drawn, twice(c)).view(2, -1).sum(0)
         return self.adversary * fooled - elbo
 
     def critics_loss(self, x: Tensor, drawn: Tensor, c: Tensor | None) -> Tensor:
-        """The critic's own loss on data and both draws, ``(n,)``."""
+        """The critic's own loss on data and both samples, ``(n,)``."""
         real = grid.dequantise(torch.cat([x, x]), self.levels)
         return critic_loss(self.score, real, drawn, twice(c), self.gamma).view(2, -1).sum(0)
 
@@ -156,7 +156,7 @@ class VAEGAN(GenerativeModel):
         self.log_dict(losses, prog_bar=True)
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Both players' losses added, ``(n,)``, to watch, and to see gradients.
+        """Sum of both players' losses, ``(n,)``, to log and to differentiate.
 
         Training plays them one after the other.
         """
@@ -170,10 +170,10 @@ class VAEGAN(GenerativeModel):
             self.scheduled(critic.parameters(), self.critic_optimizer),
         ]
 
-    # --------------------------------------------------------------------- as a VAE in all the rest
+    # ---------------------------------------------------------------------------- the rest is a VAE
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """ELBO of the VAE with one draw of z for each row: ``(n,)``, nats per event."""
+        """ELBO of the VAE with one sample of z for each row, ``(n,)`` nats per observation."""
         return self.vae.log_prob(x, c)
 
     @property
@@ -193,10 +193,10 @@ class VAEGAN(GenerativeModel):
         return self.vae.encode(x, c)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Mean of p(x | z, c), ``(n, *event_shape)``: not held to the data's levels."""
+        """Mean of p(x | z, c), ``(n, *event_shape)``: not rounded to the data's levels."""
         return self.vae.decode(z, c)
 
 
 def twice(c: Tensor | None) -> Tensor | None:
-    """The conditions for both draws."""
+    """The conditions of both samples of each row."""
     return None if c is None else torch.cat([c, c])

@@ -1,7 +1,4 @@
-"""Samples side by side with real data.
-
-Labelled rows of images, or one panel of points, for each model.
-"""
+"""Pictures of samples beside real data: labelled rows of images, or a panel of points each."""
 
 import math
 from collections.abc import Mapping
@@ -24,14 +21,19 @@ MISSED = "#f28e1c"
 
 
 def picture(
-    path: str | Path, samples: Mapping[str, np.ndarray], columns: int = 20, rows: int = 0
+    path: str | Path,
+    samples: Mapping[str, np.ndarray],
+    columns: int = 20,
+    rows: int = 0,
 ) -> None:
-    """Write a PNG of ``samples``, label -> events ``(n, *event_shape)``.
+    """Write a PNG of samples of several models side by side.
 
-    The first entry, real data, sets the scale.
-
-    Of each label's images there are at most ``rows`` of ``columns``; 0: two rows of small images,
-    one of large ones.
+    Args:
+        path: of the PNG.
+        samples: label -> observations ``(n, *event_shape)``. The first entry, real data, sets the
+            scale.
+        columns: images in a row.
+        rows: rows of each label at most; 0: two rows of small images, one of large ones.
     """
     # a second to import; not through pyplot, which wants a display
     from matplotlib.figure import Figure
@@ -39,11 +41,12 @@ def picture(
     samples = _floats(samples)
     real = _first(samples)
     figure = Figure(facecolor=PAPER)
-    if real.shape[1:] == (2,):
+    if _are_points(real):
         _points(figure, samples)
     else:
         shown = _at_most(samples, columns, rows)
-        _rows(figure, shown, columns, (real.min(), real.max()), emphasis=0)
+        limits = (real.min(), real.max())
+        _rows(figure, shown, columns, limits, emphasis=0)
     _save(figure, path)
 
 
@@ -55,35 +58,42 @@ def strips(
 ) -> None:
     """Write a PNG with one labelled row of images for each of ``rows``.
 
-    These map a label to events ``(n, *event_shape)``.
+    For classes below one another, or paths through a latent: whatever is read from left to right.
 
-    Classes below one another, or ways through a latent: whatever is read from left to right.
-    ``limits`` are the values of black and white, the least and the greatest of all by default; the
-    label of the row ``emphasis`` is bold.
+    Args:
+        path: of the PNG.
+        rows: label -> observations ``(n, *event_shape)``.
+        limits: the values of black and white; the least and the greatest of all by default.
+        emphasis: the row whose label is bold.
     """
     from matplotlib.figure import Figure
 
     rows = _floats(rows)
     if limits is None:
-        least = min(events.min() for events in rows.values())
-        greatest = max(events.max() for events in rows.values())
+        least = min(images.min() for images in rows.values())
+        greatest = max(images.max() for images in rows.values())
         limits = (least, greatest)
-    longest = max(len(events) for events in rows.values())
+    longest = max(len(images) for images in rows.values())
     figure = Figure(facecolor=PAPER)
     _rows(figure, rows, longest, limits, emphasis)
     _save(figure, path)
 
 
-def grid(path: str | Path, events: np.ndarray, limits: tuple[float, float] | None = None) -> None:
-    """Write a PNG of one model's samples ``(n, *event_shape)``.
+def grid(
+    path: str | Path,
+    events: np.ndarray,
+    limits: tuple[float, float] | None = None,
+) -> None:
+    """Write a PNG of one model's samples: a square of images, or a scatter plot of points.
 
-    A square of images, or a scatter plot of points.
-
-    ``limits`` are the values of black and white; the least and the greatest value there is by
-    default.
+    Args:
+        path: of the PNG.
+        events: the samples, ``(n, *event_shape)``.
+        limits: the values of black and white; the least and the greatest value by default.
     """
-    if events.shape[1:] == (2,):
-        return picture(path, {"samples": events})
+    if _are_points(events):
+        picture(path, {"samples": events})
+        return
     from matplotlib.image import imsave
 
     if limits is None:
@@ -92,19 +102,19 @@ def grid(path: str | Path, events: np.ndarray, limits: tuple[float, float] | Non
     image = _stack(_scaled(events, limits), columns)
     with whole(Path(path)) as draft:
         imsave(draft, image)
-    return None
 
 
 class Panel(NamedTuple):
-    """One model on the map.
-
-    Samples ``(n, 2)``, which of them are astray ``(n,)``, and test points that it misses
-    ``(m, 2)``.
-    """
+    """The points of one model on the map."""
 
     samples: np.ndarray
+    """``(n, 2)``."""
+
     astray: np.ndarray
+    """Which of them lie where the true distribution has no mass, ``(n,)`` booleans."""
+
     missed: np.ndarray
+    """Test points that the model gives almost no probability, ``(m, 2)``."""
 
 
 def maps(
@@ -116,7 +126,10 @@ def maps(
     """Write a PNG that shows for each model where the lecture's points A and B lie.
 
     Args:
-        land: ``(rows, columns)`` booleans, where the truth has mass; the first row is the top.
+        path: of the PNG.
+        panels: label -> the points of one model.
+        land: ``(rows, columns)`` booleans, where the true distribution has mass; the first row is
+            the top.
         frame: (left, right, bottom, top) of ``land`` in the units of the points.
     """
     from matplotlib.figure import Figure
@@ -125,30 +138,58 @@ def maps(
     down = math.ceil(len(panels) / across)
     legend = 0.5  # inches at the foot of the figure
     figure = Figure((5.2 * across, 2.1 * down + legend), facecolor=PAPER)
-    axes = figure.subplots(down, across, squeeze=False).flatten()
-    for axis, (label, panel) in zip(axes, panels.items(), strict=False):
+    axes = _axes(figure, down, across, len(panels))
+    left, right, bottom, top = frame
+    for axis, (label, panel) in zip(axes, panels.items(), strict=True):
         _map(axis, panel, land, frame)
-        _frame(axis, label, xlim=frame[:2], ylim=frame[2:])
-    for axis in axes[len(panels) :]:
-        axis.axis("off")
+        _frame(axis, label, xlim=(left, right), ylim=(bottom, top))
 
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.tight_layout(rect=(0, legend / figure.get_figheight(), 1, 1))
-    figure.legend(handles, labels, loc="lower center", ncols=2, markerscale=4, frameon=False)
+    foot = legend / figure.get_figheight()
+    figure.tight_layout(rect=(0, foot, 1, 1))
+    figure.legend(
+        handles,
+        labels,
+        loc="lower center",
+        ncols=2,
+        markerscale=4,
+        frameon=False,
+    )
     _save(figure, path)
 
 
-def _map(axis, panel: Panel, land: np.ndarray, frame: tuple[float, float, float, float]) -> None:
-    """One model's points on the ground where the truth has mass."""
+def _axes(figure, down: int, across: int, used: int) -> list:
+    """The first ``used`` of ``down`` x ``across`` axes of a figure; the others stay blank."""
+    axes = figure.subplots(down, across, squeeze=False).flatten()
+    for blank in axes[used:]:
+        blank.axis("off")
+    return list(axes[:used])
+
+
+def _map(
+    axis,
+    panel: Panel,
+    land: np.ndarray,
+    frame: tuple[float, float, float, float],
+) -> None:
+    """One model's points on the ground where the true distribution has mass."""
     grey = np.where(land, 0.86, 1.0)
-    axis.imshow(grey, extent=frame, cmap="gray", vmin=0, vmax=1, aspect="auto")
+    axis.imshow(
+        grey,
+        extent=frame,
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        aspect="auto",
+    )
 
     dots = {"s": 2.5, "linewidths": 0}
-    at_home = panel.samples[~panel.astray]
-    axis.scatter(*at_home.T, color=INK, alpha=0.45, **dots)
+    on_land = panel.samples[~panel.astray]
     astray = panel.samples[panel.astray]
-    axis.scatter(*astray.T, color=ASTRAY, label="A: a sample in the sea", **dots)
+    about_astray = "A: a sample in the sea"
     about_missed = "B: a test point the model gives almost nothing"
+    axis.scatter(*on_land.T, color=INK, alpha=0.45, **dots)
+    axis.scatter(*astray.T, color=ASTRAY, label=about_astray, **dots)
     axis.scatter(*panel.missed.T, color=MISSED, label=about_missed, **dots)
 
 
@@ -157,18 +198,21 @@ def _points(figure, samples: Mapping[str, np.ndarray]) -> None:
     across = min(4, len(samples))
     down = math.ceil(len(samples) / across)
     figure.set_size_inches(3 * across, 3 * down)
-    axes = figure.subplots(down, across, squeeze=False).flatten()
-    low, high = _limits(_first(samples))
-    for axis, (label, events) in zip(axes, samples.items(), strict=False):
-        axis.scatter(*events.T, s=2, alpha=0.4, linewidths=0, color=INK)
-        _frame(axis, label, xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    for axis in axes[len(samples) :]:
-        axis.axis("off")
+    axes = _axes(figure, down, across, len(samples))
+    (left, bottom), (right, top) = _limits(_first(samples))
+    for axis, (label, points) in zip(axes, samples.items(), strict=True):
+        axis.scatter(*points.T, s=2, alpha=0.4, linewidths=0, color=INK)
+        _frame(axis, label, xlim=(left, right), ylim=(bottom, top))
     figure.tight_layout()
 
 
-def _frame(axis, title: str, xlim: tuple[float, float], ylim: tuple[float, float]) -> None:
-    """Limits and a title, no ticks, and a quiet line around."""
+def _frame(
+    axis,
+    title: str,
+    xlim: tuple[float, float],
+    ylim: tuple[float, float],
+) -> None:
+    """Set limits and a title, no ticks, and a light border."""
     axis.set(xlim=xlim, ylim=ylim, xticks=[], yticks=[], title=title)
     axis.spines[:].set_color(FRAME)
 
@@ -179,31 +223,44 @@ def _save(figure, path: str | Path) -> None:
 
 
 def _floats(samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {label: np.asarray(events, dtype=float) for label, events in samples.items()}
+    converted = {}
+    for label, observations in samples.items():
+        converted[label] = np.asarray(observations, dtype=float)
+    return converted
 
 
 def _first(samples: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The events of the first label."""
+    """The observations of the first label."""
     return next(iter(samples.values()))
 
 
-def _scaled(events: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Events mapped so that ``limits`` become 0 and 1."""
+def _are_points(observations: np.ndarray) -> bool:
+    """Whether observations ``(n, *event_shape)`` are points of a plane."""
+    return observations.shape[1:] == (2,)
+
+
+def _scaled(images: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Images mapped so that ``limits`` become 0 and 1."""
     low, high = limits
-    return (events - low) / max(high - low, 1e-9)
+    reach = max(high - low, 1e-9)
+    return (images - low) / reach
 
 
-def _at_most(samples: Mapping[str, np.ndarray], columns: int, rows: int) -> dict[str, np.ndarray]:
-    """As many events of each as ``rows`` of ``columns`` hold.
+def _at_most(
+    samples: Mapping[str, np.ndarray],
+    columns: int,
+    rows: int,
+) -> dict[str, np.ndarray]:
+    """As many images of each label as ``rows`` of ``columns`` hold.
 
     0: two rows, or one of images that are not small.
     """
     if not rows:
-        event = _first(samples)[0]
-        side = max(_as_image(event).shape[:2])
+        image = _as_image(_first(samples)[0])
+        side = max(image.shape[:2])
         rows = 2 if side <= SMALL else 1
     most = columns * rows
-    return {label: events[:most] for label, events in samples.items()}
+    return {label: images[:most] for label, images in samples.items()}
 
 
 def _rows(
@@ -217,52 +274,62 @@ def _rows(
 
     ``limits`` are the values of black and white.
     """
-    longest = max(len(events) for events in samples.values())
+    longest = max(len(images) for images in samples.values())
     columns = min(columns, longest)
     blocks = {}
-    for label, events in samples.items():
-        blocks[label] = _stack(_scaled(events, limits), columns)
+    for label, images in samples.items():
+        scaled = _scaled(images, limits)
+        blocks[label] = _stack(scaled, columns)
 
     # in pixels, of which a hundred are an inch
     left = 150  # of the labels
     gap = 14  # between models
-    width = _first(blocks).shape[1]
+    _, width, _ = _first(blocks).shape
     across = left + width + gap
     total = gap
     for block in blocks.values():
-        total += block.shape[0] + gap
+        total += len(block) + gap
     figure.set_size_inches(across / 100, total / 100)
 
     bottom = total
     for i, (label, block) in enumerate(blocks.items()):
-        height = block.shape[0]
+        height = len(block)
         bottom -= height + gap
-        axis = figure.add_axes((left / across, bottom / total, width / across, height / total))
+        place = (left / across, bottom / total, width / across, height / total)
+        axis = figure.add_axes(place)
         axis.imshow(block, interpolation="nearest", aspect="auto")
         axis.axis("off")
+        figure.text(
+            (left - 12) / across,
+            (bottom + height / 2) / total,
+            label,
+            ha="right",
+            va="center",
+            fontsize=12,
+            color=INK,
+            weight="bold" if i == emphasis else "normal",
+        )
 
-        x = (left - 12) / across
-        y = (bottom + height / 2) / total
-        weight = "bold" if i == emphasis else "normal"
-        figure.text(x, y, label, ha="right", va="center", fontsize=12, color=INK, weight=weight)
 
-
-def _stack(events: np.ndarray, columns: int) -> np.ndarray:
-    """Events with values in [0, 1] in rows of ``columns`` as one RGB image."""
+def _stack(images: np.ndarray, columns: int) -> np.ndarray:
+    """Images with values in [0, 1], in rows of ``columns``, as one RGB image."""
     rows = []
-    for start in range(0, len(events), columns):
-        rows.append(_strip(events[start : start + columns], columns))
-    gap = np.ones((GAP, rows[0].shape[1], 3))
+    for start in range(0, len(images), columns):
+        row = images[start : start + columns]
+        rows.append(_strip(row, columns))
+    _, width, colours = rows[0].shape
+    gap = np.ones((GAP, width, colours))
     return np.concatenate(_between(rows, gap))
 
 
-def _strip(events: np.ndarray, columns: int) -> np.ndarray:
-    """Events with values in [0, 1] side by side as one RGB image, each pixel a square."""
-    images = [_enlarge(_as_image(event)) for event in events]
-    blank = np.ones_like(images[0])
-    images += [blank] * (columns - len(images))
-    gap = np.ones((images[0].shape[0], GAP, 3))
-    return np.concatenate(_between(images, gap), axis=1)
+def _strip(images: np.ndarray, columns: int) -> np.ndarray:
+    """Images with values in [0, 1] side by side as one RGB image, each pixel a square."""
+    large = [_enlarge(_as_image(image)) for image in images]
+    blank = np.ones_like(large[0])
+    large += [blank] * (columns - len(large))
+    height, _, colours = blank.shape
+    gap = np.ones((height, GAP, colours))
+    return np.concatenate(_between(large, gap), axis=1)
 
 
 def _between(parts: list[np.ndarray], gap: np.ndarray) -> list[np.ndarray]:
@@ -273,15 +340,18 @@ def _between(parts: list[np.ndarray], gap: np.ndarray) -> list[np.ndarray]:
     return joined
 
 
-def _as_image(event: np.ndarray) -> np.ndarray:
-    """(c, h, w), or any other event as one column of squares, to (h, w, 3)."""
-    if event.ndim != 3:
-        side = math.ceil(math.sqrt(event.size))
-        blank = np.ones(side * side - event.size)
-        event = np.concatenate([event.flatten(), blank]).reshape(1, side, side)
-    if len(event) != 3:
-        event = event[:1].repeat(3, 0)  # grey
-    return event.transpose(1, 2, 0).clip(0, 1)
+def _as_image(observation: np.ndarray) -> np.ndarray:
+    """(c, h, w), or numbers of any other shape as a square of squares, to (h, w, 3)."""
+    image = observation
+    if image.ndim != 3:
+        side = math.ceil(math.sqrt(image.size))
+        blank = np.ones(side * side - image.size)
+        numbers = np.concatenate([image.flatten(), blank])
+        image = numbers.reshape(1, side, side)
+    if len(image) != 3:
+        grey = image[:1]
+        image = grey.repeat(3, 0)
+    return image.transpose(1, 2, 0).clip(0, 1)
 
 
 def _enlarge(image: np.ndarray) -> np.ndarray:

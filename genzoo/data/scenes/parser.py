@@ -1,10 +1,9 @@
-"""Finds the scene that a picture shows.
+"""Parser of pictures: finds the scene that a picture shows, by rule.
 
-By rule, so that what a generated picture shows is measured and not judged by taste.
-
-The inverse of `genzoo.data.scenes.scene.render`. What differs from the border's colour falls into
-connected patches; each patch is compared with every shape drawn at the same place over the same
-area, and named after the nearest shape and colour, or after none where it is like none.
+So what a generated picture shows is measured, not a matter of taste. The parser is the inverse of
+`genzoo.data.scenes.scene.render`. What differs from the border's colour falls into connected
+patches; each patch is compared with every shape drawn at the same place over the same area, and
+gets the name of the nearest shape and colour, or no name if it is far from all of them.
 """
 
 from collections.abc import Sequence
@@ -30,19 +29,19 @@ from genzoo.data.scenes.scene import (
     in_order,
 )
 
-# distance in colour space (the cube of side 1) from which a pixel is no background
+# distance in colour space (the cube of side 1) from which a pixel is not background
 STANDS_OUT = 0.2
 
-# patches of fewer pixels are none
+# patches of fewer pixels are ignored
 SPECK = 10
 
-# distance from its colour beyond which a thing is of no colour with a name
+# distance from the nearest colour beyond which the colour of a thing has no name
 UNLIKE_COLOUR = 0.25
 
 # share of a thing's area that may be amiss (squared error of coverage) before its shape has no name
 UNLIKE_SHAPE = 0.15
 
-# pictures read at a time
+# pictures parsed at a time
 TOGETHER = 500
 
 
@@ -51,8 +50,8 @@ def parse(images: Tensor) -> list[Scene]:
 
     Things are listed in reading order of their topmost pixels.
 
-    A thing whose colour or shape is like none that has a name gets None for it. Noise (0.1 in [-1,
-    1]), blur and small specks do no harm; two things that touch are taken for one.
+    A thing whose colour or shape is far from all that have a name gets None for it. Noise (0.1 in
+    [-1, 1]), blur and small specks do no harm; two things that touch are taken for one.
     """
     scenes = []
     for part in images.split(TOGETHER):
@@ -63,18 +62,19 @@ def parse(images: Tensor) -> list[Scene]:
 def _parse(images: Tensor) -> list[Scene]:
     """The scenes of pictures that fit into memory together."""
     picture = (images.detach().cpu().float() + 1) / 2
-    ground = _border(picture).median(2).values.view(-1, 3, 1, 1)
+    border = _border(picture)
+    ground = border.median(2).values.view(-1, 3, 1, 1)
     contrast = (picture - ground).norm(dim=1)
     which, patches = _patches(contrast > STANDS_OUT)
 
     colour, covered = _unmix(picture[which], ground[which], patches)
-    things = _named(colour, covered)
-    found: list[list[Thing]] = [[] for _ in images]
-    for i, thing in zip(which.tolist(), things, strict=True):
-        found[i].append(thing)
+    things_of: list[list[Thing]] = [[] for _ in images]
+    for i, thing in zip(which.tolist(), _named(colour, covered), strict=True):
+        things_of[i].append(thing)
 
+    backgrounds = _backgrounds(ground)
     scenes = []
-    for things, background in zip(found, _backgrounds(ground), strict=True):
+    for things, background in zip(things_of, backgrounds, strict=True):
         scenes.append(Scene(tuple(things), background))
     return scenes
 
@@ -91,61 +91,75 @@ def _border(picture: Tensor) -> Tensor:
 def _backgrounds(ground: Tensor) -> list[str]:
     """The name of the background whose brightness is nearest to each colour ``(n, 3, 1, 1)``."""
     names = list(BACKGROUNDS)
-    brightness = torch.tensor(list(BACKGROUNDS.values())).view(1, -1, 1)
+    brightness = torch.tensor(list(BACKGROUNDS.values()))
+    brightness = brightness.view(1, -1, 1)
     colour = ground.flatten(1).unsqueeze(1)
-    nearest = (colour - brightness).norm(dim=2).argmin(1)
+    distance = (colour - brightness).norm(dim=2)
+    nearest = distance.argmin(1)
     return [names[i] for i in nearest.tolist()]
 
 
 def _patches(mask: Tensor) -> tuple[Tensor, Tensor]:
     """The connected parts of masks ``(n, h, w)``.
 
-    Returns which mask each part is from, ``(m,)``, and its pixels, ``(m, h, w)``.
+    Returns:
+        the mask that each part is from, ``(m,)``, and its pixels, ``(m, h, w)``.
     """
     from scipy.ndimage import label  # a third of a second to import
 
     # neighbours share an edge, and a picture
     neighbours = np.zeros((3, 3, 3), dtype=int)
-    neighbours[1] = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
+    neighbours[1] = [
+        [0, 1, 0],
+        [1, 1, 1],
+        [0, 1, 0],
+    ]
 
     numbered = np.zeros(mask.shape, dtype=np.int32)
     label(mask.numpy(), neighbours, output=numbered)
     labels = torch.from_numpy(numbered).long()
+    flat_labels = labels.flatten()
 
-    sizes = torch.bincount(labels.flatten(), minlength=1)
+    sizes = torch.bincount(flat_labels, minlength=1)
     sizes[0] = 0  # the ground, which all pictures share
-    large = torch.where(sizes >= SPECK)[0]
+    (large,) = torch.where(sizes >= SPECK)
 
     # no label but the ground's is in two pictures, so each pixel may write its own
     pixels = mask.shape[1:].numel()
-    picture_of_pixel = torch.arange(len(mask)).repeat_interleave(pixels)
+    pictures = torch.arange(len(mask))
     picture_of_label = torch.zeros_like(sizes)
-    picture_of_label[labels.flatten()] = picture_of_pixel
+    picture_of_label[flat_labels] = pictures.repeat_interleave(pixels)
 
     which = picture_of_label[large]
-    return which, labels[which] == large.view(-1, 1, 1)
+    patches = labels[which] == large.view(-1, 1, 1)
+    return which, patches
 
 
 def _unmix(picture: Tensor, ground: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:
-    """Colour ``(m, 3)`` of each patch ``(m, h, w)``, and how far it covers each pixel.
-
-    The cover is a share of each pixel, ``(m, h, w)``.
+    """Colour of each patch ``(m, h, w)``, and how far it covers each pixel.
 
     A pixel at the edge mixes the thing's colour with the ground's. So the colour is a mean that
-    counts pixels by the fourth power of how far they stand out, and the share is where on the line
-    between the two colours a pixel lies.
+    counts pixels by the fourth power of their contrast, and the share is where on the line between
+    the two colours a pixel lies.
+
+    Returns:
+        the colours, ``(m, 3)``, and the covered share of each pixel, ``(m, h, w)``.
     """
     contrast = picture - ground
-    fourth_power = contrast.square().sum(1).square()
+    square = contrast.square().sum(1)
+    fourth_power = square.square()
     weight = (fourth_power * patch).unsqueeze(1)
-    colour = (picture * weight).sum((2, 3)) / weight.sum((2, 3))
+    weighted = picture * weight
+    colour = weighted.sum((2, 3)) / weight.sum((2, 3))
 
     line = colour.view(-1, 3, 1, 1) - ground
     line = line.expand_as(contrast)
-    share = (contrast * line).sum(1) / line.square().sum(1)
+    along = (contrast * line).sum(1)
+    share = along / line.square().sum(1)
 
     # the patch and the pixels next to it: a pixel that is hardly covered does not stand out
-    around = F.max_pool2d(patch.float().unsqueeze(1), 3, 1, 1).squeeze(1)
+    mask = patch.float().unsqueeze(1)
+    around = F.max_pool2d(mask, 3, 1, 1).squeeze(1)
     return colour, share.clamp(0, 1) * around
 
 
@@ -163,14 +177,17 @@ def _named(colour: Tensor, covered: Tensor) -> list[Thing]:
     for name in SHAPES:
         radius = (area / AREAS[name]).sqrt()
         drawn = coverage(name, x, y, radius)
+        error = (drawn - covered).square()
         radii.append(radius)
-        errors.append((drawn - covered).square().sum((1, 2)))
+        errors.append(error.sum((1, 2)))
     error, shape = torch.stack(errors, 1).min(1)
     radius = torch.stack(radii, 1).gather(1, shape[:, None]).squeeze(1)
-    large = radius > (RADII["small"] * RADII["large"]) ** 0.5
+    middle_radius = (RADII["small"] * RADII["large"]) ** 0.5
+    large = radius > middle_radius
 
     colours = torch.tensor(list(COLOURS.values()))
-    distance, hue = (colour.unsqueeze(1) - colours).norm(dim=2).min(1)
+    distances = (colour.unsqueeze(1) - colours).norm(dim=2)
+    distance, hue = distances.min(1)
 
     columns = (shape, error / area, hue, distance, large, x, y)
     rows = zip(*(column.tolist() for column in columns), strict=True)
@@ -178,7 +195,13 @@ def _named(colour: Tensor, covered: Tensor) -> list[Thing]:
 
 
 def _thing(
-    shape: int, error: float, hue: int, distance: float, large: bool, x: float, y: float
+    shape: int,
+    error: float,
+    hue: int,
+    distance: float,
+    large: bool,
+    x: float,
+    y: float,
 ) -> Thing:
     """The thing at (x, y) of the nearest ``shape`` and ``hue``, if these are near enough."""
     shape_name = None
@@ -210,11 +233,14 @@ def compare_attributes(asked: Meaning, seen: Scene) -> list[tuple[str, bool]]:
     more attribute ("surplus"), wrong.
     """
     wanted = len(asked.things)
-    seats = [*seen.things, *[None] * wanted]  # None: any thing asked for may be missing
-    matches = dict.fromkeys(permutations(seats, wanted))  # each once, and in order for ties
-    verdict = max((_things(asked, match) for match in matches), key=_count_right)
+    missing = [None] * wanted  # any thing asked for may be
+    candidates = [*seen.things, *missing]
+    matches = dict.fromkeys(permutations(candidates, wanted))  # each once, and in order for ties
+    verdicts = [_things(asked, match) for match in matches]
+    verdict = max(verdicts, key=_count_right)
     if asked.background:
-        verdict.append(("background", asked.background == seen.background))
+        right = asked.background == seen.background
+        verdict.append(("background", right))
     surplus = len(seen.things) - wanted
     return verdict + [("surplus", False)] * surplus
 
@@ -231,12 +257,14 @@ def _things(asked: Meaning, match: Sequence[Thing | None]) -> list[tuple[str, bo
     verdict = []
     for kind, thing in zip(asked.things, match, strict=True):
         for name, wanted in asdict(kind).items():
-            if wanted:
-                right = thing is not None and getattr(thing, name) == wanted
-                verdict.append((name, right))
+            if not wanted:
+                continue
+            right = thing is not None and getattr(thing, name) == wanted
+            verdict.append((name, right))
     if asked.layout:
         name = "place" if len(match) == 1 else "relation"
-        verdict.append((name, _layout(match) == asked.layout))
+        right = _layout(match) == asked.layout
+        verdict.append((name, right))
     return verdict
 
 

@@ -1,10 +1,8 @@
-"""The lecture's biscuit tins.
+"""The lecture's biscuit tins: images of 256 pixels that two numbers, height and width, describe.
 
-256 pixels each, yet two numbers, height and width, say all there is to say about a tin.
-
-A tin is drawn from its height and width, then every pixel gets independent noise of known law.
-There are 72 tins, so the true probability of any image is a sum over all of them, and a model of
-the pixels can be held against the truth::
+A tin is drawn from its height and width, then every pixel gets independent noise of a known
+distribution. There are 72 tins, so the true probability of any image is a sum over all of them, and
+a model of the pixels can be compared with the truth::
 
     p(x) = 1/72 · sum over (height, width) of prod over pixels i of P(x_i | clean pixel i of that
     tin)
@@ -28,12 +26,19 @@ NOISE = 0.3  # scale of the logistic noise, in grey levels; its standard deviati
 
 
 def biscuits(
-    train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed: int = 0
+    train: int = 10_000,
+    validation: int = 1_000,
+    test: int = 2_000,
+    seed: int = 0,
 ) -> DataSet:
     """Noisy pictures of biscuit tins.
 
-    Events have shape (1, 16, 16) and 16 levels; the condition is (height, width), from -1 (least)
-    to 1 (most).
+    Observations have shape (1, 16, 16) and 16 levels; the condition is (height, width), from -1
+    (least) to 1 (most).
+
+    Args:
+        train, validation, test: sizes of the splits.
+        seed: of all that is random.
     """
     generator = torch.Generator().manual_seed(seed)
     n = train + validation + test
@@ -62,65 +67,81 @@ def biscuits(
 
 def describe(height: Tensor, width: Tensor) -> Tensor:
     """Heights (n,) and widths (n,) in pixels as conditions (n, 2), each range mapped to [-1, 1]."""
-    columns = [_to_unit(height, HEIGHTS), _to_unit(width, WIDTHS)]
+    columns = [
+        _to_unit(height, HEIGHTS),
+        _to_unit(width, WIDTHS),
+    ]
     return torch.stack(columns, 1).float()
 
 
 def sizes(c: Tensor) -> Tensor:
     """Heights and widths in pixels, ``(n, 2)``, of conditions (n, 2): the inverse of `describe`."""
     height, width = c.unbind(1)
-    columns = [_from_unit(height, HEIGHTS), _from_unit(width, WIDTHS)]
+    columns = [
+        _from_unit(height, HEIGHTS),
+        _from_unit(width, WIDTHS),
+    ]
     return torch.stack(columns, 1).round()
 
 
 def _to_unit(size: Tensor, span: range) -> Tensor:
     """Sizes in pixels, mapped so that ``span`` becomes [-1, 1]."""
-    return 2 * (size - span[0]) / (span[-1] - span[0]) - 1
+    least = span[0]
+    reach = span[-1] - least
+    return 2 * (size - least) / reach - 1
 
 
 def _from_unit(part: Tensor, span: range) -> Tensor:
     """The inverse of `_to_unit`."""
-    return span[0] + (span[-1] - span[0]) * (part + 1) / 2
+    least = span[0]
+    reach = span[-1] - least
+    return least + reach * (part + 1) / 2
 
 
 def draw(height: Tensor, width: Tensor, detail: int = 8) -> Tensor:
     """Clean tins, one for each height (n,) and width (n,) in pixels.
 
-    Brightness in [0, 1], (n, 1, 16, 16).
-
     A cylinder seen slightly from above, lit from the left, with a lid. Each pixel is the mean of
     ``detail`` x ``detail`` points, which makes the edges smooth and lets a size be any number, not
     only a whole one.
+
+    Returns:
+        brightness in [0, 1], ``(n, 1, 16, 16)``.
     """
     place = (torch.arange(SIDE * detail) + 0.5) / detail
     y, x = torch.meshgrid(place, place, indexing="ij")
     height = height.view(-1, 1, 1).float()
     radius = width.view(-1, 1, 1).float() / 2
-    line = 0.5  # how thick lines are drawn, in pixels
+    line = 0.5  # thickness of lines, in pixels
     lid = 1.6  # how far the lid reaches down
 
     # -1 at the left edge of the wall, 1 at the right
     across = (x - SIDE / 2) / radius
     # how far a rim dips towards the viewer
-    sag = 0.3 * radius * (1 - across.square()).clamp(min=0).sqrt()
+    circle = (1 - across.square()).clamp(min=0).sqrt()
+    sag = 0.3 * radius * circle
     # where the bottom rim and the top rim are at the left and right edge
     floor = SIDE - 0.8 - 0.3 * radius
     rim = floor - height
 
-    # the outline of the tin, and what is within the line that is drawn along it
+    # the outline of the tin, and the area within the line along it
     highest = rim - sag
     lowest = floor + sag
-    tin = (across.abs() <= 1) & (y >= highest) & (y <= lowest)
-    inside = (across.abs() <= 1 - line / radius) & (y >= highest + line) & (y <= lowest - line)
+    from_middle = across.abs()
+    tin = (from_middle <= 1) & (y >= highest) & (y <= lowest)
+    inside = from_middle <= 1 - line / radius
+    inside = inside & (y >= highest + line) & (y <= lowest - line)
 
     # the lines in front: around the top, and along the lower end of the lid
-    around_top = (y - rim - sag).abs() <= line / 2
-    below_lid = (y - rim - sag - lid).abs() <= line / 2
+    front_rim = y - rim - sag
+    around_top = front_rim.abs() <= line / 2
+    below_lid = (front_rim - lid).abs() <= line / 2
     seam = around_top | below_lid
     top = y <= rim + sag
     band = y <= rim + sag + lid
 
-    light = 0.75 - 0.28 * (across + 0.35).square() + 0.12 * band
+    lit = (across + 0.35).square()
+    light = 0.75 - 0.28 * lit + 0.12 * band
     light = torch.where(top, 0.9, light)
     drawn = torch.where(inside & ~seam, light, 0.1)
     picture = torch.where(tin, drawn, 1.0)
@@ -128,13 +149,22 @@ def draw(height: Tensor, width: Tensor, detail: int = 8) -> Tensor:
     return squares.mean((2, 4)).unsqueeze(1)
 
 
-def photograph(height: Tensor, width: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def photograph(
+    height: Tensor,
+    width: Tensor,
+    generator: torch.Generator | None = None,
+) -> Tensor:
     """Noisy tins on the grid of 16 levels, (n, 1, 16, 16).
 
     Logistic noise on the clean level, rounded and clipped.
+
+    Args:
+        height, width: in pixels, ``(n,)`` each.
+        generator: of the noise.
     """
     clean = _clean_levels()[_row(height, width)]  # each tin is drawn once
-    uniform = torch.rand(clean.shape, generator=generator).clamp(1e-7, 1 - 1e-7)
+    uniform = torch.rand(clean.shape, generator=generator)
+    uniform = uniform.clamp(1e-7, 1 - 1e-7)
     noise = NOISE * uniform.logit()
     level = (clean + noise).round().clamp(0, LEVELS - 1)
     return grid.to_grid(level, LEVELS)
@@ -143,27 +173,30 @@ def photograph(height: Tensor, width: Tensor, generator: torch.Generator | None 
 def measure(x: Tensor) -> tuple[Tensor, Tensor]:
     """Height and width in pixels, (n,) each, of the likeliest tin of each image (n, 1, 16, 16)."""
     likeliest = log_likelihoods(x).argmax(1)
-    height, width = _tins().to(x.device)[likeliest].unbind(1)
+    tins = _tins().to(x.device)
+    height, width = tins[likeliest].unbind(1)
     return height, width
 
 
 def read(x: Tensor) -> Tensor:
-    """Conditions ``(n, 2)`` of the tins that most probably gave the images (n, 1, 16, 16)."""
-    return describe(*measure(x))
+    """Conditions ``(n, 2)`` of the likeliest tins of images (n, 1, 16, 16)."""
+    height, width = measure(x)
+    return describe(height, width)
 
 
 def noise_score(x: Tensor) -> Tensor:
-    """How usual the noise of images (n, 1, 16, 16) is for the tin that most probably gave each.
+    """How typical the noise of images (n, 1, 16, 16) is for the likeliest tin of each, ``(n,)``.
 
-    It is log P(x | tin), less its mean over pictures of this tin, in standard deviations, (n,): of
-    real pictures it has mean 0 and deviation 1. Far below, the image is no picture of any tin; far
-    above, it is too clean to be one.
+    It is log P(x | tin), less its mean over pictures of this tin, in standard deviations: of real
+    pictures it has mean 0 and deviation 1. Far below, the image does not show a tin; far above, it
+    is too clean.
     """
     # of the log-probability of a pixel, over its levels: (72, 256)
     log_pmf = _log_pmf()
     pmf = log_pmf.exp()
     mean = (pmf * log_pmf).sum(2)
-    variance = (pmf * log_pmf.square()).sum(2) - mean.square()
+    second_moment = (pmf * log_pmf.square()).sum(2)
+    variance = second_moment - mean.square()
 
     # of a whole picture, whose pixels are independent: (72,)
     tin_mean = mean.sum(1).to(x.device)
@@ -179,12 +212,14 @@ def noise_score(x: Tensor) -> Tensor:
 def tin_and_noise(x: Tensor) -> Tensor:
     """Height and width in pixels and `noise_score` of images (n, 1, 16, 16): ``(n, 3)``."""
     height, width = measure(x)
-    return torch.stack([height, width, noise_score(x)], 1)
+    columns = [height, width, noise_score(x)]
+    return torch.stack(columns, 1)
 
 
 def is_no_tin(features: Tensor) -> Tensor:
-    """Of which features (n, 3) the noise is none that a tin has: ``(n,)`` booleans."""
-    return features[:, 2].abs() > NO_TIN
+    """Which features (n, 3) have a noise score that tins do not have: ``(n,)`` booleans."""
+    score = features[:, 2]
+    return score.abs() > NO_TIN
 
 
 def total_variation(reference: Tensor, samples: Tensor) -> float:
@@ -194,15 +229,16 @@ def total_variation(reference: Tensor, samples: Tensor) -> float:
     """
     p = shares_of_tins(reference)
     q = shares_of_tins(samples)
-    return (p - q).abs().sum().item() / 2
+    difference = (p - q).abs()
+    return difference.sum().item() / 2
 
 
 def shares_of_tins(features: Tensor) -> Tensor:
-    """Share of the features (n, 3) of each tin, and of those that are none: ``(73,)``."""
+    """Share of the features (n, 3) of each tin, and of those without a tin: ``(73,)``."""
     tins = len(_tins())
-    height = features[:, 0].long()
-    width = features[:, 1].long()
-    which = torch.where(is_no_tin(features), tins, _row(height, width))
+    height, width, _ = features.unbind(1)
+    row = _row(height.long(), width.long())
+    which = torch.where(is_no_tin(features), tins, row)
     counts = torch.bincount(which, minlength=tins + 1)
     return counts.double() / len(features)
 
@@ -224,8 +260,9 @@ def log_density(x: Tensor) -> Tensor:
     given_tin = log_likelihoods(x)
     log_p = given_tin.logsumexp(1) - math.log(len(_tins()))
     log_density = log_p - _log_volume()
-    outside = x.flatten(1).abs().amax(1) > 1
-    return log_density.masked_fill(outside, -math.inf).to(x.dtype)
+    farthest = x.flatten(1).abs().amax(1)
+    log_density = log_density.masked_fill(farthest > 1, -math.inf)
+    return log_density.to(x.dtype)
 
 
 def log_likelihoods(x: Tensor) -> Tensor:
@@ -236,7 +273,11 @@ def log_likelihoods(x: Tensor) -> Tensor:
     table = _log_pmf().to(x.device)
     levels = grid.to_level(x, LEVELS).flatten(1)
     pixels = torch.arange(SIDE * SIDE, device=x.device)
-    return torch.stack([tin[pixels, levels].sum(1) for tin in table], 1)
+    columns = []
+    for tin in table:
+        of_pixels = tin[pixels, levels]
+        columns.append(of_pixels.sum(1))
+    return torch.stack(columns, 1)
 
 
 def entropy() -> float:
@@ -247,43 +288,48 @@ def entropy() -> float:
     1e-40 nats).
     """
     log_pmf = _log_pmf()
-    of_each_tin = -(log_pmf.exp() * log_pmf).sum((1, 2))
+    terms = log_pmf.exp() * log_pmf
+    of_each_tin = -terms.sum((1, 2))
     noise = of_each_tin.mean().item()
-    return math.log(len(_tins())) + noise + _log_volume()
+    which_tin = math.log(len(_tins()))
+    return which_tin + noise + _log_volume()
 
 
 def _log_volume() -> float:
     """log of the volume of a bin of the grid of images."""
-    return SIDE * SIDE * math.log(grid.bin_width(LEVELS))
+    width = grid.bin_width(LEVELS)
+    return SIDE * SIDE * math.log(width)
 
 
 @cache
 def _tins() -> Tensor:
     """Every (height, width) in pixels, heights outermost: (72, 2)."""
-    return torch.cartesian_prod(torch.tensor(HEIGHTS), torch.tensor(WIDTHS))
+    heights = torch.tensor(HEIGHTS)
+    widths = torch.tensor(WIDTHS)
+    return torch.cartesian_prod(heights, widths)
 
 
 def _row(height: Tensor, width: Tensor) -> Tensor:
     """The row of `_tins` that has this height and width, in pixels."""
-    return len(WIDTHS) * (height - HEIGHTS[0]) + width - WIDTHS[0]
+    taller = height - HEIGHTS[0]
+    return len(WIDTHS) * taller + width - WIDTHS[0]
 
 
 @cache
 def _clean_levels() -> Tensor:
     """Every tin without noise, in grey levels 0 ... 15, not rounded: (72, 1, 16, 16) float64."""
     height, width = _tins().unbind(1)
-    return draw(height, width).double() * (LEVELS - 1)
+    brightness = draw(height, width).double()
+    return brightness * (LEVELS - 1)
 
 
 @cache
 def _log_pmf() -> Tensor:
     """log P(level | tin, pixel), (72, 256, 16) in float64.
 
-    The logistic law cut at half levels, its tails at 0 and 15.
-
-    This is the discretised logistic of Salimans et al. 2017 (PixelCNN++), eq. 2. A difference of
-    two values near one would lose the upper tail, so it is taken on the side of the clean level
-    where both are small.
+    The logistic distribution cut at half levels, its tails at 0 and 15. This is the discretised
+    logistic of Salimans et al. 2017 (PixelCNN++), eq. 2. A difference of two values near one would
+    lose the upper tail, so it is taken on the side of the clean level where both are small.
     """
     clean = _clean_levels().flatten(1).unsqueeze(2)
     edges = torch.arange(LEVELS + 1, dtype=torch.float64) - 0.5

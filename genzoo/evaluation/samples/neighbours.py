@@ -1,28 +1,30 @@
 """Precision, recall, density, coverage and copies of samples, by nearest neighbours.
 
-Around every event of a set lies a ball that reaches to its k-th nearest neighbour in that set; the
-balls together stand for the region where the distribution lives.
+Around every observation of a set lies a ball that reaches to its k-th nearest neighbour in that
+set; the balls together are an estimate of the support of the distribution.
 
 =========  =========================================================================================
-precision  share of samples in a ball of a real event (Kynkäänniemi et al. 2019, eq. 2): they look
-           real
-recall     share of real events in a ball of a sample (likewise, eq. 2 with the sets exchanged):
-           they could be drawn. Samples that are too far apart have large balls, so a figure above
-           real data's own means that they are spread too widely, not that they are better
-density    how many balls of real events a sample lies in, over k (Naeem et al. 2020, eq. 5): 1 for
-           real data, and above 1 where samples crowd in the middle; unlike precision it is not
-           fooled by one outlier with a huge ball
-coverage   share of real events whose ball holds a sample (likewise, eq. 6): unlike recall not
+precision  share of samples in a ball of a real observation (Kynkäänniemi et al. 2019, eq. 2): they
+           look real
+recall     share of real observations in a ball of a sample (likewise, eq. 2 with the sets
+           exchanged): the model could have made them. Samples that are too far apart have large
+           balls, so a value above real data's own means that they are spread too widely, not that
+           they are better
+density    how many balls of real observations a sample lies in, over k (Naeem et al. 2020, eq. 5):
+           1 for real data, and above 1 where samples crowd in the middle; unlike precision it is
+           not fooled by one outlier with a huge ball
+coverage   share of real observations whose ball holds a sample (likewise, eq. 6): unlike recall not
            fooled by stray samples
-copies     share of samples nearer to a *training* event than 99 % of held-out events are; what real
-           data does is the share of training events that lie so near to *another* training event
-nearer     the chance that a sample lies nearer to the training events than a held-out event does:
-           1/2 where nothing is copied and the splits are alike
+copies     share of samples nearer to a *training* observation than 99 % of held-out observations
+           are; the value of real data is the share of training observations that lie so near to
+           *another* training observation
+nearer     the probability that a sample lies nearer to the training data than a held-out
+           observation does: 1/2 where nothing is copied and the splits are alike
 =========  =========================================================================================
 
 ``nearer`` is the statistic of Meehan et al. 2020 (Mann and Whitney's U, over the number of pairs).
-A blurred or a timid model draws from the middle of the data only, and lies nearer to everything; a
-copy is told from that by its picture.
+A model with blurred or few samples keeps to the middle of the data, so they lie nearer to
+everything; whether they are copies can be seen in the picture of neighbours.
 """
 
 import math
@@ -39,7 +41,7 @@ NEAREST = 3
 # k of density and coverage, as in theirs
 NEAREST_COVERED = 5
 
-# share of held-out events that lie as near to training events as a copy must
+# share of held-out observations that lie as near to training observations as a copy must
 ALIKE = 0.01
 
 
@@ -47,14 +49,14 @@ def support(reference: Tensor, samples: Tensor) -> dict[str, float]:
     """``precision``, ``recall``, ``density`` and ``coverage``.
 
     Args:
-        reference: real events, ``(n, d)``.
+        reference: real observations, ``(n, d)``.
         samples: ``(m, d)``.
     """
     distance = torch.cdist(reference, samples)
     radius, wider_radius = radii(reference, NEAREST, NEAREST_COVERED)
     (sample_radius,) = radii(samples, NEAREST)
 
-    # (n, m): each real event with each sample
+    # (n, m): each real observation with each sample
     in_real_ball = distance <= radius[:, None]
     in_wider_ball = distance <= wider_radius[:, None]
     in_sample_ball = distance <= sample_radius
@@ -79,24 +81,29 @@ def in_balls(centres: Tensor, points: Tensor, k: int) -> Tensor:
 
 
 def radii(x: Tensor, *ks: int) -> list[Tensor]:
-    """Distance of each event of ``(n, d)`` to the k-th nearest other one, ``(n,)`` for each k."""
+    """Distance of each row of ``x`` (n, d) to the k-th nearest other one, ``(n,)`` for each k."""
     distance = torch.cdist(x, x)
-    # each event is itself the first of its neighbours
+    # each row is itself the first of its neighbours
     neighbours = max(ks) + 1
     nearest_first = distance.topk(neighbours, dim=1, largest=False).values
     return [nearest_first[:, k] for k in ks]
 
 
-def nearest(x: Tensor, among: Tensor, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The nearest neighbour of each event.
+def nearest(
+    x: Tensor,
+    among: Tensor,
+    own: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The nearest neighbour of each observation.
 
     Args:
-        x: events, ``(n, d)``.
+        x: observations, ``(n, d)``.
         among: those that can be neighbours, ``(m, d)``.
-        own: where each event of ``x`` itself stands among them, ``(n,)``: that one does not count.
+        own: the row of ``among`` that each observation of ``x`` has itself, ``(n,)``: that one does
+            not count.
 
     Returns:
-        the distance ``(n,)``, and which one it is ``(n,)``.
+        the distance ``(n,)``, and the row of ``among`` ``(n,)``.
     """
     distances = []
     which = []
@@ -104,7 +111,8 @@ def nearest(x: Tensor, among: Tensor, own: Tensor | None = None) -> tuple[Tensor
         distance = torch.cdist(x[rows], among, compute_mode="donot_use_mm_for_euclid_dist")
         if own is not None:
             each = torch.arange(len(rows))
-            distance[each, own[rows]] = torch.inf
+            itself = own[rows]
+            distance[each, itself] = torch.inf
         least = distance.min(1)
         distances.append(least.values)
         which.append(least.indices)
@@ -112,15 +120,15 @@ def nearest(x: Tensor, among: Tensor, own: Tensor | None = None) -> tuple[Tensor
 
 
 def copying(samples: Tensor, held_out: Tensor) -> dict[str, Figure]:
-    """``copies`` and ``nearer``, from distances to the nearest training event.
+    """``copies`` and ``nearer``, from distances to the nearest training observation.
 
-    The error of ``copies`` is that of the samples and of the threshold, which a few held-out events
-    decide; that of ``nearer`` is DeLong's (DeLong et al. 1988). Ties count half: of data on a grid,
-    held-out events may equal a training event too.
+    The error of ``copies`` is that of the samples and of the threshold, which a few held-out
+    observations decide; that of ``nearer`` is DeLong's (DeLong et al. 1988). Ties count half: of
+    data on a grid, held-out observations may equal a training observation too.
 
     Args:
         samples: distances of samples, ``(m,)``.
-        held_out: distances of held-out events, ``(n,)``.
+        held_out: distances of held-out observations, ``(n,)``.
     """
     # (n, m): 1 where a sample is the nearer one, 1/2 where both are as near
     difference = held_out[:, None] - samples
@@ -128,24 +136,28 @@ def copying(samples: Tensor, held_out: Tensor) -> dict[str, Figure]:
 
     of_samples = wins.mean(0)
     of_held_out = wins.mean(1)
-    variance = of_samples.var() / len(samples) + of_held_out.var() / len(held_out)
-    error = variance.sqrt().item()
+    sample_variance = of_samples.var() / len(samples)
+    held_out_variance = of_held_out.var() / len(held_out)
+    error = (sample_variance + held_out_variance).sqrt()
+
+    value = wins.mean().item()
     return {
         "copies": _copies(samples, held_out),
-        "nearer": Figure(wins.mean().item(), error, n=len(samples)),
+        "nearer": Figure(value, error.item(), n=len(samples)),
     }
 
 
 def _copies(samples: Tensor, held_out: Tensor) -> Figure:
-    """The share of samples below the threshold, and where it lies with 95 %.
+    """The share of samples below the threshold, with its 95 % interval.
 
-    The true threshold lies between two of the held-out distances, whose ranks the binomial law
-    tells whatever the distances are; the shares below these are the ends for given samples.
-    Wilson's are those for a given threshold. Their reaches add up in quadrature (Zou & Donner 2008,
-    *Construction of confidence limits about effect measures*).
+    The true threshold lies between two of the held-out distances, whose ranks the binomial
+    distribution gives whatever the distances are; the shares below these are the ends for given
+    samples. Wilson's are those for a given threshold. Their reaches add up in quadrature (Zou &
+    Donner 2008, *Construction of confidence limits about effect measures*).
     """
     n = len(held_out)
-    value = _share_below(samples, held_out.quantile(ALIKE))
+    threshold = held_out.quantile(ALIKE)
+    value = _share_below(samples, threshold)
 
     # of the threshold: it may lie from the one rank to the other, rank 0 being below all
     first, last = binom.ppf([0.025, 0.975], n, ALIKE).astype(int)
@@ -166,8 +178,10 @@ def _copies(samples: Tensor, held_out: Tensor) -> Figure:
 
 
 def _share_below(samples: Tensor, threshold: Tensor) -> float:
-    return _share(samples < threshold)
+    below = samples < threshold
+    return _share(below)
 
 
 def _share(which: Tensor) -> float:
-    return which.double().mean().item()
+    share = which.double().mean()
+    return share.item()
