@@ -58,9 +58,9 @@ class VAE(GenerativeModel):
     """Encoder q(z | x, c), decoder p(x | z, c), prior p(z | c).
 
     Args:
-        event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`. latent_shape: shape
-        of z. prior: any `GenerativeModel` of observations of ``latent_shape`` (and with ``codes``
-        levels).
+        event_shape, condition, levels, lr: see `genzoo.model.GenerativeModel`.
+        latent_shape: shape of z.
+        prior: any `GenerativeModel` of data of ``latent_shape`` (and with ``codes`` levels).
             None is a `StandardNormal`, a `ConditionalNormal` if there are conditions, or
             `UniformCodes` for codes (`genzoo.families.priors`). A prior whose likelihood is EXACT
             or BOUND trains jointly through the ELBO; any may be fitted to the latents afterwards
