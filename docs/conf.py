@@ -34,6 +34,8 @@ extensions = [
     "notebooks",  # every chapter once more, to download
     "lint",  # what a chapter must have and may not hold
 ]
+if hasattr(os, "fork"):
+    extensions.append("kernels")  # imports torch once, and not once a page
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
