@@ -88,7 +88,7 @@ def gain(folder: Path, data: DataSet, seed: int, steps: int) -> torch.Tensor:
     It is of each event.
     """
     torch.manual_seed(seed)
-    model = genzoo.Autoregressive((2,), width=16, lr=4e-3)
+    model = genzoo.Autoregressive((2,), width=16, depth=1, lr=4e-3)
     genzoo.fit(
         model,
         data,

@@ -29,10 +29,16 @@ HEAVY = ("torch", "lightning", "torchvision", "torchmetrics")
 TINY = {
     "autoregressive": {"model": {"width": 8, "depth": 1}},
     "flow": {"model": {"width": 8, "couplings": 1}},
-    "vae": {"model": {"width": 8}},
-    "energy": {"model": {"width": 8, "buffer": 64, "steps": 2, "sample_steps": 2}},
+    "vae": {"model": {"width": 8}, "evaluate": {"k": 2}},
+    "energy": {
+        "model": {"width": 8, "hidden": 12, "buffer": 64, "steps": 2, "sample_steps": 2},
+        "evaluate": {"ais_levels": 100, "ais_chains": 64},
+    },
     "diffusion": {"model": {"width": 8, "steps": 2}},
-    "gan": {"model": {"width": 8}},
+    "gan": {
+        "model": {"width": 8},
+        "evaluate": {"ais_levels": 4, "ais_chains": 2, "most": 5},
+    },
 }
 
 
@@ -135,21 +141,7 @@ def test_what_a_locale_cannot_print_is_a_question_mark(encoding, monkeypatch):
 def test_evaluate_anneals_where_it_is_asked_to(tmp_path, capsys):
     """On data whose truth is known, with its claim, its direction, its bracket and its gap."""
     out = str(tmp_path / "energy")
-    train = [
-        "train",
-        "energy",
-        "--data",
-        "moons",
-        "--steps",
-        "4",
-        "--width",
-        "8",
-        "--buffer",
-        "32",
-        "--out",
-        out,
-    ]
-    assert main(train) == 0
+    assert main(["train", "energy", "--data", "moons", "--recipe", recipe(), "--out", out]) == 0
     capsys.readouterr()
     assert main(["evaluate", out]) == 0
     assert "…" in capsys.readouterr().out  # the run's own annealing is kept with its weights
@@ -206,7 +198,7 @@ def test_a_finished_run_is_reused_and_another_plan_is_refused(run, capsys):
 
 
 def test_a_prior_is_named_on_the_command_line():
-    options = "--data moons --latent-shape [3] --prior flow --steps 2 --width 8 --out run"
+    options = f"--data moons --recipe {recipe()} --latent-shape [3] --prior flow --out run"
     assert main(["train", "vae", *options.split()]) == 0
     config = json.loads(Path("run/model/config.json").read_text())
     assert config["arguments"]["prior"]["arguments"]["event_shape"] == [3]
@@ -284,26 +276,8 @@ def test_the_scorecard_of_a_folder_holds_all_its_runs(capsys):
 
 
 def test_points_of_a_known_truth_get_a_gap_shares_and_maps_and_every_family_a_figure(capsys):
-    quick = {"ais_levels": 4, "ais_chains": 2, "most": 5}
-    families = {
-        name: {**tiny, "train": {"steps": 3, "batch_size": 16}} for name, tiny in TINY.items()
-    }
-    budgets = {"energy": {"ais_levels": 100, "ais_chains": 64}, "gan": quick}
-    families |= {name: {**families[name], "evaluate": budget} for name, budget in budgets.items()}
-    Path("tiny.yaml").write_text(yaml.safe_dump(families))
-    command = [
-        "compare",
-        "--data",
-        "landmass",
-        "--recipe",
-        "tiny.yaml",
-        "--families",
-        "vae",
-        "energy",
-        "gan",
-        "--out",
-        "out",
-    ]
+    families = ["--families", "vae", "energy", "gan"]
+    command = ["compare", "--data", "landmass", "--recipe", recipe(), *families, "--out", "out"]
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "maps.png" in printed and "gap" in printed
@@ -545,7 +519,7 @@ def test_a_part_that_is_no_generative_model_is_refused_by_name(capsys):
 
 
 def test_a_run_of_vectors_is_asked_for_with_vectors(capsys):
-    tiny = "--steps 1 --width 8 --depth 1 --batch-size 8 --conditional --out run"
+    tiny = f"--recipe {recipe()} --conditional --out run"
     assert (
         main(["train", "--data", "biscuits", "gan", *tiny.split()]) == 0
     )  # options may come first
@@ -590,10 +564,7 @@ def lively(model):
 
 
 def test_a_label_for_an_unconditional_model(capsys):
-    assert (
-        main(["train", "gan", "--data", "moons", "--steps", "1", "--width", "8", "--out", "run"])
-        == 0
-    )
+    assert main(["train", "gan", "--data", "moons", "--recipe", recipe(), "--out", "run"]) == 0
     assert main(["sample", "run", "--label", "1"]) == 2
     assert "train one with --conditional" in capsys.readouterr().err
 

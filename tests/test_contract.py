@@ -24,7 +24,7 @@ from genzoo.model import GenerativeModel, Latent, Likelihood
 from genzoo.nets import Condition, is_default
 from genzoo.training.fitting import quiet
 
-SHAPES = [(2,), (16,), (1, 8, 8), (3, 16, 16)]
+SHAPES = [(2,), (16,), (1, 8, 8), (3, 8, 12)]
 CONDITIONS = {"none": 0, "labels": 3, "vectors": 5}
 N = 4
 
@@ -35,6 +35,7 @@ SMALL = {
     "depth": 1,
     "kernel": 3,
     "couplings": 2,
+    "hidden": 20,
     "bins": 4,
     "components": 2,
     "latent_shape": (3,),

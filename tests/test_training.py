@@ -33,7 +33,7 @@ from genzoo.training.fitting import FRESH_REPEATS, MOST_DRAWS, Rounds, affordabl
 SMALL = {
     "Autoregressive": {"depth": 1},
     "Flow": {"couplings": 1},
-    "Energy": {"buffer": 32, "steps": 2},
+    "Energy": {"buffer": 32, "steps": 2, "hidden": 20},
 }
 SETTINGS = {"steps": 12, "batch_size": 10, "check_every": 6, "augment": 0.5}
 
