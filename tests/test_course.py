@@ -354,7 +354,7 @@ def test_curves_break_where_there_is_no_value_and_say_how_far_they_leave_the_axe
     pieces = curves.lines([0, 1, 2, 3], [1.0, float("nan"), 9.0, None])
     assert pieces == [[(0, 1.0)], [(2, 9.0)]]
     (up,) = curves.beyond(1.0, 1234.0, 0.0, 5.0)
-    assert "up to 1200" in up
+    assert "\N{UPWARDS ARROW} 1200" in up
     assert curves.beyond(1.0, 4.0, 0.0, 5.0) == []
     assert curves.ticks(0.0, 1.0) == [0, 0.25, 0.5, 0.75, 1.0]
 
@@ -373,6 +373,16 @@ def test_recorded_runs_are_drawn_the_healthy_one_first(tmp_path):
     panels = curves.panels(curves.read(path))
     assert [run["name"] for run, _ in panels] == ["healthy", "sick"]
     assert all(len(pictures) == 2 for _, pictures in panels)
+
+
+def test_the_drawings_of_curves_hold_no_word():
+    """What a curve is stands beside it, where translators find it."""
+    for path in sorted((ROOT / "experiments" / "records" / "course").glob("*.json")):
+        for _, pictures in curves.panels(curves.read(path)):
+            for label, picture in pictures:
+                drawn = ElementTree.fromstring(picture)
+                letters = [text for text in drawn.itertext() if re.search(r"[^\W\d_]{2}", text)]
+                assert label and letters == [], path.name
 
 
 def test_a_formula_in_letters_and_the_first_sentence_of_a_definition():
