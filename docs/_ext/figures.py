@@ -1,5 +1,5 @@
-"""A wide figure on a narrow screen scrolls by itself instead of shrinking until its letters cannot be
-read: what is wider than ``WIDE`` pixels gets a class, and ``site.css`` gives that class a least width.
+"""A wide figure on a narrow screen scrolls by itself, or its letters would become too small to read:
+what is wider than ``WIDE`` pixels gets a class, to which ``site.css`` gives a least width.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""At the end of a line a number is not parted from its sign, its unit or its interval, nor a formula
+"""A number is not parted from its sign, its unit or its interval at the end of a line, nor a formula
 from the comma after it. Numbers are not translated: a table's cell without a word in it is no
 message of a catalogue.
 """
