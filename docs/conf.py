@@ -29,7 +29,8 @@ extensions = [
     "sphinxcontrib.bibtex",
     "course",  # the directives of the chapters, in _ext
     "terms",  # what a term means, on every link to it
-    "signs",  # a number stays with its sign
+    "signs",  # a number stays with its sign, and a formula with its comma
+    "figures",  # a wide figure scrolls on a phone
     "names",  # what a name in backticks leads to
     "notebooks",  # every chapter once more, to download
     "lint",  # what a chapter must have and may not hold

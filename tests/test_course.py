@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -21,6 +22,7 @@ sys.path.insert(0, str(DOCS / "_ext"))
 
 import course  # noqa: E402
 import curves  # noqa: E402
+import figures  # noqa: E402
 import lint  # noqa: E402
 import nbformat  # noqa: E402
 import notebooks  # noqa: E402
@@ -354,7 +356,7 @@ def test_curves_break_where_there_is_no_value_and_say_how_far_they_leave_the_axe
     pieces = curves.lines([0, 1, 2, 3], [1.0, float("nan"), 9.0, None])
     assert pieces == [[(0, 1.0)], [(2, 9.0)]]
     (up,) = curves.beyond(1.0, 1234.0, 0.0, 5.0)
-    assert "up to 1200" in up
+    assert "\N{UPWARDS ARROW} 1200" in up
     assert curves.beyond(1.0, 4.0, 0.0, 5.0) == []
     assert curves.ticks(0.0, 1.0) == [0, 0.25, 0.5, 0.75, 1.0]
 
@@ -375,6 +377,16 @@ def test_recorded_runs_are_drawn_the_healthy_one_first(tmp_path):
     assert all(len(pictures) == 2 for _, pictures in panels)
 
 
+def test_the_drawings_of_curves_hold_no_word():
+    """What a curve is stands beside it, where translators find it."""
+    for path in sorted((ROOT / "experiments" / "records" / "course").glob("*.json")):
+        for _, pictures in curves.panels(curves.read(path)):
+            for label, picture in pictures:
+                drawn = ElementTree.fromstring(picture)
+                letters = [text for text in drawn.itertext() if re.search(r"[^\W\d_]{2}", text)]
+                assert label and letters == [], path.name
+
+
 def test_a_formula_in_letters_and_the_first_sentence_of_a_definition():
     assert terms.plain(r"p_{\theta}(x \mid z)") == "p_θ(x | z)"
     assert terms.plain(r"\mathbb{E}[\hat x]") == "E[x]"
@@ -387,6 +399,39 @@ def test_a_number_stays_with_its_sign_and_its_unit():
     whole = signs.joined("84 [82–87] / 52 [46–59]").split(" ")
     assert [part.replace("\u2060", "") for part in whole] == ["84\xa0[82–87]", "/", "52\xa0[46–59]"]
     assert whole[0].count("\u2060") == 2  # a line may not end after the dash
+
+
+def test_a_comma_stays_with_the_formula_before_it():
+    from docutils.utils import new_document
+
+    page = new_document("page")
+    page += nodes.paragraph("", "", nodes.math("", "x_1"), nodes.Text(", then "))
+    page += nodes.paragraph("", "", nodes.math("", "x_2"), nodes.Text(" is next."))
+    signs.hold(None, page, "page")
+    assert [paragraph.astext() for paragraph in page.children] == [
+        r"x_1\textsf{,} then ",
+        "x_2 is next.",
+    ]
+
+
+def test_a_wide_figure_scrolls_on_a_phone_and_a_narrow_one_does_not(tmp_path):
+    from docutils.utils import new_document
+    from PIL import Image
+
+    page = new_document("page")
+    for width in (figures.WIDE + 1, figures.WIDE):
+        Image.new("L", (width, 10)).save(tmp_path / f"{width}.png")
+        page += nodes.image("", uri=f"{width}.png")
+    html_builder = SimpleNamespace(srcdir=tmp_path, builder=SimpleNamespace(format="html"))
+    figures.mark(html_builder, page, "page")
+    assert [one.get("classes") for one in page.children] == [["wide-figure"], []]
+
+
+def test_every_run_s_curve_can_be_seen():
+    """Also one that stays far from the healthy run's, unless it is beyond all measure."""
+    runs = [{"columns": {"loss": values}} for values in ([1.0, 1.2], [3.0, 4.0, 5.0], [1e9, 1e9])]
+    low, high = curves.span(runs, ["loss"])
+    assert low <= 1.0 and 3.0 < high <= 1.2 + curves.FAR * 0.2 + 1e-9
 
 
 def test_a_hidden_part_of_a_cell_is_called_what_it_is():

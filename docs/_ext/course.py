@@ -681,21 +681,29 @@ class Curves(Course):
     def panels(self, record: dict):
         panels = []
         for run, pictures in curves.panels(record):
-            values = [f"{label}: {text}" for label, text in run.get("values", {}).items()]
-            parts = [self.words("p", run["title"], "co-title"), self.html("".join(pictures))]
+            parts: list[nodes.Node] = [self.words("p", run["title"], "co-title")]
+            for label, picture in pictures:
+                parts += [self.words("p", label, "co-axis"), self.html(picture)]
             parts.append(self.words("p", run["what"], "co-what"))
+            values = [f"{label}: {text}" for label, text in run.get("values", {}).items()]
             if values:
                 parts.append(self.words("p", " · ".join(values), "co-values"))
             parts.append(self.words("p", run["sign"], "co-sign"))
             kind = "co-healthy" if run["name"] == "healthy" else "co-sick"
             panels.append(self.element("div", *parts, classes=f"co-panel {kind}"))
-        legend = self.html(
-            '<p class="co-legend"><span class="co-key-train"></span> training '
-            '<span class="co-key-validation"></span> validation '
-            '<span class="co-key-beyond" aria-hidden="true">▲</span> beyond the axes</p>'
-        )
-        return [legend, self.element("div", *panels, classes="co-panels")]
+        return [self.legend(), self.element("div", *panels, classes="co-panels")]
 
+    def legend(self):
+        keys = [self.words("span", text, f"co-key co-key-{kind}") for kind, text in KEYS.items()]
+        return self.element("p", *keys, classes="co-legend")
+
+
+KEYS = {
+    "train": "training",
+    "validation": "validation",
+    "beyond": "↑ ↓ how far a curve goes beyond the axes",
+    "step": "to the right: the step",
+}
 
 KINDS = {"source": "code", "outputs": "output", "content": "code and its output"}
 

@@ -1,12 +1,17 @@
-"""Training curves of recorded runs, as small pictures in the colours of the page."""
+"""Training curves of recorded runs, as small pictures in the colours of the page.
 
-import html
+The drawings hold numbers and no words: what a curve is stands above it as a text of the page, and
+so in the catalogues of the translators.
+"""
+
 import json
 import math
 from pathlib import Path
+from statistics import median
 
 WIDTH, HEIGHT = 240, 150
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 14, 24
+FAR = 10
 MAIN = {"train": "var(--co-orange)", "validation": "var(--co-blue)"}
 NAMES = {"nats": "−log p by the solver, nats"}  # of columns that do not say what they are
 MORE = ("var(--co-green)", "var(--co-pink)", "var(--co-sky)")
@@ -19,8 +24,10 @@ def read(path: Path) -> dict:
     return record
 
 
-def panels(record: dict) -> list[tuple[dict, list[str]]]:
-    """Every run with its pictures: training and validation, and each further column."""
+def panels(record: dict) -> list[tuple[dict, list[tuple[str, str]]]]:
+    """Every run with its pictures and what each of them shows: training and validation, and each
+    further column.
+    """
     runs, unit = record["runs"], record["unit"]
     further = [c for run in runs for c in run["columns"] if c not in ("step", *MAIN)]
     groups = [(list(MAIN), f"loss, {unit}")] + [
@@ -33,7 +40,7 @@ def panels(record: dict) -> list[tuple[dict, list[str]]]:
             if not any(name in run["columns"] for name in names):
                 continue
             low, high = span(runs, names)
-            pictures.append(picture(run, names, label, low, high))
+            pictures.append((label, picture(run, names, low, high)))
         found.append((run, pictures))
     return found
 
@@ -43,15 +50,19 @@ def finite(values) -> list[float]:
 
 
 def span(runs: list[dict], names: list[str]) -> tuple[float, float]:
-    """The axis that all runs share: what the healthy run needs, and three times as much for the
-    others; a curve that leaves it is cut off there.
+    """The axis that all runs share: what the healthy run needs, as much again at each end, and
+    `FAR` times as much if another run would otherwise be out of sight. A curve that goes further is
+    cut off there.
     """
     values = [finite(v for name in names for v in run["columns"].get(name, [])) for run in runs]
-    first = next(filter(None, values), [0.0, 1.0])
+    first, *others = [run for run in values if run] or [[0.0, 1.0]]
     low, high = min(first), max(first)
-    room = (high - low or abs(high) or 1.0) * 1.0
-    rest = [v for run in values for v in run]
-    return max(min(rest, default=low), low - room), min(max(rest, default=high), high + room)
+    room = high - low or abs(high) or 1.0
+    middles = [median(run) for run in others]
+    least = max(min([low - room, *middles]), low - FAR * room)
+    greatest = min(max([high + room, *middles]), high + FAR * room)
+    rest = [v for run in values for v in run] or [low, high]
+    return max(min(rest), least), min(max(rest), greatest)
 
 
 def ticks(low: float, high: float, n: int = 4) -> list[float]:
@@ -68,7 +79,7 @@ def shown(value: float) -> str:
     return f"{value:g}".replace("-", "\N{MINUS SIGN}")
 
 
-def picture(run: dict, names: list[str], label: str, low: float, high: float) -> str:
+def picture(run: dict, names: list[str], low: float, high: float) -> str:
     """One pair of axes with the named columns against the step."""
     pad = (high - low or 1.0) * 0.06
     low, high = low - pad, high + pad
@@ -104,13 +115,7 @@ def picture(run: dict, names: list[str], label: str, low: float, high: float) ->
     parts.append(window("".join(curves)))
     values = finite(v for name in drawn for v in run["columns"][name])
     parts += beyond(min(values, default=low), max(values, default=high), low, high)
-    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 1}" text-anchor="end">step</text>')
-    title = html.escape(f"{run['title']}: {label} against the step, {' and '.join(drawn)}")
-    head = f'<p class="co-axis">{html.escape(label)}</p>'
-    return (
-        f'{head}<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">'
-        f"{''.join(parts)}</svg>"
-    )
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">{"".join(parts)}</svg>'
 
 
 def window(curves: str) -> str:
@@ -125,11 +130,11 @@ def beyond(least: float, greatest: float, low: float, high: float) -> list[str]:
     marks = []
     if greatest > high:
         place = f'x="{WIDTH - RIGHT}" y="{TOP - 4}" text-anchor="end"'
-        marks.append((place, f"\N{UPWARDS ARROW} up to {shown(rounded(greatest))}"))
+        marks.append((place, f"\N{UPWARDS ARROW} {shown(rounded(greatest))}"))
     if least < low:
         place = f'x="{LEFT}" y="{HEIGHT - 1}"'
-        marks.append((place, f"\N{DOWNWARDS ARROW} down to {shown(rounded(least))}"))
-    return [f"<text {place}>{html.escape(text)}</text>" for place, text in marks]
+        marks.append((place, f"\N{DOWNWARDS ARROW} {shown(rounded(least))}"))
+    return [f"<text {place}>{text}</text>" for place, text in marks]
 
 
 def rounded(value: float) -> float:

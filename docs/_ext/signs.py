@@ -1,5 +1,6 @@
-"""A number is not parted from its sign, its unit or its interval at the end of a line, and is not
-translated: a table's cell without a word in it is no message of a catalogue.
+"""A number is not parted from its sign, its unit or its interval at the end of a line, nor a formula
+from the comma after it. Numbers are not translated: a table's cell without a word in it is no
+message of a catalogue.
 """
 
 import re
@@ -10,6 +11,7 @@ SPACE, JOINER = "\N{NO-BREAK SPACE}", "\N{WORD JOINER}"
 BEFORE = re.compile(r"(?<=[=≤≥≈±<>~…]) (?=[-−]?\d)")
 AFTER = re.compile(r"(?<=\d) (?=(?:[±…%]|nats?\b|bits?\b|[kMG]iB\b|[kM]\b|min\b|s\b|h\b|\[\d))")
 DASH = re.compile(r"(?<=\d)–(?=[\d.]+\])")  # of an interval: 84 [82–87]
+CLOSING = re.compile(r"^[.,;:!?)\]]+")  # what may not begin a line
 VERBATIM = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw)
 
 
@@ -28,6 +30,18 @@ def join(app, doctree, docname):
             text.parent.replace(text, nodes.Text(new))
 
 
+def hold(app, doctree, docname):
+    """The punctuation after a formula within a line becomes its last letter: a browser may break a
+    line after the boxes that a formula is made of, whatever follows.
+    """
+    for formula in doctree.findall(nodes.math):
+        after = formula.next_node(descend=False, siblings=True)
+        closing = CLOSING.match(str(after)) if isinstance(after, nodes.Text) else None
+        if closing:
+            formula.children = [nodes.Text(rf"{formula.astext()}\textsf{{{closing[0]}}}")]
+            after.parent.replace(after, nodes.Text(str(after)[closing.end() :]))
+
+
 def keep(app, doctree):
     """Cells of numbers and signs are left out of the catalogues of translators."""
     for entry in doctree.findall(nodes.entry):
@@ -39,4 +53,5 @@ def keep(app, doctree):
 def setup(app):
     app.connect("doctree-read", keep)
     app.connect("doctree-resolved", join)
+    app.connect("doctree-resolved", hold)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
