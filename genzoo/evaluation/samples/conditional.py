@@ -179,8 +179,7 @@ def class_accuracy(
     real_x, real_c = _of_every_class(train.x, train.c, each)
     without_condition = classifier(draw(model, len(c), None, seed, **options))
     unconditional = {
-        name: share(without_condition == label).to_json()
-        for label, name in enumerate(data.classes)
+        name: share(without_condition == label).to_json() for label, name in enumerate(data.classes)
     }
     on_test_events = classifier(test.x) == test.c.numpy()
     return {
