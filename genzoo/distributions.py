@@ -1,7 +1,4 @@
-"""Likelihoods of single features, as `torch.distributions`.
-
-What autoregressive models and VAE decoders end in.
-"""
+"""Likelihoods of single features, as `torch.distributions`."""
 
 import math
 
@@ -20,7 +17,7 @@ from genzoo import grid
 
 
 class Mixture(MixtureSameFamily):
-    """A mixture of K components, of single features; it draws from the chosen component alone.
+    """A mixture of K components, of single features; only the chosen component is sampled.
 
     Args:
         logits: of the components, ``(..., K)``.
@@ -46,11 +43,7 @@ class Mixture(MixtureSameFamily):
         return self.component.round(x)
 
     def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
-        """A sample with gradients.
-
-        The gradients are those of a soft choice of component, and of the value before
-        it is rounded.
-        """
+        """A sample with the gradients of a soft choice of component, and of the unrounded value."""
         onehot = straight_through_onehot(self.logits, self._extended_shape(sample_shape))
         chosen = [(onehot * parameter).sum(-1) for parameter in self.component.shape_parameters()]
         x = self.component.draw(*chosen)
@@ -58,7 +51,7 @@ class Mixture(MixtureSameFamily):
 
 
 class Logistics(Distribution):
-    """What the components of a `Mixture` are: distributions made from logistic noise."""
+    """Components of a `Mixture`: distributions made from logistic noise."""
 
     arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012
 
@@ -67,11 +60,11 @@ class Logistics(Distribution):
         raise NotImplementedError
 
     def draw(self, *chosen: Tensor) -> Tensor:
-        """A draw from components of these parameters, differentiable in them."""
+        """A sample of components with these parameters, differentiable in them."""
         raise NotImplementedError
 
     def round(self, x: Tensor) -> Tensor:
-        """The value that a draw stands for."""
+        """The value of the data that a sample is rounded to."""
         return x
 
 
@@ -109,7 +102,7 @@ class DiscretisedLogistic(Logistics):
 
     @property
     def mean(self) -> Tensor:
-        """The location, held to [-1, 1]: the grey that a decoder stands for."""
+        """The location, clamped to [-1, 1]: the grey level of a decoder's image."""
         return self.loc.clamp(-1, 1)
 
 
@@ -153,7 +146,9 @@ class DiscretisedLogisticMixture(Mixture):
     nats (Salimans et al. 2017, PixelCNN++, eq. 2).
 
     Args:
-        logits, loc, log_scale: ``(..., K)``.
+        logits: of the components, ``(..., K)``.
+        loc: location of each, ``(..., K)``.
+        log_scale: log of the scale of each, ``(..., K)``.
         levels: L >= 2.
     """
 
@@ -165,10 +160,10 @@ class DiscretisedLogisticMixture(Mixture):
 
 
 class SmoothedBoxMixture(Mixture):
-    r"""A mixture of K uniform densities with soft edges: of *real* values.
+    r"""A mixture of K uniform densities with soft edges, of *real* values.
 
-    A component is a bell, a plateau with steep sides, or between: uniform on [m - w/2, m + w/2]
-    plus logistic noise of scale s,
+    A component has the shape of a bell, of a plateau with steep sides, or one in between: it is
+    uniform on [m - w/2, m + w/2] plus logistic noise of scale s,
 
     .. math::
 
@@ -176,11 +171,13 @@ class SmoothedBoxMixture(Mixture):
         \operatorname{sigmoid}\frac{x - m - w/2}{s} \Big) ,
 
     which integrates to one for all w, s > 0, is a logistic for w << s and a box for w >> s. It is
-    the density that `DiscretisedLogisticMixture` takes at bin centres, with a width that is
-    learned.
+    the density of `DiscretisedLogisticMixture` at bin centres, with a learned width.
 
     Args:
-        logits, loc, log_scale, log_width: ``(..., K)``; log s and log w.
+        logits: of the components, ``(..., K)``.
+        loc: m of each, ``(..., K)``.
+        log_scale: log s of each, ``(..., K)``.
+        log_width: log w of each, ``(..., K)``.
     """
 
     def __init__(self, logits: Tensor, loc: Tensor, log_scale: Tensor, log_width: Tensor):
@@ -191,9 +188,7 @@ class SmoothedBoxMixture(Mixture):
 
 
 class LevelCategorical(Distribution):
-    """A categorical over the L bins of `genzoo.grid`.
-
-    A pmf for levels *without* an order, such as words.
+    """A categorical over the L bins of `genzoo.grid`, for levels *without* an order, such as words.
 
     `log_prob` is the pmf divided by the bin width, as it is for `DiscretisedLogisticMixture`.
 
@@ -220,41 +215,53 @@ class LevelCategorical(Distribution):
 
 
 def straight_through_onehot(logits: Tensor, shape: torch.Size) -> Tensor:
-    """One-hot draws ``(*shape, K)`` of a categorical, with the gradient of a soft one (Jang et al.
-    2017, straight-through).
+    """One-hot samples ``(*shape, K)`` of a categorical, with the gradient of soft ones.
+
+    It is the straight-through estimator (Jang et al. 2017).
     """
     return F.gumbel_softmax(logits.expand(*shape, -1), hard=True)
 
 
 def importance_resample(log_given: Tensor, log_free: Tensor, w: float) -> Tensor:
-    """Which of k candidates to take, ``(n,)``, to draw from p(x | c)^w p(x)^(1 - w).
+    """Choose one of k candidates so that it is a sample of p(x | c)^w p(x)^(1 - w).
 
-    Half were drawn from each density.
+    It is sampling importance resampling (Rubin 1987), which is exact in the limit of many
+    candidates.
 
-    Their log-densities ``(k, n)`` under both say how much each candidate weighs. Sampling
-    importance resampling (Rubin 1987): the draws are right in the limit of many candidates.
+    Args:
+        log_given: log p(x | c) of the candidates, ``(k, n)``. Half of them are samples of it.
+        log_free: log p(x) of the same; the other half are samples of it.
+        w: strength of guidance.
+
+    Returns:
+        index of the chosen candidate, ``(n,)``.
     """
     log_target = torch.lerp(log_free, log_given, w)
-    log_proposal = torch.logaddexp(log_given, log_free)  # the candidates' own law, up to a factor
+    log_proposal = torch.logaddexp(log_given, log_free)  # of the candidates, up to a constant
     log_weight = log_target - log_proposal
     return Categorical(logits=log_weight.mT).sample()
 
 
 def _log_sigmoid_difference(upper: Tensor, lower: Tensor, between: Tensor) -> Tensor:
-    """log(sigmoid(upper) - sigmoid(lower)), ``between`` = upper - lower > 0.
+    """log(sigmoid(upper) - sigmoid(lower)), given ``between`` = upper - lower > 0.
 
-    Stable wherever the two lie.
-
-    sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)).
+    It is stable for all values: sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)).
     """
     return F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-between))
 
 
 def parameters_of(components: int, levels: int, ordered: bool = True) -> int:
-    """How many raw numbers `feature_mixture` reads for a feature."""
+    """Number of raw parameters that `feature_mixture` takes for a feature.
+
+    Args:
+        components: K of the mixture.
+        levels: of the data; 0 for real-valued data.
+        ordered: whether the levels have an order.
+    """
     if levels and not ordered:
         return levels
-    return (3 if levels else 4) * components
+    of_a_component = 3 if levels else 4
+    return of_a_component * components
 
 
 def quantile_boxes(components: int) -> tuple[Tensor, Tensor]:
@@ -277,10 +284,10 @@ def feature_mixture(
             boxes.
         ordered: whether levels have an order; if not, raw numbers are the logits of a categorical
             over them.
-        tiled: whether raw numbers tell how each smoothed box differs from one of `quantile_boxes`:
-            its shift in units of that box's width, and factors of width and softness. For mixtures
-            of many: boxes that lie where data may be need only more weight or less, and a step of
-            the optimiser that moved each by an absolute length would throw it past its neighbours.
+        tiled: parametrise each smoothed box relative to one of `quantile_boxes`: its shift in units
+            of that box's width, and factors of width and softness. This is for mixtures of many
+            boxes. They already cover the data and need mainly other weights, while an optimiser
+            step by an absolute length would move a box beyond its neighbours.
 
     Returns:
         a distribution with batch shape ``(...)``.
@@ -308,13 +315,11 @@ def feature_mixture(
 
 
 class FiniteScalarQuantized(Distribution):
-    """A point mass on the grid point nearest to ``centre``, written as a density.
+    """A point mass on the grid point nearest to ``centre``, as a density: 1 / width on its bin.
 
-    One over the bin's width, on its bin.
-
-    So it meets the density of a model of discrete data (its pmf over the bins' volume) in one unit,
-    and the widths cancel in the difference of their logarithms. `rsample` gives the point with the
-    gradient of ``centre``, the *straight-through* estimator (Bengio et al. 2013).
+    So it has the same unit as the density of a model of discrete data (its pmf over the bins'
+    volume), and the widths cancel in the difference of their logarithms. `rsample` gives the point
+    with the gradient of ``centre``, the *straight-through* estimator (Bengio et al. 2013).
     """
 
     arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012
@@ -341,9 +346,12 @@ class FiniteScalarQuantized(Distribution):
 
 
 def quantized(raw: Tensor, event_shape: tuple[int, ...], levels: int) -> Independent:
-    """Raw numbers ``(n, D)`` to codes ``(n, *event_shape)``.
+    """A distribution of codes: raw numbers mapped into [-1, 1] by tanh and rounded to the grid.
 
-    Each is squeezed into [-1, 1] and rounded to one of ``levels``.
+    Args:
+        raw: ``(n, D)``.
+        event_shape: shape of a code, of D numbers.
+        levels: of the grid.
     """
     centre = raw.tanh().view(-1, *event_shape)
     codes = FiniteScalarQuantized(centre, levels)

@@ -1,13 +1,13 @@
-"""The grid that discrete data lives on, and the one place where its bin width is written.
+"""The grid of discrete data, and the only place that defines its bin width.
 
 Data with ``L`` levels (digits: 17, 8-bit images: 256) is stored as real tensors. The interval [-1,
 1] is cut into ``L`` bins of equal width and level ``k`` sits at the centre of its bin::
 
     x = (2k + 1) / L - 1,        k = 0, ..., L - 1,        bin width 2 / L
 
-so that uniform dequantisation of the data fills exactly [-1, 1]. A pmf ``P`` on levels and the
-piecewise-constant density ``P / width`` on [-1, 1] are then the same statement, and every
-likelihood of the zoo can be a density in nats per event.
+so that uniform dequantisation of the data fills exactly [-1, 1]. A pmf ``P`` on levels is then
+equivalent to the piecewise-constant density ``P / width`` on [-1, 1], and every likelihood of the
+zoo can be a density in nats per event.
 """
 
 import math
@@ -21,7 +21,9 @@ def bin_width(levels: int) -> float:
 
     1 for real-valued data (``levels == 0``).
     """
-    return 2 / levels if levels else 1.0
+    if not levels:
+        return 1.0
+    return 2 / levels
 
 
 def to_grid(k: Tensor, levels: int) -> Tensor:
@@ -30,23 +32,28 @@ def to_grid(k: Tensor, levels: int) -> Tensor:
 
 
 def to_level(x: Tensor, levels: int) -> Tensor:
-    """The level (int64) of the bin that holds ``x``; what is outside goes to the nearest bin."""
-    return ((x + 1) * levels / 2).floor().long().clamp(0, levels - 1)
+    """The level (int64) of the bin that contains ``x``; of a value outside, the nearest bin's."""
+    level = ((x + 1) * levels / 2).floor().long()
+    return level.clamp(0, levels - 1)
 
 
 def quantise(x: Tensor, levels: int) -> Tensor:
     """The nearest grid point; real-valued data (``levels == 0``) passes unchanged."""
-    return to_grid(to_level(x, levels), levels).to(x) if levels else x
+    if not levels:
+        return x
+    level = to_level(x, levels)
+    return to_grid(level, levels).to(x)
 
 
 def is_between(x: Tensor, levels: int) -> Tensor:
-    """Where ``x`` is not on the grid, booleans of x's shape; NaN counts as on it.
+    """True where ``x`` is not on the grid, booleans of x's shape; NaN counts as on it.
 
-    What rounding in x's own precision, or a hundredth of a bin, explains is on it.
+    The tolerance is a hundredth of a bin and the rounding error of x's precision.
     """
     tolerance = bin_width(levels) / 100 + torch.finfo(x.dtype).eps
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    return (wide - quantise(wide, levels)).abs() > tolerance
+    distance = (wide - quantise(wide, levels)).abs()
+    return distance > tolerance
 
 
 def dequantise(x: Tensor, levels: int) -> Tensor:
@@ -56,12 +63,20 @@ def dequantise(x: Tensor, levels: int) -> Tensor:
     width^D): this is what turns an exact density into a *bound* for the discrete data (Theis et al.
     2016, eq. 1).
     """
-    return x + (torch.rand_like(x) - 0.5) * bin_width(levels) if levels else x
+    if not levels:
+        return x
+    noise = (torch.rand_like(x) - 0.5) * bin_width(levels)
+    return x + noise
 
 
 def bits_per_dim(log_prob: Tensor, dims: int, levels: int) -> Tensor:
-    """Bits per dimension of the discrete data from a density in nats per event.
+    """Bits per dimension of discrete data, -(log p + D log width) / (D log 2).
 
-    -(log p + D log width) / (D log 2).
+    Args:
+        log_prob: log p as a density, in nats per event, ``(n,)``.
+        dims: number of features of an event, D.
+        levels: of the grid.
     """
-    return -(log_prob / dims + math.log(bin_width(levels))) / math.log(2)
+    log_width = math.log(bin_width(levels))
+    nats_per_dim = -(log_prob / dims + log_width)
+    return nats_per_dim / math.log(2)

@@ -1,20 +1,20 @@
-r"""Two ways to write an event in as many bits as a model says: the chain rule, and bits back.
+r"""Two codes of the length -log2 P(x) of an event: the chain rule, and bits back.
 
-Without a latent variable an event is written by the chain rule (`Chain`): feature after feature,
-each by its probability given those before it.
+Without a latent variable an event is written by the chain rule (`Chain`): feature by feature, each
+with its probability given those before it.
 
 A model that sums over a latent variable, :math:`P(x) = \sum_z P(z)\, P(x \mid z)`, has no such
-probabilities at hand. It is written by *bits back* (`BitsBack`): first z is **popped**, drawn by
-:math:`Q(z \mid x)` from bits that other events have left on the stack; then x is pushed by
-:math:`P(x \mid z)`, and z by :math:`P(z)`. The stack has grown by
+probabilities at hand. It is written by *bits back* (`BitsBack`): first z is **popped**, a sample of
+:math:`Q(z \mid x)` whose random bits are those that other events have left on the stack; then x is
+pushed by :math:`P(x \mid z)`, and z by :math:`P(z)`. The stack has grown by
 
 .. math::
 
     -\log_2 P(x \mid z) - \log_2 P(z) + \log_2 Q(z \mid x)
 
-bits: minus the ELBO, with one draw of z, and :math:`-\log_2 P(x)` exactly where Q is the posterior.
-The reader goes the same way back. It pops z and x, then knows Q, and pushes z: now the stack is
-what it was before this event.
+bits: minus the ELBO, with one sample of z, and :math:`-\log_2 P(x)` exactly where Q is the
+posterior. The reader reverses these steps. It pops z and x, which determine Q, and pushes z: the
+stack is then what it was before this event.
 
 References: Hinton & van Camp 1993, *Keeping the neural networks simple* (bits back); Townsend et
 al. 2019, *Practical lossless compression with latent variables using bits back coding* (with a
@@ -31,35 +31,52 @@ from genzoo.compression.stack import Stack, Walk
 
 
 class Code(ABC):
-    """How events, as levels ``(n, D)``, go on a stack and come off it.
-
-    ``borrowed`` is how many bits should lie on the stack for the first event to draw from.
-    """
+    """A way to push events, as levels ``(n, D)``, on a stack and to pop them."""
 
     borrowed: float = 0.0
+    """Number of bits that the first event needs on the stack."""
 
     @abstractmethod
     def push(self, stack: Stack, level: Tensor, c: Tensor | None) -> None:
-        """Put events on the stack."""
+        """Put events on the stack.
+
+        Args:
+            stack: is changed.
+            level: levels of the events, ``(n, D)``.
+            c: a condition for each.
+        """
 
     @abstractmethod
     def pop(self, stack: Stack, n: int, c: Tensor | None) -> Tensor:
-        """Take ``n`` events off the stack; undoes `push` exactly."""
+        """Take events off the stack, the inverse of `push`.
+
+        Args:
+            stack: is changed.
+            n: number of events.
+            c: a condition for each.
+
+        Returns:
+            their levels, ``(n, D)``.
+        """
 
     def batches(self, n: int, most: int) -> list[int]:
         """Sizes of the batches in which ``n`` events are pushed, at most ``most`` at a time.
 
-        Where events borrow bits, a batch is no larger than all batches before it, which lend them.
+        Where events borrow bits, a batch is not larger than all batches before it together, whose
+        bits it borrows.
         """
         sizes: list[int] = []
-        while sum(sizes) < n:
-            lenders = max(1, sum(sizes)) if self.borrowed else most
-            sizes.append(min(lenders, most, n - sum(sizes)))
+        pushed = 0
+        while pushed < n:
+            lenders = max(1, pushed) if self.borrowed else most
+            size = min(lenders, most, n - pushed)
+            sizes.append(size)
+            pushed += size
         return sizes
 
 
 class Chain(Code):
-    """The chain rule: no latent variable, nothing borrowed."""
+    """A code by the chain rule: there is no latent variable, and no bits are borrowed."""
 
     @abstractmethod
     def walk(self, n: int, c: Tensor | None) -> Walk:
@@ -73,7 +90,7 @@ class Chain(Code):
 
 
 class Fixed(Chain):
-    """Features that are independent, of the same probabilities ``(D, K)`` in every event."""
+    """A code of independent features, with the same probabilities ``(D, K)`` in every event."""
 
     def __init__(self, pmf: Tensor):
         self.pmf = pmf.double()
@@ -83,21 +100,24 @@ class Fixed(Chain):
 
 
 class BitsBack(Code):
-    """A latent variable z of whole numbers ``(n, M)``, whose ``prior`` is a code of its own."""
+    """A code by bits back, with a latent variable z of whole numbers ``(n, M)``."""
 
     prior: Code
+    """The code of z."""
+
     dims: int
+    """Number of features of an event, D."""
 
     @abstractmethod
     def posterior(self, level: Tensor, c: Tensor | None) -> Walk:
-        """Q(z | x), to draw from."""
+        """Q(z | x)."""
 
     @abstractmethod
     def likelihood(self, z: Tensor, c: Tensor | None) -> Walk:
         """P(x | z), of the features in the order of `order`."""
 
     def order(self, z: Tensor) -> Tensor:
-        """Which feature `likelihood` asks for first, which next, and so on: ``(n, D)``."""
+        """Indices of features in the order in which `likelihood` takes them, ``(n, D)``."""
         return torch.arange(self.dims).expand(len(z), -1)
 
     def push(self, stack: Stack, level: Tensor, c: Tensor | None) -> None:
@@ -107,12 +127,13 @@ class BitsBack(Code):
 
     def pop(self, stack: Stack, n: int, c: Tensor | None) -> Tensor:
         z = self.prior.pop(stack, n, c)
-        read = stack.pop(self.likelihood(z, c))
-        level = torch.empty_like(read).scatter_(1, self.order(z), read)
+        in_order = stack.pop(self.likelihood(z, c))
+        level = torch.empty_like(in_order).scatter_(1, self.order(z), in_order)
         stack.push(self.posterior(level, c), z, _key(level))
         return level
 
 
 def _key(level: Tensor) -> int:
-    """A number that whoever knows the events ``(n, D)`` knows."""
-    return zlib.crc32(level.numpy().astype("<u4").tobytes())
+    """A number that is a function of the events ``(n, D)``, for writer and reader alike."""
+    content = level.numpy().astype("<u4").tobytes()
+    return zlib.crc32(content)

@@ -1,4 +1,4 @@
-"""What a file takes, beside what its model says it should: "bits/dim as a file"."""
+"""The size of a file beside the figure of its model: "bits/dim as a file"."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -17,23 +17,24 @@ from genzoo.model import Likelihood, device_of, drawing_from, evaluating
 from genzoo.progress import Progress
 
 EVENTS = {"quick": 100, "full": 500}  # most test events, by the budget of the run
-FEATURES = {"quick": 10_000, "full": 400_000}  # most of their features: each takes its time
-DRAWS = 16  # of z for each event, where the model's own figure is the mean of a bound
-BATCH = 250  # events at a time, for that figure
+FEATURES = {"quick": 10_000, "full": 400_000}  # most of their features, each of which takes time
+DRAWS = 16  # samples of z for each event, where the model's own figure is the mean of a bound
+BATCH = 250  # events in a batch, for that figure
 
 
 @dataclass(frozen=True)
 class AsFile:
-    """What a file of events takes.
+    """The size of a file of events.
 
     Args:
-        n: events in the file.
-        bytes: the length of the file.
-        header_bytes: those of them that are header and check sums, whatever the number of events.
-        initial_bits: bits of the rest that hold nothing: the first event borrows them.
+        n: number of events in the file.
+        bytes: length of the file.
+        header_bytes: length of header and check sums, for any number of events.
+        initial_bits: bits of the rest without content, which the first event borrows.
         bits_per_dim: of all but header and check sums.
-        stated: what the model says of these events, bits/dim; of a bound, the mean of single draws.
-        kind: what it claims with that.
+        stated: the model's own figure of these events, bits/dim; of a bound, the mean over single
+            samples.
+        kind: the claim of that figure.
     """
 
     n: int
@@ -46,7 +47,7 @@ class AsFile:
 
     @property
     def ratio(self) -> float:
-        """How many bits the file takes for each that the model states."""
+        """Bits of the file over those of the model's own figure."""
         return self.bits_per_dim / self.stated
 
 
@@ -57,17 +58,21 @@ def write(
     progress: Progress | None = None,
     seed: int = 0,
 ) -> tuple[bytes, AsFile]:
-    """The content of a file, as `compress` makes it, and what is to be said of it.
+    """The content of a file by `compress`, and its size.
 
     Args:
-        model, x, c, progress: as in `compress`.
-        seed: of the draws by which a bound is stated. A file draws from its own bits.
+        model: as of `compress`.
+        x: likewise.
+        c: likewise.
+        progress: likewise.
+        seed: of the samples for the model's own figure, if it is a bound. The file itself needs no
+            random numbers.
 
     Raises:
         InputError: the model cannot write a file, or not these events.
     """
     blob = compress(model, x, c, progress=progress)
-    return blob, AsFile(
+    size = AsFile(
         n=len(x),
         bytes=len(blob),
         header_bytes=HEADER_BYTES,
@@ -76,20 +81,31 @@ def write(
         stated=stated(model, x, c, seed),
         kind=model.likelihood,
     )
+    return blob, size
 
 
 def stated(model: Any, x: Tensor, c: Tensor | None = None, seed: int = 0) -> float:
-    """What a model says of events, bits/dim: exactly, or the mean of `DRAWS` draws of a bound."""
+    """A model's own figure of events, bits/dim: exact, or the mean of `DRAWS` samples of a bound.
+
+    Args:
+        model: a model of the zoo, or a baseline.
+        x: events, ``(n, *event_shape)``.
+        c: their conditions.
+        seed: of the samples.
+    """
     device = device_of(model)
     draws = 1 if model.likelihood == Likelihood.EXACT else DRAWS
-    found = []
+    parts = []
     with drawing_from(seed, device), torch.inference_mode(), evaluating(model):
         for rows in torch.arange(len(x)).split(BATCH):
             events = x[rows].to(device)
-            told = None if c is None else c[rows].to(device)
-            found += [model.log_prob(events, told).double().cpu() for _ in range(draws)]
-    log_prob = torch.cat(found)
-    return grid.bits_per_dim(log_prob, math.prod(x.shape[1:]), model.levels).mean().item()
+            conditions = None if c is None else c[rows].to(device)
+            for _ in range(draws):
+                log_prob = model.log_prob(events, conditions)
+                parts.append(log_prob.double().cpu())
+    dims = math.prod(x.shape[1:])
+    bits_per_dim = grid.bits_per_dim(torch.cat(parts), dims, model.levels)
+    return bits_per_dim.mean().item()
 
 
 def file_bits_per_dim(
@@ -99,9 +115,16 @@ def file_bits_per_dim(
     most: int | None = None,
     seed: int = 0,
 ) -> AsFile:
-    """The figure of a model as a file, of a split of ``data`` or of at most ``most`` of its events.
+    """The size of a file of a split, or of some of its events.
 
-    A conditional model is told the conditions, as it is where its likelihood is measured.
+    A conditional model is given the conditions, as in the measurement of its likelihood.
+
+    Args:
+        model: as of `compress`.
+        data: the data set.
+        split: "train", "validation" or "test".
+        most: largest number of events; None: all.
+        seed: as of `write`.
 
     Raises:
         InputError: the model cannot write a file, or not these events.
@@ -110,7 +133,8 @@ def file_bits_per_dim(
     if most is not None:
         events = events.some(most)
     c = events.c if model.condition else None
-    return write(model, events.x, c, seed=seed)[1]
+    _, size = write(model, events.x, c, seed=seed)
+    return size
 
 
 # ------------------------------------------------------------------------------- a part of a row
@@ -126,8 +150,16 @@ def as_a_file(
 ) -> dict[str, Any] | None:
     """The entry of a row: an `AsFile` in plain values, or the ``reason`` why the file failed.
 
-    It is None for a model that writes no files, and for events that are too large to be
-    compressed while a table waits.
+    It is None for a model that writes no files, and for events that are so large that compression
+    would take too long.
+
+    Args:
+        model: the model.
+        data: the data set, whose test events are written.
+        budget: of the run, which limits the number of events.
+        folder: not used.
+        progress: called once, before the file is written.
+        seed: as of `write`.
     """
     most = min(EVENTS[budget], FEATURES[budget] // data.dims)
     if not most or not writes_files(model):
@@ -135,14 +167,14 @@ def as_a_file(
     if progress is not None:
         progress(0, 1, "writing a file")
     try:
-        found = file_bits_per_dim(model, data, most=most, seed=seed)
+        size = file_bits_per_dim(model, data, most=most, seed=seed)
     except InputError as error:
         return {"reason": str(error)}
-    return {**asdict(found), "kind": found.kind.name.lower()}
+    return {**asdict(size), "kind": size.kind.name.lower()}
 
 
 def writes_files(model: Any) -> bool:
-    """Whether there is a code for ``model``; `compress` says why not."""
+    """True if there is a code for ``model``; `compress` gives the reason if there is none."""
     try:
         code_of(model)
     except InputError:

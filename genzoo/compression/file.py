@@ -4,20 +4,20 @@ The header, 23 bytes, little-endian::
 
     3   b"GZB"                                  4   events
     1   version of this format                  8   digest of the model
-    1   whether the model was told conditions   4   CRC-32 of all the rest, the stack included
+    1   whether there were conditions           4   CRC-32 of all the rest, the stack included
     2   most events in a batch
 
-At the bottom of the stack lies the digest of the events, for two uses. The first event borrows it,
-which would otherwise need random bits that are good for nothing. And what is left on the stack when
-all events have been read must be the digest of these events, or they are not the ones.
+At the bottom of the stack is the digest of the events, for two purposes. The first event borrows
+it, in place of random bits without content. And the rest of the stack, when all events have been
+read, must be the digest of these events; else they are wrong.
 
-So a file that is cut short, a file of something else and a file of another model are refused before
-anything is read, and events that come out other than they went in are an error, never an answer.
+So a file that is cut short, a file of another kind and a file of another model are refused before
+anything is read, and events that differ from those that were written are an error, never a result.
 Nothing in the file is executed.
 
-A reader computes the probabilities that the writer saw once more, and one that differs in its last
-bit may turn all that follows into noise. What holds the two together: `reproducible`, and
-`genzoo.compression.stack`.
+A reader has to compute the same probabilities as the writer: one that differs in its last bit may
+turn everything after it into noise. `reproducible` and `genzoo.compression.stack` take care of
+that.
 """
 
 import copy
@@ -48,12 +48,12 @@ MAGIC = b"GZB"
 VERSION = 1
 LAYOUT = struct.Struct("<3sB?HI8sI")
 DIGEST_BYTES = 8
-HEADER_BYTES = LAYOUT.size + DIGEST_BYTES  # what every file has beside its events
+HEADER_BYTES = LAYOUT.size + DIGEST_BYTES  # of every file, beside its events
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself; see the module's text."""
+    """The header of a file; see the module's docstring."""
 
     magic: bytes
     version: int
@@ -73,22 +73,23 @@ def compress(
 ) -> bytes:
     """Write events by a model's probabilities; `decompress` returns them bit for bit.
 
-    What was written is read back before it is returned: a file that cannot be read is never made.
+    The content is read back before it is returned, so that a file that cannot be read is never
+    made.
 
     Args:
         model: an autoregressive model, a VAE without a prior model or with codes, an energy model
             of few hidden units, or `genzoo.families.baselines.IndependentPixels`.
         x: ``(n, *event_shape)``, on the grid of `genzoo.grid`.
         c: conditions, which are not in the file: a reader must be given the same.
-        batch: most events that the network sees at a time.
-        progress: told of (events done, events, a few words), in writing and in reading back.
+        batch: largest number of events in a batch of the network.
+        progress: called with (events done, events, a few words), in writing and in reading back.
 
     Returns:
         the content of the file; all but `HEADER_BYTES` of it are the events.
 
     Raises:
-        InputError: the model has no such probabilities (and why), events have another shape or lie
-            off the grid, or arithmetic does not come out the same twice.
+        InputError: the model has no such probabilities (the message says why), events have another
+            shape or are not on the grid, or arithmetic is not reproducible.
     """
     if not 1 <= batch < 2**16:
         raise InputError(f"batch must be between 1 and {2**16 - 1}, got {batch}.")
@@ -124,14 +125,14 @@ def decompress(
     """The events that `compress` wrote with the same model, ``(n, *event_shape)`` in float32.
 
     Args:
-        model: the one that wrote.
-        blob: the content of the file.
+        model: the model that wrote the file.
+        blob: content of the file.
         c: the conditions that the writer was given.
-        progress: as in `compress`.
+        progress: as of `compress`.
 
     Raises:
-        InputError: the file is damaged or was written by another model or format, or its events do
-            not come out as they went in.
+        InputError: the file is damaged or was written by another model or format, or its events
+            differ from those that were written.
     """
     header = read_header(blob)
     if header.model != fingerprint(model):
@@ -159,12 +160,13 @@ def decompress(
 
 @contextmanager
 def reproducible(model: Any) -> Iterator[Any]:
-    """A twin of ``model`` whose arithmetic comes out the same whenever it is asked the same.
+    """Context manager: a copy of ``model`` with reproducible arithmetic.
 
-    In double precision, on the CPU, on one thread, without dropout. A floating-point sum depends on
-    its order, and that on how work is split over threads: here it is not split, and writer and
-    reader ask for the same batches. Between machines sums may still differ, in their sixteenth
-    digit. Probabilities rounded to seven digits seldom do, and where one does the digest tells.
+    It runs in double precision, on the CPU, on one thread, without dropout. A floating-point sum
+    depends on its order, and that on the distribution of work over threads: here there is only one,
+    and writer and reader use the same batches. Between machines sums may still differ, in their
+    sixteenth digit. Probabilities rounded to seven digits seldom differ, and if one does, the
+    digest of the events is wrong.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -187,10 +189,10 @@ def _(model: Baseline) -> Measurable:
 
 
 def read_header(blob: bytes) -> Header:
-    """What a file says of itself.
+    """The header of a file.
 
     Raises:
-        InputError: it is no such file, one of another version, or damaged.
+        InputError: it is not such a file, or one of another version, or damaged.
     """
     if blob[: len(MAGIC)] != MAGIC:
         raise InputError("It is no file of genzoo compress: it does not begin with GZB.")
@@ -209,10 +211,10 @@ def read_header(blob: bytes) -> Header:
 
 
 def fingerprint(model: Measurable) -> bytes:
-    """8 bytes that tell a model from others: a digest of its weights and of its unusual arguments.
+    """8 bytes that identify a model: a digest of its weights and of its unusual arguments.
 
-    So a model stays the same when it is moved, saved and loaded, and when its family gets another
-    argument whose default leaves all as it was.
+    They stay the same when a model is moved, saved or loaded, and when its family gets a new
+    argument whose default changes nothing.
     """
     description, weights = identity(model)
     digest = hashlib.blake2b(description.encode(), digest_size=8)
@@ -224,7 +226,7 @@ def fingerprint(model: Measurable) -> bytes:
 
 @singledispatch
 def identity(model: Trainable) -> tuple[str, Mapping[str, Tensor]]:
-    """What tells a model from others: family and unusual arguments in text, and the weights."""
+    """The identity of a model: family and unusual arguments as text, and the weights."""
     return repr(_unusual(model)), model.state_dict()
 
 
@@ -246,12 +248,12 @@ def _unusual(model: Trainable) -> tuple[str, dict[str, Any]]:
 
 
 def initial_bits(model: Any) -> int:
-    """Bits of a file that hold nothing: what the first event may borrow beyond the digest."""
+    """Bits of a file without content: those that the first event borrows beyond the digest."""
     return 8 * (_primer_bytes(code_of(model)) - DIGEST_BYTES)
 
 
 def _primer(code: Code, level: Tensor) -> bytes:
-    """What lies on the stack before the first event: a digest of all, as long as one may borrow."""
+    """Initial content of the stack: a digest of all events, of the length that may be borrowed."""
     events = level.numpy().astype("<u4").tobytes()
     digest = hashlib.shake_128(events).digest(_primer_bytes(code))
     return digest[:-1] + bytes([digest[-1] | 0x80])  # a stack does not end in zero
@@ -263,12 +265,13 @@ def _primer_bytes(code: Code) -> int:
 
 def _sealed(header: Header, content: bytes) -> bytes:
     """Header and content, with their check sum in its place."""
-    told = LAYOUT.pack(*astuple(header))[:-4]
-    return told + struct.pack("<I", zlib.crc32(told + content)) + content
+    fields = LAYOUT.pack(*astuple(header))[:-4]  # without the place of the check sum
+    check_sum = zlib.crc32(fields + content)
+    return fields + struct.pack("<I", check_sum) + content
 
 
 def _batches(code: Code, events: int, most: int) -> list[Tensor]:
-    """Which events are pushed at a time, first to last."""
+    """Indices of the events in each batch, first to last."""
     return list(torch.arange(events).split(code.batches(events, most)))
 
 
@@ -278,9 +281,11 @@ def _levels(model: Any, x: Tensor) -> Tensor:
     Raises:
         InputError: they are not events of the model's, or not on its grid.
     """
-    shape, given = tuple(model.event_shape), tuple(x.shape)
-    if not len(x) or given[1:] != shape:
-        raise InputError(f"Expected events of shape {shape}, got an array of shape {given}.")
+    shape = tuple(model.event_shape)
+    if not len(x) or x.shape[1:] != shape:
+        raise InputError(
+            f"Expected events of shape {shape}, got an array of shape {tuple(x.shape)}."
+        )
     x = x.detach().cpu().float()
     level = grid.to_level(x, model.levels)
     strays = (grid.to_grid(level, model.levels) != x).sum().item()
@@ -293,7 +298,7 @@ def _levels(model: Any, x: Tensor) -> Tensor:
 
 
 def _conditions(model: Any, c: Tensor | None, n: int) -> Tensor | None:
-    """Conditions on the CPU; None for a model that takes none."""
+    """Conditions on the CPU; None for an unconditional model."""
     if c is None or not model.condition:
         return None
     if len(c) != n:

@@ -1,4 +1,4 @@
-"""What each family is to the coder: which latent variable it has, and the probabilities it gives.
+"""The code of each family: its latent variable, and the probabilities that it gives.
 
 ================================  ====================  ======================  ===================
 model                             z                     Q(z | x)                the file is
@@ -32,17 +32,17 @@ from genzoo.families.priors import PlainPrior, UniformCodes
 from genzoo.model import GenerativeModel, Likelihood, Measurable
 
 BINS = 2**11  # of each feature of a VAE's latent
-REACH = 8  # standard deviations of the prior, each way, that the bins divide
+REACH = 8  # standard deviations of the prior, on either side, that the bins cover
 
 
 @singledispatch
 def code_of(model: Measurable) -> Code:
-    """The code that writes the events of ``model``, a model of the zoo or a baseline.
+    """The code for the events of ``model``, a model of the zoo or a baseline.
 
-    A family of your own enters by ``code_of.register``.
+    Another family can be added by ``code_of.register``.
 
     Raises:
-        InputError: there is none, and why.
+        InputError: there is none; the message says why.
     """
     require_levels(model)
     raise refusal(model, why_not(model))
@@ -77,7 +77,9 @@ def _(model: VAEGAN) -> Code:
 @code_of.register
 def _(model: VAE) -> Code:
     require_levels(model)
-    return OfCodes(model) if model.codes else code_in_bins(model.prior, model)
+    if model.codes:
+        return OfCodes(model)
+    return code_in_bins(model.prior, model)
 
 
 @code_of.register
@@ -108,7 +110,7 @@ def require_levels(model: Measurable) -> None:
 
 
 def why_not(model: Measurable) -> str:
-    """Why a model whose family has no code cannot have one, by what its likelihood claims."""
+    """The reason why a family has no code, by the claim of its likelihood."""
     if model.likelihood == Likelihood.NONE:
         return "it states no likelihood, so there are no probabilities to write by."
     if model.likelihood == Likelihood.ESTIMATE:
@@ -123,15 +125,16 @@ def why_not(model: Measurable) -> str:
 
 
 def refusal(model: Measurable, reason: str) -> InputError:
-    """The error that says why a model can write no file."""
+    """The error for a model that cannot write a file, with the reason."""
     return InputError(f"{type(model).__name__} cannot write a file: {reason}")
 
 
 class OfAutoregressive(BitsBack):
-    """The latent variable is the reading order r: P(x) is the mean of the orders' P_r(x).
+    """An autoregressive model, with the reading order r as latent variable.
 
-    Each order predicts another pixel next, so their mixture has no conditionals to write by. Given
-    r there are some. Writer and reader take the steps of `Autoregressive.sample`, one a feature.
+    P(x) is the mean of P_r(x) over orders. Each order predicts another pixel next, so the mixture
+    has no conditionals to write with; given r there are. Writer and reader take the same steps as
+    `Autoregressive.sample`, one for each feature.
     """
 
     def __init__(self, model: Autoregressive):
@@ -148,13 +151,14 @@ class OfAutoregressive(BitsBack):
             return
         x = _events(level, model)
         orders = torch.arange(model.orders)
-        given = _told(model, c)
-        log_joint = [model.log_prob_in_order(x, given, r.expand(len(x))) for r in orders]
-        yield torch.stack(log_joint, 1).softmax(1).unsqueeze(1)
+        condition = _condition(model, c)
+        log_joint = [model.log_prob_in_order(x, condition, r.expand(len(x))) for r in orders]
+        pmf = torch.stack(log_joint, 1).softmax(1)
+        yield pmf.unsqueeze(1)
 
     def likelihood(self, z: Tensor, c: Tensor | None) -> Walk:
         model = self.model
-        embedding = model.embedding(_told(model, c), z[:, 0])
+        embedding = model.embedding(_condition(model, c), z[:, 0])
         predict = model.predictor(embedding)
         features = embedding.new_zeros(len(z), model.dims)
         for i in range(model.dims):
@@ -167,10 +171,10 @@ class OfAutoregressive(BitsBack):
 
 
 class OfBoltzmann(BitsBack):
-    """An energy model with hidden units so few that log Z is a sum over their states.
+    """An energy model with so few hidden units that log Z is a sum over their states.
 
-    Given x the units are independent, and given the units the features are; both are read off the
-    weights. P(h), the share of a state in that sum, completes the three.
+    The units are independent given x, and the features given the units; both distributions follow
+    from the weights. P(h) is the share of a state in that sum.
     """
 
     def __init__(self, model: Energy, machine: Boltzmann):
@@ -181,12 +185,12 @@ class OfBoltzmann(BitsBack):
         self.borrowed = PRECISION + machine.hidden
 
     def posterior(self, level: Tensor, c: Tensor | None) -> Walk:
-        embedding = self.model.embed(_told(self.model, c), len(level))
+        embedding = self.model.embed(_condition(self.model, c), len(level))
         on = self.machine.features(_events(level, self.model), embedding)
         yield torch.stack([1 - on, on], -1)
 
     def likelihood(self, z: Tensor, c: Tensor | None) -> Walk:
-        embedding = self.model.embed(_told(self.model, c), len(z))
+        embedding = self.model.embed(_condition(self.model, c), len(z))
         _, biases = self.machine.split(embedding)
         base = self.model.histogram + self.model.bias
         field = biases + z.double() @ self.machine.weight
@@ -194,7 +198,7 @@ class OfBoltzmann(BitsBack):
 
 
 class OfStates(Chain):
-    """The hidden units one after the other, each given those before it."""
+    """The hidden units of a Boltzmann machine by the chain rule, each given those before it."""
 
     def __init__(self, model: Energy, machine: Boltzmann):
         self.model = model
@@ -202,12 +206,12 @@ class OfStates(Chain):
         self.known: dict[bytes, Tensor] = {}
 
     def walk(self, n: int, c: Tensor | None) -> Walk:
-        conditions, which = distinct(_told(self.model, c), n)
+        conditions, rows = distinct(_condition(self.model, c), n)
         log_share = self.log_shares(conditions)
         before = torch.zeros(n, dtype=torch.long)  # the units so far, as a binary number
         for j in range(self.machine.hidden):
             log_joint = log_share.view(len(log_share), -1, 2, 2**j).logsumexp(1)
-            pmf = log_joint[which, :, before].softmax(-1)
+            pmf = log_joint[rows, :, before].softmax(-1)
             unit = yield pmf.unsqueeze(1)
             before = before + unit[:, 0] * 2**j
 
@@ -226,11 +230,11 @@ class OfStates(Chain):
 
 
 class OfVAE(BitsBack):
-    """A Gaussian latent, each of its features in one of many narrow bins.
+    """A VAE with a Gaussian latent, each of whose features is in one of many narrow bins.
 
-    The decoder network is told the middle of the bin. How narrow the bins are cancels: what
-    narrower ones cost more by the prior, they have lent more by the posterior. Only the first event
-    has nobody to borrow from.
+    The decoder takes the middle of the bin. The width of the bins cancels: narrower ones cost more
+    bits by the prior, and as many more are borrowed by the posterior. Only the first event has no
+    event before it to borrow from.
     """
 
     def __init__(self, model: VAE, prior: PlainPrior):
@@ -240,7 +244,8 @@ class OfVAE(BitsBack):
         width = 2 * REACH / BINS
         self.middles = (torch.arange(BINS, dtype=torch.float64) + 0.5) * width - REACH
         self.edges = torch.arange(BINS + 1, dtype=torch.float64) * width - REACH
-        self.edges[0], self.edges[-1] = -math.inf, math.inf
+        self.edges[0] = -math.inf
+        self.edges[-1] = math.inf
         latents = math.prod(model.latent_shape)
         mass = Normal(0.0, 1.0).cdf(self.edges).diff()
         self.prior = Fixed(mass.expand(latents, -1))
@@ -252,14 +257,15 @@ class OfVAE(BitsBack):
         q = _each(self.model.q(_events(level, self.model), c))
         prior = self.gaussian.distribution(len(level), c)
         edges = self.edges.view(-1, *[1] * len(q.batch_shape))
-        mass = q.cdf(prior.mean + prior.stddev * edges).diff(dim=0)
+        cumulative = q.cdf(prior.mean + prior.stddev * edges)
+        mass = cumulative.diff(dim=0)
         yield mass.flatten(2).movedim(0, -1)
 
     def likelihood(self, z: Tensor, c: Tensor | None) -> Walk:
         prior = self.gaussian.distribution(len(z), c)
         middles = self.middles[z].view(-1, *self.model.latent_shape)
-        law = self.model.p(prior.mean + prior.stddev * middles, c)
-        yield _pmf(_each(law), self.model.levels)
+        p = self.model.p(prior.mean + prior.stddev * middles, c)
+        yield _pmf(_each(p), self.model.levels)
 
     def batches(self, n: int, most: int) -> list[int]:
         """One by one: an event may borrow more bits than it adds."""
@@ -267,7 +273,7 @@ class OfVAE(BitsBack):
 
 
 class OfCodes(BitsBack):
-    """A VAE with ``codes``: Q is certain of z, so none but the prior's own code borrows."""
+    """A VAE with ``codes``: x determines z, so only the prior's own code borrows bits."""
 
     def __init__(self, model: VAE):
         self.model = model
@@ -282,29 +288,33 @@ class OfCodes(BitsBack):
 
     def likelihood(self, z: Tensor, c: Tensor | None) -> Walk:
         code = grid.to_grid(z, self.model.codes).double()
-        law = self.model.p(code.view(-1, *self.model.latent_shape), c)
-        yield _pmf(_each(law), self.model.levels)
+        p = self.model.p(code.view(-1, *self.model.latent_shape), c)
+        yield _pmf(_each(p), self.model.levels)
 
 
 def _events(level: Tensor, model: Any) -> Tensor:
-    """Levels ``(n, D)`` as events ``(n, *event_shape)``: the data's own numbers."""
-    return grid.to_grid(level, model.levels).double().view(-1, *model.event_shape)
+    """Levels ``(n, D)`` as events ``(n, *event_shape)`` on the grid."""
+    x = grid.to_grid(level, model.levels).double()
+    return x.view(-1, *model.event_shape)
 
 
-def _told(model: Any, c: Tensor | None) -> Tensor | None:
-    """The condition, for a model that takes one; the prior of a conditional model need not."""
-    return c if model.condition else None
+def _condition(model: Any, c: Tensor | None) -> Tensor | None:
+    """The condition, or None for a model without; the prior of a conditional model may be one."""
+    if not model.condition:
+        return None
+    return c
 
 
-def _pmf(law: Distribution, levels: int) -> Tensor:
-    """Probabilities of all levels, ``(n, D, L)``, by laws of single features ``(n, ...)``."""
-    shape = law.batch_shape
+def _pmf(features: Distribution, levels: int) -> Tensor:
+    """Probabilities of all levels, ``(n, D, L)``, under distributions of features ``(n, ...)``."""
+    shape = features.batch_shape
     level = grid.to_grid(torch.arange(levels), levels).double()
     everywhere = level.view(-1, *[1] * len(shape)).expand(-1, *shape)
-    log_mass = law.log_prob(everywhere) + math.log(grid.bin_width(levels))
-    return log_mass.exp().view(levels, shape[0], -1).movedim(0, -1)
+    log_mass = features.log_prob(everywhere) + math.log(grid.bin_width(levels))
+    mass = log_mass.exp().view(levels, shape[0], -1)
+    return mass.movedim(0, -1)
 
 
-def _each(law: Distribution) -> Distribution:
-    """The laws of single features that an independent law is made of."""
-    return law.base_dist  # type: ignore[attr-defined]
+def _each(distribution: Distribution) -> Distribution:
+    """The distributions of single features in an independent one."""
+    return distribution.base_dist  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What programs for any data make of the same events: gzip, xz and PNG, each at its best."""
+"""Sizes of the same events with general programs: gzip, xz and PNG, each at its best."""
 
 import gzip
 import io
@@ -20,13 +20,13 @@ def sizes(level: Tensor, levels: int) -> dict[str, int]:
     one_byte = levels <= 256
     numbers = level.numpy().astype(np.uint8 if one_byte else "<u2")
     content = numbers.tobytes()
-    found = {"gzip": _gzip(content), "xz": _xz(content)}
+    sizes = {"gzip": _gzip(content), "xz": _xz(content)}
 
     shape = tuple(level.shape[1:])
     is_picture = is_image(shape) and shape[0] in (1, 3)
     if is_picture and one_byte:
-        found["PNG"] = _png(numbers)
-    return found
+        sizes["PNG"] = _png(numbers)
+    return sizes
 
 
 def _gzip(content: bytes) -> int:
@@ -44,11 +44,12 @@ def _xz(content: bytes) -> int:
 def _png(numbers: np.ndarray) -> int:
     """Bytes of one sheet of all images, which share header and code.
 
-    It is a column, a square or a row, whichever is shortest.
+    The sheet is a column, a square or a row, whichever is shortest.
     """
     n = len(numbers)
     square = math.ceil(math.sqrt(n))
-    return min(_written(sheet(numbers, columns)) for columns in {1, square, n})
+    sheets = [sheet(numbers, columns) for columns in {1, square, n}]
+    return min(_written(image) for image in sheets)
 
 
 def sheet(numbers: np.ndarray, columns: int) -> np.ndarray:

@@ -2,12 +2,12 @@ r"""A stack of symbols in as few bits as their probabilities allow: last in, fir
 
 The coder is *asymmetric numeral systems* (Duda 2009), of the package constriction. Pushing a symbol
 of probability P makes the stack longer by :math:`-\log_2 P` bits, and popping it makes the stack as
-much shorter. Popping a symbol that nobody has pushed *draws* one: the bits on the stack serve as
-random numbers, and pushing the symbol gives them back. Bits-back coding
-(`genzoo.compression.codes`) lives on that.
+much shorter. Popping a symbol that was never pushed *samples* one: the bits on the stack serve as
+random numbers, and pushing the symbol returns them. Bits-back coding (`genzoo.compression.codes`)
+relies on that.
 
-Writer and reader understand each other only if they see the very same probabilities. So these reach
-the coder as whole numbers (`frequencies`), and both sides are told them by one and the same `Walk`.
+Writer and reader must use exactly the same probabilities. So these reach the coder as whole numbers
+(`frequencies`), and both sides get them from the same `Walk`.
 """
 
 from collections.abc import Generator
@@ -21,19 +21,19 @@ from genzoo.errors import InputError
 
 PRECISION = 24  # bits of a frequency: constriction's own, and what a float32 holds unrounded
 
-# Asks for symbols, some at a time: yields their probabilities (n, m, K), is sent them (n, m).
+# Yields the probabilities of symbols (n, m, K), some at a time, and is then sent them (n, m).
 Walk = Generator[Tensor, Tensor, None]
 
 
 def frequencies(pmf: Tensor) -> Tensor:
     """Probabilities ``(..., K)`` in units of 2^-24, less the one that constriction gives to all.
 
-    They are whole numbers that add up to 2^24 - K, so the coder finds nothing left to round. What
-    rounding leaves over goes to the last symbol, not to the likeliest: which one is the likeliest
-    may hang on the last digit of a sum.
+    They are whole numbers that add up to 2^24 - K, so the coder need not round. The remainder of
+    our rounding goes to the last symbol, not to the likeliest: which one is the likeliest may
+    depend on the last digit of a sum.
 
     Raises:
-        InputError: these are no probabilities, but a NaN, say, of a model that diverged.
+        InputError: these are not probabilities, but for example a NaN, of a model that diverged.
     """
     pmf = pmf.double()
     total = pmf.sum(-1, keepdim=True)
@@ -46,14 +46,14 @@ def frequencies(pmf: Tensor) -> Tensor:
 
 
 class Stack:
-    """Symbols, and the bits they take.
+    """Symbols, coded in bits.
 
     Args:
-        content: bytes that lie there from the start, the last of them not zero: what another
-            stack's `content` returned, or random ones to draw from.
+        content: initial bytes, the last of them not zero: the `content` of another stack, or random
+            ones to sample from.
 
     Raises:
-        InputError: the package constriction is missing, or no stack has such a ``content``.
+        InputError: the package constriction is missing, or a stack cannot have this ``content``.
     """
 
     def __init__(self, content: bytes = b""):
@@ -66,35 +66,41 @@ class Stack:
 
     @property
     def content(self) -> bytes:
-        """All that is on the stack."""
+        """The content of the stack in bytes."""
         words = self._coder.get_compressed().astype("<u4")
         return words.tobytes().rstrip(b"\0")  # the last word, of 32 bits, is seldom full
 
     def push(self, walk: Walk, symbols: Tensor, key: int | None = None) -> None:
-        """Put symbols ``(n, D)`` on the stack; `pop` with the same walk and key returns them.
+        """Put symbols on the stack.
 
-        The walk goes forward, for later probabilities hang on earlier symbols. Then all is pushed,
-        from its end to its beginning.
+        The walk goes forward, for later probabilities depend on earlier symbols. Then all symbols
+        are pushed, from the last to the first.
+
+        Args:
+            walk: gives the probabilities.
+            symbols: ``(n, D)``; `pop` with the same walk and key returns them.
+            key: as of `pop`.
         """
         done = 0
         parts = []
         pmf = next(walk)
         while pmf is not None:
-            here = symbols[:, done : done + pmf.shape[1]]
-            done += pmf.shape[1]
-            parts.append((here, frequencies(pmf)))
-            pmf = _next(walk, here)
-        for here, table in reversed(parts):
-            self._push(here, table, key)
+            end = done + pmf.shape[1]
+            part = symbols[:, done:end]
+            parts.append((part, frequencies(pmf)))
+            pmf = _next(walk, part)
+            done = end
+        for part, table in reversed(parts):
+            self._push(part, table, key)
 
     def pop(self, walk: Walk, key: int | None = None) -> Tensor:
-        """Take the symbols ``(n, D)`` that a walk asks for off the stack: the last ones, or draws.
+        """Take symbols ``(n, D)`` off the stack: those pushed last, or samples.
 
         Args:
-            walk: asks for symbols, and says how probable each is.
-            key: for draws, by which the symbols of a table change places. On top of the stack lies
-                the latent variable of the event before: from it, by tables in the same order, the
-                next one would not be drawn at random but copied.
+            walk: gives the probabilities.
+            key: for samples, a seed that permutes the symbols of a table. On top of the stack is
+                the latent variable of the previous event: with tables in the same order, the next
+                one would be a copy of it, not a random sample.
         """
         parts = []
         pmf = next(walk)
@@ -105,7 +111,7 @@ class Stack:
 
     def _push(self, symbols: Tensor, table: Tensor, key: int | None) -> None:
         order = _places(table.shape[-1], key)
-        if len(order) > 1:  # a symbol without a choice takes nothing
+        if len(order) > 1:  # the only possible symbol takes no bits
             place = order.argsort()[symbols].to(torch.int32)
             self._coder.encode_reverse(_rows(place), self._family, _rows(table[..., order]))
 
@@ -118,7 +124,7 @@ class Stack:
 
 
 def _next(walk: Walk, symbols: Tensor) -> Tensor | None:
-    """What a walk asks for after it was told ``symbols``; None at its end."""
+    """The next probabilities of a walk that is sent ``symbols``; None at its end."""
     try:
         return walk.send(symbols)
     except StopIteration:
@@ -126,7 +132,7 @@ def _next(walk: Walk, symbols: Tensor) -> Tensor | None:
 
 
 def _places(symbols: int, key: int | None) -> Tensor:
-    """Which symbol is the first in a table, which the second, and so on."""
+    """The order of symbols in a table, as indices."""
     if key is None:
         return torch.arange(symbols)
     return torch.from_numpy(np.random.RandomState(key).permutation(symbols))  # frozen by numpy

@@ -16,7 +16,7 @@ NAMES = {
     "digits": "8x8 handwritten digits in 17 grey levels (scikit-learn, no download)",
     "digits-index": "the same, split by index as in the notebooks of Tomczak's book",
     "scenes": "32x32 colour pictures of one or two things, every attribute known",
-    "captions": "what such scenes are described with, word by word",
+    "captions": "descriptions of such scenes, word by word",
     "mnist": "28x28 handwritten digits in 256 grey levels (11 MB download)",
     "fashion-mnist": "28x28 pieces of clothing in 256 grey levels (30 MB download)",
     "cifar10": "32x32 colour photographs of ten kinds of things (170 MB download)",

@@ -10,15 +10,15 @@ from genzoo import grid
 
 
 class ToGrid:
-    """Takes an image to the grid of `genzoo.grid`, as ``(c, h, w)`` in (-1, 1)::
+    """Maps an image to the grid of `genzoo.grid`, as ``(c, h, w)`` in (-1, 1)::
 
         MNIST("data", transform=ToGrid(256))
 
-    It takes what torchvision has: PIL images and arrays or tensors of bytes, ``(h, w)`` or
-    ``(h, w, c)``, and tensors of floats in [0, 1], ``(c, h, w)``, such as `ToTensor` makes.
+    It takes the types that torchvision has: PIL images and arrays or tensors of bytes, ``(h, w)``
+    or ``(h, w, c)``, and tensors of floats in [0, 1], ``(c, h, w)``, such as `ToTensor` makes.
 
     Args:
-        levels: number of values that a feature takes in the end, at most 256 for bytes.
+        levels: number of values of a feature, at most 256 for bytes.
     """
 
     def __init__(self, levels: int = 256):

@@ -1,4 +1,4 @@
-"""What a model is worth, in numbers: its likelihood, its samples, its representation, its cost.
+"""Measurements of a model: its likelihood, its samples, its representation, its cost.
 
 Nothing here draws or prints; `genzoo.benchmark` does.
 

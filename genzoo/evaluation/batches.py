@@ -26,13 +26,13 @@ def batched(
 
     Args:
         function: takes a batch of each column and returns a tensor with as many rows.
-        columns: tensors ``(n, ...)``, the first of which is none that is missing; a None stays one.
+        columns: tensors ``(n, ...)``; any but the first may be None, and is then passed as None.
         device: where the function is computed.
         size: rows in a batch.
         seed: of random numbers; the caller's random state is left as it was. None: the caller's
             random numbers are used.
         progress: called with (rows done, rows, ``doing``) after each batch.
-        doing: what the progress is told.
+        doing: text for ``progress``.
     """
     first = columns[0]
     assert first is not None
@@ -57,6 +57,8 @@ def _random_numbers(seed: int | None, device: torch.device) -> Iterator[None]:
 
 
 def on_device_of(model: Measurable, events: Split) -> tuple[Tensor, Tensor | None]:
-    """Events and their conditions where the model is; an unconditional model is given none."""
+    """Events on the model's device, and their conditions, None for an unconditional model."""
     x, c = events.to(device_of(model))[:]
-    return x, c if model.condition else None
+    if not model.condition:
+        return x, None
+    return x, c

@@ -1,4 +1,4 @@
-"""What a model costs: parameters, time for a sample, memory to train and to sample."""
+"""The cost of a model: parameters, time for a sample, memory to train and to sample."""
 
 import copy
 import time
@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from genzoo.model import GenerativeModel, device_of
 
-MOST = 4096  # samples in one call; more would measure memory
+MOST = 4096  # samples in one call; with more the time would be that of memory
 
 
 def parameters(model: torch.nn.Module) -> int:
@@ -22,9 +22,7 @@ def parameters(model: torch.nn.Module) -> int:
 
 
 def samples_per_second(model: GenerativeModel, seconds: float = 0.5) -> float:
-    """Samples drawn in a second, in batches as large as pay off.
-
-    They are drawn on the device and the threads that the model has.
+    """Samples per second, in large batches, on the model's device and the process's threads.
 
     The batch is doubled until one call takes ``seconds``; smaller calls before it serve as the
     warm-up.
@@ -32,9 +30,12 @@ def samples_per_second(model: GenerativeModel, seconds: float = 0.5) -> float:
     n = 16
     with torch.random.fork_rng(), torch.inference_mode():
         elapsed = _timed(model, n)
-        if elapsed < 4 * seconds:  # a model this slow needs no warm-up
-            while (elapsed := _timed(model, n)) < seconds and n < MOST:
-                n *= 2
+        if elapsed >= 4 * seconds:  # a model this slow needs no warm-up
+            return n / elapsed
+        elapsed = _timed(model, n)
+        while elapsed < seconds and n < MOST:
+            n *= 2
+            elapsed = _timed(model, n)
         return n / elapsed
 
 
@@ -44,43 +45,54 @@ def peak_memory(
     c: Tensor | None = None,
     stages: Sequence[tuple[GenerativeModel, Tensor]] = (),
 ) -> dict[str, int]:
-    """Most bytes that tensors take at once: to train on a batch, and to draw as many samples.
+    """Peak memory of tensors: to train on a batch, and to sample as many events.
 
-    Training holds, beside what one forward and backward pass allocates, the weights, Adam's two
-    averages of the gradients and the running average of the weights. Sampling holds the weights.
+    Training needs, beside the allocations of one forward and backward pass, the weights, Adam's two
+    averages of the gradients and the running average of the weights. Sampling needs the weights.
     On the CPU every tensor is counted as PyTorch makes it (scratch space inside an operation is not
     seen); a GPU's allocator keeps the count itself.
 
     Args:
-        x, c: the batch.
-        stages: models and their batches that were trained one after the other, where ``model`` was
-            not trained at once (`genzoo.training.two_stage.trained`): the most that any of them
-            takes counts.
+        model: the model.
+        x: events of the batch, ``(n, *event_shape)``.
+        c: their conditions.
+        stages: models and their batches that were trained one after the other, if ``model`` was
+            trained in stages (`genzoo.training.two_stage.trained`): the largest of them counts.
 
     Returns:
         ``{"training": bytes, "sampling": bytes}``. The models are left as they were.
     """
-    training = [_to_train(part, events, c) for part, events in stages or [(model, x)]]
+    trained = stages or [(model, x)]
+    training = [_to_train(part, events, c) for part, events in trained]
     return {"training": max(training), "sampling": _to_sample(model, len(x), c)}
 
 
 def _to_train(model: GenerativeModel, x: Tensor, c: Tensor | None) -> int:
-    subject, device = copy.deepcopy(model), device_of(model)
-    x, c = x.to(device), _condition(model, c)
+    twin = copy.deepcopy(model).train()
+    device = device_of(model)
+    x = x.to(device)
+    c = _condition(model, c)
+
+    def passes() -> None:
+        loss = twin.loss(x, c).mean()
+        loss.backward()
+
     with torch.random.fork_rng():
-        passes = _most(lambda: subject.train().loss(x, c).mean().backward(), device)
-    return passes + 4 * _weights(model)
+        return _most(passes, device) + 4 * _weights(model)
 
 
 def _to_sample(model: GenerativeModel, n: int, c: Tensor | None) -> int:
-    subject, c = copy.deepcopy(model).eval(), _condition(model, c)
+    twin = copy.deepcopy(model).eval()
+    c = _condition(model, c)
     with torch.random.fork_rng(), torch.no_grad():
-        return _most(lambda: subject.sample(n, c), device_of(model)) + _weights(model)
+        return _most(lambda: twin.sample(n, c), device_of(model)) + _weights(model)
 
 
 def _condition(model: GenerativeModel, c: Tensor | None) -> Tensor | None:
-    """The conditions where the model is; an unconditional one is given none."""
-    return None if c is None or not model.condition else c.to(device_of(model))
+    """Conditions on the model's device, None for an unconditional model."""
+    if c is None or not model.condition:
+        return None
+    return c.to(device_of(model))
 
 
 def _weights(model: torch.nn.Module) -> int:
@@ -89,7 +101,7 @@ def _weights(model: torch.nn.Module) -> int:
 
 
 def _most(work: Callable[[], Any], device: torch.device) -> int:
-    """Most bytes that ``work`` allocates at once beyond what is there before."""
+    """Peak of the bytes that ``work`` allocates."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -101,9 +113,9 @@ def _most(work: Callable[[], Any], device: torch.device) -> int:
 
 
 class _Ledger(TorchDispatchMode):
-    """Counts the bytes of the storages that PyTorch's operations have made.
+    """Counts the bytes of the storages that PyTorch's operations make.
 
-    ``now`` are those that still live, and ``most`` the most there were.
+    ``now`` is the sum over storages that are still alive, and ``most`` its peak.
     """
 
     def __init__(self):
@@ -113,27 +125,30 @@ class _Ledger(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        known = {
-            storage._cdata for storage in _storages((args, kwargs))
-        }  # a view, or work in place, takes no bytes
+        # a view, or an operation in place, takes no bytes
+        of_arguments = {storage._cdata for storage in _storages((args, kwargs))}
         for storage in _storages(result):
-            if storage._cdata not in known:
+            if storage._cdata not in of_arguments:
                 self.enter(storage)
         return result
 
     def enter(self, storage: torch.UntypedStorage) -> None:
-        if (key := storage._cdata) not in self.live:
-            self.live[key] = storage.nbytes()
-            self.now += storage.nbytes()
-            self.most = max(self.most, self.now)
-            weakref.finalize(storage, self.leave, key)
+        """Count a storage, once, until it is freed."""
+        key = storage._cdata
+        if key in self.live:
+            return
+        self.live[key] = storage.nbytes()
+        self.now += storage.nbytes()
+        self.most = max(self.most, self.now)
+        weakref.finalize(storage, self.leave, key)
 
     def leave(self, key: int) -> None:
+        """Count a storage no longer."""
         self.now -= self.live.pop(key)
 
 
 def _storages(tree: Any) -> list[torch.UntypedStorage]:
-    """What the tensors in nested arguments or results lie in."""
+    """The storages of all tensors in nested arguments or results."""
     return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 

@@ -1,18 +1,18 @@
 r"""One measured number: a value with its error, an interval, or a dash with its reason.
 
-Every number that genzoo prints is a `Figure`. What it says depends on what is known:
+Every number that genzoo prints is a `Figure`, in one of four forms:
 
 * **value ± stderr**: a mean over test events, with the standard error of that mean.
-* **low … high** (``value`` is None): the number is known to lie between two ends and no better, as
-  the likelihood under an annealed log Z. The standard error, where there is one, is that of the
-  test events and comes on top.
-* **value [low–high]**: a value with an uneven error, such as a share near 100 %. The ends hold
-  95 %.
+* **low … high** (``value`` is None): the number is only known to lie between two ends, as the
+  likelihood under an annealed log Z. The standard error, where there is one, is that of the test
+  events and comes on top.
+* **value [low–high]**: a value with an asymmetric error, such as a share near 100 %: the ends of
+  its 95 % interval.
 * **—**: there is no number, and ``reason`` says why.
 
 **Several runs** become one figure by `combine`. Runs of different seeds share their test events, so
 two errors add up: that of the seeds, which shrinks with their number m, and that of a run, of test
-events and Monte Carlo draws, which does not:
+events and Monte Carlo samples, which does not:
 
 .. math::
 
@@ -20,9 +20,9 @@ events and Monte Carlo draws, which does not:
     \, \mathrm{stderr}_i)^2 .
 
 s is the standard deviation over seeds. Of two or three numbers it is itself uncertain, and
-Student's t (12.7 for two seeds, 4.3 for three) in place of 1.96 takes that into account. So 1.96
-printed errors hold the truth in 95 % of cases, or a little more where seeds and events matter alike
-(``tests/test_figures.py`` counts them).
+Student's t (12.7 for two seeds, 4.3 for three) in place of 1.96 takes that into account. So an
+interval of 1.96 printed errors contains the truth in 95 % of cases, or in a few more where seeds
+and events matter equally (``tests/test_figures.py`` counts them).
 
 References: Wilson 1927, *Probable inference, the law of succession, and statistical inference*
 (intervals of shares); Student 1908, *The probable error of a mean*.
@@ -39,23 +39,24 @@ from torch import Tensor
 
 from genzoo.model import Likelihood
 
-Z95 = 1.96  # standard errors on either side that hold 95 % of a Gaussian
+Z95 = 1.96  # standard deviations on either side that contain 95 % of a Gaussian
 
 NUMBERS = ("value", "stderr", "low", "high")  # the fields of a figure that have its unit
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured number and how sure it is.
+    """A measured number with its uncertainty.
 
     Args:
         value: the number; None where only an interval is known, or nothing.
-        stderr: standard error of the value over test events, Monte Carlo draws and, once combined,
-            seeds.
-        low, high: ends of an interval, both or none. Beside a ``value`` they hold 95 %; without one
-            the number is anywhere between them.
-        kind: what a likelihood claims; None for a plain statistic.
-        n: events it was measured on.
+        stderr: standard error of the value over test events, Monte Carlo samples and, once
+            combined, seeds.
+        low: lower end of an interval. Beside a ``value`` it is one of 95 %; without one the number
+            is anywhere between ``low`` and ``high``.
+        high: upper end, present if ``low`` is.
+        kind: the claim of a likelihood; None for a plain statistic.
+        n: number of events it was measured on.
         reason: why there is no number.
 
     JSON has no infinity, so a figure has none either: a likelihood that a ruled-out event makes
@@ -78,17 +79,17 @@ class Figure:
 
     @classmethod
     def dash(cls, reason: str, n: int | None = None) -> "Figure":
-        """No number, and why."""
+        """A figure without a number, with the reason."""
         return cls(kind=Likelihood.NONE, n=n, reason=reason)
 
     @property
     def is_interval(self) -> bool:
-        """Whether only two ends are known."""
+        """True if only two ends are known."""
         return self.value is None and self.low is not None and self.high is not None
 
     @property
     def is_known(self) -> bool:
-        """Whether there is a number or an interval at all."""
+        """True if there is a number or an interval."""
         return self.middle is not None
 
     @property
@@ -153,13 +154,13 @@ class Figure:
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any] | None) -> "Figure":
-        """The figure that `to_json` wrote; nothing known where there is no entry."""
+        """The figure that `to_json` wrote; an empty one where there is no entry."""
         if entry is None:
             return cls()
-        known = {field.name: entry[field.name] for field in fields(cls) if field.name in entry}
+        arguments = {field.name: entry[field.name] for field in fields(cls) if field.name in entry}
         kinds = {kind.name.lower(): kind for kind in Likelihood}
-        known["kind"] = kinds.get(known.get("kind", ""))
-        return cls(**known)
+        arguments["kind"] = kinds.get(arguments.get("kind", ""))
+        return cls(**arguments)
 
 
 # --------------------------------------------------------------------------- figures of many events
@@ -199,14 +200,19 @@ def share_of(p: float, n: int) -> Figure:
 
 
 def share_with(p: float, stderr: float | None, n: int) -> Figure:
-    """A share ``p`` of ``n`` events, with a ``stderr`` that is known otherwise.
+    """A share with a given standard error, and an interval that fits it.
 
-    Events are not independent, so the binomial law would not tell it.
+    It is for events that are not independent, whose error is not the binomial one. The interval is
+    Wilson's of as many independent events as would have that error, and of n at most (Korn &
+    Graubard 1998, *Confidence intervals for proportions*: the effective sample size). Their number
+    follows from the share moved away from 0 and 1 as by four more events, two of either kind
+    (Agresti & Coull 1998), so that even a share of 1 has an interval of a width that fits its
+    error.
 
-    The interval is Wilson's of as many independent events as would have that error, and of n at
-    most (Korn & Graubard 1998, *Confidence intervals for proportions*: the effective sample size).
-    How many these are is told by the share moved away from 0 and 1 as by four more events, two of
-    either kind (Agresti & Coull 1998), so that even a share of 1 has a width by its error.
+    Args:
+        p: the share.
+        stderr: its standard error; None or 0: that of independent events.
+        n: number of events.
     """
     effective = float(n)
     if stderr:
@@ -217,14 +223,14 @@ def share_with(p: float, stderr: float | None, n: int) -> Figure:
 
 
 def wilson(p: float, n: float) -> tuple[float, float]:
-    """95 % interval of a share ``p`` found among ``n``.
+    """95 % interval of a share ``p`` of ``n`` events (Wilson 1927).
 
-    The true shares from which p is less than 1.96 errors away.
-
-    Unlike p ± 1.96 sqrt(p (1 - p) / n) it has a width where p is 0 or 1 (Wilson 1927).
+    It consists of the true shares from which p is less than 1.96 of their errors away. Unlike
+    p ± 1.96 sqrt(p (1 - p) / n) it has a width where p is 0 or 1.
     """
     centre = p + Z95**2 / (2 * n)
-    reach = Z95 * math.sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2))
+    variance = p * (1 - p) / n + Z95**2 / (4 * n**2)
+    reach = Z95 * math.sqrt(variance)
     scale = 1 + Z95**2 / n
     low = (centre - reach) / scale
     high = (centre + reach) / scale
@@ -235,16 +241,14 @@ def wilson(p: float, n: float) -> tuple[float, float]:
 
 
 def combine(figures: Sequence[Figure], shared: bool = True) -> Figure:
-    """One figure of several runs that differ by their seeds.
-
-    The mean, with all errors together (see the module).
+    """The mean over several runs that differ by their seeds, with all errors (see the module).
 
     Args:
-        figures: one of each run. A dash among them leaves a dash, for a mean of some of the runs
-            would be a choice; an interval leaves an interval, from the mean of the lower ends to
-            the mean of the upper ones.
+        figures: one of each run. If one is a dash, so is the result, for a mean of some of the runs
+            would be a choice. If one is an interval, so is the result, from the mean of the lower
+            ends to the mean of the upper ones.
         shared: whether the runs' own errors are those of the same test events. Errors of samples,
-            of which every run draws its own, are not: they are in the spread over seeds already.
+            which differ from run to run, are not: the spread over seeds includes them already.
 
     Returns:
         a figure of the weakest kind among them.
@@ -269,7 +273,7 @@ def combine(figures: Sequence[Figure], shared: bool = True) -> Figure:
     if any(figure.low is None for figure in figures):
         return Figure(centre, stderr, kind=kind, n=n)
 
-    # an uneven error: each side is combined as an error of its own
+    # an asymmetric error: each side is combined as an error of its own
     errors_below = np.subtract(middles, lows) / Z95
     errors_above = np.subtract(highs, middles) / Z95
     below = joint_error(middles, errors_below.tolist(), shared)
@@ -281,18 +285,22 @@ def combine(figures: Sequence[Figure], shared: bool = True) -> Figure:
 def joint_error(
     values: Sequence[float], errors: Sequence[float | None], shared: bool = True
 ) -> float | None:
-    """Standard error of the mean of ``values``, one a seed with its own error each.
+    """Standard error of a mean over seeds, of which 1.96 make a 95 % interval.
 
-    1.96 of it hold 95 %.
+    Args:
+        values: one for each seed.
+        errors: standard error of each.
+        shared: whether these errors are those of the same events. If not, the spread of the values
+            contains them already, and they only keep the result from being small by chance.
 
-    None where one value has no error. Errors that are not ``shared`` are seen in the spread of the
-    values; they only keep it from vanishing by chance.
+    Returns:
+        the error; None if there is a single value without an error.
     """
     m = len(values)
-    known = [error for error in errors if error is not None]
+    own_errors = [error for error in errors if error is not None]
     own = None
-    if known:
-        own = math.sqrt(float(np.mean(np.square(known))))
+    if own_errors:
+        own = math.sqrt(float(np.mean(np.square(own_errors))))
     if m < 2:
         return own
 
@@ -311,29 +319,29 @@ def _ends(figures: Sequence[Figure]) -> tuple[list[float], list[float]]:
     lows = []
     highs = []
     for figure in figures:
-        assert figure.middle is not None  # `combine` has turned dashes away
+        assert figure.middle is not None  # `combine` has excluded dashes
         lows.append(figure.middle if figure.low is None else figure.low)
         highs.append(figure.middle if figure.high is None else figure.high)
     return lows, highs
 
 
 def _weakest(figures: Sequence[Figure]) -> Likelihood | None:
-    """The kind that claims least; None where all are plain statistics."""
+    """The kind with the weakest claim; None where all are plain statistics."""
     kinds = [figure.kind for figure in figures if figure.kind is not None]
     return max(kinds, default=None)
 
 
 def _missing(figures: Sequence[Figure], kind: Likelihood | None) -> Figure:
-    """The figure of several runs of which some have no number: a dash, and how many lack one.
+    """The figure of several runs of which some have no number: a dash, and their share.
 
-    Where one is infinite it is infinity.
+    Where one is infinite it is infinite.
     """
     reasons = dict.fromkeys(figure.reason for figure in figures if figure.reason)
     if not reasons and kind not in (None, Likelihood.NONE):
         return Figure(None, kind=kind)
 
-    told = "; ".join(reasons)
+    reason = "; ".join(reasons)
     lacking = sum(not figure.is_known for figure in figures)
     if lacking < len(figures):
-        told = f"{lacking} of {len(figures)} runs: {told}"
-    return Figure.dash(told)
+        reason = f"{lacking} of {len(figures)} runs: {reason}"
+    return Figure.dash(reason)

@@ -9,10 +9,15 @@ def principal_axes(centred: Tensor, components: int) -> Tensor:
 
     Args:
         centred: vectors of mean zero, ``(n, d)``.
-        components: how many; fewer are returned where there are fewer events or dimensions.
+        components: number of directions; fewer are returned where there are fewer events or
+            dimensions.
     """
-    if len(centred) < centred.shape[1]:  # the smaller of two problems with one answer
-        return torch.linalg.svd(centred, full_matrices=False).Vh[:components]
-    gram = centred.T.double() @ centred.double()
+    n, dims = centred.shape
+    if n < dims:  # the smaller of two problems that have the same solution
+        axes = torch.linalg.svd(centred, full_matrices=False).Vh
+        return axes[:components]
+    doubles = centred.double()
+    gram = doubles.T @ doubles
     rising = torch.linalg.eigh(gram).eigenvectors.T
-    return rising.flip(0)[:components].to(centred)
+    axes = rising.flip(0)
+    return axes[:components].to(centred)

@@ -1,16 +1,14 @@
-"""What a model knows about an event.
+"""The content of a model's representation: linear probes, round trips, and steps of the latent.
 
-Read off by linear probes, found again after a round trip, and put to use by a step.
-
-A probe is linear on purpose. Nearly everything can be read off the pixels by a network that is deep
-enough; that a *linear* map can do it says that the model has already laid it out (Alain & Bengio
-2017, *Understanding intermediate layers using linear classifier probes*). Probes are fitted on the
-training split, scored on the test split, and held against the same probe on raw pixels, without
+A probe is linear on purpose. A network that is deep enough can predict nearly everything from the
+pixels; if a *linear* map can, the representation has made it explicit (Alain & Bengio 2017,
+*Understanding intermediate layers using linear classifier probes*). Probes are fitted on the
+training split, scored on the test split, and compared with the same probe of raw pixels, without
 which the figure means nothing.
 
 Each function returns a plain dictionary, an entry of a row of the scorecard; figures are as
-`Figure.to_json` gives them. Their errors are those of the test events, for a model and a probe as
-they are.
+`Figure.to_json` gives them. Their errors are those of the test events, for a fixed model and a
+fixed probe.
 """
 
 from collections.abc import Callable
@@ -29,30 +27,29 @@ from genzoo.evaluation.figures import Figure, mean, root, share
 from genzoo.evaluation.pca import principal_axes
 from genzoo.model import GenerativeModel, Latent, device_of
 
-SOURCES = ("features", "latent", "pixels")  # what a probe can be asked to read
+SOURCES = ("features", "latent", "pixels")  # the inputs that a probe can have
 
 Entry = dict[str, Any]
-Pairs = tuple[np.ndarray, np.ndarray]  # what a probe reads of events, and what it is to tell
+Pairs = tuple[np.ndarray, np.ndarray]  # inputs and targets of a probe
 
 
 def representation(model: GenerativeModel, data: DataSet, most: int = 1000, seed: int = 0) -> Entry:
-    """What a model knows about a data set: the row's entry ``representation``.
+    """The representation of a data set in a model: the row's entry ``representation``.
 
-    Where the latent has to be searched for (`Latent.OPTIMISED`) no probe reads it: a thousand
-    searches take an hour.
+    A latent that is found by optimisation (`Latent.OPTIMISED`) is not probed: a thousand searches
+    take an hour.
 
     Args:
-        model: whose latent and features are looked at.
-        data: whose labels or descriptions a probe reads.
-        most: events of each split.
+        model: the model whose latent and features are probed.
+        data: the data set whose labels or descriptions the probes predict.
+        most: largest number of events of each split.
         seed: of random numbers.
 
     Returns:
         ``latent`` (its kind), ``round_trip``, and the probes ``features``, ``encoded`` (of the
-        latent) and ``pixels``, each as `linear_probe` gives it; None where a model or a data set
-        has no such thing.
+        latent) and ``pixels``, each as `linear_probe` gives it; None where one cannot be measured.
     """
-    found: Entry = {
+    entry: Entry = {
         "latent": str(model.latent),
         "round_trip": None,
         "features": None,
@@ -60,20 +57,20 @@ def representation(model: GenerativeModel, data: DataSet, most: int = 1000, seed
         "pixels": None,
     }
     if model.latent != Latent.NONE:
-        found["round_trip"] = round_trip(model, data, seed=seed)
+        entry["round_trip"] = round_trip(model, data, seed=seed)
     if not readable(data, most):
-        return found
+        return entry
 
     with suppress(NotImplementedError):  # a family may have no features
-        found["features"] = linear_probe(model, data, "features", most, seed)
+        entry["features"] = linear_probe(model, data, "features", most, seed)
     if encodes(model):
-        found["encoded"] = linear_probe(model, data, "latent", most, seed)
-    found["pixels"] = linear_probe(model, data, "pixels", most, seed)
-    return found
+        entry["encoded"] = linear_probe(model, data, "latent", most, seed)
+    entry["pixels"] = linear_probe(model, data, "pixels", most, seed)
+    return entry
 
 
 def encodes(model: GenerativeModel) -> bool:
-    """Whether a latent is computed from an event, and not searched for."""
+    """True if the latent is computed from an event, and not found by optimisation."""
     return model.latent in (Latent.EXACT, Latent.APPROXIMATE)
 
 
@@ -81,12 +78,18 @@ def encodes(model: GenerativeModel) -> bool:
 
 
 def round_trip(model: GenerativeModel, data: DataSet, n: int = 64, seed: int = 0) -> Entry:
-    """How far `GenerativeModel.reconstruct` leads away from ``n`` test events.
+    """Error of `GenerativeModel.reconstruct` on test events.
+
+    Args:
+        model: a model with a latent.
+        data: the data set.
+        n: number of test events.
+        seed: of random numbers.
 
     Returns:
         a figure, and ``kind``, the latent's. The figure is the root of the mean squared error of a
-            feature, as a share of the data's own spread around its mean, so that 0 is a perfect
-            round trip and 1 what the mean event would do.
+        feature, as a share of the data's own spread around its mean: 0 is a perfect round trip, and
+        1 the error of the mean event.
 
     Raises:
         InputError: the family has no latent.
@@ -110,26 +113,28 @@ def round_trip(model: GenerativeModel, data: DataSet, n: int = 64, seed: int = 0
 def linear_probe(
     model: GenerativeModel, data: DataSet, source: str = "features", most: int = 5000, seed: int = 0
 ) -> Entry:
-    """How well a linear map reads classes or numbers off what a model makes of an event.
+    """Scores of a linear probe that predicts classes or numbers from a model's representation.
 
-    Classes are read by logistic regression, whose penalty the validation split chooses; numbers by
-    ridge regression, whose penalty is chosen by leave-one-out error on the training split. Features
-    are standardised first.
+    Classes are predicted by logistic regression, whose penalty is chosen on the validation split;
+    numbers by ridge regression, whose penalty is chosen by leave-one-out error on the training
+    split. Features are standardised first.
 
     Args:
-        source: "features" (`GenerativeModel.features`), "latent" (`GenerativeModel.encode`) or
-            "pixels" (the event itself).
-        most: events used of each split.
+        model: the model.
+        data: the data set whose labels or descriptions are predicted.
+        source: the probe's input: "features" (`GenerativeModel.features`), "latent"
+            (`GenerativeModel.encode`) or "pixels" (the event itself).
+        most: largest number of events of each split.
+        seed: of random numbers.
 
     Returns:
         ``{accuracy, width}`` for classes, ``{r2: {name: figure}, width}`` for those numbers that
-        vary over the test events;
-        ``width`` is how many features the probe reads.
+        vary over the test events; ``width`` is the number of features that the probe takes.
 
     Raises:
         InputError: an unknown source, or data without classes and descriptions that differ from
             event to event.
-        NotImplementedError: the family has no such thing as this source.
+        NotImplementedError: the family does not have this source.
     """
     if source not in SOURCES:
         raise InputError(f"A probe cannot read {source!r}. {nearest(source, SOURCES)}")
@@ -157,7 +162,7 @@ def linear_probe(
 
 
 def readable(data: DataSet, most: int) -> bool:
-    """Whether there is something to read: training events differ in label or description."""
+    """True if a probe has something to predict: training events differ in label or description."""
     c = data.train.some(most).c
     if c is None or not data.condition:
         return False
@@ -165,9 +170,9 @@ def readable(data: DataSet, most: int) -> bool:
 
 
 def _classify(train: Pairs, validation: Pairs, test: Pairs) -> Entry:
-    """The share of test labels that a logistic regression gets right.
+    """The accuracy of a logistic regression on test events.
 
-    Of four penalties it has the one that does best on the validation split.
+    Of four penalties the one with the best accuracy on the validation split is used.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -185,7 +190,7 @@ def _classify(train: Pairs, validation: Pairs, test: Pairs) -> Entry:
 
 
 def _ridge(z: np.ndarray, c: np.ndarray):
-    """A ridge regression, fitted: ``c`` by ``z``, which is standardised first."""
+    """A fitted ridge regression of ``c`` (n, k) on ``z`` (n, d), which is standardised first."""
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -198,8 +203,14 @@ def _ridge(z: np.ndarray, c: np.ndarray):
 def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int = 0) -> Entry:
     """The two dimensions of the latent that describe an event best, by least squares.
 
-    The pair is chosen on the training split by the mean R^2 over what describes the data, and
-    scored on the test split.
+    The pair is chosen on the training split by the mean R^2 over the numbers that describe an
+    event, and scored on the test split.
+
+    Args:
+        model: a model with a latent.
+        data: the data set, with vectors that describe its events.
+        most: largest number of events of each split.
+        seed: of random numbers.
 
     Returns:
         ``{dimensions: [i, j], r2: {name: figure}}``.
@@ -208,6 +219,7 @@ def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int
     test = data.test.some(most)
     z = flat(model.encode, train.x, model, seed)
     c = described(train)
+    c_test = described(test)
     if c.ndim != 2 or z.shape[1] < 2:
         raise InputError(
             "Pairs of dimensions need a latent of at least two and vectors that describe "
@@ -215,9 +227,9 @@ def best_pair(model: GenerativeModel, data: DataSet, most: int = 5000, seed: int
         )
     pairs = combinations(range(z.shape[1]), 2)
     best = max(pairs, key=lambda pair: _explained(z[:, pair], c))
-    tested = flat(model.encode, test.x, model, seed)
-    predicted = _ridge(z[:, best], c).predict(tested[:, best])
-    return {"dimensions": list(best), "r2": _explained_by_name(predicted, described(test), data)}
+    z_test = flat(model.encode, test.x, model, seed)
+    predicted = _ridge(z[:, best], c).predict(z_test[:, best])
+    return {"dimensions": list(best), "r2": _explained_by_name(predicted, c_test, data)}
 
 
 def _explained(z: np.ndarray, c: np.ndarray) -> float:
@@ -232,9 +244,8 @@ def _explained(z: np.ndarray, c: np.ndarray) -> float:
 def r_squared(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     """1 - (mean squared error / variance) of each column of ``true`` (n, k).
 
-    1 is perfect, 0 no better than the mean.
-
-    NaN of a column that does not vary, up to rounding.
+    1 is perfect, 0 not better than the mean, and NaN that of a column that does not vary, up to
+    rounding.
     """
     mean_squared_error = np.square(predicted - true).mean(0)
     return 1 - mean_squared_error / _variance(true)
@@ -243,10 +254,9 @@ def r_squared(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 def r_squared_error(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Standard error of `r_squared` over events, for each column.
 
-    It is that of a ratio of two means, by the delta method.
-
-    With e the squared error and d the squared distance from the mean, an event moves R^2 by
-    (R^2_rest d - e) / mean(d), where R^2_rest = mean(e) / mean(d) is what is not explained.
+    It is that of a ratio of two means, by the delta method. With e the squared error and d the
+    squared distance from the mean, an event moves R^2 by (u d - e) / mean(d), where
+    u = mean(e) / mean(d) is the unexplained share.
     """
     variance = _variance(true)
     errors = np.square(predicted - true)
@@ -271,14 +281,14 @@ def latent_step(z: np.ndarray, c: np.ndarray, change: np.ndarray) -> np.ndarray:
 
     With W the probe's weights and S the covariance of the latents, it is the step d with W d =
     change of least :math:`d^T S^{-1} d`, that is :math:`S W^T (W S W^T)^{-1}` change. Weights
-    themselves would be the wrong direction: they are how to *read* a quantity, and lean away from
-    everything that varies with it (Haufe et al. 2014, *On the interpretation of weight vectors of
-    linear models*).
+    themselves would be the wrong direction: they serve to *predict* a quantity, and are tilted away
+    from everything that varies with it (Haufe et al. 2014, *On the interpretation of weight vectors
+    of linear models*).
 
     Args:
         z: latents, ``(n, d)``.
-        c: what describes their events, ``(n, k)``.
-        change: what is asked for, ``(k,)``, in the units of ``c``.
+        c: numbers that describe their events, ``(n, k)``.
+        change: of these numbers, that the step should make, ``(k,)``, in the units of ``c``.
 
     Returns:
         the step, ``(d,)``.
@@ -297,21 +307,26 @@ def latent_step(z: np.ndarray, c: np.ndarray, change: np.ndarray) -> np.ndarray:
 def latent_map(
     model: GenerativeModel, data: DataSet, n: int = 1000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Latents of ``n`` test events on the plane in which they vary most, and what is known of each.
+    """Latents of test events, projected on the plane in which they vary most.
+
+    Args:
+        model: a model with a latent.
+        data: the data set.
+        n: largest number of events.
+        seed: of random numbers.
 
     Returns:
-        places ``(n, 2)``, the second coordinate 0 where there is one direction only, and labels
-        ``(n,)`` or descriptions
-        ``(n, k)``.
+        positions ``(n, 2)``, the second coordinate 0 where there is one direction only, and labels
+        ``(n,)`` or descriptions ``(n, k)``.
     """
     test = data.test.some(n)
     z = flat(model.encode, test.x, model, seed)
     z = z - z.mean(0)
     axes = principal_axes(torch.from_numpy(z), 2).numpy()
-    places = z @ axes.T
+    positions = z @ axes.T
     missing = 2 - len(axes)  # a latent of one dimension has one direction
-    places = np.pad(places, ((0, 0), (0, missing)))
-    return places, described(test)
+    positions = np.pad(positions, ((0, 0), (0, missing)))
+    return positions, described(test)
 
 
 # ----------------------------------------------------------------------------------- what is shared
@@ -320,32 +335,46 @@ def latent_map(
 def through(
     function: Callable[[Tensor], Tensor], x: Tensor, model: GenerativeModel, seed: int = 0
 ) -> Tensor:
-    """`batched` on the model's device, from a random state of its own."""
+    """`batched` on the model's device, with a seed of its own.
+
+    Args:
+        function: of a batch of events, a method of the model.
+        x: events, ``(n, *event_shape)``.
+        model: the model.
+        seed: of random numbers.
+    """
     return batched(function, x, device=device_of(model), seed=seed)
 
 
 def flat(
     function: Callable[[Tensor], Tensor], x: Tensor, model: GenerativeModel, seed: int = 0
 ) -> np.ndarray:
-    """`through`, each row flattened: ``(n, width)`` float64."""
+    """`through`, with rows flattened: ``(n, width)`` float64.
+
+    Args:
+        function: as of `through`.
+        x: likewise.
+        model: likewise.
+        seed: likewise.
+    """
     return through(function, x, model, seed).flatten(1).double().numpy()
 
 
 def described(split: Split) -> np.ndarray:
-    """What is known of a split's events: labels (n,) or vectors (n, k)."""
+    """Labels ``(n,)`` or descriptions ``(n, k)`` of a split's events."""
     if split.c is None:
         raise InputError("These events have no labels or descriptions that a probe could read.")
     return split.c.numpy()
 
 
 def _explained_by_name(predicted: np.ndarray, true: np.ndarray, data: DataSet) -> dict[str, Entry]:
-    """R^2 of each column of ``true`` (n, k) that varies, by the name of what it is."""
+    """R^2 of each column of ``true`` (n, k) that varies, by its name."""
     n, columns = true.shape
     names = data.features or tuple(f"c{i}" for i in range(columns))
     explained = r_squared(predicted, true)
     errors = r_squared_error(predicted, true)
-    found = {}
+    figures = {}
     for name, value, error in zip(names, explained, errors, strict=True):
         if not np.isnan(value):
-            found[name] = Figure(float(value), float(error), n=n).to_json()
-    return found
+            figures[name] = Figure(float(value), float(error), n=n).to_json()
+    return figures

@@ -1,8 +1,8 @@
-"""What is measured of a model, typed: the parts of a row of the scorecard.
+"""Typed results of the measurements of a model: the parts of a row of the scorecard.
 
-Each is one answer, made by one function of this package: the likelihood of held-out events, the
-disagreement with a known truth, the quality of samples, what a representation knows, whether
-conditions are obeyed, and what all of it costs. Every number in them is a `Figure`.
+Each is the result of one function of this package: the likelihood of held-out events, the
+disagreement with a known truth, the quality of samples, the content of the representation, the
+fidelity to conditions, and the cost. Every number in them is a `Figure`.
 """
 
 from collections.abc import Mapping
@@ -27,12 +27,12 @@ class HeldOutLikelihood:
         direction: the side on which the figure errs, in words.
         gap: KL(p_data || p_model) in ``unit``, where the true density is known.
         of: events in the split, of which ``figure.n`` were measured.
-        observation: what had to be added to give the model a density, as "noise 0.48".
-        chains: annealed chains of an estimate, and
-        effective_chains: how many of them carry the weight.
-        simulated_gap: how far the bounds from both sides lie apart, in nats, on events that the
-            model made; of a bound by annealing.
-        diagnostics: settings of the estimator, and how it went, for the record.
+        observation: addition that gives the model a density, as "noise 0.48".
+        chains: number of annealed chains of an estimate.
+        effective_chains: their effective number, given their weights.
+        simulated_gap: distance in nats between the bounds from both sides, on events that the model
+            generated; of a bound by annealing.
+        diagnostics: settings and diagnostics of the estimator, for the record.
     """
 
     figure: Figure
@@ -50,7 +50,7 @@ class HeldOutLikelihood:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Where a model and a known truth disagree: the lecture's points A and B.
+    """Disagreement of a model with a known truth: the lecture's points A and B.
 
     Args:
         off_support: A, share of samples where the truth has no mass.
@@ -67,17 +67,17 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Quality:
-    """Samples held against as many unseen events.
+    """Samples compared with as many unseen events.
 
     Args:
-        space: the features in which they are compared, and
-        about: what these are.
-        n: samples, and events.
-        reference: what the events are, as "447 of 447 test events".
+        space: name of the features in which they are compared.
+        about: description of these features.
+        n: number of samples, and of events.
+        reference: description of the events, as "447 of 447 test events".
         figures: by name: distances, then shares such as "precision"; empty with a ``reason``.
-        floor: the same of training events in place of samples.
+        floor: the same for training events in place of samples.
         reason: why there are no figures.
-        seconds: that sampling and comparing took.
+        seconds: time that sampling and comparing took.
     """
 
     space: str
@@ -92,7 +92,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Guided:
-    """Samples of every class under guidance: the same questions as in `ClassFidelity`."""
+    """Scores of samples of every class under guidance, as in `ClassFidelity`."""
 
     guidance: float
     accuracy: Figure
@@ -105,7 +105,7 @@ class SweptGuidance(Guided):
     """One strength of a guidance sweep.
 
     Args:
-        spread: mean distance of two samples of a class, as a share of that of two real ones.
+        spread: mean distance between two samples of a class, over that between two real ones.
     """
 
     spread: float = 1.0
@@ -113,18 +113,19 @@ class SweptGuidance(Guided):
 
 @dataclass(frozen=True)
 class ClassFidelity:
-    """Whether samples are of the class that they were drawn for.
+    """Fidelity of samples to the class that was their condition.
 
     Args:
-        accuracy: share of samples that a classifier of real events takes for their class.
+        accuracy: share of samples that a classifier of real events assigns to their class.
         per_class: the same for each class.
-        coverage: share of unseen events with a sample of their class near.
-        cas: accuracy on real events of a classifier fitted on samples alone.
-        coverage_real, cas_real: both of training events in place of samples.
-        unconditional: share of each class among samples drawn without a condition.
         classifier: accuracy of the classifier on real test events.
-        each: samples of each class.
-        guided: the same questions under guidance, of models that can be guided.
+        coverage: share of unseen events that have a sample of their class nearby.
+        cas: accuracy on real events of a classifier fitted on samples alone.
+        coverage_real: coverage by training events in place of samples.
+        cas_real: accuracy of a classifier fitted on training events in place of samples.
+        unconditional: share of each class among samples without a condition.
+        each: number of samples of each class.
+        guided: the same scores under guidance, of models that can be guided.
     """
 
     accuracy: Figure
@@ -141,12 +142,12 @@ class ClassFidelity:
 
 @dataclass(frozen=True)
 class NumberFidelity:
-    """How far samples are from the numbers that were asked for.
+    """Distance of samples from the numbers that were their condition.
 
     Args:
         errors: mean absolute error of each number, such as height and width of a tin.
-        exact: share of samples on which each is less than half a unit off.
-        exact_real: that share of real test events, by the same ruler.
+        exact: share of samples on which each number is less than half a unit off.
+        exact_real: the same share of real test events, measured in the same way.
     """
 
     errors: Mapping[str, Figure]
@@ -159,12 +160,12 @@ class NumberFidelity:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a linear probe reads off ``width`` features of an event.
+    """Scores of a linear probe of ``width`` features of an event.
 
     Args:
-        width: how many features it reads.
-        accuracy: of classes; None where numbers are read.
-        r2: of each number that describes an event; empty where classes are read.
+        width: number of features that it takes.
+        accuracy: of classes; None where it predicts numbers.
+        r2: of each number that describes an event; empty where it predicts classes.
     """
 
     width: int
@@ -174,7 +175,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class LatentPair:
-    """The two dimensions of a latent that tell most of an event, and the R² of what they tell."""
+    """The two dimensions of a latent that describe an event best, and the R² of each number."""
 
     dimensions: tuple[int, int]
     r2: Mapping[str, Figure]
@@ -182,10 +183,10 @@ class LatentPair:
 
 @dataclass(frozen=True)
 class TallerTins:
-    """What a latent step meant to add ``asked`` pixels of height did to tins, in pixels.
+    """Effect on tins of a latent step that should add ``asked`` pixels of height, in pixels.
 
     Args:
-        asked: pixels of height that the step was to add.
+        asked: pixels of height that the step should add.
         height, width: mean change of each.
         width_moved: mean of the width's absolute change.
     """
@@ -198,14 +199,16 @@ class TallerTins:
 
 @dataclass(frozen=True)
 class Representation:
-    """What a model knows of an event.
+    """Content of a model's representation of an event.
 
     Args:
         latent: the kind of its latent, see `genzoo.Latent`.
         round_trip: error of an event encoded and decoded, as a share of the data's spread.
-        features, encoded, pixels: linear probes of the network's features, of the latent, and of
-            the raw event.
-        pair, taller: of tins, see `LatentPair` and `TallerTins`.
+        features: linear probe of the network's features.
+        encoded: linear probe of the latent.
+        pixels: linear probe of the raw event.
+        pair: of tins, see `LatentPair`.
+        taller: of tins, see `TallerTins`.
     """
 
     latent: str
@@ -222,12 +225,12 @@ class Representation:
 
 @dataclass(frozen=True)
 class Memory:
-    """Most bytes that tensors take at once.
+    """Peak memory of tensors.
 
     Args:
-        batch: events in the step that was measured.
-        training: bytes of a training step.
-        sampling: bytes of drawing as many samples.
+        batch: number of events in the step that was measured.
+        training: bytes, to train on a batch.
+        sampling: bytes, to sample as many events.
     """
 
     batch: int
@@ -237,12 +240,12 @@ class Memory:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model costs.
+    """The cost of a model.
 
     Args:
-        parameters: trainable ones.
+        parameters: number of trainable ones.
         train_seconds: wall-clock time of training.
-        steps: batches that it was trained on.
+        steps: number of training batches.
         best_step: the step whose weights were kept.
         validation_nats: mean negative log-likelihood of validation events under these weights.
         samples_per_second: in batches, on an otherwise quiet machine.

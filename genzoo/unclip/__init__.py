@@ -1,11 +1,11 @@
 """DALL-E 2 on a small scale.
 
-CLIP ties pictures to captions, a prior imagines what is seen, a decoder draws it.
+CLIP embeds images and captions, a prior samples an image embedding, a decoder an image.
 
 clip       images and captions in one space                        a module of its own
 prior      caption's embedding to image embeddings                 the zoo's `Diffusion`, or
                                                                    `Autoregressive`
-cascade    `UnCLIP`: prior, then the zoo's `Diffusion` on images   and what can be done with both
+cascade    `UnCLIP`: prior, then the zoo's `Diffusion` on images   and manipulations of images
 training   the stages, one after the other
 """
 

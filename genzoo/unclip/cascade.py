@@ -1,18 +1,18 @@
-r"""unCLIP: a caption becomes an image embedding, and that becomes an image (DALL-E 2).
+r"""unCLIP: from a caption to an image embedding, and from that to an image (DALL-E 2).
 
 .. math::
 
     p(x \mid \text{caption}) = \int p(x \mid z) \, p(z \mid t) \, dz, \qquad t = \text{CLIP's
     embedding of the caption}
 
-`UnCLIP` is that cascade: it draws z from the prior and x from the decoder. And because the decoder
-inverts CLIP's image encoder, pictures can be taken apart into what CLIP sees in them, z, and the
-rest, the noise :math:`x_T` that DDIM leads back to: `UnCLIP.vary` keeps the first and redraws some
-of the second, `UnCLIP.interpolate_images` turns z towards another, `UnCLIP.edit` moves it by the
-difference of two captions, and `UnCLIP.rebuild` shows how much of z there has to be.
+`UnCLIP` is that cascade: it samples z from the prior and x from the decoder. Because the decoder
+inverts CLIP's image encoder, an image can be encoded into two parts: its embedding z, and the noise
+:math:`x_T` that inverse DDIM leads to. `UnCLIP.vary` keeps z and replaces a part of the noise,
+`UnCLIP.interpolate_images` interpolates both, `UnCLIP.edit` moves z by the difference of two
+captions, and `UnCLIP.rebuild` keeps only the leading principal components of z.
 
 All embeddings here are CLIP's unit vectors times :math:`\sqrt{dims}`, so that their features are of
-the order of one, as a diffusion model likes them (the paper's factor is 17.2).
+the order of one, as a diffusion model needs them (the paper's factor is 17.2).
 
 Reference: Ramesh et al. 2022, *Hierarchical text-conditional image generation with CLIP latents*
 (sections 2 and 3).
@@ -39,13 +39,13 @@ class UnCLIP(GenerativeModel):
     A prior over CLIP's image embeddings, then a decoder from the embedding to the image.
 
     Args:
-        clip: gives both embeddings; a caption's tokens are this model's condition.
-        prior: image embeddings ``(dims,)`` given text embeddings.
-        decoder: images given image embeddings.
-        guidance, prior_guidance: of decoder and prior, see `genzoo.Diffusion.denoiser`; 1 for none.
-            A prior that knows none is drawn from as it is.
-        candidates: embeddings drawn from the prior for each image, of which the one nearest to the
-            text's is kept.
+        clip: model of both embeddings; a caption's tokens are the condition of this model.
+        prior: model of image embeddings ``(dims,)`` given text embeddings.
+        decoder: model of images given image embeddings.
+        guidance: of the decoder, see `genzoo.Diffusion.denoiser`; 1 for none.
+        prior_guidance: of the prior; not used if the prior cannot be guided.
+        candidates: number of embeddings sampled from the prior for each image, of which the one
+            nearest to the text's is kept.
     """
 
     likelihood = Likelihood.NONE
@@ -62,24 +62,34 @@ class UnCLIP(GenerativeModel):
         candidates: int = 2,
     ):
         super().__init__(decoder.event_shape, clip.condition)
-        for part, width, name in (
+        widths = (
             (prior, prior.dims, "models"),
             (prior, prior.condition, "is conditioned on"),
             (decoder, decoder.condition, "is conditioned on"),
-        ):
+        )
+        for part, width, name in widths:
             if width != clip.dims:
                 raise ValueError(
                     f"CLIP embeds in {clip.dims} dimensions, "
                     f"but the {type(part).__name__} {name} {width}."
                 )
-        self.clip, self.prior, self.decoder = clip, prior, decoder
-        self.guidance, self.prior_guidance, self.candidates = guidance, prior_guidance, candidates
+        self.clip = clip
+        self.prior = prior
+        self.decoder = decoder
+        self.guidance = guidance
+        self.prior_guidance = prior_guidance
+        self.candidates = candidates
         self.pca = PCA(clip.dims, clip.dims)  # of image embeddings; fitted in training
 
     # ------------------------------------------------------------------------ from caption to image
 
     def imagine(self, captions: str | Sequence[str], n: int = 1, **options) -> Tensor:
-        """``n`` images of each caption, ``(captions n, *event_shape)``; ``options`` as in `sample`.
+        """``n`` images of each caption, ``(captions * n, *event_shape)``.
+
+        Args:
+            captions: one, or several.
+            n: number of images of each.
+            options: of `sample`.
 
         Raises:
             InputError: a word that is not in the vocabulary of `genzoo.data.scenes.captions`.
@@ -97,16 +107,20 @@ class UnCLIP(GenerativeModel):
         prior_guidance: float | None = None,
         candidates: int | None = None,
     ) -> Tensor:
-        """``(n, *event_shape)``, one image for each row of tokens ``c`` (n, condition).
+        """Images ``(n, *event_shape)``. Options that are None have the model's own values.
 
-        Without, images of anything.
-
-        ``steps`` are the decoder's; what is not given is the model's own.
+        Args:
+            n: number of images.
+            c: tokens of a caption for each, ``(n, condition)``; None: unconditional samples.
+            guidance: of the decoder.
+            steps: of the decoder.
+            prior_guidance: of the prior.
+            candidates: embeddings sampled from the prior for each image.
         """
         z = self.draw_embedding(n, c, prior_guidance, candidates)
-        return self.decoder.sample(
-            n, z, self.guidance if guidance is None else guidance, steps=steps
-        )
+        if guidance is None:
+            guidance = self.guidance
+        return self.decoder.sample(n, z, guidance, steps=steps)
 
     @torch.no_grad()
     def draw_embedding(
@@ -118,18 +132,22 @@ class UnCLIP(GenerativeModel):
     ) -> Tensor:
         """Image embeddings ``(n, dims)`` from the prior.
 
-        Each is the best of ``candidates`` for its row of tokens.
+        Args:
+            n: number of embeddings.
+            c: tokens of a caption for each, ``(n, condition)``; None: unconditional samples.
+            guidance: of the prior; None: the model's own.
+            candidates: samples for each row of tokens, of which the one nearest to the text's
+                embedding is kept; None: the model's own.
         """
-        if c is None:  # nothing to be guided to, or to be near
+        if c is None:  # there is no text to guide to, or to choose by
             return self.prior.sample(n)
-        guidance, k = (
-            self.prior_guidance if guidance is None else guidance,
-            candidates or self.candidates,
-        )
-        options: dict[str, Any] = {"guidance": guidance} if self.prior.guidable else {}
+        options: dict[str, Any] = {}
+        if self.prior.guidable:
+            options["guidance"] = self.prior_guidance if guidance is None else guidance
+        k = candidates or self.candidates
         text = self.embed_texts(c)
-        draws = self.prior.sample(n * k, text.repeat_interleave(k, 0), **options)
-        return best_of(draws.unflatten(0, (n, k)), text)
+        samples = self.prior.sample(n * k, text.repeat_interleave(k, 0), **options)
+        return best_of(samples.unflatten(0, (n, k)), text)
 
     @torch.no_grad()
     def embed_images(self, x: Tensor) -> Tensor:
@@ -139,13 +157,14 @@ class UnCLIP(GenerativeModel):
     @torch.no_grad()
     def embed_texts(self, tokens: Tensor) -> Tensor:
         """CLIP's embeddings of captions, given as tokens, ``(n, dims)``, of length sqrt(dims)."""
-        return scale_to_sqrt_dim(self.clip.embed_texts(tokens.to(self.clip.log_scale.device)))
+        tokens = tokens.to(self.clip.log_scale.device)
+        return scale_to_sqrt_dim(self.clip.embed_texts(tokens))
 
     # ------------------------------------------------------------------- from image to other images
 
     @torch.no_grad()
     def invert(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What CLIP sees in images, and the noise that leads back to them.
+        """CLIP's embeddings of images, and the noise from which DDIM reconstructs them.
 
         They are ``(n, dims)`` and ``(n, *event_shape)``.
         """
@@ -156,31 +175,55 @@ class UnCLIP(GenerativeModel):
     def render(self, z: Tensor, noise: Tensor, eta: float = 0.0, guidance: float = 1.0) -> Tensor:
         """Images ``(n, *event_shape)`` from embeddings and noise by DDIM.
 
-        The inverse of `invert` for ``eta`` = 0.
+        With ``eta`` = 0 it is the inverse of `invert`.
+
+        Args:
+            z: embeddings, ``(n, dims)``.
+            noise: ``(n, *event_shape)``.
+            eta: share of new noise in each step, between 0 (DDIM) and 1 (ancestral sampling).
+            guidance: of the decoder.
         """
+        denoiser = self.decoder.denoiser(z, guidance)
         times = self.decoder.times(2 * self.decoder.steps, noise)
-        return ddim(self.decoder.denoiser(z, guidance), noise, times, eta=eta)
+        return ddim(denoiser, noise, times, eta=eta)
 
     def vary(self, x: Tensor, n: int = 1, eta: float = 1.0, guidance: float = 1.0) -> Tensor:
-        """``n`` variations of each image.
+        """Variations of images: of the same embedding, with a part of the noise replaced.
 
-        The same embedding, part of the rest drawn afresh, the more the larger ``eta``.
+        Args:
+            x: images, ``(m, *event_shape)``.
+            n: number of variations of each.
+            eta: share of new noise; a larger one changes more.
+            guidance: of the decoder.
+
+        Returns:
+            ``(m * n, *event_shape)``.
         """
-        z, noise = (part.repeat_interleave(n, 0) for part in self.invert(x))
+        z, noise = self.invert(x)
+        z = z.repeat_interleave(n, 0)
+        noise = noise.repeat_interleave(n, 0)
         return self.render(z, noise, eta, guidance)
 
     def interpolate_images(
         self, one: Tensor, other: Tensor, steps: int = 8, guidance: float = 1.0
     ) -> Tensor:
-        """From one image ``(c, h, w)`` to another in ``steps`` images, both ends included.
+        """Images on the way from one to another: z and the noise are interpolated on a sphere.
 
-        z and the noise turn together.
+        Args:
+            one: an image, ``(c, h, w)``.
+            other: another.
+            steps: number of images, both ends included.
+            guidance: of the decoder.
+
+        Returns:
+            ``(steps, c, h, w)``.
         """
         z, noise = self.invert(torch.stack([one, other]))
         share = torch.linspace(0, 1, steps, device=z.device)
-        z, noise = (
-            slerp(part[:1].expand(steps, *part.shape[1:]), part[1:], share) for part in (z, noise)
-        )
+        first_z = z[:1].expand(steps, *z.shape[1:])
+        first_noise = noise[:1].expand(steps, *noise.shape[1:])
+        z = slerp(first_z, z[1:], share)
+        noise = slerp(first_noise, noise[1:], share)
         return self.render(z, noise, guidance=guidance)
 
     @torch.no_grad()
@@ -193,32 +236,34 @@ class UnCLIP(GenerativeModel):
         guidance: float = 2.0,
         draws: int = 8,
     ) -> Tensor:
-        """What ``before`` says of images becomes what ``after`` says.
+        """Edit images by words: replace what ``before`` says of them by what ``after`` says.
 
-        Such as "a small ..." to "a large ...", in all or one by one.
+        z moves by the difference between the mean embeddings of the two captions under the prior,
+        and the noise is kept. So is everything in the image that the captions do not mention.
 
-        z moves by ``share``, one for all images or one each, ``(n,)``, of the difference between
-        the embeddings that the prior expects of the two captions, each the mean of ``draws``; the
-        noise stays. What the captions do not speak of is kept as it is in the image.
+        Args:
+            x: images, ``(n, *event_shape)``.
+            before: a caption such as "a small circle", one for all images or one for each.
+            after: likewise, such as "a large circle".
+            share: of the difference, one for all images or one for each, ``(n,)``.
+            guidance: of the decoder.
+            draws: samples of the prior for each mean.
         """
         z, noise = self.invert(x)
         difference = self._expected(after, draws) - self._expected(before, draws)
         share = torch.as_tensor(share, device=z.device).expand(len(z)).unsqueeze(1)
-        return self.render(
-            scale_to_sqrt_dim(F.normalize(z + share * difference, dim=1)), noise, guidance=guidance
-        )
+        moved = F.normalize(z + share * difference, dim=1)
+        return self.render(scale_to_sqrt_dim(moved), noise, guidance=guidance)
 
     def _expected(self, captions: str | Sequence[str], draws: int) -> Tensor:
         """The mean of the prior's embeddings of captions, ``(captions, dims)``.
 
-        Always from the same noise, so that in a difference it cancels.
+        The noise is always the same, so that it cancels in a difference.
         """
-        tokens = tokenise(captions)
+        tokens = tokenise(captions).repeat_interleave(draws, 0)
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            z = self.draw_embedding(
-                draws * len(tokens), tokens.repeat_interleave(draws, 0), candidates=1
-            )
+            z = self.draw_embedding(len(tokens), tokens, candidates=1)
         return z.unflatten(0, (-1, draws)).mean(1)
 
     @torch.no_grad()
@@ -230,36 +275,48 @@ class UnCLIP(GenerativeModel):
         share: float | Tensor = 0.35,
         guidance: float = 2.0,
     ) -> Tensor:
-        """As `edit`, in the paper's way, which asks no prior.
+        """`edit` as in the paper, without the prior.
 
-        z turns by ``share`` of the way (there 0.25 to 0.5) to the normalised difference of the
-        *captions'* embeddings. It has to stop early, for no image lies at the end of that way.
+        z is rotated towards the normalised difference of the *captions'* embeddings, by a share
+        only: no image has an embedding at the end of that way.
+
+        Args:
+            x: images, ``(n, *event_shape)``.
+            before: as of `edit`.
+            after: likewise.
+            share: of the way (0.25 to 0.5 in the paper), one for all images or one for each,
+                ``(n,)``.
+            guidance: of the decoder.
         """
         z, noise = self.invert(x)
-        old, new = (self.embed_texts(tokenise(captions)) for captions in (before, after))
+        old = self.embed_texts(tokenise(before))
+        new = self.embed_texts(tokenise(after))
         difference = scale_to_sqrt_dim(F.normalize(new - old, dim=1))
         share = torch.as_tensor(share, device=z.device).expand(len(z))
-        return self.render(slerp(z, difference.expand_as(z), share), noise, guidance=guidance)
+        rotated = slerp(z, difference.expand_as(z), share)
+        return self.render(rotated, noise, guidance=guidance)
 
     def rebuild(self, x: Tensor, components: int, guidance: float = 1.0) -> Tensor:
-        """Images from the first principal ``components`` of their embeddings.
+        """Images from the leading principal components of their embeddings, with their own noise.
 
-        Their own noise is kept.
+        Args:
+            x: images, ``(n, *event_shape)``.
+            components: number of components that are kept.
+            guidance: of the decoder.
         """
         z, noise = self.invert(x)
-        z = self.pca.rebuild(self.pca.project(z)[:, :components])
+        leading = self.pca.project(z)[:, :components]
+        z = self.pca.rebuild(leading)
         z = scale_to_sqrt_dim(F.normalize(z, dim=1))
         return self.render(z, noise, guidance=guidance)
 
     @property
     def evaluations_per_sample(self) -> int:
-        """Those of the prior, then those of the decoder."""
+        """Network evaluations of the prior and of the decoder."""
         return self.prior.evaluations_per_sample + self.decoder.evaluations_per_sample
 
 
 def scale_to_sqrt_dim(unit: Tensor) -> Tensor:
-    """Unit vectors ``(..., dims)`` at length sqrt(dims).
-
-    There their features have a mean square of one.
-    """
-    return math.sqrt(unit.shape[-1]) * unit
+    """Unit vectors ``(..., dims)`` scaled to length sqrt(dims), so that features are about one."""
+    dims = unit.shape[-1]
+    return math.sqrt(dims) * unit

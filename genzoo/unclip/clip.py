@@ -1,8 +1,8 @@
-r"""CLIP: images and sentences in one space, where what belongs together lies close.
+r"""CLIP: images and captions in one space, where an image and its caption are close.
 
 An image encoder and a text encoder each give a unit vector. In a batch of n pairs (image, caption)
-every image picks its own caption among all n, and every caption its own image, by a softmax over
-the cosines:
+the caption of every image is to be found among all n, and the image of every caption, by a softmax
+over the cosines:
 
 .. math::
 
@@ -10,9 +10,9 @@ the cosines:
     L = \tfrac12 \big( CE(\operatorname{softmax}_j \ell_{ij}, i) + CE(\operatorname{softmax}_i
     \ell_{ij}, j) \big)
 
-with a learned temperature. The negatives are the other captions of the batch, so they are as hard
-as the batch is large: among hundreds of scenes some differ in a single word, and to tell them apart
-the vectors must hold which colour belongs to which shape and where it stands.
+with a learned temperature. The negatives are the other captions of the batch, which are harder in a
+larger batch: among hundreds of scenes some differ in a single word, and to distinguish them the
+vectors must encode which colour belongs to which shape and where it stands.
 
 Reference: Radford et al. 2021, *Learning transferable visual models from natural language
 supervision* (figure 3: the loss; section 2.5: the temperature and its cap).
@@ -27,7 +27,9 @@ from torch import Tensor, nn
 from genzoo.model import Trainable
 from genzoo.nets import Condition, Encoder, Network, apply, given_or
 
-START, CAP = 1 / 0.07, 100.0  # of the factor that multiplies the cosines: one over the temperature
+# of the factor of the cosines, which is one over the temperature: at the start, and at most
+START = 1 / 0.07
+CAP = 100.0
 
 
 class CLIP(Trainable):
@@ -38,10 +40,16 @@ class CLIP(Trainable):
         condition: number of tokens of a caption; shorter captions are padded with the token 0.
         vocabulary: number of different tokens, padding included.
         dims: of the space that both share.
-        width, depth, patch: of the image's `genzoo.nets.Encoder`.
-        text_width, convolutions, layers, heads: of the `TextEncoder`.
+        width: of the image's `genzoo.nets.Encoder`.
+        depth: of the same.
+        patch: of the same.
+        text_width: of the `TextEncoder`.
+        convolutions: of the same.
+        layers: of the same.
+        heads: of the same.
         lr: peak learning rate.
-        image, text: the two towers, in place of the defaults; see `genzoo.nets`.
+        image: image encoder in place of the default; see `genzoo.nets`.
+        text: text encoder in place of the default.
     """
 
     usage = "similarity = model.embed_images(x) @ model.embed_texts(tokens).T"
@@ -76,7 +84,8 @@ class CLIP(Trainable):
         self.layers = layers
         self.heads = heads
         self.lr = lr
-        self.nothing = Condition(0, width)  # the image encoder takes a condition, and has none
+        # the image encoder takes an embedded condition: that of no condition
+        self.nothing = Condition(0, width)
         self.image = given_or(image, self.default_image)
         self.text = given_or(text, self.default_text)
         self.log_scale = nn.Parameter(torch.tensor(math.log(START)))
@@ -106,7 +115,8 @@ class CLIP(Trainable):
     def embed_images(self, x: Tensor) -> Tensor:
         """Images ``(n, *event_shape)`` to unit vectors ``(n, dims)``."""
         nothing = self.nothing(None, len(x))
-        return F.normalize(apply(self.image, x, nothing, (self.dims,)), dim=1)
+        vectors = apply(self.image, x, nothing, (self.dims,))
+        return F.normalize(vectors, dim=1)
 
     def embed_texts(self, tokens: Tensor) -> Tensor:
         """Captions as tokens ``(n, condition)`` to unit vectors ``(n, dims)``."""
@@ -114,18 +124,18 @@ class CLIP(Trainable):
 
     @property
     def scale(self) -> Tensor:
-        """The factor of the cosines.
+        """The factor of the cosines: one over the temperature.
 
-        It is one over the temperature, and at most 100, so that single pairs do not drown the rest.
+        It is at most 100, so that single pairs do not dominate the loss.
         """
         return self.log_scale.exp().clamp(max=CAP)
 
     def loss(self, x: Tensor, tokens: Tensor) -> Tensor:
         """The contrastive loss of each pair of the batch, ``(n,)`` nats."""
-        images, texts = self.embed_images(x), self.embed_texts(tokens)
-        with torch.autocast(
-            x.device.type, enabled=False
-        ):  # 16 bits do not tell cosines of close pairs apart
+        images = self.embed_images(x)
+        texts = self.embed_texts(tokens)
+        # in 32 bits: 16 do not resolve the cosines of similar pairs
+        with torch.autocast(x.device.type, enabled=False):
             logits = self.scale * images.float() @ texts.float().T
         return contrastive(logits, same(tokens))
 
@@ -144,16 +154,23 @@ class CLIP(Trainable):
 
 
 class TextEncoder(Network):
-    """Tokens ``(n, length)`` to vectors ``(n, dims)``.
+    """Text encoder: convolutions over neighbouring words, then a small transformer.
 
-    Convolutions over neighbouring words, then a small transformer.
+    Neighbouring words tell which adjective belongs to which noun, and which noun is on which side
+    of "left of". A transformer alone has to learn first that neighbours matter, and on captions as
+    few as these it did not: its embeddings of "a left of b" and "b left of a" were the same.
+    Convolutions have that knowledge built in (Gulati et al. 2020, *Conformer*). Attention (Vaswani
+    et al. 2017) then collects the sentence in an additional token at the front. Padding is a token
+    like any other.
 
-    Which adjective belongs to which noun, and which noun stands on which side of "left of", is
-    decided among neighbours. A transformer alone has to find out first that neighbours matter, and
-    on captions as few as these it did not: it embedded "a left of b" and "b left of a" alike.
-    Convolutions begin with that knowledge (Gulati et al. 2020, *Conformer*). Attention (Vaswani et
-    al. 2017) then gathers the sentence at one more token, put in front. Padding is a token like any
-    other.
+    Args:
+        vocabulary: number of different tokens, padding included.
+        length: number of tokens of a caption.
+        dims: of the resulting vectors.
+        width: of the hidden layers.
+        convolutions: number of convolutions.
+        layers: number of transformer layers.
+        heads: of attention.
     """
 
     def __init__(
@@ -196,28 +213,32 @@ class TextEncoder(Network):
         h = self.words(tokens).mT
         for convolution in self.neighbours:
             h = h + F.gelu(convolution(h))
-        h = torch.cat([self.summary.expand(len(tokens), -1, -1), h.mT], 1)
-        return self.head(self.transformer(h + self.position)[:, 0])
+        summary = self.summary.expand(len(tokens), -1, -1)
+        h = torch.cat([summary, h.mT], 1)
+        h = self.transformer(h + self.position)
+        return self.head(h[:, 0])
 
 
 def contrastive(logits: Tensor, same: Tensor) -> Tensor:
-    """Symmetric cross-entropy of ``logits`` (n, n), images by captions.
+    """Symmetric cross-entropy of each pair, the mean over both directions, ``(n,)``.
 
-    Each pair's mean over both directions, ``(n,)``.
+    Equal captions in a batch are all positives, and the target is uniform over them: the
+    expectation of the one-hot target, without its noise. (With a one-hot target, an image would be
+    pushed away from a caption that is true of it.) Captions that say the same in other words, or
+    less, remain negatives: they are in a batch as often as chance has it, and the optimum of the
+    loss, the log of p(image, caption) / p(image) p(caption), accounts for that (van den Oord et al.
+    2018, InfoNCE).
 
-    ``same`` (n, n) says which captions are equal. A batch may hold a caption twice; to ask of an
-    image that it tell its own from the copy would be to ask for what cannot be, and would push the
-    image away from a caption that is true of it. So the target is spread evenly over the copies,
-    which is the expectation of the one-hot target, without its noise. Captions that say the same in
-    other words, or less, stay negatives: they meet in a batch as often as chance will have it, and
-    the optimum of the loss, the log of p(image, caption) / p(image) p(caption), allows for just
-    that (van den Oord et al. 2018, InfoNCE).
+    Args:
+        logits: images by captions, ``(n, n)``.
+        same: True where two captions are equal, ``(n, n)``.
     """
     target = same.to(logits) / same.sum(1, keepdim=True)
-    images, captions = (-(target * each.log_softmax(1)).sum(1) for each in (logits, logits.T))
+    images = -(target * logits.log_softmax(1)).sum(1)
+    captions = -(target * logits.T.log_softmax(1)).sum(1)
     return (images + captions) / 2
 
 
 def same(tokens: Tensor) -> Tensor:
-    """Which of n captions are equal word for word, ``(n, n)``."""
+    """True for pairs of captions that are equal word for word, ``(n, n)``."""
     return (tokens.unsqueeze(0) == tokens.unsqueeze(1)).all(-1)

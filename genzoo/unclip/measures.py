@@ -1,16 +1,17 @@
-"""How good a text-to-image model is, measured by rule.
+"""Measurements of a text-to-image model, by rule.
 
-What was asked for is known, and what is shown is read off the picture::
+The meaning of a caption is known, and that of a picture is found by a parser::
 
-    faithfulness  share of the attributes asked for that pictures show, of seen and of held-out
+    faithfulness  share of the requested attributes that pictures show, of seen and of held-out
                   combinations, one thing and two
-    retrieval     CLIP picks the one picture of a pool that a caption is true of, and the reverse
-    zero_shot     CLIP picks the true caption from those that differ from it in one attribute
-    variation     what variations of a picture keep, and how much of the rest they change
-    sense         how many pictures on the way from one to another are scenes at all
-    some_edits    edits by words: do they change what they should, and nothing else?
+    retrieval     share of captions for which CLIP finds their picture in a pool, and the reverse
+    zero_shot     share of pictures for which CLIP finds the true caption among those that differ
+                  from it in one attribute
+    variation     attributes that variations of a picture keep, and how much else they change
+    sense         share of pictures on the way from one to another that are scenes
+    some_edits    edits by words, which should change one attribute and keep the others
 
-Every share is a `Figure` with the ends that hold 95 %. Pictures are independent of each other, the
+Every share is a `Figure` with its 95 % interval. Pictures are independent of each other, the
 answers about one are not, so the errors of shares of answers are those of a ratio of two sums over
 pictures.
 """
@@ -23,6 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from genzoo.data.scenes.captions import Captioned, caption, prompts, tokenise, understand
@@ -51,13 +53,13 @@ Embed = Callable[[Tensor], Tensor]  # pictures, or tokens, to embeddings (n, dim
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How far pictures show what was asked for.
+    """Agreement of pictures with the meaning of their captions.
 
     Args:
-        attributes: the share that is right of all attributes that were asked for.
-        whole: the share of pictures in which all are right.
-        each: the first by attribute.
-        n: pictures.
+        attributes: share of the requested attributes that pictures show.
+        whole: share of pictures that show all of them.
+        each: the first share by attribute.
+        n: number of pictures.
     """
 
     attributes: Figure
@@ -67,25 +69,30 @@ class Accuracy:
 
 
 def accuracy(asked: Sequence[Meaning], images: Tensor, together: int = 1) -> Accuracy:
-    """How far pictures show what was asked for.
+    """Agreement of pictures with a requested meaning.
 
     The rule is that of `genzoo.data.scenes.parser.compare_attributes`.
 
     Args:
-        asked: one meaning for each picture.
+        asked: the requested meaning of each picture.
         images: ``(n, 3, 32, 32)``.
-        together: so many pictures, one after the other, are of one origin and count as one when
-            errors are told.
+        together: number of pictures, one after the other, that have one origin, and so count as one
+            independent picture in errors.
     """
-    verdicts = [compare_attributes(*pair) for pair in zip(asked, parse(images), strict=True)]
+    verdicts = []  # of each picture, pairs of an attribute and whether it is right
+    for meaning, scene in zip(asked, parse(images), strict=True):
+        verdicts.append(compare_attributes(meaning, scene))
     names = dict.fromkeys(name for verdict in verdicts for name, _ in verdict if name != "surplus")
+
+    of_all = [[right for _, right in verdict] for verdict in verdicts]
+    by_attribute = {}
+    for attribute in names:
+        answers = [[right for name, right in verdict if name == attribute] for verdict in verdicts]
+        by_attribute[attribute] = _right(answers, together)
     return Accuracy(
-        attributes=_right([[ok for _, ok in verdict] for verdict in verdicts], together),
-        whole=_right([[all(ok for _, ok in verdict)] for verdict in verdicts], together),
-        each={
-            name: _right([[ok for n, ok in verdict if n == name] for verdict in verdicts], together)
-            for name in names
-        },
+        attributes=_right(of_all, together),
+        whole=_right([[all(answers)] for answers in of_all], together),
+        each=by_attribute,
         n=len(verdicts),
     )
 
@@ -95,16 +102,17 @@ def _right(answers: Sequence[Sequence[bool]], together: int = 1) -> Figure:
 
     The error is that of a ratio of sums over pictures.
     """
-    right, of = (
-        np.array([float(count(given)) for given in answers]).reshape(-1, together).sum(1)
-        for count in (sum, len)
-    )
-    value = right.sum() / of.sum()
-    stderr = np.sqrt(np.square(right - value * of).sum()) / of.sum()
-    return share_with(float(value), float(stderr), int(of.sum()))
+    right_of_each = np.array([float(sum(of_picture)) for of_picture in answers])
+    count_of_each = np.array([float(len(of_picture)) for of_picture in answers])
+    right = right_of_each.reshape(-1, together).sum(1)
+    count = count_of_each.reshape(-1, together).sum(1)
+    total = count.sum()
+    value = right.sum() / total
+    stderr = np.sqrt(np.square(right - value * count).sum()) / total
+    return share_with(float(value), float(stderr), int(total))
 
 
-KINDS = {  # of prompts: how many things, and whether the combination is held out
+KINDS = {  # of prompts: number of things, and whether the combination is held out
     "seen, one thing": (1, False),
     "seen, two things": (2, False),
     "held out, one thing": (1, True),
@@ -113,7 +121,13 @@ KINDS = {  # of prompts: how many things, and whether the combination is held ou
 
 
 def faithfulness(imagine: Imagine, n: int = 1000, seed: int = 0) -> dict[str, Accuracy]:
-    """`accuracy` of pictures of ``n`` prompts in all, a quarter of each of `KINDS`."""
+    """`accuracy` of pictures, for each of `KINDS` of prompts.
+
+    Args:
+        imagine: the model, captions to pictures.
+        n: number of prompts in all, a quarter of each kind.
+        seed: of the prompts.
+    """
     measured = {}
     for kind, (things, held_out) in KINDS.items():
         captions, asked = prompts(n // len(KINDS), things, held_out, seed)
@@ -125,129 +139,156 @@ def faithfulness(imagine: Imagine, n: int = 1000, seed: int = 0) -> dict[str, Ac
 
 
 class Retrieval(NamedTuple):
-    """Shares of captions that find their picture, and of pictures that find their caption.
-
-    Each is sought among ``pool``; ``n`` of each were.
-    """
+    """Top-1 accuracies of retrieval."""
 
     image_of_text: Figure
+    """Share of captions whose own picture is the nearest."""
+
     text_of_image: Figure
+    """Share of pictures whose own caption is the nearest."""
+
     pool: int
+    """Number of candidates."""
+
     n: int
+    """Number of captions, and of pictures."""
 
 
 def retrieval(
     embed_images: Embed, embed_texts: Embed, data: Captioned, pool: int = 100
 ) -> Retrieval:
-    """Top-1 retrieval by cosine, in pools in which each caption is true of one picture alone."""
-    text, image = [], []
+    """Top-1 retrieval by cosine, in pools in which each caption is true of one picture alone.
+
+    Args:
+        embed_images: of the model.
+        embed_texts: of the model.
+        data: captioned pictures.
+        pool: number of pictures, and of captions, in a pool.
+    """
+    image_found = []
+    text_found = []
     answers = torch.arange(pool)
-    for chosen in distinct(data, pool):
-        scores = cosines(embed_texts(data.tokens[chosen]), embed_images(data.images[chosen])).cpu()
-        text.append(scores.argmax(1) == answers)
-        image.append(scores.argmax(0) == answers)
-    if not text:
+    for indices in distinct(data, pool):
+        texts = embed_texts(data.tokens[indices])
+        images = embed_images(data.images[indices])
+        scores = cosines(texts, images).cpu()
+        image_found.append(scores.argmax(1) == answers)
+        text_found.append(scores.argmax(0) == answers)
+    if not image_found:
         raise ValueError(
             f"{len(data)} pictures are too few for a pool of {pool} that no two captions confuse."
         )
-    return Retrieval(share(torch.cat(text)), share(torch.cat(image)), pool, pool * len(text))
+    return Retrieval(
+        image_of_text=share(torch.cat(image_found)),
+        text_of_image=share(torch.cat(text_found)),
+        pool=pool,
+        n=pool * len(image_found),
+    )
 
 
 def distinct(data: Captioned, pool: int) -> list[list[int]]:
-    """Pools of indices into ``data`` in which each caption is true of its own scene only.
+    """As many pools of indices as possible in which each caption is true of its own scene only."""
+    meanings = [understand(text) for text in data.captions]
+    scenes = [scene.meaning for scene in data.scenes]
 
-    As many pools as the data allows.
-    """
-    said = [understand(text) for text in data.captions]
-    whole = [scene.meaning for scene in data.scenes]
-    pools, chosen = [], list[int]()
+    def confused(i: int, j: int) -> bool:
+        return true_of(meanings[i], scenes[j]) or true_of(meanings[j], scenes[i])
+
+    pools = []
+    indices: list[int] = []
     for i in range(len(data)):
-        if any(true_of(said[i], whole[j]) or true_of(said[j], whole[i]) for j in chosen):
+        if any(confused(i, j) for j in indices):
             continue
-        chosen.append(i)
-        if len(chosen) == pool:
-            pools.append(chosen)
-            chosen = []
+        indices.append(i)
+        if len(indices) == pool:
+            pools.append(indices)
+            indices = []
     return pools
 
 
 def true_of(meaning: Meaning, whole: Meaning) -> bool:
-    """Whether a scene whose ``whole`` meaning this is has all that ``meaning`` says."""
+    """True if a scene with the ``whole`` meaning has every attribute that ``meaning`` names."""
+    if len(meaning.things) != len(whole.things):
+        return False
     pairs = zip(_said(meaning), _said(whole), strict=False)
-    return len(meaning.things) == len(whole.things) and all(
-        said in (None, there) for said, there in pairs
-    )
+    return all(named in (None, actual) for named, actual in pairs)
 
 
 def _said(meaning: Meaning) -> list[str | None]:
-    looks = [value for kind in meaning.things for value in (kind.size, kind.colour, kind.shape)]
-    return [*looks, meaning.layout, meaning.background]
+    """All attributes of a meaning, None where it does not name one."""
+    attributes: list[str | None] = []
+    for kind in meaning.things:
+        attributes += [kind.size, kind.colour, kind.shape]
+    return [*attributes, meaning.layout, meaning.background]
 
 
 def cosines(one: Tensor, other: Tensor) -> Tensor:
     """Cosines of the angles between rows of ``one`` (n, d) and of ``other`` (m, d): ``(n, m)``."""
-    return torch.nn.functional.normalize(one, dim=1) @ torch.nn.functional.normalize(other, dim=1).T
+    return F.normalize(one, dim=1) @ F.normalize(other, dim=1).T
 
 
 def zero_shot(
     embed_images: Embed, embed_texts: Embed, data: Captioned, seed: int = 0
 ) -> dict[str, Figure]:
-    """Share of attributes that CLIP reads right, by attribute and over all ("mean").
+    """Share of attributes that CLIP recognises, by attribute and over all ("mean").
 
-    For each attribute of each scene, its full description stands among those that differ from it in
-    this attribute alone (so guessing is right one time in 6 for colours, 4 for shapes, 2 for
-    sizes); the nearest to the picture is CLIP's answer.
+    For each attribute of each scene, the candidates are its full description and those that differ
+    from it in this attribute alone (so a guess is right one time in 6 for colours, 4 for shapes, 2
+    for sizes); the nearest to the picture is CLIP's answer.
+
+    Args:
+        embed_images: of the model.
+        embed_texts: of the model.
+        data: captioned pictures.
+        seed: of the wording of captions.
     """
-    questions = [
-        (i, name, options)
-        for i, scene in enumerate(data.scenes)
-        for name, options in alternatives(scene.meaning)
-    ]
-    # one wording for all options
-    texts = [caption(m, random.Random(seed + i)) for i, _, options in questions for m in options]
-    embedded = torch.nn.functional.normalize(
-        torch.cat([embed_texts(t) for t in tokenise(texts).split(1000)]), dim=1
-    )
+    questions = []
+    texts = []
+    for i, scene in enumerate(data.scenes):
+        for name, options in alternatives(scene.meaning):
+            questions.append((i, name, options))
+            # all options in the same words, but for the attribute
+            texts += [caption(option, random.Random(seed + i)) for option in options]
+    vectors = torch.cat([embed_texts(tokens) for tokens in tokenise(texts).split(1000)])
     images = torch.cat([embed_images(x) for x in data.images.split(500)])
-    answers: dict[str, list[list[bool]]] = defaultdict(
-        lambda: [[] for _ in data.scenes]
-    )  # of each scene
-    for (i, name, options), vectors in zip(
-        questions, embedded.split([len(o) for _, _, o in questions]), strict=True
-    ):
-        right = options[int((vectors @ images[i]).argmax())] == data.scenes[i].meaning
+    sizes = [len(options) for _, _, options in questions]
+    of_questions = F.normalize(vectors, dim=1).split(sizes)
+
+    # of each attribute, answers about each scene
+    answers: dict[str, list[list[bool]]] = defaultdict(lambda: [[] for _ in data.scenes])
+    for (i, name, options), of_options in zip(questions, of_questions, strict=True):
+        nearest = int((of_options @ images[i]).argmax())
+        right = options[nearest] == data.scenes[i].meaning
         answers[name][i].append(right)
         answers["mean"][i].append(right)
-    return {name: _right(given) for name, given in answers.items()}
+    return {name: _right(of_scenes) for name, of_scenes in answers.items()}
 
 
 def alternatives(meaning: Meaning) -> list[tuple[str, list[Meaning]]]:
-    """For each attribute of a full meaning its name, and all meanings that agree in the others.
+    """Each attribute of a full meaning, with all meanings that differ in it at most.
 
-    The meaning itself is among them.
-
-    The relation of two things has four values: each of `RELATIONS`, with either of them first.
+    The meaning itself is one of them. The relation of two things has four values: each of
+    `RELATIONS`, with either of them first.
     """
-    found = []
-    for i, kind in enumerate(meaning.things):
+    things = meaning.things
+    questions = []
+    for i, kind in enumerate(things):
         for name, values in {"size": RADII, "colour": COLOURS, "shape": SHAPES}.items():
-            kinds = (
-                (*meaning.things[:i], replace(kind, **{name: value}), *meaning.things[i + 1 :])
-                for value in values
-            )
-            found.append((name, [replace(meaning, things=things) for things in kinds]))
-    if len(meaning.things) == 1:
-        found.append(("place", [replace(meaning, layout=place) for place in PLACES]))
+            options = []
+            for value in values:
+                changed = replace(kind, **{name: value})
+                options.append(replace(meaning, things=(*things[:i], changed, *things[i + 1 :])))
+            questions.append((name, options))
+    if len(things) == 1:
+        questions.append(("place", [replace(meaning, layout=place) for place in PLACES]))
     else:
-        orders = (meaning.things, meaning.things[::-1])
-        found.append(
-            (
-                "relation",
-                [replace(meaning, things=t, layout=layout) for t in orders for layout in RELATIONS],
-            )
-        )
-    found.append(("background", [replace(meaning, background=ground) for ground in BACKGROUNDS]))
-    return found
+        options = []
+        for order in (things, things[::-1]):
+            options += [replace(meaning, things=order, layout=layout) for layout in RELATIONS]
+        questions.append(("relation", options))
+    options = [replace(meaning, background=background) for background in BACKGROUNDS]
+    questions.append(("background", options))
+    return questions
 
 
 # --------------------------------------------------------------------- pictures from other pictures
@@ -255,14 +296,14 @@ def alternatives(meaning: Meaning) -> list[tuple[str, list[Meaning]]]:
 
 @dataclass(frozen=True)
 class Variation:
-    """What variations keep and how far they differ from the originals otherwise.
+    """Agreement of variations with their originals.
 
     Args:
-        kept: the originals' attributes.
-        moved: the mean distance by which things move, in pixels.
-        moved_share: that as a share of what it is for another picture of the same description.
-        difference: the root mean square of the pixels' differences.
-        difference_share: likewise, as a share.
+        kept: agreement of their attributes.
+        moved: mean distance by which things move, in pixels.
+        moved_share: the same as a share of that to another picture of the same description.
+        difference: root mean square of the pixels' differences.
+        difference_share: the same as a share, likewise.
     """
 
     kept: Accuracy
@@ -273,51 +314,56 @@ class Variation:
 
 
 def variation(scenes: Sequence[Scene], images: Tensor, varied: Tensor, seed: int = 0) -> Variation:
-    """What variations keep of pictures of known scenes, and how much of the rest they change.
+    """Agreement of variations with their originals, pictures of known scenes.
+
+    Errors are those of the n originals, not of the n k pictures.
 
     Args:
         scenes: of the originals.
         images: the originals, ``(n, 3, 32, 32)``.
         varied: k variations of each, ``(n, k, 3, 32, 32)``.
-        seed: of the pictures of the same descriptions that both are held against.
-
-    Errors are those of the n originals, not of the n k pictures.
+        seed: of the other pictures of the same descriptions, which both are compared with.
     """
     n, k = varied.shape[:2]
-    rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    rng = random.Random(seed)
+    generator = torch.Generator().manual_seed(seed)
     originals = images.repeat_interleave(k, 0)
     scenes = [scene for scene in scenes for _ in range(k)]
     varied = varied.flatten(0, 1)
     others = render([arrange(scene.meaning, rng) for scene in scenes], generator)
 
-    moved, moved_fully = (
-        _moved(scenes, parse(pictures)).reshape(n, k) for pictures in (varied, others)
-    )
-    squares, squares_fully = (
-        (pictures - originals).square().flatten(1).mean(1).double().numpy().reshape(n, k)
-        for pictures in (varied, others)
-    )
+    def mean_squares(pictures: Tensor) -> np.ndarray:
+        squares = (pictures - originals).square().flatten(1)
+        return squares.mean(1).double().numpy().reshape(n, k)
+
+    moved = _moved(scenes, parse(varied)).reshape(n, k)
+    moved_of_others = _moved(scenes, parse(others)).reshape(n, k)
+    squares = mean_squares(varied)
+    squares_of_others = mean_squares(others)
     one = np.ones((n, k))
     return Variation(
         kept=accuracy([scene.meaning for scene in scenes], varied, together=k),
         moved=_ratio(moved, one),
-        moved_share=_ratio(moved, moved_fully),
+        moved_share=_ratio(moved, moved_of_others),
         difference=root(_ratio(squares, one)),
-        difference_share=root(_ratio(squares, squares_fully)),
+        difference_share=root(_ratio(squares, squares_of_others)),
     )
 
 
-def _ratio(one: np.ndarray, other: np.ndarray) -> Figure:
-    """Mean of ``one`` over that of ``other``, (n, k) each, k numbers of each origin.
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> Figure:
+    """Ratio of two means over (n, k) numbers, k of each origin, with its error.
 
-    The error is by the delta method.
+    The error is by the delta method, over origins.
     """
-    one, other = (np.nanmean(values, 1) for values in (one, other))
-    known = np.isfinite(one) & np.isfinite(other)
-    one, other = one[known], other[known]
-    ratio = one.mean() / other.mean()
-    off = (one - ratio * other) / other.mean()
-    return Figure(float(ratio), float(off.std() / len(off) ** 0.5), n=len(off))
+    above = np.nanmean(numerator, 1)
+    below = np.nanmean(denominator, 1)
+    finite = np.isfinite(above) & np.isfinite(below)
+    above = above[finite]
+    below = below[finite]
+    ratio = above.mean() / below.mean()
+    influence = (above - ratio * below) / below.mean()
+    stderr = influence.std() / len(influence) ** 0.5
+    return Figure(float(ratio), float(stderr), n=len(influence))
 
 
 def _moved(before: Sequence[Scene], after: Sequence[Scene]) -> np.ndarray:
@@ -325,15 +371,17 @@ def _moved(before: Sequence[Scene], after: Sequence[Scene]) -> np.ndarray:
 
     NaN where that is empty.
     """
-    found = []
-    for scene, seen in zip(before, after, strict=True):
-        nearest = [
-            min(np.hypot(thing.x - other.x, thing.y - other.y) for other in seen.things)
-            for thing in scene.things
-            if seen.things
-        ]
-        found.append(np.mean(nearest) if nearest else np.nan)
-    return np.array(found)
+    means = []
+    for scene, changed in zip(before, after, strict=True):
+        if not scene.things or not changed.things:
+            means.append(np.nan)
+            continue
+        nearest = []
+        for thing in scene.things:
+            distances = [np.hypot(thing.x - to.x, thing.y - to.y) for to in changed.things]
+            nearest.append(min(distances))
+        means.append(np.mean(nearest))
+    return np.array(means)
 
 
 def sense(images: Tensor) -> Figure:
@@ -345,18 +393,17 @@ def sense(images: Tensor) -> Figure:
 
 
 def _sensible(scene: Scene) -> bool:
-    return len(scene.things) in (1, 2) and all(
-        thing.shape and thing.colour for thing in scene.things
-    )
+    if len(scene.things) not in (1, 2):
+        return False
+    return all(thing.shape and thing.colour for thing in scene.things)
 
 
 class Edit(NamedTuple):
-    """An edit of a scene by words: captions before and after, and what must be true afterwards.
+    """An edit of a scene by words: captions before and after, and the meaning it should have.
 
-    The captions differ in one ``attribute``.
-
-    `accuracy` of what is ``wanted`` is its measure: ``whole`` is the share of pictures in which the
-    attribute changed as asked and every other one was kept.
+    The captions differ in one ``attribute``. An edit is measured by `accuracy` for the meanings
+    ``wanted``: ``whole`` is the share of pictures in which the attribute was changed and every
+    other one was kept.
     """
 
     scene: Scene
@@ -369,50 +416,48 @@ class Edit(NamedTuple):
 def some_edits(
     n: int, attribute: str, things: int = 1, seed: int = 0, short: bool = False
 ) -> list[Edit]:
-    """``n`` random scenes, each with another value for an attribute, and captions of both.
+    """Random scenes, each with another value for an attribute, and captions of both.
 
     Args:
-        n: how many.
+        n: number of scenes.
         attribute: a name of `alternatives`.
         things: in each scene, one or two.
         seed: of the scenes and the words.
-        short: whether captions say colours, shapes and the attribute alone.
-
-    The captions say all that can be said; ``short`` ones say the things' colours and shapes, the
-    attribute, and nothing else.
+        short: name only colours, shapes and the attribute in captions, in place of all attributes.
     """
     rng = random.Random(seed)
-    found = []
+    edits: list[Edit] = []
     for scene in draw(n, rng, things):
-        options = rng.choice(
-            [options for name, options in alternatives(scene.meaning) if name == attribute]
-        )
-        wanted = rng.choice(
-            [option for option in options if option != scene.meaning and _drawable(option)]
-        )
-        said = (
-            _in_short(meaning, attribute) if short else meaning
-            for meaning in (scene.meaning, wanted)
-        )
-        before, after = (caption(meaning, random.Random(len(found))) for meaning in said)
-        found.append(Edit(scene, attribute, before, after, wanted))
-    return found
+        questions = alternatives(scene.meaning)
+        options = rng.choice([options for name, options in questions if name == attribute])
+        others = [option for option in options if option != scene.meaning and _drawable(option)]
+        wanted = rng.choice(others)
+        captions = []
+        for meaning in (scene.meaning, wanted):
+            if short:
+                meaning = _in_short(meaning, attribute)
+            captions.append(caption(meaning, random.Random(len(edits))))
+        before, after = captions
+        edits.append(Edit(scene, attribute, before, after, wanted))
+    return edits
 
 
 def _in_short(meaning: Meaning, attribute: str) -> Meaning:
-    kinds = tuple(
-        kind if attribute == "size" else replace(kind, size=None) for kind in meaning.things
-    )
-    told = (
-        attribute == "place" or len(kinds) == 2
-    )  # two things cannot be named without their relation
+    """A meaning without all attributes but colours, shapes and the given one."""
+    kinds = meaning.things
+    if attribute != "size":
+        kinds = tuple(replace(kind, size=None) for kind in kinds)
+    # two things cannot be named without their relation
+    has_layout = attribute == "place" or len(kinds) == 2
+    has_background = attribute == "background"
     return Meaning(
         kinds,
-        meaning.layout if told else None,
-        meaning.background if attribute == "background" else None,
+        meaning.layout if has_layout else None,
+        meaning.background if has_background else None,
     )
 
 
 def _drawable(meaning: Meaning) -> bool:
-    """Whether its things differ in colour, as those of all scenes do."""
-    return len({kind.colour for kind in meaning.things}) == len(meaning.things)
+    """True if its things differ in colour, as those of all scenes do."""
+    colours = {kind.colour for kind in meaning.things}
+    return len(colours) == len(meaning.things)

@@ -1,4 +1,4 @@
-"""The unCLIP that comes with the package, so that there is something to imagine with at once."""
+"""The trained unCLIP that comes with the package."""
 
 from pathlib import Path
 
@@ -6,16 +6,15 @@ from genzoo import serialization
 from genzoo.errors import InputError
 from genzoo.unclip.cascade import UnCLIP
 
-FOLDER = (
-    Path(__file__).parent / "weights"
-)  # of `genzoo train unclip`; its figures are in experiments/records/unclip.json
+# made by `genzoo train unclip`; its figures are in experiments/records/unclip.json
+FOLDER = Path(__file__).parent / "weights"
 
 
 def pretrained(folder: str | Path | None = None) -> UnCLIP:
     """The trained unCLIP of the package, or the one in ``folder``, ready to use.
 
     Raises:
-        InputError: there is none, or something else lies there.
+        InputError: there is none, or the folder contains another model.
     """
     if folder is None and not (FOLDER / serialization.CONFIG).is_file():
         raise InputError(

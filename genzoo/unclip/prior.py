@@ -1,10 +1,9 @@
-r"""Two priors over image embeddings, given a caption's.
+r"""Two priors over image embeddings given a text embedding, p(z | t).
 
-The zoo's own diffusion and autoregressive models at work on vectors.
+They are the zoo's own diffusion and autoregressive models of vectors.
 
-A caption says only a part of what a picture shows, so many image embeddings z go with one text
-embedding t, and to put t in z's place is a mistake: both are close, but they are not the same kind
-of thing. The prior is the distribution p(z | t).
+A caption tells only a part of what an image shows, so many image embeddings z fit one text
+embedding t. To use t in place of z would be a mistake: both are close, but not of the same kind.
 
 *Diffusion prior*: a `genzoo.Diffusion` over z with t as its condition. It predicts v, from which
 the unnoised embedding follows, :math:`\hat z = \alpha z_\lambda - \sigma \hat v`; under the cosine
@@ -30,7 +29,7 @@ from genzoo.model import GenerativeModel, Likelihood
 class PCA(nn.Module):
     """The first ``components`` principal axes of vectors ``(n, dims)``, largest variance first.
 
-    Before `fit` there are no axes at all.
+    Before `fit` the axes are zero.
     """
 
     mean: Tensor
@@ -46,14 +45,16 @@ class PCA(nn.Module):
             )
         self.register_buffer("mean", torch.zeros(dims))
         self.register_buffer("axes", torch.zeros(components, dims))
-        # the largest component of the data, either side of the mean
+        # largest absolute value of each component in the data
         self.register_buffer("reach", torch.ones(components))
 
     def fit(self, z: Tensor) -> "PCA":
         """Learn the axes from vectors ``(n, dims)``."""
         self.mean.copy_(z.mean(0))
-        self.axes.copy_(principal_axes(z - self.mean, len(self.axes)))
-        self.reach.copy_(self.project(z).abs().amax(0).clamp(min=1e-6))
+        axes = principal_axes(z - self.mean, len(self.axes))
+        self.axes.copy_(axes)
+        reach = self.project(z).abs().amax(0)
+        self.reach.copy_(reach.clamp(min=1e-6))
         return self
 
     def project(self, z: Tensor) -> Tensor:
@@ -61,19 +62,19 @@ class PCA(nn.Module):
         return (z - self.mean) @ self.axes.T
 
     def rebuild(self, y: Tensor) -> Tensor:
-        """The vectors ``(n, dims)`` of the first components ``y`` (n, k), the others being zero."""
+        """Vectors ``(n, dims)`` with the first components ``y`` (n, k); the others are zero."""
         return self.mean + y @ self.axes[: y.shape[1]]
 
 
 class QuantizedPCA(GenerativeModel):
     """A distribution over vectors that lie on a grid in the space of their principal components.
 
-    ``codes`` is a trained model of the rounded components; the vectors themselves have no density,
-    for they fill no volume.
+    The vectors themselves have no density, for such a grid has no volume.
 
     Args:
         event_shape: ``(dims,)`` of the vectors.
-        codes: a model of ``(components,)`` levels, such as `genzoo.Autoregressive`.
+        codes: a model of the rounded components, ``(components,)`` levels, such as
+            `genzoo.Autoregressive`.
     """
 
     likelihood = Likelihood.NONE
@@ -87,32 +88,45 @@ class QuantizedPCA(GenerativeModel):
                 f"got vectors {self.event_shape} and a model of {codes.event_shape} "
                 f"with {codes.levels} levels."
             )
-        self.codes, self.latent_shape = codes, codes.event_shape
+        self.codes = codes
+        self.latent_shape = codes.event_shape
         self.pca = PCA(self.dims, codes.dims)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """The components ``(n, components)`` of vectors, on the grid of the codes' levels."""
-        return grid.quantise(self.pca.project(x) / self.pca.reach, self.codes.levels)
+        scaled = self.pca.project(x) / self.pca.reach
+        return grid.quantise(scaled, self.codes.levels)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """The vectors ``(n, dims)`` that components on the grid stand for."""
+        """Vectors ``(n, dims)`` of components on the grid."""
         return self.pca.rebuild(z * self.pca.reach)
 
     @torch.no_grad()
     def sample(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
-        """Vectors ``(n, dims)``; ``guidance`` is the codes', see `genzoo.Autoregressive.guided`."""
-        options = {} if guidance == 1.0 else {"guidance": guidance}
-        return self.decode(self.codes.sample(n, c, **options))
+        """Vectors ``(n, dims)``.
+
+        Args:
+            n: number of vectors.
+            c: a condition for each, ``(n, condition)``.
+            guidance: of the codes, see `genzoo.Autoregressive.guided`.
+        """
+        options = {}
+        if guidance != 1.0:
+            options["guidance"] = guidance
+        codes = self.codes.sample(n, c, **options)
+        return self.decode(codes)
 
     @property
     def evaluations_per_sample(self) -> int:
         return self.codes.evaluations_per_sample
 
 
-def best_of(draws: Tensor, text: Tensor) -> Tensor:
-    """The nearest of k ``draws`` (n, k, dims) to each ``text`` embedding (n, dims).
+def best_of(samples: Tensor, text: Tensor) -> Tensor:
+    """The one of k ``samples`` (n, k, dims) that is nearest to each ``text`` embedding (n, dims).
 
     Nearest means the largest dot product. The result has shape ``(n, dims)``.
     """
-    best = (draws @ text.unsqueeze(-1)).squeeze(-1).argmax(1)
-    return draws[torch.arange(len(draws), device=draws.device), best]
+    products = (samples @ text.unsqueeze(-1)).squeeze(-1)
+    best = products.argmax(1)
+    rows = torch.arange(len(samples), device=samples.device)
+    return samples[rows, best]

@@ -1,14 +1,14 @@
 """Training of an unCLIP, stage by stage: each is an ordinary `genzoo.fit`, in a folder of its own.
 
-    clip              images and captions; all that follows looks through its eyes
+    clip              images and captions; all other stages use its embeddings
     prior             image embedding, given a text embedding: a diffusion model
     autoregressive    the same by principal components: the other prior, to compare
     decoder           image, given its embedding: most of the cost
     text_decoder      image, given a text embedding; on request, an unCLIP without a prior
 
 A stage that is finished is not trained again, and one that was interrupted is resumed: the same
-call goes on where it stopped. In the end ``folder/model`` holds the whole, ``folder/other`` the
-whole with the autoregressive prior, and ``folder/stages.json`` the steps, seconds (with so many
+call continues where it stopped. In the end ``folder/model`` contains the whole, ``folder/other``
+the whole with the autoregressive prior, and ``folder/stages.json`` the steps, seconds (with so many
 threads) and last losses of each stage.
 """
 
@@ -39,7 +39,7 @@ from genzoo.unclip.clip import CLIP
 from genzoo.unclip.measures import alternatives
 from genzoo.unclip.prior import QuantizedPCA
 
-STAGES = {  # and the class that each trains
+STAGES = {  # with the class of the model of each
     "clip": "clip",
     "prior": "diffusion",
     "autoregressive": "autoregressive",
@@ -47,10 +47,11 @@ STAGES = {  # and the class that each trains
     "text_decoder": "diffusion",
 }
 
+# how much more often twins differ in these attributes, which are the hardest for CLIP
 SLOW = {
     "shape": 4,
     "relation": 6,
-}  # how much oftener twins differ in these: what CLIP finds hardest to tell apart
+}
 
 
 def train_unclip(
@@ -66,36 +67,33 @@ def train_unclip(
     progress: Progress | None = None,
     scenes: Sequence[Scene] | None = None,
 ) -> UnCLIP:
-    """Train every stage in ``folder``, and return the whole.
-
-    It continues where an earlier call stopped.
+    """Train every stage, or continue where an earlier call stopped, and return the whole.
 
     Args:
+        folder: where the stages are stored.
         seed: of the pictures, the weights and everything else random.
-        budget: "full" or "quick": which of the recipes ``unclip-*.yaml``.
+        budget: "full" or "quick", that of the recipe ``unclip-*.yaml``.
         recipe: another recipe file, with an entry for each of `STAGES`.
         steps: steps of single stages, before the recipe's.
-        pictures: how many to train on, of scenes in pairs; see `twin`.
-        wordings: captions of each.
+        pictures: number of training pictures, of scenes in pairs; see `twin`.
+        wordings: number of captions of each.
         text_decoder: train a decoder on text embeddings as well.
         progress: called with (steps done, steps in all, the stage and its loss) a few times a
             second.
-        scenes: scenes to train on in place of those.
+        scenes: scenes to train on, in place of random ones.
 
     Raises:
-        InputError: ``folder`` holds a training with another plan, or the recipe is none.
+        InputError: ``folder`` contains a training with another plan, or the recipe is wrong.
         TrainingError: a stage diverged.
     """
     check_settings(seed=seed)
     stages = Stages(Path(folder), seed, _plans(budget, recipe, steps or {}), progress)
     stages.keep_plan({"seed": seed, "pictures": pictures, "wordings": wordings})
     scenes = scenes or twins(pictures, seed)
-    images, tokens = (
-        render(scenes, torch.Generator().manual_seed(seed)),
-        reword(scenes, wordings, seed),
-    )
-
-    image, length = images.shape[1:], tokens.shape[-1]
+    images = render(scenes, torch.Generator().manual_seed(seed))
+    tokens = reword(scenes, wordings, seed)
+    image = images.shape[1:]
+    length = tokens.shape[-1]
 
     clip = stages.build("clip", event_shape=image, condition=length, vocabulary=len(VOCABULARY))
     stages.train("clip", clip, pairs(images, tokens, Twins))
@@ -106,9 +104,8 @@ def train_unclip(
     stages.train("prior", prior, pairs(z, texts, Worded))
     other = QuantizedPCA(z.shape[1:], stages.build("autoregressive", condition=clip.dims))
     other.pca.fit(z)
-    stages.train(
-        "autoregressive", other.codes, pairs(other.encode(z), texts, Worded, other.codes.levels)
-    )
+    codes = pairs(other.encode(z), texts, Worded, other.codes.levels)
+    stages.train("autoregressive", other.codes, codes)
 
     decoder = stages.build("decoder", event_shape=image, condition=clip.dims)
     stages.train("decoder", decoder, pairs(images, z))
@@ -120,7 +117,7 @@ def train_unclip(
 
 @dataclass(frozen=True)
 class Stages:
-    """Where the stages of one training live, and by what plan each is built and trained."""
+    """The folder and the plan by which the stages of one training are built and trained."""
 
     folder: Path
     seed: int
@@ -132,7 +129,8 @@ class Stages:
 
         Raises `InputError` if the folder already holds another one.
         """
-        path, plan = self.folder / "config.yaml", {**about, **self.plans}
+        path = self.folder / "config.yaml"
+        plan = {**about, **self.plans}
         before = files.of_run(path)
         if before is not None and before != plan:
             changed = [name for name in plan if before.get(name) != plan[name]]
@@ -147,20 +145,26 @@ class Stages:
             draft.write_text(yaml.safe_dump(plan, sort_keys=False), encoding="utf-8")
 
     def build(self, stage: str, **from_data: Any) -> Any:
-        """The untrained model of a stage, its initial weights drawn from the seed."""
+        """The untrained model of a stage, its initial weights sampled with the seed."""
         L.seed_everything(self.seed, verbose=False)
-        arguments = {name: list(v) if isinstance(v, tuple) else v for name, v in from_data.items()}
-        config = {"family": STAGES[stage], "arguments": {**arguments, **self.plans[stage]["model"]}}
-        return serialization.build(config, path=f"the recipe's {stage}").to(
-            memory_format=torch.channels_last
-        )
+        arguments = {}
+        for name, value in from_data.items():
+            arguments[name] = list(value) if isinstance(value, tuple) else value
+        arguments |= self.plans[stage]["model"]
+        config = {"family": STAGES[stage], "arguments": arguments}
+        model = serialization.build(config, path=f"the recipe's {stage}")
+        return model.to(memory_format=torch.channels_last)
 
     def train(self, stage: str, model: Any, data: DataSet) -> None:
-        """Fit ``model`` in place, or fill it with the weights of the stage if that is finished."""
+        """Fit a model in place, or load the weights of the stage into it if that is finished.
+
+        Args:
+            stage: a name of `STAGES`.
+            model: of `build`.
+            data: what it is trained on.
+        """
         folder = self.folder / stage
-        model.monitor = (
-            None  # it keeps its last weights: none of these stages has much to learn by heart
-        )
+        model.monitor = None  # the last weights are kept: none of these stages overfits much
         if not (folder / "model" / serialization.CONFIG).is_file():
             fitted = fit(
                 model,
@@ -183,16 +187,31 @@ class Stages:
     def assemble(
         self, clip: CLIP, prior: Diffusion, other: QuantizedPCA, decoder: Diffusion, z: Tensor
     ) -> UnCLIP:
-        """The whole, saved with either prior; the one with the diffusion prior is returned."""
-        for name, each in (("other", other), ("model", prior)):
-            whole = UnCLIP(clip, each, decoder)
+        """Save the whole with either prior.
+
+        Args:
+            clip: the trained CLIP.
+            prior: the diffusion prior.
+            other: the autoregressive prior.
+            decoder: the trained decoder.
+            z: embeddings of the training images, ``(n, dims)``.
+
+        Returns:
+            the whole with the diffusion prior.
+        """
+        priors = {"other": other, "model": prior}
+        for name, part in priors.items():
+            whole = UnCLIP(clip, part, decoder)
             whole.pca.fit(z)
             serialization.save(whole, self.folder / name, {"data": "scenes", "seed": self.seed})
         return serialization.load(self.folder, UnCLIP)
 
     def _named(self, stage: str) -> Progress | None:
+        """The progress callback, with the stage in front of its text."""
         progress = self.progress
-        return progress and (lambda done, total, text: progress(done, total, f"{stage}  {text}"))
+        if progress is None:
+            return None
+        return lambda done, total, text: progress(done, total, f"{stage}  {text}")
 
     def _log(self, stage: str, fitted: Fitted) -> None:
         path = self.folder / "stages.json"
@@ -211,7 +230,7 @@ class Stages:
 def _plans(
     budget: str, recipe: str | Path | None, steps: Mapping[str, int]
 ) -> dict[str, recipes.Recipe]:
-    """The recipe of each stage, with the ``steps`` that were asked for."""
+    """The recipe of each stage, with the given ``steps`` in place of its own."""
     for stage in steps:
         if stage not in STAGES:
             raise InputError(f"Training unCLIP has no stage {stage!r}. {nearest(stage, STAGES)}")
@@ -228,82 +247,104 @@ def _plans(
 def twins(n: int, seed: int) -> list[Scene]:
     """About ``n`` random scenes in pairs, 2k and 2k + 1: one, and its `twin`."""
     rng = random.Random(seed)
-    return [each for scene in draw((n + 1) // 2, rng) for each in (scene, twin(scene, rng))]
+    scenes = []
+    for scene in draw((n + 1) // 2, rng):
+        scenes += [scene, twin(scene, rng)]
+    return scenes
 
 
 def twin(scene: Scene, rng: random.Random) -> Scene:
-    """A scene that differs in one attribute, more often in one that CLIP is slow to see (`SLOW`).
+    """A scene that differs in one attribute, more often in one that CLIP is slow to learn (`SLOW`).
 
-    Side by side in a batch, twins are the hardest negatives of one another. Of scenes drawn at
-    random hardly two differ in nothing but what stands where, so CLIP need not learn it, and no
-    decoder can draw what the embedding does not hold. (The paper's own unCLIP binds attributes to
-    things badly for that reason, section 7; the remedy is of Yuksekgonul et al. 2023.)
+    In the same batch, twins are the hardest negatives of one another. Among random scenes hardly
+    two differ only in their arrangement, so CLIP need not learn it, and no decoder can show what
+    the embedding does not contain. (The paper's own unCLIP binds attributes to things badly for
+    that reason, section 7; the remedy is that of Yuksekgonul et al. 2023.)
     """
     meaning = scene.meaning
     questions = alternatives(meaning)
+    weights = [SLOW.get(name, 1) for name, _ in questions]
     while True:
-        _, options = rng.choices(questions, [SLOW.get(name, 1) for name, _ in questions])[0]
+        _, options = rng.choices(questions, weights)[0]
         other = rng.choice([option for option in options if option != meaning])
-        if not is_held_out(other) and len({kind.colour for kind in other.things}) == len(
-            other.things
-        ):
+        colours = {kind.colour for kind in other.things}
+        if len(colours) == len(other.things) and not is_held_out(other):
             return arrange(other, rng)
 
 
 def reword(scenes: Sequence[Scene], wordings: int, seed: int) -> Tensor:
-    """Tokens ``(n, wordings, LENGTH)`` of that many captions of each scene.
+    """Several captions of each scene, with random attributes left out.
 
-    Every one leaves out what it likes.
+    Args:
+        scenes: n of them.
+        wordings: number of captions of each.
+        seed: of the attributes and the words.
+
+    Returns:
+        tokens, ``(n, wordings, LENGTH)``.
     """
     rng = random.Random(seed)
-    captions = [
-        caption(leave_out(scene.meaning, rng), rng) for scene in scenes for _ in range(wordings)
-    ]
+    captions = []
+    for scene in scenes:
+        for _ in range(wordings):
+            meaning = leave_out(scene.meaning, rng)
+            captions.append(caption(meaning, rng))
     return tokenise(captions).unflatten(0, (-1, wordings))
 
 
 def pairs(x: Tensor, c: Tensor, split: type[Split] = Split, levels: int = 0) -> DataSet:
-    """Events, and what goes with each, as a data set for training.
+    """Events with their conditions as a data set for training, with one event to validate on.
 
-    The loop wants one event to validate on.
+    Args:
+        x: events, ``(n, *event_shape)``.
+        c: conditions, ``(n, condition)``, or several for each, ``(n, k, condition)``.
+        split: class of the training split.
+        levels: of the events' grid; 0 for real-valued ones.
     """
     one = Split(x[:1], c.flatten(0, -2)[:1])
     return DataSet("scenes", split(x, c), one, one, levels=levels, condition=c.shape[-1])
 
 
 class Worded(Split):
-    """Events of which several things may be said, ``c`` (n, k, ...).
-
-    Each time that an event is asked for, one of its k conditions is drawn afresh.
-    """
+    """Events with k conditions each, ``c`` (n, k, ...); every access takes one at random."""
 
     def __getitem__(self, i: Any) -> tuple[Tensor, Tensor]:
         i = torch.as_tensor(i, device=self.x.device)
         assert self.c is not None
-        return self.x[i], self.c[i, torch.randint(self.c.shape[1], i.shape, device=i.device)]
+        chosen = torch.randint(self.c.shape[1], i.shape, device=i.device)
+        return self.x[i], self.c[i, chosen]
 
 
 class Twins(Worded):
     """Events in pairs, 2k and 2k + 1, which always come into a batch together."""
 
     def gather(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        one = torch.as_tensor(indices[: (len(indices) + 1) // 2], device=self.x.device)
-        return self[torch.cat([one, (one ^ 1).clamp(max=len(self) - 1)])]
+        half = indices[: (len(indices) + 1) // 2]
+        one = torch.as_tensor(half, device=self.x.device)
+        other = (one ^ 1).clamp(max=len(self) - 1)
+        return self[torch.cat([one, other])]
 
 
 @torch.no_grad()
 def embed(clip: CLIP, encoder: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """Embeddings ``(n, dims)`` of many images or captions, of length sqrt(dims).
+    """Embeddings of many images or captions, in batches and on the best device.
 
-    They are computed a few at a time, on the best device.
+    Args:
+        clip: the model.
+        encoder: one of its methods, of images or of tokens.
+        rows: images or tokens, ``(n, ...)``.
+
+    Returns:
+        vectors ``(n, dims)`` of length sqrt(dims).
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     clip.to(device)
-    found = torch.cat(
-        [scale_to_sqrt_dim(encoder(part.to(device))).cpu() for part in rows.split(1000)]
-    )
+    embeddings = []
+    for batch in rows.split(1000):
+        vectors = encoder(batch.to(device))
+        embeddings.append(scale_to_sqrt_dim(vectors).cpu())
     clip.to("cpu")
-    return found
+    return torch.cat(embeddings)
 
 
 def last_loss(log: Path) -> float | None:

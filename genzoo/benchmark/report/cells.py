@@ -1,4 +1,4 @@
-"""How figures are printed in the cells of tables: ``54 % [50–58]``, ``10.1 ± 2.2``, or ``—``.
+"""The text of figures in the cells of tables: ``54 % [50–58]``, ``10.1 ± 2.2``, or ``—``.
 
 A figure with both ends of an interval is a share; any other has a standard error on either side.
 """
@@ -21,7 +21,7 @@ def cell(figure: Figure, digits: int = 3) -> str:
 
 
 def percent(figure: Figure | None) -> str:
-    """``54 % [50–58]``: a share and the ends of its interval, where these are known.
+    """``54 % [50–58]``: a share with its 95 % interval, if that is known.
 
     A decimal is given where the ends are less than two hundredths apart.
     """
@@ -29,7 +29,7 @@ def percent(figure: Figure | None) -> str:
         return NOTHING
     if figure.low is None or figure.high is None:
         return f"{figure.value:.0%}".replace("%", " %")
-    # the ends of several seeds together may reach beyond a share
+    # the interval of several seeds together may reach below 0 or above 1
     low = max(0.0, figure.low)
     high = min(1.0, figure.high)
     digits = 0 if high - low >= 0.02 else 1
@@ -39,7 +39,13 @@ def percent(figure: Figure | None) -> str:
 
 
 def number(figure: Figure | None, digits: int = 3, signed: bool = False) -> str:
-    """``10.1 ± 2.2``: a value with its standard error, where it has one."""
+    """``10.1 ± 2.2``: a value with its standard error, if it has one.
+
+    Args:
+        figure: the value; None: a dash.
+        digits: decimals.
+        signed: write a plus in front of positive values.
+    """
     if figure is None or figure.value is None:
         return NOTHING
     value = round(figure.value, digits) + 0.0  # no minus in front of zero
@@ -51,7 +57,7 @@ def number(figure: Figure | None, digits: int = 3, signed: bool = False) -> str:
 
 
 def share_of_points(figure: Figure | None) -> str:
-    """``≤ 3.1 % [2.2–4.4]``: a share to a tenth, with its claim and where 95 % lie."""
+    """``≤ 3.1 % [2.2–4.4]``: a share to a tenth of a per cent, with its claim and interval."""
     if figure is None or figure.value is None:
         return ""
     text = f"{figure.symbol} {100 * figure.value:.1f} %".strip()
@@ -64,7 +70,7 @@ def share_of_points(figure: Figure | None) -> str:
 
 
 def significant(value: float | None) -> str:
-    """Two significant figures: timings are no better than that."""
+    """A timing with two significant figures; it is not more precise than that."""
     if value is None or value <= 0:
         return ""
     if value < 10:
@@ -76,12 +82,12 @@ def significant(value: float | None) -> str:
 
 
 def together(figures: Sequence[Figure | None], shared: bool) -> Figure | None:
-    """The figure of all runs in one; None where any of them has none.
+    """One figure of all runs; None if one of them lacks it.
 
     Args:
-        figures: one a run.
-        shared: whether their errors are those of test events, which runs have in common, and not
-            of samples, of which each draws its own.
+        figures: one for each run.
+        shared: whether their errors are those of test events, which are the same for all runs, and
+            not those of samples, which differ.
     """
     known = [figure for figure in figures if figure is not None and figure.is_known]
     if len(known) < len(figures):
@@ -90,21 +96,21 @@ def together(figures: Sequence[Figure | None], shared: bool) -> Figure | None:
 
 
 def error_legend(lines: Iterable[Line]) -> list[str]:
-    """What the errors in the cells of a table are: a sentence on those that are there, or none."""
+    """A sentence on the kinds of errors in the cells of a table, if there are any."""
     cells = [cell for line in lines for cell in line.cells[1:]]  # the first is the line's name
     kinds = []
     if any("±" in cell for cell in cells):
         kinds.append("±: one standard error")
     if any("[" in cell for cell in cells):
-        kinds.append("[–]: the ends that hold 95 %")
+        kinds.append("[–]: 95 % interval")
     if not kinds:
         return []
     present = ", ".join(kinds)
-    return [f"{present}, of events, draws and, where there are several, seeds together"]
+    return [f"{present}, over events, samples and, where there are several, seeds"]
 
 
 def digits_for(figures: Iterable[Figure], most: int = 5) -> int:
-    """Decimals for a column of numbers: enough to tell a third of its least error."""
+    """Decimals for a column of numbers: enough to resolve a third of its least error."""
     errors = [figure.stderr for figure in figures if figure.stderr]
     if not errors:
         return 3

@@ -1,4 +1,4 @@
-"""The table of what files of test events take, written with each model and read back."""
+"""The table of the sizes of files of test events, written with each model and read back."""
 
 from collections.abc import Iterable, Sequence
 from statistics import mean
@@ -12,12 +12,12 @@ HEADERS = ("model", "as a file", "its own", "ratio", "bytes", "n")
 LEGEND = (
     "as a file: bits/dim of events that were written with the model as the probability model of an "
     f"entropy coder, and read back bit for bit; {HEADER_BYTES} bytes of header and check sums are "
-    "left out; its own: what the model states of the same events (≤: by single draws, as the file)"
+    "left out; its own: the model's figure of the same events (≤: by single samples, as the file)"
 )
 
 
 def file_table(rows: Iterable[Row]) -> Table | None:
-    """The rows that have a file, the shortest first; None if none has."""
+    """The table of the rows that have a file, the shortest first; None if there is none."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         if row.file is not None or row.file_failure:
@@ -25,15 +25,14 @@ def file_table(rows: Iterable[Row]) -> Table | None:
     if not groups:
         return None
     failures = {family: _failure(group) for family, group in groups.items()}
-    files = {
-        family: [row.file for row in group if row.file is not None]
-        for family, group in groups.items()
-        if not failures[family]
-    }
-    shortest_first = sorted(files, key=lambda family: _bits_per_dim(files[family]))
-    lines = [
-        _line(family, files[family], muted=groups[family][0].baseline) for family in shortest_first
-    ]
+    files = {}
+    for family, group in groups.items():
+        if not failures[family]:
+            files[family] = [row.file for row in group if row.file is not None]
+    lines = []
+    for family in sorted(files, key=lambda family: _bits_per_dim(files[family])):
+        is_baseline = groups[family][0].baseline
+        lines.append(_line(family, files[family], muted=is_baseline))
     failed = [family for family in groups if failures[family]]
     lines += [Line((family, *"—————")) for family in failed]
     reasons = [f"— of {family}: {failures[family]}" for family in failed]
@@ -41,7 +40,7 @@ def file_table(rows: Iterable[Row]) -> Table | None:
 
 
 def _failure(rows: Sequence[Row]) -> str:
-    """Why one of the rows has no file; "" if all have."""
+    """The reason why one of the rows has no file; "" if all have one."""
     return next((row.file_failure for row in rows if row.file_failure), "")
 
 

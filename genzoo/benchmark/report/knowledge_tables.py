@@ -1,4 +1,4 @@
-"""Two tables of the scorecard: what each model knows of an event, and whether it draws as asked."""
+"""Two tables of the scorecard: representations, and fidelity of samples to their condition."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -17,8 +17,8 @@ from genzoo.evaluation.results import (
 )
 
 PROBED = (
-    "a linear probe is fitted on training events and scored on test events; the row of raw pixels "
-    "is what its figure must be held against"
+    "a linear probe is fitted on training events and scored on test events; its figure must be "
+    "compared with the row of raw pixels"
 )
 LEAST = "R²: the least of the numbers that describe an event"
 LATENT = (
@@ -27,55 +27,56 @@ LATENT = (
     "decoded, as a share of the data's spread"
 )
 TALLER = (
-    "pair: the least R² of height and width read off the best two dimensions of the latent; taller "
-    "by 1: what a step of the latent meant to add one pixel of height and none of width did to "
-    "each, as measured on the tins it made"
+    "pair: the least R² of height and width predicted from the best two dimensions of the latent; "
+    "taller by 1: effect on either of a step of the latent that should add one pixel of height and "
+    "none of width, as measured on decoded tins"
 )
 ACCURACY = (
-    "accuracy: share of samples that a classifier fitted on real training events takes for the "
-    "class they were drawn for. It errs itself: above its accuracy on real test events, the figure "
-    "says that samples are typical, not that they are better"
+    "accuracy: share of samples that a classifier fitted on real training events assigns to the "
+    "class of their condition. It makes errors of its own: above its accuracy on real test events, "
+    "the figure says that samples are typical, not that they are better"
 )
 WORST = (
-    "worst: of the class with the least, which with many classes is low by luck, as its upper end "
-    "allows for"
+    "worst: that of the class with the least, which is low by chance if there are many classes, as "
+    "its interval allows for"
 )
-COVERAGE = (
-    "coverage: share of real events that no model was trained on with a sample of their class near"
-)
-CAS = "CAS: accuracy on real test events of a classifier fitted on these samples and nothing else"
+COVERAGE = "coverage: share of unseen real events with a sample of their class nearby"
+CAS = "CAS: accuracy on real test events of a classifier fitted on these samples alone"
 MEASURED = (
-    "height, width: mean error of the tins drawn for a height and a width, in pixels; exact: share "
+    "height, width: mean error of tins sampled for a height and a width, in pixels; exact: share "
     "right in both"
 )
 OF_REAL_CLASSES = (
     "Real data: accuracy of test events, the others by as many training events in place of samples"
 )
 OF_NUMBERS = (
-    "mean error of the numbers that samples were drawn for, as read off them; exact: share on "
-    "which "
+    "mean error of the numbers of the condition, as measured in samples; exact: share on which "
     "each is less than half a unit off"
 )
 OF_REAL_EVENTS = "Real data: test events in place of samples"
 REAL = "Real data"
 
 
-# ---------------------------------------------------------------------- what is known of an event
+# ---------------------------------------------------------------------------------- representations
 
 
 class KnowledgeColumn(NamedTuple):
-    """A column about representations: header, a cell of all runs of a family, that of pixels."""
+    """A column of the table of representations."""
 
     header: str
+
     cell: Callable[[Sequence[Representation]], str]
+    """Of all runs of a family."""
+
     of_pixels: str = ""
+    """The cell of raw pixels."""
 
 
 def representation_table(groups: Mapping[str, Sequence[Representation]]) -> Table | None:
-    """What models know of an event; None if there is nothing to say of any of them.
+    """The table of representations; None if no model has one.
 
     Args:
-        groups: family -> what each of its runs knows.
+        groups: family -> the representation of each of its runs.
     """
     every = [runs for group in groups.values() for runs in group]
     if all(each.latent == "none" and each.features is None for each in every):
@@ -135,7 +136,7 @@ def _accuracy_of_probe(probes: Sequence[Probe | None]) -> str:
 
 
 def _least(probes: Sequence[Probe | LatentPair | None]) -> str:
-    """The least R² of what is read, each averaged over runs."""
+    """The least R² of all predicted numbers, each averaged over runs."""
     known = [probe for probe in probes if probe is not None and probe.r2]
     if len(known) < len(probes):
         return NOTHING
@@ -152,11 +153,11 @@ def _taller(runs: Sequence[Representation]) -> str:
     return f"{number(height, 2, signed=True)}, {number(width, 2, signed=True)}"
 
 
-# ---------------------------------------------------------------------------------- drawn as asked
+# ------------------------------------------------------------------------ fidelity to the condition
 
 
 class ConditionTable(NamedTuple):
-    """Headers, the lines of families, the cells of real data, and the legend."""
+    """Contents of the table of fidelity to the condition."""
 
     headers: tuple[str, ...]
     lines: Sequence[tuple[str, ...]]
@@ -167,10 +168,10 @@ class ConditionTable(NamedTuple):
 def conditional_table(
     groups: Mapping[str, Sequence[ClassFidelity | NumberFidelity]],
 ) -> Table | None:
-    """Whether models draw as asked; None if none was asked for what can be told.
+    """The table of fidelity to the condition; None if it was not measured.
 
     Args:
-        groups: family -> what each of its runs was asked for and drew.
+        groups: family -> the fidelity of each of its runs.
     """
     classes: dict[str, list[ClassFidelity]] = {}
     numbers: dict[str, list[NumberFidelity]] = {}
@@ -186,11 +187,11 @@ def conditional_table(
     lines = [Line((REAL, *content.real), muted=True)]
     lines += [Line(cells, opens=i == 0) for i, cells in enumerate(content.lines)]
     legend = [*content.legend, *error_legend(lines)]
-    return Table("Drawn as asked", ("model", *content.headers), lines, legend)
+    return Table("Fidelity to the condition", ("model", *content.headers), lines, legend)
 
 
 def _of_classes(groups: Mapping[str, Sequence[ClassFidelity]]) -> ConditionTable:
-    """Of models that were asked for classes."""
+    """The table of models whose condition is a class."""
     every = [run for runs in groups.values() for run in runs]
     first = every[0]
     has_cas = any(run.cas for run in every)
@@ -228,7 +229,7 @@ def _of_classes(groups: Mapping[str, Sequence[ClassFidelity]]) -> ConditionTable
     if differ:
         headers.insert(0, "n")
         real.insert(0, "")
-        legend.append("n: samples drawn")
+        legend.append("n: samples")
     return ConditionTable(tuple(headers), lines, tuple(real), legend)
 
 
@@ -241,7 +242,7 @@ def _guided(runs: Sequence[ClassFidelity]) -> list[str]:
 
 
 def _of_numbers(groups: Mapping[str, Sequence[NumberFidelity]]) -> ConditionTable:
-    """Of models that were asked for numbers, such as a tin's height and width."""
+    """The table of models whose condition is numbers, such as a tin's height and width."""
     first = next(iter(groups.values()))[0]
     names = tuple(first.errors)
     lines = []
@@ -255,19 +256,19 @@ def _of_numbers(groups: Mapping[str, Sequence[NumberFidelity]]) -> ConditionTabl
 
 
 def _worst(runs: Sequence[ClassFidelity]) -> Figure:
-    """The least accuracy of a class, over runs, with an interval for the least of the true ones."""
+    """The least accuracy of a class, over runs, with an interval for the least true accuracy."""
     names = runs[0].per_class
     shares = [combine([run.per_class[name] for run in runs], shared=False) for name in names]
     return least_share(shares)
 
 
 def least_share(shares: Sequence[Figure]) -> Figure:
-    """The least of several shares, with an interval that holds the least of the true ones.
+    """The least of several shares, with an interval for the least of the true shares.
 
-    The least that was found is low by luck as well. So the upper end is that of all of them at
-    once, each at a level that one of them fails in 2.5 % of cases at most (Bonferroni); the lower
-    end needs no such care. Where one is the worst by far, that is cautious. Where a share has no
-    ends, neither has the least.
+    The least measured share is low by chance as well. So the upper end is the least of the shares'
+    upper ends, each widened so far that one of them is exceeded in 2.5 % of cases at most
+    (Bonferroni); the lower end needs no such correction. Where one share is the least by far, the
+    interval is too wide. Where a share has no interval, neither has the least.
     """
     values = [figure.value for figure in shares if figure.value is not None]
     lower = [figure.low for figure in shares if figure.low is not None]

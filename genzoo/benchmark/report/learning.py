@@ -1,27 +1,27 @@
-"""How training went: the losses in a run's ``log.csv``, against steps and against seconds."""
+"""Learning curves: the losses in a run's ``log.csv``, against steps and against seconds."""
 
 import csv
 from pathlib import Path
 
 from genzoo.benchmark.report.plots import Curve
 
-Series = list[tuple[int, float]]  # step, and what was logged there
+Series = list[tuple[int, float]]  # step, and the value logged at it
 
 
 def series(log: Path, column: str) -> Series:
-    """The values of a column of ``log``, where there are any, each with its step."""
+    """The values of a column of ``log``, each with its step; lines without a value are left out."""
+    points = []
     with log.open(newline="", encoding="utf-8") as file:
-        return [
-            (int(row["step"]), float(row[column]))
-            for row in csv.DictReader(file)
-            if row.get(column)
-        ]
+        for row in csv.DictReader(file):
+            if row.get(column):
+                points.append((int(row["step"]), float(row[column])))
+    return points
 
 
 def curve(log: Path, train_seconds: float | None = None) -> Curve | None:
-    """Validation nats against seconds of training; None of a family that states no likelihood.
+    """Validation nats against seconds of training; None for a family without a likelihood.
 
-    A log without seconds has those of the whole run in proportion to the steps.
+    If the log has no seconds, they are ``train_seconds`` in proportion to the steps.
     """
     nats = series(log, "val_nats")
     if not nats:

@@ -1,4 +1,4 @@
-"""The first table of the scorecard: likelihood and cost, which never ranks unlike kinds as one."""
+"""The first table of the scorecard: likelihood, each kind ranked by itself, and cost."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,24 +16,24 @@ from genzoo.model import Likelihood
 MEANING = {
     Likelihood.EXACT: "the exact likelihood of the test data",
     Likelihood.BOUND: (
-        "a bound in expectation: but for ±, which includes the draws, the true figure is at most "
-        "this"
+        "a bound in expectation: but for ±, which includes Monte Carlo noise, the true figure is "
+        "at most this"
     ),
     Likelihood.ESTIMATE: "an estimate, on no known side of the truth or on a flattering one",
     Likelihood.NONE: "no figure",
 }
 LEGEND = "Less is better, but only among figures of one kind: unlike kinds are not ranked together."
 ERROR = (
-    "±: standard error of test events, Monte Carlo draws and seeds together; 1.96 of it on either "
-    "side hold 95 %"
+    "±: standard error of test events, Monte Carlo samples and seeds together; 1.96 of it on "
+    "either side is a 95 % interval"
 )
 SEEDS = "seeds: the least and the greatest of as many runs"
 EVENTS = (
-    "n: test events measured; where they are fewer than all, what is known of all corrects for the "
-    "choice"
+    "n: test events measured; where they are fewer than all, control variates known of all correct "
+    "for the choice"
 )
 INTERVAL = (
-    "low … high: the figure lies between the two, for its normaliser is known no better; ± comes "
+    "low … high: the figure lies between the two, for its normaliser is not known better; ± comes "
     "on top"
 )
 FILE = (
@@ -47,7 +47,7 @@ GAP = (
 SHARES = (
     "A: share of samples where the truth has no mass; B: share of the test events to which the "
     "model gives less than a tenth of their true density (≈: a diffusion model's by its "
-    "probability flow); in brackets, where 95 % lie"
+    "probability flow); in brackets: 95 % interval"
 )
 COST = (
     "training: wall-clock time on the run's share of the cores; samples/s: in batches, one model "
@@ -55,18 +55,19 @@ COST = (
     "training step of 64 events"
 )
 EQUAL_TIME = "every model was trained for {} of the same machine, in as many steps as it takes"
-CONDITIONAL = "log p(x | c): the models are told the labels or conditions, the baselines are not"
+CONDITIONAL = "log p(x | c): the models are given labels or conditions, the baselines are not"
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The rows of one family on one data set, all its seeds together.
+    """The rows of one family on one data set, combined over seeds.
 
     Args:
         rows: of all seeds.
-        figure: the likelihood with all errors at once (`genzoo.evaluation.figures.combine`).
+        figure: the likelihood with all errors (`genzoo.evaluation.figures.combine`).
         gap: to the truth, likewise; None where a run has none, or only a dash.
-        off_support, missed: points A and B, likewise.
+        off_support: point A, likewise.
+        missed: point B, likewise.
     """
 
     rows: tuple[Row, ...]
@@ -91,22 +92,22 @@ class Summary:
 
     @property
     def first(self) -> Row:
-        """The run of the first seed, for whatever the seeds have in common."""
+        """The run of the first seed, for values that all seeds have in common."""
         return self.rows[0]
 
     @property
     def kind(self) -> Likelihood:
-        """What the likelihood claims."""
+        """The kind of claim of the likelihood."""
         return Likelihood.NONE if self.figure.kind is None else self.figure.kind
 
     @property
     def seeds(self) -> int:
-        """How many runs there are."""
+        """Number of runs."""
         return len(self.rows)
 
     @property
     def name(self) -> str:
-        """The family, and what had to be added to give it a density: "GAN + noise 0.48"."""
+        """The family, with the addition that gives it a density: "GAN + noise 0.48"."""
         added = sorted({row.likelihood.observation for row in self.rows} - {""})
         if not added:
             return self.first.family
@@ -117,16 +118,19 @@ class Summary:
 
     @property
     def events(self) -> str:
-        """How many test events were measured: "447", or "100 of 447"."""
-        n, of = self.figure.n, self.first.likelihood.of
+        """Number of test events that were measured: "447", or "100 of 447"."""
+        n = self.figure.n
+        of = self.first.likelihood.of
         if n is None:
             return ""
-        return f"{n:,}" if of in (None, n) else f"{n:,} of {of:,}"
+        if of is None or of == n:
+            return f"{n:,}"
+        return f"{n:,} of {of:,}"
 
     @property
     def over_seeds(self) -> str:
-        """The least and the greatest figure over seeds, and how many; empty where there is one."""
-        middles = [m for row in self.rows if (m := row.figure.middle) is not None]
+        """The least and the greatest figure over seeds, and their number; empty of one seed."""
+        middles = [row.figure.middle for row in self.rows if row.figure.middle is not None]
         if len(middles) < 2 or not self.figure.is_known:
             return ""
         return f"{min(middles):.3f} … {max(middles):.3f} ({len(middles)})"
@@ -143,33 +147,39 @@ class Summary:
 
     @property
     def caveat(self) -> str:
-        """Why there is no figure, on which side an estimate errs, how loose a bound is."""
+        """The reason of a dash, the side on which an estimate errs, or the looseness of a bound."""
         if self.kind == Likelihood.NONE:
             return self.figure.reason
         if self.kind == Likelihood.BOUND:
             return self._looseness()
         if self.kind != Likelihood.ESTIMATE:
             return ""
-        caveats = [self.first.likelihood.direction] if self.first.likelihood.direction else []
-        effective, chains = self._effective_chains(), self.first.likelihood.chains
+        likelihood = self.first.likelihood
+        caveats = []
+        if likelihood.direction:
+            caveats.append(likelihood.direction)
+        effective = self._effective_chains()
+        chains = likelihood.chains
         if effective and chains:
             caveats.append(f"{min(effective):.1f} of {chains} chains carry the weight")
         return "; ".join(caveats)
 
     def _looseness(self) -> str:
-        """How far the annealings of a decoder may be from the truth; nothing of other bounds."""
+        """The looseness of an annealing of a decoder, in words; empty of other bounds."""
         sentences = []
-        effective, chains = self._effective_chains(), self.first.likelihood.chains
+        effective = self._effective_chains()
+        chains = self.first.likelihood.chains
         if effective and chains:
             carrying = _span(effective, 1)
             sentences.append(f"of each event's {chains} chains {carrying} carry the weight")
         gaps = [row.likelihood.simulated_gap for row in self.rows]
-        known = [gap for gap in gaps if gap is not None and gap.value is not None]
-        if known:
-            width = _span([gap.value for gap in known if gap.value is not None], 2)
-            if len(known) == 1 and known[0].stderr is not None:
-                width += f" ± {known[0].stderr:.2f}"
-            events = f"{known[0].n} events" if known[0].n else "events"
+        measured = [gap for gap in gaps if gap is not None and gap.value is not None]
+        if measured:
+            first = measured[0]
+            width = _span([gap.value for gap in measured if gap.value is not None], 2)
+            if len(measured) == 1 and first.stderr is not None:
+                width += f" ± {first.stderr:.2f}"
+            events = f"{first.n} events" if first.n else "events"
             sentences.append(
                 f"on {events} that the model made the bounds from both sides lie {width} nats "
                 "apart, on real ones perhaps farther"
@@ -199,36 +209,47 @@ def _rank(summary: Summary) -> tuple[str, Likelihood, float]:
 
 
 def _all_or_none(figures: Sequence[Figure | None], shared: bool = True) -> Figure | None:
-    """All runs' figures in one; None where a run has none, or only a dash."""
+    """One figure of all runs; None where a run has none, or only a dash."""
     known = [figure for figure in figures if figure is not None and figure.kind != Likelihood.NONE]
-    return combine(known, shared) if len(known) == len(figures) else None
+    if len(known) < len(figures):
+        return None
+    return combine(known, shared)
 
 
 def _span(values: Sequence[float], digits: int) -> str:
     """Numbers of several runs from the least to the greatest: "1.5 to 1.8"."""
-    least, most = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
-    return least if least == most else f"{least} to {most}"
+    least = f"{min(values):.{digits}f}"
+    most = f"{max(values):.{digits}f}"
+    if least == most:
+        return least
+    return f"{least} to {most}"
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return mean(known) if known else None
+    if not known:
+        return None
+    return mean(known)
 
 
 # ------------------------------------------------------------------------------------------ columns
 
 
 class Column(NamedTuple):
-    """A column: its header, a cell, and whether any summary has something to say in it."""
+    """A column of the table."""
 
     header: str
     cell: Callable[[Summary], str]
+
     wanted: Callable[[Sequence[Summary]], bool] = lambda summaries: True
+    """True if the column has a content for any of the summaries."""
 
 
 def _error(summary: Summary) -> str:
     error = summary.figure.stderr
-    return "" if error is None or not summary.figure.is_known else f"{error:.3f}"
+    if error is None or not summary.figure.is_known:
+        return ""
+    return f"{error:.3f}"
 
 
 def _events(summary: Summary) -> str:
@@ -242,8 +263,11 @@ def _file(summary: Summary) -> str:
 def _gap(summary: Summary) -> str:
     if summary.gap is None:
         return ""
+    text = summary.gap.text()
     error = summary.gap.stderr
-    return summary.gap.text() if error is None else f"{summary.gap.text()} ± {error:.3f}"
+    if error is None:
+        return text
+    return f"{text} ± {error:.3f}"
 
 
 def _parameters(summary: Summary) -> str:
@@ -252,7 +276,9 @@ def _parameters(summary: Summary) -> str:
         return ""
     if count >= 1e6:
         return f"{count / 1e6:.2f} M"
-    return f"{count / 1e3:.0f} k" if count >= 1e4 else f"{count:.0f}"
+    if count >= 1e4:
+        return f"{count / 1e3:.0f} k"
+    return f"{count:.0f}"
 
 
 def _training(summary: Summary) -> str:
@@ -308,7 +334,7 @@ def _equal_time(summaries: Sequence[Summary]) -> bool:
 
 
 def _columns(summaries: Sequence[Summary]) -> list[Column]:
-    """The columns that some row has something to say in."""
+    """The columns that have a content in some row."""
     unit = summaries[0].first.likelihood.unit if summaries else ""
     every = [
         Column("model", lambda summary: summary.name),
@@ -331,14 +357,14 @@ def _columns(summaries: Sequence[Summary]) -> list[Column]:
 
 
 def legend(summaries: Iterable[Summary]) -> list[str]:
-    """What symbols and columns mean, and what may not be compared: only what some row bears out."""
+    """Explanations of those symbols and columns that occur, and of what cannot be compared."""
     summaries = list(summaries)
     known = [summary for summary in summaries if summary.figure.is_known]
     kinds = sorted({summary.kind for summary in summaries})
     sentences = [f"{kind.symbol} {MEANING[kind]}" for kind in kinds]
-    sentences += [
-        f"{each.kind.symbol} of {each.name}: {each.caveat}" for each in summaries if each.caveat
-    ]
+    for summary in summaries:
+        if summary.caveat:
+            sentences.append(f"{summary.kind.symbol} of {summary.name}: {summary.caveat}")
     if any(summary.figure.is_interval for summary in known):
         sentences.append(INTERVAL)
     if any(summary.figure.stderr is not None for summary in known):
@@ -364,7 +390,7 @@ def legend(summaries: Iterable[Summary]) -> list[str]:
 
 
 def likelihood_table(rows: Sequence[Row]) -> Table:
-    """Likelihood and cost, one line a family; unlike kinds of claims stand in groups apart."""
+    """Likelihood and cost, one line for each family, grouped by the kind of claim."""
     summaries = summarise(rows)
     columns = _columns(summaries)
     lines = []
@@ -383,7 +409,7 @@ def likelihood_table(rows: Sequence[Row]) -> Table:
 
 
 def _protocols(rows: Sequence[Row]) -> list[str]:
-    """How the settings of trained rows were chosen."""
+    """Sentences on the choice of settings of trained rows."""
     numbers = sorted({row.protocol for row in rows if not row.baseline})
     return [f"protocol: {PROTOCOLS[number]}" for number in numbers]
 

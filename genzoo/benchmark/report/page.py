@@ -1,4 +1,4 @@
-"""One page that shows a comparison: tables, pictures, learning curves, how to get the same again.
+"""A page that shows a comparison: tables, pictures, learning curves, provenance.
 
 It needs no other file.
 """
@@ -18,27 +18,27 @@ WIDTH, HEIGHT = 300, 120  # of a loss curve, in SVG units
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the page: its file, its heading, and what is seen on it."""
+    """A picture of the page: its file, its heading, and a caption."""
 
     path: Path
     title: str
     about: str
 
     def base64(self) -> str:
-        """The content of the file, to be embedded."""
+        """The content of the file, for embedding."""
         return base64.b64encode(self.path.read_bytes()).decode()
 
 
 @dataclass(frozen=True)
 class Page:
-    """What the page shows beside the tables.
+    """Contents of the page beside the tables.
 
     Args:
-        title: its heading.
+        title: heading of the page.
         about: one sentence about the data.
-        command: what produces the page.
-        pictures: which are embedded.
-        logs: the name of a run -> its ``log.csv``.
+        command: the command that produces the page.
+        pictures: to embed.
+        logs: name of a run -> its ``log.csv``.
     """
 
     title: str = "A comparison"
@@ -58,11 +58,11 @@ def write_page(
     """Write a self-contained HTML page.
 
     Args:
-        path: where.
+        path: of the page.
         tables: of the scorecard.
         rows: of the runs, for their provenance.
-        page: what else is shown.
-        failures: the name of a run that failed -> a sentence.
+        page: other contents.
+        failures: name of a run that failed -> a sentence that says why.
 
     Returns:
         the path.
@@ -90,7 +90,7 @@ def write_page(
 
 @dataclass(frozen=True)
 class LossCurve:
-    """A run's losses as SVG polylines, and what to write beside them."""
+    """A run's losses as SVG polylines, and the text beside them."""
 
     name: str
     training: str
@@ -104,10 +104,12 @@ def _curve(name: str, log: Path) -> LossCurve:
     training = series(log, "train_loss")
     validation = series(log, "val_nats") or series(log, "val_loss")
     steps = max((step for step, _ in training + validation), default=1)
-    loss, nats = _range(training), _range(validation)
-    same_quantity = loss and nats and loss[0] <= nats[1] and nats[0] <= loss[1]
-    if loss and nats and same_quantity:  # then on one scale
-        loss = nats = (min(loss[0], nats[0]), max(loss[1], nats[1]))
+    loss = _range(training)
+    nats = _range(validation)
+    if loss and nats:
+        overlap = loss[0] <= nats[1] and nats[0] <= loss[1]
+        if overlap:  # they are the same quantity: on one scale
+            loss = nats = (min(loss[0], nats[0]), max(loss[1], nats[1]))
     return LossCurve(
         name,
         training=_polyline(training, steps, *loss) if loss else "",
@@ -119,19 +121,23 @@ def _curve(name: str, log: Path) -> LossCurve:
 
 
 def _range(values: Series) -> tuple[float, float] | None:
-    """Least and greatest value; the first steps, which would squash the rest, are left out."""
+    """Least and greatest value, without the greatest 2 %, which are those of the first steps."""
+    if not values:
+        return None
     ordered = sorted(value for _, value in values)
-    return (ordered[0], ordered[int(0.98 * (len(ordered) - 1))]) if ordered else None
+    last = int(0.98 * (len(ordered) - 1))
+    return ordered[0], ordered[last]
 
 
 def _polyline(values: Series, steps: int, low: float, high: float) -> str:
-    thin = values[:: max(1, len(values) // WIDTH)]
+    every = max(1, len(values) // WIDTH)
     span = high - low or 1.0
-    points = (
-        (WIDTH * step / max(1, steps), HEIGHT * (1 - (min(value, high) - low) / span))
-        for step, value in thin
-    )
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    points = []
+    for step, value in values[::every]:
+        x = WIDTH * step / max(1, steps)
+        y = HEIGHT * (1 - (min(value, high) - low) / span)
+        points.append(f"{x:.1f},{y:.1f}")
+    return " ".join(points)
 
 
 def _provenance(rows: Sequence[Row]) -> dict[str, str]:

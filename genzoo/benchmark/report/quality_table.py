@@ -1,7 +1,7 @@
 """The table of sample quality: real data first, then models and baselines, in no order of merit.
 
-They are not sorted by a distance. A distance of moments is least for whatever has the moments, so
-that a Gaussian would stand above models whose samples look far more real.
+They are not sorted by a distance. A distance of moments is least for any distribution that has the
+moments, so that a Gaussian would come before models whose samples look far more real.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,16 +13,16 @@ from genzoo.evaluation.figures import Figure, combine
 from genzoo.evaluation.results import Quality
 
 SHARES = ("precision", "recall", "density", "coverage", "copies")
-OTHERS = (*SHARES, "nearer")  # every figure that belongs to no space
+OTHERS = (*SHARES, "nearer")  # figures that do not belong to a space
 REAL = "Real data"
 MEANING = (
     "precision: share of samples that look real, in a ball of real events",
-    "recall: share of real events that could have been drawn, in a ball of samples; above real "
-    "data's, it means samples that are spread too widely, not better ones",
-    "density, coverage: the same with less regard to outliers; density is above 1 where samples "
+    "recall: share of real events that the model could have generated, in a ball of samples; above "
+    "real data's, it means samples that are spread too widely, not better ones",
+    "density, coverage: the same, less sensitive to outliers; density is above 1 where samples "
     "crowd in the middle",
     "copies: share of samples nearer to a training event than 99 % of held-out events are; of real "
-    "data, share of training events that lie so near to another one",
+    "data, share of training events as near to another one",
 )
 MOMENTS = (
     "FD (pixels) compares means and covariances alone: a Gaussian that has these is at the floor, "
@@ -34,20 +34,24 @@ Runs = Mapping[str, Sequence[Quality]]  # of a family
 
 
 class Entry(NamedTuple):
-    """A line of the table: its name, its figures, of how many samples; muted: beside models."""
+    """A line of the table."""
 
     name: str
     figures: Figures
+
     n: int
+    """Number of samples."""
+
     muted: bool
+    """True of lines that are there for comparison."""
 
 
 def quality_table(models: Runs, baselines: Runs | None = None) -> Table | None:
-    """The quality of samples; None if there is none.
+    """The table of the quality of samples; None if there is none.
 
     Args:
         models: family -> the quality of its runs.
-        baselines: likewise, to compare with.
+        baselines: likewise, for comparison.
     """
     groups = {**models, **(baselines or {})}
     if not groups:
@@ -76,7 +80,7 @@ def quality_table(models: Runs, baselines: Runs | None = None) -> Table | None:
 
 
 def distances(qualities: Iterable[Quality]) -> tuple[str, ...]:
-    """Names of the distances and shares that belong to the spaces compared in."""
+    """Names of the distances and shares of the spaces of the comparison."""
     names = [name for quality in qualities for name in quality.floor if name not in OTHERS]
     return tuple(dict.fromkeys(names))
 
@@ -86,15 +90,16 @@ def _decimals(entries: Iterable[Entry], name: str) -> int:
 
 
 def _real(qualities: Iterable[Quality]) -> list[Entry]:
-    """Real data, once for all samples that were held against the same."""
+    """Lines of real data, one for each set of events that samples were compared with."""
     floors: dict[tuple[str, str], Quality] = {}
     for quality in qualities:
         floors.setdefault((quality.space, quality.reference), quality)
     several = len(floors) > 1
-    return [
-        Entry(f"{REAL}: {reference}" if several else REAL, quality.floor, quality.n, muted=True)
-        for (_, reference), quality in floors.items()
-    ]
+    entries = []
+    for (_, reference), quality in floors.items():
+        name = f"{REAL}: {reference}" if several else REAL
+        entries.append(Entry(name, quality.floor, quality.n, muted=True))
+    return entries
 
 
 def _entry(family: str, runs: Sequence[Quality], muted: bool) -> Entry:
@@ -104,23 +109,23 @@ def _entry(family: str, runs: Sequence[Quality], muted: bool) -> Entry:
 
 
 def _together(runs: Sequence[Figures]) -> Figures:
-    """Every figure of all runs in one; only figures that each of them has.
+    """Each figure combined over runs; only figures that all of them have.
 
-    Half of a run's error is that of its own samples, which shows in the spread over runs; the other
-    half, that of the events they share, is small beside what Student's t allows for few runs
-    (``tests/test_quality.py`` counts how often the interval holds).
+    Half of a run's error is that of its own samples, which the spread over runs includes; the other
+    half, that of the events they share, is small compared with the factor of Student's t for few
+    runs (``tests/test_quality.py`` counts how often the interval contains the truth).
     """
-    known = [name for name in runs[0] if all(name in run for run in runs)]
-    return {name: combine([run[name] for run in runs], shared=False) for name in known}
+    of_all = [name for name in runs[0] if all(name in run for run in runs)]
+    return {name: combine([run[name] for run in runs], shared=False) for name in of_all}
 
 
 def _references(groups: Runs, names: Sequence[str], differ: bool) -> list[str]:
-    """What samples are held against, and which figures are missing and why."""
+    """Sentences on the events that samples are compared with, and on figures that are missing."""
     qualities = [quality for runs in groups.values() for quality in runs]
     spaces = dict.fromkeys((quality.reference, quality.about) for quality in qualities)
     listed = ", ".join(names) or "distances"
     sentences = [
-        f"{listed}: as many samples held against {reference}; {about}"
+        f"{listed}: as many samples compared with {reference}; {about}"
         for reference, about in spaces
     ]
     sentences.append(f"{REAL}: as many training events in place of samples, the floor")
@@ -128,7 +133,7 @@ def _references(groups: Runs, names: Sequence[str], differ: bool) -> list[str]:
     if unsure:
         sentences.append(f"{', '.join(unsure)}: with so many features an error would take hours")
     if differ:
-        sentences.append("n: samples, and events; figures of different n do not compare")
+        sentences.append("n: samples, and events; figures of different n cannot be compared")
     if "FD (pixels)" in names:
         sentences.append(MOMENTS)
     copies = [quality.floor["copies"].reason for quality in qualities if "copies" in quality.floor]
@@ -140,6 +145,6 @@ def _references(groups: Runs, names: Sequence[str], differ: bool) -> list[str]:
 
 
 def _without_error(quality: Quality, name: str) -> bool:
-    """Whether this figure is there and has no error."""
+    """True if this figure is known and has no error."""
     figure = quality.floor.get(name, Figure())
     return figure.value is not None and figure.stderr is None

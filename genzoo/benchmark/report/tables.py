@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-STYLE = {  # of a table in a notebook, whose own style sheet we neither know nor touch
+STYLE = {  # of a table in a notebook, whatever the style sheet of the notebook is
     "table": "border-collapse: collapse; font-variant-numeric: tabular-nums",
     "th": "text-align: right; padding: .3em .8em; border-bottom: 2px solid #8888",
     "td": "text-align: right; padding: .3em .8em; border-bottom: 1px solid #8884",
@@ -19,8 +19,8 @@ class Line:
 
     Args:
         cells: the first is a name.
-        muted: whether it is there to compare with.
-        opens: whether it is the first of a group.
+        muted: True of a line that is there for comparison.
+        opens: True of the first line of a group.
     """
 
     cells: tuple[str, ...]
@@ -30,7 +30,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """Headers, lines, and the sentences without which they would be misread."""
+    """Headers, lines, and a legend of sentences that explain them."""
 
     title: str
     headers: tuple[str, ...]
@@ -38,14 +38,16 @@ class Table:
     legend: Sequence[str] = field(default_factory=list)
 
     def markdown(self) -> str:
-        """Names bold, those of muted lines in italics, and the legend as one paragraph."""
+        """The table in Markdown: names bold, those of muted lines in italics, then the legend."""
         rule = ("---", *["---:"] * (len(self.headers) - 1))
         rows = [self.headers, rule, *map(_emphasised, self.lines)]
         return "\n".join(map(_row, rows)) + "\n\n" + "; ".join(self.legend) + "\n"
 
     def html(self) -> str:
-        """The table with its title and its legend, styled in itself, for a notebook."""
-        headers = "".join(_html("th", header, left=i == 0) for i, header in enumerate(self.headers))
+        """The table with its title, its legend and its style as HTML, for a notebook."""
+        headers = ""
+        for i, header in enumerate(self.headers):
+            headers += _html("th", header, left=i == 0)
         lines = "\n".join(map(_html_line, self.lines))
         legend = escape("; ".join(self.legend))
         return (

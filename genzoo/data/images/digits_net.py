@@ -1,12 +1,12 @@
-"""digits-net: a small frozen network that reads handwritten digits, 8x8 or 28x28.
+"""digits-net: a small frozen network that classifies handwritten digits, 8x8 or 28x28.
 
-Its features tell digits apart, and so serve to compare samples with data.
+Its features distinguish digits, and so serve to compare samples with data.
 
 Inception, by which FID is defined, was trained on colour photographs and enlarges an 8x8 digit
-1,400-fold. This network was trained to name MNIST's digits and the training split of scikit-learn's
-by ``experiments/digits_net.py``; its features are the 64 numbers in front of the last layer. A
-Fréchet distance over them is printed as "FD (digits-net)": it can be held against others over the
-same network, and against no published FID.
+1,400-fold. This network was trained to classify MNIST's digits and the training split of
+scikit-learn's by ``experiments/digits_net.py``; its features are the 64 numbers in front of the
+last layer. A Fréchet distance over them is printed as "FD (digits-net)": it can be compared with
+others over the same network, but not with a published FID.
 """
 
 from functools import cache
@@ -21,7 +21,8 @@ from genzoo.data.dataset import FeatureSpace
 from genzoo.errors import InputError
 
 WEIGHTS = Path(__file__).parent / "weights" / "digits-net.safetensors"
-SIDE, BOX = 28, 20  # MNIST's frame, and the box in its middle that a digit fills
+SIDE = 28  # of MNIST's frame
+BOX = 20  # of the square in its middle that a digit fills
 
 
 class DigitsNet(nn.Module):
@@ -72,7 +73,7 @@ def digits_net() -> DigitsNet:
     """The trained network, frozen and in evaluation mode.
 
     Raises:
-        InputError: its weights are not where the package has them.
+        InputError: the file of its weights is missing.
     """
     if not WEIGHTS.is_file():
         raise InputError(
@@ -84,13 +85,13 @@ def digits_net() -> DigitsNet:
 
 
 def read(x: Tensor) -> Tensor:
-    """The class that digits-net sees in each digit ``(n, 1, h, w)``, ``(n,)``."""
+    """The class of each digit ``(n, 1, h, w)`` by digits-net, ``(n,)``."""
     with torch.no_grad():
         return torch.cat([digits_net().logits(part).argmax(1) for part in x.split(1000)])
 
 
 def features(x: Tensor) -> Tensor:
-    """What digits-net makes of each digit ``(n, 1, h, w)`` before it names it: ``(n, 64)``."""
+    """Features of each digit ``(n, 1, h, w)`` in front of the last layer: ``(n, 64)``."""
     with torch.inference_mode():
         return torch.cat([digits_net()(part) for part in x.split(1000)])
 

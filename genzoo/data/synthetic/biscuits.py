@@ -37,14 +37,16 @@ def biscuits(
     (least) to 1 (most).
 
     Args:
-        train, validation, test: sizes of the splits.
-        seed: of all that is random.
+        train: number of training events.
+        validation: number of validation events.
+        test: number of test events.
+        seed: of random numbers.
     """
     generator = torch.Generator().manual_seed(seed)
     n = train + validation + test
     tins = _tins()
-    which = torch.randint(len(tins), (n,), generator=generator)
-    height, width = tins[which].unbind(1)
+    rows = torch.randint(len(tins), (n,), generator=generator)
+    height, width = tins[rows].unbind(1)
     x = photograph(height, width, generator)
     c = describe(height, width)
     return DataSet.split(
@@ -101,9 +103,13 @@ def _from_unit(part: Tensor, span: range) -> Tensor:
 def draw(height: Tensor, width: Tensor, detail: int = 8) -> Tensor:
     """Clean tins, one for each height (n,) and width (n,) in pixels.
 
-    A cylinder seen slightly from above, lit from the left, with a lid. Each pixel is the mean of
-    ``detail`` x ``detail`` points, which makes the edges smooth and lets a size be any number, not
-    only a whole one.
+    A tin is a cylinder seen slightly from above, lit from the left, with a lid. Each pixel is the
+    mean over several points, so that edges are smooth and sizes need not be whole numbers.
+
+    Args:
+        height: of the walls, in pixels, ``(n,)``.
+        width: in pixels, ``(n,)``.
+        detail: a pixel is the mean of ``detail`` x ``detail`` points.
 
     Returns:
         brightness in [0, 1], ``(n, 1, 16, 16)``.
@@ -159,7 +165,8 @@ def photograph(
     Logistic noise on the clean level, rounded and clipped.
 
     Args:
-        height, width: in pixels, ``(n,)`` each.
+        height: in pixels, ``(n,)``.
+        width: in pixels, ``(n,)``.
         generator: of the noise.
     """
     clean = _clean_levels()[_row(height, width)]  # each tin is drawn once
@@ -185,11 +192,11 @@ def read(x: Tensor) -> Tensor:
 
 
 def noise_score(x: Tensor) -> Tensor:
-    """How typical the noise of images (n, 1, 16, 16) is for the likeliest tin of each, ``(n,)``.
+    """Standard score of the noise of images (n, 1, 16, 16) for the likeliest tin of each, ``(n,)``.
 
-    It is log P(x | tin), less its mean over pictures of this tin, in standard deviations: of real
-    pictures it has mean 0 and deviation 1. Far below, the image does not show a tin; far above, it
-    is too clean.
+    It is log P(x | tin), less its mean over pictures of this tin, in standard deviations: over real
+    pictures it has mean 0 and deviation 1. A score far below means that the image does not show a
+    tin; one far above, that it has too little noise.
     """
     # of the log-probability of a pixel, over its levels: (72, 256)
     log_pmf = _log_pmf()
@@ -217,7 +224,7 @@ def tin_and_noise(x: Tensor) -> Tensor:
 
 
 def is_no_tin(features: Tensor) -> Tensor:
-    """Which features (n, 3) have a noise score that tins do not have: ``(n,)`` booleans."""
+    """True of features (n, 3) with a noise score that tins do not have, ``(n,)`` booleans."""
     score = features[:, 2]
     return score.abs() > NO_TIN
 
@@ -225,7 +232,7 @@ def is_no_tin(features: Tensor) -> Tensor:
 def total_variation(reference: Tensor, samples: Tensor) -> float:
     """Total variation between two sets of features (n, 3) over the 72 tins and "no tin".
 
-    Half the sum of |p - q|: the mass that lies in the wrong place.
+    It is half the sum of |p - q|.
     """
     p = shares_of_tins(reference)
     q = shares_of_tins(samples)
@@ -238,8 +245,8 @@ def shares_of_tins(features: Tensor) -> Tensor:
     tins = len(_tins())
     height, width, _ = features.unbind(1)
     row = _row(height.long(), width.long())
-    which = torch.where(is_no_tin(features), tins, row)
-    counts = torch.bincount(which, minlength=tins + 1)
+    rows = torch.where(is_no_tin(features), tins, row)
+    counts = torch.bincount(rows, minlength=tins + 1)
     return counts.double() / len(features)
 
 
@@ -266,10 +273,7 @@ def log_density(x: Tensor) -> Tensor:
 
 
 def log_likelihoods(x: Tensor) -> Tensor:
-    """log P(x | height, width) of images (n, 1, 16, 16) for every tin, heights outermost.
-
-    (n, 72) float64, in nats.
-    """
+    """log P(x | tin) of images (n, 1, 16, 16) for every tin of `_tins`, (n, 72) float64 nats."""
     table = _log_pmf().to(x.device)
     levels = grid.to_level(x, LEVELS).flatten(1)
     pixels = torch.arange(SIDE * SIDE, device=x.device)
@@ -281,18 +285,17 @@ def log_likelihoods(x: Tensor) -> Tensor:
 
 
 def entropy() -> float:
-    """Entropy of the data as a density (nats): which tin, then its noise.
+    """Entropy of the data as a density (nats), H(x) = H(tin) + H(x | tin) - H(tin | x).
 
-    H(x) = H(tin) + H(x | tin) - H(tin | x), and the last term is left out: a tin can be read off
-    its picture without error (on the 10,000 pictures of the training split it comes to less than
-    1e-40 nats).
+    The last term is left out: a picture determines its tin (over the 10,000 pictures of the
+    training split the term is less than 1e-40 nats).
     """
     log_pmf = _log_pmf()
     terms = log_pmf.exp() * log_pmf
     of_each_tin = -terms.sum((1, 2))
     noise = of_each_tin.mean().item()
-    which_tin = math.log(len(_tins()))
-    return which_tin + noise + _log_volume()
+    of_tin = math.log(len(_tins()))
+    return of_tin + noise + _log_volume()
 
 
 def _log_volume() -> float:

@@ -1,14 +1,11 @@
-"""A fixed mixture of Gaussians in any number of dimensions.
+"""A fixed mixture of Gaussians in any number of dimensions, whose true density is known.
 
-The smallest data whose true density is known everywhere.
-
-Unlike the map's, this truth is smooth and nowhere zero, and unlike the tins' it is real-valued. A
-component is drawn from its weight, then a point from its Gaussian::
+Unlike that of the map, the density is smooth and nowhere zero, and unlike tins, the data is
+real-valued. A component is sampled by its weight, then a point from its Gaussian::
 
     p(x) = sum over components k of w_k N(x; m_k, S_k)
 
-The mixture has mean 0 and variance 1 along every axis, exactly, in whatever number of dimensions it
-is asked for.
+The mixture has exactly mean 0 and variance 1 along every axis, in any number of dimensions.
 """
 
 from functools import cache
@@ -31,7 +28,15 @@ def gaussians(
 ) -> DataSet:
     """Points of five Gaussians: events (dims,), labels 0-4 (the component), real-valued.
 
-    ``seed`` is that of the draws.
+    Args:
+        train: number of training events.
+        validation: number of validation events.
+        test: number of test events.
+        dims: number of dimensions; the mixture is always the same for a number of dimensions.
+        seed: of the points.
+
+    Raises:
+        InputError: ``dims`` is less than 1.
     """
     if dims < 1:
         raise InputError(f"dims is {dims}: expected at least 1.")
@@ -54,7 +59,16 @@ def gaussians(
 
 
 def draw(n: int, dims: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """``n`` points (n, dims) in float64 and the components that they came from (n,)."""
+    """Samples of the mixture.
+
+    Args:
+        n: number of points.
+        dims: number of dimensions.
+        generator: of random numbers.
+
+    Returns:
+        points ``(n, dims)`` in float64, and the component of each, ``(n,)``.
+    """
     which, law = components(dims)
     k = torch.multinomial(which.probs, n, replacement=True, generator=generator)
     noise = torch.randn(n, dims, 1, dtype=torch.float64, generator=generator)
@@ -75,13 +89,10 @@ def log_joint(x: Tensor) -> Tensor:
 
 @cache
 def entropy(dims: int) -> float:
-    """Entropy of the mixture (nats), in all but one small term exact.
+    """Entropy of the mixture (nats), H(x) = H(k) + H(x | k) - H(k | x) with component k.
 
-    Which component, its Gaussian, less their overlap.
-
-    H(x) = H(k) + H(x | k) - H(k | x). A mixture's entropy has no closed form, and here that is the
-    last term's fault: it is the mean of 20,000 draws with a fixed seed, which leaves a standard
-    error below 0.002 nats.
+    The first two terms are exact. The last one, the overlap of components, has no closed form: it
+    is the mean over 20,000 samples with a fixed seed, with a standard error below 0.002 nats.
     """
     which, law = components(dims)
     x, _ = draw(20_000, dims, torch.Generator().manual_seed(0))
@@ -93,9 +104,9 @@ def entropy(dims: int) -> float:
 
 @cache
 def components(dims: int) -> tuple[Categorical, MultivariateNormal]:
-    """The one world in ``dims`` dimensions, in float64.
+    """The mixture in ``dims`` dimensions, in float64.
 
-    Weights 1 : 2 : ... : 5, means on a sphere, axes turned at random.
+    Weights are as 1 : 2 : ... : 5, means on a sphere, axes in random directions.
     """
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(COMPONENTS, dims, dims + 1, dtype=torch.float64, generator=generator)

@@ -1,14 +1,14 @@
-"""A small discrete world, known in full: an Ising magnet of 3x3 spins, 512 pictures in all.
+"""An Ising magnet of 3x3 spins: discrete data whose 512 pictures have known probabilities.
 
-Neighbours like to agree, and a weak field prefers up. With spins s of -1 and 1 (as x is -0.5 and
+Neighbours tend to agree, and a weak field favours up. With spins s of -1 and 1 (as x is -0.5 and
 0.5 on the grid) and the temperature in units of the coupling::
 
     P(x) = 1/Z · exp((sum over neighbours i, j of s_i s_j + FIELD · sum over i of s_i) /
     TEMPERATURE)
 
-All 512 can be listed, so the truth, its entropy and its draws are exact, and so is a sum over
-*everything* that a model claims: masses that sum to more than one are no masses, whatever test
-events say.
+All 512 can be listed, so the true probabilities, their entropy and samples are exact, and a model's
+probabilities can be summed over *all* events: if the sum exceeds one, they are not probabilities,
+however good the figure on test events is.
 """
 
 import math
@@ -22,23 +22,27 @@ from genzoo.data.dataset import DataSet
 
 SIDE = 3  # spins
 LEVELS = 2
-TEMPERATURE = 2.0  # in units of the coupling; between the frozen and the independent
-FIELD = 0.1  # likewise
+TEMPERATURE = 2.0  # in units of the coupling; neither frozen nor independent
+FIELD = 0.1  # in the same units
 
 
 def ising(
     train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed: int = 0
 ) -> DataSet:
-    """Spins of a small magnet: events (1, 3, 3), 2 levels.
+    """Spins of a small magnet: events (1, 3, 3), 2 levels; the same few hundred occur repeatedly.
 
-    The same few hundred events are met again and again.
+    Args:
+        train: number of training events.
+        validation: number of validation events.
+        test: number of test events.
+        seed: of random numbers.
     """
     generator = torch.Generator().manual_seed(seed)
     n = train + validation + test
-    which = torch.multinomial(log_pmf().exp(), n, replacement=True, generator=generator)
+    rows = torch.multinomial(log_pmf().exp(), n, replacement=True, generator=generator)
     return DataSet.split(
         "ising",
-        worlds()[which],
+        worlds()[rows],
         None,
         sizes=(train, validation, test),
         levels=LEVELS,
@@ -50,10 +54,7 @@ def ising(
 
 
 def worlds() -> Tensor:
-    """Every event there is, (512, 1, 3, 3).
-
-    They are in the order of binary numbers, the first spin the most significant.
-    """
+    """All possible events, (512, 1, 3, 3), in the order of binary numbers, first spin first."""
     of_a_spin = torch.arange(LEVELS)
     levels = torch.cartesian_prod(*[of_a_spin] * SIDE**2)
     return grid.to_grid(levels, LEVELS).view(-1, 1, SIDE, SIDE)
@@ -75,8 +76,8 @@ def log_density(x: Tensor) -> Tensor:
     # an event's row among `worlds` is the binary number of its levels
     powers = torch.arange(SIDE**2 - 1, -1, -1, device=x.device)
     level = grid.to_level(x, LEVELS).flatten(1)
-    which = (level * LEVELS**powers).sum(1)
-    density = log_pmf().to(x.device)[which] - _log_volume()
+    rows = (level * LEVELS**powers).sum(1)
+    density = log_pmf().to(x.device)[rows] - _log_volume()
     outside = x.flatten(1).abs().amax(1) > 1
     return density.masked_fill(outside, -math.inf).to(x.dtype)
 

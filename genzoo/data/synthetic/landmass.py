@@ -1,4 +1,4 @@
-"""The lecture's Hello World: points drawn uniformly over the land of the world map.
+"""The lecture's Hello World: points uniform over the land of the world map.
 
 A point is (longitude in radians, sine of latitude), so the map is the box [-π, π] x [-1, 1]. In
 these coordinates equal areas of the globe are equal areas of the map (Lambert's cylindrical
@@ -16,19 +16,23 @@ from torch import Tensor
 
 from genzoo.data.dataset import DataSet
 
-MAP_AREA = (
-    4 * math.pi
-)  # 2π of longitude times 2 of sine of latitude: also the area of the unit sphere
+# 2π of longitude times 2 of sine of latitude: also the area of the unit sphere
+MAP_AREA = 4 * math.pi
 
 
 def landmass(
     train: int = 200_000, validation: int = 5_000, test: int = 10_000, seed: int = 0
 ) -> DataSet:
-    """Points uniform over land: events (2,), real-valued.
+    """Points uniform over land: events (2,), real-valued, with their true log-density.
 
-    The true log-density (nats) comes with them.
+    Args:
+        train: number of training events.
+        validation: number of validation events.
+        test: number of test events.
+        seed: of random numbers.
     """
-    points = _darts(train + validation + test, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    points = _darts(train + validation + test, generator)
     return DataSet.split(
         "landmass",
         points,
@@ -45,9 +49,9 @@ def landmass(
 
 @cache
 def mask() -> Tensor:
-    """The raster that defines land.
+    """The raster that defines land, (360, 720) booleans.
 
-    (360, 720) booleans, first row at the north pole, first column at longitude -π.
+    The first row is at the north pole, the first column at longitude -π.
     """
     from PIL import Image
 
@@ -61,13 +65,12 @@ def land_area() -> float:
 
 
 def is_land(x: Tensor) -> Tensor:
-    """Which of the points (n, 2) lie on land: (n,) booleans; points off the map do not."""
+    """True of points (n, 2) on land, (n,) booleans; False of points off the map."""
     land = mask().to(x.device)
     rows, columns = land.shape
-    east, south = (
-        (x[:, 0] / math.pi + 1) / 2,
-        (1 - x[:, 1]) / 2,
-    )  # fractions of the map, from its north-west corner
+    # as fractions of the map, from its north-west corner
+    east = (x[:, 0] / math.pi + 1) / 2
+    south = (1 - x[:, 1]) / 2
     column = (east * columns).long().clamp(0, columns - 1)
     row = (south * rows).long().clamp(0, rows - 1)
     on_map = (east >= 0) & (east <= 1) & (south >= 0) & (south <= 1)
@@ -81,10 +84,9 @@ def log_density(x: Tensor) -> Tensor:
 
 
 def _darts(n: int, generator: torch.Generator) -> Tensor:
-    """``n`` points on land: throw darts at the whole map and keep those that hit."""
-    thrown = (
-        int(n * MAP_AREA / land_area() * 1.1) + 1000
-    )  # enough: the hit rate's spread is far below the margin
+    """``n`` points on land, by rejection of points that are uniform over the map."""
+    # a tenth more than expected is enough: the number of hits varies by far less
+    thrown = int(n * MAP_AREA / land_area() * 1.1) + 1000
     darts = torch.rand(thrown, 2, generator=generator) * 2 - 1
     darts[:, 0] *= math.pi
     return darts[is_land(darts)][:n]

@@ -1,4 +1,4 @@
-"""Two moons: the smallest data on which a model must bend."""
+"""Two moons: the smallest data with a curved distribution."""
 
 import torch
 
@@ -12,13 +12,18 @@ def moons(
     noise: float = 0.1,
     seed: int = 0,
 ) -> DataSet:
-    """Two half circles of radius 1 blurred by Gaussian ``noise``.
+    """Points of two half circles of radius 1: events (2,), labels 0 (upper) and 1 (lower).
 
-    Events (2,), labels 0 (upper) and 1 (lower).
+    Args:
+        train: number of training events.
+        validation: number of validation events.
+        test: number of test events.
+        noise: standard deviation of the Gaussian noise of points.
+        seed: of random numbers.
     """
     return DataSet(
         "moons",
-        train=_draw(train, noise, 3 * seed),  # three draws that no other seed shares
+        train=_draw(train, noise, 3 * seed),  # three seeds that no other data set shares
         validation=_draw(validation, noise, 3 * seed + 1),
         test=_draw(test, noise, 3 * seed + 2),
         classes=("upper", "lower"),
@@ -30,9 +35,8 @@ def moons(
 
 
 def _draw(n: int, noise: float, seed: int) -> Split:
-    from sklearn.datasets import (
-        make_moons,
-    )  # a second to import, which the other data sets need not pay
+    # takes a second, which other data sets need not pay
+    from sklearn.datasets import make_moons
 
     points, labels = make_moons(n, noise=noise, random_state=seed)
     return Split(torch.from_numpy(points).float(), torch.from_numpy(labels).long())

@@ -1,32 +1,33 @@
-r"""The likelihood of a decoder: a GAN's, a VAE's, anything that turns a latent z into an event.
+r"""The likelihood of a decoder: of a GAN, a VAE, or any model that turns a latent z into an event.
 
-A GAN states no density: its samples lie on a thin sheet. With a spherical Gaussian of variance s²
+A GAN has no density: its samples lie on a thin sheet. With a spherical Gaussian of variance s²
 around every G(z) it has one,
 
 .. math::
 
     p(x) = \int \mathcal N(z; 0, I) \; \mathcal N(x; G(z), s^2 I) \, dz ,
 
-and the integral is a normaliser: that of p(z) p(x | z) as a function of z, found for each event
-by annealed importance sampling (`genzoo.evaluation.likelihood.annealing`) along p(z) p(x | z)^beta.
-The row is that of "GAN + noise s": of the generator with this noise, not of the generator.
+and the integral is a normaliser: that of p(z) p(x | z) as a function of z. It is estimated for each
+event by annealed importance sampling (`genzoo.evaluation.likelihood.annealing`) along
+p(z) p(x | z)^beta. The row of the table is that of "GAN + noise s": of the generator with this
+noise, not of the generator alone.
 
 **The sign is ≤.** The weights of such chains are unbiased, E[w] = p(x). So by Jensen's inequality
 E[-log mean w] is at least -log p(x), at any number of levels and chains, just as for the
 importance weights of a VAE's encoder (Burda et al. 2016): a bound in expectation on what the
 model *with its noise* costs. Few levels make it loose, not wrong. Everything that is chosen, s
-and the number of levels, is therefore chosen on validation events: levels that were doubled until
-a test event's own weights pleased would bias them.
+and the number of levels, is therefore chosen on validation events: doubling the levels until a test
+event's own weights look good would bias them.
 
-**How loose.** For data that the model itself made, the z behind it is an exact draw of p(z | x),
-so there the other bound is to be had as well, and the gap between the two says how far such runs
-are from the truth. It holds for simulated events only: a real one may lie where no z leads, and
+**The gap.** If the model itself generated the event, its z is an exact sample of p(z | x). The
+other bound can then be computed as well, and the gap between the two tells how far such runs are
+from the true value. This holds for simulated events only: a real one may lie where no z leads, and
 be harder.
 
-s is no part of the GAN, yet caps its score at -(D/2) log(2 pi s²): it is chosen on validation
+s is not a part of the GAN, yet caps its score at -(D/2) log(2 pi s²): it is chosen on validation
 data, by the same annealing with as many levels, never by kernel density estimates, which rank
 models wrongly. (Few levels rank wrongly, too: they lose most where s is small.) Discrete data is
-taken as G(z) + s epsilon *rounded to the grid*, tails and all: p(x | z) is then the Gaussian's
+modelled as G(z) + s epsilon *rounded to the grid*, tails included: p(x | z) is then the Gaussian's
 mass in x's bin, a pmf that sums to one, and needs no dequantisation.
 
 References: Wu et al. 2017, *On the quantitative analysis of decoder-based generative models*;
@@ -58,11 +59,11 @@ from genzoo.evaluation.likelihood.subset import choose
 from genzoo.model import GenerativeModel, LatentJoint, Likelihood, drawing_from
 from genzoo.progress import Progress
 
-ROWS = {"cpu": 500, "cuda": 10_000}  # chains that are moved at once: what a processor's cache holds
+ROWS = {"cpu": 500, "cuda": 10_000}  # chains moved at once: as many as a processor's cache holds
 ENOUGH = 3.0  # effective chains, on average over events: below, the levels are doubled
 LEAPFROGS = 2  # of each move: at equal cost, many levels with short moves lose least
-TUNED_ON = 20  # validation events that settle the noise and the levels
-SIMULATED = 16  # events that the model makes, for the gap
+TUNED_ON = 20  # validation events on which the noise and the levels are chosen
+SIMULATED = 16  # events that the model generates, for the gap
 
 
 def decoder_log_likelihood(
@@ -80,33 +81,39 @@ def decoder_log_likelihood(
 
     Args:
         model: one that declares a `genzoo.model.Measurable.latent_joint`. Put it into eval mode
-            first: dropout would change the target at every look.
-        x: events.
-        sigma: standard deviation of the observation; None takes the model's own p(x | z).
-        c: their conditions.
-        chains, scouts: of each event: weighed chains, and those that set their step.
-        progress: told now and then.
+            first: dropout would change the target at every evaluation.
+        x: events, ``(n, *event_shape)``.
+        sigma: standard deviation of the observation; None: the model's own p(x | z).
+        c: their conditions, ``(n, ...)``.
+        chains: weighed chains of each event.
+        scouts: further chains of each event, which set the step size.
+        progress: as of `genzoo.evaluation.likelihood.annealing.follow`.
         settings: of `genzoo.evaluation.likelihood.annealing.anneal`.
     """
-    each = chains + scouts
-    size = max(1, ROWS.get(x.device.type, ROWS["cuda"]) // each)
-    parts = torch.arange(len(x), device=x.device).split(size)
-    found = []
+    chains_of_event = chains + scouts
+    at_once = ROWS.get(x.device.type, ROWS["cuda"])
+    events_at_once = max(1, at_once // chains_of_event)
+    parts = torch.arange(len(x), device=x.device).split(events_at_once)
+    estimates = []
     with torch.inference_mode(False), torch.no_grad():
         for i, rows in enumerate(parts):
-            given = None if c is None else c[rows].clone()
-            log_joint = _log_joint(model, x[rows].clone(), sigma, given, each)
+            conditions = None if c is None else c[rows].clone()
+            log_joint = _log_joint(model, x[rows].clone(), sigma, conditions, chains_of_event)
             run = anneal(
                 standard_normal,
                 log_joint,
-                _latents(model, each * len(rows)),
+                _latents(model, chains_of_event * len(rows)),
                 problems=len(rows),
                 scouts=scouts,
                 progress=share(progress, i, len(parts)),
                 **settings,
             )
-            found.append(log_mean_exp(run.log_weights))
-    return Estimate(*(torch.cat(columns) for columns in zip(*found, strict=True)))
+            estimates.append(log_mean_exp(run.log_weights))
+    return Estimate(
+        value=torch.cat([estimate.value for estimate in estimates]),
+        stderr=torch.cat([estimate.stderr for estimate in estimates]),
+        ess=torch.cat([estimate.ess for estimate in estimates]),
+    )
 
 
 def simulated_bracket(
@@ -119,10 +126,18 @@ def simulated_bracket(
     scouts: int = 4,
     **settings: Any,
 ) -> Bracket:
-    """Bidirectional Monte Carlo: log p(x | c) of events that the model made, between two bounds.
+    """log p(x | c) of simulated events between two bounds, by bidirectional Monte Carlo.
 
-    Arguments as of `decoder_log_likelihood`, with ``n`` conditions. Wu et al. report gaps of 0.6 to
-    10 nats.
+    Wu et al. report gaps of 0.6 to 10 nats.
+
+    Args:
+        model: as of `decoder_log_likelihood`; it generates the events.
+        n: number of events.
+        sigma: as of `decoder_log_likelihood`.
+        c: their conditions, ``(n, ...)``.
+        chains: as of `decoder_log_likelihood`.
+        scouts: likewise.
+        settings: of `genzoo.evaluation.likelihood.annealing.bracket`.
     """
     with torch.inference_mode(False), torch.no_grad():
         c = None if c is None else c.clone()
@@ -133,11 +148,12 @@ def simulated_bracket(
         else:
             x = joint.decode(z)
             x = model.on_grid(x + sigma * torch.randn_like(x))
-        log_joint = _log_joint(model, x, sigma, c, chains + scouts)
-        behind = z.repeat(chains + scouts, *[1] * (z.dim() - 1))
-        start = _latents(model, len(behind))
+        chains_of_event = chains + scouts
+        log_joint = _log_joint(model, x, sigma, c, chains_of_event)
+        posterior = z.repeat(chains_of_event, *[1] * (z.dim() - 1))
+        prior = _latents(model, len(posterior))
         settings |= {"problems": n, "scouts": scouts}
-        return bracket(standard_normal, log_joint, start, behind, **settings)
+        return bracket(standard_normal, log_joint, prior, posterior, **settings)
 
 
 def tune_sigma(
@@ -156,12 +172,14 @@ def tune_sigma(
     both neighbours are worse, and again by its square root, ``refine`` times.
 
     Args:
-        model, x, c: as of `decoder_log_likelihood`.
-        among: where to look, at equal ratios.
-        refine: how often the ratio is refined.
-        progress: told of each value.
-        settings: of `decoder_log_likelihood`. Few levels rank large values too high, which
-            `settle_sigma` mends.
+        model: as of `decoder_log_likelihood`.
+        x: validation events, ``(n, *event_shape)``.
+        c: their conditions.
+        among: values to begin with, at equal ratios.
+        refine: number of times that the ratio is refined.
+        progress: as of `decoder_log_likelihood`, for each value.
+        settings: of `decoder_log_likelihood`. With few levels large values score too well;
+            `settle_sigma` corrects that.
 
     Returns:
         sigma, and the mean log-likelihood (nats per event) of every sigma tried.
@@ -188,9 +206,21 @@ def settle_sigma(
     progress: Progress | None = None,
     **settings: Any,
 ) -> tuple[float, dict[float, float]]:
-    """The last word on a ``sigma`` found with few levels: a search with as many as the figure has.
+    """A ``sigma`` that was tuned with few levels, corrected with as many as the figure has.
 
-    It climbs by ``ratio`` until both neighbours are worse. Arguments and result as of `tune_sigma`.
+    The search climbs by ``ratio`` until both neighbours are worse.
+
+    Args:
+        model: as of `decoder_log_likelihood`.
+        x: validation events, ``(n, *event_shape)``.
+        sigma: the value to start from.
+        c: their conditions.
+        ratio: of neighbouring values.
+        progress: as of `tune_sigma`.
+        settings: of `decoder_log_likelihood`.
+
+    Returns:
+        sigma, and the mean log-likelihood (nats per event) of every sigma tried.
     """
     score = _Scores(model, x, c, sigma, ratio, progress, settings)
     return score.sigma(_climb(score, 0, 1)), score.tried
@@ -206,13 +236,20 @@ def enough_levels(
     most: int,
     **settings: Any,
 ) -> int:
-    """``levels``, doubled until `ENOUGH` chains are effective or there are ``most``.
+    """The number of levels at which `ENOUGH` chains are effective, on average over events.
 
-    On average over validation events ``x``. Other arguments as of `decoder_log_likelihood`.
+    Args:
+        model: as of `decoder_log_likelihood`.
+        x: validation events, ``(n, *event_shape)``.
+        sigma: as of `decoder_log_likelihood`.
+        c: their conditions.
+        levels: the number to start from; it is doubled until it is enough.
+        most: the largest number to try.
+        settings: of `decoder_log_likelihood`.
     """
     while 2 * levels <= most:
-        found = decoder_log_likelihood(model, x, sigma, c, levels=levels, **settings)
-        if found.ess.mean() >= ENOUGH:
+        estimate = decoder_log_likelihood(model, x, sigma, c, levels=levels, **settings)
+        if estimate.ess.mean() >= ENOUGH:
             break
         levels *= 2
     return levels
@@ -232,12 +269,12 @@ def anneal_decoder(
 
     Args:
         model: as of `decoder_log_likelihood`.
-        data: whose validation events settle the noise and the number of levels.
+        data: the data set; the noise and the number of levels are chosen on its validation events.
         events: those to be measured.
-        levels: temperatures, doubled as `enough_levels` says.
+        levels: number of temperatures, which `enough_levels` doubles where it is too small.
         chains: weighed chains of each event.
-        most_levels: where doubling ends; None: at four times ``levels``.
-        progress: told now and then.
+        most_levels: the largest number of levels; None: four times ``levels``.
+        progress: as of `decoder_log_likelihood`.
 
     Returns:
         a bound; the gap of bidirectional Monte Carlo on simulated events is in its details.
@@ -248,10 +285,12 @@ def anneal_decoder(
         "leapfrogs": LEAPFROGS,
         "progress": progress,
     }
-    rows = choose(data, "validation", TUNED_ON).chosen.to(data.validation.x.device)
-    held_out, given = on_device_of(model, Split(*data.validation[rows]))
+    chosen = choose(data, "validation", TUNED_ON).chosen.to(data.validation.x.device)
+    tuned_on = Split(*data.validation[chosen])
+    held_out_x, held_out_c = on_device_of(model, tuned_on)
     x, c = on_device_of(model, events)
-    sigma, tried = None, {}
+    sigma = None
+    tried = {}
     if _joint_of(model, None).observation is None:  # the decoder needs noise
         rough: dict[str, Any] = {
             **settings,
@@ -259,39 +298,46 @@ def anneal_decoder(
             "scouts": 2,
             "levels": max(10, levels // 5),
         }
-        sigma, _ = tune_sigma(model, held_out, given, **rough)
+        sigma, _ = tune_sigma(model, held_out_x, held_out_c, **rough)
     most = most_levels or 4 * levels
-    levels = enough_levels(model, held_out, sigma, given, levels=levels, most=most, **settings)
+    levels = enough_levels(
+        model, held_out_x, sigma, held_out_c, levels=levels, most=most, **settings
+    )
+    settings["levels"] = levels
     if sigma is not None:
-        sigma, tried = settle_sigma(model, held_out, sigma, given, levels=levels, **settings)
-    gap = _simulated_gap(model, min(SIMULATED, len(x)), sigma, c, levels=levels, **settings)
-    found = decoder_log_likelihood(model, x, sigma, c, levels=levels, **settings)
+        sigma, tried = settle_sigma(model, held_out_x, sigma, held_out_c, **settings)
+    gap = _simulated_gap(model, min(SIMULATED, len(x)), sigma, c, **settings)
+    estimate = decoder_log_likelihood(model, x, sigma, c, **settings)
     details = {
         "ais_levels": levels,
         "ais_chains": chains,
         "sigma": sigma,
         "sigmas": {f"{value:.4g}": nats for value, nats in tried.items()},
         **gap,
-        "ais_stderr": found.stderr.mean().item(),
-        "ess": found.ess.mean().item(),
+        "ais_stderr": estimate.stderr.mean().item(),
+        "ess": estimate.ess.mean().item(),
     }
     direction = "never flatters: in expectation the true figure is at most this"
     if sigma is not None:
         details["observation"] = f"noise {sigma:.2g}"
         direction += f", that of the generator with noise of {sigma:.2g} around what it makes"
-    return LogProbEstimate(found.value, Likelihood.BOUND, direction, details=details)
+    return LogProbEstimate(estimate.value, Likelihood.BOUND, direction, details=details)
 
 
 def _simulated_gap(
     model: GenerativeModel, n: int, sigma: float | None, c: Tensor | None, **settings: Any
 ) -> dict[str, Any]:
-    """How far such runs are from the truth, in nats, on ``n`` events that the model makes."""
-    if c is not None:  # events come class by class
-        c = c[torch.linspace(0, len(c) - 1, n, device=c.device).long()]
+    """Mean gap between the two bounds in nats, on ``n`` events that the model generates."""
+    if c is not None:  # events come class by class: take conditions from all of them
+        evenly = torch.linspace(0, len(c) - 1, n, device=c.device)
+        c = c[evenly.long()]
     gap = simulated_bracket(model, n, sigma, c, **settings).gap
+    stderr = None
+    if n > 1:
+        stderr = (gap.std() / n**0.5).item()
     return {
         "simulated_gap": gap.mean().item(),
-        "simulated_gap_stderr": (gap.std() / n**0.5).item() if n > 1 else None,
+        "simulated_gap_stderr": stderr,
         "simulated_events": n,
     }
 
@@ -302,8 +348,14 @@ def _simulated_gap(
 def observation(x: Tensor, centre: Tensor, sigma: float, levels: int) -> Tensor:
     """log N(x; centre, sigma² I), ``(n,)`` nats; on a grid, of its mass in x's bin over the width.
 
-    The first and the last bin reach to infinity, so the masses sum to one, and rounding
-    N(centre, sigma²) to the grid draws from them exactly.
+    The first and the last bin reach to infinity. So the masses sum to one, and they are those of
+    samples of N(centre, sigma²) that are rounded to the grid.
+
+    Args:
+        x: events, ``(n, *event_shape)``.
+        centre: mean of each, of the same shape.
+        sigma: standard deviation of every feature.
+        levels: of the grid; 0 for real-valued data.
     """
     if not levels:
         return Normal(centre, sigma).log_prob(x).flatten(1).sum(1)
@@ -312,26 +364,32 @@ def observation(x: Tensor, centre: Tensor, sigma: float, levels: int) -> Tensor:
     high = ((x + width / 2 - centre) / sigma).masked_fill(x > 1 - width, math.inf)
     # a difference of two values near one would lose the upper tail: mirror it to the lower
     mirrored = low + high > 0
-    low, high = torch.where(mirrored, -high, low), torch.where(mirrored, -low, high)
-    upper, lower = torch.special.log_ndtr(high), torch.special.log_ndtr(low.clamp(min=-1e4))
-    return (upper + torch.log(-torch.expm1(lower - upper)) - math.log(width)).flatten(1).sum(1)
+    left = torch.where(mirrored, -high, low)
+    right = torch.where(mirrored, -low, high)
+    upper = torch.special.log_ndtr(right)
+    lower = torch.special.log_ndtr(left.clamp(min=-1e4))
+    log_mass = upper + torch.log(-torch.expm1(lower - upper))
+    return (log_mass - math.log(width)).flatten(1).sum(1)
 
 
 def _log_joint(
-    model: GenerativeModel, x: Tensor, sigma: float | None, c: Tensor | None, each: int
+    model: GenerativeModel, x: Tensor, sigma: float | None, c: Tensor | None, chains: int
 ) -> Callable[[Tensor], Tensor]:
-    """log p(z) + log p(x | z) as a function of z: rows of ``each`` chains, event after event."""
-    rows = x.repeat(each, *[1] * (x.dim() - 1))
-    given = None if c is None else c.repeat(each, *[1] * (c.dim() - 1))
-    joint = _joint_of(model, given)
+    """log p(z) + log p(x | z) as a function of z, of ``chains`` for each event.
+
+    Row r belongs to event ``r % n``.
+    """
+    rows = x.repeat(chains, *[1] * (x.dim() - 1))
+    conditions = None if c is None else c.repeat(chains, *[1] * (c.dim() - 1))
+    joint = _joint_of(model, conditions)
     if sigma is None:
-        own = _observation_of(model, joint)
-        return lambda z: joint.log_prior(z) + own(z).log_prob(rows)
+        p = _observation_of(model, joint)
+        return lambda z: joint.log_prior(z) + p(z).log_prob(rows)
     return lambda z: joint.log_prior(z) + observation(rows, joint.decode(z), sigma, model.levels)
 
 
 def _joint_of(model: GenerativeModel, c: Tensor | None) -> LatentJoint:
-    """The joint density of latents and events; NotImplementedError if no chain can walk it."""
+    """The joint density of latents and events; NotImplementedError if it cannot be annealed."""
     joint = model.latent_joint(c)
     if joint is None:
         raise NotImplementedError(f"{type(model).__name__} has no latent to anneal over.")
@@ -349,7 +407,7 @@ def _observation_of(model: GenerativeModel, joint: LatentJoint) -> Callable[[Ten
 
 
 def _latents(model: GenerativeModel, n: int) -> Tensor:
-    """Standard Gaussian places to start from, ``(n, *latent_shape)``."""
+    """Samples of the standard Gaussian prior, ``(n, *latent_shape)``."""
     assert model.latent_shape is not None
     like = next(model.parameters())
     return torch.randn(n, *model.latent_shape, dtype=like.dtype, device=like.device)
@@ -358,7 +416,16 @@ def _latents(model: GenerativeModel, n: int) -> Tensor:
 class _Scores:
     """Mean log-likelihood of ``x`` with noise of ``least * ratio**k``, as a function of k.
 
-    Every sigma meets the same random numbers, so that the noise is compared and not the luck.
+    Every sigma is scored with the same random numbers, so that scores differ by sigma alone.
+
+    Args:
+        model: as of `decoder_log_likelihood`.
+        x: validation events, ``(n, *event_shape)``.
+        c: their conditions.
+        least: sigma at k = 0.
+        ratio: of neighbouring values.
+        progress: as of `tune_sigma`.
+        settings: of `decoder_log_likelihood`.
     """
 
     def __init__(
@@ -371,9 +438,13 @@ class _Scores:
         progress: Progress | None,
         settings: dict[str, Any],
     ):
-        self.model, self.x, self.c = model, x, c
-        self.least, self.ratio = least, ratio
-        self.progress, self.settings = progress, settings
+        self.model = model
+        self.x = x
+        self.c = c
+        self.least = least
+        self.ratio = ratio
+        self.progress = progress
+        self.settings = settings
         self.seed = int(torch.randint(2**31, ()))
         self.known: dict[int, float] = {}
 
@@ -382,7 +453,7 @@ class _Scores:
 
     @property
     def tried(self) -> dict[float, float]:
-        """sigma and score of all that was asked for."""
+        """The score of every sigma that was tried."""
         return {self.sigma(k): self.known[k] for k in sorted(self.known)}
 
     def __call__(self, k: int) -> float:
@@ -392,19 +463,22 @@ class _Scores:
         return self.known[k]
 
     def measured(self, sigma: float) -> float:
-        def tell(level: int, levels: int, text: str) -> None:
+        """Mean log-likelihood of x in nats per event."""
+
+        def progress(level: int, levels: int, text: str) -> None:
             if self.progress is not None:
                 self.progress(level, levels, f"sigma {sigma:.3g} on validation: {text}")
 
-        settings: dict[str, Any] = {**self.settings, "progress": tell}
-        found = decoder_log_likelihood(self.model, self.x, sigma, self.c, **settings)
-        return found.value.mean().item()
+        settings: dict[str, Any] = {**self.settings, "progress": progress}
+        estimate = decoder_log_likelihood(self.model, self.x, sigma, self.c, **settings)
+        return estimate.value.mean().item()
 
 
 def _climb(score: _Scores, best: int, stride: int) -> int:
-    """Go on to the better neighbour until both are worse."""
+    """The k from which both neighbours, ``stride`` away, score worse; uphill from ``best``."""
     while 1e-4 < score.sigma(best) < 1e4:
-        better = max((best, best - stride, best + stride), key=score)
+        candidates = (best, best - stride, best + stride)
+        better = max(candidates, key=score)
         if better == best:
             break
         best = better

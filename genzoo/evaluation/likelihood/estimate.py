@@ -1,4 +1,4 @@
-"""What an estimator finds of each event, before it becomes one figure."""
+"""Estimates of each event's log-probability, before they are averaged to one figure."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -19,27 +19,29 @@ BETWEEN = (
 
 
 class LogZ(NamedTuple):
-    """An estimate of log Z: the nats between which it lies.
-
-    ``ess`` are the effective chains behind the worse end.
-    """
+    """An estimate of log Z: an interval that it lies in."""
 
     lower: float
+    """Nats."""
+
     upper: float
+    """Nats."""
+
     ess: float
+    """Effective number of chains behind the worse of the two ends."""
 
 
 @dataclass(frozen=True)
 class LogProbEstimate:
-    """log p of each event as an estimator found it.
+    """log p of each event, with the kind of claim that the estimator makes.
 
     Args:
         log_prob: ``(n,)`` nats, one for each event.
         kind: what is claimed; NONE, with a ``reason``, where the estimator cannot be trusted after
             all.
         direction: on which side it errs, in words.
-        extra_stderr: standard error in nats that all events share, such as that of draws common to
-            them.
+        extra_stderr: standard error in nats that all events share, such as that of random numbers
+            common to them.
         half_width: nats by which every ``log_prob`` may be off in either direction, for all events
             alike: an annealed log Z is known between two ends, and ``log_prob`` is stated under
             their middle. 0: a value, no interval.

@@ -1,8 +1,8 @@
-"""Estimators of log p(x): what a model states itself, annealing, and an ODE.
+"""Estimators of log p(x): the model's own, annealing, and an ODE.
 
 An estimator is a small frozen object that holds its settings::
 
-    evaluate(model, data)                                      # the model's own, with 16 draws
+    evaluate(model, data)                                      # the model's own, with 16 samples
     evaluate(model, data, by=Own(k=64))                        # a tighter bound
     evaluate(model, data, by=AIS(levels=500, chains=64))       # annealed importance sampling
     evaluate(model, data, by=ODE(tolerance=1e-4))              # along the probability flow
@@ -43,14 +43,14 @@ LEAST = {"k": 1, "batch": 1, "most": 1, "ais_levels": 0, "ais_chains": 0, "ais_m
 
 
 class Estimator(ABC):
-    """A way to log p(x | c) of events under a model."""
+    """A method to compute or estimate log p(x | c) of events under a model."""
 
     def for_model(self, model: Measurable) -> "Estimator":
         """This estimator, or the one that takes its place for a model that it does not apply to."""
         return self
 
     def most_events(self, model: Measurable) -> int | None:
-        """How many events are measured at most, where each is costly; None: all."""
+        """Largest number of events to measure, where each is costly; None: all."""
         return None
 
     @abstractmethod
@@ -61,23 +61,24 @@ class Estimator(ABC):
 
         Args:
             model: in evaluation mode; it is left as it is.
-            data: whose training and validation events may settle the estimator's settings.
+            data: the data set; its training and validation events may choose the estimator's
+                settings.
             events: those to be measured, with their conditions.
-            progress: called now and then.
+            progress: called with (done, total, a few words) now and then.
 
         Raises:
-            NotImplementedError: the model has no such figure, and why.
+            NotImplementedError: the model has no such figure; the message says why.
         """
 
 
 @dataclass(frozen=True)
 class Own(Estimator):
-    """The model's own statement: exact, a bound, or its own estimate.
+    """The model's own log-probability: exact, a bound, or its own estimate.
 
     Args:
-        k: draws for a bound that is random; an exact density ignores it. State it beside the
+        k: samples for a bound that is random; an exact density ignores it. Report it beside the
             figure.
-        batch: events at a time.
+        batch: events in a batch.
     """
 
     k: int = 16
@@ -93,18 +94,22 @@ class Own(Estimator):
             raise NotImplementedError(
                 f"{type(model).__name__} states no likelihood: it has samples, but no log p(x)."
             )
+        conditions = events.c if model.condition else None
         log_prob = batched(
             lambda x, c: model.bound(x, c, self.k),
             events.x,
-            events.c if model.condition else None,
+            conditions,
             device=device_of(model),
             size=self.batch,
             progress=progress,
         )
+        direction = DIRECTION[model.likelihood]
+        if model.half_width:
+            direction = BETWEEN
         return LogProbEstimate(
             log_prob,
             model.likelihood,
-            BETWEEN if model.half_width else DIRECTION[model.likelihood],
+            direction,
             half_width=model.half_width,
             details={"k": self.k},
         )
@@ -112,20 +117,21 @@ class Own(Estimator):
 
 @dataclass(frozen=True)
 class AIS(Estimator):
-    """Annealed importance sampling: the figure of an energy model, a GAN or a VAE. Takes minutes.
+    """Annealed importance sampling of an energy model, a GAN or a VAE. Takes minutes.
 
-    Of an energy model, or a VAE's energy prior, log Z is annealed; of a GAN and any other VAE,
-    each event's integral over the latent (`genzoo.evaluation.likelihood.decoder`).
+    For an energy model, or a VAE with an energy prior, it estimates log Z; for a GAN and any other
+    VAE, each event's integral over the latent (`genzoo.evaluation.likelihood.decoder`).
 
     Args:
-        levels: temperatures.
-        chains: of each normaliser or event; None: 64 of the former, 8 of the latter.
-        most_levels: of a GAN or VAE. Where fewer than three chains are effective on validation
+        levels: number of temperatures.
+        chains: number of chains for each normaliser or event; None: 64 for the former, 8 for the
+            latter.
+        most_levels: for a GAN or VAE. Where fewer than three chains are effective on validation
             events, levels are doubled up to this many; None: up to four times ``levels``.
-        most: of a GAN or VAE, events that are measured. The figure is that of all, as estimated
-            with control variates (`genzoo.evaluation.likelihood.subset`).
-        k: draws of a VAE's bound under an annealed prior, and of a model with nothing to anneal.
-        batch: events at a time, of those bounds.
+        most: for a GAN or VAE, largest number of events to measure. The figure is that of all
+            events, as estimated with control variates (`genzoo.evaluation.likelihood.subset`).
+        k: samples of a VAE's bound under an annealed prior, and of a model with nothing to anneal.
+        batch: events in a batch, for those bounds.
     """
 
     levels: int = 500
@@ -166,17 +172,17 @@ class AIS(Estimator):
 
 @dataclass(frozen=True)
 class ODE(Estimator):
-    """The density along the deterministic path of a diffusion model or of flow matching.
+    """The density along the probability-flow ODE of a diffusion model or of flow matching.
 
-    It is another figure than a diffusion's bound, and its steps are chosen by their error. Takes
-    minutes.
+    It is another figure than a diffusion model's bound. The solver chooses its steps by their
+    error. Takes minutes.
 
     Args:
         tolerance: of the solver, absolute and relative, on each event's state and log-density.
-        draws: solutions with fresh noise that are averaged.
-        most: events that are measured. The figure is that of all, as of `AIS`.
+        draws: number of solutions with fresh noise that are averaged.
+        most: largest number of events to measure. The figure is that of all events, as of `AIS`.
         batch: events in one system of equations, at most fifty.
-        otherwise: the estimator of a model without such a path.
+        otherwise: the estimator to use for a model without such an ODE.
     """
 
     tolerance: float = 1e-4
@@ -224,19 +230,27 @@ def estimator(settings: Mapping[str, Any]) -> Estimator:
     """The estimator that a recipe's ``evaluate:`` section describes, in plain values.
 
     Args:
-        settings: any of `DEFAULTS`: ``ais_levels`` and ``ode_tolerance`` ask for `AIS` and `ODE`, 0
-            leaves them out; a 0 of ``ais_chains`` and ``ais_most_levels`` is the default; ``k`` are
-            draws of a bound, or solutions of the ODE.
+        settings: any of `DEFAULTS`: a positive ``ais_levels`` or ``ode_tolerance`` selects `AIS` or
+            `ODE`; 0 for ``ais_chains`` or ``ais_most_levels`` selects the default; ``k`` is the
+            number of samples of a bound, or of solutions of the ODE.
 
     Raises:
         InputError: an unknown setting, or one out of range.
     """
     chosen = completed_settings(settings)
-    k, batch, most = (chosen[name] for name in ("k", "batch", "most"))
+    k = chosen["k"]
+    batch = chosen["batch"]
+    most = chosen["most"]
     by: Estimator = Own(k, batch)
     if chosen["ais_levels"]:
-        chains, most_levels = chosen["ais_chains"] or None, chosen["ais_most_levels"] or None
-        by = AIS(chosen["ais_levels"], chains, most_levels, most, k, batch)
+        by = AIS(
+            levels=chosen["ais_levels"],
+            chains=chosen["ais_chains"] or None,
+            most_levels=chosen["ais_most_levels"] or None,
+            most=most,
+            k=k,
+            batch=batch,
+        )
     if chosen["ode_tolerance"]:
         by = ODE(chosen["ode_tolerance"], k, most, batch, otherwise=by)
     return by

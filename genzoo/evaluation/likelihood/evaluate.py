@@ -22,11 +22,11 @@ from genzoo.progress import Progress
 
 @dataclass(frozen=True)
 class Measured:
-    """The likelihood of held-out events under a model, as `evaluate` found it.
+    """The likelihood of held-out events under a model, as `evaluate` returns it.
 
     Args:
         figure: mean of the negative log-likelihood over events, in ``unit``; less is better. Its
-            kind says what it claims; its error is that of test events and Monte Carlo draws. A
+            kind says what it claims; its error is that of test events and Monte Carlo samples. A
             model without a likelihood has a dash and a reason.
         unit: bits/dim, or nats per event for real-valued data.
         direction: the side on which the figure errs, in words.
@@ -34,8 +34,8 @@ class Measured:
             on data whose density is known, for an unconditional model. It inherits the claim of the
             figure: a bound on one is a bound on both.
         details: settings and diagnostics, plain values.
-        log_prob: what was stated of each event, ``(n,)`` nats; under the middle of an interval.
-        events: their places in the split, ``(n,)``.
+        log_prob: of each event, ``(n,)`` nats; under the middle of an interval of log Z.
+        events: their indices in the split, ``(n,)``.
         log_z: the estimate that the figure rests on, where one log Z was annealed; see
             `genzoo.evaluation.likelihood.partition.keep_log_z`.
     """
@@ -61,7 +61,7 @@ class Measured:
 
     @property
     def kind(self) -> Likelihood:
-        """What the figure claims."""
+        """The kind of claim that the figure makes."""
         return Likelihood.NONE if self.figure.kind is None else self.figure.kind
 
     def __str__(self) -> str:
@@ -83,8 +83,8 @@ def evaluate(
     Args:
         model: of the zoo, or a baseline. It is left as it is.
         data: the data set, in whose unit the figure is.
-        by: the estimator, one of `genzoo.evaluation.likelihood.estimators`: by default `Own`, what
-            the model states itself.
+        by: the estimator, one of `genzoo.evaluation.likelihood.estimators`: by default `Own`, the
+            model's own log-probability.
         split: "train", "validation" or "test".
         seed: of all random numbers; the caller's random state is left as it was.
         controls: further control variates, where some events are measured: log-densities of
@@ -159,17 +159,18 @@ def _measured(
 
 
 def _figure(mean: MeanStderr, n: int, estimate: LogProbEstimate, data: DataSet) -> Figure:
-    """The mean over events, measured on ``n`` of them.
+    """The mean over events, measured on ``n`` of them, as a figure in the data's unit.
 
-    Errors that all events share are added to its own.
-
-    Where every event may be off by ``half_width`` nats, so may the mean: the figure is then an
-    interval.
+    Its error includes the errors that all events share. Where every event may be off by
+    ``half_width`` nats, so may the mean: the figure is then an interval.
     """
-    one_nat = (data.report(torch.zeros(())) - data.report(torch.ones(()))).item()
+    zero_nats = data.report(torch.zeros(()))
+    minus_one_nat = data.report(torch.ones(()))
+    one_nat = (zero_nats - minus_one_nat).item()
     stderr = math.hypot(mean.stderr, one_nat * estimate.extra_stderr)
     half_width = one_nat * estimate.half_width
     if not half_width:
         return Figure(mean.value, stderr, kind=estimate.kind, n=n)
-    low, high = mean.value - half_width, mean.value + half_width
+    low = mean.value - half_width
+    high = mean.value + half_width
     return Figure(None, stderr, low, high, estimate.kind, n)

@@ -1,29 +1,30 @@
-r"""The normaliser of an energy model, between two ends, and the likelihood that it gives.
+r"""The normaliser of an energy model, as an interval, and the likelihood that it gives.
 
 .. math::
 
     \log p(x \mid c) = -E(x, c) - \log Z(c), \qquad Z(c) = \int e^{-E(x, c)} dx
 
-Where the model's log Z is a sum that can be carried out, it is, and the likelihood is exact.
-Otherwise it comes from annealed importance sampling (`genzoo.evaluation.likelihood.annealing`) and
-is an *interval*, each end widened by two errors:
+Where the model's log Z is a sum of feasible size, it is computed, and the likelihood is exact.
+Otherwise log Z comes from annealed importance sampling
+(`genzoo.evaluation.likelihood.annealing`) and is an *interval*, each end widened by two standard
+errors:
 
 * the lower end is a forward run from the base, which under-estimates log Z and so *flatters* the
-  model. Few long chains can all miss a mode that many short ones find, so there are both, and the
+  model. Few long chains can all miss a mode that many short ones find, so both are run, and the
   larger log Z counts. The short ones start from a wider base;
-* the upper end is a reverse run. It would over-estimate log Z if it started from exact draws.
-  Long-run chains stand in, of two kinds, and again the larger log Z counts: those that go on from
-  the ends of the forward runs, drawn by their weights, and those that go on from training's, which
-  may know a mode that no forward run has found.
+* the upper end is a reverse run. It would over-estimate log Z if it started from exact samples.
+  Long-run chains of two kinds stand in, and again the larger log Z counts: those that continue from
+  the ends of the forward runs, resampled by their weights, and those that continue from the chains
+  of training, which may be in a mode that no forward run has found.
 
 The error is the larger of the delta method's and the spread of four independent blocks of chains.
 There is no figure (`Interval.doubt`) where an end rests on fewer than ten effective chains, where
-the ends contradict each other, or where they are too far apart to be called a figure. What remains
-uncounted is a mode that no chain has met; it would flatter.
+the ends contradict each other, or where they are too far apart. A mode that no chain has visited
+remains uncounted; it would flatter.
 
-Chains of discrete data walk the path of the model itself (`genzoo.Energy.path`). Those of
+Chains of discrete data follow the path of the model itself (`genzoo.Energy.path`). Those of
 real-valued data start from a Gaussian fitted to data and chains, and run in the coordinates u in
-which it is standard, x = m + L u: narrow and wide directions then ask for the same step, and the
+which it is standard, x = m + L u: narrow and wide directions then need the same step size, and the
 volume, the log-determinant of L, enters log Z once.
 
 References: Salakhutdinov & Murray 2008, *On the quantitative analysis of deep belief networks*;
@@ -63,16 +64,22 @@ MOST_CONDITIONS = 100  # normalisers that are annealed for one figure
 LEAST_ESS = 10  # effective chains behind either end
 WIDEST_BITS = 0.02  # bits/dim between the ends of a figure of discrete data
 WIDEST_NATS = 0.1  # nats between those of real-valued data
-SHORT_LEVELS, SHORT_CHAINS = (
-    300,
-    2000,
-)  # at most, of the run that looks for what few long chains miss
-WIDER = 3.0  # standard deviations of its base, in those of the long run's
+# the most of the forward run that looks for modes which few long chains miss
+SHORT_LEVELS = 300
+SHORT_CHAINS = 2000
+WIDER = 3.0  # its base is so many times as wide as that of the long run
 
 
 @dataclass(frozen=True)
 class Interval:
-    """log Z of each of n problems between two ends, in nats, and the four annealings behind it."""
+    """log Z of each of n problems between two ends, in nats, and the four annealings behind it.
+
+    Args:
+        forward: from the base, few long chains.
+        short: from a wider base, many short chains.
+        reverse: from the target, where chains continue from the ends of the forward runs.
+        onward: from the target, where chains continue from those of training.
+    """
 
     forward: Estimate
     short: Estimate
@@ -81,38 +88,43 @@ class Interval:
 
     @property
     def below(self) -> Estimate:
-        """Of the two forward runs the one whose log Z is surely larger, problem by problem."""
-        long, short = self.forward, self.short
+        """The forward run that counts: whose log Z is larger even after two errors."""
+        long = self.forward
+        short = self.short
         longer = long.value - 2 * long.stderr >= short.value - 2 * short.stderr
         return pick(longer, long, short)
 
     @property
     def above(self) -> Estimate:
-        """Of the two reverse runs the one that counts: whose log Z may be larger."""
-        ends, chains = self.reverse, self.onward
+        """The reverse run that counts: whose log Z may be larger within two errors."""
+        ends = self.reverse
+        chains = self.onward
         larger = ends.value + 2 * ends.stderr >= chains.value + 2 * chains.stderr
         return pick(larger, ends, chains)
 
     @property
     def lower(self) -> Tensor:
-        """``(n,)``, widened by two errors."""
+        """Lower end, ``(n,)``, widened by two errors."""
         return self.below.value - 2 * self.below.stderr
 
     @property
     def upper(self) -> Tensor:
-        """``(n,)``, widened by two errors, and not below the lower end.
+        """Upper end, ``(n,)``, widened by two errors, and not below the lower end.
 
-        That a forward run lies above by its noise alone widens nothing; if by more, the ends
-        contradict each other.
+        A forward run may lie above it by its noise alone, which widens nothing; if by more, the
+        ends contradict each other.
         """
-        return torch.maximum(self.above.value + 2 * self.above.stderr, self.lower)
+        widened = self.above.value + 2 * self.above.stderr
+        return torch.maximum(widened, self.lower)
 
     @property
     def middle(self) -> Tensor:
+        """Mean of both ends, ``(n,)``."""
         return (self.lower + self.upper) / 2
 
     @property
     def half_width(self) -> Tensor:
+        """Distance from the middle to either end, ``(n,)``."""
         return (self.upper - self.lower) / 2
 
     @property
@@ -127,20 +139,21 @@ class Interval:
 
     @property
     def contradicted(self) -> Tensor:
-        """Where a forward run, which errs below, lies above both reverse runs, ``(n,)``.
+        """True where a forward run, which errs below, lies above both reverse runs, ``(n,)``.
 
-        It does so by two errors of its own.
+        It has to by two errors of either.
         """
         return self.lower > self.above.value + 2 * self.above.stderr
 
     def doubt(self, widest: float, weights: Tensor | None = None) -> str:
-        """Why this is no figure, or nothing.
+        """The reason why the interval is not a figure, or an empty string.
 
         Args:
             widest: nats between the ends of the mean over problems.
-            weights: of that mean, ``(n,)``, summing to 1; all alike by default.
+            weights: of that mean, ``(n,)``, summing to 1; equal ones by default.
         """
-        if not (self.lower.isfinite() & self.upper.isfinite()).all():
+        finite = self.lower.isfinite() & self.upper.isfinite()
+        if not finite.all():
             return "log Z is not finite"
         ess = self.ess.min().item()
         if ess < LEAST_ESS:
@@ -158,7 +171,11 @@ class Interval:
 
     @staticmethod
     def mean(values: Tensor, weights: Tensor | None = None) -> float:
-        return (values.mean() if weights is None else (weights.to(values) * values).sum()).item()
+        """Mean over problems ``(n,)``, weighted if there are weights."""
+        if weights is None:
+            return values.mean().item()
+        weighted = weights.to(values) * values
+        return weighted.sum().item()
 
     def details(self, weights: Tensor | None = None) -> dict[str, Any]:
         """Plain values for JSON: means over problems, and the fewest effective chains.
@@ -173,10 +190,11 @@ class Interval:
                 "ess": run.ess.min().item(),
             }
 
+        stderr = torch.maximum(self.below.stderr, self.above.stderr)
         return {
             "lower": self.mean(self.lower, weights),
             "upper": self.mean(self.upper, weights),
-            "stderr": self.mean(torch.maximum(self.below.stderr, self.above.stderr), weights),
+            "stderr": self.mean(stderr, weights),
             "ess": self.ess.min().item(),
             "forward": plain(self.forward),
             "short": plain(self.short),
@@ -189,8 +207,18 @@ class Interval:
 
 
 def pick(which: Tensor, a: Estimate, b: Estimate) -> Estimate:
-    """``a`` of the problems for which ``which`` holds, ``b`` of the others."""
-    return Estimate(*(torch.where(which, one, other) for one, other in zip(a, b, strict=True)))
+    """The estimates of one of two runs, chosen problem by problem.
+
+    Args:
+        which: problems that take ``a``, ``(n,)`` booleans.
+        a: estimates of one run, ``(n,)`` each.
+        b: those of the other.
+    """
+    return Estimate(
+        value=torch.where(which, a.value, b.value),
+        stderr=torch.where(which, a.stderr, b.stderr),
+        ess=torch.where(which, a.ess, b.ess),
+    )
 
 
 def log_partition(
@@ -208,57 +236,77 @@ def log_partition(
     """log Z(c) of an energy model, n problems with an interval each.
 
     Args:
+        model: the energy model.
         data: events ``(m, *event_shape)`` that the base of real-valued data is fitted to.
-        c: conditions, one for each normaliser, ``(n,)`` or ``(n, width)``; None is one, without
-            condition.
-        chains: of each normaliser, in the long runs.
-        scouts: further ones that set the steps, where there are steps; a quarter as many by
+        c: conditions, one for each normaliser, ``(n,)`` or ``(n, width)``; None: one normaliser,
+            without a condition.
+        chains: number of chains of each normaliser, in the long runs.
+        scouts: further chains that set the step size, where there is one; a quarter as many by
             default.
-        moves: from the chains' start to that of the reverse run; as many as ``levels`` by default.
+        moves: number of moves before a reverse run starts; as many as ``levels`` by default.
         levels: temperatures of the long runs. The short ones have a quarter, at most 300, and as
             many chains as make the same work, at most 2,000.
-        progress: told as the annealings go.
+        progress: as of `genzoo.evaluation.likelihood.annealing.follow`, over all annealings.
         settings: of `genzoo.evaluation.likelihood.annealing.Geometric`, for real-valued data.
     """
     with torch.inference_mode(False), torch.no_grad():
         c = None if c is None else c.clone()
-        road: Road = (
-            Lattice(model, c) if model.levels else Space(model, data.clone(), c, **settings)
-        )
-        scouts = (max(2, chains // 4) if scouts is None else scouts) if road.has_steps else 0
-        betas = SCHEDULES["sigmoid"](levels)
+        road: Road
+        road = Lattice(model, c) if model.levels else Space(model, data.clone(), c, **settings)
+        if not road.has_steps:
+            scouts = 0
+        elif scouts is None:
+            scouts = max(2, chains // 4)
         each = chains + scouts
+
+        # from the base: few long chains, and many short ones
+        betas = SCHEDULES["sigmoid"](levels)
         forward = road.forward(each, betas, scouts, share(progress, 0, 6))
         few = min(SHORT_LEVELS, max(1, levels // 4))
         many = min(SHORT_CHAINS, max(chains, chains * levels // few))
         short_betas = SCHEDULES["sigmoid"](few)
         short = road.forward(many + scouts, short_betas, scouts, share(progress, 1, 6), wide=True)
-        backward = []
-        for i, start in enumerate((resampled([forward, short], each), road.chains(each))):
+
+        # from the target: chains that continue from those, and from the chains of training
+        starts = (resampled([forward, short], each), road.chains(each))
+        estimates = []
+        for i, start in enumerate(starts):
             part = 2 + 2 * i
             settled = road.settle(start, moves or levels, share(progress, part, 6))
             run = road.reverse(settled, betas[::-1], scouts, share(progress, part + 1, 6))
-            backward.append(run)
-    up = [in_blocks(run.log_weights) for run in (forward, short)]
-    down = [in_blocks(run.log_weights) for run in backward]
-    return Interval(*up, *(each._replace(value=-each.value) for each in down))
+            of_inverse = in_blocks(run.log_weights)  # log 1/Z
+            estimates.append(of_inverse._replace(value=-of_inverse.value))
+    reverse, onward = estimates
+    return Interval(
+        forward=in_blocks(forward.log_weights),
+        short=in_blocks(short.log_weights),
+        reverse=reverse,
+        onward=onward,
+    )
 
 
 def resampled(runs: list[Annealed], n: int) -> Tensor:
-    """Ends of all weighed chains, drawn by their weights: nearly draws of the target.
+    """Ends of all weighed chains, resampled by their weights: nearly samples of the target.
 
     Shape ``(n * problems, ...)``.
     """
     problems = runs[0].log_weights.shape[1]
-    ends = [run.x.view(-1, problems, *run.x.shape[1:])[-len(run.log_weights) :] for run in runs]
-    log_weights = torch.cat([run.log_weights - math.log(len(run.log_weights)) for run in runs])
+    ends = []
+    log_weights = []
+    for run in runs:
+        weighed = len(run.log_weights)  # chains of each problem; scouts come before them
+        x = run.x.view(-1, problems, *run.x.shape[1:])
+        ends.append(x[-weighed:])
+        log_weights.append(run.log_weights - math.log(weighed))
+    log_weights = torch.cat(log_weights)
     weights = (log_weights - log_weights.amax(0)).exp().nan_to_num(nan=1.0)
-    drawn = torch.multinomial(weights.T, n, replacement=True).T
-    return torch.cat(ends)[drawn, torch.arange(problems, device=drawn.device)].flatten(0, 1)
+    chains = torch.multinomial(weights.T, n, replacement=True).T
+    columns = torch.arange(problems, device=chains.device)
+    return torch.cat(ends)[chains, columns].flatten(0, 1)
 
 
 class Road(Protocol):
-    """A path between base and target for n problems, with where it starts at either end."""
+    """A path between base and target for n problems, with its starting points at either end."""
 
     has_steps: bool
 
@@ -269,19 +317,56 @@ class Road(Protocol):
         scouts: int,
         progress: Progress | None,
         wide: bool = False,
-    ) -> Annealed: ...
+    ) -> Annealed:
+        """Anneal chains from the base to the target; their weights estimate Z.
 
-    def chains(self, each: int) -> Tensor: ...
+        Args:
+            each: number of chains of each problem, scouts included.
+            betas: temperatures, from 0 to 1.
+            scouts: chains of each problem that set the step size.
+            progress: as of `genzoo.evaluation.likelihood.annealing.follow`.
+            wide: start from a wider base.
+        """
+        ...
 
-    def settle(self, start: Tensor, moves: int, progress: Progress | None) -> Tensor: ...
+    def chains(self, each: int) -> Tensor:
+        """Positions of ``each`` chains of training for every problem."""
+        ...
+
+    def settle(self, start: Tensor, moves: int, progress: Progress | None) -> Tensor:
+        """Move chains at the target.
+
+        Args:
+            start: their positions.
+            moves: number of moves.
+            progress: as of `forward`.
+
+        Returns:
+            the last positions, of ``start``'s shape.
+        """
+        ...
 
     def reverse(
         self, start: Tensor, betas: list[float], scouts: int, progress: Progress | None
-    ) -> Annealed: ...
+    ) -> Annealed:
+        """Anneal chains from the target to the base; their weights estimate 1/Z.
+
+        Args:
+            start: positions at the target, scouts of each problem first.
+            betas: temperatures, from 1 to 0.
+            scouts: as of `forward`.
+            progress: as of `forward`.
+        """
+        ...
 
 
 class Lattice:
-    """Discrete data: the model's own path, from independent features."""
+    """The `Road` of discrete data: the model's own path, from independent features.
+
+    Args:
+        model: the energy model.
+        c: a condition for each problem, as of `log_partition`.
+    """
 
     def __init__(self, model: Any, c: Tensor | None):
         self.model = model
@@ -296,13 +381,28 @@ class Lattice:
     def along(
         self, path: Any, start: Tensor, betas: list[float], scouts: int, progress: Progress | None
     ) -> Annealed:
-        """The weights count from the base, whose Z the path knows."""
-        settings = {"problems": self.problems, "scouts": scouts, "step": self.step}
-        run = follow(path, start, betas, progress=progress, **settings)
+        """Follow a path, and count its weights from a base whose Z is 1.
+
+        Args:
+            path: of the model, whose base has a known normaliser ``log_z0``.
+            start: positions of the chains.
+            betas: temperatures, from either end.
+            scouts: chains of each problem that set the step size.
+            progress: as of `follow`.
+        """
+        run = follow(
+            path,
+            start,
+            betas,
+            problems=self.problems,
+            scouts=scouts,
+            step=self.step,
+            progress=progress,
+        )
         log_z0 = path.log_z0[: self.problems].to(run.log_weights)
-        from_base = betas[0] == 0
-        log_weights = run.log_weights + log_z0 if from_base else run.log_weights - log_z0
-        return run._replace(log_weights=log_weights)
+        if betas[0] != 0:
+            log_z0 = -log_z0
+        return run._replace(log_weights=run.log_weights + log_z0)
 
     def forward(
         self,
@@ -317,7 +417,8 @@ class Lattice:
         return self.along(path, start, betas, scouts, progress)
 
     def chains(self, each: int) -> Tensor:
-        return self.model.nearest_chains(each * self.problems, repeated(self.c, each))[0]
+        x, _ = self.model.nearest_chains(each * self.problems, repeated(self.c, each))
+        return x
 
     def settle(self, start: Tensor, moves: int, progress: Progress | None) -> Tensor:
         each = len(start) // self.problems
@@ -328,13 +429,20 @@ class Lattice:
     def reverse(
         self, start: Tensor, betas: list[float], scouts: int, progress: Progress | None
     ) -> Annealed:
-        return self.along(self.path(len(start) // self.problems), start, betas, scouts, progress)
+        path = self.path(len(start) // self.problems)
+        return self.along(path, start, betas, scouts, progress)
 
 
 class Space:
-    """Real-valued data: from a Gaussian fitted to data and chains.
+    """The `Road` of real-valued data: from a Gaussian fitted to data and chains.
 
-    Chains walk in the coordinates in which that is standard.
+    Chains move in the coordinates in which that is standard.
+
+    Args:
+        model: the energy model.
+        data: as of `log_partition`.
+        c: likewise.
+        settings: of `genzoo.evaluation.likelihood.annealing.Geometric`.
     """
 
     has_steps = True
@@ -345,20 +453,20 @@ class Space:
         self.problems = 1 if c is None else len(c)
         self.settings = settings
         self.event_shape = data.shape[1:]
-        given = None if c is None else c[torch.arange(len(data)) % len(c)]
-        chains, _ = model.nearest_chains(len(data), given)
+        conditions = None if c is None else c[torch.arange(len(data)) % len(c)]
+        chains, _ = model.nearest_chains(len(data), conditions)
         fitted = Gaussian().fit(torch.cat([data.to(chains), chains])).normal
         self.mean = fitted.loc.to(chains)
         self.root = fitted.scale_tril.to(chains)
         self.log_volume = fitted.scale_tril.diagonal().log().sum().item()
 
     def target(self, each: int) -> Any:
-        """log f(x(u)) with the volume of the change from x to u; ``each`` chains a problem."""
-        given = repeated(self.c, each)
+        """log f(x(u)) with the volume of the change from x to u, for ``each`` chains a problem."""
+        conditions = repeated(self.c, each)
 
         def log_target(u: Tensor) -> Tensor:
             x = (self.mean + u @ self.root.T).view(-1, *self.event_shape)
-            return self.log_volume - self.model.energy(x, given).double()
+            return self.log_volume - self.model.energy(x, conditions).double()
 
         return log_target
 
@@ -370,14 +478,14 @@ class Space:
         progress: Progress | None,
         wide: bool = False,
     ) -> Annealed:
-        by = WIDER if wide else 1.0
+        std = WIDER if wide else 1.0
         rows = each * self.problems
         dims = len(self.mean)
 
         def log_base(u: Tensor) -> Tensor:
-            return standard_normal(u / by) - dims * math.log(by)
+            return standard_normal(u / std) - dims * math.log(std)
 
-        start = by * torch.randn(rows, dims).to(self.mean)
+        start = std * torch.randn(rows, dims).to(self.mean)
         path = Geometric(log_base, self.target(each), **self.settings)
         return follow(path, start, betas, problems=self.problems, scouts=scouts, progress=progress)
 
@@ -387,14 +495,14 @@ class Space:
         return torch.linalg.solve_triangular(self.root, centred.T, upper=False).T
 
     def settle(self, start: Tensor, moves: int, progress: Progress | None) -> Tensor:
-        """Walk on from ``start``, first at a pace of its own for each chain.
+        """Move chains at the target, at first with a step size for each.
 
-        With one pace for all, a chain that starts far off would be limited by the steps of the
-        others.
+        With one step size for all, a chain that starts far off would be limited by the steps of
+        the others.
         """
         log_target = self.target(len(start) // self.problems)
         half = moves // 2
-        alone = walk(
+        near = walk(
             log_target,
             start,
             half,
@@ -404,7 +512,7 @@ class Space:
         )
         return walk(
             log_target,
-            alone,
+            near,
             moves - half,
             problems=self.problems,
             progress=share(progress, 1, 2),
@@ -414,7 +522,8 @@ class Space:
     def reverse(
         self, start: Tensor, betas: list[float], scouts: int, progress: Progress | None
     ) -> Annealed:
-        path = Geometric(standard_normal, self.target(len(start) // self.problems), **self.settings)
+        log_target = self.target(len(start) // self.problems)
+        path = Geometric(standard_normal, log_target, **self.settings)
         return follow(path, start, betas, problems=self.problems, scouts=scouts, progress=progress)
 
 
@@ -427,13 +536,16 @@ def repeated(c: Tensor | None, each: int) -> Tensor | None:
 
 
 def widest(data: DataSet) -> float:
-    """Nats between the ends of a figure that may still be called one."""
-    return WIDEST_BITS * data.dims * math.log(2) if data.levels else WIDEST_NATS
+    """The largest width, in nats, at which an interval of log Z still gives a figure."""
+    if data.levels:
+        return WIDEST_BITS * data.dims * math.log(2)
+    return WIDEST_NATS
 
 
 def between(interval: Interval, weights: Tensor | None = None) -> str:
     """The direction in which a figure under an interval errs, in words."""
-    lower, upper = (Interval.mean(end, weights) for end in (interval.lower, interval.upper))
+    lower = Interval.mean(interval.lower, weights)
+    upper = Interval.mean(interval.upper, weights)
     return (
         f"log Z lies between {lower:.2f} and {upper:.2f}; not counted: a mode that no chain has "
         "met, which would flatter"
@@ -441,9 +553,13 @@ def between(interval: Interval, weights: Tensor | None = None) -> str:
 
 
 def energy_log_likelihood(model: Any, x: Tensor, log_z: Tensor, c: Tensor | None = None) -> Tensor:
-    """-E(x, c) - log Z(c), ``(n,)`` nats, given log Z of each event or of all.
+    """-E(x, c) - log Z(c), ``(n,)`` nats.
 
-    With levels it is of a pmf over the volume of a bin.
+    Args:
+        model: an energy model.
+        x: events, ``(n, *event_shape)``. On a grid the density is the pmf over the bin's volume.
+        log_z: log Z of each event's condition, ``(n,)``, or of all.
+        c: their conditions.
     """
     log_width = x[0].numel() * math.log(grid.bin_width(model.levels))
     return -model.energy(x, c).double() - log_z - log_width
@@ -463,12 +579,12 @@ def anneal_energy(
 
     Args:
         model: an energy model.
-        data: whose training events the base of real-valued chains is fitted to.
+        data: the data set; the base of real-valued chains is fitted to its training events.
         events: those to be measured.
-        k: draws that were asked for; there is nothing to draw.
-        levels: temperatures.
+        k: number of samples in the settings; not used, for the energy is not random.
+        levels: number of temperatures.
         chains: of each normaliser.
-        progress: told as the annealings go.
+        progress: as of `log_partition`.
 
     Raises:
         NotImplementedError: there are too many conditions.
@@ -480,28 +596,34 @@ def anneal_energy(
             "Every condition has a normaliser of its own, and "
             f"{len(conditions)} are too many to anneal."
         )
-    found = log_partition(
+    interval = log_partition(
         model, data.train.x.to(x), conditions, chains=chains, levels=levels, progress=progress
     )
-    log_z = found.middle.cpu()[which.cpu()]
+    normalisers = len(interval.middle)
+    which = which.cpu()
     log_prob = batched(
-        lambda x, c, log_z: energy_log_likelihood(model, x, log_z, c), x, c, log_z, device=x.device
+        lambda x, c, log_z: energy_log_likelihood(model, x, log_z, c),
+        x,
+        c,
+        interval.middle.cpu()[which],
+        device=x.device,
     )
-    weights = torch.bincount(which.cpu(), minlength=len(found.middle)).to(found.middle) / len(x)
-    doubt = found.doubt(widest(data), weights)
+    events_of_each = torch.bincount(which, minlength=normalisers)
+    weights = events_of_each.to(interval.middle) / len(x)
+    doubt = interval.doubt(widest(data), weights)
     return LogProbEstimate(
         log_prob,
         Likelihood.NONE if doubt else Likelihood.ESTIMATE,
-        between(found, weights),
-        half_width=Interval.mean(found.half_width, weights),
+        between(interval, weights),
+        half_width=Interval.mean(interval.half_width, weights),
         reason=doubt,
-        log_z=None if model.condition else found.log_z,
+        log_z=None if model.condition else interval.log_z,
         details={
             "k": k,
             "ais_levels": levels,
             "ais_chains": chains,
-            "normalisers": len(found.middle),
-            "log_z": found.details(weights),
+            "normalisers": normalisers,
+            "log_z": interval.details(weights),
         },
     )
 
@@ -517,17 +639,17 @@ def anneal_prior(
     batch: int = BATCH,
     progress: Progress | None = None,
 ) -> LogProbEstimate:
-    """A VAE whose prior is an energy model: its bound under the prior's annealed log Z.
+    """The bound of a VAE whose prior is an energy model, under the prior's annealed log Z.
 
     Args:
-        model: the VAE, which stays as it was; `keep_log_z` stores what was found.
-        data: whose encoded training events the base of real-valued chains is fitted to.
+        model: the VAE. It is left as it is; `keep_log_z` stores the log Z.
+        data: the data set; the base of real-valued chains is fitted to its encoded training events.
         events: those to be measured.
-        k: draws of z for the bound of each.
-        levels: temperatures.
+        k: samples of z for the bound of each event.
+        levels: number of temperatures.
         chains: of the normaliser.
-        batch: events at a time.
-        progress: told as the annealings go.
+        batch: events in a batch.
+        progress: as of `log_partition`.
 
     Raises:
         NotImplementedError: the prior has conditions.
@@ -538,19 +660,19 @@ def anneal_prior(
         )
     x, c = on_device_of(model, events)
     z = model.q(*on_device_of(model, data.train)).sample()
-    found = log_partition(model.prior, z, chains=chains, levels=levels, progress=progress)
+    interval = log_partition(model.prior, z, chains=chains, levels=levels, progress=progress)
     twin = copy.deepcopy(model)
-    keep_log_z(twin, found.log_z)
+    keep_log_z(twin, interval.log_z)
     log_prob = batched(lambda x, c: twin.bound(x, c, k), x, c, device=x.device, size=batch)
-    doubt = found.doubt(widest(data))
+    doubt = interval.doubt(widest(data))
     return LogProbEstimate(
         log_prob,
         Likelihood.NONE if doubt else model.likelihood,
-        f"the VAE's bound does not flatter; the prior's {between(found)}",
-        half_width=found.half_width.item(),
+        f"the VAE's bound does not flatter; the prior's {between(interval)}",
+        half_width=interval.half_width.item(),
         reason=doubt,
-        log_z=found.log_z,
-        details={"k": k, "ais_levels": levels, "ais_chains": chains, "log_z": found.details()},
+        log_z=interval.log_z,
+        details={"k": k, "ais_levels": levels, "ais_chains": chains, "log_z": interval.details()},
     )
 
 
@@ -559,8 +681,8 @@ def keep_log_z(model: Measurable, log_z: LogZ | None) -> None:
 
     Args:
         model: of whose likelihood ``log_z`` is a part (`genzoo.evaluation.Measured.log_z`).
-        log_z: what was found; None, such as of a model with a normaliser for each condition, leaves
-            all as it is.
+        log_z: the estimate; None, such as of a model with a normaliser for each condition, changes
+            nothing.
     """
     if log_z is not None and model.unnormalised is not None:
         model.unnormalised.set_log_z(*log_z)

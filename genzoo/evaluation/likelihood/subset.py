@@ -1,15 +1,15 @@
-r"""Estimates a mean over all events of a split from some of them.
+r"""An estimate of the mean over all events of a split from some of them.
 
-Where each event takes an annealing or an ODE, a hundred are measured, and other rows of the table
-are measured on all. Two things make them comparable.
+Where each event needs an annealing or an ODE, only a hundred are measured, while other rows of the
+table are measured on all. Two things make them comparable.
 
 **Which events.** They are sorted by class, where there are classes, and within a class by a
 log-density that is known of every event; then every (N/n)-th is taken, from a random start
-(*systematic sampling*). So each class has its share, easy and hard events theirs.
+(*systematic sampling*). So every class, and easy and hard events, have their share.
 
-**Control variates.** The closed-form baselines, and the truth where it is known, state a
-log-density g of *every* event. What is hard for them is mostly hard for the model as well, and by
-how much these n events are harder than all N can be told:
+**Control variates.** The closed-form baselines, and the truth where it is known, have a log-density
+g of *every* event. Events that are hard for them are mostly hard for the model as well, and they
+tell by how much these n events are harder than all N:
 
 .. math::
 
@@ -24,9 +24,9 @@ the N among all there could be,
 
     \mathrm{stderr}^2 = s_e^2 \Big( \sum_i w_i^2 - \frac1N \Big) + \frac{s_y^2}{N} .
 
-s_e is the standard deviation of what g leaves unexplained. The events were taken in order, so it
-comes from differences of neighbours, and nothing that changes slowly along the order widens it.
-With n = N only the standard error of a plain mean is left.
+s_e is the standard deviation of what g leaves unexplained. It is computed from differences of
+neighbours in the order in which the events were taken, so that a slow change along the order does
+not widen it. With n = N only the standard error of a plain mean is left.
 
 References: Cochran 1977, *Sampling techniques*, chapters 7, 8 and 12; Wolter 1984, *Investigation
 of some estimators of variance for systematic sampling*; von Neumann 1941, *Distribution of the
@@ -49,7 +49,7 @@ from genzoo.evaluation.figures import Z95
 from genzoo.families.baselines import Baseline, fitted
 
 EVENTS_A_CONTROL = 10  # with fewer, a coefficient costs more than it brings
-SAME = 1e-8  # relative to its size: a control that varies by less says nothing, or nothing new
+SAME = 1e-8  # relative to its size: a control that varies by less is constant, or repeats another
 
 
 class MeanStderr(NamedTuple):
@@ -59,8 +59,8 @@ class MeanStderr(NamedTuple):
         value: the mean.
         stderr: its standard error as the mean of all events there could be; 1.96 of it hold 95 %.
         of_subset: the part of it that measuring all N events would take away.
-        variance_ratio: variance among the N events over that of n random ones without control
-            variates: how much fewer events are needed.
+        variance_ratio: variance of this estimate among the N events, over that of n random ones
+            without control variates: the factor by which fewer events are needed.
     """
 
     value: float
@@ -71,11 +71,11 @@ class MeanStderr(NamedTuple):
 
 @dataclass(frozen=True)
 class Subset:
-    """Some events of a split, and what is known of all.
+    """Some events of a split, and control variates of all.
 
     Args:
-        chosen: places of the n events in the split, in the order they were taken in, ``(n,)``.
-        of: N, how many events the split has.
+        chosen: indices of the n events in the split, in the order they were taken in, ``(n,)``.
+        of: N, number of events in the split.
         controls: log-densities of all events in nats, ``(N,)`` each, by the name of their model.
     """
 
@@ -85,26 +85,26 @@ class Subset:
 
     @property
     def n(self) -> int:
-        """How many events are measured."""
+        """Number of events that are measured."""
         return len(self.chosen)
 
     @property
     def is_all(self) -> bool:
-        """Whether no event is left out."""
+        """True if no event is left out."""
         return self.n == self.of
 
     @property
     def details(self) -> dict[str, Any]:
         """n and N, and the names of the control variates where some events are left out."""
-        found: dict[str, Any] = {"n": self.n, "of": self.of}
+        details: dict[str, Any] = {"n": self.n, "of": self.of}
         if not self.is_all:
-            found["controls"] = list(self.controls)
-        return found
+            details["controls"] = list(self.controls)
+        return details
 
     def mean(self, y: Tensor) -> MeanStderr:
-        """The mean over all N events of what was measured of the chosen ones, ``(n,)``.
+        """The mean over all N events, from measurements ``y`` (n,) of the chosen ones.
 
-        What is infinite somewhere has an infinite mean, whose error is not a number.
+        If one of them is infinite, so is the mean, and its error is NaN.
         """
         measured = y.double().cpu().numpy()
         mean = float(measured.mean())
@@ -118,7 +118,7 @@ class Subset:
         return self._regressed(measured)
 
     def _regressed(self, y: np.ndarray) -> MeanStderr:
-        """The regression estimator, as the module writes it down."""
+        """The regression estimator of the module's docstring."""
         controls = [self._standardised(g) for g in self.controls.values()]
         design = np.column_stack([np.ones(self.n), *controls])
         basis, scale, axes = np.linalg.svd(design, full_matrices=False)
@@ -162,24 +162,27 @@ def choose(
     most: int,
     controls: Mapping[str, Tensor] | None = None,
 ) -> Subset:
-    """At most ``most`` events of a split, drawn as the module says, and what is known of all.
+    """Some events of a split by systematic sampling, with control variates of all.
 
     Args:
-        data, split: which events there are.
-        most: how many can be measured.
+        data: the data set.
+        split: "train", "validation" or "test".
+        most: largest number of events to choose.
         controls: log-densities of every event under other models, ``(N,)`` nats each, by name; the
             truth and the baselines are added.
 
     Raises:
-        InputError: a control is not of N numbers.
+        InputError: a control does not have N numbers.
     """
     events: Split = getattr(data, split)
     of = len(events)
-    given = {name: _checked(name, values, of) for name, values in (controls or {}).items()}
+    log_densities = {}
+    for name, values in (controls or {}).items():
+        log_densities[name] = _checked(name, values, of)
     if most >= of:
         return all_of(of)
-    known = given | stated_of_all(data, events)
-    useful = {name: g for name, g in known.items() if _says_something(g)}
+    log_densities |= stated_of_all(data, events)
+    useful = {name: g for name, g in log_densities.items() if _says_something(g)}
     affordable = most // EVENTS_A_CONTROL
     kept = dict(list(useful.items())[:affordable])
 
@@ -192,7 +195,7 @@ def choose(
 
 
 def stated_of_all(data: DataSet, events: Split) -> dict[str, Tensor]:
-    """What the truth, where it is known, and the baselines say of each event, ``(N,)`` nats."""
+    """Log-densities of each event under the baselines and, if known, the truth, ``(N,)`` nats."""
     stated = {}
     if data.log_density is not None:
         stated["Truth"] = data.log_density(events.x)
@@ -201,9 +204,9 @@ def stated_of_all(data: DataSet, events: Split) -> dict[str, Tensor]:
     return {name: log_prob.double().cpu() for name, log_prob in stated.items()}
 
 
-@lru_cache(maxsize=2)  # of data sets, which are compared by identity
+@lru_cache(maxsize=2)  # data sets are compared by identity
 def _baselines(data: DataSet) -> tuple[Baseline, ...]:
-    """Those that can be fitted."""
+    """The closed-form baselines, if they can be fitted."""
     try:
         return fitted(data)
     except InputError:  # a feature without spread
@@ -211,9 +214,9 @@ def _baselines(data: DataSet) -> tuple[Baseline, ...]:
 
 
 def _in_order(data: DataSet, events: Split, log_density: Tensor) -> Tensor:
-    """Places ``(N,)`` of events, class by class, and within a class by ``log_density``.
+    """Indices ``(N,)`` of events sorted by class, and within a class by ``log_density``.
 
-    It rises in one class and falls in the next, so that neighbours are alike there, too.
+    It rises in one class and falls in the next, so that neighbours across their border are alike.
     """
     label = np.zeros(len(events), dtype=int)
     if data.classes and events.c is not None and events.c.dim() == 1:
@@ -235,7 +238,7 @@ def _variance(y: np.ndarray, basis: np.ndarray) -> float:
 
 
 def _says_something(control: Tensor) -> bool:
-    """Whether a control is finite and varies by more than rounding."""
+    """True of a control that is finite and varies by more than rounding."""
     if not control.isfinite().all():
         return False
     return bool(control.std() > SAME * control.abs().max())

@@ -1,4 +1,1 @@
-"""How good samples are.
-
-Distances between distributions, precision and recall, obedience to a condition.
-"""
+"""The quality of samples: distances, precision and recall, fidelity to a condition."""

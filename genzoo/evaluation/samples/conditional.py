@@ -1,24 +1,24 @@
-"""Does a model draw what it was asked for, p(x | c), and all of it?
+"""Fidelity of samples to their condition: are they samples of p(x | c), and of all of it?
 
-Three questions, for a model that has learned one perfect seven by heart answers only the first.
+There are three scores, for a model that has memorised one perfect seven does well in the first.
 
-*Accuracy* is the share of samples that a classifier takes for the class they were drawn for. It
-has never seen a sample: it is a classifier of its own, fitted on the training split. It errs
-itself, so its accuracy on real test events is stated beside every figure of its own making: a model
-whose figure is higher draws more typical events than real ones are, not better ones.
+*Accuracy* is the share of samples that a classifier assigns to the class that was their condition.
+The classifier is fitted on the training split and has never seen a sample. It makes errors of its
+own, so its accuracy on real test events stands beside every figure: a model with a higher accuracy
+generates events that are more typical than real ones, not better.
 
-*Coverage* is the share of unseen real events of the class in whose neighbourhood a sample of that
-class lies (Naeem et al. 2020, *Reliable fidelity and diversity metrics*), beside what as many
-training events of the class reach: nothing was trained on the events, so that learning by heart
-wins nothing.
+*Coverage* is the share of unseen real events of the class that have a sample of that class in their
+neighbourhood (Naeem et al. 2020, *Reliable fidelity and diversity metrics*). Beside it stands the
+value of as many training events of the class. The model was not trained on the unseen events, so
+memorising gains nothing.
 
-*CAS* turns the roles round (Ravuri & Vinyals 2019, *Classification accuracy score*): a classifier
-is fitted on samples and nothing else, and tested on real events. It falls where samples are of the
-wrong class and where they lack what real events have, beside as many training events in their
-place.
+*CAS* exchanges the roles (Ravuri & Vinyals 2019, *Classification accuracy score*): a classifier
+is fitted on samples alone, and tested on real events. It falls where samples are of the wrong class
+and where they lack the variety of real events. Beside it stands the value of as many training
+events.
 
-Numbers need no classifier where the data set has an oracle that reads them off an event
-(`genzoo.data.DataSet.read`), as it has of tins and of scenes.
+For numbers no classifier is needed if the data set has an oracle that measures them in an event
+(`genzoo.data.DataSet.read`), as tins and scenes have.
 
 Each function returns plain dictionaries, entries of a row of the scorecard; figures are as
 `Figure.to_json` gives them.
@@ -42,41 +42,45 @@ from genzoo.families import FAMILIES
 from genzoo.model import GenerativeModel, drawing_from
 
 Entry = dict[str, Any]
-GUIDANCE = 2.0  # of the figures beside those of the model as it was learned
-MOST_NUMBERS = 4  # of a condition, whose errors are told one by one
-# events (n, *event_shape) -> labels (n,), -1 for what is no event at all
+GUIDANCE = 2.0  # of the scores beside those without guidance
+MOST_NUMBERS = 4  # of a condition, whose errors are reported one by one
+# events (n, *event_shape) -> labels (n,), -1 for an event that is not finite
 Classifier = Callable[[Tensor], np.ndarray]
-Pair = tuple[Tensor, Tensor]  # real events of a class, and those that are to cover them
+Pair = tuple[Tensor, Tensor]  # real events of a class, and samples of it
 
 
 def condition_fidelity(
     model: GenerativeModel, data: DataSet, each: int = 50, seed: int = 0
 ) -> Entry | None:
-    """Whether samples are what was asked for: the row's entry ``condition``.
+    """Fidelity of samples to their condition: the row's entry ``condition``.
 
     Args:
-        model: whose samples are looked at.
-        data: what it was trained on.
-        each: samples of each class.
+        model: the model to sample from.
+        data: the data set that it was trained on.
+        each: number of samples of each class.
         seed: of their random numbers.
 
     Returns:
         `class_accuracy`, and ``guided``: its scores under a guidance of `GUIDANCE`, None if the
-        model cannot be guided; or `condition_errors`, where a condition is numbers that the data
-        set can read off an event; None where neither can be told.
+        model cannot be guided; or `condition_errors`, where the data set can measure the numbers of
+        a condition in an event; None where neither can be measured.
     """
     if not model.condition:
         return None
     if data.classes:
-        return _of_classes(model, data, each, seed) if len(known_classes(data)) > 1 else None
-    return condition_errors(model, data, seed=seed) if data.read is not None else None
+        if len(known_classes(data)) < 2:
+            return None
+        return _of_classes(model, data, each, seed)
+    if data.read is None:
+        return None
+    return condition_errors(model, data, seed=seed)
 
 
 # ----------------------------------------------------------------------------------- the classifier
 
 
 def fit_classifier(data: DataSet, most: int = 10_000) -> Classifier:
-    """A classifier of ``data`` that no generative model has a part in.
+    """A classifier of ``data``, independent of any generative model.
 
     It is fitted on at most ``most`` events of the training split and on nothing else.
 
@@ -98,38 +102,40 @@ def _classifier(x: Tensor, c: Tensor) -> Classifier:
     """
     from sklearn.svm import SVC
 
-    machine = SVC(C=10.0).fit(x.flatten(1).numpy(), c.numpy())
+    machine = SVC(C=10.0)
+    machine.fit(x.flatten(1).numpy(), c.numpy())
 
     def labels(x: Tensor) -> np.ndarray:
         x = x.flatten(1).cpu()
         finite = x.isfinite().all(1)
-        return np.where(finite, machine.predict(torch.where(finite[:, None], x, 0.0).numpy()), -1)
+        finite_x = torch.where(finite[:, None], x, 0.0)
+        predicted = machine.predict(finite_x.numpy())
+        return np.where(finite, predicted, -1)
 
     return labels
 
 
 def known_classes(data: DataSet) -> Tensor:
-    """The labels that the training split has events of, ``(k,)`` in rising order.
+    """The labels of which the training split has events, ``(k,)`` in rising order.
 
-    It is None where the data has no classes.
+    It is empty where the data has no classes.
     """
-    return (
-        data.train.c.unique()
-        if data.classes and data.train.c is not None
-        else torch.zeros(0, dtype=torch.long)
-    )
+    if not data.classes or data.train.c is None:
+        return torch.zeros(0, dtype=torch.long)
+    return data.train.c.unique()
 
 
 # ------------------------------------------------------------------------------------------ classes
 
 
 def _of_classes(model: GenerativeModel, data: DataSet, each: int, seed: int) -> Entry:
-    by = fit_classifier(data)
+    classifier = fit_classifier(data)
     guided = None
     if model.can_be_guided:
-        samples = _as_asked(model, data, each, seed, guidance=GUIDANCE)
-        guided = {"guidance": GUIDANCE, **_scores(*samples, data, by)}
-    return {**class_accuracy(model, data, each, seed, by), "guided": guided}
+        x, c = _samples_of_classes(model, data, each, seed, guidance=GUIDANCE)
+        guided = {"guidance": GUIDANCE, **_scores(x, c, data, classifier)}
+    entry = class_accuracy(model, data, each, seed, classifier)
+    return entry | {"guided": guided}
 
 
 def class_accuracy(
@@ -140,18 +146,21 @@ def class_accuracy(
     by: Classifier | None = None,
     **options: Any,
 ) -> Entry:
-    """How many samples of every class are of that class, and how much of it they cover.
-
-    Every class means every one that training has seen.
+    """Accuracy, coverage and CAS of samples of every class that the training split has.
 
     Args:
-        by: the classifier; `fit_classifier` of the data by default.
+        model: a conditional model.
+        data: the data set that it was trained on.
+        each: number of samples of each class.
+        seed: of their random numbers.
+        by: the classifier; by default `fit_classifier` of the data.
         options: for the model's ``sample``, such as ``guidance=2.0``.
 
     Returns:
         ``accuracy``, ``per_class`` {class: share}; ``coverage`` and ``coverage_real``, the same of
         training events; ``cas`` and ``cas_real``, likewise; ``unconditional`` {class: share} of
-        samples drawn with no condition, as judged; ``judge``, its accuracy on the test split.
+        samples without a condition, by the classifier; ``judge``, the classifier's accuracy on the
+        test split.
 
     Raises:
         InputError: the model is unconditional, or the data has no two classes.
@@ -160,44 +169,55 @@ def class_accuracy(
         raise InputError(
             f"This {type(model).__name__} is unconditional: train one with --conditional."
         )
-    by, test = by or fit_classifier(data), data.test
-    assert data.train.c is not None and test.c is not None  # or there would be no classifier
-    drawn, asked = _as_asked(model, data, each, seed, **options)
-    real, known = _of_every_class(data.train.x, data.train.c, each)
-    unasked = by(draw(model, len(asked), None, seed, **options))
+    classifier = by or fit_classifier(data)
+    train = data.train
+    test = data.test
+    assert train.c is not None and test.c is not None  # or there would be no classifier
+    x, c = _samples_of_classes(model, data, each, seed, **options)
+    labels = c.numpy()
+    hits = classifier(x) == labels
+    real_x, real_c = _of_every_class(train.x, train.c, each)
+    without_condition = classifier(draw(model, len(c), None, seed, **options))
+    unconditional = {
+        name: share(without_condition == label).to_json() for label, name in enumerate(data.classes)
+    }
+    on_test_events = classifier(test.x) == test.c.numpy()
     return {
-        **_scores(drawn, asked, data, by),
-        "per_class": _by_class(by(drawn) == asked.numpy(), asked.numpy(), data.classes),
-        "coverage_real": _plain(class_coverage(data, real, known)),
-        "cas_real": _plain(classification_accuracy_score(data, real, known)),
-        "unconditional": {
-            name: share(unasked == label).to_json() for label, name in enumerate(data.classes)
-        },
-        "judge": share(by(test.x) == test.c.numpy()).to_json(),
+        **_scores(x, c, data, classifier),
+        "per_class": _by_class(hits, labels, data.classes),
+        "coverage_real": _plain(class_coverage(data, real_x, real_c)),
+        "cas_real": _plain(classification_accuracy_score(data, real_x, real_c)),
+        "unconditional": unconditional,
+        "judge": share(on_test_events).to_json(),
         "each": each,
     }
 
 
-def _as_asked(
+def _samples_of_classes(
     model: GenerativeModel, data: DataSet, each: int, seed: int, **options: Any
 ) -> tuple[Tensor, Tensor]:
-    """``each`` samples of every class that training has seen, and their classes."""
-    asked = known_classes(data).repeat_interleave(each)
-    return draw(model, len(asked), asked, seed, **options), asked
+    """``each`` samples of every class that the training split has, and their labels."""
+    c = known_classes(data).repeat_interleave(each)
+    return draw(model, len(c), c, seed, **options), c
 
 
 def _of_every_class(x: Tensor, c: Tensor, each: int) -> tuple[Tensor, Tensor]:
     """The first ``each`` events of every class."""
-    rows = torch.cat([(c == label).nonzero().flatten()[:each] for label in c.unique()])
-    return x[rows], c[rows]
+    rows_of_classes = []
+    for label in c.unique():
+        rows = (c == label).nonzero().flatten()
+        rows_of_classes.append(rows[:each])
+    chosen = torch.cat(rows_of_classes)
+    return x[chosen], c[chosen]
 
 
-def _scores(drawn: Tensor, asked: Tensor, data: DataSet, by: Classifier) -> Entry:
-    """``accuracy``, ``coverage`` and ``cas`` of what was drawn."""
+def _scores(x: Tensor, c: Tensor, data: DataSet, classifier: Classifier) -> Entry:
+    """``accuracy``, ``coverage`` and ``cas`` of samples ``x`` whose conditions were ``c`` (n,)."""
+    hits = classifier(x) == c.numpy()
     return {
-        "accuracy": share(by(drawn) == asked.numpy()).to_json(),
-        "coverage": _plain(class_coverage(data, drawn, asked)),
-        "cas": _plain(classification_accuracy_score(data, drawn, asked)),
+        "accuracy": share(hits).to_json(),
+        "coverage": _plain(class_coverage(data, x, c)),
+        "cas": _plain(classification_accuracy_score(data, x, c)),
     }
 
 
@@ -208,30 +228,42 @@ def _plain(figure: Figure | None) -> Entry | None:
 def classification_accuracy_score(data: DataSet, x: Tensor, c: Tensor) -> Figure | None:
     """Accuracy on test events of a classifier that was fitted on samples alone.
 
-    The samples are ``x`` (n, *event_shape), drawn for the classes ``c`` (n,).
+    It grows with n, so compare figures of the same n.
 
-    It grows with n, so compare like with like. None where fewer than two classes are left of finite
-    events.
+    Args:
+        data: the data set that the test events are from.
+        x: samples, ``(n, *event_shape)``.
+        c: labels that were their conditions, ``(n,)``.
+
+    Returns:
+        the accuracy; None where the finite samples are of fewer than two classes.
     """
     finite = x.flatten(1).isfinite().all(1)
-    x, c = x[finite], c[finite]
+    x = x[finite]
+    c = c[finite]
     if len(c.unique()) < 2 or data.test.c is None:
         return None
-    return share(_classifier(x, c)(data.test.x) == data.test.c.numpy())
+    classifier = _classifier(x, c)
+    return share(classifier(data.test.x) == data.test.c.numpy())
 
 
 def class_coverage(data: DataSet, x: Tensor, c: Tensor, each: int | None = None) -> Figure | None:
     """Share of unseen events in whose neighbourhood a sample of their own class lies.
 
-    The samples are ``x`` (n, *event_shape), drawn for the classes ``c`` (n,).
+    The events are unseen (`genzoo.evaluation.samples.quality.unseen`), because among training
+    events a model that has memorised them would do better than new data does. A neighbourhood
+    reaches as far as the fifth nearest unseen event of the same class, in pixels. The error is that
+    of events and samples, by random halves of both of every class, as in `distances.with_errors`.
 
-    Unseen (`genzoo.evaluation.samples.quality.unseen`), because among training events a model that
-    has learned them by heart would do better than new data does. A neighbourhood reaches as far as
-    the fifth nearest unseen event of the same class, in pixels. At most ``each`` of every class
-    count: the figure grows with their number, so compare like with like.
+    Args:
+        data: the data set that the events are from.
+        x: samples, ``(n, *event_shape)``.
+        c: labels that were their conditions, ``(n,)``.
+        each: largest number of samples of each class; the figure grows with it, so compare figures
+            of the same number. None: all.
 
-    Its error is that of events and samples, by random halves of both of every class, as in
-    `distances.with_errors`. None if no class has two such events.
+    Returns:
+        the share; None if no class has two unseen events.
     """
     events, _ = unseen(data)
     pairs = []
@@ -242,40 +274,50 @@ def class_coverage(data: DataSet, x: Tensor, c: Tensor, each: int | None = None)
     if not pairs:
         return None
     with drawing_from(0, x.device):
-        halves = [_covered([_halved(*pair) for pair in pairs]) for _ in range(HALVES)]
-    stderr = torch.tensor(halves, dtype=torch.float64).std().item()
-    return share_with(_covered(pairs), stderr, sum(len(real) for real, _ in pairs))
+        shares = []
+        for _ in range(HALVES):
+            halves = [_halved(real, samples) for real, samples in pairs]
+            shares.append(_covered(halves))
+    stderr = torch.tensor(shares, dtype=torch.float64).std().item()
+    n = sum(len(real) for real, _ in pairs)
+    return share_with(_covered(pairs), stderr, n)
 
 
 def _covered(pairs: Sequence[Pair]) -> float:
-    """Share of real events near one of those that are to cover them, each class apart."""
-    near = [
-        in_balls(real, mine, min(NEAREST_COVERED, len(real) - 1)).any(1) for real, mine in pairs
-    ]
-    return torch.cat(near).double().mean().item()
+    """Share of real events that a sample of their class covers, over the pairs of all classes."""
+    covered = []
+    for real, samples in pairs:
+        k = min(NEAREST_COVERED, len(real) - 1)
+        covered.append(in_balls(real, samples, k).any(1))
+    return torch.cat(covered).double().mean().item()
 
 
-def _halved(real: Tensor, mine: Tensor) -> Pair:
-    return some(real, max(2, len(real) // 2)), some(mine, (len(mine) + 1) // 2)
+def _halved(real: Tensor, samples: Tensor) -> Pair:
+    """Random halves of both, of two real events and one sample at least."""
+    half_of_real = some(real, max(2, len(real) // 2))
+    half_of_samples = some(samples, (len(samples) + 1) // 2)
+    return half_of_real, half_of_samples
 
 
 def _by_class(hits: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Entry]:
-    """Class -> share of ``hits`` (n,) among the events that were asked to be of it, ``labels``."""
-    return {
-        classes[int(label)]: share(hits[labels == label]).to_json() for label in np.unique(labels)
-    }
+    """Share of ``hits`` (n,) among the samples of each class, by its name; of ``labels`` (n,)."""
+    shares = {}
+    for label in np.unique(labels):
+        of_class = hits[labels == label]
+        shares[classes[int(label)]] = share(of_class).to_json()
+    return shares
 
 
 # ------------------------------------------------------------------------------------------ numbers
 
 
 def condition_errors(model: GenerativeModel, data: DataSet, n: int = 200, seed: int = 0) -> Entry:
-    """How far samples are from the numbers that were asked for, as `DataSet.read` reads them.
+    """Distance of samples from the numbers that were their conditions, by `DataSet.read`.
 
     Args:
-        model: whose samples are looked at.
-        data: with an oracle that reads conditions off events.
-        n: test conditions that are asked for.
+        model: a conditional model.
+        data: a data set with an oracle that measures conditions in events.
+        n: number of test conditions to sample for.
         seed: of the samples' random numbers.
 
     Returns:
@@ -284,32 +326,36 @@ def condition_errors(model: GenerativeModel, data: DataSet, n: int = 200, seed: 
         is less than half a unit off; ``judge``, that share of real test events.
 
     Raises:
-        InputError: no oracle reads the conditions of this data.
+        InputError: this data has no such oracle.
     """
     if data.read is None or data.classes or data.test.c is None:
         raise InputError(
             f"{data.name} has no numbers that could be read off a sample: use biscuits."
         )
-    asked = data.test.c[:n]
-    drawn = _off(draw(model, len(asked), asked, seed), asked, data)
-    real = _off(data.test.x[:n], asked, data)
-    errors = dict(zip(data.features, drawn.double().unbind(1), strict=True))
-    if len(errors) > MOST_NUMBERS:
-        errors = {"error": drawn.double().mean(1)}
+    c = data.test.c[:n]
+    samples = draw(model, len(c), c, seed)
+    errors = _errors(samples, c, data)
+    real_errors = _errors(data.test.x[:n], c, data)
+    by_name = dict(zip(data.features, errors.double().unbind(1), strict=True))
+    if len(by_name) > MOST_NUMBERS:
+        by_name = {"error": errors.double().mean(1)}
+    exact = (errors < 0.5).all(1)
+    exact_real = (real_errors < 0.5).all(1)
     return {
-        **{name: mean(error).to_json() for name, error in errors.items()},
-        "exact": share((drawn < 0.5).all(1)).to_json(),
-        "judge": share((real < 0.5).all(1)).to_json(),
+        **{name: mean(error).to_json() for name, error in by_name.items()},
+        "exact": share(exact).to_json(),
+        "judge": share(exact_real).to_json(),
     }
 
 
-def _off(x: Tensor, asked: Tensor, data: DataSet) -> Tensor:
-    """Absolute difference of what events show and what was ``asked``, in its units: ``(n, k)``."""
+def _errors(x: Tensor, c: Tensor, data: DataSet) -> Tensor:
+    """Absolute errors of the numbers that events show, given their conditions: ``(n, k)``."""
     assert data.read is not None
-    read = data.read(x)
+    measured = data.read(x)
     if data.in_units is not None:
-        read, asked = data.in_units(read), data.in_units(asked)
-    return (read - asked).abs()
+        measured = data.in_units(measured)
+        c = data.in_units(c)
+    return (measured - c).abs()
 
 
 # ----------------------------------------------------------------------------------------- guidance
@@ -324,38 +370,40 @@ def guidance_sweep(
 ) -> list[Entry]:
     """Accuracy against diversity as guidance grows (Ho & Salimans 2022).
 
-    A guidance of 0 ignores the condition, 1 is the model itself.
+    Args:
+        model: a model that can be guided.
+        data: the data set that it was trained on.
+        strengths: of guidance; 0 ignores the condition, 1 is the model itself.
+        each: number of samples of each class.
+        seed: of their random numbers.
 
     Returns:
-        for each strength ``{guidance, accuracy, coverage, cas, spread}``: as `class_accuracy` gives
-        them, and the mean
-        distance between two samples of one class as a share of that between two real ones.
+        for each strength ``{guidance, accuracy, coverage, cas, spread}``: scores as of
+        `class_accuracy`, and the mean distance between two samples of one class as a share of that
+        between two real events.
 
     Raises:
         InputError: the family's ``sample`` knows no guidance.
     """
     check_guidance(model)
-    by, real = fit_classifier(data), _spread(data.test.x, data.test.c)  # type: ignore[arg-type]
+    classifier = fit_classifier(data)
+    real_spread = _spread(data.test.x, data.test.c)  # type: ignore[arg-type]
     rows = []
     for strength in strengths:
-        x, asked = _as_asked(model, data, each, seed, guidance=strength)
-        rows.append(
-            {
-                "guidance": strength,
-                **_scores(x, asked, data, by),
-                "spread": _spread(x, asked) / real,
-            }
-        )
+        x, c = _samples_of_classes(model, data, each, seed, guidance=strength)
+        row = {"guidance": strength, **_scores(x, c, data, classifier)}
+        row["spread"] = _spread(x, c) / real_spread
+        rows.append(row)
     return rows
 
 
 def _spread(x: Tensor, c: Tensor) -> float:
     """Mean distance between two events of one class, averaged over the classes that have two."""
-    return (
-        torch.stack([torch.pdist(x[c == label].flatten(1)).mean() for label in c.unique()])
-        .nanmean()
-        .item()
-    )
+    distances = []
+    for label in c.unique():
+        of_class = x[c == label].flatten(1)
+        distances.append(torch.pdist(of_class).mean())
+    return torch.stack(distances).nanmean().item()
 
 
 def check_guidance(model: GenerativeModel) -> None:

@@ -1,8 +1,8 @@
 r"""Distances of two sets of events: over features (Fréchet, kernel), and over points.
 
 Sets are ``(n, d)``: features of images, or points. In the limit all four distances are zero for two
-samples of one distribution; at finite n none of them is, which is why a figure is worth nothing
-without n and without the *floor*, the distance of real data from real data at the same n.
+samples of one distribution; at finite n none of them is, so a figure means nothing without n and
+without the *floor*, the distance of real data from real data at the same n.
 
 Fréchet distance (Heusel et al. 2017, eq. 6), between Gaussians that have the moments of the
 features:
@@ -12,7 +12,7 @@ features:
     \|\mu_1 - \mu_2\|^2
     + \operatorname{tr}\big(\Sigma_1 + \Sigma_2 - 2 (\Sigma_1 \Sigma_2)^{1/2}\big)
 
-It sees two moments and no more, and its bias falls as 1/n: `extrapolated` takes that out (Chong and
+It compares two moments only, and its bias falls as 1/n: `extrapolated` removes it (Chong and
 Forsyth 2020).
 
 Kernel distance, the squared maximum mean discrepancy (Gretton et al. 2012, eq. 3), whose unbiased
@@ -35,13 +35,13 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from genzoo.evaluation.figures import Figure
 
-# random halves, by whose spread an error is estimated
+# number of random halves, from whose spread an error is estimated
 HALVES = 40
 
 # Gaussian kernels, each half as wide as the one before: coarse to fine
 KERNELS = 4
 
-# onto which the sliced distance projects
+# number of lines onto which the sliced distance projects
 DIRECTIONS = 64
 
 Distance = Callable[[Tensor, Tensor], float]
@@ -50,7 +50,7 @@ Statistic = Callable[[Tensor, Tensor], Mapping[str, float]]
 
 
 class Given(nn.Module):
-    """Features that are computed already, as torchmetrics wants them: from a network."""
+    """A stand-in for torchmetrics' network, for features that are computed already."""
 
     def __init__(self, num_features: int):
         super().__init__()
@@ -67,18 +67,18 @@ def frechet(reference: Tensor, samples: Tensor) -> float:
     """Fréchet distance of features ``(n, d)`` and ``(m, d)``, by torchmetrics, in float64."""
     metric = FrechetInceptionDistance(feature=Given(reference.shape[1]))
     real = reference.double()
-    drawn = samples.double()
-    # moves both, so no distance changes, and sums of squares keep their digits
+    fake = samples.double()
+    # moves both sets, so the distance stays the same, and sums of squares keep their digits
     centre = real.mean(0)
     metric.update(real - centre, real=True)
-    metric.update(drawn - centre, real=False)
+    metric.update(fake - centre, real=False)
     return metric.compute().item()
 
 
 def kernel_distance(reference: Tensor, samples: Tensor) -> float:
     """KID of features ``(n, d)`` and ``(m, d)``, by torchmetrics, in float64.
 
-    It is over all of min(n, m) events at once.
+    It is computed on one subset, of min(n, m) events.
     """
     size = min(len(reference), len(samples))
     features = Given(reference.shape[1])
@@ -94,15 +94,16 @@ def kernel_distance(reference: Tensor, samples: Tensor) -> float:
 def extrapolated(reference: Tensor, samples: Tensor, sizes: int = 8, draws: int = 4) -> float:
     """Fréchet distance at n = infinity (Chong and Forsyth 2020, sec. 3).
 
-    A line is drawn through its values at smaller n, against 1/n.
-    Both sets are thinned to n, so that the bias of either falls as 1/n, and two samples of one
-    distribution come to zero but for noise, of which it has far more than the plain distance. (The
-    paper thins the samples only, beside a reference of 50,000.)
+    A line is fitted to its values at smaller n, against 1/n. Both sets are reduced to n events, so
+    that the bias of either falls as 1/n, and two samples of one distribution have distance zero up
+    to noise, which is far larger than that of the plain distance. (The paper reduces the samples
+    only, beside a reference of 50,000.)
 
     Args:
-        reference, samples: features, ``(n, d)`` and ``(m, d)``.
-        sizes: how many values of n, down to a quarter of the smaller set.
-        draws: distances at each n, whose mean is taken.
+        reference: features of real events, ``(n, d)``.
+        samples: features of samples, ``(m, d)``.
+        sizes: number of values of n, down to a quarter of the smaller set.
+        draws: number of random subsets at each n, whose distances are averaged.
     """
     most = min(len(reference), len(samples))
     inverse = torch.linspace(4 / most, 1 / most, sizes, dtype=torch.float64)
@@ -123,7 +124,7 @@ def extrapolated(reference: Tensor, samples: Tensor, sizes: int = 8, draws: int 
 
 
 def discrepancy(bandwidth: float) -> Distance:
-    """The squared maximum mean discrepancy under a mean of four Gaussian kernels; unbiased.
+    """The unbiased squared maximum mean discrepancy under a mean of four Gaussian kernels.
 
     The kernels are exp(-|x - y|² / 2 h²), with h = ``bandwidth`` times 1, 1/2, 1/4 and 1/8.
     """
@@ -151,7 +152,8 @@ def median_distance(x: Tensor) -> float:
 def _mean_kernel(x: Tensor, y: Tensor, bandwidth: float, distinct: bool = False) -> float:
     """Mean of the kernel over all pairs.
 
-    If ``distinct``, ``x`` and ``y`` are the same set, and no event is paired with itself.
+    If ``distinct``, ``x`` and ``y`` are the same set, and pairs of an event with itself are left
+    out.
     """
     distance = torch.cdist(x.double(), y.double())
     kernel = torch.exp(-distance.square() / (2 * bandwidth**2))
@@ -172,14 +174,14 @@ def _mean_kernel(x: Tensor, y: Tensor, bandwidth: float, distinct: bool = False)
 def sliced_wasserstein(reference: Tensor, samples: Tensor) -> float:
     """The sliced Wasserstein-1 distance of two sets of one size ``(n, d)`` (Bonneel 2015).
 
-    Both are projected on lines, and the distances there averaged: how far mass must be moved, seen
-    from a random side. In the plane the directions are evenly spaced, else drawn once.
+    Both are projected on lines, and the Wasserstein distances there are averaged. In the plane the
+    directions are evenly spaced; else they are random, but always the same.
     """
     directions = _directions(reference.shape[1]).to(reference)
     real = reference @ directions.T
-    drawn = samples @ directions.T
-    # on a line the smallest moves to the smallest, and so on
-    moved = real.sort(0).values - drawn.sort(0).values
+    fake = samples @ directions.T
+    # optimal transport on a line pairs the events by their ranks
+    moved = real.sort(0).values - fake.sort(0).values
     return moved.abs().mean().item()
 
 
@@ -188,8 +190,8 @@ def _directions(dims: int) -> Tensor:
         angles = math.pi * torch.arange(DIRECTIONS) / DIRECTIONS
         return torch.stack([angles.cos(), angles.sin()], 1)
     generator = torch.Generator().manual_seed(0)
-    drawn = torch.randn(DIRECTIONS, dims, generator=generator)
-    return drawn / drawn.norm(dim=1, keepdim=True)
+    directions = torch.randn(DIRECTIONS, dims, generator=generator)
+    return directions / directions.norm(dim=1, keepdim=True)
 
 
 # ---------------------------------------------------------------------------------------- its error
@@ -200,24 +202,25 @@ def with_errors(
 ) -> dict[str, Figure]:
     """Every figure of a statistic of two sets, with its standard error by half-sampling.
 
-    Over random halves of both sets, drawn without replacement, an average spreads as it does over
-    whole sets drawn afresh (Politis & Romano 1994). Drawn with replacement, events would have twins
-    at distance zero, which kernels and neighbours notice. What is estimated is the error at this n,
-    around what fresh sets of this n would give on average; both sets must be independent draws. If
-    samples come in clusters, as those of one Markov chain do, the error is too small.
+    Over random halves of both sets, sampled without replacement, an average varies as it does over
+    whole new sets (Politis & Romano 1994). With replacement, events would have copies at distance
+    zero, which would change kernels and neighbours. The error is that at this n, around the mean
+    over new sets of this n; both sets must consist of independent samples. If samples come in
+    clusters, as those of one Markov chain do, the error is too small.
 
     Args:
         statistic: reference and samples to numbers by their names.
-        reference, samples: ``(n, d)`` and ``(m, d)``.
-        halves: how many; without any there is no error.
+        reference: features of real events, ``(n, d)``.
+        samples: features of samples, ``(m, d)``.
+        halves: number of random halves; with 0 there is no error.
     """
     n = min(len(reference), len(samples)) // 2
-    drawn = [statistic(some(reference, n), some(samples, n)) for _ in range(halves)]
+    of_halves = [statistic(some(reference, n), some(samples, n)) for _ in range(halves)]
 
     def error(name: str) -> float | None:
-        if not drawn:
+        if not of_halves:
             return None
-        values = [half[name] for half in drawn]
+        values = [numbers[name] for numbers in of_halves]
         return torch.tensor(values, dtype=torch.float64).std().item()
 
     figures = {}

@@ -1,4 +1,4 @@
-"""Where samples are compared with data: by what they show, in features, pixels or the plane.
+"""The spaces in which samples are compared with data: features, pixels or points.
 
 ================  ==============================================  ================================
 data              compared in                                     distances
@@ -7,7 +7,7 @@ digits, mnist     64 features of `genzoo.data.images.digits_net`  FD (digits-net
 biscuits          height, width and noise score of the most       TV (tins), beside the share
                   probable tin                                    "no tin"
 colour images     2,048 features of Inception, if its weights     FID, KID
-                  can be had
+                  are available
 other images      pixels, or the leading 64 principal components  FD (pixels), KID (pixels)
                   of these
 points, vectors   themselves, in units of their standard          MMD², sliced W₁
@@ -15,12 +15,11 @@ points, vectors   themselves, in units of their standard          MMD², sliced 
 ================  ==============================================  ================================
 
 The first two are the data sets' own (`genzoo.data.DataSet.feature_space`). A distance is named
-after the space, for figures from different ones have nothing to do with each other.
+after the space, for figures from different spaces cannot be compared.
 
-FD (pixels) compares means and covariances of pixels, and a Gaussian that has both is at no distance
-at all, whatever its samples look like. So where the truth about a picture is known, as it is of
-tins, that is compared instead: which of the 72 tins it shows, and whether its noise is that of a
-tin.
+FD (pixels) compares means and covariances of pixels. A Gaussian that has both is at distance zero,
+whatever its samples look like. So where the distribution of images is known, as that of tins is,
+images are compared by it: by the most probable of the 72 tins, and by the likelihood of the noise.
 """
 
 from collections.abc import Callable
@@ -36,7 +35,7 @@ from genzoo.evaluation.pca import principal_axes
 from genzoo.evaluation.samples import distances
 
 COMPONENTS = 64  # at most, of pixels
-AXES_FROM = 10_000  # training events that the principal axes are computed from
+AXES_FROM = 10_000  # number of training events from which the principal axes are computed
 INCEPTION_BATCH = 100
 
 Features = Callable[[Tensor], Tensor]  # events (n, *event_shape) -> (n, d)
@@ -59,12 +58,14 @@ def space_of(data: DataSet) -> FeatureSpace:
 
 
 def features_of_copies(data: DataSet, space: FeatureSpace) -> Features:
-    """The features by which copies are told: of pixels, where those of ``space`` say too little."""
-    return space.features if space.tells_copies else pixels(data).features
+    """The features in which copies are searched for: pixels, if those of ``space`` do not do."""
+    if space.tells_copies:
+        return space.features
+    return pixels(data).features
 
 
 def with_distances(space: FeatureSpace) -> FeatureSpace:
-    """A space with the Fréchet and the kernel distance, named after it, if it brings none."""
+    """A space with the Fréchet and the kernel distance, named after it, if it has no distances."""
     if space.distances:
         return space
     names = f"FD ({space.name})", f"KID ({space.name})"
@@ -77,8 +78,8 @@ def with_distances(space: FeatureSpace) -> FeatureSpace:
 def pixels(data: DataSet) -> FeatureSpace:
     """Images as they are, or, with more than 64 pixels, their leading principal components.
 
-    The axes are those of the training split. What both distances see there are means and
-    correlations of pixels: no strokes, no parts, no meaning.
+    The axes are those of the training split. Both distances compare means and correlations of
+    pixels there, not strokes, parts or meaning.
     """
     if data.dims <= COMPONENTS:
         about = f"the {data.dims} pixels"
@@ -93,7 +94,8 @@ def pixels(data: DataSet) -> FeatureSpace:
 def points(data: DataSet) -> FeatureSpace:
     """Points and vectors, each feature in units of its standard deviation in training events."""
     flat = data.train.x.flatten(1)
-    mean, scale = flat.mean(0), flat.std(0).clamp(min=1e-9)
+    mean = flat.mean(0)
+    scale = flat.std(0).clamp(min=1e-9)
 
     def standardised(x: Tensor) -> Tensor:
         return (x.flatten(1) - mean) / scale

@@ -7,14 +7,14 @@ set; the balls together are an estimate of the support of the distribution.
 precision  share of samples in a ball of a real observation (Kynkäänniemi et al. 2019, eq. 2): they
            look real
 recall     share of real observations in a ball of a sample (likewise, eq. 2 with the sets
-           exchanged): the model could have made them. Samples that are too far apart have large
-           balls, so a value above real data's own means that they are spread too widely, not that
-           they are better
-density    how many balls of real observations a sample lies in, over k (Naeem et al. 2020, eq. 5):
-           1 for real data, and above 1 where samples crowd in the middle; unlike precision it is
-           not fooled by one outlier with a huge ball
-coverage   share of real observations whose ball holds a sample (likewise, eq. 6): unlike recall not
-           fooled by stray samples
+           exchanged): the model could have generated them. Samples that are too far apart have
+           large balls, so a value above real data's own means that they are spread too widely, not
+           that they are better
+density    number of balls of real observations that a sample lies in, over k (Naeem et al. 2020,
+           eq. 5): 1 for real data, and above 1 where samples crowd in the middle; unlike precision
+           it is not misled by one outlier with a huge ball
+coverage   share of real observations whose ball contains a sample (likewise, eq. 6): unlike recall
+           not misled by stray samples
 copies     share of samples nearer to a *training* observation than 99 % of held-out observations
            are; the value of real data is the share of training observations that lie so near to
            *another* training observation
@@ -23,8 +23,8 @@ nearer     the probability that a sample lies nearer to the training data than a
 =========  =========================================================================================
 
 ``nearer`` is the statistic of Meehan et al. 2020 (Mann and Whitney's U, over the number of pairs).
-A model with blurred or few samples keeps to the middle of the data, so they lie nearer to
-everything; whether they are copies can be seen in the picture of neighbours.
+Blurred samples, or samples of few kinds, lie in the middle of the data and so nearer to everything;
+whether they are copies can be seen in the picture of neighbours.
 """
 
 import math
@@ -74,7 +74,13 @@ def support(reference: Tensor, samples: Tensor) -> dict[str, float]:
 
 
 def in_balls(centres: Tensor, points: Tensor, k: int) -> Tensor:
-    """Whether each of ``points`` (m, d) lies in the ball of each of ``centres`` (n, d): (n, m)."""
+    """True of pairs of a ball and a point that lies in it, ``(n, m)`` booleans.
+
+    Args:
+        centres: of the balls, ``(n, d)``.
+        points: ``(m, d)``.
+        k: a ball reaches to the k-th nearest other centre.
+    """
     distance = torch.cdist(centres, points)
     (radius,) = radii(centres, k)
     return distance <= radius[:, None]
@@ -106,25 +112,24 @@ def nearest(
         the distance ``(n,)``, and the row of ``among`` ``(n,)``.
     """
     distances = []
-    which = []
+    neighbours = []
     for rows in torch.arange(len(x)).split(200):
         distance = torch.cdist(x[rows], among, compute_mode="donot_use_mm_for_euclid_dist")
         if own is not None:
-            each = torch.arange(len(rows))
-            itself = own[rows]
-            distance[each, itself] = torch.inf
+            observations = torch.arange(len(rows))
+            distance[observations, own[rows]] = torch.inf
         least = distance.min(1)
         distances.append(least.values)
-        which.append(least.indices)
-    return torch.cat(distances), torch.cat(which)
+        neighbours.append(least.indices)
+    return torch.cat(distances), torch.cat(neighbours)
 
 
 def copying(samples: Tensor, held_out: Tensor) -> dict[str, Figure]:
     """``copies`` and ``nearer``, from distances to the nearest training observation.
 
-    The error of ``copies`` is that of the samples and of the threshold, which a few held-out
-    observations decide; that of ``nearer`` is DeLong's (DeLong et al. 1988). Ties count half: of
-    data on a grid, held-out observations may equal a training observation too.
+    The error of ``copies`` is that of the samples and of the threshold, which depends on a few
+    held-out observations; that of ``nearer`` is DeLong's (DeLong et al. 1988). Ties count half: on
+    a grid, held-out observations may equal a training observation too.
 
     Args:
         samples: distances of samples, ``(m,)``.
@@ -159,14 +164,14 @@ def _copies(samples: Tensor, held_out: Tensor) -> Figure:
     threshold = held_out.quantile(ALIKE)
     value = _share_below(samples, threshold)
 
-    # of the threshold: it may lie from the one rank to the other, rank 0 being below all
+    # the error of the threshold, which lies between these ranks; rank 0 is below all
     first, last = binom.ppf([0.025, 0.975], n, ALIKE).astype(int)
     below_all = held_out.new_tensor([-torch.inf])
     in_order = torch.cat([below_all, held_out.sort().values])
     least = _share_below(samples, in_order[first])
     most = _share_below(samples, in_order[min(last + 1, n)])
 
-    # of the samples
+    # the error of the samples
     low, high = wilson(value, len(samples))
 
     down = math.hypot(value - low, value - least)

@@ -1,12 +1,12 @@
-"""Sample quality: how near samples come to unseen data, whether they look real, cover it, or copy.
+"""Sample quality: distances of samples to unseen data, precision, recall, coverage and copies.
 
-n samples are held against n *test* events, and so are n training events: they are the *floor*, what
-a perfect imitation of the training data would get at this n. Held against training data instead,
-the best possible model would be a copier; here a copier gets the floor, and the column "copies"
-gives it away. Validation events have chosen the weights of a model, so they take no part, unless
-the test events are too few to judge by.
+n samples are compared with n *test* events, and so are n training events: these give the *floor*,
+the value of a perfect imitation of the training data at this n. In a comparison with training data
+the best possible model would be one that copies; here such a model gets the floor, and the column
+"copies" reveals it. Validation events have chosen the weights of a model, so they are not used,
+unless there are too few test events.
 
-Where they are compared, and by which distances, is told in
+The spaces in which they are compared, and the distances, are described in
 `genzoo.evaluation.samples.feature_spaces`.
 """
 
@@ -31,11 +31,11 @@ from genzoo.model import Measurable, drawing_from
 from genzoo.progress import Progress
 
 MOST = {"quick": 400, "full": 2000}  # samples, by the budget of the run
-LEAST = 20  # events to judge by: neighbours are sought among half of them
+LEAST = 20  # events for a comparison: neighbours are searched for among half of them
 ENOUGH = 300  # test events; where there are fewer, validation events join them
-TOLD = 1000  # events at least, if there are any, by which copies are told
+UNTRAINED = 1000  # held-out events at least, if there are as many, to compare copies with
 SAMPLES = "quality.npz"  # in a run's folder
-COSTLY = 512  # features; with more, a Fréchet distance takes half a minute and gets no error
+COSTLY = 512  # features; with more, a Fréchet distance takes half a minute and has no error
 
 Entry = dict[str, Any]
 
@@ -44,9 +44,10 @@ Entry = dict[str, Any]
 
 
 def unseen(data: DataSet) -> tuple[Split, str]:
-    """The events that samples are held against, and what these are called.
+    """The events that samples are compared with, and a description of them.
 
-    The test split, for validation events have chosen weights; both, where test events are few.
+    They are the test split, for validation events have chosen weights; both splits, where there are
+    few test events.
     """
     if len(data.test) >= ENOUGH:
         return data.test, "test events"
@@ -55,18 +56,17 @@ def unseen(data: DataSet) -> tuple[Split, str]:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What samples of one data set are held against: all about the data alone, computed once.
+    """The real events that samples of one data set are compared with, computed once.
 
     Args:
-        space: where both are compared.
-        of_copies: the features by which copies are told.
-        n: how many of each.
-        about: what the events are, for the table.
+        space: the space in which both are compared.
+        of_copies: the features in which copies are searched for.
+        n: number of events, and of samples.
+        about: description of the events, for the table.
         conditions: of the events, ``(n, ...)``; None for unconditional data.
         events: their features, ``(n, d)``.
-        train: the training split, in the features by which copies are told, ``(m, d')``.
-        apart: distances of events that nothing was trained on, validation included, to the nearest
-            training event.
+        train: features ``of_copies`` of the training split, ``(m, d')``.
+        apart: distances of held-out events, validation included, to the nearest training event.
         floor: figures of n training events in place of samples.
     """
 
@@ -84,22 +84,26 @@ class Reference:
 def reference(data: DataSet, most: int = MOST["full"]) -> Reference:
     """At most ``most`` unseen events, and as many training events for the floor.
 
-    Both are drawn by a fixed seed, so that all models are held against the same.
+    Both are chosen by a fixed seed, so that all models are compared with the same.
     """
-    return _reference(data, min(most, len(unseen(data)[0]), len(data.train)))
+    events, _ = unseen(data)
+    n = min(most, len(events), len(data.train))
+    return _reference(data, n)
 
 
-@lru_cache(maxsize=2)  # of data sets, which are compared by identity
+@lru_cache(maxsize=2)  # data sets are compared by identity
 def _reference(data: DataSet, n: int) -> Reference:
     space = space_of(data)
     pool, called = unseen(data)
-    chosen, twins = _some_of(pool, n), _some_of(data.train, n)
+    chosen = _some_of(pool, n)
+    twins = _some_of(data.train, n)
     events = space.features(pool.x[chosen])
 
     of_copies = features_of_copies(data, space)
     train = of_copies(data.train.x)
-    untrained = data.held_out.x[_some_of(data.held_out, max(n, TOLD))]
-    apart, _ = neighbours.nearest(of_copies(untrained), train)
+    rows = _some_of(data.held_out, max(n, UNTRAINED))
+    untrained = of_copies(data.held_out.x[rows])
+    apart, _ = neighbours.nearest(untrained, train)
 
     floor = {}
     if n >= LEAST:
@@ -112,26 +116,31 @@ def _reference(data: DataSet, n: int) -> Reference:
 
 
 def _some_of(events: Split | Tensor, n: int) -> Tensor:
-    """The places of ``n`` of the events, always the same ones."""
-    return torch.randperm(len(events), generator=torch.Generator().manual_seed(0))[:n]
+    """Indices of ``n`` of the events, always the same ones."""
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(events), generator=generator)
+    return order[:n]
 
 
 def _figures(space: FeatureSpace, events: Tensor, samples: Tensor) -> dict[str, Figure]:
-    """Distances and neighbours of two sets of features, with errors; repeatable."""
+    """Distances and neighbours of two sets of features, with errors; the same at every call."""
 
     def distances_of(reference: Tensor, samples: Tensor) -> dict[str, float]:
         return {name: distance(reference, samples) for name, distance in space.distances.items()}
 
     halves = distances.HALVES if events.shape[1] <= COSTLY else 0
     with drawing_from(0, events.device):
-        found = distances.with_errors(distances_of, events, samples, halves)
-        near = distances.with_errors(neighbours.support, events, samples)
-    found |= {name: share(has(samples)) for name, has in space.shares.items()}
-    return found | {name: _as_share(name, figure, len(samples)) for name, figure in near.items()}
+        figures = distances.with_errors(distances_of, events, samples, halves)
+        support = distances.with_errors(neighbours.support, events, samples)
+    for name, has in space.shares.items():
+        figures[name] = share(has(samples))
+    for name, figure in support.items():
+        figures[name] = _as_share(name, figure, len(samples))
+    return figures
 
 
 def _as_share(name: str, figure: Figure, n: int) -> Figure:
-    """With the interval of a share; density, which may exceed 1, is none."""
+    """The figure with the interval of a share, unless it is density, which may exceed 1."""
     if name == "density" or figure.value is None:
         return figure
     return share_with(figure.value, figure.stderr, n)
@@ -141,24 +150,23 @@ def _as_share(name: str, figure: Figure, n: int) -> Figure:
 
 
 def score_samples(x: Tensor, data: DataSet, most: int = MOST["full"]) -> Entry:
-    """What is to be said of samples of ``data``: the entry ``quality`` of a row.
+    """Quality of samples: the entry ``quality`` of a row.
 
-    Figures are held against a floor of the same n: of fewer samples than ``most``, fewer events are
-    compared with; of more samples than there are events, the first. The samples must be independent
-    of each other, or the errors are too small.
+    As many samples as events are compared, and so are those of the floor: fewer samples than
+    ``most`` with as many events; of more samples than there are events, the first ones. The samples
+    must be independent of each other, or the errors are too small.
 
     Args:
         x: samples, ``(n, *event_shape)``.
-        data: what they are samples of.
-        most: events to compare with.
+        data: the data set that they imitate.
+        most: largest number of events to compare with.
 
     Returns:
-        ``space``, ``about``; ``n`` and ``reference``; ``figures`` and ``floor``, both name -> what
-        `Figure.to_json` gives: distances and shares of the space, then ``precision``, ``recall``,
-        ``density``, ``coverage``, ``copies`` and ``nearer``
-        (`genzoo.evaluation.samples.neighbours`). Where
-        samples are no finite numbers, or events are too few, there are no figures, and ``reason``
-        says so.
+        ``space``, ``about``; ``n`` and ``reference``; ``figures`` and ``floor``, both by name as
+        `Figure.to_json` gives them: distances and shares of the space, then ``precision``,
+        ``recall``, ``density``, ``coverage``, ``copies`` and ``nearer``
+        (`genzoo.evaluation.samples.neighbours`). Where samples are not finite, or events are too
+        few, there are no figures, and ``reason`` says so.
     """
     against = reference(data, min(most, len(x)))
     x = x[: against.n]
@@ -171,10 +179,12 @@ def score_samples(x: Tensor, data: DataSet, most: int = MOST["full"]) -> Entry:
         "floor": _plain(against.floor),
     }
     if against.n < LEAST:
-        told = f"{against.n} samples or unseen events are too few to judge by: {LEAST} are needed"
-        return entry | {"reason": told}
-    if astray := int((~x.flatten(1).isfinite().all(1)).sum()):
-        return entry | {"reason": f"{astray} of {len(x)} samples are not finite"}
+        reason = f"{against.n} samples or unseen events are too few to judge by: {LEAST} are needed"
+        return entry | {"reason": reason}
+    finite = x.flatten(1).isfinite().all(1)
+    if not finite.all():
+        not_finite = int((~finite).sum())
+        return entry | {"reason": f"{not_finite} of {len(x)} samples are not finite"}
     figures = _figures(against.space, against.events, against.space.features(x))
     nearest, _ = neighbours.nearest(against.of_copies(x), against.train)
     figures |= neighbours.copying(nearest, against.apart)
@@ -192,9 +202,19 @@ def samples_of(
     progress: Progress | None = None,
     seed: int = 0,
 ) -> Tensor:
-    """As many samples as there are events to hold them against, always the same ones for a seed.
+    """As many samples as there are events to compare them with, the same ones for the same seed.
 
-    A conditional model is asked for the conditions of those events, so both sets have the same.
+    Samples of a conditional model have the conditions of those events.
+
+    Args:
+        model: the model.
+        data: the data set.
+        most: largest number of samples.
+        progress: called with (samples, all, a few words) after each batch.
+        seed: of the random numbers.
+
+    Returns:
+        samples, ``(n, *event_shape)``.
     """
     against = reference(data, most)
     c = against.conditions if model.condition else None
@@ -209,7 +229,19 @@ def measure(
     progress: Progress | None = None,
     seed: int = 0,
 ) -> Entry:
-    """The entry ``quality`` of a model; its samples are left in ``folder/quality.npz``."""
+    """Quality of a model's samples: the entry ``quality`` of a row.
+
+    Args:
+        model: the model.
+        data: the data set.
+        most: largest number of samples.
+        folder: where the samples are stored as ``quality.npz``; None: they are not.
+        progress: as of `samples_of`.
+        seed: of the random numbers.
+
+    Returns:
+        as of `score_samples`, with the ``seconds`` that it took.
+    """
     started = time.perf_counter()
     x = samples_of(model, data, most, progress, seed)
     entry = score_samples(x, data, most)
@@ -222,15 +254,30 @@ def measure(
 def closest(
     x: Tensor, data: DataSet, n: int = 10, most: int = MOST["full"]
 ) -> tuple[Tensor, Tensor]:
-    """The ``n`` samples of ``x`` nearest to training events, nearest first, and these events."""
+    """The samples that are nearest to training events, nearest first, and these events.
+
+    Args:
+        x: samples, ``(m, *event_shape)``.
+        data: the data set.
+        n: number of pairs.
+        most: as of `reference`.
+
+    Returns:
+        samples and training events, ``(n, *event_shape)`` each.
+    """
     against = reference(data, most)
-    apart, which = neighbours.nearest(against.of_copies(x), against.train)
-    first = apart.argsort()[:n]
-    return x[first], data.train.x[which[first]]
+    distance, rows = neighbours.nearest(against.of_copies(x), against.train)
+    first = distance.argsort()[:n]
+    return x[first], data.train.x[rows[first]]
 
 
 def extrapolated(x: Tensor, data: DataSet, most: int = MOST["full"]) -> dict[str, Figure]:
-    """Fréchet distances at n = infinity of samples ``x`` and of the floor, with errors.
+    """Fréchet distances at n = infinity of samples and of the floor, with errors.
+
+    Args:
+        x: samples, ``(n, *event_shape)``.
+        data: the data set.
+        most: as of `reference`.
 
     Returns:
         ``{"value", "floor"}``; {} where the space has no Fréchet distance.
@@ -242,7 +289,8 @@ def extrapolated(x: Tensor, data: DataSet, most: int = MOST["full"]) -> dict[str
     def at_infinity(reference: Tensor, samples: Tensor) -> dict[str, float]:
         return {"": distances.extrapolated(reference, samples)}
 
-    twins = against.space.features(data.train.x[_some_of(data.train, against.n)])
+    rows = _some_of(data.train, against.n)
+    twins = against.space.features(data.train.x[rows])
     sets = {"value": against.space.features(x), "floor": twins}
     halves = distances.HALVES // 2 if twins.shape[1] <= COSTLY else 0
     with drawing_from(0, x.device):

@@ -1,4 +1,4 @@
-"""Samples to be measured: always the same ones for a seed, and on the CPU."""
+"""Samples for measurements: the same ones for the same seed, on the CPU."""
 
 from typing import Any
 
@@ -22,15 +22,15 @@ def draw(
 ) -> Tensor:
     """``n`` samples on the CPU, in batches.
 
-    Their errors are those of independent draws, so a model must draw each batch afresh: an energy
-    model starts a chain for every sample, and none from where another ended.
+    Errors of figures assume independent samples, so the batches must be independent: an energy
+    model starts a chain for every sample, and none from the end of another.
 
     Args:
-        model: what to draw from.
-        n: how many.
+        model: the model to sample from.
+        n: number of samples.
         c: a condition for each, ``(n, ...)``.
         seed: of the random numbers; the global random state stays as it was.
-        progress: called with (samples drawn, n, a few words) after each batch.
+        progress: called with (samples, n, a few words) after each batch.
         options: for the family's ``sample``, such as ``guidance``.
     """
     return batched(
