@@ -77,10 +77,10 @@ def test_what_nohup_has_silenced_stays_silent(monkeypatch):
 
 PARENT = """
 import multiprocessing, time
-from genzoo.benchmark import pool
+from genzoo.benchmark.engines.local import end_with_parent
 
 def work():
-    pool._end_with(multiprocessing.parent_process())
+    end_with_parent()
     print("at work", flush=True)
     time.sleep(60)  # a stage that reports nothing
 
