@@ -294,7 +294,8 @@ def _joined(ray: Any, address: str | None, options: dict[str, Any]) -> Iterator[
 def _unanswered(address: str, seconds: int) -> InputError:
     return InputError(
         f"No Ray cluster answers at {address} within {seconds} seconds: start one with `ray start "
-        "--head`, which prints its address."
+        "--head`, which prints its address. One that asks for a token also answers nobody without: "
+        "set RAY_AUTH_MODE=token on every machine."
     )
 
 
