@@ -17,8 +17,9 @@ from test_compare import measured
 
 import genzoo
 from genzoo.benchmark import Observer, Plan
-from genzoo.benchmark.engines import local, named
+from genzoo.benchmark.engines import local
 from genzoo.benchmark.plan import plan
+from genzoo.benchmark.provenance import Provenance
 from genzoo.cli import main
 from genzoo.errors import InputError
 
@@ -47,7 +48,7 @@ def forks(monkeypatch):
 
 def found(card) -> list:
     """The rows of a scorecard, without what says when and under what they were made."""
-    return [replace(row, provenance=None) for row in measured(card)]
+    return [replace(row, provenance=Provenance()) for row in measured(card)]
 
 
 # ------------------------------------------------------------------------------------ what is asked

@@ -428,7 +428,7 @@ def _work(errand: _Errand, data: Any, mailbox: Any) -> tuple[Outcome, bytes | No
             _wait_for(job.folder)
             outcome, content = carry_out(job, progress), None
         else:
-            before = None if errand.before is None else ray.get(errand.before)
+            before: Any = None if errand.before is None else ray.get(errand.before)
             outcome, content = _carry_out_apart(job, before, progress)
     ray.get(mailbox.arrived.remote())
     return outcome, content
