@@ -324,12 +324,21 @@ class _Mailbox:
 
 
 def _mailbox(ray: Any) -> Any:
-    """A mailbox on the machine of who watches, so that no other machine's end is its end."""
+    """A mailbox on the machine of who watches, so that no other machine's end is its end.
+
+    Ray may place it elsewhere as long as its wish is soft. Killed, it is started again; what it
+    held was news and is lost, the runs are not.
+    """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = ray.get_runtime_context().get_node_id()
-    near = NodeAffinitySchedulingStrategy(here, soft=True)
-    return ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=near).remote()
+    mailbox = ray.remote(_Mailbox).options(
+        num_cpus=0,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
+        max_restarts=-1,
+        max_task_retries=-1,
+    )
+    return mailbox.remote()
 
 
 @dataclass(frozen=True)
