@@ -1,4 +1,4 @@
-"""A family that takes its time, for tests that end processes in the middle of a run."""
+"""A family that waits to be killed, for tests that end processes in the middle of a run."""
 
 import ctypes
 import os
@@ -9,27 +9,35 @@ import torch
 
 import genzoo
 
+EARLY = 8  # steps of a process before it waits, among them those to the first checkpoint
+LONGEST = 300  # seconds
+
 
 class Patient(genzoo.GenerativeModel):
-    """One mean and one variance for every number of an event; each step of training lasts.
+    """One mean and one variance for every number of an event.
 
-    The file that the environment's ``PATIENT_QUIET`` names, where it does, gets this process's id,
-    and training then says nothing for a minute, in a call that keeps Python to itself.
+    Training goes on for a few steps and then waits until the file is there that the environment's
+    ``PATIENT_UNTIL`` names, where it names one.
+
+    The file that ``PATIENT_QUIET`` names, where it does, gets this process's id, and training then
+    says nothing for a minute, in a call that keeps Python to itself.
     """
 
     likelihood = genzoo.Likelihood.EXACT
 
-    def __init__(self, event_shape, *, condition=0, levels=0, lr=1e-2, seconds=0.0):
+    def __init__(self, event_shape, *, condition=0, levels=0, lr=1e-2):
         super().__init__(event_shape, condition, levels, lr)
-        self.seconds = seconds
         self.mean = torch.nn.Parameter(torch.zeros(self.event_shape))
         self.log_std = torch.nn.Parameter(torch.zeros(self.event_shape))
+        self.done = 0
 
     def loss(self, x, c=None):
-        time.sleep(self.seconds)
+        self.done += 1
         if quiet := os.environ.get("PATIENT_QUIET"):
             Path(quiet).write_text(str(os.getpid()))
             ctypes.PyDLL(None).sleep(60)
+        if self.done > EARLY and (until := os.environ.get("PATIENT_UNTIL")):
+            wait_for(Path(until))
         return -self.log_prob(x, c).mean()
 
     def log_prob(self, x, c=None):
@@ -39,3 +47,9 @@ class Patient(genzoo.GenerativeModel):
 
     def sample(self, n, c=None):
         return self.mean + self.log_std.exp() * torch.randn(n, *self.event_shape)
+
+
+def wait_for(path):
+    begun = time.monotonic()
+    while not path.exists() and time.monotonic() - begun < LONGEST:
+        time.sleep(0.05)

@@ -105,7 +105,8 @@ class Attempt:
         self.pipe, writer = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+            for screen in (1, 2):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), screen)
             news = News(writer)
             sys.addaudithook(news.hook)
             code = 1

@@ -209,6 +209,15 @@ class _Watch:
 
 
 def _library() -> Any:
+    """Ray, which presents a token to clusters if this user has one.
+
+    Ray gives its user a token when it starts on their machine alone, and from then on ``ray start``
+    asks for it. Told an address it would present none, call in vain for a minute, and end the
+    process. It reads the environment when it is imported.
+    """
+    has_token = os.path.isfile(os.path.expanduser("~/.ray/auth_token"))
+    if has_token or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
         import ray.exceptions
@@ -294,8 +303,8 @@ def _joined(ray: Any, address: str | None, options: dict[str, Any]) -> Iterator[
 def _unanswered(address: str, seconds: int) -> InputError:
     return InputError(
         f"No Ray cluster answers at {address} within {seconds} seconds: start one with `ray start "
-        "--head`, which prints its address. One that asks for a token also answers nobody without: "
-        "set RAY_AUTH_MODE=token on every machine."
+        "--head`, which prints its address. One that asks for a token answers nobody without: copy "
+        "~/.ray/auth_token from its machine."
     )
 
 
