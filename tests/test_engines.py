@@ -95,10 +95,10 @@ def test_an_address_where_nobody_answers_is_named(tmp_path):
             genzoo.compare(["vae"], "moons", engine="ray", address=address, out=tmp_path)
 
 
-# --------------------------------------------------------------------------- the page about clusters
+# -------------------------------------------------------------------------- the page about clusters
 
 
-def test_the_page_gives_commands_that_are_understood(monkeypatch):
+def test_the_page_gives_commands_that_are_understood():
     page = (DOCS / "scale.md").read_text(encoding="utf-8")
     lines = re.findall(r"genzoo (compare --seeds [^\"\n]+)", page)
     assert len(lines) == 2
@@ -139,6 +139,7 @@ def cluster(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), *sys.path]))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATIENT_UNTIL", str(tmp_path / "killed"))
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # or a busy machine hardly lets them start
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     small = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 100_000_000}
     cluster = Cluster(initialize_head=True, head_node_args=small)

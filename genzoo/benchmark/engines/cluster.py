@@ -238,6 +238,7 @@ def _connected(ray: Any, address: str | None, cpus: int) -> Iterator[None]:
     options: dict[str, Any] = {"address": address}
     if address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would call its makers
+        os.environ.setdefault("RAY_worker_niceness", "0")  # 15 starves where others work
         options = {
             "address": "local",
             "num_cpus": max(cores(), cpus),
