@@ -1,7 +1,7 @@
 from . import report
 from .comparison import compare
+from .jobs import Observer
 from .plan import Plan
-from .pool import Observer
 from .report.pictures import picture
 from .row import Row
 from .scorecard import Scorecard, markdown, read, tables, write

@@ -7,10 +7,13 @@ from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
+from genzoo.benchmark import engines
 from genzoo.benchmark import run as runs
 from genzoo.benchmark.baselines import baseline_rows
+from genzoo.benchmark.engines import Engine
+from genzoo.benchmark.engines.local import Here
+from genzoo.benchmark.jobs import Job, Observer, Outcome
 from genzoo.benchmark.plan import Plan, plan
-from genzoo.benchmark.pool import Job, Observer, Outcome, cores, run_all, run_here
 from genzoo.benchmark.recipes import check_budget
 from genzoo.benchmark.report.gallery import GalleryContext, gallery
 from genzoo.benchmark.report.page import Page
@@ -37,6 +40,8 @@ def compare(
     conditional: bool = False,
     out: str | Path | None = None,
     jobs: int = 0,
+    engine: str | Engine = "local",
+    address: str | None = None,
     observer: Observer | None = None,
 ) -> Scorecard:
     """Train families on the same data, measure them alike, and set them side by side.
@@ -55,14 +60,18 @@ def compare(
         recipe: a YAML file in place of ours.
         conditional: whether the models are told the data's labels or conditions.
         out: the folder; by default ``runs/DATA-BUDGET``.
-        jobs: runs at a time, each on its share of the cores; 0: as many as there are cores.
-        observer: is told how it goes (`genzoo.benchmark.pool.Observer`).
+        jobs: runs at a time, each on its share of the cores; 0: as many as there is room for.
+        engine: where the runs take place: "local", "ray", or an engine with settings of its own,
+            such as `genzoo.benchmark.engines.cluster.Ray`.
+        address: of a cluster of Ray, host:port; None starts one on this machine.
+        observer: is told how it goes (`genzoo.benchmark.jobs.Observer`).
 
     Returns:
         the scorecard. A run that failed has no row in it, and a sentence among its ``failures``.
 
     Raises:
-        InputError: an unknown family, data set or setting, or ``out`` holds runs of other plans.
+        InputError: an unknown family, data set or setting; ``out`` holds runs of other plans; or no
+            cluster answers.
 
     Example:
         >>> card = genzoo.compare(["vae", "flow"], "digits", seeds=(0, 1))  # doctest: +SKIP
@@ -71,6 +80,8 @@ def compare(
     check_budget(budget)
     if jobs < 0:
         raise InputError(f"jobs must be 0 or more, got {jobs}.")
+    if isinstance(engine, str):
+        engine = engines.named(engine, jobs, address)
     observer = observer or Observer()
     named = isinstance(data, str | Path)
     data_set = load_data(data) if isinstance(data, str | Path) else data
@@ -98,7 +109,7 @@ def compare(
         finished = sum(runs.load_finished(each, folder / each.name) is not None for each in plans)
         observer.planned(plans, finished)
         sent = None if named else data_set
-        outcomes = _carry_out(plans, folder, sent, jobs or cores(), observer)
+        outcomes = _carry_out(plans, folder, sent, engine, observer)
 
         ended = list(zip(plans, outcomes, strict=True))
         failures = {each.name: outcome.failure for each, outcome in ended if outcome.failure}
@@ -134,7 +145,7 @@ def _bytes(split: Split) -> bytes:
 
 
 def _carry_out(
-    plans: Sequence[Plan], folder: Path, data: DataSet | None, at_a_time: int, observer: Observer
+    plans: Sequence[Plan], folder: Path, data: DataSet | None, engine: Engine, observer: Observer
 ) -> list[Outcome]:
     """Run every plan, in processes of their own where these can have what they need."""
     jobs = [Job(each, folder / each.name, data) for each in plans]
@@ -144,14 +155,14 @@ def _carry_out(
             f"{', '.join(dict.fromkeys(hidden))} is defined where other processes cannot import it "
             "(in a notebook, a script or a function): the runs take place one after another."
         )
-        return run_here(jobs, observer)
+        return Here().carry_out(jobs, observer)
     if data is not None and not _can_be_sent(data):
         observer.remark(
             f"{data.name} has a density that cannot be sent to other processes: the runs take "
             "place one after another."
         )
-        return run_here(jobs, observer)
-    return run_all(jobs, at_a_time, observer)
+        return Here().carry_out(jobs, observer)
+    return engine.carry_out(jobs, observer)
 
 
 def _importable(each: Plan) -> bool:

@@ -5,7 +5,9 @@ constructor, training and evaluation, in this order; and it is what tells whethe
 run that is wanted.
 """
 
+import hashlib
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -38,7 +40,8 @@ NOT_SETTINGS = (  # arguments of `fit` that are not the recipe's business
 class Plan:
     """What a run will do, in plain values with nothing left to defaults.
 
-    Equal plans give equal runs.
+    Equal plans give equal runs, on whichever machine: `genzoo.benchmark.run.run` carries one out in
+    a folder, and called again, goes on there or finds it done.
 
     Args:
         family: as tables print it.
@@ -93,6 +96,12 @@ class Plan:
         return {
             name: value for name, value in asdict(self).items() if name not in optional or value
         }
+
+    @property
+    def digest(self) -> str:
+        """Of what the plan states: equal for equal plans, on any machine."""
+        content = json.dumps(self.stated, sort_keys=True).encode()
+        return hashlib.sha256(content).hexdigest()
 
 
 def plan(

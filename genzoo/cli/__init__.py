@@ -55,7 +55,8 @@ VERBS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0 done, 1 a run failed, 2 the input cannot be used, 130 interrupted.
+    0 done, 1 a run failed, 2 the input cannot be used, 128 and the number of a signal that ended it
+    (130 Ctrl-C, 143 SIGTERM, 129 a closed terminal).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     _print_what_the_locale_can()
@@ -78,10 +79,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not too_large(error):
             raise
         return _complain(TOO_LARGE, 2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         resumable = arguments[:1] in (["train"], ["compare"])
         again = " Run the same command again to go on where it stopped." if resumable else ""
-        return _complain(f"interrupted.{again}", 130)
+        return _complain(
+            f"interrupted.{again}", 128 + (stop.args[0] if stop.args else signal.SIGINT)
+        )
 
 
 def _run(arguments: list[str]) -> int:
@@ -120,8 +123,8 @@ def _end_politely(number: signal.Signals | None) -> None:
         signal.signal(number, _interrupt)
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def _interrupt(number: int, _: object) -> None:
+    raise KeyboardInterrupt(number)
 
 
 LONGEST = 1000  # characters of a sentence; the middle of a longer one is left out

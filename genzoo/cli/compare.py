@@ -9,7 +9,8 @@ from rich.padding import Padding
 from rich.progress import TaskID
 from rich.text import Text
 
-from genzoo.benchmark.pool import Observer, Outcome
+from genzoo.benchmark.engines import ENGINES, named
+from genzoo.benchmark.jobs import Observer, Outcome
 from genzoo.benchmark.recipes import check_budget
 from genzoo.cli.help import Parser, add_choice_of_recipe, add_data, console, known_model
 from genzoo.cli.screen import bars, print_table
@@ -39,7 +40,7 @@ def compare(arguments: Sequence[str]) -> int:
             recipe=options.recipe,
             conditional=options.conditional,
             out=options.out,
-            jobs=options.jobs,
+            engine=named(options.engine, options.jobs, options.address, options.cpus, options.gpus),
             observer=Bars(progress),
         )
     if card.rows:
@@ -78,6 +79,7 @@ def _options(arguments: Sequence[str]) -> Any:
     parser.add_argument(
         "--jobs", type=int, default=0, help="runs at a time; 0: as many as there are cores"
     )
+    _add_engine(parser)
     parser.add_argument(
         "--out", type=str | None, default=None, help="folder; runs/DATA-BUDGET by default"
     )
@@ -89,6 +91,29 @@ def _options(arguments: Sequence[str]) -> Any:
     if options.minutes is not None and not options.minutes > 0:
         raise InputError(f"--minutes must be above 0, got {options.minutes}.")
     return options
+
+
+def _add_engine(parser: Parser) -> None:
+    """Where the runs take place."""
+    parser.add_argument(
+        "--engine",
+        type=str,
+        default="local",
+        help=f"where the runs take place: {' or '.join(ENGINES)} (a cluster)",
+    )
+    parser.add_argument(
+        "--address",
+        type=str | None,
+        default=None,
+        help="of a cluster of Ray, host:port; without it, ray starts one on this machine",
+    )
+    parser.add_argument("--cpus", type=int, default=1, help="of each run on ray")
+    parser.add_argument(
+        "--gpus",
+        type=float | None,
+        default=None,
+        help="of each run on ray; 0.25 puts four on each; without it, one where there are some",
+    )
 
 
 class Bars(Observer):

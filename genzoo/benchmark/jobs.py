@@ -1,0 +1,123 @@
+"""A run as a job: what is carried out, what became of it, and who is told how it goes.
+
+Imports nothing heavy; where a job is carried out, it does.
+"""
+
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genzoo.progress import Progress
+
+if TYPE_CHECKING:
+    from genzoo.benchmark.plan import Plan
+    from genzoo.benchmark.row import Row
+    from genzoo.data.dataset import DataSet
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be carried out.
+
+    Args:
+        plan: what it does.
+        folder: where.
+        data: the data set, where the plan's name does not say how to load it.
+    """
+
+    plan: "Plan"
+    folder: Path
+    data: "DataSet | None" = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run's row, or the sentence that says why there is none."""
+
+    row: "Row | None" = None
+    failure: str | None = None
+
+
+Message = tuple[int, int, str] | str  # progress of a run, or a line that it has printed
+
+
+class Observer:
+    """Is told how a comparison goes; this one does nothing with it, and is there to be overridden.
+
+    Runs are named by their index among the plans.
+    """
+
+    def planned(self, plans: "Sequence[Plan]", finished: int) -> None:
+        """The runs there will be, of which so many were finished before."""
+
+    def progress(self, i: int, done: int, total: int, text: str) -> None:
+        """A run has done so many of its steps."""
+
+    def note(self, i: int, text: str) -> None:
+        """A run has printed a line."""
+
+    def outcome(self, i: int, outcome: Outcome) -> None:
+        """A run has ended."""
+
+    def remark(self, text: str) -> None:
+        """A sentence about the comparison as a whole."""
+
+    def stage(self, name: str, done: int, total: int, text: str) -> None:
+        """What is done once for all runs, such as timing and drawing, has got so far."""
+
+    def message(self, i: int, message: Message) -> None:
+        """What a run has sent from where it takes place."""
+        if isinstance(message, str):
+            self.note(i, message)
+        else:
+            self.progress(i, *message)
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def longest_last(jobs: Sequence[Job]) -> list[int]:
+    """The indices of ``jobs``, to be popped: those with most steps are begun first."""
+    return sorted(range(len(jobs)), key=lambda i: jobs[i].plan.steps)
+
+
+def carry_out(job: Job, progress: Progress) -> Outcome:
+    """Carry out one job here; whatever goes wrong becomes a sentence."""
+    from genzoo.benchmark.run import run
+    from genzoo.errors import TOO_LARGE, InputError, TrainingError, refused, too_large
+
+    try:
+        return Outcome(row=run(job.plan, job.folder, job.data, progress))
+    except (InputError, TrainingError) as error:
+        return Outcome(failure=str(error))
+    except OSError as error:
+        return Outcome(failure=refused(error, job.folder))
+    except Exception as error:  # a bug in one family must not cost the others their results
+        if too_large(error):
+            return Outcome(failure=TOO_LARGE)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        told = job.folder / "error.txt"
+        told.write_text(traceback.format_exc(), encoding="utf-8")
+        first = (str(error).splitlines() or [""])[0]
+        return Outcome(failure=f"{type(error).__name__}: {first} (see {told})")
+
+
+class StdoutForwarder:
+    """A stream that sends each line printed to it to who watches, above whose bars it appears."""
+
+    def __init__(self, send: Callable[[str], object]):
+        self.send = send
+
+    def write(self, text: str) -> int:
+        """Send the lines of ``text``."""
+        for line in filter(str.strip, text.splitlines()):
+            self.send(line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
