@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from genzoo import grid
+from genzoo.data.order import InTurn, Order
 
 HELD_OUT_BATCH = 500  # events in a batch of validation or test
 
@@ -28,6 +29,8 @@ class Split(Dataset):
         x: events (n, *event_shape).
         c: conditions: labels (n,), vectors (n, width), or None.
     """
+
+    in_memory = True
 
     def __init__(self, x: Tensor, c: Tensor | None = None):
         if c is not None and len(c) != len(x):
@@ -198,40 +201,65 @@ class DataSet:
 class Data(L.LightningDataModule):
     """Serves a `DataSet` to Lightning's Trainer in batches ``(x, c)``; c may be None.
 
-    Training events are varied afresh in every epoch.
+    Training events are varied afresh in every epoch. Several processes share each batch, and no
+    event is seen by two of them (`genzoo.data.order`).
 
     Args:
         dataset: the data.
-        batch_size: events in a training batch.
+        batch_size: events in a training batch, of all processes together.
         augment: share of training images that are shifted by up to one pixel each way.
         jitter: standard deviation of Gaussian noise on real-valued training events. It keeps a
             flexible density from peaking at single points: it then learns what a kernel density
             estimate of that width would, at best.
+        seed: of the order in which training events come.
+        batches: of an epoch; None for all of a pass.
     """
 
     def __init__(
-        self, dataset: DataSet, batch_size: int = 64, augment: float = 0.0, jitter: float = 0.0
+        self,
+        dataset: DataSet,
+        batch_size: int = 64,
+        augment: float = 0.0,
+        jitter: float = 0.0,
+        seed: int = 0,
+        batches: int | None = None,
     ):
         super().__init__()
         self.dataset = dataset
         self.batch_size = batch_size
         self.augment = augment
         self.jitter = jitter
+        self.seed = seed
+        self.batches = batches
         self.background = dataset.train.x.min().item() if augment else 0.0
 
     def train_dataloader(self) -> DataLoader:
-        size = min(self.batch_size, len(self.dataset.train))
-        batches = _Gathered(self.dataset.train)
-        return DataLoader(batches, size, shuffle=True, drop_last=True, collate_fn=self._varied)
+        split = self.dataset.train
+        rank, processes = self.place
+        size = min(self.batch_size, len(split))
+        size = max(processes, size - size % processes)
+        order = Order(len(split), size, self.seed, self.batches, rank, processes)
+        return DataLoader(Gathered(split), None, sampler=order, collate_fn=self._varied)
 
     def val_dataloader(self) -> DataLoader:
-        return DataLoader(_Gathered(self.dataset.validation), HELD_OUT_BATCH, collate_fn=_as_is)
+        return self._in_turn(self.dataset.validation)
 
     def test_dataloader(self) -> DataLoader:
-        return DataLoader(_Gathered(self.dataset.test), HELD_OUT_BATCH, collate_fn=_as_is)
+        return self._in_turn(self.dataset.test)
 
     def predict_dataloader(self) -> DataLoader:
         return self.test_dataloader()
+
+    def _in_turn(self, split: Split) -> DataLoader:
+        order = InTurn(len(split), HELD_OUT_BATCH, *self.place)
+        return DataLoader(Gathered(split), None, sampler=order, collate_fn=_as_is)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Which process of how many this is, as the Trainer knows."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
 
     def _varied(self, batch: Any) -> Batch:
         x, c = batch
@@ -242,17 +270,16 @@ class Data(L.LightningDataModule):
         return x, c
 
 
-class _Gathered(Split):
-    """A split whose batches are gathered whole, not event by event.
-
-    So no worker processes are needed, and Lightning may still put its distributed sampler in front.
-    """
+class Gathered(Dataset):
+    """A split whose batches are gathered whole, not event by event: it is indexed by lists."""
 
     def __init__(self, split: Split):
-        super().__init__(split.x, split.c)
         self.split = split
 
-    def __getitems__(self, indices: list[int]) -> Batch:
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, indices: list[int]) -> Batch:
         return self.split.gather(indices)
 
 

@@ -57,7 +57,7 @@ import torch
 from torch import Tensor, nn
 
 from genzoo import grid
-from genzoo.data.dataset import Split
+from genzoo.data.dataset import Gathered, Split
 from genzoo.errors import TrainingError
 from genzoo.evaluation.likelihood.annealing import Geometric, follow, log_mean_exp, sigmoid, taken
 from genzoo.families.baselines import IndependentPixels
@@ -101,6 +101,9 @@ MOST_NUMBERS = 2**30
 
 # conditions whose normalisers it estimates
 MOST_CHECKED = 16
+
+# what each of several processes has of its own
+OF_EACH = ("chains", "chain_conditions", "subset", "gap")
 
 
 class Energy(GenerativeModel):
@@ -277,15 +280,32 @@ class Energy(GenerativeModel):
         for buffer in self.buffers():
             buffer.copy_(self.trainer.strategy.broadcast(buffer))
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the chains of every process, beside those of this one."""
+        super().on_save_checkpoint(checkpoint)
+        if self._trainer is not None and self._trainer.world_size > 1:
+            own = {name: self.get_buffer(name) for name in OF_EACH}
+            checkpoint["chains"] = self.all_gather(own)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with this process's own chains; a process that is new takes another one's."""
+        kept = checkpoint.get("chains", {})
+        for name, of_each in kept.items():
+            mine = of_each[self.trainer.global_rank % len(of_each)]
+            for state in ("state_dict", "current_model_state"):
+                if state in checkpoint:
+                    checkpoint[state][name] = mine
+
     def training_events(self) -> tuple[Tensor, Tensor | None]:
         """All observations of the training loader, and their conditions.
 
         They come as its data set holds them where that is a `genzoo.data.Split`.
         """
         loader: Any = self.trainer.train_dataloader
-        if isinstance(loader.dataset, Split):
-            x = loader.dataset.x
-            c = loader.dataset.c
+        source = loader.dataset.split if isinstance(loader.dataset, Gathered) else loader.dataset
+        if isinstance(source, Split):
+            x = source.x
+            c = source.c
         else:
             batches = [self.prepare(batch) for batch in loader]
             observations, conditions = zip(*batches, strict=True)

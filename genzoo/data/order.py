@@ -1,0 +1,137 @@
+"""In which order training reads its events: a new permutation in every pass, by arithmetic.
+
+The k-th batch of a run follows from the seed, k and the size of the data alone. Nothing is stored,
+so a resumed run goes on in the same order, with data of any size; and a batch is the same however
+many processes share it, each of which takes its part.
+
+A permutation of 2^b numbers is a Feistel network: the number is cut in two, and each half in turn
+is mixed, by a hash of the other, in a way that can be undone. A result that is beyond the data is
+sent through again until it is not (*cycle walking*, Black & Rogaway 2002, *Ciphers with arbitrary
+finite domains*).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DistributedSampler
+
+ROUNDS = 6
+AT_ONCE = 2**14  # places of the order that are computed at a time
+
+Whole = NDArray[np.uint64]
+
+
+class Order(DistributedSampler[list[int]]):
+    """The batches of a run as lists of indices; of several processes, this one's part of each.
+
+    (Lightning puts its own sampler in the place of any that is no `DistributedSampler`.)
+
+    Args:
+        events: how many there are.
+        batch_size: of all processes together; what is left over of a pass is left out.
+        seed: of the permutations.
+        batches: of an epoch; None for a whole pass. Epochs follow each other through the passes.
+        rank, processes: which of how many processes this is.
+    """
+
+    def __init__(
+        self,
+        events: int,
+        batch_size: int,
+        seed: int = 0,
+        batches: int | None = None,
+        rank: int = 0,
+        processes: int = 1,
+    ):
+        self.events = events
+        self.batch_size = batch_size
+        self.seed = seed
+        self.in_pass = max(1, events // batch_size)
+        self.batches = batches or self.in_pass
+        self.rank = rank
+        self.processes = processes
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        first = self.epoch * self.batches
+        stretch = max(1, AT_ONCE // self.batch_size)  # batches
+        for start in range(first, first + self.batches, stretch):
+            end = min(start + stretch, first + self.batches)
+            for batch in self.read(start, end):
+                yield batch[self.rank :: self.processes].tolist()
+        self.epoch += 1  # for a loop by hand, which does not say so
+
+    def read(self, start: int, end: int) -> Iterator[Whole]:
+        """The batches from number ``start`` of the run up to ``end``, for all processes."""
+        while start < end:
+            this_pass, place = divmod(start, self.in_pass)
+            several = min(end - start, self.in_pass - place)
+            places = np.arange(place * self.batch_size, (place + several) * self.batch_size)
+            yield from permuted(places, self.events, self.seed, this_pass).reshape(several, -1)
+            start += several
+
+
+class InTurn(DistributedSampler[list[int]]):
+    """All events once, in the order they have, in batches; of several processes, this one's part.
+
+    No event is seen twice to make the parts equal, so a mean over all of them is right.
+    """
+
+    def __init__(self, events: int, batch_size: int, rank: int = 0, processes: int = 1):
+        self.events = events
+        self.batch_size = batch_size
+        self.rank = rank
+        self.processes = processes
+
+    def set_epoch(self, epoch: int) -> None:
+        """Nothing: the order never changes."""
+
+    def __len__(self) -> int:
+        return -(-self.events // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for start in range(0, self.events, self.batch_size):
+            end = min(start + self.batch_size, self.events)
+            yield list(range(start + self.rank, end, self.processes))
+
+
+def permuted(places: NDArray[np.integer], events: int, seed: int, this_pass: int) -> Whole:
+    """Which of ``events`` stand at these places of the permutation of a pass."""
+    source = np.random.SeedSequence([seed, this_pass])
+    keys = source.generate_state(ROUNDS, np.uint64).astype(np.uint64)
+    bits = max(2, int(events - 1).bit_length())
+    found = feistel(places.astype(np.uint64), bits, keys)
+    beyond = np.flatnonzero(found >= events)
+    while len(beyond):
+        found[beyond] = feistel(found[beyond], bits, keys)
+        beyond = beyond[found[beyond] >= events]
+    return found
+
+
+def feistel(x: Whole, bits: int, keys: Whole) -> Whole:
+    """A permutation of the numbers below 2^bits, one for each ``keys``."""
+    sizes = np.array([bits // 2, bits - bits // 2], np.uint64)  # of the right and the left half
+    right, left = x & mask(sizes[0]), x >> sizes[0]
+    for key in keys:
+        left = (left ^ mixed(right ^ key)) & mask(sizes[1])
+        left, right = right, left
+        sizes = sizes[::-1]
+    return left << sizes[0] | right
+
+
+def mask(bits: np.uint64) -> np.uint64:
+    return (np.uint64(1) << bits) - np.uint64(1)
+
+
+def mixed(x: Whole) -> Whole:
+    """A hash of each number (the end of SplitMix64, Steele et al. 2014)."""
+    x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ x >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return x ^ x >> np.uint64(31)
