@@ -1,5 +1,6 @@
-"""A wide figure on a narrow screen scrolls by itself, or its letters would become too small to read:
-what is wider than ``WIDE`` pixels gets a class, to which ``site.css`` gives a least width.
+"""Let wide figures scroll on narrow screens, where their letters would be too small to read.
+
+A figure wider than ``WIDE`` pixels gets a class, to which ``site.css`` gives a least width.
 """
 
 from pathlib import Path

@@ -1,6 +1,7 @@
-"""A number is not parted from its sign, its unit or its interval at the end of a line, nor a formula
-from the comma after it. Numbers are not translated: a table's cell without a word in it is no
-message of a catalogue.
+"""Keep what belongs together on one line, and numbers out of the catalogues.
+
+A number stays with its sign, its unit and its interval, and a formula with the comma after it.
+A table's cell without a word in it is no message to translate.
 """
 
 import re
