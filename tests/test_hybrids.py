@@ -411,8 +411,6 @@ def test_hybrids_are_rows_of_a_comparison(tmp_path, capsys):
     out = tmp_path / "out"
     command = [
         "compare",
-        "--data",
-        "moons",
         "--families",
         "vae+ar",
         "vae+energy",
