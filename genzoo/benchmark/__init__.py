@@ -1,4 +1,4 @@
-"""What `genzoo compare` does: plans, runs, rows, and the scorecard they make.
+"""The benchmark behind `genzoo compare`: plans, runs, rows, and the scorecard.
 
 Names are listed in ``__init__.pyi`` and imported on first use.
 """

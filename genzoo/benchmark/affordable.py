@@ -1,8 +1,8 @@
-"""Measures as much as a given time allows.
+"""The extent of measurements that a given time allows.
 
-Where training is given minutes, measuring is bounded alike: a little of each figure is measured
-first, by the clock, and then as much of it as fits into its share of the minutes, at most what the
-recipe asks for. What was measured stands in the row: draws, levels, events.
+Where the time of training is limited, that of measurements is, too: a small part of each figure is
+measured and timed first, and then as much of it as fits into its share of the minutes, up to the
+settings of the recipe. The row contains what was measured: samples, levels, events.
 """
 
 import time
@@ -17,11 +17,11 @@ from genzoo.evaluation.samples.sampling import draw
 from genzoo.model import GenerativeModel
 
 OF_LIKELIHOOD = 0.5  # share of the training's minutes
-OF_SAMPLES = 0.25  # for each measure that draws samples
+OF_SAMPLES = 0.25  # for each measure that needs samples
 
-REHEARSED = 16  # events by which an estimator is timed
+REHEARSED = 16  # events on which an estimator is timed
 LEAST_EVENTS = 100  # of the test split
-LEAST_ANNEALED = 20  # where each takes an annealing or an ODE
+LEAST_ANNEALED = 20  # where each needs an annealing or an ODE
 LEAST_LEVELS = 10
 LEAST_SAMPLES = 40
 
@@ -34,9 +34,9 @@ def affordable_likelihood(
     """As much of an evaluation as its share of ``minutes`` allows.
 
     Args:
-        settings: what the recipe asks for, complete.
-        model: trained.
-        data: of whose test split the likelihood is wanted.
+        settings: of the recipe, complete.
+        model: the trained model.
+        data: the data set, on whose test split the likelihood is measured.
         minutes: of training.
 
     Returns:
@@ -73,16 +73,24 @@ def affordable_likelihood(
 
 
 def affordable_samples(model: GenerativeModel, data: DataSet, minutes: float, most: int) -> int:
-    """How many samples can be drawn in their share of ``minutes``, at most ``most``."""
+    """Number of samples that can be generated in their share of the minutes.
+
+    Args:
+        model: the trained model.
+        data: the data set, for conditions.
+        minutes: of training.
+        most: largest number of samples.
+    """
     c = data.test.c
     few = min(4, len(data.test))
-    told = c[:few] if c is not None and model.condition else None
+    conditions = c[:few] if c is not None and model.condition else None
     begin = time.perf_counter()
-    draw(model, few, told)
+    draw(model, few, conditions)
     per_sample = (time.perf_counter() - begin) / few
-    return _at_most(most, 60 * minutes * OF_SAMPLES / max(1e-6, per_sample), LEAST_SAMPLES)
+    seconds = 60 * minutes * OF_SAMPLES
+    return _at_most(most, seconds / max(1e-6, per_sample), LEAST_SAMPLES)
 
 
 def _at_most(most: int, affordable: float, least: int) -> int:
-    """As much as can be afforded, but a least that says something, and no more than ``most``."""
+    """The affordable number, raised to ``least`` and limited to ``most``."""
     return min(most, max(least, int(affordable)))

@@ -1,4 +1,4 @@
-"""Rows of the closed-form baselines, measured as the runs beside them are."""
+"""Rows of the closed-form baselines, measured like those of runs."""
 
 import re
 
@@ -8,15 +8,15 @@ from genzoo.data.dataset import DataSet
 from genzoo.evaluation.likelihood.evaluate import evaluate
 from genzoo.families.baselines import Baseline, fitted
 
-SAMPLES = 5000  # that are held against the truth
+SAMPLES = 5000  # that are compared with the truth
 
 
 def baseline_rows(data: DataSet, budget: str = "full") -> list[Row]:
     """One row for each closed-form baseline that applies to ``data``.
 
     Args:
-        data: what they are fitted on, and measured on.
-        budget: of the runs beside them, which says how much is measured.
+        data: the data set that they are fitted to and measured on.
+        budget: of the runs beside them, for the extent of measurements.
     """
     return [_row(baseline, data, budget) for baseline in fitted(data)]
 

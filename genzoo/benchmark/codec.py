@@ -1,6 +1,6 @@
 """Dataclasses as plain values of JSON and back, by the types of their fields.
 
-Fields at their defaults are left out. A `Figure` writes and reads itself.
+Fields at their defaults are left out. A `Figure` has its own form.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,17 +15,17 @@ from genzoo.evaluation.figures import Figure
 
 
 def to_plain(value: Any) -> Any:
-    """A dataclass, and whatever it holds, as mappings, lists, numbers and words."""
+    """A dataclass with its contents as mappings, lists, numbers and words."""
     if isinstance(value, Figure):
         return value.to_json()
     if isinstance(value, Enum):
         return value.name.lower()
     if is_dataclass(value):
         entry = {}
-        for each in fields(value):
-            content = getattr(value, each.name)
-            if content != _default(each):
-                entry[each.name] = to_plain(content)
+        for field in fields(value):
+            content = getattr(value, field.name)
+            if content != _default(field):
+                entry[field.name] = to_plain(content)
         return entry
     if isinstance(value, Mapping):
         return {str(name): to_plain(content) for name, content in value.items()}
@@ -35,12 +35,12 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(kind: Any, value: Any, source: str = "this file") -> Any:
-    """What `to_plain` wrote of a value of the type ``kind``.
+    """The inverse of `to_plain`: a value of the type ``kind``.
 
     Args:
         kind: a dataclass, or the type of one of its fields.
         value: plain values.
-        source: where they are from, for errors.
+        source: their origin, for errors.
 
     Raises:
         InputError: a field is unknown, missing, or of another type.
@@ -57,9 +57,9 @@ def from_plain(kind: Any, value: Any, source: str = "this file") -> Any:
         return from_plain(_alternative(inner, value), value, source)
     if origin is not None and issubclass(origin, Mapping):
         content = _mapping(kind, value, source)
-        return {name: from_plain(inner[1], each, source) for name, each in content.items()}
+        return {name: from_plain(inner[1], entry, source) for name, entry in content.items()}
     if origin is tuple and isinstance(value, list):
-        return tuple(from_plain(inner[0], each, source) for each in value)
+        return tuple(from_plain(inner[0], entry, source) for entry in value)
     if not isinstance(kind, type):
         return value
     if issubclass(kind, Enum) and isinstance(value, str):
@@ -70,8 +70,9 @@ def from_plain(kind: Any, value: Any, source: str = "this file") -> Any:
 
 
 def _figure(content: Mapping[str, Any], source: str) -> Figure:
-    """A figure reads itself, once its entries are known to be of the right types."""
-    for name, kind in (_types(Figure) | {"kind": str | None}).items():
+    """The figure of plain values, whose types are checked first."""
+    types = _types(Figure) | {"kind": str | None}
+    for name, kind in types.items():
         if name in content:
             from_plain(kind, content[name], source)
     return Figure.from_json(content)
@@ -82,10 +83,11 @@ def _instance(kind: Any, content: Mapping[str, Any], source: str) -> Any:
     for name in content:
         if name not in types:
             raise InputError(f"{source}: {kind.__name__} has no {name!r}. {nearest(name, types)}")
-    for each in fields(kind):
-        if each.name not in content and each.default is each.default_factory is MISSING:
-            raise InputError(f"{source}: {kind.__name__} lacks {each.name!r}.")
-    arguments = {name: from_plain(types[name], each, source) for name, each in content.items()}
+    for field in fields(kind):
+        required = field.default is MISSING and field.default_factory is MISSING
+        if required and field.name not in content:
+            raise InputError(f"{source}: {kind.__name__} lacks {field.name!r}.")
+    arguments = {name: from_plain(types[name], entry, source) for name, entry in content.items()}
     return kind(**arguments)
 
 
@@ -94,12 +96,12 @@ def _types(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def _default(each: Field) -> Any:
-    """The default of a field; an object that equals nothing where there is none."""
-    if each.default is not MISSING:
-        return each.default
-    if each.default_factory is not MISSING:
-        return each.default_factory()
+def _default(field: Field) -> Any:
+    """The default of a field; if it has none, an object that is not equal to any value."""
+    if field.default is not MISSING:
+        return field.default
+    if field.default_factory is not MISSING:
+        return field.default_factory()
     return object()
 
 
@@ -108,11 +110,11 @@ def _alternative(kinds: tuple[Any, ...], value: Any) -> Any:
 
     Of several dataclasses, it is the first that has all fields of ``value``.
     """
-    known = [kind for kind in kinds if kind is not NoneType]
-    for kind in known:
+    members = [kind for kind in kinds if kind is not NoneType]
+    for kind in members:
         if _fits(kind, value):
             return kind
-    return known[0]  # whose error says what is wrong
+    return members[0]  # its error says what is wrong
 
 
 def _fits(kind: Any, value: Any) -> bool:
@@ -122,8 +124,10 @@ def _fits(kind: Any, value: Any) -> bool:
 
 
 def _accepted(kind: type) -> type | tuple[type, ...]:
-    """JSON writes a float that happens to be whole as it likes."""
-    return (int, float) if kind is float else kind
+    """The types that JSON may give for a type: a whole float may be written as an integer."""
+    if kind is float:
+        return int, float
+    return kind
 
 
 def _mapping(kind: Any, value: Any, source: str) -> Mapping[str, Any]:
@@ -147,9 +151,9 @@ def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, bool | int | float
         if value.kind is not None:
             yield f"{prefix}_kind", value.kind.name.lower()
     elif is_dataclass(value):
-        for each in fields(value):
-            content = getattr(value, each.name)
-            yield from flat(content, f"{prefix}.{each.name}".lstrip("."))
+        for field in fields(value):
+            content = getattr(value, field.name)
+            yield from flat(content, f"{prefix}.{field.name}".lstrip("."))
     elif isinstance(value, Mapping):
         for name, content in value.items():
             yield from flat(content, f"{prefix}.{name}")

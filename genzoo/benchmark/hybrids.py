@@ -3,11 +3,11 @@
 ``vae+flow`` is a VAE whose prior is a flow, ``vaegan`` a class of its own,
 ``mypackage.mymodule:MyFamily`` a class outside the package.
 
-Composition itself takes no code here. A VAE takes any model for its prior, its likelihood's claim
-is computed from that of its parts, and `genzoo.training.two_stage` fits a prior in a second stage
-where it is not trained along.
+Composition itself needs no code here. A VAE takes any model as its prior, the claim of its
+likelihood follows from those of its parts, and `genzoo.training.two_stage` fits a prior in a second
+stage where it is not trained together with the rest.
 
-A name is two families with a ``+`` between: the whole, then the part it is given. ``ar`` is short
+A hybrid's name is two families with a ``+`` between: the whole, then the part. ``ar`` is short
 for ``autoregressive``.
 """
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from genzoo.model import GenerativeModel
 
 SHORT = {"ar": "autoregressive"}
-WHOLE = "vae"  # the family that takes others for a part
+WHOLE = "vae"  # the family that takes another one as a part
 
 
 class Parts(NamedTuple):
-    """The family of the whole, and that of its prior, if the name says one."""
+    """The family of the whole, and that of its prior, if the name contains one."""
 
     family: "type[GenerativeModel]"
     prior: "type[GenerativeModel] | None"
@@ -36,7 +36,7 @@ class Parts(NamedTuple):
 
 
 def parts(name: str) -> Parts:
-    """The classes that a family's or a hybrid's name stands for, in whatever case it is written.
+    """The classes of a family's or a hybrid's name, in upper or lower case.
 
     Raises:
         InputError: there is no such family or hybrid, with the nearest one.
@@ -45,10 +45,10 @@ def parts(name: str) -> Parts:
 
     if ":" in name:
         return Parts(registry.at(name), None)
-    classes = {each.__name__.lower(): each for each in (*registry.FAMILIES, *registry.HYBRIDS)}
-    families = [each.__name__.lower() for each in registry.FAMILIES]
-    others = [each.__name__.lower() for each in registry.HYBRIDS]
-    family, _, prior = full_name(name, families, others).partition("+")
+    families = {family.__name__.lower(): family for family in registry.FAMILIES}
+    others = {hybrid.__name__.lower(): hybrid for hybrid in registry.HYBRIDS}
+    classes = families | others
+    family, _, prior = full_name(name, [*families], [*others]).partition("+")
     return Parts(classes[family], classes[prior] if prior else None)
 
 
@@ -57,11 +57,11 @@ def full_name(name: str, families: list[str] | None = None, others: list[str] | 
 
     Args:
         name: as the user wrote it; an import path, with a ``:``, is left as it is.
-        families: which may be parts of hybrids; by default all there are.
-        others: names beside them; by default those of hybrids with a class of their own.
+        families: names of families, which may be parts of hybrids; by default all.
+        others: other names; by default those of hybrids with a class of their own.
 
     Raises:
-        InputError: it is none of those, with the nearest one.
+        InputError: it is not one of those, with the nearest one.
     """
     if ":" in name:
         return name

@@ -1,11 +1,11 @@
-"""What is measured of a finished run beside its likelihood: each measure fills its part of the row.
+"""Measures of a finished run beside its likelihood; each fills its part of the row.
 
 A measure is a function and an entry in `MEASURES`. It is taken once and then kept
-(`genzoo.benchmark.run.measure_missing`): a run that was finished before a measure came gets it when
-it is next compared.
+(`genzoo.benchmark.run.measure_missing`): a run that was finished before a measure was added gets it
+in the next comparison.
 
-Every run is measured with random numbers of its own, drawn by its seed: were they the same for all,
-their luck would be shared and not show in the spread over runs.
+Every run is measured with random numbers of its own seed: if they were the same for all, their
+error would be common to all runs and not be a part of the spread over runs.
 """
 
 from collections.abc import Callable
@@ -42,12 +42,12 @@ BATCH = 64  # events in the step whose memory is measured
 
 @dataclass(frozen=True)
 class Subject:
-    """What a measure is taken of.
+    """The model that is measured, with its data.
 
     Args:
         model: a trained model, or a baseline.
-        data: what it was trained on.
-        folder: of its run, where a measure may leave files; None of a baseline.
+        data: the data set that it was trained on.
+        folder: of its run, where a measure may store files; None of a baseline.
         progress: called with (done, total, a few words).
     """
 
@@ -57,7 +57,7 @@ class Subject:
     progress: Progress | None = None
 
     def say(self, text: str) -> None:
-        """Report what is being measured."""
+        """Report the measurement that begins."""
         if self.progress is not None:
             self.progress(0, 1, text)
 
@@ -66,9 +66,9 @@ class Measure(NamedTuple):
     """A measure of finished runs.
 
     Args:
-        name: by which a row remembers that it was taken.
-        take: the row with the part that was measured, or as it was where it does not apply.
-        of_baselines: whether closed-form baselines have it too.
+        name: under which a row lists it as taken.
+        take: returns the row with the measured part, or unchanged where it does not apply.
+        of_baselines: True if closed-form baselines are measured, too.
     """
 
     name: str
@@ -77,23 +77,32 @@ class Measure(NamedTuple):
 
 
 def take(measure: Measure, row: Row, subject: Subject) -> Row:
-    """The row with what ``measure`` found, which it remembers to have."""
-    found = measure.take(row, subject)
-    return replace(found, measured=(*found.measured, measure.name))
+    """The row after a measure, which it lists as taken.
+
+    Args:
+        measure: one of `MEASURES`.
+        row: of the run.
+        subject: its model and data.
+    """
+    filled = measure.take(row, subject)
+    return replace(filled, measured=(*filled.measured, measure.name))
 
 
 def _memory(row: Row, subject: Subject) -> Row:
     subject.say("measuring memory")
-    model, data = subject.model, subject.data
+    model = subject.model
+    data = subject.data
     x, c = data.train[torch.arange(min(BATCH, len(data.train)))]
     stages = trained(model, x, c, subject.folder)
     memory = Memory(batch=len(x), **peak_memory(model, x, c, stages))
-    return row if row.cost is None else replace(row, cost=replace(row.cost, memory=memory))
+    if row.cost is None:
+        return row
+    return replace(row, cost=replace(row.cost, memory=memory))
 
 
 def _quality(row: Row, subject: Subject) -> Row:
     most = _samples(row, subject, quality.MOST[row.budget])
-    found = quality.measure(
+    entry = quality.measure(
         subject.model,
         subject.data,
         most,
@@ -101,11 +110,11 @@ def _quality(row: Row, subject: Subject) -> Row:
         subject.progress,
         row.seed,
     )
-    return replace(row, quality=from_plain(Quality, found))
+    return replace(row, quality=from_plain(Quality, entry))
 
 
 def _samples(row: Row, subject: Subject, most: int) -> int:
-    """How many samples a measure draws: fewer where the run's minutes allow no more."""
+    """Number of samples for a measure: fewer than ``most`` if the run's minutes limit it."""
     if row.minutes is None or row.baseline:
         return most
     return affordable_samples(subject.model, subject.data, row.minutes, most)
@@ -113,31 +122,32 @@ def _samples(row: Row, subject: Subject, most: int) -> int:
 
 def _representation(row: Row, subject: Subject) -> Row:
     subject.say("probing the latent")
-    events = _samples(row, subject, PROBED[row.budget])  # encoding is as costly as drawing
-    found = representation(subject.model, subject.data, events, row.seed)
-    found |= of_tins(subject.model, subject.data, events, row.seed)
-    return replace(row, representation=from_plain(Representation, found))
+    events = _samples(row, subject, PROBED[row.budget])  # encoding is as costly as sampling
+    entry = representation(subject.model, subject.data, events, row.seed)
+    entry |= of_tins(subject.model, subject.data, events, row.seed)
+    return replace(row, representation=from_plain(Representation, entry))
 
 
 def _condition(row: Row, subject: Subject) -> Row:
-    subject.say("drawing what is asked for")
+    subject.say("sampling each condition")
     each = EACH[row.budget]
     if row.conditional and subject.data.classes:
         classes = len(subject.data.classes)
         each = max(5, _samples(row, subject, each * classes) // classes)
-    found = condition_fidelity(subject.model, subject.data, each, row.seed)
-    if found is None:
+    entry = condition_fidelity(subject.model, subject.data, each, row.seed)
+    if entry is None:
         return row
-    real = found.pop("judge")
-    if "per_class" in found:
-        return replace(row, condition=from_plain(ClassFidelity, found | {"classifier": real}))
-    exact = found.pop("exact")
-    numbers = {"errors": found, "exact": exact, "exact_real": real}
+    real = entry.pop("judge")
+    if "per_class" in entry:
+        entry["classifier"] = real
+        return replace(row, condition=from_plain(ClassFidelity, entry))
+    exact = entry.pop("exact")
+    numbers = {"errors": entry, "exact": exact, "exact_real": real}
     return replace(row, condition=from_plain(NumberFidelity, numbers))
 
 
 def _file(row: Row, subject: Subject) -> Row:
-    found = as_a_file(
+    entry = as_a_file(
         subject.model,
         subject.data,
         row.budget,
@@ -145,11 +155,11 @@ def _file(row: Row, subject: Subject) -> Row:
         subject.progress,
         row.seed,
     )
-    if found is None:
+    if entry is None:
         return row
-    if "reason" in found:
-        return replace(row, file_failure=found["reason"])
-    return replace(row, file=from_plain(AsFile, found))
+    if "reason" in entry:
+        return replace(row, file_failure=entry["reason"])
+    return replace(row, file=from_plain(AsFile, entry))
 
 
 MEASURES: tuple[Measure, ...] = (

@@ -17,7 +17,7 @@ PACKAGES = ("torch", "lightning", "nflows", "numpy", "scikit-learn")
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run took place on."""
+    """The machine of a run."""
 
     cpu: str = ""
     cores: int | None = None
@@ -31,13 +31,13 @@ class Machine:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Under what a result came about.
+    """Versions, machine and code behind a result.
 
     Args:
         versions: of genzoo, Python and the packages that figures depend on.
         machine: see `Machine`.
-        commit: the code that measured; None outside a checkout.
-        started_by: the code that training was started with, which an interruption may set apart.
+        commit: of the code that measured; None outside a checkout.
+        started_by: commit of the code that started the training, if that was another one.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)

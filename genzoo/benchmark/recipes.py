@@ -1,13 +1,11 @@
-"""Recipes: what to train with, for each data set, budget and family.
-
-YAML files, so that a choice needs no code.
+"""Recipes: settings for each data set, budget and family, in YAML files.
 
 ``experiments/recipes/<data>-<budget>.yaml`` maps a family to ``{model: {...}, train: {...},
 evaluate: {...}}``: the arguments of its constructor, of `genzoo.fit` and of
-`genzoo.evaluation.evaluate`. A hybrid, ``vae+flow`` say, has besides ``prior: {model: {...}, train:
-{...}}``, of its prior; where ``train`` is left out, it trains along with the whole.
-``default-<budget>.yaml`` serves data without a file of its own, and `ALIKE` says which data share
-one.
+`genzoo.evaluation.evaluate`. A hybrid such as ``vae+flow`` has in addition ``prior: {model: {...},
+train: {...}}``, of its prior; where ``train`` is left out, it is trained together with the whole.
+``default-<budget>.yaml`` is for data without a file of its own, and `ALIKE` lists data sets that
+share one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,24 +20,33 @@ from genzoo.families import names
 BUDGETS = ("quick", "full")
 SECTIONS = ("model", "train", "evaluate", "prior")
 OF_PRIOR = ("model", "train")
-FEATURES_A_MINUTE = 64  # of an event, for which the default width of a network is made
+FEATURES_A_MINUTE = 64  # of an event, for which the default width of a network is suited
 ALIKE = {"digits-index": "digits"}  # the same events, split otherwise
 
 Recipe = dict[str, dict[str, Any]]
 
 
 def find(data: str, budget: str, family: str, file: str | Path | None = None) -> Recipe:
-    """The recipe of ``family``, each section present.
+    """The recipe of a family, with all sections.
 
-    From ``file``, else of that data set, else the default one.
+    Args:
+        data: name of the data set; its recipe is used, or else the default one.
+        budget: one of `BUDGETS`.
+        family: name of a family or hybrid, or of a stage of unCLIP.
+        file: a recipe file that is used first.
 
     Raises:
         InputError: unknown budget, or a file that is missing or is not a recipe.
     """
     check_budget(budget)
-    given = [] if file is None else [Path(file)]
-    ours = [folder() / f"{name}-{budget}.yaml" for name in (ALIKE.get(data, data), "default")]
-    for path in [*given, *(path for path in ours if path.is_file())]:
+    paths = []
+    if file is not None:
+        paths.append(Path(file))
+    for name in (ALIKE.get(data, data), "default"):
+        path = folder() / f"{name}-{budget}.yaml"
+        if path.is_file():
+            paths.append(path)
+    for path in paths:
         families = read(path)
         _check_names(families, family.lower(), path)
         if family.lower() in families:
@@ -48,12 +55,14 @@ def find(data: str, budget: str, family: str, file: str | Path | None = None) ->
 
 
 def _check_names(families: Iterable[str], asked: str, path: Path) -> None:
-    """Raise `InputError` where ``asked`` is there under a mistyped name that nobody would read."""
-    known = {*names.names(), *names.HYBRIDS, *(f"vae+{name}" for name in names.names())}
+    """Raise `InputError` if the family is missing, but there is an unknown name similar to it."""
+    hybrids = [f"vae+{name}" for name in names.names()]
+    known = {*names.names(), *names.HYBRIDS, *hybrids}
     if asked not in known or asked in families:  # stages of unCLIP have names of their own
         return
-    strangers = [name for name in families if name not in known]
-    if close := get_close_matches(asked, strangers, n=1):
+    unknown = [name for name in families if name not in known]
+    close = get_close_matches(asked, unknown, n=1)
+    if close:
         raise InputError(
             f"The recipe {path} has an entry {close[0]!r}, and none for {asked!r}. "
             f"Did you mean {asked!r}?"
@@ -61,26 +70,23 @@ def _check_names(families: Iterable[str], asked: str, path: Path) -> None:
 
 
 def check_budget(budget: str) -> None:
-    """Raise `InputError` for a budget that there is not."""
+    """Raise `InputError` for a budget that does not exist."""
     if budget not in BUDGETS:
         raise InputError(f"There is no budget {budget!r}. {nearest(budget, BUDGETS)}")
 
 
 def folder() -> Path:
-    """Where the recipes that come with genzoo are.
-
-    Inside an installed package, beside it in a checkout.
-    """
+    """The folder of the recipes of genzoo: inside an installed package, beside it in a checkout."""
     installed = Path(__file__).parent.parent / "_recipes"
-    return (
-        installed if installed.is_dir() else Path(__file__).parents[2] / "experiments" / "recipes"
-    )
+    if installed.is_dir():
+        return installed
+    return Path(__file__).parents[2] / "experiments" / "recipes"
 
 
 def read(path: str | Path) -> dict[str, Recipe]:
     """All recipes of a file, by family in lower case.
 
-    Raises `InputError` where it is no recipe file.
+    Raises `InputError` if it is not a recipe file.
     """
     path = Path(path)
     try:
@@ -93,22 +99,24 @@ def read(path: str | Path) -> dict[str, Recipe]:
         raise InputError(
             f"The recipe {path} is empty or no mapping: expected one entry for each family."
         )
-    return {str(family).lower(): _recipe(family, given, path) for family, given in content.items()}
+    recipes = {}
+    for family, entry in content.items():
+        recipes[str(family).lower()] = _recipe(family, entry, path)
+    return recipes
 
 
-def _recipe(family: str, given: Any, path: Path) -> Recipe:
-    recipe = _sections(family, given, SECTIONS, path)
+def _recipe(family: str, entry: Any, path: Path) -> Recipe:
+    recipe = _sections(family, entry, SECTIONS, path)
     prior = _sections(f"{family}: prior", recipe["prior"], OF_PRIOR, path)
-    return recipe | {
-        "prior": {name: content for name, content in prior.items() if name in recipe["prior"]}
-    }
+    present = {name: content for name, content in prior.items() if name in recipe["prior"]}
+    return recipe | {"prior": present}
 
 
-def _sections(what: str, given: Any, sections: tuple[str, ...], path: Path) -> Recipe:
-    """Each of ``sections`` as a mapping, empty where it is not given."""
-    if not isinstance(given, Mapping):
+def _sections(what: str, entry: Any, sections: tuple[str, ...], path: Path) -> Recipe:
+    """Each of ``sections`` of an entry as a mapping, empty where it is missing."""
+    if not isinstance(entry, Mapping):
         raise InputError(f"In the recipe {path}, {what} should map to {', '.join(sections)}.")
-    for section, content in given.items():
+    for section, content in entry.items():
         if section not in sections:
             raise InputError(
                 f"In the recipe {path}, {what} has no section {section!r}. "
@@ -119,21 +127,35 @@ def _sections(what: str, given: Any, sections: tuple[str, ...], path: Path) -> R
                 f"In the recipe {path}, {what}: {section} should be a mapping, such as "
                 f"{{width: 64}}."
             )
-    return {section: dict(given.get(section, {})) for section in sections}
+    return {section: dict(entry.get(section, {})) for section in sections}
 
 
 def width_for(width: int, dims: int, minutes: float) -> int:
-    """The width of a network for events of ``dims`` features that is trained for ``minutes``.
+    """The width of a network for which enough steps fit into a limited time.
 
-    A step costs about dims times the square of the width. The default ``width`` is made for 64
-    features and a minute; larger events and less time get a narrower one, so that about as many
-    steps fit in, in multiples of 8.
+    A step costs about dims times the square of the width. For larger events and less time the
+    network is narrower, so that the number of steps stays about the same.
+
+    Args:
+        width: suited for 64 features and one minute.
+        dims: number of features of an event.
+        minutes: of training.
+
+    Returns:
+        a multiple of 8, or ``width``, which is the largest.
     """
     share = min(1.0, (FEATURES_A_MINUTE * minutes / dims) ** 0.5)
-    return min(width, max(8, 8 * round(width * share / 8)))
+    narrower = 8 * round(width * share / 8)
+    return min(width, max(8, narrower))
 
 
 def has_own(data: str, budget: str, file: str | Path | None = None) -> bool:
-    """Whether a recipe was made for this very data, so that nothing about it need be guessed."""
+    """True if there is a recipe for this data set, so that the default one is not needed.
+
+    Args:
+        data: name of the data set.
+        budget: one of `BUDGETS`.
+        file: a recipe file of the user, which counts as one.
+    """
     ours = folder() / f"{ALIKE.get(data, data)}-{budget}.yaml"
     return file is not None or ours.is_file()

@@ -1,7 +1,8 @@
-"""A row of the scorecard: all that was measured of one run, or of one closed-form baseline.
+"""A row of the scorecard: all measurements of one run, or of one closed-form baseline.
 
-JSON in and out is lossless; entries at their defaults are left out. Each row says which version of
-this form it has, and a row of another version is refused with the script that reads it.
+Conversion to JSON and back is lossless; entries at their defaults are left out. Each row contains
+the version of its form, and one of another version is refused with the name of the script that
+converts it.
 """
 
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ from genzoo.evaluation.results import (
 )
 from genzoo.model import Likelihood
 
-VERSION = 2  # of the form of a row; 1 were dictionaries of before there was a version
+VERSION = 2  # of the form of a row; dictionaries without a version are version 1
 PROTOCOLS = {
     1: "settings were chosen by validation while test figures were in sight",
     2: "settings were fixed before these test events were drawn, or chosen by validation in "
@@ -42,25 +43,27 @@ PROTOCOL = 2  # of rows made from now on
 
 @dataclass(frozen=True)
 class Row:
-    """All that was measured of one run, or of one baseline.
+    """All measurements of one run, or of one baseline.
 
     Args:
         family: as tables print it: "VAE", "VAE+Flow", "Gaussian".
-        data: the name of the data set.
+        data: name of the data set.
         likelihood: of the test events.
-        baseline: whether it is a closed-form model to beat.
-        seed, budget, conditional: of the run.
-        minutes: that training was given; None where the recipe's steps were.
-        protocol: how the settings were chosen, a key of `PROTOCOLS`.
+        baseline: True of a closed-form model for comparison.
+        seed: of the run.
+        budget: of the run.
+        conditional: True of a conditional model.
+        minutes: of training, where it was limited by time; None where by the recipe's steps.
+        protocol: the way settings were chosen, a key of `PROTOCOLS`.
         disagreement: with the truth, where that is known.
         cost: of training and sampling; None of a baseline.
         quality: of samples.
-        representation: what the model knows of an event.
-        condition: whether it draws as asked, of conditional models.
-        file: what a file of test events takes.
+        representation: probes of the representation.
+        condition: fidelity of samples to the condition, of conditional models.
+        file: size of a file of test events.
         file_failure: why such a file could not be written.
-        measured: the measures that were taken, whether or not they apply to this model.
-        provenance: under what the figures came about.
+        measured: names of the measures that were taken, also of those that do not apply.
+        provenance: of the figures.
     """
 
     family: str
@@ -94,11 +97,11 @@ class Row:
 
     @property
     def name(self) -> str:
-        """As the folder of its run is called: "vae-seed0"."""
+        """Name of the folder of its run: "vae-seed0"."""
         return f"{self.family.lower()}-seed{self.seed}"
 
     def timed(self, samples_per_second: float) -> "Row":
-        """The same with the speed of sampling."""
+        """A copy of the row with the speed of sampling."""
         assert self.cost is not None, "a baseline is not timed"
         return replace(self, cost=replace(self.cost, samples_per_second=samples_per_second))
 
@@ -112,10 +115,10 @@ class Row:
 
         Args:
             entry: plain values.
-            source: where they are from, for errors.
+            source: their origin, for errors.
 
         Raises:
-            InputError: it is no row, or one of another version.
+            InputError: it is not a row, or one of another version.
         """
         if not isinstance(entry, Mapping) or "family" not in entry:
             raise InputError(f"{source} is no row of a scorecard: expected one with a family.")
@@ -136,9 +139,10 @@ class Row:
 
 
 def held_out(measured: Measured, data: DataSet) -> HeldOutLikelihood:
-    """What `genzoo.evaluation.evaluate` found on ``data``, as the part of a row."""
+    """The result of `genzoo.evaluation.evaluate` on ``data``, as the part of a row."""
     nats_of_unit = data.dims * log(2) if data.levels else 1.0
-    figure, details = measured.figure, measured.details
+    figure = measured.figure
+    details = measured.details
     if figure.kind == Likelihood.NONE:
         figure = Figure.dash(figure.reason or details.get("reason", ""), figure.n)
     effective = details.get("log_z", details).get("ess")
@@ -158,7 +162,7 @@ def held_out(measured: Measured, data: DataSet) -> HeldOutLikelihood:
 
 
 def simulated_gap(details: Mapping[str, Any]) -> Figure | None:
-    """The gap of bidirectional Monte Carlo among the details of an annealing, if it is there."""
+    """The gap of bidirectional Monte Carlo among the details of an annealing, or None."""
     value = details.get("simulated_gap")
     if value is None:
         return None
@@ -168,19 +172,18 @@ def simulated_gap(details: Mapping[str, Any]) -> Figure | None:
 def disagreement(
     measured: Measured, samples: Tensor, data: DataSet, conditional: bool = False
 ) -> Disagreement | None:
-    """Where a model and the truth disagree; None where the truth is not known.
+    """Disagreement of a model with the truth; None where the truth is not known.
 
     Args:
         measured: the likelihood of test events, one by one.
         samples: of the model, ``(n, *event_shape)``.
-        data: with a true density, or without.
-        conditional: whether the model was told conditions, so that B says nothing.
+        data: the data set, with a true density or without.
+        conditional: True of a conditional model, for which B is not measured.
     """
-    found = truth.disagreement(measured, samples, data, conditional)
-    if found["astray"] is None:
+    entries = truth.disagreement(measured, samples, data, conditional)
+    if entries["astray"] is None:
         return None
-    missed = found["missed"]
-    return Disagreement(
-        off_support=Figure.from_json(found["astray"]),
-        missed=None if missed is None else Figure.from_json(missed),
-    )
+    missed = None
+    if entries["missed"] is not None:
+        missed = Figure.from_json(entries["missed"])
+    return Disagreement(off_support=Figure.from_json(entries["astray"]), missed=missed)

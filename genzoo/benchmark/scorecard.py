@@ -1,4 +1,4 @@
-"""The scorecard: a typed row for each run, the baselines beside them, and what is made of both."""
+"""The scorecard: a typed row for each run and each baseline, with tables, charts and a report."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,13 +23,13 @@ Record = dict[str, bool | int | float | str | None]
 
 @dataclass(frozen=True)
 class Scorecard(Sequence[Row]):
-    """What a comparison found; iterating gives its rows, one for each run.
+    """The result of a comparison; iteration gives its rows, one for each run.
 
     Args:
         rows: of the runs.
-        baselines: rows of closed-form models to beat.
-        failures: the name of a run that failed -> a sentence that says why.
-        page: what the report shows beside the tables: pictures, learning curves, the command.
+        baselines: rows of closed-form models, for comparison.
+        failures: name of a run that failed -> a sentence that says why.
+        page: contents of the report beside the tables: pictures, learning curves, the command.
     """
 
     rows: tuple[Row, ...]
@@ -53,25 +53,22 @@ class Scorecard(Sequence[Row]):
         return iter(self.rows)
 
     def tables(self) -> list[Table]:
-        """Likelihood and cost, then those tables that some row has something to say in."""
+        """Likelihood and cost, then the tables that have a content."""
         return tables([*self.rows, *self.baselines])
 
     def table(self) -> Table:
-        """The first table: the likelihood of the test data, and what it costs."""
+        """The first table: the likelihood of the test data, and cost."""
         return likelihood_table([*self.rows, *self.baselines])
 
     def records(self) -> list[Record]:
-        """A flat mapping of numbers and words for each row.
-
-        ``pandas.DataFrame(card.records())``.
-        """
+        """A flat mapping of numbers and words for each row, as for ``pandas.DataFrame``."""
         return [row.record() for row in (*self.rows, *self.baselines)]
 
     def plot(self, quality: str | None = None, cost: str = "samples_per_second"):
-        """A chart of what samples are worth against what they cost.
+        """A chart of the quality of samples against their cost.
 
         Args:
-            quality: the name of a distance or share of the table of samples; by default its first.
+            quality: name of a distance or share in the table of samples; by default the first.
             cost: "samples_per_second", "train_seconds", "parameters" or "evaluations_per_sample".
 
         Returns:
@@ -96,11 +93,13 @@ class Scorecard(Sequence[Row]):
         """The scorecard that `save` wrote.
 
         Raises:
-            InputError: the file is missing, is none, or has the form of an earlier genzoo.
+            InputError: the file is missing, is not a scorecard, or has the form of an earlier
+                genzoo.
         """
         rows = read(path)
         runs = tuple(row for row in rows if not row.baseline)
-        return cls(runs, tuple(row for row in rows if row.baseline))
+        baselines = tuple(row for row in rows if row.baseline)
+        return cls(runs, baselines)
 
     def report(self, path: str | Path) -> Path:
         """Write a page of all tables, pictures and learning curves, which needs no other file."""
@@ -121,7 +120,7 @@ class Scorecard(Sequence[Row]):
 
 
 def tables(rows: Iterable[Row]) -> list[Table]:
-    """Likelihood and cost, then those tables that the rows have something to say in."""
+    """Likelihood and cost, then the tables that have a content."""
     rows = list(rows)
     models = [row for row in rows if not row.baseline]
     baselines = [row for row in rows if row.baseline]
@@ -141,13 +140,14 @@ def by_family(rows: Iterable[Row], part: Callable[[Row], Part | None]) -> dict[s
     """Family -> a part of each of its rows, of those that have it."""
     groups: dict[str, list[Part]] = {}
     for row in rows:
-        if (found := part(row)) is not None:
-            groups.setdefault(row.family, []).append(found)
+        content = part(row)
+        if content is not None:
+            groups.setdefault(row.family, []).append(content)
     return groups
 
 
 def markdown(rows: Iterable[Row]) -> str:
-    """The tables of ``rows`` in Markdown: for a README made from a record."""
+    """The tables of ``rows`` in Markdown."""
     return "\n".join(table.markdown() for table in tables(rows))
 
 
@@ -164,7 +164,7 @@ def read(path: str | Path) -> list[Row]:
     """The rows that `write` or `Scorecard.save` wrote.
 
     Raises:
-        InputError: the file is missing, is none, or has the form of an earlier genzoo.
+        InputError: the file is missing, is not a scorecard, or has the form of an earlier genzoo.
     """
     try:
         content = files.from_json(Path(path).read_text(encoding="utf-8"))

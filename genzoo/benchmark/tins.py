@@ -1,8 +1,6 @@
-"""What is measured of biscuit tins alone.
+"""Measurements of biscuit tins: the best pair of latent dimensions, and a step towards taller tins.
 
-Are two numbers of the latent height and width, and does a step of it make a tin taller?
-
-Both entries join those of `genzoo.evaluation.representation`.
+Both entries are added to those of `genzoo.evaluation.representation`.
 """
 
 from collections.abc import Sequence
@@ -25,11 +23,11 @@ from genzoo.evaluation.representation import (
 )
 from genzoo.model import GenerativeModel, Latent
 
-PROBED = 2000  # training events whose latents give the direction of a step
+PROBED = 2000  # training events from whose latents the direction of a step is computed
 
 
 def are_tins(data: DataSet) -> bool:
-    """Whether a data set shows tins that can be measured."""
+    """True if a data set shows tins that can be measured."""
     return data.read is biscuits.read and data.test.c is not None
 
 
@@ -37,9 +35,9 @@ def of_tins(model: GenerativeModel, data: DataSet, most: int, seed: int) -> Entr
     """The entries ``pair`` and ``taller``; None of other data, or of a model without an encoder.
 
     Args:
-        model: whose latent is looked at.
-        data: on which it was trained.
-        most: events of each split that the pair is chosen and scored on.
+        model: the model.
+        data: the data set that it was trained on.
+        most: largest number of events of each split, on which the pair is chosen and scored.
         seed: of random numbers.
     """
     if not (are_tins(data) and encodes(model)):
@@ -51,19 +49,19 @@ def of_tins(model: GenerativeModel, data: DataSet, most: int, seed: int) -> Entr
 def taller(
     model: GenerativeModel, data: DataSet, pixels: float = 1.0, n: int = 200, seed: int = 0
 ) -> Entry:
-    """ "Make this tin taller": the effect of one latent step that should raise height alone.
+    """Effect of one latent step that should raise the height of tins, and nothing else.
 
-    It is measured on the decoded tins, by the rule that knows all tins.
+    It is measured on the decoded tins, by `genzoo.data.synthetic.biscuits.measure`.
 
     Args:
-        model: with an encoder and a decoder.
+        model: a model with an encoder and a decoder.
         data: `genzoo.data.synthetic.biscuits`.
-        pixels: by how much tins should be taller.
-        n: test tins, all with room to grow.
+        pixels: height that the step should add.
+        n: number of test tins, all below the greatest height.
         seed: of random numbers.
 
     Returns:
-        ``asked`` (pixels), and what came of it in pixels: the mean change of ``height`` and of
+        ``asked`` (pixels), and the effect in pixels: the mean change of ``height`` and of
         ``width``, and ``width_moved``, the mean of the width's *absolute* change.
     """
     _, decoded = taller_tins(model, data, (0.0, pixels), n, seed)
@@ -80,20 +78,20 @@ def taller(
 def taller_tins(
     model: GenerativeModel, data: DataSet, pixels: Sequence[float], n: int = 200, seed: int = 0
 ) -> tuple[Tensor, list[Tensor]]:
-    """Test tins with room to grow, and what a model makes of them when they shall be taller.
+    """Test tins below the greatest height, and tins that a model decodes after latent steps.
 
     Args:
-        model: with an encoder and a decoder.
+        model: a model with an encoder and a decoder.
         data: `genzoo.data.synthetic.biscuits`.
-        pixels: by how much, one after the other.
-        n: tins.
+        pixels: height that each of the steps should add.
+        n: number of tins.
         seed: of random numbers.
 
     Returns:
         the tins ``(n, 1, 16, 16)``, and as many decoded ones for each of ``pixels``.
 
     Raises:
-        InputError: the data are no tins, or the family has no latent.
+        InputError: the data does not show tins, or the family has no latent.
     """
     if not are_tins(data) or data.test.c is None:
         raise InputError(f"Only tins can be made taller, and {data.name} has none: use biscuits.")
@@ -106,7 +104,9 @@ def taller_tins(
     has_room = data.test.c[:, 0] + max(pixels) * pixel[0] <= 1 + 1e-6
     x = data.test.x[has_room][:n]
     train = data.train.some(PROBED)
-    step = latent_step(flat(model.encode, train.x, model, seed), described(train), pixel.numpy())
+    train_z = flat(model.encode, train.x, model, seed)
+    step = latent_step(train_z, described(train), pixel.numpy())
     z = through(model.encode, x, model, seed)
     along = torch.as_tensor(step).to(z).view(1, *z.shape[1:])
-    return x, [through(model.decode, z + amount * along, model, seed) for amount in pixels]
+    decoded = [through(model.decode, z + amount * along, model, seed) for amount in pixels]
+    return x, decoded

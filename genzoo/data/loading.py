@@ -43,8 +43,8 @@ def load(name: str | Path, root: str | Path = "data", **options) -> DataSet:
     Args:
         name: a registered name, which wins over a path; write ``./digits`` for a folder that is
             called digits.
-        root: the folder that downloaded data sets live in.
-        options: passed on to the data set's own function, such as ``size`` for a folder of images.
+        root: the folder of downloaded data sets.
+        options: of the data set's own function, such as ``size`` for a folder of images.
 
     Raises:
         InputError: the name, the path, an option or the data itself cannot be used; the message
@@ -52,11 +52,14 @@ def load(name: str | Path, root: str | Path = "data", **options) -> DataSet:
     """
     name = str(name)
     if name in MADE_HERE:
-        make, arguments = MADE_HERE[name], ()
+        make = MADE_HERE[name]
+        arguments = ()
     elif name in DOWNLOADED:
-        make, arguments = DOWNLOADED[name], (root,)
+        make = DOWNLOADED[name]
+        arguments = (root,)
     else:
-        make, arguments = _reader(name), (name,)
+        make = _reader(name)
+        arguments = (name,)
     _check_options(name, make, options, given=len(arguments))
     return make(*arguments, **options)
 

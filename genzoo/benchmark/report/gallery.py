@@ -1,9 +1,8 @@
-"""The pictures of a comparison, drawn from what its runs have left behind and from their models:
-one file each.
+"""The pictures of a comparison, from files of its runs and from their models: one file each.
 
-A picture is made where it means something: maps of points whose density is known, ways through a
-latent of models that have one, a row of every class of models that were told classes. Of each
-family the first finished seed is shown, and nothing is chosen.
+A picture is made where it applies: maps of points whose density is known, interpolations of models
+that have a latent, a row of every class of models with classes as conditions. Of each family the
+first finished seed is shown, without selection.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,20 +34,21 @@ from genzoo.serialization import load
 
 COLUMNS = 20  # small images in a row
 WAY = 10  # steps of an interpolation
-TINS, PIXELS = 4, (-2.0, -1.0, 0.0, 1.0, 2.0)  # made taller and lower, and by how much
+TINS = 4  # that are made taller and lower
+PIXELS = (-2.0, -1.0, 0.0, 1.0, 2.0)  # heights that are added to them
 
 REAL = "Real data"
 
 
 @dataclass
 class GalleryContext:
-    """What there is to draw from.
+    """Runs and models whose pictures are made.
 
     Args:
         folders: family -> the folder of its first finished run.
         rows: of all runs.
         logs: family -> the log of training of each of its runs.
-        data: what all were trained on.
+        data: the data set that all were trained on.
         budget: of the runs.
         models: family -> the model of its first finished run; those missing are loaded.
     """
@@ -75,22 +75,21 @@ class GalleryContext:
         return self.data.test.x.min().item(), self.data.test.x.max().item()
 
     def with_latent(self) -> dict[str, GenerativeModel]:
-        """The models in whose latent one can move about.
-
-        Where it has to be searched for, that takes a while.
-        """
-        return {
-            family: model for family, model in self.models.items() if model.latent != Latent.NONE
-        }
+        """The models that have a latent; one found by optimisation takes long."""
+        models = {}
+        for family, model in self.models.items():
+            if model.latent != Latent.NONE:
+                models[family] = model
+        return models
 
 
 def gallery(out: Path, show: GalleryContext, progress: Progress | None = None) -> list[Picture]:
-    """Draw every picture of `PICTURES` that means something for these runs.
+    """Draw every picture of `PICTURES` that applies to these runs.
 
     Args:
         out: the folder of the pictures.
-        show: what there is to draw from.
-        progress: called with the title of each as it is being drawn.
+        show: the runs.
+        progress: called with the title of each picture before it is drawn.
     """
     drawn = []
     for i, (name, heading, about, paint) in enumerate(PICTURES):
@@ -110,7 +109,8 @@ def samples(path: Path, show: GalleryContext) -> bool:
     chosen = np.random.default_rng(0).permutation(len(show.data.test))[:2000]
     shown = {REAL: show.data.test.x[chosen].numpy()}
     for family, folder in show.folders.items():
-        if "x" in (arrays := _arrays(folder, "samples.npz")):
+        arrays = _arrays(folder, "samples.npz")
+        if "x" in arrays:
             shown[family] = arrays["x"]
     pictures.picture(path, shown, COLUMNS)
     return True
@@ -126,31 +126,30 @@ def copies(path: Path, show: GalleryContext) -> bool:
 
     shown = {REAL: pairs(show.data.test.x[:2000])}
     for family, folder in show.folders.items():
-        if "x" in (arrays := _arrays(folder, quality.SAMPLES)):
+        arrays = _arrays(folder, quality.SAMPLES)
+        if "x" in arrays:
             shown[family] = pairs(torch.from_numpy(arrays["x"]))
     pictures.picture(path, shown, columns=COLUMNS, rows=2)
     return True
 
 
 def maps(path: Path, show: GalleryContext) -> bool:
-    """Points A and B of each model and baseline, over the places where the truth has mass."""
+    """Points A and B of each model and baseline, on a map of where the truth has mass."""
     data = show.data
     if data.event_shape != (2,) or data.log_density is None:
         return False
     panels: dict[str, pictures.Panel] = {}
     for family, folder in show.folders.items():
-        arrays = {
-            "events": np.zeros(0, dtype=int),
-            "log_prob": np.zeros(0),
-        }  # of a run without a likelihood
+        # those of a run without a likelihood
+        arrays = {"events": np.zeros(0, dtype=int), "log_prob": np.zeros(0)}
         arrays |= _arrays(folder, "samples.npz") | _arrays(folder, "likelihoods.npz")
-        panels[family] = _panel(
-            data, **{name: torch.from_numpy(array) for name, array in arrays.items()}
-        )
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        panels[family] = _panel(data, **tensors)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for baseline in fitted(data):
-            x, log_prob = baseline.sample(SAMPLES), baseline.log_prob(data.test.x)
+            x = baseline.sample(SAMPLES)
+            log_prob = baseline.log_prob(data.test.x)
             panels[title(baseline)] = _panel(data, x, torch.arange(len(log_prob)), log_prob)
     pictures.maps(path, panels, *truth.land(data))
     return True
@@ -166,12 +165,12 @@ def _arrays(folder: Path, file: str) -> dict[str, np.ndarray]:
 def _panel(
     data: DataSet, x: torch.Tensor, events: torch.Tensor, log_prob: torch.Tensor
 ) -> pictures.Panel:
-    """What the map shows of a model.
+    """The map's panel of a model.
 
     Args:
         data: points of known density.
         x: samples of the model, ``(n, 2)``.
-        events: places of test events, ``(m,)``, and
+        events: indices of test events, ``(m,)``.
         log_prob: their log-densities under the model, ``(m,)``.
     """
     points = data.test.x[events]
@@ -185,21 +184,24 @@ def _panel(
 
 def classes(path: Path, show: GalleryContext) -> bool:
     """A row for each model with every class in turn, real events of these classes above."""
-    told = {family: model for family, model in show.models.items() if model.condition}
-    data = show.data
-    if not (told and show.of_images and data.classes and data.test.c is not None):
+    conditional = {family: model for family, model in show.models.items() if model.condition}
+    x = show.data.test.x
+    c = show.data.test.c
+    if not (conditional and show.of_images and show.data.classes and c is not None):
         return False
-    known = data.test.c.unique()  # a class without test events has no real ones to stand above
-    each = max(1, COLUMNS // len(known))
-    real = torch.cat([data.test.x[data.test.c == label][:each] for label in known])
-    asked = torch.cat([data.test.c[data.test.c == label][:each] for label in known])
-    drawn = {family: draw(model, len(asked), asked).numpy() for family, model in told.items()}
-    pictures.strips(path, {REAL: real.numpy(), **drawn}, show.limits, emphasis=0)
+    labels = c.unique()  # of test events, for these are shown above the samples
+    each = max(1, COLUMNS // len(labels))
+    real = torch.cat([x[c == label][:each] for label in labels])
+    conditions = torch.cat([c[c == label][:each] for label in labels])
+    shown = {REAL: real.numpy()}
+    for family, model in conditional.items():
+        shown[family] = draw(model, len(conditions), conditions).numpy()
+    pictures.strips(path, shown, show.limits, emphasis=0)
     return True
 
 
 def guidance(path: Path, show: GalleryContext) -> bool:
-    """What guidance gains and what it costs, of each model that can be guided."""
+    """Guidance sweeps of each model that can be guided."""
     able = {f: model for f, model in show.models.items() if model.can_be_guided}
     if len(conditional.known_classes(show.data)) < 2 or not able:
         return False
@@ -212,47 +214,45 @@ def guidance(path: Path, show: GalleryContext) -> bool:
 
 
 def interpolations(path: Path, show: GalleryContext) -> bool:
-    """From one test event to another, twice in a row; the straight blend of pixels above."""
-    if not (show.of_images and (models := show.with_latent())):
+    """Interpolations between test events, two in a row; linear interpolation of pixels above."""
+    models = show.with_latent()
+    if not show.of_images or not models:
         return False
-    starts, ends = show.data.test.x[:2], show.data.test.x[2:4]
+    starts = show.data.test.x[:2]
+    ends = show.data.test.x[2:4]
     shares = torch.linspace(0, 1, WAY).view(1, -1, 1, 1, 1)
     ways = {"Blend": torch.lerp(starts.unsqueeze(1), ends.unsqueeze(1), shares)}
     for family, model in models.items():
         walk = partial(_walk, model)
         ways[family] = representation.through(walk, torch.cat([starts, ends]), model)
-    pictures.strips(
-        path,
-        {label: way.flatten(0, 1).numpy() for label, way in ways.items()},
-        show.limits,
-        emphasis=0,
-    )
+    shown = {label: way.flatten(0, 1).numpy() for label, way in ways.items()}
+    pictures.strips(path, shown, show.limits, emphasis=0)
     return True
 
 
 def _walk(model: GenerativeModel, pairs: torch.Tensor) -> torch.Tensor:
-    """From the first half of ``pairs`` (2n, ...) to the second: ``(n, WAY, ...)``."""
+    """Interpolations from the first half of ``pairs`` (2n, ...) to the second, (n, WAY, ...)."""
     return model.interpolate(*pairs.chunk(2), steps=WAY)
 
 
 def latents(path: Path, show: GalleryContext) -> bool:
-    """Where the latents of test events lie.
-
-    They are coloured by their class or by the first number that describes them.
-    """
+    """Maps of the latents of test events, coloured by class or by the first describing number."""
     data = show.data
     models = {f: m for f, m in show.with_latent().items() if m.latent != Latent.OPTIMISED}
     if not models or data.test.c is None:
         return False
     in_a_hurry = any(row.minutes is not None for row in show.rows)
     n = 200 if in_a_hurry else 1000
-    places = {family: representation.latent_map(model, data, n) for family, model in models.items()}
-    first = {
-        f: (at, known if known.ndim == 1 else known[:, 0]) for f, (at, known) in places.items()
-    }
-    plots.latent_map(
-        path, first, "class" if data.classes or not data.features else data.features[0]
-    )
+    panels = {}
+    for family, model in models.items():
+        positions, description = representation.latent_map(model, data, n)
+        if description.ndim > 1:
+            description = description[:, 0]
+        panels[family] = (positions, description)
+    colour = "class"
+    if data.features and not data.classes:
+        colour = data.features[0]
+    plots.latent_map(path, panels, colour)
     return True
 
 
@@ -263,9 +263,9 @@ def taller(path: Path, show: GalleryContext) -> bool:
         return False
     shown: dict[str, np.ndarray] = {}
     for family, model in models.items():
-        real, made = tins.taller_tins(model, show.data, PIXELS, TINS)
+        real, decoded = tins.taller_tins(model, show.data, PIXELS, TINS)
         shown[REAL] = real.repeat_interleave(len(PIXELS), 0).numpy()
-        shown[family] = torch.stack(made, 1).flatten(0, 1).numpy()
+        shown[family] = torch.stack(decoded, 1).flatten(0, 1).numpy()
     pictures.strips(path, shown, show.limits, emphasis=0)
     return True
 
@@ -274,7 +274,7 @@ def taller(path: Path, show: GalleryContext) -> bool:
 
 
 def learning(path: Path, show: GalleryContext) -> bool:
-    """The validation of every family that states a likelihood against seconds of training."""
+    """Validation figures of every family with a likelihood against seconds of training."""
     seconds = {row.name: row.cost.train_seconds for row in show.rows if row.cost is not None}
     curves: dict[str, list[plots.Curve]] = {}
     for family, logs in show.logs.items():
@@ -290,7 +290,8 @@ def learning(path: Path, show: GalleryContext) -> bool:
 
 def precision(path: Path, show: GalleryContext) -> bool:
     """Precision against recall."""
-    if not (rows := _with_figures(show.rows)):
+    rows = _with_figures(show.rows)
+    if not rows:
         return False
     plots.write(plots.precision_and_recall(rows), path)
     return True
@@ -312,22 +313,22 @@ def _with_figures(rows: Iterable[Row]) -> list[Row]:
 
 
 PICTURES: tuple[tuple[str, str, str, Callable[[Path, GalleryContext], bool]], ...] = (
-    ("samples.png", "Samples", "Drawn at random, not chosen; real data above.", samples),
+    ("samples.png", "Samples", "Random samples, not selected; real data above.", samples),
     (
         "classes.png",
         "Samples of each class",
-        "Every class in turn, as it was asked for; real data above.",
+        "Every class in turn, given as the condition; real data above.",
         classes,
     ),
     (
         "guidance.png",
         "Guidance",
-        "What is gained and lost when the condition is given more weight than it was learned with.",
+        "Gain and loss where the condition is given more weight than in training.",
         guidance,
     ),
     (
         "maps.png",
-        "Where models and truth disagree",
+        "Disagreement of models with the truth",
         "A: a sample where the truth has no mass. B: a test point to which the model gives less "
         "than a tenth of its density.",
         maps,
@@ -335,17 +336,16 @@ PICTURES: tuple[tuple[str, str, str, Callable[[Path, GalleryContext], bool]], ..
     (
         "copies.png",
         "The samples nearest to what was trained on",
-        "Above, the samples that lie nearest to a training image, nearest first; below each, that "
-        "image. A copy would be its twin. "
-        "So for test images in the first two rows: some are alike.",
+        "Above, the samples that are nearest to a training image, nearest first; below each, that "
+        "image. A copy would be equal to it. The first two rows show the same of test images, some "
+        "of which are similar, too.",
         copies,
     ),
     (
         "interpolations.png",
-        "Ways through the latent",
+        "Interpolations in the latent",
         "From one test image to another, and again for a second pair. The ends are "
-        "reconstructions; above, for comparison, the "
-        "pixels are blended.",
+        "reconstructions; above, for comparison, pixels are interpolated.",
         interpolations,
     ),
     (
@@ -364,21 +364,20 @@ PICTURES: tuple[tuple[str, str, str, Callable[[Path, GalleryContext], bool]], ..
     (
         "learning.png",
         "Learning against time",
-        "Down is better: negative log-likelihood of validation events, of families that state one, "
-        "as training went. "
-        "Bounds and exact figures are not ranked together; each run had its own share of the "
-        "machine.",
+        "Down is better: negative log-likelihood of validation events during training, of families "
+        "that have one. Bounds and exact figures are not ranked together; each run had its own "
+        "share of the machine.",
         learning,
     ),
     (
         "precision.png",
         "Precision and recall",
-        "Up: samples look real. To the right: all that is real can come.",
+        "Up: samples look real. To the right: all real events can be generated.",
         precision,
     ),
     (
         "cost.png",
-        "What samples are worth, and what they cost",
+        "Quality and cost of samples",
         "Down is better, to the right is faster.",
         cost,
     ),

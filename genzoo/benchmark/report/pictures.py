@@ -35,7 +35,7 @@ def picture(
         columns: images in a row.
         rows: rows of each label at most; 0: two rows of small images, one of large ones.
     """
-    # a second to import; not through pyplot, which wants a display
+    # takes a second to import; not through pyplot, which needs a display
     from matplotlib.figure import Figure
 
     samples = _floats(samples)
@@ -58,7 +58,7 @@ def strips(
 ) -> None:
     """Write a PNG with one labelled row of images for each of ``rows``.
 
-    For classes below one another, or paths through a latent: whatever is read from left to right.
+    It is for series from left to right, such as interpolations, or for classes.
 
     Args:
         path: of the PNG.
@@ -111,7 +111,7 @@ class Panel(NamedTuple):
     """``(n, 2)``."""
 
     astray: np.ndarray
-    """Which of them lie where the true distribution has no mass, ``(n,)`` booleans."""
+    """True of samples where the true distribution has no mass, ``(n,)`` booleans."""
 
     missed: np.ndarray
     """Test points that the model gives almost no probability, ``(m, 2)``."""
@@ -123,13 +123,13 @@ def maps(
     land: np.ndarray,
     frame: tuple[float, float, float, float],
 ) -> None:
-    """Write a PNG that shows for each model where the lecture's points A and B lie.
+    """Write a PNG with the lecture's points A and B of each model.
 
     Args:
         path: of the PNG.
         panels: label -> the points of one model.
-        land: ``(rows, columns)`` booleans, where the true distribution has mass; the first row is
-            the top.
+        land: ``(rows, columns)`` booleans, True where the true distribution has mass; the first row
+            is the top.
         frame: (left, right, bottom, top) of ``land`` in the units of the points.
     """
     from matplotlib.figure import Figure
@@ -235,7 +235,7 @@ def _first(samples: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _are_points(observations: np.ndarray) -> bool:
-    """Whether observations ``(n, *event_shape)`` are points of a plane."""
+    """True if observations ``(n, *event_shape)`` are points of a plane."""
     return observations.shape[1:] == (2,)
 
 

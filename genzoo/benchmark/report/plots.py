@@ -1,7 +1,7 @@
-"""Charts: what is measured of several models, and where a latent puts what, as points and curves.
+"""Charts of figures of several models, and maps of latents.
 
-A chart of models is drawn from rows of the scorecard. What is on its axes is an `Axis`: a label and
-the figure of a row; rows without that figure are left out.
+A chart of models is made from rows of the scorecard. An `Axis` has a label and takes a figure from
+a row; rows without that figure are left out.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,19 +18,19 @@ from genzoo.evaluation.figures import Figure
 from genzoo.evaluation.results import Cost, SweptGuidance
 from genzoo.files import whole
 
-MARKS = "osD^vP*Xph<>"  # one for each family, for those who do not see colours
+MARKS = "osD^vP*Xph<>"  # one for each family, for readers who cannot distinguish colours
 LABELS = {
     "precision": "precision: share of samples that look real",
-    "recall": "recall: share of real events that could be drawn",
+    "recall": "recall: share of real events that can be generated",
 }
 
 
 class Axis(NamedTuple):
-    """What an axis shows.
+    """An axis of a chart.
 
     Args:
-        label: what is written beside it.
-        figure: of a row; None where the row has none.
+        label: text beside the axis.
+        figure: takes the figure from a row; None where the row has none.
     """
 
     label: str
@@ -38,7 +38,7 @@ class Axis(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A mark of a chart, and how far it may be off either way."""
+    """A mark of a chart, with an error on either side."""
 
     x: float
     x_error: float
@@ -47,8 +47,12 @@ class Point(NamedTuple):
 
 
 def _cost(of: Callable[[Cost], float | None], row: Row) -> Figure | None:
-    value = None if row.cost is None else of(row.cost)
-    return None if value is None else Figure(value)
+    if row.cost is None:
+        return None
+    value = of(row.cost)
+    if value is None:
+        return None
+    return Figure(value)
 
 
 COSTS = {
@@ -80,18 +84,26 @@ def _quality(name: str, row: Row) -> Figure | None:
 
 
 def points(rows: Iterable[Row], x: Axis, y: Axis) -> dict[str, list[Point]]:
-    """Family -> a point for each of its rows that has both figures."""
-    found: dict[str, list[Point]] = {}
+    """Family -> a point for each of its rows that has both figures.
+
+    Args:
+        rows: of the scorecard.
+        x: the horizontal axis.
+        y: the vertical axis.
+    """
+    of_families: dict[str, list[Point]] = {}
     for row in rows:
-        across, up = x.figure(row), y.figure(row)
-        if across is not None and up is not None and across.is_known and up.is_known:
-            point = Point(*_with_error(across), *_with_error(up))
-            found.setdefault(row.family, []).append(point)
-    return found
+        across = x.figure(row)
+        up = y.figure(row)
+        if across is None or up is None or not across.is_known or not up.is_known:
+            continue
+        point = Point(*_with_error(across), *_with_error(up))
+        of_families.setdefault(row.family, []).append(point)
+    return of_families
 
 
 def _with_error(figure: Figure) -> tuple[float, float]:
-    """The value and its standard error, 0 if unknown; of an interval the middle and half of it."""
+    """Value and standard error, 0 if unknown; of an interval its middle and half its width."""
     assert figure.middle is not None
     if figure.is_interval:
         return figure.middle, figure.middle - (figure.low or 0.0)
@@ -104,10 +116,11 @@ def against(
     """A chart of one figure against another, the runs of a family in one colour.
 
     Args:
-        rows: each with both figures becomes a mark.
-        x, y: what the axes show.
-        log: which of them are logarithmic: "", "x", "y" or "xy".
-        floor: label -> level of y to draw as a line, such as what real data would have.
+        rows: of the scorecard; one with both figures becomes a mark.
+        x: the horizontal axis.
+        y: the vertical axis.
+        log: the axes that are logarithmic: "", "x", "y" or "xy".
+        floor: label -> value of y that is drawn as a line, such as that of real data.
 
     Returns:
         a figure of matplotlib.
@@ -153,30 +166,33 @@ def against(
 
 
 def quality_against_cost(rows: Iterable[Row], quality: str, cost: str = "samples_per_second"):
-    """What samples are worth against what they cost; no family has the best corner.
+    """The quality of samples against their cost.
 
-    Quality is on a logarithmic axis, unless an estimate of it is not above zero, as half of those
+    The axis of quality is logarithmic, unless an estimate is not positive, as half of the estimates
     of a perfect model's MMD² are.
 
     Args:
         rows: of the scorecard.
-        quality: the name of a distance, such as "FD (digits-net)".
+        quality: name of a distance, such as "FD (digits-net)".
         cost: one of `COSTS`.
     """
     rows = list(rows)
-    x, y = cost_axis(cost), quality_axis(quality)
-    levels = [point.y for marks in points(rows, x, y).values() for point in marks]
-    log = "xy" if min(levels, default=1.0) > 0 else "x"
+    x = cost_axis(cost)
+    y = quality_axis(quality)
+    values = []
+    for marks in points(rows, x, y).values():
+        values += [point.y for point in marks]
+    log = "xy" if min(values, default=1.0) > 0 else "x"
     return against(rows, x, y, log)
 
 
 def precision_and_recall(rows: Iterable[Row]):
-    """Precision against recall: a GAN tends to the upper left (sharp, not all)."""
+    """Precision against recall: a GAN tends to the upper left, with sharp samples of few kinds."""
     return against(rows, quality_axis("recall"), quality_axis("precision"))
 
 
 class Curve(NamedTuple):
-    """Validation losses of a run, in the order of training: at which second, and how much."""
+    """Validation losses of a run against seconds of training."""
 
     seconds: Sequence[float]
     values: Sequence[float]
@@ -186,20 +202,19 @@ def learning_curves(curves: Mapping[str, Sequence[Curve]], unit: str):
     """The validation figure of each family against seconds of training.
 
     Args:
-        curves: family -> a curve for each of its runs, of those that state a likelihood.
-        unit: that the values are in.
+        curves: family -> a curve for each of its runs, of families with a likelihood.
+        unit: of the values.
     """
     figure, axis = _canvas(6.4, 4.0)
     for i, (family, runs) in enumerate(curves.items()):
         for j, run in enumerate(runs):
             label = family if j == 0 else None
             axis.plot(run.seconds, run.values, color=f"C{i % 10}", label=label, linewidth=1.4)
-    ends = [
-        value
-        for runs in curves.values()
-        for run in runs
-        for value in run.values[len(run.values) // 4 :]
-    ]
+    # the range of values after the first quarter of training
+    ends = []
+    for runs in curves.values():
+        for run in runs:
+            ends += run.values[len(run.values) // 4 :]
     if ends:
         margin = 0.08 * (max(ends) - min(ends)) or 1.0
         axis.set_ylim(min(ends) - margin, max(ends) + margin)
@@ -212,14 +227,13 @@ def learning_curves(curves: Mapping[str, Sequence[Curve]], unit: str):
 def latent_map(
     path: str | Path, maps: Mapping[str, tuple[np.ndarray, np.ndarray]], colour: str = "class"
 ) -> None:
-    """Write a PNG with a panel for each model.
-
-    The places of events on a plane of its latent, coloured by what they are.
+    """Write a PNG of events on a plane of the latent, with a panel for each model.
 
     Args:
-        maps: label -> places ``(n, 2)`` and what to colour by, ``(n,)``: whole numbers are classes,
-            others a scale.
-        colour: what that is, for the legend.
+        path: of the PNG.
+        maps: label -> positions ``(n, 2)`` and values that give the colour, ``(n,)``: integers are
+            classes, real numbers a scale.
+        colour: name of these values, for the legend.
     """
     across = min(3, len(maps))
     down = -(-len(maps) // across)
@@ -241,9 +255,9 @@ def latent_map(
 def guidance(path: str | Path, sweeps: Mapping[str, Sequence[SweptGuidance]]) -> None:
     """Write a PNG of each model's guidance sweep: gain in accuracy against loss of diversity."""
     curves = {
-        "accuracy: judged to be what was asked for": lambda swept: swept.accuracy,
-        "coverage: real events with a sample near": lambda swept: swept.coverage,
-        "spread within a class, of real data's": lambda swept: Figure(swept.spread),
+        "accuracy: share in the class of the condition": lambda swept: swept.accuracy,
+        "coverage: real events with a sample nearby": lambda swept: swept.coverage,
+        "spread within a class, as a share of real data's": lambda swept: Figure(swept.spread),
     }
     figure, axes = _canvas(2.4 + 4.0 * len(sweeps), 3.8, 1, len(sweeps))
     for axis, (family, sweep) in zip(axes[0], sweeps.items(), strict=True):
@@ -253,7 +267,7 @@ def guidance(path: str | Path, sweeps: Mapping[str, Sequence[SweptGuidance]]) ->
             axis.errorbar(strengths, value, yerr=error, marker=MARKS[i], color=f"C{i}", capsize=2)
         axis.axvline(1, color=INK, linewidth=1, linestyle=":")
         axis.annotate(
-            "as learned",
+            "without guidance",
             (1, 0.02),
             xycoords=("data", "axes fraction"),
             rotation=90,

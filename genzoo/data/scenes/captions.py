@@ -1,11 +1,7 @@
-"""Captions of scenes.
+"""Captions of scenes by a small grammar, and a data set of captions.
 
-A small grammar, written and read by the same sentences, and the captions as a data set of their
-own.
-
-`caption` words a meaning in one of several ways and `understand` gets the meaning back, so that
-what is asked for is always known exactly. A caption need not say everything: what it leaves open is
-for a model to fill in.
+`caption` expresses a meaning in one of several ways and `understand` recovers the meaning, so that
+it is always known exactly. A caption need not name all attributes: a model may choose the others.
 """
 
 import random
@@ -61,7 +57,7 @@ GROUNDS = {
 }
 
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
-UNSAID = {"size": 0.1, "place": 0.2, "background": 0.5}  # how often a caption leaves it open
+UNSAID = {"size": 0.1, "place": 0.2, "background": 0.5}  # probability that it is left open
 
 
 def _sentences() -> Iterator[str]:
@@ -101,7 +97,7 @@ VOCABULARY = (
             "it",
         }
     ),
-)  # the first is no word: it fills up the shorter captions
+)  # the first is the padding of shorter captions
 LENGTH = 18  # words of the longest caption
 ELSEWHERE = {"gray": "grey", "center": "centre"}  # other spellings
 
@@ -110,9 +106,9 @@ ELSEWHERE = {"gray": "grey", "center": "centre"}  # other spellings
 
 
 def caption(meaning: Meaning, rng: random.Random) -> str:
-    """One of the ways to say all of ``meaning``.
+    """A random wording of ``meaning``.
 
-    "on the right of a small blue square, a large red circle".
+    For example "on the right of a small blue square, a large red circle".
     """
     words = {"a": _noun(meaning.things[0], rng)}
     if len(meaning.things) == 2:
@@ -128,24 +124,31 @@ def caption(meaning: Meaning, rng: random.Random) -> str:
 
 
 def leave_out(meaning: Meaning, rng: random.Random) -> Meaning:
-    """What a caption may say of a scene.
+    """A meaning with some attributes left out at random, by `UNSAID`.
 
-    Now and then no size, no place of a single thing, no background (`UNSAID`).
+    These are sizes, the place of a single thing, and the background.
     """
-    kinds = (
-        replace(kind, size=None) if rng.random() < UNSAID["size"] else kind
-        for kind in meaning.things
-    )
-    silent = len(meaning.things) == 1 and rng.random() < UNSAID["place"]
-    background = None if rng.random() < UNSAID["background"] else meaning.background
-    return Meaning(tuple(kinds), None if silent else meaning.layout, background)
+    layout = meaning.layout
+    background = meaning.background
+    if len(meaning.things) == 1 and rng.random() < UNSAID["place"]:
+        layout = None
+    if rng.random() < UNSAID["background"]:
+        background = None
+    kinds = []
+    for kind in meaning.things:
+        if rng.random() < UNSAID["size"]:
+            kind = replace(kind, size=None)
+        kinds.append(kind)
+    return Meaning(tuple(kinds), layout, background)
 
 
 def _noun(kind: Kind, rng: random.Random) -> str:
-    looks = (
-        f"{_phrase(kind.size, SIZES, rng) if kind.size else ''} {kind.colour} {kind.shape}".strip()
-    )
-    return f"an {looks}" if looks.startswith("orange") else f"a {looks}"
+    looks = f"{kind.colour} {kind.shape}"
+    if kind.size:
+        size = _phrase(kind.size, SIZES, rng)
+        looks = f"{size} {looks}"
+    article = "an" if looks.startswith("orange") else "a"
+    return f"{article} {looks}"
 
 
 def _phrase(meaning: str, phrases: dict[str, str], rng: random.Random) -> str:
@@ -162,15 +165,16 @@ def _forms(slots: frozenset[str]) -> list[str]:
 
 
 def understand(caption: str) -> Meaning:
-    """What a caption says; the inverse of `caption`, whatever the wording.
+    """The meaning of a caption, the inverse of `caption` for every wording.
 
     Raises:
-        InputError: a word is not in the vocabulary, or the words form no caption of the grammar.
+        InputError: a word is not in the vocabulary, or the words are not a caption of the grammar.
     """
-    said = " ".join(words(caption))
+    text = " ".join(words(caption))
     for pattern in _patterns():
-        if found := pattern.fullmatch(said):
-            return _meaning(found.groupdict())
+        match = pattern.fullmatch(text)
+        if match:
+            return _meaning(match.groupdict())
     raise InputError(
         f'Cannot make sense of "{caption}": expected something like "a large red circle left of a '
         'small blue square", '
@@ -179,7 +183,7 @@ def understand(caption: str) -> Meaning:
 
 
 def is_grammatical(caption: str) -> bool:
-    """Whether `understand` understands it."""
+    """True of a caption that the grammar accepts."""
     try:
         return bool(understand(caption))
     except InputError:
@@ -189,20 +193,25 @@ def is_grammatical(caption: str) -> bool:
 def words(caption: str) -> list[str]:
     """The words of a caption, in small letters and without punctuation.
 
-    Raises `InputError` for those it does not know.
+    Raises `InputError` for a word that is not in the vocabulary.
     """
-    found = [ELSEWHERE.get(word, word) for word in re.sub(r"[,.;!?]", " ", caption.lower()).split()]
-    if unknown := [word for word in found if word not in _index()]:
-        known = VOCABULARY[1:]
-        guesses = " ".join(
-            nearest(word, known) for word in unknown if nearest(word, known).startswith("Did")
-        )
-        which = f"the word{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))}"
-        raise InputError(
-            f'"{caption}" has {which}, which I do not know.{" " * bool(guesses)}{guesses} '
-            f"The vocabulary: {', '.join(known)}."
-        )
-    return found
+    text = re.sub(r"[,.;!?]", " ", caption.lower())
+    parts = [ELSEWHERE.get(word, word) for word in text.split()]
+    unknown = [word for word in parts if word not in _index()]
+    if not unknown:
+        return parts
+    vocabulary = VOCABULARY[1:]
+    guesses = ""
+    for word in unknown:
+        guess = nearest(word, vocabulary)
+        if guess.startswith("Did"):
+            guesses += f" {guess}"
+    plural = "s" if len(unknown) > 1 else ""
+    listed = ", ".join(map(repr, unknown))
+    raise InputError(
+        f'"{caption}" has the word{plural} {listed}, which I do not know.{guesses} '
+        f"The vocabulary: {', '.join(vocabulary)}."
+    )
 
 
 def _meaning(said: dict[str, str]) -> Meaning:
@@ -210,11 +219,13 @@ def _meaning(said: dict[str, str]) -> Meaning:
 
     The left or upper thing comes first, whichever was named first.
     """
-    things, relation = [_kind(said["a"])], RELATIONS.get(said.get("relation", ""))
+    things = [_kind(said["a"])]
+    relation = RELATIONS.get(said.get("relation", ""))
     if relation:
         things.append(_kind(said["b"]))
     if relation in ("right of", "below"):
-        things, relation = things[::-1], OPPOSITE[relation]
+        things = things[::-1]
+        relation = OPPOSITE[relation]
     layout = relation or PLACES.get(said.get("place", ""))
     return Meaning(tuple(things), layout, GROUNDS.get(said.get("ground", "")))
 
@@ -248,17 +259,20 @@ def _any(phrases: Iterable[str]) -> str:
 
 
 def tokenise(captions: str | Sequence[str]) -> Tensor:
-    """Captions as rows of places in `VOCABULARY`, filled up with 0: ``(n, LENGTH)`` int64.
+    """Captions as rows of indices in `VOCABULARY`, padded with 0: ``(n, LENGTH)`` int64.
 
     Raises:
         InputError: a word is not in the vocabulary, or there are more than `LENGTH` of them.
     """
+    if isinstance(captions, str):
+        captions = [captions]
     rows = []
-    for text in [captions] if isinstance(captions, str) else captions:
-        found = words(text)
-        if len(found) > LENGTH:
-            raise InputError(f'"{text}" has {len(found)} words: expected at most {LENGTH}.')
-        rows.append([_index()[word] for word in found] + [0] * (LENGTH - len(found)))
+    for text in captions:
+        parts = words(text)
+        if len(parts) > LENGTH:
+            raise InputError(f'"{text}" has {len(parts)} words: expected at most {LENGTH}.')
+        padding = [0] * (LENGTH - len(parts))
+        rows.append([_index()[word] for word in parts] + padding)
     return torch.tensor(rows, dtype=torch.long).view(-1, LENGTH)
 
 
@@ -277,9 +291,13 @@ def _index() -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Captioned:
-    """Pictures ``(n, 3, 32, 32)`` with what is said of them: texts, and tokens ``(n, LENGTH)``.
+    """Pictures with captions.
 
-    The third result is the scenes that the pictures show.
+    Args:
+        images: ``(n, 3, 32, 32)``.
+        tokens: of the captions, ``(n, LENGTH)``.
+        captions: as text.
+        scenes: that the pictures show.
     """
 
     images: Tensor
@@ -294,11 +312,16 @@ class Captioned:
 def captioned(
     n: int, seed: int = 0, things: int | None = None, held_out: bool = False
 ) -> Captioned:
-    """``n`` random scenes, drawn and described; see `genzoo.data.scenes.scene.draw`.
+    """Pictures of random scenes with captions.
 
-    Training uses those that are not held out.
+    Args:
+        n: number of pictures.
+        seed: of random numbers.
+        things: as of `genzoo.data.scenes.scene.draw`.
+        held_out: likewise; training scenes are not held out.
     """
-    rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    rng = random.Random(seed)
+    generator = torch.Generator().manual_seed(seed)
     scenes = draw(n, rng, things, held_out)
     captions = [caption(leave_out(scene.meaning, rng), rng) for scene in scenes]
     return Captioned(render(scenes, generator), tokenise(captions), captions, scenes)
@@ -307,16 +330,24 @@ def captioned(
 def prompts(
     n: int, things: int | None = None, held_out: bool = False, seed: int = 0
 ) -> tuple[list[str], list[Meaning]]:
-    """``n`` random captions with what they ask for.
+    """Random captions with their meanings.
 
-    If ``held_out``, each *says* a combination that training never showed.
+    Args:
+        n: number of captions.
+        things: as of `genzoo.data.scenes.scene.draw`.
+        held_out: True: each caption *names* a combination that training scenes never have; False:
+            none does.
+        seed: of random numbers.
     """
     rng = random.Random(seed)
-    asked: list[Meaning] = []
-    while len(asked) < n:
-        said = (leave_out(scene.meaning, rng) for scene in draw(n, rng, things, held_out))
-        asked += [meaning for meaning in said if is_held_out(meaning) == held_out]
-    return [caption(meaning, rng) for meaning in asked[:n]], asked[:n]
+    meanings: list[Meaning] = []
+    while len(meanings) < n:
+        for scene in draw(n, rng, things, held_out):
+            meaning = leave_out(scene.meaning, rng)
+            if is_held_out(meaning) == held_out:
+                meanings.append(meaning)
+    meanings = meanings[:n]
+    return [caption(meaning, rng) for meaning in meanings], meanings
 
 
 # ------------------------------------------------------------------------------- captions as events
@@ -325,9 +356,13 @@ def prompts(
 def captions(
     train: int = 20_000, validation: int = 1_000, test: int = 2_000, seed: int = 0
 ) -> DataSet:
-    """Captions of random scenes.
+    """Captions of random scenes: events (18,), indices of words on a grid of as many levels.
 
-    Events have shape (18,): word numbers on a grid of as many levels as there are words.
+    Args:
+        train: number of training events.
+        validation: number of validation events.
+        test: number of test events.
+        seed: of random numbers.
     """
     rng = random.Random(seed)
     scenes = draw(train + validation + test, rng)
@@ -354,7 +389,7 @@ def read(x: Tensor) -> list[str]:
 class Fluency:
     """Two shares: captions that the grammar accepts, and those of them that are new.
 
-    A caption is new where no training caption equals it.
+    A caption is new if it is not equal to a training caption.
     """
 
     grammatical: float
@@ -362,10 +397,11 @@ class Fluency:
 
 
 def fluency(written: Sequence[str], known: Iterable[str]) -> Fluency:
-    """How well captions were ``written`` by a model that learned from the ``known`` ones."""
-    right = [text for text in written if is_grammatical(text)]
+    """The fluency of captions that a model has ``written``, trained on the ``known`` ones."""
+    accepted = [text for text in written if is_grammatical(text)]
     known = set(known)
+    new = sum(text not in known for text in accepted)
     return Fluency(
-        len(right) / max(1, len(written)),
-        sum(text not in known for text in right) / max(1, len(right)),
+        grammatical=len(accepted) / max(1, len(written)),
+        new=new / max(1, len(accepted)),
     )

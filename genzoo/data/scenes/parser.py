@@ -1,9 +1,9 @@
 """Parser of pictures: finds the scene that a picture shows, by rule.
 
-So what a generated picture shows is measured, not a matter of taste. The parser is the inverse of
-`genzoo.data.scenes.scene.render`. What differs from the border's colour falls into connected
+So the content of a generated picture is measured, not a matter of taste. The parser is the inverse
+of `genzoo.data.scenes.scene.render`. Pixels that differ from the border's colour form connected
 patches; each patch is compared with every shape drawn at the same place over the same area, and
-gets the name of the nearest shape and colour, or no name if it is far from all of them.
+gets the name of the nearest shape and colour, or none if it is far from all of them.
 """
 
 from collections.abc import Sequence
@@ -48,10 +48,9 @@ TOGETHER = 500
 def parse(images: Tensor) -> list[Scene]:
     """The scene that each picture ``(n, 3, 32, 32)`` shows.
 
-    Things are listed in reading order of their topmost pixels.
-
-    A thing whose colour or shape is far from all that have a name gets None for it. Noise (0.1 in
-    [-1, 1]), blur and small specks do no harm; two things that touch are taken for one.
+    Things are listed in reading order of their topmost pixels. A colour or shape that is far from
+    all that have a name is None. Noise (0.1 in [-1, 1]), blur and small specks do not matter; two
+    things that touch are taken for one.
     """
     scenes = []
     for part in images.split(TOGETHER):
@@ -214,34 +213,38 @@ def _thing(
     return Thing(shape_name, colour_name, size, x, y)
 
 
-# ------------------------------------------------------------------ what was asked and what is seen
+# --------------------------------------------------------------------- comparison with a meaning
 
 
 def agreement(asked: Meaning, seen: Scene) -> tuple[int, int]:
-    """How many attributes ``asked`` for ``seen`` has right, and out of how many: (right, of)."""
+    """Number of the attributes ``asked`` for that ``seen`` has right, and of all: (right, of)."""
     verdict = compare_attributes(asked, seen)
     return _count_right(verdict), len(verdict)
 
 
 def compare_attributes(asked: Meaning, seen: Scene) -> list[tuple[str, bool]]:
-    """Each attribute that was ``asked`` for, by name, and whether ``seen`` has it right.
+    """Each requested attribute, by name, and True if the scene has it.
 
-    The rule. Attributes are the size, colour and shape of each thing, the place of a single thing
-    or the relation of two, and the background; each only if it was asked for. Things asked for are
-    matched with things seen so that as many attributes as possible are right. Of a thing that is
-    missing all are wrong, and so is a place or a relation of it; each thing too many counts as one
-    more attribute ("surplus"), wrong.
+    Attributes are the size, colour and shape of each thing, the place of a single thing or the
+    relation of two, and the background; each only if it is requested. Requested things are matched
+    with things of the scene so that as many attributes as possible are right. All attributes of a
+    missing thing are wrong, and so is a place or a relation of it; each thing too many counts as
+    one more attribute ("surplus"), wrong.
+
+    Args:
+        asked: the requested meaning.
+        seen: the scene of a picture.
     """
-    wanted = len(asked.things)
-    missing = [None] * wanted  # any thing asked for may be
+    requested = len(asked.things)
+    missing = [None] * requested  # any requested thing may be missing
     candidates = [*seen.things, *missing]
-    matches = dict.fromkeys(permutations(candidates, wanted))  # each once, and in order for ties
+    matches = dict.fromkeys(permutations(candidates, requested))  # each once, and in order for ties
     verdicts = [_things(asked, match) for match in matches]
     verdict = max(verdicts, key=_count_right)
     if asked.background:
         right = asked.background == seen.background
         verdict.append(("background", right))
-    surplus = len(seen.things) - wanted
+    surplus = len(seen.things) - requested
     return verdict + [("surplus", False)] * surplus
 
 
@@ -250,16 +253,13 @@ def _count_right(verdict: list[tuple[str, bool]]) -> int:
 
 
 def _things(asked: Meaning, match: Sequence[Thing | None]) -> list[tuple[str, bool]]:
-    """The verdict on everything but the background.
-
-    Each thing asked for is taken to be the one beside it in ``match``.
-    """
+    """The verdict on all attributes but the background, if things are matched with ``match``."""
     verdict = []
     for kind, thing in zip(asked.things, match, strict=True):
-        for name, wanted in asdict(kind).items():
-            if not wanted:
+        for name, value in asdict(kind).items():
+            if not value:
                 continue
-            right = thing is not None and getattr(thing, name) == wanted
+            right = thing is not None and getattr(thing, name) == value
             verdict.append((name, right))
     if asked.layout:
         name = "place" if len(match) == 1 else "relation"

@@ -1,12 +1,10 @@
-"""Small coloured scenes of which everything is known.
+"""Small coloured scenes with known attributes: one or two things on a background, 32x32 pixels.
 
-One or two things on a background, drawn at 32x32 pixels.
-
-A `Scene` says where every thing stands and how it looks; `render` draws it, each time a little
-differently, and `Scene.meaning` says of it what words can say (`genzoo.data.scenes.captions` puts
-that into words, `genzoo.data.scenes.parser` reads it off a picture again). Some combinations are
-held out by rule: training scenes have none of them, so that a model that shows them has put
-together what it never saw together.
+A `Scene` has the position and the look of every thing; `render` draws it, each time a little
+differently, and `Scene.meaning` are the attributes that words can express
+(`genzoo.data.scenes.captions` writes them as a caption, `genzoo.data.scenes.parser` finds them in a
+picture). Some combinations are held out by rule: training scenes have none of them, so a model that
+shows them has combined attributes that it has never seen together.
 """
 
 import math
@@ -33,7 +31,7 @@ COLOURS = {  # red, green and blue from 0 to 1
     "purple": (0.60, 0.22, 0.76),
 }
 BACKGROUNDS = {"white": 0.96, "grey": 0.55, "black": 0.06}  # brightness from 0 to 1
-ODDS = {"white": 2, "grey": 2, "black": 1}  # how often each background is drawn
+ODDS = {"white": 2, "grey": 2, "black": 1}  # relative frequencies of backgrounds
 RADII = {"small": 3.8, "large": 6.0}  # in pixels
 
 # (x, y) in pixels
@@ -49,11 +47,11 @@ RELATIONS = {
     "above": ("top", "bottom"),
 }  # the places of the first thing and of the second
 
-# how far, in pixels, a thing may stand from its place along the axis that tells places apart
+# largest distance, in pixels, of a thing from its place along the axis that distinguishes places
 ALONG = 0.8
 ACROSS = 2.5  # and across it
-STRETCH = 0.05  # how far a radius may be from its size's, as a share
-TINT = 0.04  # how far each of a colour's channels may be from its name's
+STRETCH = 0.05  # largest relative deviation of a radius from that of its size
+TINT = 0.04  # largest deviation of each channel of a colour from that of its name
 
 TOGETHER = 500  # pictures drawn at a time: more do not fit a processor's cache
 
@@ -70,7 +68,7 @@ HELD_OUT_PAIRS = {
 
 @dataclass(frozen=True)
 class Kind:
-    """What a thing looks like, as far as it is said; None: left open."""
+    """The look of a thing, as far as it is given; None: left open."""
 
     size: str | None
     colour: str | None
@@ -79,7 +77,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What words say about a scene; None: left open.
+    """The attributes of a scene that words express; None: left open.
 
     ``layout`` of one thing is its place (a key of `PLACES`), of two the relation of the first to
     the second (a key of `RELATIONS`). The thing on the left, or above, always comes first: "b right
@@ -93,10 +91,10 @@ class Meaning:
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing, and the place of its middle in pixels from the left and from the top.
+    """One thing, with the position of its middle in pixels from the left and from the top.
 
-    A field is None where a picture does not make it clear (`genzoo.data.scenes.parser`); a scene
-    that is drawn has none of it.
+    A field is None where it is not clear from a picture (`genzoo.data.scenes.parser`), which does
+    not occur in a scene that is drawn.
     """
 
     shape: str | None
@@ -132,7 +130,7 @@ class Scene:
 
     @property
     def meaning(self) -> Meaning:
-        """All that words can say about this scene."""
+        """All attributes of this scene that words can express."""
         things = self.things
         layout = None
         if len(things) == 1:
@@ -146,7 +144,7 @@ class Scene:
 def in_order(one: Thing, other: Thing) -> tuple[tuple[Thing, Thing], str]:
     """Two things, the left or upper one first, and the relation between them.
 
-    Along the axis on which they are further apart.
+    It is that along the axis on which they are further apart.
     """
     if abs(one.x - other.x) >= abs(one.y - other.y):
         relation = "left of"
@@ -164,26 +162,29 @@ def in_order(one: Thing, other: Thing) -> tuple[tuple[Thing, Thing], str]:
 def draw(
     n: int, rng: random.Random, things: int | None = None, held_out: bool = False
 ) -> list[Scene]:
-    """``n`` random scenes of one or two ``things``.
+    """Random scenes.
 
-    With ``things`` None, three fifths of the scenes have two. Either all of them are ``held_out``
-    by rule, or none.
+    Args:
+        n: number of scenes.
+        rng: of random numbers.
+        things: number of things in each, 1 or 2; None: two in three fifths of the scenes.
+        held_out: True: all scenes are held out by rule; False: none is.
     """
-    found: list[Scene] = []
-    while len(found) < n:
+    chosen: list[Scene] = []
+    while len(chosen) < n:
         for _ in range(n):
             count = things or rng.choice((1, 1, 2, 2, 2))
             anything = Meaning((Kind(None, None, None),) * count)
             scene = arrange(anything, rng)
             if is_held_out(scene.meaning) == held_out:
-                found.append(scene)
-    return found[:n]
+                chosen.append(scene)
+    return chosen[:n]
 
 
 def arrange(meaning: Meaning, rng: random.Random) -> Scene:
     """A random scene of which ``meaning`` is true.
 
-    What it leaves open is drawn, and so is where exactly things stand.
+    Attributes that are left open are random, and so are the exact positions of things.
     """
     kinds = meaning.things
     if len(kinds) == 1:
@@ -210,7 +211,7 @@ def arrange(meaning: Meaning, rng: random.Random) -> Scene:
 
 
 def _put(kind: Kind, place: str, colour: str, rng: random.Random) -> Thing:
-    """A thing near ``place``; shape and size are drawn where ``kind`` leaves them open."""
+    """A thing near ``place``; shape and size are random where ``kind`` leaves them open."""
     beside = place in ("left", "right")
     stacked = place in ("top", "bottom")
     x, y = PLACES[place]
@@ -222,12 +223,10 @@ def _put(kind: Kind, place: str, colour: str, rng: random.Random) -> Thing:
 
 
 def is_held_out(meaning: Meaning) -> bool:
-    """Whether training has no scene of this meaning, by rule.
+    """True of a meaning that training scenes never have, by rule.
 
-    Each held-out thing, and each pair, is so in any arrangement.
-
-    A meaning that leaves open what the rule is about is not held out: "a green triangle" may be
-    small.
+    A held-out thing or pair is so in any arrangement. A meaning that leaves open an attribute of
+    the rule is not held out: "a green triangle" may be small.
     """
     kinds = {(kind.size, kind.colour, kind.shape) for kind in meaning.things}
     if kinds & HELD_OUT_THINGS:
@@ -242,10 +241,8 @@ def is_held_out(meaning: Meaning) -> bool:
 def render(scenes: Sequence[Scene], generator: torch.Generator | None = None) -> Tensor:
     """Pictures ``(n, 3, 32, 32)`` on the grid of 256 levels in [-1, 1], with smooth edges.
 
-    Later things cover earlier ones.
-
-    With a ``generator`` every radius and every colour is a little off, so that no two pictures of a
-    scene are the same; without one they are exactly what their names stand for.
+    Later things cover earlier ones. With a ``generator`` every radius and every colour deviates a
+    little, so that pictures of a scene differ; without one they are exactly those of their names.
     """
     pictures = [torch.empty(0, 3, SIDE, SIDE)]
     for start in range(0, len(scenes), TOGETHER):
@@ -293,9 +290,13 @@ def _wobble(size: Sequence[int], generator: torch.Generator | None) -> Tensor:
 
 
 def coverage(shape: str, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
-    """The share of each pixel that a ``shape`` covers, ``(n, 32, 32)``.
+    """The share of each pixel that a shape covers, ``(n, 32, 32)``.
 
-    Its centroid is at x, y, all ``(n,)`` in pixels.
+    Args:
+        shape: one of `SHAPES`.
+        x: of its centroid, in pixels, ``(n,)``.
+        y: likewise.
+        radius: in pixels, ``(n,)``.
     """
     pixel = torch.arange(SIDE) + 0.5
     right = pixel.view(1, 1, -1) - x.view(-1, 1, 1)
@@ -349,9 +350,15 @@ AREAS = {
 def scenes(
     train: int = 10_000, validation: int = 1_000, test: int = 2_000, seed: int = 0
 ) -> DataSet:
-    """Events (3, 32, 32) in 256 levels.
+    """Pictures of scenes, none of them held out: events (3, 32, 32) in 256 levels.
 
-    The condition lists each scene's attributes, see `attributes`. None is held out.
+    The condition are each scene's `attributes`.
+
+    Args:
+        train: number of training events.
+        validation: number of validation events.
+        test: number of test events.
+        seed: of random numbers.
     """
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -371,7 +378,7 @@ def scenes(
 
 
 def read(images: Tensor) -> Tensor:
-    """The `attributes` that a parser sees in pictures (n, 3, 32, 32): ``(n, 31)``."""
+    """The `attributes` that a parser finds in pictures (n, 3, 32, 32): ``(n, 31)``."""
     from genzoo.data.scenes.parser import parse  # which draws scenes to compare with
 
     return attributes(parse(images))
@@ -385,10 +392,10 @@ FEATURES = (
 
 
 def attributes(scenes: Sequence[Scene]) -> Tensor:
-    """The facts about scenes, ``(n, 31)``, in the order of `FEATURES`: 1 where one is true, else 0.
+    """Facts about scenes, ``(n, 31)``, in the order of `FEATURES`: 1 where one is true, else 0.
 
-    Of more than two things the first two count. Places x and y run from -1 (left, top) to 1; a
-    second thing that is not there is a row of zeros.
+    Of more than two things the first two count. Positions x and y are from -1 (left, top) to 1; all
+    facts about a missing second thing are 0.
     """
     rows = []
     for scene in scenes:

@@ -1,1 +1,1 @@
-"""What a model says of held-out events: exact figures, bounds, and estimates with their errors."""
+"""The likelihood of held-out events: exact figures, bounds, and estimates with their errors."""

@@ -179,7 +179,7 @@ def follow_flow(
 
 
 def _is_exact(x: Tensor) -> bool:
-    """Whether events have so few dimensions that the trace is computed, not estimated."""
+    """True of events with so few dimensions that the trace is computed, not estimated."""
     return x[0].numel() <= EXACT_UP_TO
 
 
