@@ -142,6 +142,7 @@ def kill():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # a minute of one core, which others may want as well
 def test_after_thirty_kills_the_same_command_gives_the_same_rows(kill, forks, tmp_path):  # noqa: F811
     found = kill.attack_all(("vae", "energy", "gan"), kills=30, seed=0, scratch=tmp_path)
     assert len(found.kills) == 30 and len({each.stage for each in found.kills}) >= 3

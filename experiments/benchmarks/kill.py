@@ -2,8 +2,8 @@
 
     python experiments/benchmarks/kill.py [--kills 200] [--seed 0]
 
-Each family is compared once undisturbed. Then it is compared again, and killed (SIGKILL) at a
-random moment of its training, of the writing of a checkpoint, of its evaluation, of the timing of
+Each family is compared once undisturbed. Then it is compared again, and killed (SIGKILL) twice at
+random moments of its training, of the writing of a checkpoint, of its evaluation, of the timing of
 its samples and of its report, each time after the same command was given again. Killed is the
 comparison, or the process in which it trains. In the end its folder must hold what the undisturbed
 one holds: the same rows, weights, samples and log-probabilities, bit for bit.
@@ -41,6 +41,7 @@ from genzoo.files import DRAFT, whole
 
 RECORD = Path(__file__).parents[1] / "records" / "kills.json"
 STAGES = ("training", "checkpoint", "evaluation", "timing", "report")
+OF_EACH = 2  # kills of a folder in each stage
 IN_A_RUN = STAGES[:3]  # these take place in a process of their own
 FAMILIES = ("vae", "flow", "autoregressive", "energy", "diffusion", "gan")
 LATEST = 3  # the occurrence of a stage, of which a long training has many, that can be drawn
@@ -233,7 +234,7 @@ def attack(family: str, kills: int, rng: random.Random, scratch: Path) -> Found:
     while len(found.kills) < kills:
         folder = scratch / f"{family}-{found.folders}"
         found.folders += 1
-        for stage in STAGES:
+        for stage in (stage for stage in STAGES for _ in range(OF_EACH)):
             if len(found.kills) < kills:
                 whom = rng.choice(("comparison", "run")) if stage in IN_A_RUN else "comparison"
                 killed = kill_in(attempt(folder), stage, whom, lengths[stage], rng)
