@@ -36,7 +36,7 @@ import yaml
 import genzoo
 from genzoo.benchmark import Observer, Row, read
 from genzoo.benchmark.engines import local
-from genzoo.benchmark.provenance import provenance
+from genzoo.benchmark.provenance import Provenance, provenance
 from genzoo.files import DRAFT, whole
 
 RECORD = Path(__file__).parents[1] / "records" / "kills.json"
@@ -176,10 +176,11 @@ def content(folder: Path) -> dict[str, Any]:
 
 
 def untimed(row: Row) -> Row:
-    """A row without its times."""
+    """A row without its times, and without the commit, which may change while this goes on."""
     assert row.cost is not None
     return replace(
         row,
+        provenance=Provenance(),
         cost=replace(row.cost, train_seconds=0.0, samples_per_second=None),
         likelihood=replace(row.likelihood, diagnostics={}),
         quality=row.quality and replace(row.quality, seconds=None),

@@ -1,6 +1,6 @@
 """The engine of one machine: each run in a process of its own.
 
-A pool of `concurrent.futures` or loky gives up all its futures when one of its processes is
+A pool of ``concurrent.futures`` or loky gives up all its futures when one of its processes is
 killed. Here, that run alone has failed, and says so.
 
 Imports nothing heavy; the processes do.
