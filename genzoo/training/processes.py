@@ -120,7 +120,7 @@ class Hardware:
         if self.nodes > 1 and not launched():
             raise InputError(
                 f"nodes={self.nodes} takes a launcher that starts this command on each machine: "
-                "torchrun or srun, see docs/scale.md."
+                "torchrun or srun, see docs/one-run.md."
             )
         if launched() and self.processes != _world():
             raise InputError(
