@@ -133,10 +133,16 @@ class Trainable(L.LightningModule):
         return self._trainer is not None and self._trainer.training
 
     def log_loss(self, loss: Tensor, batch_idx: int, batch_size: int | None = None) -> None:
-        """Log ``train_loss``, though not at every step: logging costs a millisecond.
+        """Log ``train_loss``, see `log_losses`."""
+        self.log_losses({"train_loss": loss}, batch_idx, batch_size)
 
-        It is logged every `LOOKED_AT` batches, in the last batch of an epoch, and where loggers
-        write.
+    def log_losses(
+        self, losses: Mapping[str, Tensor], batch_idx: int, batch_size: int | None = None
+    ) -> None:
+        """Log means over a batch, though not at every step: logging costs a millisecond.
+
+        They are logged every `LOOKED_AT` batches, in the last batch of an epoch, and where loggers
+        write; of several processes, the mean over all.
         """
         trainer = self._trainer
         if (
@@ -145,7 +151,8 @@ class Trainable(L.LightningModule):
             or trainer.is_last_batch
             or trainer._logger_connector.should_update_logs
         ):
-            self.log("train_loss", loss, prog_bar=True, batch_size=batch_size)
+            together = trainer is not None and trainer.world_size > 1
+            self.log_dict(losses, prog_bar=True, batch_size=batch_size, sync_dist=together)
 
     # ------------------------------------------------------------------------- what is kept of it
 
@@ -497,7 +504,9 @@ class GenerativeModel(Trainable, Measurable):
             return
         with drawing_from(batch_idx, x.device):
             value = self.validation_loss(x, c, self.validation_draws).mean()
-        self.log(name, value, prog_bar=True, batch_size=len(x), sync_dist=True)
+        # Lightning takes the mean weight of the processes in whole numbers
+        weight = len(x) * self.trainer.world_size
+        self.log(name, value, prog_bar=True, batch_size=weight, sync_dist=True)
 
     def predict_step(self, batch: Any, batch_idx: int = 0) -> Tensor:
         """One sample under the condition of each event: what every family can predict."""

@@ -46,12 +46,15 @@ of an event, and P the numbers that the likelihood of a feature needs, which
 
 A network may have a method ``features(x, e)``, ``(n, ...)``, for a linear probe to read. A network
 that derives from `Network` keeps its arguments, by which a saved model can rebuild it; any other is
-handed to `genzoo.load` again.
+handed to `genzoo.load` again. A `Network` also takes part in mixed precision
+(`genzoo.training.precision`), if its last layer is called through `precisely`.
 """
 
 import inspect
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -71,7 +74,17 @@ class Network(nn.Module):
     """A module that keeps every argument of its constructor as an attribute of that name.
 
     Then `config` can say what it was made of, and `build_network` can make it again.
+
+    In mixed precision (`fast_networks`) it computes in 16 bits, and answers in those of its input:
+    whatever is made of the answer, a likelihood or a spline, keeps all its digits.
     """
+
+    def __call__(self, x: Tensor, *others: Any) -> Any:
+        if _fast.dtype is None:
+            return super().__call__(x, *others)
+        with torch.autocast(x.device.type, _fast.dtype):
+            y = super().__call__(x, *others)
+        return y.to(x.dtype) if x.is_floating_point() else y.float()
 
     def config(self) -> dict[str, Any]:
         """``{"network": class name, "arguments": {...}}`` in plain values."""
@@ -79,6 +92,36 @@ class Network(nn.Module):
         arguments = {name: getattr(self, name) for name in names}
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()}
         return {"network": type(self).__name__, "arguments": plain}
+
+
+class _Fast(threading.local):
+    """The type that networks compute in; None: that of their weights."""
+
+    dtype: torch.dtype | None = None
+
+
+_fast = _Fast()
+
+
+@contextmanager
+def fast_networks(dtype: torch.dtype) -> Iterator[None]:
+    """Inside, every `Network` multiplies and convolves in ``dtype``, its last layer excepted."""
+    before = _fast.dtype
+    _fast.dtype = dtype
+    try:
+        yield
+    finally:
+        _fast.dtype = before
+
+
+def precisely(layer: nn.Linear | nn.Conv2d, h: Tensor) -> Tensor:
+    """The answer of a network's last layer in the precision of its weights, always.
+
+    What it gives are means, scales and log-odds. In 16 bits a mean near 1 has steps of 1/256, as
+    wide as the levels of an image.
+    """
+    with torch.autocast(h.device.type, enabled=False):
+        return layer(h.to(layer.weight.dtype))
 
 
 def networks() -> dict[str, type[Network]]:
@@ -481,7 +524,7 @@ class Encoder(Network):
         self.head = nn.Linear(width * math.prod(sizes[-1]), out)
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
-        return self.head(self.features(x, e))
+        return precisely(self.head, self.features(x, e))
 
     def features(self, x: Tensor, e: Tensor) -> Tensor:
         """What the linear head reads: ``(n, width x positions of the coarsest scale)``."""
@@ -543,7 +586,8 @@ class Decoder(Network):
                 h = F.interpolate(h, size)
             for block in blocks:  # type: ignore[union-attr]
                 h = block(h, e)
-        return self.head(F.silu(h)).unflatten(1, (self.out, -1)).view(len(z), self.out, *self.shape)
+        numbers = precisely(self.head, F.silu(h))
+        return numbers.unflatten(1, (self.out, -1)).reshape(len(z), self.out, *self.shape)
 
 
 # ----------------------------------------------------------------------------------- event to event
@@ -628,7 +672,7 @@ class UNet(Network):
             h = torch.cat([h, scales.pop()], 1)
             for block in blocks:  # type: ignore[union-attr]
                 h = block(h, e)
-        return F.pixel_shuffle(self.head(F.silu(self.norm(h))), self.patch)
+        return F.pixel_shuffle(precisely(self.head, F.silu(self.norm(h))), self.patch)
 
     def scales(self, x: Tensor, e: Tensor) -> list[Tensor]:
         """What is known at the end of each scale on the way down, ``(n, width, h, w)`` each.
@@ -697,7 +741,7 @@ class MLP(Network):
             h = torch.cat([h, known.pop()], 1)
             for block in blocks:  # type: ignore[union-attr]
                 h = block(h, e)
-        y = self.head(F.silu(self.norm(h)))
+        y = precisely(self.head, F.silu(self.norm(h)))
         return y if self.outputs else y.view(len(x), *self.shape)
 
     def stages(self, x: Tensor, e: Tensor) -> list[Tensor]:
@@ -799,7 +843,7 @@ class Transformer(Network):
         for block in self.blocks:
             h = block(h, e)
         shift, scale = self.steer(F.silu(e)).unsqueeze(1).chunk(2, 2)
-        y = self.head(self.norm(h) * (1 + scale) + shift)
+        y = precisely(self.head, self.norm(h) * (1 + scale) + shift)
         y = self.tokens.event(y)
         return y if self.outputs else y.view(len(x), *self.shape)
 
@@ -850,7 +894,7 @@ class TransformerEncoder(Network):
         self.head = nn.Linear(width, out)
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
-        return self.head(self.features(x, e))
+        return precisely(self.head, self.features(x, e))
 
     def features(self, x: Tensor, e: Tensor) -> Tensor:
         """What the linear head reads, ``(n, width)``."""

@@ -49,6 +49,23 @@ def test_that_holds_for_a_prior_inside_as_well(tmp_path):
         runs.load_finished(plan, tmp_path)
 
 
+def test_a_run_may_go_on_elsewhere_but_not_in_another_precision(tmp_path):
+    plan = stored(tmp_path)
+    elsewhere = {"devices": 4, "strategy": "ddp", "accelerator": "cuda", "compile": True}
+    moved = planning.plan("vae", "digits", model={"width": 8}, train=elsewhere)
+    assert moved != plan and runs.load_finished(moved, tmp_path) == ROW
+    other = planning.plan("vae", "digits", model={"width": 8}, train={"precision": "bf16"})
+    with pytest.raises(InputError, match=r"train\.precision 32 instead of bf16"):
+        runs.load_finished(other, tmp_path)
+
+
+def test_both_stages_of_a_hybrid_are_computed_alike():
+    asked = {"precision": "bf16", "devices": 2}
+    plan = planning.plan("vae+flow", "digits", budget="full", train=asked)
+    for stage in (plan.train, plan.prior):
+        assert {name: stage[name] for name in asked} == asked
+
+
 def test_a_run_of_another_plan_is_not_taken_for_this_one(tmp_path):
     stored(tmp_path, model=["width"])  # whose default is not 8
     with pytest.raises(InputError, match=r"model\.width \d+ instead of 8"):

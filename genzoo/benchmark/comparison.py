@@ -2,10 +2,11 @@
 
 import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from typing import Any
 
 from genzoo.benchmark import engines
 from genzoo.benchmark import run as runs
@@ -25,6 +26,7 @@ from genzoo.errors import InputError
 from genzoo.families import names, registry
 from genzoo.files import discard_drafts, held
 from genzoo.model import GenerativeModel
+from genzoo.training.processes import launched, rank
 
 Family = str | type[GenerativeModel]
 
@@ -42,6 +44,12 @@ def compare(
     jobs: int = 0,
     engine: str | Engine = "local",
     address: str | None = None,
+    precision: str | None = None,
+    compile: bool | None = None,
+    accelerator: str | None = None,
+    devices: int | None = None,
+    nodes: int | None = None,
+    strategy: str | None = None,
     observer: Observer | None = None,
 ) -> Scorecard:
     """Train families on the same data, measure them alike, and set them side by side.
@@ -64,6 +72,8 @@ def compare(
         engine: where the runs take place: "local", "ray", or an engine with settings of its own,
             such as `genzoo.benchmark.engines.cluster.Ray`.
         address: of a cluster of Ray, host:port; None starts one on this machine.
+        precision, compile: how every model is trained, in place of the recipe's: see `genzoo.fit`.
+        accelerator, devices, nodes, strategy: on what each is trained, likewise.
         observer: is told how it goes (`genzoo.benchmark.jobs.Observer`).
 
     Returns:
@@ -83,6 +93,15 @@ def compare(
     if isinstance(engine, str):
         engine = engines.named(engine, jobs, address)
     observer = observer or Observer()
+    computing = {
+        "precision": precision,
+        "compile": compile,
+        "accelerator": accelerator,
+        "devices": devices,
+        "nodes": nodes,
+        "strategy": strategy,
+    }
+    computing = {setting: value for setting, value in computing.items() if value is not None}
     named = isinstance(data, str | Path)
     data_set = load_data(data) if isinstance(data, str | Path) else data
     name = str(data) if named else data_set.name
@@ -97,6 +116,7 @@ def compare(
             budget,
             conditional,
             recipe,
+            train=computing,
             minutes=minutes,
             fingerprint=fingerprint,
             dims=data_set.dims,
@@ -104,6 +124,10 @@ def compare(
         for source in sources
         for seed in dict.fromkeys(seeds)
     ]
+    if rank():
+        for each in plans:
+            runs.accompany(each, folder / each.name, data_set)
+        return Scorecard(())
     with held(folder):
         discard_drafts(folder)
         finished = sum(runs.load_finished(each, folder / each.name) is not None for each in plans)
@@ -115,7 +139,9 @@ def compare(
         failures = {each.name: outcome.failure for each, outcome in ended if outcome.failure}
         done = [each for each, outcome in ended if outcome.row is not None]
         done += _siblings(plans, folder, data_set, observer)
-        command = _command(sources, name, seeds, budget, minutes, recipe, conditional, folder)
+        command = _command(
+            sources, name, seeds, budget, minutes, recipe, conditional, computing, folder
+        )
         return _assemble(sorted(done, key=_order), folder, data_set, failures, command, observer)
 
 
@@ -161,6 +187,8 @@ def _carry_out(
             f"{data.name} has a density that cannot be sent to other processes: the runs take "
             "place one after another."
         )
+        return Here().carry_out(jobs, observer)
+    if launched():  # its other processes train along, one run after another
         return Here().carry_out(jobs, observer)
     return engine.carry_out(jobs, observer)
 
@@ -266,6 +294,7 @@ def _command(
     minutes: float | None,
     recipe: str | Path | None,
     conditional: bool,
+    computing: Mapping[str, Any],
     out: Path,
 ) -> str:
     """The command line that makes the same comparison."""
@@ -277,4 +306,6 @@ def _command(
         parts += ["--recipe", str(recipe)]
     if conditional:
         parts.append("--conditional")
+    for setting, value in computing.items():
+        parts += [f"--{setting}", str(value).lower()]
     return shlex.join([*parts, "--out", str(out)])

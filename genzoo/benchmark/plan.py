@@ -34,6 +34,10 @@ NOT_SETTINGS = (  # arguments of `fit` that are not the recipe's business
     "progress",
     "trainer_options",
 )
+ELSEWHERE = ("compile", "accelerator", "devices", "nodes", "strategy")
+COMPUTING = ("precision", *ELSEWHERE)
+# A run may go on with other settings of `ELSEWHERE`: they are where and how fast it is trained.
+# All of `COMPUTING` hold for a prior's own stage as well.
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,8 @@ def plan(
     if "lr" in arguments:
         check_settings(lr=arguments["lr"])
     prior = _second_stage(arguments, found["prior"].get("train"), seed)
+    if prior:
+        prior |= {name: settings[name] for name in COMPUTING if name in (train or {})}
     if minutes is not None:
         settings, prior = _timed(settings, prior, minutes)
     return Plan(
@@ -274,7 +280,17 @@ def changes(before: dict[str, Any], now: Plan) -> str:
 
     What genzoo had no argument for when the other was stored is taken at the argument's default.
     """
-    return _differences(_completed(before, now), now.stated)
+    return _differences(_anywhere(_completed(before, now)), _anywhere(now.stated))
+
+
+def _anywhere(stated: dict[str, Any]) -> dict[str, Any]:
+    """A plan without the settings of training that a run may change on its way."""
+    kept = {}
+    for name, value in stated.items():
+        if name in ("train", "prior") and isinstance(value, dict):
+            value = {key: each for key, each in value.items() if key not in ELSEWHERE}
+        kept[name] = value
+    return kept
 
 
 def _completed(stored: dict[str, Any], now: Plan) -> dict[str, Any]:

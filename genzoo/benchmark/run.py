@@ -133,6 +133,16 @@ def run(
     return measure_missing(plan, folder, data, progress=progress)
 
 
+def accompany(plan: Plan, folder: str | Path, data: DataSet | None = None) -> None:
+    """What the processes beside the first do for a run that a launcher has spread over several.
+
+    They train along (`genzoo.training.processes`). The first alone measures and writes.
+    """
+    if load_finished(plan, Path(folder)) is None:
+        known = load_data(plan.data) if data is None else data
+        _train(plan, new_model(plan, known), known, Path(folder), None)
+
+
 def _carry_out(
     plan: Plan, model: GenerativeModel, data: DataSet, folder: Path, progress: Progress | None
 ) -> Row:
@@ -218,6 +228,7 @@ def _row(
         best_step=fitted.best_step,
         validation_nats=fitted.validation if model.monitor == "val_nats" else None,
         evaluations_per_sample=model.evaluations_per_sample,
+        precision=fitted.precision,
     )
     return Row(
         family=plan.family,

@@ -41,6 +41,12 @@ def compare(arguments: Sequence[str]) -> int:
             conditional=options.conditional,
             out=options.out,
             engine=named(options.engine, options.jobs, options.address, options.cpus, options.gpus),
+            precision=options.precision,
+            compile=options.compile,
+            accelerator=options.accelerator,
+            devices=options.devices,
+            nodes=options.nodes,
+            strategy=options.strategy,
             observer=Bars(progress),
         )
     if card.rows:
@@ -80,6 +86,7 @@ def _options(arguments: Sequence[str]) -> Any:
         "--jobs", type=int, default=0, help="runs at a time; 0: as many as there are cores"
     )
     _add_engine(parser)
+    _add_computing(parser)
     parser.add_argument(
         "--out", type=str | None, default=None, help="folder; runs/DATA-BUDGET by default"
     )
@@ -113,6 +120,37 @@ def _add_engine(parser: Parser) -> None:
         type=float | None,
         default=None,
         help="of each run on ray; 0.25 puts four on each; without it, one where there are some",
+    )
+
+
+def _add_computing(parser: Parser) -> None:
+    """How each model is trained, and on what."""
+    parser.add_argument(
+        "--precision",
+        type=str | None,
+        default=None,
+        help="32, or bf16: networks train in 16 bits where the processor can",
+    )
+    parser.add_argument(
+        "--compile",
+        type=bool | None,
+        default=None,
+        help="true: translate networks first, which takes a minute",
+    )
+    parser.add_argument(
+        "--accelerator", type=str | None, default=None, help="auto, cpu or cuda, for training"
+    )
+    parser.add_argument(
+        "--devices", type=int | None, default=None, help="that share the training of each model"
+    )
+    parser.add_argument(
+        "--nodes", type=int | None, default=None, help="machines, under torchrun or SLURM"
+    )
+    parser.add_argument(
+        "--strategy",
+        type=str | None,
+        default=None,
+        help="how devices share it: auto (DDP), fsdp, or a name of Lightning's",
     )
 
 

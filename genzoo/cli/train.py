@@ -49,6 +49,7 @@ def train(arguments: Sequence[str]) -> int:
     overrides = _overrides(vars(given), sections)
     from genzoo.benchmark import plan as planning
     from genzoo.benchmark import run as runs
+    from genzoo.training.processes import rank
 
     plan = planning.plan(
         **{"data": "digits"}
@@ -59,6 +60,9 @@ def train(arguments: Sequence[str]) -> int:
         getattr(given, "out", None)
         or Path("runs") / f"{Path(plan.data).resolve().stem}-{plan.name}"
     )
+    if rank():  # of several processes the first alone measures, writes and speaks
+        runs.accompany(plan, out)
+        return 0
     reused = runs.load_finished(plan, out) is not None
     with bar(console(), plan.name) as progress:
         runs.run(plan, out, progress=progress)

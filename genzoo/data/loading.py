@@ -5,6 +5,7 @@ from pathlib import Path
 
 from genzoo.config import parameters
 from genzoo.data import arrays as yours
+from genzoo.data import stream as streams
 from genzoo.data.dataset import DataSet
 from genzoo.data.images import digits, folder
 from genzoo.data.images import torchvision as images
@@ -37,8 +38,8 @@ DOWNLOADED: dict[str, Callable[..., DataSet]] = {
 def load(name: str | Path, root: str | Path = "data", **options) -> DataSet:
     """A data set by its name, or from a path.
 
-    Names are those of `genzoo.data.names`; a path is that of a ``.npz`` file or of a folder of
-    images.
+    Names are those of `genzoo.data.names`; a path is that of a ``.npz`` file, of a folder of
+    images, or of a ``.npy`` file, which is read batch by batch (`genzoo.data.stream`).
 
     Args:
         name: a registered name, which wins over a path; write ``./digits`` for a folder that is
@@ -71,6 +72,8 @@ def _reader(name: str) -> Callable[..., DataSet]:
         return folder.from_folder
     if path.suffix == ".npz":
         return yours.from_npz
+    if path.suffix == ".npy" and path.is_file():
+        return streams.stream
     if path.is_file():
         raise InputError(
             f"Cannot read {name}: expected a .npz file with an array x, or a folder of images."

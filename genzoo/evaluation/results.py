@@ -251,6 +251,7 @@ class Cost:
         samples_per_second: in batches, on an otherwise quiet machine.
         evaluations_per_sample: of the network.
         memory: bytes, see `Memory`.
+        precision: what networks computed in while they were trained, "32" or "bf16".
     """
 
     parameters: int
@@ -261,3 +262,4 @@ class Cost:
     samples_per_second: float | None = None
     evaluations_per_sample: float | None = None
     memory: Memory | None = None
+    precision: str = "32"

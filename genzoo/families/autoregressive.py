@@ -44,6 +44,7 @@ from genzoo.nets import (
     fourier_features,
     given_or,
     is_image,
+    precisely,
 )
 
 CANDIDATES = 64  # of a real-valued feature under guidance
@@ -336,7 +337,7 @@ class CausalConvolutions(Network):
 
     def forward(self, features: Tensor, e: Tensor) -> Tensor:
         h = self.backbone(features, e)
-        raw = self.head(h)
+        raw = precisely(self.head, h)
         return raw.flatten(2).mT
 
     def backbone(self, features: Tensor, e: Tensor) -> Tensor:

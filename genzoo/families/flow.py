@@ -28,6 +28,7 @@ here become the lattice). Built on nflows, whose conventions end in this file.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from nflows import transforms as nf
@@ -223,6 +224,20 @@ class Flow(GenerativeModel):
         The mean density of a bin is the bin's probability divided by its volume.
         """
         return True
+
+    @torch.no_grad()
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Of several processes, let ActNorm begin alike: by the first whole batch, not by a part.
+
+        It takes its scale and shift from the first events that it sees.
+        """
+        if batch_idx or self.trainer.world_size == 1 or self.global_step:
+            return
+        x, c = self.prepare(batch)
+        parts: Any = self.all_gather((x,) if c is None else (x, c))
+        self.log_prob(*(part.flatten(0, 1) for part in parts))
+        for value in (*self.parameters(), *self.buffers()):
+            value.copy_(self.trainer.strategy.broadcast(value))
 
     # ----------------------------------------------------------------------- samples and the latent
 

@@ -201,7 +201,7 @@ class GAN(GenerativeModel):
             critic_loss(self.score, real, fake, c, self.gamma).mean(),
             lambda: generator_loss(self.score, fake, c).mean(),
         )
-        self.log_dict(losses, prog_bar=True)
+        self.log_losses(losses, batch_idx, len(x))
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Sum of both players' losses, ``(n,)``, to log and to differentiate.

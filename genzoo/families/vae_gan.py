@@ -153,7 +153,7 @@ class VAEGAN(GenerativeModel):
             self.critics_loss(x, drawn, c).mean(),
             lambda: self.vae_loss(elbo, drawn, c).mean(),
         )
-        self.log_dict(losses, prog_bar=True)
+        self.log_losses(losses, batch_idx, len(x))
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Sum of both players' losses, ``(n,)``, to log and to differentiate.

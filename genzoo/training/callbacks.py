@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
@@ -30,6 +31,7 @@ def default_callbacks(
     *,
     average: float = 0.03,
     patience: int = 10,
+    seed: int | None = None,
 ) -> list[L.Callback]:
     """What `genzoo.fit` adds to Lightning, for a Trainer of your own::
 
@@ -45,10 +47,11 @@ def default_callbacks(
         folder: where ``best.ckpt`` goes; None keeps no checkpoint of the best.
         average: relative width of the running average of the weights; 0 for the last alone.
         patience: checks without a better figure before training stops.
+        seed: of what is drawn in training; None for torch's own when training begins.
     """
     monitor = chosen_by(model)
     path = None if folder is None else Path(folder)
-    callbacks = watchers(monitor, path, average, patience)
+    callbacks = watchers(monitor, path, average, patience, seed)
     if path is not None and monitor is not None:
         callbacks.append(best_checkpoint(path, monitor, enable_version_counter=False))
     return callbacks
@@ -60,10 +63,16 @@ def chosen_by(model: Trainable) -> str | None:
 
 
 def watchers(
-    monitor: str | None, folder: Path | None, average: float, patience: int
+    monitor: str | None,
+    folder: Path | None,
+    average: float | None,
+    patience: int,
+    seed: int | None = None,
 ) -> list[L.Callback]:
-    """The callbacks of `default_callbacks` that write nothing."""
-    callbacks: list[L.Callback] = [Guard(folder), RandomState(), Averages(average)]
+    """The callbacks of `default_callbacks` that write nothing; without an average where None."""
+    callbacks: list[L.Callback] = [Guard(folder), RandomState(seed)]
+    if average is not None:
+        callbacks.append(Averages(average))
     if monitor is not None:
         callbacks.append(
             Patience(monitor, patience=patience, check_finite=False, check_on_train_epoch_end=False)
@@ -208,8 +217,9 @@ class Stopwatch(L.Callback):
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         self.ends.append(time.perf_counter())
-        if self.ends[-1] - self.ends[0] > self.limit:
-            trainer.should_stop = True
+        over = self.ends[-1] - self.ends[0] > self.limit
+        # no process stops before the others
+        trainer.should_stop = trainer.strategy.reduce_boolean_decision(over, all=False)
 
     @property
     def seconds_per_step(self) -> float:
@@ -266,27 +276,30 @@ class Patience(EarlyStopping):
 
 
 class RandomState(L.Callback):
-    """Puts torch's random state into the checkpoint, and back when the next epoch begins.
+    """Begins each epoch with random numbers that follow from a seed, the epoch and the process.
 
-    With it a resumed run is exact.
+    So a resumed run is exact, on other numbers of processes too, and no two processes draw alike.
+
+    Args:
+        seed: None for torch's own when training begins.
     """
 
-    def __init__(self):
-        self.pending: dict[str, Any] | None = None
+    def __init__(self, seed: int | None = None):
+        self.seed = seed
 
-    def state_dict(self) -> dict[str, Any]:
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-        return self.pending or {"cpu": torch.get_rng_state(), "cuda": cuda}
+    def state_dict(self) -> dict[str, int | None]:
+        return {"seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.pending = state_dict
+        self.seed = state_dict.get("seed", self.seed)
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        if self.seed is None:
+            self.seed = torch.initial_seed()
 
     def on_train_epoch_start(self, trainer, pl_module) -> None:
-        if self.pending is not None:
-            torch.set_rng_state(self.pending["cpu"].cpu())
-            if self.pending["cuda"]:
-                torch.cuda.set_rng_state_all([state.cpu() for state in self.pending["cuda"]])
-            self.pending = None
+        source = [self.seed or 0, trainer.current_epoch, trainer.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(source).generate_state(1, np.uint64)[0]))
 
 
 class Reporter(L.Callback):

@@ -19,7 +19,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,6 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
-from lightning.pytorch.strategies import DDPStrategy
 from torch.distributions import Distribution
 
 from genzoo import files, serialization
@@ -52,8 +51,20 @@ from genzoo.training.callbacks import (
     watchers,
 )
 from genzoo.training.checkpoints import with_whole_checkpoints
+from genzoo.training.precision import (
+    FULL,
+    Layout,
+    channels_last,
+    check_precision,
+    compiled,
+    runs_as,
+    trainer_arguments,
+)
+from genzoo.training.processes import Hardware, in_processes, one_cause, rank, share_rightly
+from genzoo.training.sharding import check_sharded
 
 SMALL = 2**30  # bytes; a data set below lives on the training device
+MOST_CHECKED = 10_000  # events of a stream that are looked at before training
 MOST_DRAWS = 32  # of a held-out event at a check
 FRESH_SEED = 2**32 - 1  # of the draws that validate the chosen weights once more
 FRESH_REPEATS = 4
@@ -78,6 +89,8 @@ class Fitted:
             of these weights. They were the best by draws that were the same at each check; this
             figure is of fresh draws, so that it is not lower for having been chosen by
             (`validated`).
+        precision: what the networks computed in while they were trained: that which was asked for,
+            or "32" where the processor has no bfloat16.
         stopped_early: whether patience ended the run.
     """
 
@@ -87,6 +100,7 @@ class Fitted:
     planned: int
     best_step: int | None
     validation: float | None
+    precision: str = FULL
 
     @property
     def stopped_early(self) -> bool:
@@ -109,6 +123,12 @@ def fit(
     jitter: float = 0.0,
     gradient_clip: float = 5.0,
     drop_condition: float | None = None,
+    precision: str = FULL,
+    compile: bool = False,
+    accelerator: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    strategy: Any = "auto",
     optimizer: OptimizerFactory | None = None,
     scheduler: SchedulerFactory | None = None,
     callbacks: Iterable[L.Callback] = (),
@@ -132,7 +152,7 @@ def fit(
             the machine's pace turns out to be another, it is mended at a check, and so is the
             schedule (`genzoo.training.callbacks.Deadline`); a resumed run keeps to what was
             decided before.
-        batch_size: events in a batch.
+        batch_size: events in a batch, of all processes together.
         seed: of everything random in training (initial weights are the caller's).
         average: width of the running average of the weights, as a share of the steps so far,
             however many they are (`genzoo.training.averaging`); 0 for the last weights alone.
@@ -142,71 +162,138 @@ def fit(
         jitter: standard deviation of Gaussian noise on real-valued training events, at most 1.
         gradient_clip: largest norm of the gradient; a GAN's is not clipped.
         drop_condition: share of the conditions that training drops, in place of the model's own.
+        precision: "32", or "bf16": the networks compute in bfloat16 in training steps where the
+            processor can, and all that is made of their answers in full precision
+            (`genzoo.training.precision`). `Fitted.precision` says what it was.
+        compile: whether `torch.compile` translates the networks first, which takes a minute or so.
+        accelerator: "cpu", "cuda", or "auto" for a GPU where there is one.
+        devices: of each machine; they share each batch (`genzoo.training.processes`).
+        nodes: machines, on each of which torchrun or SLURM starts the same script.
+        strategy: how devices share the work: "auto" by DDP; "fsdp" the weights as well, of which
+            no average is kept (`genzoo.training.sharding`); or a name or an object of Lightning's.
         optimizer, scheduler: in place of the model's own, see `genzoo.optim`.
         callbacks: beside those of `genzoo.training.default_callbacks`.
         logger: one of Lightning's loggers, or several, beside ``log.csv``.
         progress: called with (steps done, steps in all, a few words) a few times a second.
-        trainer_options: for `lightning.Trainer`, such as ``accelerator``, ``devices``,
-            ``strategy``. Of several processes, each trains on its share of the data, in batches of
-            ``batch_size``.
+        trainer_options: for `lightning.Trainer`.
 
     Raises:
         InputError: model and data do not fit each other, or ``folder`` holds another model's
             checkpoint.
-        TrainingError: the loss is no longer finite. The last good checkpoint, if there is one,
-            stays in ``folder``.
+        TrainingError: the loss is no longer finite, or one of several processes ended early. The
+            last good checkpoint, if there is one, stays in ``folder``.
     """
     refuse_retired(trainer_options)
-    check_settings(
+    settings = Settings(
         steps=steps,
+        minutes=minutes,
         batch_size=batch_size,
+        seed=seed,
+        average=average,
         patience=patience,
         check_every=check_every,
-        average=average,
         augment=augment,
         jitter=jitter,
         gradient_clip=gradient_clip,
         drop_condition=drop_condition,
-        minutes=minutes,
-        seed=seed,
-        lr=model.lr,
+        precision=str(precision),
+        compile=compile,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        callbacks=tuple(callbacks),
+        loggers=_several(logger),
+        trainer_options=trainer_options,
     )
+    settings.check(model)
     check_fit(model, data)
-    _take_over(model, optimizer, scheduler, drop_condition)
+    hardware = Hardware(accelerator, devices, nodes, strategy)
+    settings = replace(settings, batch_size=_shared_batch(hardware, batch_size, data))
+    if hardware.starts_processes:
+        return in_processes(hardware, model, data, folder, settings, progress)
+    return fit_here(hardware, model, data, folder, settings, progress)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How `fit` trains, on whatever hardware: its arguments, which it tells of."""
+
+    steps: int
+    minutes: float | None
+    batch_size: int
+    seed: int
+    average: float | None  # None: not kept
+    patience: int
+    check_every: int
+    augment: float
+    jitter: float
+    gradient_clip: float
+    drop_condition: float | None
+    precision: str
+    compile: bool
+    optimizer: OptimizerFactory | None
+    scheduler: SchedulerFactory | None
+    callbacks: tuple[L.Callback, ...]
+    loggers: tuple[Logger, ...]
+    trainer_options: dict[str, Any]
+
+    def check(self, model: Trainable) -> None:
+        """Raise `InputError` for a number, or a learning rate, that is out of range."""
+        numbers = {name: getattr(self, name) for name in SETTINGS if hasattr(self, name)}
+        check_settings(**numbers, precision=self.precision, lr=model.lr)
+
+
+def fit_here(
+    hardware: Hardware,
+    model: Trainable,
+    data: DataSet,
+    folder: str | Path | None,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> Fitted:
+    """`fit`, with its arguments checked, in this process, or this one's part of it."""
+    _take_over(model, settings)
+    worker = model  # which is trained; shares of its weights could not become a model again
+    if hardware.shares_weights:
+        check_sharded(model)
+        worker = copy.deepcopy(model)
+        settings = replace(settings, average=None)
+    computed = runs_as(settings.precision, hardware.kind)
+    options = _options(model, settings, hardware, computed)
     monitor = chosen_by(model) if len(data.validation) else None
-    options = _options(model, gradient_clip, trainer_options)
-    with _kept(folder) as kept, quiet(), seeded(seed):
-        processes = _processes(options)
-        share = max(1, len(data.train) // processes)
-        batches = Data(_on_device(data, options), min(batch_size, share), augment, jitter)
+    layout = nullcontext() if hardware.shares_weights else channels_last(model, model.event_shape)
+    with (
+        _kept(folder) as kept,
+        quiet(),
+        seeded(settings.seed),
+        compiled(worker, settings.compile),
+        layout,
+    ):
+        batches = _batches(_on_device(data, options), settings)
         resume = _resumable(model, kept / "last.ckpt")
-        if minutes is not None:
-            pace = partial(_pace, model, batches, options, monitor, average, share, check_every)
-            length, checks = _length(minutes, kept / LENGTH, resume is not None, check_every, pace)
-            steps, check_every = Rounds.in_time(
-                share, batches.batch_size, length, check_every, checks
-            )
-        rounds = Rounds.plan(share, batches.batch_size, steps, check_every)
-        trained = processes * rounds.events(batches.batch_size)
-        model.check_draws = affordable_draws(trained, len(data.validation))
+        rounds = _rounds(model, batches, settings, options, monitor, kept, resume is not None)
+        batches.batches = rounds.batches
+        held_out = len(data.validation)
+        worker.check_draws = affordable_draws(rounds.events(settings.batch_size), held_out)
 
         clock = Clock()
         best, last = _checkpoints(kept, monitor, rounds)
-        watching = watchers(monitor, None if folder is None else kept, average, patience)
-        if minutes is not None:
-            watching = [Deadline(60 * minutes, clock, rounds.every, kept / LENGTH), *watching]
+        stays = None if folder is None else kept
+        watching = watchers(monitor, stays, settings.average, settings.patience, settings.seed)
+        if settings.minutes is not None:
+            seconds = 60 * settings.minutes
+            watching = [Deadline(seconds, clock, rounds.every, kept / LENGTH), *watching]
         saving = [last] if best is None else [best, last]
         telling = [] if progress is None else [Reporter(progress, rounds.steps)]
         trainer = L.Trainer(
             max_epochs=rounds.epochs,
             limit_train_batches=rounds.batches,
             check_val_every_n_epoch=rounds.every,
-            logger=[TimedLog(kept, clock), *_several(logger)],
-            callbacks=[clock, *watching, *saving, *telling, *callbacks],
+            logger=[TimedLog(kept, clock), *settings.loggers],
+            callbacks=[clock, Layout(), *watching, *saving, *telling, *settings.callbacks],
             **options,
         )
-        final, chosen = _trained(trainer, model, batches, resume, kept, best, last)
-    model.load_state_dict(chosen["state_dict"])
+        final, chosen = _trained(trainer, worker, batches, resume, kept, best, last)
+        model.load_state_dict(chosen["state_dict"])
     model.eval()
     validation = None
     if best and isinstance(model, GenerativeModel):
@@ -218,22 +305,57 @@ def fit(
         planned=rounds.batches * (trainer.max_epochs or rounds.epochs),
         best_step=(chosen["epoch"] + 1) * rounds.batches if best else None,
         validation=validation,
+        precision=computed,
     )
 
 
-def _take_over(
+def _batches(data: DataSet, settings: Settings) -> Data:
+    return Data(data, settings.batch_size, settings.augment, settings.jitter, settings.seed)
+
+
+def _rounds(
     model: Trainable,
-    optimizer: OptimizerFactory | None,
-    scheduler: SchedulerFactory | None,
-    drop_condition: float | None,
-) -> None:
+    batches: Data,
+    settings: Settings,
+    options: dict[str, Any],
+    monitor: str | None,
+    folder: Path,
+    resumed: bool,
+) -> "Rounds":
+    """How the steps that were asked for, or those that fit into the minutes, become epochs."""
+    events, steps, check_every = len(batches.dataset.train), settings.steps, settings.check_every
+    if settings.minutes is not None:
+        pace = partial(_pace, model, batches, settings, options, monitor)
+        length, checks = _length(settings.minutes, folder / LENGTH, resumed, check_every, pace)
+        steps, check_every = Rounds.in_time(
+            events, settings.batch_size, length, check_every, checks
+        )
+    return Rounds.plan(events, settings.batch_size, steps, check_every)
+
+
+def _shared_batch(hardware: Hardware, batch_size: int, data: DataSet) -> int:
+    """The events of a batch, of which there are no more than the data has.
+
+    Each process has as many of them.
+    """
+    if batch_size > len(data.train):
+        batch_size = len(data.train) - len(data.train) % hardware.processes
+    hardware.check(batch_size)
+    if 0 < len(data.validation) < hardware.processes:
+        raise InputError(
+            f"{data.name} has {len(data.validation)} events to validate by, fewer than processes."
+        )
+    return batch_size
+
+
+def _take_over(model: Trainable, settings: Settings) -> None:
     """Set what the caller of `fit` wants other than the model does."""
-    if optimizer is not None:
-        model.optimizer = optimizer
-    if scheduler is not None:
-        model.scheduler = scheduler
-    if drop_condition is not None and isinstance(model, GenerativeModel):
-        model.drop_condition = drop_condition
+    if settings.optimizer is not None:
+        model.optimizer = settings.optimizer
+    if settings.scheduler is not None:
+        model.scheduler = settings.scheduler
+    if settings.drop_condition is not None and isinstance(model, GenerativeModel):
+        model.drop_condition = settings.drop_condition
 
 
 def _trained(
@@ -246,7 +368,7 @@ def _trained(
     last: ModelCheckpoint,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Train, and read the last and the best checkpoint; one and the same where none is best."""
-    _let_players_take_turns(model, trainer)
+    share_rightly(trainer.strategy, takes_turns=not model.automatic_optimization)
     if trainer.is_global_zero:
         files.discard_drafts(folder)
     _run(trainer, model, batches, resume)
@@ -259,10 +381,10 @@ def _trained(
     return final, chosen
 
 
-def _several(logger: Logger | Iterable[Logger] | None) -> list[Logger]:
+def _several(logger: Logger | Iterable[Logger] | None) -> tuple[Logger, ...]:
     if logger is None:
-        return []
-    return [logger] if isinstance(logger, Logger) else list(logger)
+        return ()
+    return (logger,) if isinstance(logger, Logger) else tuple(logger)
 
 
 @contextmanager
@@ -329,7 +451,7 @@ def _length(
             )
         return before["steps"], before.get("checks", FEWEST_CHECKS)
     seconds = 60 * minutes
-    measured = pace(min(MOST_REHEARSED, REHEARSED * seconds))
+    measured = _agreed(pace(min(MOST_REHEARSED, REHEARSED * seconds)))
     steps = measured.steps_in(seconds, check_every)
     checks = measured.fewest_checks(seconds)
     about = {
@@ -339,35 +461,49 @@ def _length(
         "step": measured.step,
         "check": measured.check,
     }
-    with files.whole(path) as draft:
-        draft.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    if rank() == 0:
+        with files.whole(path) as draft:
+            draft.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     return steps, checks
+
+
+def _agreed(pace: Pace) -> Pace:
+    """Of several processes, that which the first has measured."""
+    if not torch.distributed.is_initialized():
+        return pace
+    agreed = [pace]
+    torch.distributed.broadcast_object_list(agreed)
+    return agreed[0]
 
 
 def _pace(
     model: Trainable,
     batches: Data,
+    settings: Settings,
     options: dict[str, Any],
     monitor: str | None,
-    average: float,
-    share: int,
-    check_every: int,
     seconds: float,
 ) -> Pace:
     """Measure the pace of training, for ``seconds``, on a copy of the model."""
     twin = copy.deepcopy(model)
-    rounds = Rounds.plan(share, batches.batch_size, check_every, check_every)
-    trained = rounds.events(batches.batch_size)
-    twin.check_draws = affordable_draws(trained, len(batches.dataset.validation))
+    check_every, size = settings.check_every, settings.batch_size
+    rounds = Rounds.plan(len(batches.dataset.train), size, check_every, check_every)
+    held_out = len(batches.dataset.validation)
+    twin.check_draws = affordable_draws(rounds.events(size), held_out)
     watch = Stopwatch(seconds)
-    with torch.random.fork_rng(), tempfile.TemporaryDirectory() as scratch:
+    averaging = [] if settings.average is None else [Averages(settings.average)]
+    with (
+        torch.random.fork_rng(),
+        tempfile.TemporaryDirectory() as scratch,
+        compiled(twin, settings.compile),
+    ):
         trainer = L.Trainer(
             max_epochs=-1,
             limit_train_batches=rounds.batches,
             limit_val_batches=0,
             logger=CSVLogger(scratch),
             enable_checkpointing=False,
-            callbacks=[watch, Averages(average)],
+            callbacks=[watch, *averaging],
             **options,
         )
         _run(trainer, twin, batches, None)
@@ -519,6 +655,8 @@ def check_settings(**settings: Any) -> None:
     """Raise `InputError` for a setting of `fit`, a seed or a learning rate that is out of range."""
     given = {k: v for k, v in settings.items() if v is not None or k not in OPTIONAL}
     check(SETTINGS, **given)
+    if "precision" in settings:
+        check_precision(str(settings["precision"]))
 
 
 def check_fit(model: Trainable, data: DataSet) -> None:
@@ -544,9 +682,10 @@ def check_fit(model: Trainable, data: DataSet) -> None:
 
 
 def _check_events(model: GenerativeModel, split: Split, name: str) -> None:
+    held = split if split.in_memory else split.some(MOST_CHECKED)
     try:
-        for rows in torch.arange(len(split)).split(1000):
-            model.require_batch(*split[rows.to(split.x.device)])
+        for rows in torch.arange(len(held)).split(1000):
+            model.require_batch(*held[rows.to(held.x.device)])
     except ValueError as error:
         raise InputError(f"{name} has events of another kind. {error}") from error
 
@@ -567,11 +706,11 @@ def _checkpoints(
     return best, ModelCheckpoint(folder, filename="last", **common)
 
 
-def _options(model: Trainable, gradient_clip: float, given: dict[str, Any]) -> dict[str, Any]:
-    """Options of the Trainer: one device of the best kind, quiet, and what the caller wants."""
+def _options(
+    model: Trainable, settings: Settings, hardware: Hardware, computed: str
+) -> dict[str, Any]:
+    """Options of the Trainer: the devices, quiet, and what the caller wants."""
     ours: dict[str, Any] = {
-        "accelerator": best_accelerator(),
-        "devices": 1,
         "enable_progress_bar": False,
         "enable_model_summary": False,
         "num_sanity_val_steps": 0,
@@ -579,34 +718,22 @@ def _options(model: Trainable, gradient_clip: float, given: dict[str, Any]) -> d
     }
     # Lightning refuses to clip for a model that steps its optimisers by hand.
     if model.automatic_optimization:
-        ours["gradient_clip_val"] = gradient_clip
-    return ours | given | {"plugins": with_whole_checkpoints(given.get("plugins"))}
-
-
-def _processes(options: dict[str, Any]) -> int:
-    """How many processes will train, each on its share of the data: a Trainer knows."""
-    if options["devices"] == 1 and options.get("num_nodes", 1) == 1:
-        return 1
-    return L.Trainer(**options, logger=False, enable_checkpointing=False).world_size
-
-
-def _let_players_take_turns(model: Trainable, trainer: L.Trainer) -> None:
-    """Tell DDP, which waits for every gradient, that a pass of a game has those of one player."""
-    if isinstance(trainer.strategy, DDPStrategy) and not model.automatic_optimization:
-        trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+        ours["gradient_clip_val"] = settings.gradient_clip
+    chosen = hardware.trainer_arguments() | trainer_arguments(computed)
+    given = settings.trainer_options
+    plugins = [*chosen.pop("plugins", []), *with_whole_checkpoints(given.get("plugins"))]
+    return ours | chosen | given | {"plugins": plugins}
 
 
 def best_accelerator() -> str:
-    """A GPU of CUDA's kind if there is one, else the CPU.
-
-    Not Apple's: it has no float64, which a spline's inverse and annealing cannot do without.
-    """
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """A GPU of CUDA's kind if there is one, else the CPU."""
+    return Hardware().kind
 
 
 def _on_device(data: DataSet, options: dict[str, Any]) -> DataSet:
     """A small data set moves to the training device once, instead of batch by batch."""
-    if options["accelerator"] == "cpu" or data.train.x.nbytes > SMALL:
+    small = data.train.in_memory and data.train.x.nbytes <= SMALL
+    if options["accelerator"] == "cpu" or not small:
         return data
     device = L.Trainer(**options, logger=False, enable_checkpointing=False).strategy.root_device
     return replace(
@@ -657,7 +784,7 @@ def _run(trainer: L.Trainer, model: Trainable, batches: Data, resume: Path | Non
     model.train()
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
-        with _unchecked_distributions():
+        with _unchecked_distributions(), one_cause():
             trainer.fit(model, batches, ckpt_path=resume, weights_only=True)
     except SystemExit as stop:
         signal.signal(signal.SIGINT, on_interrupt)  # Lightning leaves it switched off
@@ -714,6 +841,9 @@ CHATTER = (
     ".*Experiment logs directory",
     ".*LeafSpec",
     ".*isinstance.treespec",
+    ".*`broadcast_buffers` is deprecated",
+    ".*functional.all_gather is deprecated",
+    ".*returned a view tensor",
 )
 
 

@@ -71,6 +71,7 @@ def fit_in_stages(
         planned=first.planned + second.planned,
         best_step=None,
         validation=None,
+        precision=first.precision,
     )
 
 

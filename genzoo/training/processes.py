@@ -1,0 +1,406 @@
+"""Training on several devices: one process for each, all of which take every step together.
+
+Each process holds the whole model and computes the gradient of its part of every batch; the mean of
+their gradients moves all alike (*distributed data parallel*, DDP). A batch is divided, not
+multiplied: a run on two devices takes the same steps as on one, and goes on from its checkpoint.
+
+`genzoo.fit` starts the processes itself, on one machine. On several machines, or where a launcher
+has started them (``torchrun``, SLURM), every process runs the whole command, and the one of rank 0
+alone writes.
+
+When a process ends early, whatever ended it, the others are ended within seconds, and one sentence
+says which it was. What was trained stays in the last checkpoint.
+"""
+
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+
+from genzoo.data.dataset import DataSet
+from genzoo.errors import InputError, TrainingError, nearest
+from genzoo.progress import Progress
+
+if TYPE_CHECKING:
+    from genzoo.training.fitting import Fitted, Settings
+
+ACCELERATORS = ("auto", "cpu", "cuda")
+OURS = ("auto", "fsdp")  # strategies for which `fit` starts the processes; other names: Lightning
+RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")  # how launchers tell a process which it is
+MARK = "\x1e"  # begins a line of progress in what the first process prints
+LOOKED = 0.05  # seconds between two looks at the processes
+LAST_WORDS = 2.0  # seconds that the others have to say what they saw when one has ended
+
+
+def rank() -> int:
+    """Which of the processes of a run this is; 0 of one."""
+    if "LOCAL_RANK" not in os.environ and not SLURMEnvironment.detect():
+        return 0
+    return int(next(os.environ[name] for name in RANKS if name in os.environ))
+
+
+def launched() -> bool:
+    """Whether something else than `fit` has started this process, beside others."""
+    return "LOCAL_RANK" in os.environ or SLURMEnvironment.detect()
+
+
+def _world() -> int:
+    """How many processes a launcher has started."""
+    return int(os.environ.get("WORLD_SIZE") or os.environ["SLURM_NTASKS"])
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """On what a run is trained.
+
+    Args:
+        accelerator: "cpu", "cuda", or "auto" for a GPU where there is one.
+        devices: of each machine, one process for each.
+        nodes: machines.
+        strategy: how they share the work: "auto", by gradients (DDP); "fsdp", by the weights as
+            well (`genzoo.training.sharding`); or a name or an object of Lightning's.
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: Any = "auto"
+
+    @property
+    def kind(self) -> str:
+        """ "cpu" or "cuda": of "auto" the one there is.
+
+        Never Apple's: it has no float64, which a spline's inverse and annealing need.
+        """
+        if self.accelerator != "auto":
+            return "cuda" if self.accelerator == "gpu" else self.accelerator
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    @property
+    def processes(self) -> int:
+        return self.devices * self.nodes
+
+    @property
+    def shares_weights(self) -> bool:
+        """Whether each process holds a share of the weights only (`genzoo.training.sharding`)."""
+        return self.strategy == "fsdp" and self.processes > 1
+
+    @property
+    def starts_processes(self) -> bool:
+        """Whether `fit` has to start the processes."""
+        return self.processes > 1 and self.strategy in OURS and not launched()
+
+    def check(self, batch_size: int) -> None:
+        """Raise `InputError` for what there is not, or for batches that cannot be shared."""
+        for name, value in (("devices", self.devices), ("nodes", self.nodes)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InputError(f"{name} must be a whole number of at least 1, got {value!r}.")
+        if self.accelerator not in (*ACCELERATORS, "gpu"):
+            hint = nearest(str(self.accelerator), ACCELERATORS)
+            raise InputError(f"There is no accelerator {self.accelerator!r}. {hint}")
+        if self.kind == "cuda" and torch.cuda.device_count() < self.devices:
+            there = torch.cuda.device_count()
+            raise InputError(f"devices={self.devices} were asked for, and there are {there} GPUs.")
+        if self.nodes > 1 and not launched():
+            raise InputError(
+                f"nodes={self.nodes} takes a launcher that starts this command on each machine: "
+                "torchrun or srun, see docs/one-run.md."
+            )
+        if launched() and self.processes != _world():
+            raise InputError(
+                f"The launcher has started {_world()} processes: give devices and nodes whose "
+                f"product is that, got {self.devices} and {self.nodes}."
+            )
+        if batch_size % self.processes:
+            less = batch_size - batch_size % self.processes
+            either = f"{less} or {less + self.processes}" if less else f"{self.processes}"
+            raise InputError(
+                f"{self.processes} processes share each batch, so batch_size must be a multiple "
+                f"of that, got {batch_size}: take {either}."
+            )
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        """What `lightning.Trainer` is given."""
+        arguments = {"accelerator": self.kind, "devices": self.devices, "num_nodes": self.nodes}
+        strategy = self.strategy
+        if self.processes > 1 and isinstance(strategy, str) and strategy in OURS:
+            strategy = self._ours()
+        return arguments if strategy == "auto" else arguments | {"strategy": strategy}
+
+    def _ours(self) -> Strategy:
+        backend = "gloo" if self.kind == "cpu" else None
+        if self.strategy == "fsdp":
+            from genzoo.training.sharding import Sharded
+
+            return Sharded(self.processes, backend)
+        return DDPStrategy(process_group_backend=backend)
+
+
+def share_rightly(strategy: Any, takes_turns: bool) -> None:
+    """Tell DDP what our models need of it, before it wraps one.
+
+    Args:
+        strategy: of a Trainer; nothing is done where it is no DDP.
+        takes_turns: whether a pass has the gradients of some weights only, as in a game of players.
+    """
+    if not isinstance(strategy, DDPStrategy):
+        return
+    # buffers are each process's own, as the chains of an energy model are
+    strategy._ddp_kwargs.setdefault("broadcast_buffers", False)
+    if takes_turns:
+        strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+
+
+# -------------------------------------------------------------------------- the process that starts
+
+
+def in_processes(
+    hardware: Hardware,
+    model: Any,
+    data: DataSet,
+    folder: str | Path | None,
+    settings: "Settings",
+    progress: Progress | None = None,
+) -> "Fitted":
+    """`genzoo.fit` in processes of this machine, one for each device.
+
+    Args:
+        hardware: see `Hardware`.
+        model: trained in place.
+        data: what to train on.
+        folder: of the run; None keeps nothing.
+        settings: the other arguments of `fit`, checked.
+        progress: as of `fit`.
+
+    Raises:
+        InputError, TrainingError: as `fit` does.
+        TrainingError: a process ended early.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        room = Path(scratch)
+        kept = room / "run" if folder is None else Path(folder)
+        _put(room / "job", (hardware, model, _plain(data), kept, settings))
+        children = [_start(i, hardware, room) for i in range(hardware.processes)]
+        told: SimpleQueue[str] = SimpleQueue()
+        reader = threading.Thread(target=_read_lines, args=(children[0], told), daemon=True)
+        reader.start()
+        try:
+            _watch(children, told, room, progress)
+        finally:
+            for child in children:
+                child.kill()
+                child.wait()
+            reader.join()
+            for child in children:
+                child.__exit__(None, None, None)  # closes its pipes
+        _pass_on(told, progress)
+        weights, fitted = _get(room / "fitted")
+        model.load_state_dict(weights)
+        return replace(fitted, model=model.eval())
+
+
+def _plain(data: DataSet) -> DataSet:
+    """What training needs of a data set; functions, such as a true density, stay here."""
+    return replace(
+        data, log_density=None, read=None, in_units=None, feature_space=None, shift=None, scale=None
+    )
+
+
+def _put(path: Path, content: Any) -> None:
+    try:
+        with path.open("wb") as file:
+            pickle.dump(content, file)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise InputError(
+            "This model or its settings cannot be sent to another process, as several devices "
+            f"need ({error}): define what it is made of in a module, or start the script by "
+            "torchrun."
+        ) from error
+
+
+def _get(path: Path) -> Any:
+    """What one of our own processes has written into a folder of ours."""
+    with path.open("rb") as file:
+        return pickle.load(file)
+
+
+def _start(number: int, hardware: Hardware, room: Path) -> "subprocess.Popen[str]":
+    """The process of that number. It ends when its input does, that is, with this process."""
+    port = room / "port"
+    if not port.is_file():
+        port.write_text(str(_free_port()))
+    places = {
+        "LOCAL_RANK": str(number),
+        "RANK": str(number),
+        "NODE_RANK": "0",
+        "WORLD_SIZE": str(hardware.processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port.read_text(),
+    }
+    if sys.platform == "linux":
+        places["GLOO_SOCKET_IFNAME"] = "lo"
+    if hardware.kind == "cpu":
+        places["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // hardware.processes))
+    with (room / f"stderr{number}").open("w", encoding="utf-8") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", __name__, str(room)],
+            env=_environment() | places,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if number == 0 else subprocess.DEVNULL,
+            stderr=errors,
+            text=True,
+        )
+
+
+def _environment() -> dict[str, str]:
+    """This process's, and where it finds what it imports."""
+    paths = [path for path in sys.path if path]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _watch(
+    children: "list[subprocess.Popen[str]]",
+    told: "SimpleQueue[str]",
+    room: Path,
+    progress: Progress | None,
+) -> None:
+    """Wait until all have ended well; pass on what the first tells.
+
+    Raises:
+        InputError, TrainingError: one has not.
+    """
+    while any(child.poll() is None for child in children):
+        _pass_on(told, progress)
+        if any(child.poll() for child in children):
+            first = [i for i, child in enumerate(children) if child.poll()]
+            _let_speak(children)
+            raise _cause(children, first, room)
+        time.sleep(LOOKED)
+    if failed := [i for i, child in enumerate(children) if child.returncode]:
+        raise _cause(children, failed, room)
+
+
+def _read_lines(child: "subprocess.Popen[str]", told: "SimpleQueue[str]") -> None:
+    assert child.stdout is not None
+    for line in child.stdout:
+        told.put(line.rstrip("\n"))
+
+
+def _pass_on(told: "SimpleQueue[str]", progress: Progress | None) -> None:
+    with suppress(Empty):
+        while True:
+            line = told.get_nowait()
+            if not line.startswith(MARK):
+                print(line)
+            elif progress is not None:
+                progress(*json.loads(line[1:]))
+
+
+def _let_speak(children: "list[subprocess.Popen[str]]") -> None:
+    """Give the others a moment to fail by themselves, and to say why."""
+    end = time.monotonic() + LAST_WORDS
+    while time.monotonic() < end and any(child.poll() is None for child in children):
+        time.sleep(LOOKED)
+
+
+def _cause(children: "list[subprocess.Popen[str]]", first: list[int], room: Path) -> Exception:
+    """Why the processes have ended, of which the ``first`` were seen to.
+
+    A fault that `fit` has a sentence for says it. Of the others, one that was ended without a word
+    is the cause, and one that only lost its connection is not.
+    """
+    ended = first + [i for i, child in enumerate(children) if child.poll() and i not in first]
+    errors = {i: _get(room / f"error{i}") for i in ended if (room / f"error{i}").is_file()}
+    for error in errors.values():
+        if isinstance(error, InputError | TrainingError):
+            return error
+    silent = [i for i in ended if i not in errors]
+    i = silent[0] if silent else ended[0]
+    how = _how(children[i].returncode) if i in silent else str(errors[i])
+    return TrainingError(
+        f"Process {i + 1} of {len(children)} ended early ({how}), so the others were stopped. "
+        "The last checkpoint is kept: the same command goes on from there."
+    )
+
+
+def _how(code: int) -> str:
+    """What an exit code says."""
+    if code >= 0:
+        return f"exit code {code}"
+    memory = ", perhaps for lack of memory" if -code == signal.SIGKILL else ""
+    return f"signal {signal.Signals(-code).name}{memory}"
+
+
+# ------------------------------------------------------------------------ a process that is started
+
+
+def main(room: Path) -> None:
+    """Train along, and leave what came of it, or the error, in ``room``."""
+    from genzoo.training.fitting import fit_here
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    me = rank()
+    try:
+        hardware, model, data, folder, settings = _get(room / "job")
+        fitted = fit_here(hardware, model, data, folder, settings, _say if me == 0 else None)
+        if me == 0:
+            _put(room / "fitted", (model.state_dict(), replace(fitted, model=None)))
+    except (InputError, TrainingError) as error:
+        _put(room / f"error{me}", error)
+        sys.exit(2)
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        _put(room / f"error{me}", RuntimeError(f"{type(error).__name__}: {first}"))
+        raise
+
+
+def _end_with_input() -> None:
+    sys.stdin.read()
+    os._exit(1)  # checkpoints are whole at every moment
+
+
+def _say(done: int, total: int, text: str) -> None:
+    print(MARK + json.dumps([done, total, text]), flush=True)
+
+
+@contextmanager
+def one_cause() -> Iterator[None]:
+    """Turn the loss of a connection, deep inside a step, into the sentence that it means."""
+    try:
+        yield
+    except RuntimeError as error:
+        lost = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
+        if not launched() or not any(words in str(error) for words in lost):
+            raise
+        raise TrainingError(
+            f"Process {rank() + 1} lost its connection to another one, which has ended; its own "
+            "last words say why. The last checkpoint is kept: the same command goes on from there."
+        ) from error
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
