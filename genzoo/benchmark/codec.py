@@ -12,6 +12,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from genzoo.errors import InputError, nearest
 from genzoo.evaluation.figures import Figure
+from genzoo.gate.schema import misfit, short
 
 
 def to_plain(value: Any) -> Any:
@@ -60,12 +61,14 @@ def from_plain(kind: Any, value: Any, source: str = "this file") -> Any:
         return {name: from_plain(inner[1], entry, source) for name, entry in content.items()}
     if origin is tuple and isinstance(value, list):
         return tuple(from_plain(inner[0], entry, source) for entry in value)
-    if not isinstance(kind, type):
+    if kind is Any or not isinstance(kind, type):
         return value
     if issubclass(kind, Enum) and isinstance(value, str):
         return kind[value.upper()]
     if not isinstance(value, _accepted(kind)):
-        raise InputError(f"{source}: expected {kind.__name__}, got {value!r}.")
+        raise InputError(f"{source}: expected {kind.__name__}, got {short(value)}.")
+    if isinstance(value, int) and (expected := misfit(value)):
+        raise InputError(f"{source}: expected {expected}, got {short(value)}.")
     return value
 
 
