@@ -8,7 +8,6 @@ two configurations part.
 import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -17,11 +16,14 @@ from torch import nn
 
 from genzoo import nets
 from genzoo.errors import InputError, nearest, too_large
+from genzoo.gate import limits, memory
+from genzoo.gate.schema import misfit, short
 
 Config = Mapping[str, Any]
 
-# annotation of an argument -> what may be given for it, and in words; YAML takes 1e-3 for text
+# annotation of an argument -> what may be given for it, and in words
 NUMBERS = {int: (int, "a whole number"), float: (int | float, "a number, such as 0.001")}
+SHAPES = ("event_shape", "latent_shape")
 
 
 # --------------------------------------------------------------------------------- what there is
@@ -107,12 +109,15 @@ def build(
             raise InputError(f"{family.__name__} has no argument {name!r} (in {path}). {hint}")
         if name in given:
             arguments[name] = value
-        elif isinstance(value, Mapping):
+        elif isinstance(value, Mapping) and not _is_plain(known[name]):
             arguments[name] = _part(name, value, family, classes, path)
         else:
             arguments[name] = _typed(value, known[name], path)
     try:
-        return family(**arguments)
+        with memory.no_larger_than(str(path)):
+            return family(**arguments)
+    except memory.TooLarge:
+        raise
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         if too_large(error):
             raise
@@ -152,19 +157,31 @@ def _typed(value: Any, parameter: inspect.Parameter, path: str | Path) -> Any:
 
     A list becomes a tuple where the constructor takes one, and a number must be one.
     """
+    name = parameter.name
+    got = f"got {short(value)} (in {path})"
     accepted, expected = NUMBERS.get(parameter.annotation, (object, ""))
     is_number = isinstance(value, accepted) and not isinstance(value, bool)
     if accepted is not object and not is_number:
-        raise InputError(f"{parameter.name} must be {expected}, got {value!r} (in {path}).")
-    for each in value if isinstance(value, list) else [value]:
-        if isinstance(each, float) and not math.isfinite(each):
-            raise InputError(f"{parameter.name} must be finite, got {value!r} (in {path}).")
+        raise InputError(f"{name} must be {expected}, {got}.")
+    if expected := misfit(value):
+        raise InputError(f"{name} must be {expected}, {got}.")
+    if isinstance(value, Mapping):
+        raise InputError(f"{name} must be no mapping, {got}.")
     if isinstance(value, str | int | float | list) and _takes_a_part(parameter):
         example = "{family: flow, arguments: {width: 32}}"
-        raise InputError(
-            f"{parameter.name} must be a mapping such as {example}, got {value!r} (in {path})."
-        )
+        raise InputError(f"{name} must be a mapping such as {example}, {got}.")
+    if name in SHAPES:
+        sizes = value if isinstance(value, list | tuple) else [value]
+        if any(type(size) is not int for size in sizes):
+            raise InputError(f"{name} must be a list of sizes such as [16], {got}.")
+        limits.FEATURES.check(math.prod(map(int, sizes)), f"{name} in {path}")
     return tuple(value) if isinstance(value, list) and _takes_tuple(parameter) else value
+
+
+def _is_plain(parameter: inspect.Parameter) -> bool:
+    """Whether an argument is numbers or words, so that no mapping can stand for it."""
+    is_one = parameter.annotation in (int, float, bool, str)
+    return is_one or parameter.name in SHAPES or _takes_tuple(parameter)
 
 
 def _takes_a_part(parameter: inspect.Parameter) -> bool:
@@ -223,47 +240,3 @@ def differences(before: Config, now: Config, prefix: str = "") -> str:
         elif old != new:
             found.append(f"{prefix}{key} {old} instead of {new}")
     return ", ".join(found)
-
-
-# ------------------------------------------------------------------------------------------ ranges
-
-
-@dataclass(frozen=True)
-class Range:
-    """The numbers that a setting may be.
-
-    Args:
-        least, most: both are allowed, but for ``least`` if ``above``.
-        whole: whether only whole numbers are.
-        above: whether ``least`` itself is too little.
-    """
-
-    least: float
-    most: float = math.inf
-    whole: bool = False
-    above: bool = False
-
-    def __contains__(self, value: Any) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float):
-            return False
-        if self.above and value == self.least:
-            return False
-        return self.least <= value <= self.most and value < math.inf
-
-    def __str__(self) -> str:
-        if self.whole and self.most < math.inf:
-            return f"a whole number from {self.least} to {self.most}"
-        if self.whole:
-            return f"a whole number of at least {self.least}"
-        if self.above:
-            return f"a number above {self.least:g}"
-        if self.most < math.inf:
-            return f"between {self.least:g} and {self.most:g}"
-        return f"at least {self.least:g}"
-
-
-def check(ranges: Mapping[str, Range], **settings: Any) -> None:
-    """Raise `InputError` for the first setting that is not in its range."""
-    for name, value in settings.items():
-        if name in ranges and value not in ranges[name]:
-            raise InputError(f"{name} must be {ranges[name]}, got {value!r}.")

@@ -53,7 +53,7 @@ handed to `genzoo.load` again. A `Network` also takes part in mixed precision
 import inspect
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -61,7 +61,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genzoo.errors import InputError, nearest
+from genzoo.errors import InputError, nearest, too_large
 
 SMALLEST = 4  # images are halved until a side is at most this
 
@@ -142,16 +142,22 @@ def build_network(config: dict[str, Any]) -> Network:
         InputError: there is no such network, or its arguments are others.
     """
     known = networks()
-    name = config["network"]
+    name = str(config["network"])
     if name not in known:
         raise InputError(f"There is no network {name!r}. {nearest(name, known)}")
+    stored = config.get("arguments")
+    if not isinstance(stored, Mapping):
+        raise InputError(f"The network {name} has no arguments: expected a mapping of them.")
     arguments = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in config["arguments"].items()
+        key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()
     }
     try:
         return known[name](**arguments)
-    except TypeError as error:
+    except InputError:  # too large
+        raise
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        if too_large(error):
+            raise
         raise InputError(f"The network {name} cannot be built: {error}.") from error
 
 

@@ -5,27 +5,31 @@ Nothing in it is ever executed.
 The folder::
 
     model.safetensors    the weights and persistent buffers
-    config.json          the family's name and its constructor's arguments, nested models included
+    config.json          the family's name and its constructor's arguments, nested models included,
+                         and the version of this form
     README.md            the model card: what it is, what it was trained on, how to load it
 """
 
 import inspect
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from genzoo import __version__, families, files
+from genzoo import __version__, families
 from genzoo import config as configuration
 from genzoo.errors import InputError
-from genzoo.files import discard_drafts, state, whole
+from genzoo.files import discard_drafts, whole
+from genzoo.gate import memory, tensors, text
 from genzoo.model import GenerativeModel, Trainable
 
+FORMAT = 1  # of a folder; one without a format is of before there was one, and has this form
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+
+BESIDE = 2**26  # bytes, of buffers that are not stored
 
 Families = Sequence[type[Trainable]]
 
@@ -59,7 +63,7 @@ def save(
             name: value.half() if value.is_floating_point() else value
             for name, value in weights.items()
         }
-    config = {"genzoo": __version__, **model.config()}
+    config = {"genzoo": __version__, "format": FORMAT, **model.config()}
     with whole(folder / WEIGHTS) as path:
         try:
             save_file(weights, path, metadata={"format": "pt"})
@@ -68,7 +72,7 @@ def save(
     with whole(folder / CARD) as path:
         path.write_text(_card(model, card or {}), encoding="utf-8")
     with whole(folder / CONFIG) as path:
-        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        path.write_text(text.to_json(config), encoding="utf-8")
     return folder
 
 
@@ -116,7 +120,8 @@ def load(
     known = families or known_families()
     if not inspect.isabstract(expect) and expect is not Trainable and expect not in known:
         known = (*known, expect)
-    model = build(config, known, path, given)
+    with memory.no_larger_than(str(path), *_room_for(weights)):
+        model = build(config, known, path, given)
     if not isinstance(model, expect):
         found = type(model).__name__
         raise InputError(f"{path} holds a model of class {found}: expected {expect.__name__}.")
@@ -179,18 +184,24 @@ def _read_folder(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
                 f"{path} holds no {name}: expected a saved model or a run of genzoo train or "
                 "compare."
             )
+    return _read_config(path / CONFIG), tensors.weights(path / WEIGHTS)
+
+
+def _read_config(path: Path) -> Any:
     try:
-        config = files.from_json((path / CONFIG).read_text(encoding="utf-8"))
+        config = text.from_json(text.read(path))
+    except InputError:  # too large, or no ordinary file
+        raise
     except ValueError as error:
+        raise InputError(f"{path} is {text.state(path)}: expected JSON ({error}).") from error
+    form = config.get("format", FORMAT) if isinstance(config, dict) else FORMAT
+    if form != FORMAT:
+        writer = config.get("genzoo", "another version")
         raise InputError(
-            f"{path / CONFIG} is {state(path / CONFIG)}: expected JSON ({error})."
-        ) from error
-    try:
-        return config, load_file(path / WEIGHTS)
-    except (SafetensorError, ValueError) as error:
-        raise InputError(
-            f"{path / WEIGHTS} is {state(path / WEIGHTS)}: expected safetensors ({error})."
-        ) from error
+            f"{path} has format {form}, but this genzoo, {__version__}, reads format {FORMAT}: "
+            f"load it with genzoo {writer}, which wrote it."
+        )
+    return config
 
 
 def _read_checkpoint(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
@@ -200,15 +211,26 @@ def _read_checkpoint(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
             f"There is no file {path}: expected a Lightning checkpoint of a genzoo model."
         )
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = tensors.checkpoint(path)
         config, weights = checkpoint["genzoo"], dict(checkpoint["state_dict"])
         if not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
             raise TypeError("expected tensors")
         return config, weights
-    except Exception as error:  # torch.load fails in a dozen ways, and all mean the same to users
+    except InputError:  # too large
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
-            f"{path} is {state(path)}: expected a Lightning checkpoint of a genzoo model."
+            f"{path} is {text.state(path)}: expected a Lightning checkpoint of a genzoo model."
         ) from error
+
+
+def _room_for(weights: Mapping[str, torch.Tensor]) -> tuple[int, int]:
+    """How many bytes and tensors a model may be made of that these weights are to fill.
+
+    Weights may be stored in half of the bits, and initial ones are drawn by way of others.
+    """
+    size = sum(weight.nbytes for weight in weights.values())
+    return 4 * size + BESIDE, 8 * len(weights) + 500
 
 
 def _fill(model: Trainable, weights: dict[str, torch.Tensor], path: Path) -> None:
@@ -218,6 +240,13 @@ def _fill(model: Trainable, weights: dict[str, torch.Tensor], path: Path) -> Non
             raise InputError(
                 f"The weights in {path} are not all numbers, the first such in {name}: expected a "
                 "model whose training went well."
+            )
+    wanted = model.state_dict()
+    for name in wanted.keys() & weights.keys():
+        if not tensors.fits(weights[name], wanted[name]):
+            raise InputError(
+                f"The weights in {path} do not fit the {type(model).__name__} it describes: {name} "
+                f"is {weights[name].dtype}, expected {wanted[name].dtype}."
             )
     try:
         model.load_state_dict(weights)

@@ -9,6 +9,17 @@ HOUSE = Path(genzoo.__file__).parent
 
 # room -> rooms above it, of which it must not know
 ABOVE = {
+    "gate": {
+        "data",
+        "families",
+        "training",
+        "evaluation",
+        "benchmark",
+        "compression",
+        "unclip",
+        "course",
+        "cli",
+    },
     "data": {
         "families",
         "training",

@@ -404,12 +404,16 @@ MISTAKES = {
     "train vae --lr": "--lr expects a value",
     "train vae --lr -inf": "a value that begins with a dash as --lr=-1",
     "train vae --lr 1e300": "--lr: expected a number of at most 3.403e+38, got 1e+300.",
-    "train vae --dropout .nan": "--dropout: expected a number of at most 3.403e+38, got nan.",
+    "train vae --dropout .nan": "--dropout: expected a finite number, got nan.",
+    "train vae --steps 0x10": "--steps: expected a whole number, got 0x10.",
+    "sample empty --n 1:30": "--n: expected a whole number, got 1:30.",
+    "train vae --lr 1e-300": "--lr: expected 0 or a number of at least 1.175e-38, got 1e-300.",
+    "sample empty --seed -1": "--seed must be a whole number from 0 to 4,294,967,295, got -1",
     f"train vae --steps {'9' * 400}": "--steps: expected a whole number of at most 18 digits",
     "train vae --out=": "--out is empty",
     "train vae --steps=": "--steps: expected a whole number, got nothing.",
     "sample empty --label x": "--label: expected a whole number, got x.",
-    "sample empty --condition 1 .nan": "--condition: expected a number",
+    "sample empty --condition 1 .nan": "--condition: expected a finite number",
     "evaluate empty --data=": "--data is empty",
     f"evaluate empty --k {'9' * 30}": "--k: expected a whole number of at most 18 digits",
     "train vae --data moons --lr -1": "lr must be a number above 0, got -1.0.",
@@ -437,12 +441,14 @@ MISTAKES = {
     "compare --jobs -1": "--jobs must be 0 or more",
     "sample nothing": "no folder nothing",
     "sample empty": "holds no config.json",
-    "sample empty --n 0": "--n must be at least 1",
+    "sample empty --n 0": "--n must be a whole number from 1 to 10,000,000, got 0",
     "sample empty --label 1 --condition 1": "not both",
     "sample empty --out samples.jpg": "ends in .png or .npz",
-    "evaluate empty --ais --ais-levels 0": "--ais_levels must be at least 1, got 0",
-    "evaluate empty --k 999999999999": "--k must be at most 1,000,000",
+    "evaluate empty --ais --ais-levels 0": "--ais_levels must be a whole number from 1 to",
+    "evaluate empty --k 999999999999": "--k must be a whole number from 1 to 1,000,000",
     "evaluate empty --split tset": "no split 'tset'. Did you mean 'test'?",
+    "compare --data landmass --conditional": "landmass has no labels or conditions",
+    "train unclip --recipe text.yaml": "has no entry for clip, prior, autoregressive, decoder",
     "info vea": "no family 'vea'. Did you mean 'vae'?",
 }
 
@@ -453,7 +459,7 @@ def test_a_mistake_is_answered_by_a_sentence(command, capsys):
     Path("empty").mkdir()
     Path("broken.yaml").write_text("vae: {")
     Path("wrong.yaml").write_text("vae: {model: {widht: 3}}")
-    Path("text.yaml").write_text("vae: {model: {lr: 1e-3}}")  # YAML takes it for text
+    Path("text.yaml").write_text("vae: {model: {lr: '1e-3'}}")
     np.savez("nan.npz", x=np.full((50, 2), np.nan))
     assert main(command.split()) == 2
     errors = capsys.readouterr().err
@@ -507,6 +513,13 @@ def test_use_of_a_run_on_what_it_cannot_do(run, capsys):
     for command, sentence in mistakes.items():
         assert main(command.split()) == 2
         assert sentence in capsys.readouterr().err
+
+
+def test_a_setting_that_cannot_be_is_named_also_where_another_run_is(run, capsys):
+    assert main(["train", "flow", *RUN, "--width", "0", "--out", run]) == 2
+    assert "width" in (said := capsys.readouterr().err) and "holds a run" not in said
+    assert main(["train", "flow", *RUN, "--width", "9", "--out", run]) == 2
+    assert "holds a run with model.width 8 instead of 9" in capsys.readouterr().err
 
 
 def test_a_part_that_is_no_generative_model_is_refused_by_name(capsys):

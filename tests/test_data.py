@@ -24,12 +24,12 @@ from torch.distributions import MixtureSameFamily, Normal
 from genzoo import grid
 from genzoo.data import Data, DataSet, Split, load
 from genzoo.data.images.digits import stratified
-from genzoo.data.images.folder import read_image
 from genzoo.data.loading import DOWNLOADED, MADE_HERE
 from genzoo.data.names import NAMES
 from genzoo.data.scenes.scene import BACKGROUNDS
 from genzoo.data.synthetic import biscuits, gaussians, ising, landmass
 from genzoo.errors import InputError, nearest
+from genzoo.gate import pictures
 
 LEVELS = st.integers(2, 4096)
 
@@ -625,7 +625,7 @@ def spoilt(value):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"X": BYTES}, "has no array x: found only X."),
+        ({"X": BYTES}, "an array 'X' that means nothing here. Did you mean 'x'?"),
         ({}, "has no array x: found no arrays at all."),
         (
             {"x": BYTES, "y_tets": BYTES},
@@ -797,7 +797,7 @@ def test_only_png_and_jpeg_are_opened_whatever_a_file_is_called(tmp_path, monkey
         with pytest.raises(InputError, match=r"Cannot read .*a\.png: expected a PNG or JPEG image"):
             load(str(tmp_path))
         with pytest.raises(InputError, match=r"Cannot read .*a\.png: expected a PNG or JPEG image"):
-            read_image(tmp_path / "a.png", 4)
+            pictures.read(tmp_path / "a.png", 4)
 
 
 def claiming(width: int, height: int, more: bytes = b"") -> bytes:

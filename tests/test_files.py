@@ -2,8 +2,8 @@
 
 import pytest
 
-from genzoo import files
 from genzoo.errors import InputError
+from genzoo.gate import text
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{now}: &{now} [{', '.join([f'*{before}'] * 10)}]\n"
@@ -36,31 +36,31 @@ JSON = {
 
 @pytest.mark.parametrize("name", YAML)
 def test_bad_yaml_is_a_value_error_of_few_words(name):
-    refused(files.from_yaml, *YAML[name])
+    refused(text.from_yaml, *YAML[name])
 
 
 @pytest.mark.parametrize("name", JSON)
 def test_bad_json_is_a_value_error_of_few_words(name):
-    refused(files.from_json, *JSON[name])
+    refused(text.from_json, *JSON[name])
 
 
-def refused(parse, text, words):
+def refused(parse, content, words):
     with pytest.raises(ValueError, match=words) as caught:
-        parse(text)
+        parse(content)
     assert caught.type is ValueError and len(str(caught.value)) <= 300
 
 
 def test_good_text_is_read_aliases_and_merges_included():
     merged = "base: &base {lr: 1.0e-3}\nvae: {<<: *base, shape: [2, 3]}"
     base = {"lr": 1e-3}
-    assert files.from_yaml(merged) == {"base": base, "vae": base | {"shape": [2, 3]}}
-    assert files.from_json('{"a": [1, null]}') == {"a": [1, None]}
+    assert text.from_yaml(merged) == {"base": base, "vae": base | {"shape": [2, 3]}}
+    assert text.from_json('{"a": [1, null]}') == {"a": [1, None]}
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "row.json", "stages.json"])
-@pytest.mark.parametrize("text", ["[" * 1000, "3", "", "\x00", '{"a": '])
-def test_a_corrupt_file_of_a_run_is_named(tmp_path, name, text):
-    (tmp_path / name).write_text(text)
+@pytest.mark.parametrize("content", ["[" * 1000, "3", "", "\x00", '{"a": '])
+def test_a_corrupt_file_of_a_run_is_named(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=f"{name} is (corrupt|empty): delete that run"):
-        files.of_run(tmp_path / name)
-    assert files.of_run(tmp_path / "nothing.json") is None
+        text.of_run(tmp_path / name)
+    assert text.of_run(tmp_path / "nothing.json") is None

@@ -15,11 +15,11 @@ from PIL import Image
 import genzoo
 import genzoo.errors
 from genzoo.cli import main
-from genzoo.data.images.folder import read_image
 from genzoo.data.scenes.captions import LENGTH, VOCABULARY, captioned, understand
 from genzoo.data.scenes.scene import Meaning, arrange, draw, render
 from genzoo.evaluation.figures import share_of
 from genzoo.evaluation.samples.distances import frechet
+from genzoo.gate.pictures import read as read_image
 from genzoo.unclip import CLIP, UnCLIP
 from genzoo.unclip import measures as by_rule
 from genzoo.unclip import pretrained as shipped
@@ -352,10 +352,13 @@ def test_vary_has_four_ways(folder, way, pictures, capsys):
 
 MISTAKES = {
     ("imagine", "a pinc circle"): "the word 'pinc', which I do not know",
-    ("imagine", "a circle", "--n", "0"): "--n must be at least 1",
+    ("imagine", "a circle", "--n", "0"): "--n must be a whole number from 1 to 10,000",
     ("imagine", "a circle", "--out", "circle.jpg"): "ends in .png",
     ("imagine", "a red circle", "--model", "nowhere"): "There is no folder nowhere",
     ("vary", "nothing.png", "--model", "FOLDER"): "Cannot read nothing.png",
+    ("imagine", "a circle", "--n", "100000000"): "--n must be a whole number from 1 to 10,000",
+    ("imagine", "a circle", "--seed=-1"): "--seed must be a whole number from 0",
+    ("imagine", "a circle", "--guidance=-5"): "--guidance must be at least 0, got -5",
     ("vary", "scene.png", "--eta", "2"): "--eta must be between 0 and 1",
     (
         "vary",

@@ -60,7 +60,7 @@ def from_plain(kind: Any, value: Any, source: str = "this file") -> Any:
         return {name: from_plain(inner[1], entry, source) for name, entry in content.items()}
     if origin is tuple and isinstance(value, list):
         return tuple(from_plain(inner[0], entry, source) for entry in value)
-    if not isinstance(kind, type):
+    if kind is Any or not isinstance(kind, type):
         return value
     if issubclass(kind, Enum) and isinstance(value, str):
         return kind[value.upper()]

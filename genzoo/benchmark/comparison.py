@@ -105,6 +105,8 @@ def compare(
     named = isinstance(data, str | Path)
     data_set = load_data(data) if isinstance(data, str | Path) else data
     name = str(data) if named else data_set.name
+    if conditional:
+        runs.require_conditions(data_set, name)
     folder = Path(out or f"runs/{Path(name).resolve().stem}-{budget}")
     sources = list(dict.fromkeys(_source(family) for family in families))
     fingerprint = "" if named else _fingerprint(data_set)

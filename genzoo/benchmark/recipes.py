@@ -13,9 +13,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from genzoo import files
 from genzoo.errors import InputError, nearest
 from genzoo.families import names
+from genzoo.gate import text
 
 BUDGETS = ("quick", "full")
 SECTIONS = ("model", "train", "evaluate", "prior")
@@ -90,7 +90,9 @@ def read(path: str | Path) -> dict[str, Recipe]:
     """
     path = Path(path)
     try:
-        content = files.from_yaml(path.read_text(encoding="utf-8"))
+        content = text.from_yaml(text.read(path))
+    except InputError:  # too large, or no ordinary file
+        raise
     except OSError as error:
         raise InputError(f"Cannot read the recipe {path}: {error.strerror}.") from error
     except ValueError as error:  # not YAML, or not UTF-8

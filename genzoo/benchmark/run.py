@@ -14,7 +14,6 @@ The folder of a run::
     quality.npz       more samples, by which they are judged
 """
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -28,7 +27,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from genzoo import families, files
+from genzoo import families
+from genzoo.benchmark import codec
 from genzoo.benchmark.affordable import affordable_likelihood
 from genzoo.benchmark.measures import MEASURES, Subject, take
 from genzoo.benchmark.plan import Plan, changes, with_prior
@@ -43,8 +43,10 @@ from genzoo.evaluation.likelihood.evaluate import Measured, evaluate
 from genzoo.evaluation.likelihood.partition import keep_log_z
 from genzoo.evaluation.likelihood.truth import of_each
 from genzoo.evaluation.results import Cost
+from genzoo.families import registry
 from genzoo.families.vae import VAE
 from genzoo.files import discard_drafts, held, remove, whole
+from genzoo.gate.text import of_run, to_json
 from genzoo.model import GenerativeModel, Likelihood, device_of
 from genzoo.progress import Progress
 from genzoo.serialization import build, load, save
@@ -58,13 +60,15 @@ def load_finished(plan: Plan, folder: Path) -> Row | None:
     Raises:
         InputError: the folder holds a run of another plan.
     """
-    before = files.of_run(folder / "config.yaml")
+    before = of_run(folder / "config.yaml")
     if before is None:
         return None
-    row = files.of_run(folder / "row.json")
+    row = of_run(folder / "row.json")
     if row is None:  # how it will be evaluated may still change, with what was trained unharmed
         before = before | {"evaluate": plan.evaluate}
     if different := changes(before, plan):
+        if not plan.fingerprint:  # of data that can be looked at once more
+            new_model(plan, load_data(plan.data))  # what cannot be at all is said first
         raise InputError(
             f"{folder} holds a run with {different}: choose another folder with --out, or delete "
             "that run."
@@ -81,12 +85,33 @@ def sibling_runs(out: Path, plans: Sequence[Plan]) -> list[Plan]:
     kinds = {_kind(plan) for plan in plans}
     siblings = []
     for folder in sorted(path.parent for path in out.glob("*/row.json")):
-        with suppress(InputError, TypeError):  # whatever else lies there is not ours
-            plan = Plan(**(files.of_run(folder / "config.yaml") or {}))
+        with suppress(InputError):  # whatever else lies there is not ours
+            plan = stored_plan(folder)
+            if plan is None:
+                continue
             plan.parts  # noqa: B018 (raises where there is no such family)
             if plan.name == folder.name and plan.name not in names and _kind(plan) in kinds:
                 siblings.append(plan)
     return siblings
+
+
+def stored_plan(folder: Path) -> Plan | None:
+    """The plan of the run in ``folder``; None where there is none.
+
+    Raises:
+        InputError: it is no plan, or of a family that this process has not been told of: what a
+            folder names is not imported, for that would run whatever lies there.
+    """
+    content = of_run(folder / "config.yaml")
+    if content is None:
+        return None
+    plan = codec.from_plain(Plan, content, str(folder / "config.yaml"))
+    if plan.source and not registry.is_known(plan.source):
+        raise InputError(
+            f"The run in {folder} is of a family of its own, {plan.source}, and no folder can have "
+            f"code imported: if you trust it, name it with --family {plan.source}."
+        )
+    return plan
 
 
 def _kind(plan: Plan) -> tuple[object, ...]:
@@ -202,10 +227,12 @@ def _evaluate(
         keep_log_z(model, measured.log_z)
     each = of_each(model, measured, tested, progress=progress, seed=plan.seed)
     samples = draw_samples(model, data, seed=plan.seed)
-    np.savez_compressed(folder / "samples.npz", x=samples.numpy())
+    with whole(folder / "samples.npz") as draft:
+        np.savez_compressed(draft, x=samples.numpy())
     if each.log_prob is not None and each.events is not None:
         events, log_prob = each.events.numpy(), each.log_prob.numpy()
-        np.savez_compressed(folder / "likelihoods.npz", events=events, log_prob=log_prob)
+        with whole(folder / "likelihoods.npz") as draft:
+            np.savez_compressed(draft, events=events, log_prob=log_prob)
     return _row(plan, fitted, tested, measured, each, samples, folder)
 
 
@@ -220,7 +247,7 @@ def _row(
 ) -> Row:
     """What was done, the likelihood of the test split, the cost, and under what."""
     model = fitted.model
-    started = files.of_run(folder / "run.json") or {}
+    started = of_run(folder / "run.json") or {}
     cost = Cost(
         parameters=parameters(model),
         train_seconds=round(fitted.seconds, 2),
@@ -305,7 +332,7 @@ def time_samples(folder: str | Path, model: GenerativeModel) -> Row:
 
 
 def _finished_row(folder: Path) -> Row:
-    row = files.of_run(folder / "row.json")
+    row = of_run(folder / "row.json")
     if row is None:
         raise InputError(
             f"The run in {folder} is not finished: run the same command again to resume it."
@@ -322,11 +349,8 @@ def new_model(plan: Plan, data: DataSet) -> GenerativeModel:
     Raises:
         InputError: it should be conditional, and the data has no conditions.
     """
-    if plan.conditional and not data.condition:
-        raise InputError(
-            f"{plan.data} has no labels or conditions, so no conditional model of it can be "
-            "trained."
-        )
+    if plan.conditional:
+        require_conditions(data, plan.data)
     L.seed_everything(plan.seed, verbose=False)
     condition = data.condition if plan.conditional else 0
     arguments = {
@@ -337,6 +361,14 @@ def new_model(plan: Plan, data: DataSet) -> GenerativeModel:
     }
     config = {"family": plan.parts.family.__name__, "arguments": arguments}
     return build(config, _families(plan), path="this plan")
+
+
+def require_conditions(data: DataSet, name: str) -> None:
+    """Raise `InputError` for data that say nothing of their events."""
+    if not data.condition:
+        raise InputError(
+            f"{name} has no labels or conditions, so no conditional model of it can be trained."
+        )
 
 
 def load_model(plan: Plan, folder: str | Path) -> GenerativeModel:
@@ -377,16 +409,22 @@ def draw_samples(
         return model.sample(n, None if c is None else c.to(device_of(model))).cpu()
 
 
-def load_run(path: str | Path) -> tuple[GenerativeModel, dict[str, Any]]:
+def load_run(path: str | Path, family: str | None = None) -> tuple[GenerativeModel, dict[str, Any]]:
     """A trained model and its plan, from a run's folder; a bare model's plan is empty.
+
+    Args:
+        path: of the folder.
+        family: the import path of the run's family, "module:Class", where it is not genzoo's own.
 
     Raises:
         InputError: nothing there, not finished, corrupt, or no model that could be sampled from,
             such as a CLIP.
     """
-    stored = files.of_run(Path(path) / "config.yaml") or {}
-    is_foreign = bool(stored.get("source"))
-    model = load_model(Plan(**stored), path) if is_foreign else load(path)
+    if family is not None:
+        registry.at(family)
+    stored = of_run(Path(path) / "config.yaml") or {}
+    plan = stored_plan(Path(path)) if stored.get("source") else None
+    model = load(path) if plan is None else load_model(plan, path)
     if not isinstance(model, GenerativeModel):
         raise InputError(
             f"{path} holds a {type(model).__name__}: expected a generative model, one that can be "
@@ -401,7 +439,7 @@ def _write_row(folder: Path, row: Row) -> None:
 
 def _write_json(path: Path, content: Any) -> None:
     with whole(path) as draft:
-        draft.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        draft.write_text(to_json(content), encoding="utf-8")
 
 
 def _card(row: Row) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, overload
 
-from genzoo import files
 from genzoo.benchmark.report.file_table import file_table
 from genzoo.benchmark.report.knowledge_tables import conditional_table, representation_table
 from genzoo.benchmark.report.likelihood_table import likelihood_table
@@ -16,6 +15,7 @@ from genzoo.benchmark.report.tables import Table
 from genzoo.benchmark.row import Row
 from genzoo.errors import InputError
 from genzoo.files import whole
+from genzoo.gate import text
 
 Part = TypeVar("Part")
 Record = dict[str, bool | int | float | str | None]
@@ -167,7 +167,9 @@ def read(path: str | Path) -> list[Row]:
         InputError: the file is missing, is not a scorecard, or has the form of an earlier genzoo.
     """
     try:
-        content = files.from_json(Path(path).read_text(encoding="utf-8"))
+        content = text.from_json(text.read(Path(path)))
+    except InputError:  # too large, or no ordinary file
+        raise
     except OSError as error:
         raise InputError(f"Cannot read the scorecard {path}: {error.strerror}.") from error
     except ValueError as error:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from genzoo.cli.help import Parser, add_data, console
+from genzoo.cli.help import Parser, add_data, add_family, console
 from genzoo.cli.screen import bar, print_table
 from genzoo.data.names import SPLITS
 from genzoo.errors import InputError, nearest
+from genzoo.gate import limits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +33,7 @@ def compress(arguments: Sequence[str]) -> int:
     from genzoo.files import whole
     from genzoo.training.fitting import check_fit
 
-    model, plan = load_run(options.run)
+    model, plan = load_run(options.run, options.family)
     name = options.data or plan.get("data")
     if name is None:
         raise InputError(f"{options.run} does not say what data it learned: name it with --data.")
@@ -67,6 +68,7 @@ def decompress(arguments: Sequence[str]) -> int:
     from genzoo.compression.file import read_header
     from genzoo.files import whole
 
+    limits.size(path, limits.ARRAYS)
     blob = path.read_bytes()
     try:
         header = read_header(blob)
@@ -134,6 +136,7 @@ def _compress_options(arguments: Sequence[str]) -> Any:
     parser = Parser("compress", "Writes a split of a data set in as many bits as a model says.")
     models = "autoregressive, VAE, or energy of few hidden units"
     parser.add_argument("run", type=str, help=f"folder of a run or of a saved model: {models}")
+    add_family(parser)
     add_data(parser, default=None)
     parser.add_argument("--split", type=str, default="test", help=", ".join(SPLITS))
     parser.add_argument("--n", type=int | None, default=None, help="only the first n events")

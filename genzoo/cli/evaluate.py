@@ -5,12 +5,21 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from genzoo.cli.help import Parser, add_data, console
+from genzoo.cli.help import Parser, add_data, add_family, console
 from genzoo.cli.screen import bar, print_table
 from genzoo.data.names import SPLITS
 from genzoo.errors import InputError, nearest
+from genzoo.gate.limits import DRAWS
+from genzoo.gate.schema import Range, check
 
-MOST = 1_000_000  # draws, levels, chains or events; more would take days
+POSITIVE = Range(1, DRAWS.most, whole=True)
+RANGES = {
+    "--k": POSITIVE,
+    "--ais_levels": POSITIVE,
+    "--ais_chains": Range(0, DRAWS.most, whole=True),
+    "--ode_draws": POSITIVE,
+    "--events": POSITIVE,
+}
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +43,7 @@ def evaluate(arguments: Sequence[str]) -> int:
     from genzoo.evaluation.likelihood import evaluate as likelihood
     from genzoo.training.fitting import check_fit
 
-    model, plan = load_run(options.run)
+    model, plan = load_run(options.run, options.family)
     name = options.data or plan.get("data")
     if name is None:
         raise InputError(
@@ -99,6 +108,7 @@ def _evaluate_options(arguments: Sequence[str]):
         "these cost.",
     )
     parser.add_argument("run", type=str, help="folder of a run or of a saved model")
+    add_family(parser)
     add_data(parser, default=None)
     parser.add_argument("--split", type=str, default="test", help=", ".join(SPLITS))
     parser.add_argument("--k", type=int, default=64, help="draws for a bound that is random")
@@ -138,17 +148,7 @@ def _evaluate_options(arguments: Sequence[str]):
         help="test events to measure, where each takes --ais or --ode",
     )
     options = parser.parse(arguments)
-    for name, least in {
-        "k": 1,
-        "ais_levels": 1,
-        "ais_chains": 0,
-        "ode_draws": 1,
-        "events": 1,
-    }.items():
-        if options[name] < least:
-            raise InputError(f"--{name} must be at least {least}, got {options[name]}.")
-        if options[name] > MOST:
-            raise InputError(f"--{name} must be at most {MOST:,}, got {options[name]}.")
+    check(RANGES, **{option: options[option.removeprefix("--")] for option in RANGES})
     if not 0 < options.ode_tolerance < 1:
         raise InputError(f"--ode_tolerance must be between 0 and 1, got {options.ode_tolerance}.")
     if options.split not in SPLITS:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace, set_loader
 from rich.console import Console
 from rich.highlighter import RegexHighlighter
 from rich.table import Column, Table
@@ -19,6 +19,11 @@ from rich.theme import Theme
 from genzoo.benchmark.hybrids import full_name
 from genzoo.errors import InputError, nearest
 from genzoo.families import names
+from genzoo.gate import text
+from genzoo.gate.schema import misfit, short
+
+GATE = "genzoo"  # the mode in which jsonargparse reads numbers and lists as recipes are read
+set_loader(GATE, text.from_yaml, exceptions=(ValueError,))
 
 THEME = Theme(
     {
@@ -53,8 +58,6 @@ class HelpHighlighter(RegexHighlighter):
     ]
 
 
-LARGEST = 3.4028234663852886e38  # number of single precision
-MOST_DIGITS = 18  # of a whole number; with more it may not fit into 64 bits
 KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -72,31 +75,51 @@ class Parser(ArgumentParser):
     """
 
     def __init__(self, verb: str, description: str):
-        super().__init__(prog=f"genzoo {verb}", description=description, allow_abbrev=False)
+        super().__init__(
+            prog=f"genzoo {verb}",
+            description=description,
+            allow_abbrev=False,
+            parser_mode=GATE,
+        )
 
     def parse(self, arguments: Sequence[str], defaults: bool = True) -> Namespace:
         """Options may be written with dashes or underscores.
 
         Without ``defaults``, only what was given is returned.
         """
-        given = self.parse_args(
-            [_underscored(argument) for argument in arguments], defaults=defaults
-        )
+        self._check_depth(arguments)
+        words = [_underscored(argument) for argument in arguments]
+        given = self.parse_args(words, defaults=defaults)
+        odd = _odd_numbers(words)
+        options = {word.partition("=")[0] for word in words}
         for name, value in vars(given.as_flat()).items():
-            self._check(name, value)
+            for each in value if isinstance(value, list | tuple) else [value]:
+                self._check(name, each, odd if f"--{name}" in options else {})
         return given
 
-    def _check(self, name: str, value: Any) -> None:
-        """Refuse what no option can mean: an empty name, and numbers that no machine holds."""
-        for each in value if isinstance(value, list | tuple) else [value]:
-            if each == "":
-                raise InputError(f"{self.prog}: --{name} is empty: leave it out, or give a value.")
-            if isinstance(each, float) and not abs(each) <= LARGEST:  # NaN is not, either
-                expected = f"expected a number of at most {LARGEST:.4g}"
-                raise InputError(f"{self.prog}: --{name}: {expected}, got {each}.")
-            if isinstance(each, int) and abs(each) >= 10**MOST_DIGITS:
-                expected = f"expected a whole number of at most {MOST_DIGITS} digits"
-                raise InputError(f"{self.prog}: --{name}: {expected}, got {str(each)[:30]}.")
+    def _check_depth(self, arguments: Sequence[str]) -> None:
+        """Refuse a list of lists of lists ..., which jsonargparse would follow without end."""
+        for argument in arguments:
+            try:
+                text.from_yaml(argument)
+            except text.TooMuch as error:
+                raise InputError(f"{self.prog}: {short(argument)} is {error}.") from error
+            except ValueError:  # a path or a caption need not be YAML
+                continue
+
+    def _check(self, name: str, value: Any, odd: Mapping[float, str]) -> None:
+        """Refuse what no option can mean: an empty name, and numbers that no machine holds.
+
+        jsonargparse takes some words for numbers that are none to us; ``odd`` has them.
+        """
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value == "":
+            raise InputError(f"{self.prog}: --{name} is empty: leave it out, or give a value.")
+        if expected := misfit(value):
+            raise InputError(f"{self.prog}: --{name}: expected {expected}, got {short(value)}.")
+        if is_number and value in odd:
+            expected = KINDS[type(value).__name__]
+            raise InputError(f"{self.prog}: --{name}: expected {expected}, got {odd[value]}.")
 
     def print_help(self, file=None) -> None:
         console().print(HelpHighlighter()(self.format_help()))
@@ -136,6 +159,13 @@ class Parser(ArgumentParser):
             expected = re.sub(r"got $", "got nothing", expected)
             return f"{self.prog}: --{wrong[1]}: {expected.rstrip() or 'nothing'}."
         return f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)."
+
+
+def _odd_numbers(arguments: Sequence[str]) -> dict[float, str]:
+    """Numbers that words are taken for which are none, such as 0x10, by what they are taken for."""
+    words = re.findall(r"[\w.:+-]+", " ".join(arguments))
+    taken = {word: text.taken_for(word) for word in words}
+    return {number: word for word, number in taken.items() if number is not None}
 
 
 def _underscored(argument: str) -> str:
@@ -199,6 +229,15 @@ def add_data(parser: ArgumentParser, default: Any = "digits") -> None:
 
     parser.add_argument(
         "--data", type=str, default=default, help=f"one of {', '.join(NAMES)}, or a {YOURS}"
+    )
+
+
+def add_family(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--family",
+        type=str | None,
+        default=None,
+        help="module:Class of a run whose family is your own; no folder can have code imported",
     )
 
 

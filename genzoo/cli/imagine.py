@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 from genzoo.cli.help import Parser, console
 from genzoo.cli.screen import bars
 from genzoo.errors import InputError
+from genzoo.gate.limits import PICTURES
+from genzoo.gate.schema import SEED, Range, check
+
+MANY = Range(1, PICTURES.most, whole=True)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +59,7 @@ def _imagine_options(arguments: Sequence[str]) -> Any:
         parser, out="imagined.png", guidance="how far to push towards the caption; 1: not at all"
     )
     options = parser.parse(arguments)
-    _check(options, least={"n": 1, "steps": 1})
+    _check(options, n=MANY, steps=MANY)
     return options
 
 
@@ -144,9 +148,7 @@ def _vary_options(arguments: Sequence[str]) -> Any:
         options.guidance = (
             2.0 if options.edit else 1.0
         )  # as in the library, and as edits were measured
-    _check(options, least={"n": 1, "eta": 0})
-    if options.eta > 1:
-        raise InputError(f"--eta must be between 0 and 1, got {options.eta}.")
+    _check(options, n=MANY, eta=Range(0, 1))
     given = [f"--{name}" for name in ("towards", "edit", "components") if options[name] is not None]
     if len(given) > 1:
         raise InputError(
@@ -202,10 +204,11 @@ def _add_common(parser: Parser, out: str, guidance: str) -> None:
     parser.add_argument("--out", type=str, default=out, help="a .png to write")
 
 
-def _check(options: Any, least: dict[str, int]) -> None:
-    for name, value in least.items():
-        if options[name] is not None and options[name] < value:
-            raise InputError(f"--{name} must be at least {value}, got {options[name]}.")
+def _check(options: Any, **ranges: Range) -> None:
+    """Raise `InputError` for an option that is given and out of its range."""
+    for name, allowed in (ranges | {"seed": SEED, "guidance": Range(0)}).items():
+        if options[name] is not None:
+            check({f"--{name}": allowed}, **{f"--{name}": options[name]})
     if Path(options.out).suffix != ".png":
         raise InputError(
             f"Cannot write pictures as {options.out!r}: expected a name that ends in .png."
@@ -243,9 +246,10 @@ def _read(path: str, side: int) -> "Tensor":
     import torch
 
     from genzoo import grid
-    from genzoo.data.images.folder import read_image
+    from genzoo.gate import pictures
 
-    return grid.to_grid(torch.from_numpy(read_image(Path(path), side).copy()).movedim(2, 0), 256)
+    pixels = torch.from_numpy(pictures.read(Path(path), side).copy())
+    return grid.to_grid(pixels.movedim(2, 0), 256)
 
 
 def _write(pictures: "Tensor", out: str) -> None:

@@ -5,8 +5,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genzoo.cli.help import Parser, console
+from genzoo.cli.help import Parser, add_family, console
 from genzoo.errors import InputError
+from genzoo.gate.limits import SAMPLES
+from genzoo.gate.schema import SEED, Range, check
+
+RANGES = {"--n": Range(1, SAMPLES.most, whole=True), "--seed": SEED}
 
 if TYPE_CHECKING:
     from genzoo.model import GenerativeModel
@@ -22,7 +26,7 @@ def sample(arguments: Sequence[str]) -> int:
     from genzoo.benchmark.run import load_run
     from genzoo.files import whole
 
-    model, plan = load_run(options.run)
+    model, plan = load_run(options.run, options.family)
     if out.suffix == ".txt" and plan.get("data") != "captions":
         raise InputError(
             "Only samples of captions are text: expected a name that ends in .png or .npz, not "
@@ -75,6 +79,7 @@ def _sample_options(arguments: Sequence[str]) -> Any:
         "sample", "Draws samples from a run's folder, or from the folder of a saved model."
     )
     parser.add_argument("run", type=str, help="folder of a run or of a saved model")
+    add_family(parser)
     parser.add_argument("--n", type=int, default=64, help="how many")
     parser.add_argument(
         "--label",
@@ -106,8 +111,7 @@ def _sample_options(arguments: Sequence[str]) -> Any:
         help="a .png for a picture (.txt for captions), a .npz for the numbers",
     )
     options = parser.parse(arguments)
-    if options.n < 1:
-        raise InputError(f"--n must be at least 1, got {options.n}.")
+    check(RANGES, **{f"--{name}": options[name] for name in ("n", "seed")})
     if options.label is not None and options.condition is not None:
         raise InputError(
             "Give --label, for data with classes, or --condition, for data described by vectors; "

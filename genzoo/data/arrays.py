@@ -32,11 +32,12 @@ from genzoo import grid
 from genzoo.data.dataset import DataSet, Split
 from genzoo.data.images.torchvision import on_grid
 from genzoo.data.names import SPLITS
-from genzoo.errors import InputError, nearest
+from genzoo.errors import InputError
+from genzoo.gate import arrays as gate
+from genzoo.gate.limits import CLASSES, LEVELS
 
-MOST_CLASSES = 100_000
-MOST_LEVELS = 2**16
 CHANNELS = (1, 3, 4)  # grey, colour, colour and transparency
+SHORT = ("x", "y", "c")  # for x_train, y_train, c_train
 ARRAYS = ("levels", "classes", *(f"{kind}_{split}" for kind in "xyc" for split in SPLITS))
 
 
@@ -241,35 +242,15 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
     Arrays that mean nothing here are refused.
     """
-    if not path.is_file():
-        raise InputError(f"There is no file {path}: expected a .npz file with an array x.")
-    try:
-        # Without pickles, which can run code.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except Exception as error:  # np.load fails in a dozen ways, and all mean the same to users
-        raise InputError(
-            f"Cannot read {path}: expected a .npz file of plain arrays, from np.savez, that fits "
-            "into memory."
-        ) from error
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise InputError(f"{name} in {path} is no array: expected a file from np.savez.")
-    for name in ("x", "y", "c"):
+    arrays = gate.read(path, (*SHORT, *ARRAYS))
+    for name in SHORT:
         if name in arrays and f"{name}_train" in arrays:
             raise InputError(f"{path} has both {name} and {name}_train, which mean the same.")
-    arrays = {
-        f"{name}_train" if name in ("x", "y", "c") else name: array
-        for name, array in arrays.items()
-    }
+    arrays = {f"{name}_train" if name in SHORT else name: array for name, array in arrays.items()}
     if "x_train" not in arrays:
         found = f"only {', '.join(arrays)}" if arrays else "no arrays at all"
         raise InputError(f"{path} has no array x: found {found}.")
     for name in arrays:
-        if name not in ARRAYS:
-            raise InputError(
-                f"{path} has an array {name!r} that means nothing here. {nearest(name, ARRAYS)}"
-            )
         if name[:2] in ("y_", "c_") and f"x{name[1:]}" not in arrays:
             raise InputError(
                 f"{path} has an array {name!r} but no array {'x' + name[1:]!r} that it would "
@@ -327,10 +308,10 @@ def _conditions(path: str | Path, arrays: dict, split: str, n: int) -> np.ndarra
                 "labels from 0 up; "
                 "float vectors go under the name c."
             )
-        if y.max() >= MOST_CLASSES:
+        if y.max() >= CLASSES.most:
             raise InputError(
                 f"y for {split} in {path} has a label {y.max()}: expected labels 0, 1, 2, ... "
-                f"below {MOST_CLASSES:,}."
+                f"below {CLASSES.most:,}."
             )
         return y.reshape(n).astype(np.int64)  # (n, 1) is as good as (n,)
     if c is not None:
@@ -393,8 +374,8 @@ def _levels(path: str | Path, events: dict, asked: int | None) -> int:
             f"x in {path} is {kind}: expected an array or option levels that says how many levels "
             "it has."
         )
-    if not 2 <= levels <= MOST_LEVELS:
-        expected = f"expected 2 or more, up to {MOST_LEVELS:,}"
+    if not 2 <= levels <= LEVELS.most:
+        expected = f"expected 2 or more, up to {LEVELS.most:,}"
         raise InputError(f"levels for {path} is {levels}: {expected}.")
     for x in events.values():
         if x.min() < 0 or x.max() >= levels:

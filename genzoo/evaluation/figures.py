@@ -178,7 +178,8 @@ def mean(values: Tensor, kind: Likelihood | None = None) -> Figure:
 
 def root(square: Figure) -> Figure:
     """The root of a mean square; its error is that of the mean over twice the root."""
-    assert square.value is not None
+    if square.value is None:
+        return square  # a mean that is not known has no root that is
     value = math.sqrt(square.value)
     stderr = None
     if square.stderr is not None:

@@ -4,6 +4,7 @@ A family outside the package enters by an entry point (`genzoo.families.names`),
 `genzoo.compare` is given.
 """
 
+import sys
 import warnings
 from importlib import import_module
 
@@ -89,10 +90,20 @@ def at(path: str) -> Family:
     module, _, name = path.partition(":")
     try:
         family = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"The family {path} cannot be imported: {error}.") from error
+    if not (isinstance(family, type) and issubclass(family, GenerativeModel)):
+        raise InputError(f"{path} is no family: expected a genzoo.GenerativeModel.")
     _given[path] = family
     return family
+
+
+def is_known(path: str) -> bool:
+    """Whether this process was told of an import path, "module:Class", or has its module already.
+
+    Anything else would have to be imported, and that runs code.
+    """
+    return path in _given or path.partition(":")[0] in sys.modules
 
 
 def importable(family: Family) -> bool:

@@ -20,6 +20,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from genzoo import files
 from genzoo.errors import TrainingError
+from genzoo.gate.text import of_run
 from genzoo.model import LOOKED_AT, Likelihood, Trainable
 from genzoo.progress import Progress
 from genzoo.training.averaging import Averages
@@ -196,7 +197,7 @@ class Deadline(L.Callback):
     def write_down(self, trainer: L.Trainer, done: int) -> None:
         if self.path is None or not trainer.is_global_zero:
             return
-        kept = json.loads(self.path.read_text(encoding="utf-8"))
+        kept = of_run(self.path) or {}
         a_pass = int(trainer.num_training_batches)
         news = {"after": done * a_pass, "steps": (self.epochs or 0) * a_pass}
         kept["planned_anew"] = [*kept.get("planned_anew", []), news]
@@ -300,6 +301,15 @@ class RandomState(L.Callback):
     def on_train_epoch_start(self, trainer, pl_module) -> None:
         source = [self.seed or 0, trainer.current_epoch, trainer.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(source).generate_state(1, np.uint64)[0]))
+
+
+class Begun(L.Callback):
+    """Knows whether a step was made since the trainer began or went on."""
+
+    stepped = False
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        self.stepped = True
 
 
 class Reporter(L.Callback):

@@ -33,14 +33,17 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from torch.distributions import Distribution
 
 from genzoo import files, serialization
-from genzoo.config import Range, check
 from genzoo.data.dataset import Data, DataSet, Split
-from genzoo.errors import InputError
+from genzoo.errors import InputError, TrainingError, too_large
+from genzoo.gate import tensors
+from genzoo.gate.schema import Range, check
+from genzoo.gate.text import of_run
 from genzoo.model import GenerativeModel, Likelihood, Trainable, drawing_from
 from genzoo.optim import OptimizerFactory, SchedulerFactory
 from genzoo.progress import Progress
 from genzoo.training.averaging import WIDEST, Averages
 from genzoo.training.callbacks import (
+    Begun,
     Clock,
     Deadline,
     Reporter,
@@ -443,7 +446,7 @@ def _length(
         pace: measures the pace for so many seconds.
     """
     if resumed and path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = _kept_length(path)
         if before["minutes"] != minutes:
             raise InputError(
                 f"The run in {path.parent} was begun with minutes={before['minutes']:g}, not "
@@ -474,6 +477,15 @@ def _agreed(pace: Pace) -> Pace:
     agreed = [pace]
     torch.distributed.broadcast_object_list(agreed)
     return agreed[0]
+
+
+def _kept_length(path: Path) -> dict[str, Any]:
+    """What an earlier call found the length of the run to be."""
+    before = of_run(path) or {}
+    needed = {"minutes": Range(0, above=True), "steps": COUNT, "checks": COUNT}
+    if any(before.get(name, 1) not in allowed for name, allowed in needed.items()):
+        raise InputError(f"{path} is corrupt: delete that run, or choose another folder.")
+    return {"minutes": 0.0, "steps": 1, **before}
 
 
 def _pace(
@@ -754,11 +766,13 @@ def _resumable(model: Trainable, path: Path) -> Path | None:
     if not path.is_file():
         return None
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        checkpoint = tensors.checkpoint(path, mapped=True)
         config, there = dict(checkpoint["genzoo"]), set(checkpoint)
-    except Exception as error:  # torch.load fails in a dozen ways, and all mean the same to users
+    except InputError:  # too large
+        raise
+    except (ValueError, TypeError) as error:
         raise InputError(f"{path} is corrupt, {AFRESH}") from error
-    if not there >= NEEDED or "family" not in config:
+    if not there >= NEEDED or "family" not in config or not checkpoint["optimizer_states"]:
         raise InputError(f"{path} is no checkpoint of a training, {AFRESH}")
     if serialization.completed(config) != serialization.completed(model.config()):
         other = (
@@ -773,19 +787,35 @@ def _resumable(model: Trainable, path: Path) -> Path | None:
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:
-    return torch.load(checkpoint, map_location="cpu", weights_only=True)
+    try:
+        return tensors.checkpoint(checkpoint)
+    except InputError:  # too large
+        raise
+    except ValueError as error:
+        raise InputError(f"{checkpoint} is corrupt, {AFRESH}") from error
 
 
 def _run(trainer: L.Trainer, model: Trainable, batches: Data, resume: Path | None) -> None:
     """Lightning ends the whole program on Ctrl-C.
 
     Here it stays an exception, and the checkpoints stay.
+
+    Raises:
+        InputError: what ``resume`` holds beside the weights is not of this training.
     """
     model.train()
     on_interrupt = signal.getsignal(signal.SIGINT)
+    begun = Begun()
+    trainer.callbacks.append(begun)  # type: ignore[attr-defined]
     try:
         with _unchecked_distributions(), one_cause():
             trainer.fit(model, batches, ckpt_path=resume, weights_only=True)
+    except TrainingError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if resume is None or begun.stepped or too_large(error):
+            raise
+        raise InputError(f"{resume} does not fit this training, {AFRESH}") from error
     except SystemExit as stop:
         signal.signal(signal.SIGINT, on_interrupt)  # Lightning leaves it switched off
         raise KeyboardInterrupt from stop

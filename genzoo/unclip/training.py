@@ -13,7 +13,6 @@ threads) and last losses of each stage.
 """
 
 import csv
-import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from genzoo.data.scenes.captions import VOCABULARY, caption, leave_out, tokenise
 from genzoo.data.scenes.scene import Scene, arrange, draw, is_held_out, render
 from genzoo.errors import InputError, nearest
 from genzoo.families.diffusion import Diffusion
+from genzoo.gate.text import of_run, to_json
 from genzoo.progress import Progress
 from genzoo.training.fitting import Fitted, check_settings, fit
 from genzoo.unclip.cascade import UnCLIP, scale_to_sqrt_dim
@@ -46,6 +46,8 @@ STAGES = {  # with the class of the model of each
     "decoder": "diffusion",
     "text_decoder": "diffusion",
 }
+
+NEEDED = [stage for stage in STAGES if stage != "text_decoder"]
 
 # how much more often twins differ in these attributes, which are the hardest for CLIP
 SLOW = {
@@ -83,15 +85,23 @@ def train_unclip(
         scenes: scenes to train on, in place of random ones.
 
     Raises:
-        InputError: ``folder`` contains a training with another plan, or the recipe is wrong.
+        InputError: ``folder`` contains a training with another plan, or another process is at work
+            there, or the recipe is wrong.
         TrainingError: a stage diverged.
     """
     check_settings(seed=seed)
     stages = Stages(Path(folder), seed, _plans(budget, recipe, steps or {}), progress)
-    stages.keep_plan({"seed": seed, "pictures": pictures, "wordings": wordings})
-    scenes = scenes or twins(pictures, seed)
-    images = render(scenes, torch.Generator().manual_seed(seed))
-    tokens = reword(scenes, wordings, seed)
+    with files.held(stages.folder):
+        stages.keep_plan({"seed": seed, "pictures": pictures, "wordings": wordings})
+        return _in_stages(stages, scenes or twins(pictures, seed), wordings, text_decoder)
+
+
+def _in_stages(
+    stages: "Stages", scenes: Sequence[Scene], wordings: int, text_decoder: bool
+) -> UnCLIP:
+    """Train on pictures of ``scenes`` and their captions, one stage after the other."""
+    images = render(scenes, torch.Generator().manual_seed(stages.seed))
+    tokens = reword(scenes, wordings, stages.seed)
     image = images.shape[1:]
     length = tokens.shape[-1]
 
@@ -131,7 +141,7 @@ class Stages:
         """
         path = self.folder / "config.yaml"
         plan = {**about, **self.plans}
-        before = files.of_run(path)
+        before = of_run(path)
         if before is not None and before != plan:
             changed = [name for name in plan if before.get(name) != plan[name]]
             raise InputError(
@@ -139,7 +149,6 @@ class Stages:
                 f"{' and '.join(changed) or 'plan'}: "
                 "choose another folder, or delete that one."
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
         files.discard_drafts(self.folder)
         with files.whole(path) as draft:
             draft.write_text(yaml.safe_dump(plan, sort_keys=False), encoding="utf-8")
@@ -215,7 +224,7 @@ class Stages:
 
     def _log(self, stage: str, fitted: Fitted) -> None:
         path = self.folder / "stages.json"
-        rows = files.of_run(path) or {}
+        rows = of_run(path) or {}
         rows[stage] = {
             "steps": fitted.steps,
             "seconds": round(fitted.seconds, 1),
@@ -224,7 +233,7 @@ class Stages:
             "parameters": sum(p.numel() for p in fitted.model.parameters()),
         }
         with files.whole(path) as draft:
-            draft.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+            draft.write_text(to_json(rows), encoding="utf-8")
 
 
 def _plans(
@@ -234,6 +243,13 @@ def _plans(
     for stage in steps:
         if stage not in STAGES:
             raise InputError(f"Training unCLIP has no stage {stage!r}. {nearest(stage, STAGES)}")
+    if recipe is not None:
+        missing = [stage for stage in NEEDED if stage not in recipes.read(recipe)]
+        if missing:
+            raise InputError(
+                f"The recipe {recipe} has no entry for {', '.join(missing)}: expected one for each "
+                "stage of unCLIP."
+            )
     plans = {stage: recipes.find("unclip", budget, stage, recipe) for stage in STAGES}
     for stage, count in steps.items():
         check_settings(steps=count)

@@ -28,6 +28,7 @@ from genzoo.evaluation.results import SweptGuidance
 from genzoo.evaluation.samples import conditional, quality
 from genzoo.evaluation.samples.sampling import draw
 from genzoo.families.baselines import fitted
+from genzoo.gate.arrays import read as read_arrays
 from genzoo.model import GenerativeModel, Latent
 from genzoo.progress import Progress
 from genzoo.serialization import load
@@ -158,8 +159,7 @@ def maps(path: Path, show: GalleryContext) -> bool:
 def _arrays(folder: Path, file: str) -> dict[str, np.ndarray]:
     if not (folder / file).is_file():
         return {}
-    with np.load(folder / file) as stored:
-        return dict(stored)
+    return read_arrays(folder / file, ("x", "events", "log_prob"))
 
 
 def _panel(

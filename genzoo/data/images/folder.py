@@ -1,20 +1,15 @@
 """Your own images: a folder of PNG or JPEG files, or of one sub-folder a class."""
 
-import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from genzoo.data.arrays import discrete, hold_out
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
-
-SUFFIXES = (".png", ".jpg", ".jpeg")
-FORMATS = ("PNG", "JPEG")
+from genzoo.gate import pictures
+from genzoo.gate.pictures import SUFFIXES
 
 
 def from_folder(path: str | Path, size: int | None = None, seed: int = 0) -> DataSet:
@@ -70,10 +65,7 @@ def _images(folder: Path) -> list[Path]:
 
 def _one_size(files: list[Path]) -> tuple[int, int]:
     """Width and height of every image, read from the headers; names the first that differs."""
-    sizes = []
-    for file in files:
-        with _opened(file) as image:
-            sizes.append(image.size)
+    sizes = [pictures.size(file) for file in files]
     usual = Counter(sizes).most_common(1)[0][0]
     for file, size in zip(files, sizes, strict=True):
         if size != usual:
@@ -97,41 +89,6 @@ def _pixels(files: list[Path], shape: tuple[int, int], size: int | None) -> np.n
         ) from error
     grey = True
     for file, place in zip(files, pixels, strict=True):
-        place[:] = read_image(file, size)
+        place[:] = pictures.read(file, size)
         grey = grey and bool((place == place[..., :1]).all())
     return pixels[..., :1] if grey else pixels
-
-
-def read_image(file: Path, size: int | None = None) -> np.ndarray:
-    """One image as (h, w, 3) bytes, whatever its own mode is.
-
-    With a ``size``, its central square at so many pixels a side.
-    """
-    with _opened(file) as image:
-        if image.mode.startswith(("I", "F")):
-            raise InputError(f"{file} has more than 8 bits a channel: expected 8-bit images.")
-        colours = image.convert("RGB")
-    return np.asarray(ImageOps.fit(colours, (size, size)) if size else colours)
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[Image.Image]:
-    """An image file whose header has been read; its pixels are read inside.
-
-    Whatever it is called, only a PNG or JPEG is opened: for some kinds of file Pillow would start
-    another program, and no image is worth that. A pipe is not opened either; it might never end.
-    """
-    if not file.is_file():
-        raise InputError(f"Cannot read {file}: expected a PNG or JPEG image.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=FORMATS) as image:
-                yield image
-    except InputError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        most = f"expected at most {Image.MAX_IMAGE_PIXELS:,} pixels"
-        raise InputError(f"{file} is too large an image to be safe: {most}.") from error
-    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for what is no image
-        raise InputError(f"Cannot read {file}: expected a PNG or JPEG image.") from error
