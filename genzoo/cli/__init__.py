@@ -49,14 +49,18 @@ VERBS = {
     "docs": ("genzoo.cli.docs", "open the book of the course in a browser"),
     "list": ("genzoo.cli.about", "the families and the data sets there are"),
     "info": ("genzoo.cli.about", "a family's equations, options and references"),
+    "doctor": (
+        "genzoo.cli.doctor",
+        "look at this environment, this machine and a folder, and say what is wrong",
+    ),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0 done, 1 a run failed, 2 the input cannot be used, 128 and the number of a signal that ended it
-    (130 Ctrl-C, 143 SIGTERM, 129 a closed terminal).
+    0 done, 1 a run failed (or the doctor found something), 2 the input cannot be used, 128 and the
+    number of a signal that ended it (130 Ctrl-C, 143 SIGTERM, 129 a closed terminal).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     _print_what_the_locale_can()

@@ -1,0 +1,287 @@
+"""A look at what genzoo needs: an environment, a machine, and a folder that it has written.
+
+Each look gives findings. What is wrong comes with what to do about it; nothing is changed.
+"""
+
+import importlib
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from genzoo.benchmark.provenance import machine as this_machine
+from genzoo.benchmark.row import Row
+from genzoo.benchmark.run import load_run, stored_plan
+from genzoo.benchmark.scorecard import read as read_scorecard
+from genzoo.errors import InputError, refused
+from genzoo.files import DRAFT, held
+from genzoo.gate import arrays, limits, tensors
+from genzoo.gate.text import of_run
+from genzoo.serialization import CONFIG, load
+from genzoo.training.fitting import best_accelerator
+
+LOADED = ("torch", "torchvision", "lightning", "torchmetrics", "nflows")  # compiled parts may clash
+ROOM = 2**30  # bytes of a disk, fewer than which a comparison may fill
+FILES = 256  # open at a time, which data loaders and workers may need
+ARRAYS = ("x", "events", "log_prob")  # in the files of a run
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one look has found.
+
+    Args:
+        what: was looked at.
+        found: there.
+        advice: what to do; "" where all is well.
+        wrong: whether something fails for it; advice alone is a note.
+    """
+
+    what: str
+    found: str
+    advice: str = ""
+    wrong: bool = False
+
+
+def looked(what: str, look: Callable[[], str]) -> Finding:
+    """What ``look`` says of something, or the sentence by which it is refused."""
+    try:
+        return Finding(what, look())
+    except InputError as error:
+        return Finding(what, "cannot be used", str(error), wrong=True)
+    except OSError as error:
+        return Finding(what, "cannot be used", refused(error, what), wrong=True)
+
+
+# ------------------------------------------------------------------------------ the environment
+
+
+def environment() -> list[Finding]:
+    """Python, the packages that genzoo needs with their versions, and whether they load."""
+    try:
+        about, lines = metadata.metadata("genzoo"), metadata.requires("genzoo") or []
+    except metadata.PackageNotFoundError:
+        advice = "install it, so that its needs are known: pip install -e ."
+        return [
+            Finding("genzoo", f"not installed, but read from {Path(__file__).parents[1]}", advice)
+        ]
+    needed = [Requirement(line) for line in lines]
+    here = [each for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return [_python(about["Requires-Python"]), *map(_package, here), *_loading()]
+
+
+def _python(wanted: str) -> Finding:
+    version = platform.python_version()
+    if version in SpecifierSet(wanted, prereleases=True):
+        return Finding("Python", version)
+    return Finding("Python", version, f"make an environment with Python {wanted}", wrong=True)
+
+
+def _package(needed: Requirement) -> Finding:
+    install = f"pip install '{needed.name}{needed.specifier}'"
+    try:
+        version = metadata.version(needed.name)
+    except metadata.PackageNotFoundError:
+        return Finding(needed.name, "missing", install, wrong=True)
+    if needed.specifier.contains(version, prereleases=True):
+        return Finding(needed.name, version)
+    return Finding(needed.name, f"{version}, expected {needed.specifier}", install, wrong=True)
+
+
+def _loading() -> list[Finding]:
+    """The packages that are installed and cannot be imported."""
+    found = []
+    for name in LOADED:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # a library that is missing, or was compiled for another torch
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            advice = "install it anew, with torch: pip install --force-reinstall torch " + name
+            found.append(Finding(f"import {name}", why, advice, wrong=True))
+    return found
+
+
+# ---------------------------------------------------------------------------------- the machine
+
+
+def machine(folder: Path) -> list[Finding]:
+    """Processor, memory, accelerator, room beside ``folder``, and what the system allows."""
+    looks = (_processor, _memory, _accelerator, lambda: _disk(folder), _temporary, _files, _screen)
+    return [look() for look in looks]
+
+
+def _processor() -> Finding:
+    found = this_machine()
+    if (found.threads or 1) > (found.cores or 1):
+        advice = f"more threads than cores slow each other down: OMP_NUM_THREADS={found.cores}"
+        return Finding("processor", str(found), advice)
+    return Finding("processor", str(found))
+
+
+def _memory() -> Finding:
+    found = limits.amount(limits.memory(), "bytes")
+    if limits.memory() < 4 * limits.GIB:
+        return Finding("memory", found, "train small models one at a time: --jobs 1, --batch_size")
+    return Finding("memory", found)
+
+
+def _accelerator() -> Finding:
+    name = best_accelerator()
+    if name == "cpu":
+        return Finding("accelerator", "none: models are trained on the processor")
+    try:
+        torch.ones(1, device=name).sum().item()
+    except RuntimeError as error:
+        why = str(error).splitlines()[0]
+        advice = "install a torch that fits the driver, or hide the GPU: CUDA_VISIBLE_DEVICES="
+        return Finding("accelerator", why, advice, wrong=True)
+    return Finding("accelerator", name)
+
+
+def _disk(folder: Path) -> Finding:
+    there = next(each for each in (folder, *folder.resolve().parents) if each.exists())
+    free = shutil.disk_usage(there).free
+    found = f"{limits.amount(free, 'bytes')} free"
+    return Finding("disk", found, "make room: a run stops at a full disk" if free < ROOM else "")
+
+
+def _temporary() -> Finding:
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.write(b"x")
+    except OSError as error:
+        advice = "name a folder that can be written to: TMPDIR=…"
+        return Finding("temporary files", refused(error), advice, wrong=True)
+    return Finding("temporary files", tempfile.gettempdir())
+
+
+def _files() -> Finding:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return Finding("open files", "as many as Windows allows")
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    advice = "allow more, for loaders and workers: ulimit -n 1024"
+    return Finding("open files", f"at most {most:,}", advice if 0 <= most < FILES else "")
+
+
+def _screen() -> Finding:
+    encoding = sys.stdout.encoding or "ascii"
+    try:
+        "≤±…".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return Finding("letters", encoding, "signs such as ≤ are shown as ?: PYTHONUTF8=1")
+    return Finding("letters", encoding)
+
+
+# ----------------------------------------------------------------------------------- a folder
+
+
+def folder(path: Path) -> list[Finding]:
+    """What lies in a folder that genzoo has written, and whether it can be used."""
+    if not path.is_dir():
+        missing = "name the folder of a run, of a comparison or of a saved model"
+        return [Finding(str(path), "there is no such folder", missing, wrong=True)]
+    found = [_access(path), *_drafts(path)]
+    runs = sorted(config.parent for config in path.glob("*/config.yaml"))
+    if (path / "stages.json").is_file() or (path / "clip").is_dir():
+        return [*found, *_stages(path)]
+    if (path / "config.yaml").is_file():
+        return [*found, *_run(path)]
+    if (path / CONFIG).is_file():
+        return [*found, _model(path, "model")]
+    if runs:
+        card = [_scorecard(path)] if (path / "scorecard.json").is_file() else []
+        return [*found, *card, *(each for run in runs for each in _run(run))]
+    missing = "expected config.yaml, config.json, or folders of runs"
+    return [*found, Finding(path.name, "no run, comparison or model", missing, wrong=True)]
+
+
+def _access(path: Path) -> Finding:
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        advice = f"what lies there cannot be read or resumed by this user: chmod -R u+rwX {path}"
+        return Finding(str(path), "not yours to read and write", advice, wrong=True)
+    try:
+        with held(path):
+            return Finding(str(path), "can be read and written")
+    except InputError as error:
+        return Finding(str(path), "in use", str(error))
+
+
+def _drafts(path: Path) -> list[Finding]:
+    left = [draft.name for draft in path.glob(f"{DRAFT}*")]
+    advice = "a writer was killed, or is at work: the same train or compare command removes them"
+    return [Finding("drafts", ", ".join(left), advice)] if left else []
+
+
+def _run(path: Path) -> list[Finding]:
+    """The plan of a run, and its row, model and samples; or how far it has come."""
+    plan = looked(f"{path.name}/config.yaml", lambda: _plan(path))
+    if plan.wrong:
+        return [plan]
+    if not (path / "row.json").is_file():
+        return [plan, _progress(path)]
+    row = looked(f"{path.name}/row.json", lambda: _row(path))
+    files = [path / name for name in ("samples.npz", "likelihoods.npz", "quality.npz")]
+    stored = [_arrays(file) for file in files if file.is_file()]
+    return [plan, row, _model(path, f"{path.name}/model"), *stored]
+
+
+def _plan(path: Path) -> str:
+    plan = stored_plan(path)
+    assert plan is not None  # the file is there
+    return f"{plan.family} on {plan.data}, seed {plan.seed}, {plan.budget} budget"
+
+
+def _row(path: Path) -> str:
+    row = Row.from_json(of_run(path / "row.json"), str(path / "row.json"))
+    return f"{row.figure} {row.likelihood.unit}"
+
+
+def _progress(path: Path) -> Finding:
+    what, last = f"{path.name}/last.ckpt", path / "last.ckpt"
+    again = "the same train or compare command resumes it"
+    if not last.is_file():
+        return Finding(what, "not yet written", f"the run is not finished: {again}")
+    try:
+        step = tensors.checkpoint(last, mapped=True).get("global_step")
+    except ValueError:
+        advice = f"delete {last}: the run then starts afresh"
+        return Finding(what, "corrupt", advice, wrong=True)
+    return Finding(what, f"step {step}", f"the run is not finished: {again}")
+
+
+def _model(path: Path, what: str) -> Finding:
+    """A model that is built and filled; one of a family of one's own stays unread."""
+    config = path / CONFIG if (path / CONFIG).is_file() else path / "model" / CONFIG
+    if config.is_file() and (of_run(path / "config.yaml") or {}).get("source"):
+        return looked(what, lambda: type(load_run(path)[0]).__name__)
+    return looked(what, lambda: type(load(path)).__name__)
+
+
+def _arrays(file: Path) -> Finding:
+    what = f"{file.parent.name}/{file.name}"
+    return looked(what, lambda: f"{len(next(iter(arrays.read(file, ARRAYS).values()))):,} events")
+
+
+def _scorecard(path: Path) -> Finding:
+    return looked("scorecard.json", lambda: f"{len(read_scorecard(path / 'scorecard.json'))} rows")
+
+
+def _stages(path: Path) -> list[Finding]:
+    """The stages of a training of unCLIP that are finished."""
+    models = sorted(config.parents[1] for config in path.glob(f"*/model/{CONFIG}"))
+    found = [_model(stage, stage.name) for stage in models]
+    if (path / "model" / CONFIG).is_file():
+        return [*found, _model(path, "the whole")]
+    advice = "the training is not finished: the same train unclip command resumes it"
+    return [*found, Finding("the whole", "not yet written", advice)]
