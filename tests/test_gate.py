@@ -14,11 +14,13 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from genzoo.benchmark.codec import from_plain
 from genzoo.benchmark.run import load_run, sibling_runs
 from genzoo.cli import main
 from genzoo.data import load as load_data
 from genzoo.errors import InputError
 from genzoo.evaluation.figures import Figure, root
+from genzoo.evaluation.results import Cost
 from genzoo.families import Flow
 from genzoo.files import held, remove
 from genzoo.gate import arrays, limits, memory, pictures, schema, tensors, text
@@ -56,6 +58,11 @@ def test_a_number_that_no_machine_holds_is_refused(value):
 @pytest.mark.parametrize("value", [0, 0.0, -1.5, 1e-30, 10**17, [1, 2.5], "text", None, True])
 def test_all_else_fits(value):
     assert schema.misfit(value) == ""
+
+
+def test_a_row_with_a_number_of_hundreds_of_digits_is_refused():
+    with pytest.raises(InputError, match="expected a whole number of at most 18 digits"):
+        from_plain(Cost, {"parameters": 10**400, "train_seconds": 1.0, "steps": 1}, "row.json")
 
 
 def test_a_root_of_what_is_not_known_is_not_known():

@@ -12,6 +12,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from genzoo.errors import InputError, nearest
 from genzoo.evaluation.figures import Figure
+from genzoo.gate.schema import misfit, short
 
 
 def to_plain(value: Any) -> Any:
@@ -65,7 +66,9 @@ def from_plain(kind: Any, value: Any, source: str = "this file") -> Any:
     if issubclass(kind, Enum) and isinstance(value, str):
         return kind[value.upper()]
     if not isinstance(value, _accepted(kind)):
-        raise InputError(f"{source}: expected {kind.__name__}, got {value!r}.")
+        raise InputError(f"{source}: expected {kind.__name__}, got {short(value)}.")
+    if isinstance(value, int) and (expected := misfit(value)):
+        raise InputError(f"{source}: expected {expected}, got {short(value)}.")
     return value
 
 
