@@ -249,6 +249,7 @@ def grown(state):
     }
 
 
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
 @pytest.mark.parametrize("name", OTHER_STATES)
 def test_a_training_does_not_go_on_from_the_state_of_another(name, tmp_path):
     def train(steps):
