@@ -232,24 +232,9 @@ def test_a_packed_checkpoint_is_not_unpacked(tmp_path):
         tensors.checkpoint(tmp_path / "a.ckpt")
 
 
-OTHER_STATES = {
-    "none": lambda state: [],
-    "empty": lambda state: [{}],
-    "of other parameters": lambda state: [grown(state)],
-}
+OTHER_STATES = {"none": [], "empty": [{}]}
 
 
-def grown(state):
-    """The state of an optimiser whose tensors have one row more."""
-    if isinstance(state, torch.Tensor):
-        return torch.cat([state, state[:1]]) if state.ndim else state
-    return {
-        key: grown(each) if isinstance(each, dict | torch.Tensor) else each
-        for key, each in state.items()
-    }
-
-
-@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
 @pytest.mark.parametrize("name", OTHER_STATES)
 def test_a_training_does_not_go_on_from_the_state_of_another(name, tmp_path):
     def train(steps):
@@ -258,7 +243,7 @@ def test_a_training_does_not_go_on_from_the_state_of_another(name, tmp_path):
 
     train(2)
     stored = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    stored["optimizer_states"] = OTHER_STATES[name](stored["optimizer_states"][0])
+    stored["optimizer_states"] = OTHER_STATES[name]
     torch.save(stored, tmp_path / "last.ckpt")
     refused = r"last\.ckpt (does not fit this|is no checkpoint of a) training, .* delete it"
     with pytest.raises(InputError, match=refused):

@@ -23,6 +23,7 @@ from genzoo.data.dataset import Batch, DataSet, Split
 from genzoo.data.images import folder
 from genzoo.data.order import permuted
 from genzoo.errors import InputError
+from genzoo.gate import pictures
 
 LABELS = ".labels.npy"  # how the file of labels beside NAME.npy ends
 SAMPLE = 10_000  # events of `Stream.x`
@@ -174,7 +175,7 @@ class ImageRows:
         self.channels = channels
 
     def __call__(self, numbers: NDArray[np.int64]) -> Tensor:
-        pixels = [folder.read_image(self.files[number]) for number in numbers]
+        pixels = [pictures.read(self.files[number]) for number in numbers]
         for number, image in zip(numbers, pixels, strict=True):
             (height, width), (usual_height, usual_width) = image.shape[:2], pixels[0].shape[:2]
             if image.shape != pixels[0].shape:
@@ -190,7 +191,7 @@ def _of_folder(path: Path, seed: int) -> DataSet:
     files, labels, classes = folder._find(path)
     if len(files) < 10:
         raise InputError(f"{path} has {len(files)} images: expected at least 10.")
-    some = [folder.read_image(file) for file in files[:100]]
+    some = [pictures.read(file) for file in files[:100]]
     grey = all((image == image[..., :1]).all() for image in some)
     rows = ImageRows(files, 1 if grey else 3)
     given = None if labels is None else torch.from_numpy(labels)
