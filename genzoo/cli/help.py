@@ -35,6 +35,9 @@ THEME = Theme(
 )
 
 
+# how a trained model is named on the command line
+OF_MODEL = "folder of a run or of a saved model, or one that comes trained, such as digits/vae"
+
 # the options that take no value
 FLAGS = (
     "-h",
@@ -44,6 +47,7 @@ FLAGS = (
     "--ode",
     "--nats",
     "--quality",
+    "--pretrained",
     "--text-decoder",
     "--text_decoder",
 )
