@@ -63,7 +63,7 @@ def compare(
         families: names, hybrids such as "vae+flow", or classes of your own.
         data: the name of a data set, a path to your own, or a `DataSet`.
         seeds: a run of each family for each.
-        budget: which recipe, "quick" or "full".
+        budget: which recipe, "quick" or "full"; of some data also "cpu" or "gpu".
         minutes: of training for every run, in place of the recipe's steps.
         recipe: a YAML file in place of ours.
         conditional: whether the models are told the data's labels or conditions.

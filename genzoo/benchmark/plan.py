@@ -129,7 +129,7 @@ def plan(
         family: a name, or the import path of a class, "module:Class".
         data: a name or a path.
         seed: of everything random.
-        budget: which recipe, "quick" or "full".
+        budget: which recipe, "quick" or "full"; of some data also "cpu" or "gpu".
         conditional: whether the model is told labels or conditions.
         recipe: a YAML file in place of ours.
         model, train: arguments of the constructor and of `fit`.

@@ -249,7 +249,7 @@ def add_choice_of_recipe(parser: ArgumentParser) -> None:
     from genzoo.benchmark.recipes import BUDGETS
 
     parser.add_argument(
-        "--budget", type=str, default="quick", help=f"which recipe: {' or '.join(BUDGETS)}"
+        "--budget", type=str, default="quick", help=f"which recipe: {', '.join(BUDGETS)}"
     )
     parser.add_argument(
         "--recipe", type=str | None, default=None, help="a YAML file of your own instead"
