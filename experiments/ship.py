@@ -33,7 +33,7 @@ from genzoo.evaluation.figures import Figure
 from genzoo.gate.text import of_run
 from genzoo.model import GenerativeModel
 from genzoo.pretrained import MODELS
-from genzoo.pretrained.card import facts
+from genzoo.pretrained.facts import facts
 from genzoo.training.fitting import Fitted
 
 OF_RUN = ("config.yaml", "run.json", "log.csv")  # what shipping does not change

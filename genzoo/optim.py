@@ -97,9 +97,9 @@ class Muon(Optimizer):
     """Momentum whose direction is orthogonalised for matrices; AdamW for all other weights.
 
     The update of a matrix is made to have equal singular values, so that no direction of it learns
-    at the expense of another (Jordan et al. 2024, *Muon*; `torch.optim.Muon` takes matrices alone). A kernel is the matrix
-    from all inputs of a window to its outputs. What is thinner than `THINNEST`, and so embeddings,
-    depthwise kernels and biases, is AdamW's.
+    at the expense of another (Jordan et al. 2024, *Muon*; `torch.optim.Muon` knows no kernels). A
+    kernel is the matrix from all inputs of a window to its outputs. What is thinner than
+    `THINNEST`, and so embeddings, depthwise kernels and biases, is AdamW's.
 
     Args:
         parameters: the weights.

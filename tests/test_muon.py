@@ -77,7 +77,7 @@ def test_an_optimizer_is_had_by_its_name(tmp_path):
     assert optimizer_of("muon") is Muon
     recipe = tmp_path / "mine.yaml"
     recipe.write_text("vae: {train: {steps: 1, optimizer: moun}}")
-    with pytest.raises(InputError, match="no optimizer 'moun'. Did you mean 'muon'"):
+    with pytest.raises(InputError, match=r"no optimizer 'moun'\. Did you mean 'muon'"):
         plan("vae", "digits", recipe=recipe)
     recipe.write_text("vae: {model: {width: 16}, train: {steps: 1, optimizer: muon}}")
     made = plan("vae", "digits", recipe=recipe)

@@ -21,7 +21,7 @@ from genzoo.model import Likelihood
 
 SHIPPED = pretrained.names()
 MOST_MEGABYTES = 12
-EVENTS = 12  # of the test split, on which figures are computed again
+EVENTS = 6  # of the test split, on which figures are computed again
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +60,8 @@ def test_a_trained_model_has_the_figure_of_its_card(name):
     row = Row.from_json(of_run(folder / "row.json"))
     assert str(row.figure) in pretrained.card(name)
     model = genzoo.load(name)
-    if model.likelihood == Likelihood.NONE:
-        return  # its figure is annealed for minutes
+    if model.likelihood in (Likelihood.NONE, Likelihood.ESTIMATE):
+        return  # its figure, or log Z of every label, is annealed for minutes
     data = genzoo.data.load(row.data)
     with np.load(folder / "likelihoods.npz") as kept:
         events, stated = (torch.from_numpy(kept[key])[:EVENTS] for key in ("events", "log_prob"))

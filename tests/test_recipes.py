@@ -94,9 +94,9 @@ def test_data_without_a_recipe_for_an_hour_says_which_have_one():
 
 @pytest.mark.parametrize("family", names.TAXONOMY)
 def test_two_steps_of_a_recipe_for_a_gpu(family):
-    """On images of noise, for the weights are what is too large, if anything."""
+    """On small images of noise, for the weights are what is too large, if anything."""
     made = plan(family, "mnist-binary", budget="gpu")
-    grey = torch.randint(0, 256, (12, 1, 28, 28), dtype=torch.uint8)
+    grey = torch.randint(0, 256, (12, 1, 8, 8), dtype=torch.uint8)
     parts = [Split(draw(grey[i : i + 4])) for i in (0, 4, 8)]
     data = DataSet("noise", *parts, levels=2, in_nats=True)
     settings = made.train | {"minutes": None, "steps": 2, "batch_size": 2, "check_every": 2}

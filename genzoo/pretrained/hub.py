@@ -18,7 +18,7 @@ from genzoo import serialization
 from genzoo.errors import InputError
 from genzoo.model import Trainable
 from genzoo.pretrained import hint, located
-from genzoo.pretrained.card import facts_of_run
+from genzoo.pretrained.facts import facts_of_run
 from genzoo.serialization import CARD, CONFIG, WEIGHTS
 
 RECORD = ("row.json", "config.yaml")  # of a run, which are small and say how it went
