@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genzoo.benchmark.comparison import assemble, order
+from genzoo.benchmark.jobs import Observer
 from genzoo.benchmark.plan import Plan
-from genzoo.benchmark.pool import Observer
 from genzoo.benchmark.scorecard import Scorecard
 from genzoo.data import load as load_data
 from genzoo.errors import InputError, nearest
