@@ -30,10 +30,9 @@ from typing import Any
 import lightning as L
 import torch
 from rich.progress import Progress
-from torch import Tensor
 
 import genzoo
-from genzoo import grid, serialization
+from genzoo import serialization
 from genzoo.benchmark.provenance import provenance
 from genzoo.data.dataset import DataSet, Split
 from genzoo.evaluation.likelihood.partition import between, energy_log_likelihood, log_partition
@@ -43,48 +42,6 @@ WITHIN = 1.0  # nats between the ends of a figure that is still one
 ARGUMENTS = {"hidden": 500, "lr": 8e-4, "steps": 3, "buffer": 200, "refresh": 0.005, "decay": 2e-4}
 SETTINGS = {"steps": 90_000, "batch_size": 200, "check_every": 30_000, "patience": 100}
 ANNEALING = {"levels": 15_000, "chains": 200}
-
-
-class Flickering(Split):
-    """Grey images whose pixels become 0 or 1 by chance whenever they are asked for.
-
-    ``x`` is one such draw of each.
-    """
-
-    def __init__(self, grey: Tensor):
-        super().__init__(binarised(grey))
-        self.grey = grey
-
-    def __getitem__(self, i: Any) -> tuple[Tensor, None]:
-        return binarised(self.grey[i]), None
-
-    def to(self, device: Any) -> "Flickering":
-        moved = Flickering.__new__(Flickering)
-        moved.x, moved.c, moved.grey = self.x.to(device), None, self.grey.to(device)
-        return moved
-
-
-def binarised(grey: Tensor) -> Tensor:
-    """Each pixel 1 with a chance that is its grey level in [0, 1], on the grid of two levels."""
-    return grid.to_grid(torch.bernoulli(grey), 2)
-
-
-def binary_mnist(root: str, seed: int = 0) -> DataSet:
-    data = genzoo.data.load("mnist", root=root)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        greys = [
-            grid.to_level(split.x, 256) / 255 for split in (data.train, data.validation, data.test)
-        ]
-        parts = [Flickering(greys[0]), *(Split(binarised(grey)) for grey in greys[1:])]
-    return replace(
-        data,
-        name="binary MNIST",
-        **dict(zip(("train", "validation", "test"), parts, strict=True)),
-        levels=2,
-        condition=0,
-        classes=(),
-    )
 
 
 def trained(data: DataSet, folder: Path, seed: int) -> tuple[genzoo.Energy, float]:
@@ -165,7 +122,7 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    data, out = binary_mnist(options.root), Path(options.out)
+    data, out = genzoo.data.load("mnist-binary", root=options.root), Path(options.out)
     model, seconds = trained(data, out, options.seed)
     found = measured(model, data, options.seed)
     record = {

@@ -9,6 +9,7 @@ from . import (
     grid,
     model,
     nets,
+    pretrained,
     serialization,
     training,
     unclip,
@@ -27,6 +28,7 @@ from .families import (
     FlowMatching,
 )
 from .model import GenerativeModel, Latent, Likelihood
+from .pretrained.hub import push_to_hub
 from .serialization import load, save
 from .training.fitting import fit
 
@@ -59,6 +61,8 @@ __all__ = [
     "load",
     "model",
     "nets",
+    "pretrained",
+    "push_to_hub",
     "save",
     "serialization",
     "training",

@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from genzoo import __version__, families
+from genzoo import __version__, families, pretrained
 from genzoo import config as configuration
 from genzoo.errors import InputError
 from genzoo.files import discard_drafts, whole
@@ -35,7 +35,11 @@ Families = Sequence[type[Trainable]]
 
 
 def save(
-    model: Trainable, folder: str | Path, card: Mapping[str, Any] | None = None, half: bool = False
+    model: Trainable,
+    folder: str | Path,
+    card: Mapping[str, Any] | None = None,
+    half: bool = False,
+    name: str = "path/to/this/folder",
 ) -> Path:
     """Write ``model`` to ``folder`` (made if need be) and return it; other files there stay.
 
@@ -45,8 +49,9 @@ def save(
         folder: where to.
         card: facts for the model card beside what the model knows itself, such as ``{"data":
             "digits", "seed": 0}``.
-        half: keep the weights in 16 bits (float16, 3 decimal digits) instead of 32; `load` gives 32
-            again.
+        half: keep the parameters in 16 bits (float16, 3 decimal digits) instead of 32; `load` gives
+            32 again. Buffers, such as an energy model's log Z and its chains, stay as they are.
+        name: by which the card says to load the model.
 
     Every file is written whole or not at all, weights first, so that an interruption leaves no
     broken model behind.
@@ -59,10 +64,8 @@ def save(
         for name, value in model.state_dict().items()
     }
     if half:
-        weights = {
-            name: value.half() if value.is_floating_point() else value
-            for name, value in weights.items()
-        }
+        learned = {name for name, _ in model.named_parameters()}
+        weights |= {name: weights[name].half() for name in learned & set(weights)}
     config = {"genzoo": __version__, "format": FORMAT, **model.config()}
     with whole(folder / WEIGHTS) as path:
         try:
@@ -70,7 +73,7 @@ def save(
         except SafetensorError as error:  # a full disk, and whatever else goes wrong in writing
             raise OSError(None, str(error), str(folder)) from error
     with whole(folder / CARD) as path:
-        path.write_text(_card(model, card or {}), encoding="utf-8")
+        path.write_text(_card(model, card or {}, name), encoding="utf-8")
     with whole(folder / CONFIG) as path:
         path.write_text(text.to_json(config), encoding="utf-8")
     return folder
@@ -104,7 +107,8 @@ def load(
 
     Args:
         path: a folder written by `save`, a run's folder that holds one, or a Lightning checkpoint
-            (``.ckpt``).
+            (``.ckpt``); or the name of a model that comes trained, in the package ("digits/vae") or
+            on the Hub ("owner/name"). See `genzoo.pretrained`.
         expect: the class that the model must be of; type checkers know the result by it.
         families: the classes that may be built; by default `genzoo.FAMILIES`, their hybrids and the
             parts of `genzoo.unclip`.
@@ -115,7 +119,7 @@ def load(
         InputError: a file is missing, empty or corrupt, names a family or an argument that does not
             exist, holds weights that do not fit or another model than expected.
     """
-    path = Path(path)
+    path = pretrained.located(path)
     config, weights = _read_checkpoint(path) if path.suffix == ".ckpt" else _read_folder(path)
     known = families or known_families()
     if not inspect.isabstract(expect) and expect is not Trainable and expect not in known:
@@ -166,7 +170,7 @@ def _read_folder(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     if not path.is_dir():
         raise InputError(
             f"There is no folder {path}: expected a saved model or a run of genzoo train or "
-            "compare."
+            f"compare.{pretrained.hint(path)}"
         )
     if (path / "model" / CONFIG).is_file():
         path = path / "model"
@@ -260,11 +264,11 @@ def _fill(model: Trainable, weights: dict[str, torch.Tensor], path: Path) -> Non
 # --------------------------------------------------------------------------------------------- card
 
 
-def _card(model: Trainable, facts: Mapping[str, Any]) -> str:
+def _card(model: Trainable, facts: Mapping[str, Any], name: str) -> str:
     """The model card: front matter for the Hub, a table of facts, and how to load the model."""
-    name = type(model).__name__
+    family = type(model).__name__
     about = {
-        "family": name,
+        "family": family,
         **model.facts(),
         "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
         **facts,
@@ -273,10 +277,10 @@ def _card(model: Trainable, facts: Mapping[str, Any]) -> str:
     summary = (inspect.getdoc(type(model)) or "").split("\n")[0]
     return f"""---
 library_name: genzoo
-tags: [generative-model, {name.lower()}]
+tags: [generative-model, {family.lower()}]
 ---
 
-# {name}{f" of {facts['data']}" if "data" in facts else ""}
+# {family}{f" of {facts['data']}" if "data" in facts else ""}
 
 {summary}
 
@@ -287,7 +291,7 @@ tags: [generative-model, {name.lower()}]
 ```python
 import genzoo
 
-model = genzoo.load("path/to/this/folder")
+model = genzoo.load("{name}")
 {model.usage}
 ```
 

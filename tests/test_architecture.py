@@ -35,6 +35,7 @@ ABOVE = {
     "evaluation": {"training", "benchmark", "compression", "unclip", "course", "cli"},
     "compression": {"benchmark", "unclip", "course", "cli"},
     "benchmark": {"course", "cli"},
+    "pretrained": {"course", "cli"},
     "unclip": {"course", "cli"},
     "course": {"cli"},
 }

@@ -167,6 +167,24 @@ def test_cached_sampling_equals_the_naive_loop(shape, levels):
     torch.testing.assert_close(*draws)
 
 
+def test_layers_without_gates_are_as_causal_and_cached_alike():
+    model = rough((1, 4, 4), levels=3, gated=False)
+    draws = []
+    for cached in (True, False):
+        torch.manual_seed(0)
+        draws.append(model.sample(3, cached=cached))
+    torch.testing.assert_close(*draws)
+    x = draws[0]
+    later = x.clone()
+    later[:, :, 3] = grid.to_grid(torch.tensor(1), 3)
+    r = torch.zeros(3, dtype=torch.long)
+    first_rows = []
+    for each in (x, later):
+        conditionals = model.conditionals(each.flatten(1), None, r)
+        first_rows.append(conditionals.log_prob(x.flatten(1))[:, :12])
+    torch.testing.assert_close(*first_rows)
+
+
 def test_samples_follow_the_stated_probabilities():
     model = rough((1, 1, 2), levels=3, orders=2)
     with torch.no_grad():

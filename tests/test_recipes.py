@@ -6,10 +6,16 @@ Mistakes are named.
 from pathlib import Path
 
 import pytest
+import torch
 
 from genzoo.benchmark import recipes
 from genzoo.benchmark.plan import plan
+from genzoo.benchmark.run import new_model
+from genzoo.data.dataset import DataSet, Split
+from genzoo.data.images.torchvision import draw
 from genzoo.errors import InputError
+from genzoo.families import names
+from genzoo.training.fitting import fit
 
 
 def test_a_family_that_a_file_leaves_out_is_trained_by_the_recipe_of_its_data(tmp_path):
@@ -66,3 +72,33 @@ def test_a_prior_that_is_none_is_refused_before_anything_is_built(tmp_path, text
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(InputError, match=sentence):
         plan("vae", "moons", recipe=tmp_path / "mine.yaml")
+
+
+OF_REAL_SIZE = ("mnist", "mnist-binary", "fashion-mnist", "cifar10")
+
+
+@pytest.mark.parametrize("budget", recipes.TAILORED)
+@pytest.mark.parametrize("data", OF_REAL_SIZE)
+def test_an_hour_is_enough_for_every_family(data, budget):
+    """50 minutes of training leave ten for the figures, which keep to their share of them."""
+    for family in names.TAXONOMY:
+        minutes = plan(family, data, budget=budget).minutes
+        assert minutes is not None and minutes <= 50
+
+
+def test_data_without_a_recipe_for_an_hour_says_which_have_one():
+    with pytest.raises(InputError, match=r"no recipe 'cpu' for digits.*cifar10, fashion-mnist"):
+        plan("vae", "digits", budget="cpu")
+    assert recipes.tailored() == sorted(OF_REAL_SIZE)
+
+
+@pytest.mark.parametrize("family", names.TAXONOMY)
+def test_two_steps_of_a_recipe_for_a_gpu(family):
+    """On small images of noise, for the weights are what is too large, if anything."""
+    made = plan(family, "mnist-binary", budget="gpu")
+    grey = torch.randint(0, 256, (12, 1, 8, 8), dtype=torch.uint8)
+    parts = [Split(draw(grey[i : i + 4])) for i in (0, 4, 8)]
+    data = DataSet("noise", *parts, levels=2, in_nats=True)
+    settings = made.train | {"minutes": None, "steps": 2, "batch_size": 2, "check_every": 2}
+    fitted = fit(new_model(made, data), data, **settings)
+    assert fitted.steps == 2

@@ -63,7 +63,7 @@ def compare(
         families: names, hybrids such as "vae+flow", or classes of your own.
         data: the name of a data set, a path to your own, or a `DataSet`.
         seeds: a run of each family for each.
-        budget: which recipe, "quick" or "full".
+        budget: which recipe, "quick" or "full"; of some data also "cpu" or "gpu".
         minutes: of training for every run, in place of the recipe's steps.
         recipe: a YAML file in place of ours.
         conditional: whether the models are told the data's labels or conditions.
@@ -144,7 +144,7 @@ def compare(
         command = _command(
             sources, name, seeds, budget, minutes, recipe, conditional, computing, folder
         )
-        return _assemble(sorted(done, key=_order), folder, data_set, failures, command, observer)
+        return assemble(sorted(done, key=order), folder, data_set, failures, command, observer)
 
 
 def _source(family: Family) -> str:
@@ -224,7 +224,7 @@ def _siblings(plans: Sequence[Plan], folder: Path, data: DataSet, observer: Obse
     return siblings
 
 
-def _order(each: Plan) -> tuple[int, int]:
+def order(each: Plan) -> tuple[int, int]:
     """Families in the order of the registry, then other classes, then hybrids, each by its seed."""
     known = [*names.names(), each.family.lower()]
     family, _, prior = each.family.lower().partition("+")
@@ -235,7 +235,7 @@ def _order(each: Plan) -> tuple[int, int]:
 # -------------------------------------------------------------------------------- the scorecard
 
 
-def _assemble(
+def assemble(
     plans: Sequence[Plan],
     folder: Path,
     data: DataSet,

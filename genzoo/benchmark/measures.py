@@ -35,8 +35,9 @@ from genzoo.evaluation.samples.conditional import condition_fidelity
 from genzoo.progress import Progress
 from genzoo.training.two_stage import trained
 
-PROBED = {"quick": 300, "full": 1000}  # events of each split, by the budget of the run
-EACH = {"quick": 20, "full": 50}  # samples of each class
+# by the budget of the run: events of each split, and samples of each class
+PROBED = {"quick": 300, "full": 1000, "cpu": 1000, "gpu": 1000}
+EACH = {"quick": 20, "full": 50, "cpu": 50, "gpu": 100}
 BATCH = 64  # events in the step whose memory is measured
 
 

@@ -18,6 +18,7 @@ from genzoo.config import to_plain
 from genzoo.errors import InputError, nearest
 from genzoo.evaluation.likelihood.estimators import DEFAULTS, completed_settings
 from genzoo.model import Likelihood
+from genzoo.optim import optimizer_of
 from genzoo.serialization import build, completed
 from genzoo.training.fitting import RETIRED, check_settings, fit
 
@@ -27,7 +28,6 @@ NOT_SETTINGS = (  # arguments of `fit` that are not the recipe's business
     "data",
     "folder",
     "seed",
-    "optimizer",
     "scheduler",
     "callbacks",
     "logger",
@@ -129,7 +129,7 @@ def plan(
         family: a name, or the import path of a class, "module:Class".
         data: a name or a path.
         seed: of everything random.
-        budget: which recipe, "quick" or "full".
+        budget: which recipe, "quick" or "full"; of some data also "cpu" or "gpu".
         conditional: whether the model is told labels or conditions.
         recipe: a YAML file in place of ours.
         model, train: arguments of the constructor and of `fit`.
@@ -156,7 +156,7 @@ def plan(
     given = found["train"] | dict(train or {})
     _check_prior(arguments, found["prior"], hybrid.name)
     settings = resolve(fit, given, NOT_SETTINGS, "Training has no setting")
-    check_settings(**_given(settings), seed=seed)
+    _check_training(settings, seed)
     if "lr" in arguments:
         check_settings(lr=arguments["lr"])
     prior = _second_stage(arguments, found["prior"].get("train"), seed)
@@ -225,13 +225,15 @@ def _second_stage(
     if given is None and build(prior_of(arguments)).likelihood <= Likelihood.BOUND:
         return {}
     settings = resolve(fit, given or {}, NOT_SETTINGS, "Training of the prior has no setting")
-    check_settings(**_given(settings), seed=seed)
+    _check_training(settings, seed)
     return settings
 
 
-def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those settings that are not left to the others."""
-    return {name: value for name, value in settings.items() if value is not None}
+def _check_training(settings: Mapping[str, Any], seed: int) -> None:
+    """Raise `InputError` for a setting of `fit` that is out of range, or an unknown optimiser."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    optimizer_of(given.pop("optimizer", "adamw"))
+    check_settings(**given, seed=seed)
 
 
 def resolve(

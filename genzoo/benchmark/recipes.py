@@ -17,11 +17,15 @@ from genzoo.errors import InputError, nearest
 from genzoo.families import names
 from genzoo.gate import text
 
-BUDGETS = ("quick", "full")
+BUDGETS = ("quick", "full", "cpu", "gpu")
+TAILORED = ("cpu", "gpu")  # an hour of two cores or of a GPU a family: of data with such a recipe
 SECTIONS = ("model", "train", "evaluate", "prior")
 OF_PRIOR = ("model", "train")
 FEATURES_A_MINUTE = 64  # of an event, for which the default width of a network is suited
-ALIKE = {"digits-index": "digits"}  # the same events, split otherwise
+ALIKE = {
+    "digits-index": "digits",  # the same events, split otherwise
+    "fashion-mnist": "mnist",  # as many, of the same shape
+}
 
 Recipe = dict[str, dict[str, Any]]
 
@@ -36,9 +40,15 @@ def find(data: str, budget: str, family: str, file: str | Path | None = None) ->
         file: a recipe file that is used first.
 
     Raises:
-        InputError: unknown budget, or a file that is missing or is not a recipe.
+        InputError: unknown budget, one that this data has no recipe of, or a file that is missing
+            or is not a recipe.
     """
     check_budget(budget)
+    if budget in TAILORED and not has_own(data, budget, file):
+        raise InputError(
+            f"There is no recipe {budget!r} for {data}: expected one of {', '.join(tailored())}, "
+            "or a file of your own."
+        )
     paths = []
     if file is not None:
         paths.append(Path(file))
@@ -73,6 +83,13 @@ def check_budget(budget: str) -> None:
     """Raise `InputError` for a budget that does not exist."""
     if budget not in BUDGETS:
         raise InputError(f"There is no budget {budget!r}. {nearest(budget, BUDGETS)}")
+
+
+def tailored() -> list[str]:
+    """The data sets that have recipes of the budgets `TAILORED`."""
+    files = folder().glob(f"*-{TAILORED[0]}.yaml")
+    own = {file.stem.removesuffix(f"-{TAILORED[0]}") for file in files}
+    return sorted({*own, *(data for data, other in ALIKE.items() if other in own)})
 
 
 def folder() -> Path:

@@ -140,7 +140,7 @@ class Row:
 
 def held_out(measured: Measured, data: DataSet) -> HeldOutLikelihood:
     """The result of `genzoo.evaluation.evaluate` on ``data``, as the part of a row."""
-    nats_of_unit = data.dims * log(2) if data.levels else 1.0
+    nats_of_unit = 1.0 if data.unit == "nats" else data.dims * log(2)
     figure = measured.figure
     details = measured.details
     if figure.kind == Likelihood.NONE:

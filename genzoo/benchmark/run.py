@@ -48,6 +48,7 @@ from genzoo.families.vae import VAE
 from genzoo.files import discard_drafts, held, remove, whole
 from genzoo.gate.text import of_run, to_json
 from genzoo.model import GenerativeModel, Likelihood, device_of
+from genzoo.pretrained import located
 from genzoo.progress import Progress
 from genzoo.serialization import build, load, save
 from genzoo.training.fitting import Fitted, best_accelerator, fit
@@ -174,12 +175,33 @@ def _carry_out(
     """Train, evaluate and measure ``model``; in the end all of it is in ``folder``."""
     _begin(plan, folder)
     fitted = _train(plan, model, data, folder, progress)
+    return measure_trained(plan, fitted, data, folder, progress)
+
+
+def measure_trained(
+    plan: Plan,
+    fitted: Fitted,
+    data: DataSet,
+    folder: Path,
+    progress: Progress | None = None,
+    half: bool = False,
+) -> Row:
+    """Evaluate what was trained and take every measure, so that ``folder`` is of a finished run.
+
+    Args:
+        plan: by which it was trained.
+        fitted: what came out.
+        data: that it was trained on.
+        folder: of the run.
+        progress: called with (done, total, a few words).
+        half: keep the parameters in 16 bits, which they must fit in.
+    """
     if progress is not None:
         progress(fitted.steps, fitted.steps, "evaluating")
     row = _evaluate(plan, fitted, data, folder, progress)
     model = fitted.model.to("cpu")
     model.trainer = None  # which holds the data and the optimiser, and is of no use any more
-    save(model, folder / "model", _card(row))
+    save(model, folder / "model", _card(row), half)
     _write_row(folder, row)
     _tidy(folder)
     return measure_missing(plan, folder, data, model, progress)
@@ -325,9 +347,15 @@ def time_samples(folder: str | Path, model: GenerativeModel) -> Row:
     """
     folder = Path(folder)
     row = _finished_row(folder)
-    if row.cost is not None and row.cost.samples_per_second is None:
-        row = row.timed(round(samples_per_second(model), 2))
-        _write_row(folder, row)
+    if row.cost is None or row.cost.samples_per_second is not None:
+        return row
+    return timed(folder, round(samples_per_second(model), 2))
+
+
+def timed(folder: Path, samples_per_second: float) -> Row:
+    """The row of a finished run, which from now on has this speed of sampling."""
+    row = _finished_row(folder).timed(samples_per_second)
+    _write_row(folder, row)
     return row
 
 
@@ -412,6 +440,8 @@ def draw_samples(
 def load_run(path: str | Path, family: str | None = None) -> tuple[GenerativeModel, dict[str, Any]]:
     """A trained model and its plan, from a run's folder; a bare model's plan is empty.
 
+    The name of a model that comes trained (`genzoo.pretrained`) stands for its folder.
+
     Args:
         path: of the folder.
         family: the import path of the run's family, "module:Class", where it is not genzoo's own.
@@ -422,8 +452,9 @@ def load_run(path: str | Path, family: str | None = None) -> tuple[GenerativeMod
     """
     if family is not None:
         registry.at(family)
-    stored = of_run(Path(path) / "config.yaml") or {}
-    plan = stored_plan(Path(path)) if stored.get("source") else None
+    path = located(path)
+    stored = of_run(path / "config.yaml") or {}
+    plan = stored_plan(path) if stored.get("source") else None
     model = load(path) if plan is None else load_model(plan, path)
     if not isinstance(model, GenerativeModel):
         raise InputError(

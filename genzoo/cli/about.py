@@ -5,10 +5,12 @@ import re
 import sys
 from collections.abc import Sequence
 
+from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+from genzoo import pretrained
 from genzoo.cli.help import Parser, console, known_model
 from genzoo.data.names import NAMES, YOURS
 from genzoo.families import names
@@ -38,6 +40,8 @@ def list_(arguments: Sequence[str]) -> int:
         table.add_row(name, line)
     table.add_row("your own", YOURS)
     out.print(table)
+    if trained := pretrained.names():
+        out.print(f"\n  come trained: {' '.join(trained)}", style="dim")
     return 0
 
 
@@ -55,13 +59,19 @@ def _family_row(family) -> tuple[str, str, str, str]:
 
 
 def info(arguments: Sequence[str]) -> int:
-    """A family's equations, constructor and references, from its own file."""
+    """A family's equations, constructor and references, from its own file; or a model's card."""
     parser = Parser(
-        "info", "Shows a family's equations, its constructor's arguments and its references."
+        "info",
+        "Shows a family's equations, its constructor's arguments and its references; or the card "
+        "of a trained model.",
     )
-    parser.add_argument("family", type=str, help=", ".join(names.names()))
+    models = "or a trained model, such as digits/vae or the folder of a run"
+    parser.add_argument("family", type=str, help=f"{', '.join(names.names())}; {models}")
     name = parser.parse(arguments).family
     out = console()
+    if "/" in name:
+        out.print(Markdown(pretrained.card(name)))
+        return 0
     with out.status(Text(f"Opening {name}")):
         from genzoo.benchmark.hybrids import parts
 

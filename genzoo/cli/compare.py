@@ -26,6 +26,8 @@ def compare(arguments: Sequence[str]) -> int:
     """Train, evaluate, print the tables; 1 if a run failed."""
     options = _options(arguments)
     screen = console()
+    if options.pretrained:
+        return _compare_pretrained(options, screen)
     listed = ", ".join(options.families)
     screen.print(f"Comparing {listed} on {options.data} ({options.budget} budget).")
     with screen.status("Loading torch and lightning"):
@@ -54,6 +56,23 @@ def compare(arguments: Sequence[str]) -> int:
     for name, sentence in card.failures.items():
         screen.print(Text.assemble((f"{name} failed:", "bold red"), f" {sentence}"))
     return 1 if card.failures else 0
+
+
+def _compare_pretrained(options: Any, screen: Console) -> int:
+    """The tables and the report of models that come trained."""
+    screen.print(f"Comparing the models of {options.data} that come trained.")
+    with screen.status("Loading torch and lightning"):
+        from genzoo.pretrained import comparison
+    all_there_are = options.families == list(names.TAXONOMY)
+    with bars(screen) as progress:
+        card = comparison.compare(
+            options.data,
+            () if all_there_are else options.families,
+            options.out,
+            Bars(progress),
+        )
+    _print(card, screen)
+    return 0
 
 
 def _options(arguments: Sequence[str]) -> Any:
@@ -87,6 +106,11 @@ def _options(arguments: Sequence[str]) -> Any:
     )
     _add_engine(parser)
     _add_computing(parser)
+    parser.add_argument(
+        "--pretrained",
+        action="store_true",
+        help="train nothing: compare the models that come with genzoo",
+    )
     parser.add_argument(
         "--out", type=str | None, default=None, help="folder; runs/DATA-BUDGET by default"
     )

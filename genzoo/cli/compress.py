@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from genzoo.cli.help import Parser, add_data, add_family, console
+from genzoo.cli.help import OF_MODEL, Parser, add_data, add_family, console
 from genzoo.cli.screen import bar, print_table
 from genzoo.data.names import SPLITS
 from genzoo.errors import InputError, nearest
@@ -135,7 +135,7 @@ def _legend(family: str, file: "AsFile") -> list[str]:
 def _compress_options(arguments: Sequence[str]) -> Any:
     parser = Parser("compress", "Writes a split of a data set in as many bits as a model says.")
     models = "autoregressive, VAE, or energy of few hidden units"
-    parser.add_argument("run", type=str, help=f"folder of a run or of a saved model: {models}")
+    parser.add_argument("run", type=str, help=f"{OF_MODEL}: {models}")
     add_family(parser)
     add_data(parser, default=None)
     parser.add_argument("--split", type=str, default="test", help=", ".join(SPLITS))

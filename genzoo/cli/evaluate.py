@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from genzoo.cli.help import Parser, add_data, add_family, console
+from genzoo.cli.help import OF_MODEL, Parser, add_data, add_family, console
 from genzoo.cli.screen import bar, print_table
 from genzoo.data.names import SPLITS
 from genzoo.errors import InputError, nearest
@@ -107,7 +107,7 @@ def _evaluate_options(arguments: Sequence[str]):
         "Measures the likelihood of held-out data under a trained model, its samples, and what "
         "these cost.",
     )
-    parser.add_argument("run", type=str, help="folder of a run or of a saved model")
+    parser.add_argument("run", type=str, help=OF_MODEL)
     add_family(parser)
     add_data(parser, default=None)
     parser.add_argument("--split", type=str, default="test", help=", ".join(SPLITS))

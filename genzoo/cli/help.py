@@ -35,6 +35,9 @@ THEME = Theme(
 )
 
 
+# how a trained model is named on the command line
+OF_MODEL = "folder of a run or of a saved model, or one that comes trained, such as digits/vae"
+
 # the options that take no value
 FLAGS = (
     "-h",
@@ -44,6 +47,7 @@ FLAGS = (
     "--ode",
     "--nats",
     "--quality",
+    "--pretrained",
     "--text-decoder",
     "--text_decoder",
 )
@@ -245,7 +249,7 @@ def add_choice_of_recipe(parser: ArgumentParser) -> None:
     from genzoo.benchmark.recipes import BUDGETS
 
     parser.add_argument(
-        "--budget", type=str, default="quick", help=f"which recipe: {' or '.join(BUDGETS)}"
+        "--budget", type=str, default="quick", help=f"which recipe: {', '.join(BUDGETS)}"
     )
     parser.add_argument(
         "--recipe", type=str | None, default=None, help="a YAML file of your own instead"

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genzoo.cli.help import Parser, add_family, console
+from genzoo.cli.help import OF_MODEL, Parser, add_family, console
 from genzoo.errors import InputError
 from genzoo.gate.limits import SAMPLES
 from genzoo.gate.schema import SEED, Range, check
@@ -78,7 +78,7 @@ def _sample_options(arguments: Sequence[str]) -> Any:
     parser = Parser(
         "sample", "Draws samples from a run's folder, or from the folder of a saved model."
     )
-    parser.add_argument("run", type=str, help="folder of a run or of a saved model")
+    parser.add_argument("run", type=str, help=OF_MODEL)
     add_family(parser)
     parser.add_argument("--n", type=int, default=64, help="how many")
     parser.add_argument(

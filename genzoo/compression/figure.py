@@ -16,8 +16,10 @@ from genzoo.errors import InputError
 from genzoo.model import Likelihood, device_of, drawing_from, evaluating
 from genzoo.progress import Progress
 
-EVENTS = {"quick": 100, "full": 500}  # most test events, by the budget of the run
-FEATURES = {"quick": 10_000, "full": 400_000}  # most of their features, each of which takes time
+# most test events, by the budget of the run
+EVENTS = {"quick": 100, "full": 500, "cpu": 500, "gpu": 500}
+# most of their features, each of which takes time
+FEATURES = {"quick": 10_000, "full": 400_000, "cpu": 400_000, "gpu": 400_000}
 DRAWS = 16  # samples of z for each event, where the model's own figure is the mean of a bound
 BATCH = 250  # events in a batch, for that figure
 

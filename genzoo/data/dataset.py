@@ -98,6 +98,8 @@ class DataSet:
         train, validation, test: its splits.
         levels: number of values a feature can take; 0 for real-valued data. Values of discrete
             data are the bin centres of `genzoo.grid`.
+        in_nats: whether likelihoods of discrete data are reported in nats per event, as is usual
+            for black and white images, and not in bits/dim.
         classes: names of the labels, where conditions are labels.
         condition: width of the condition: the number of classes, or the length of a vector.
         features: names of the numbers of a condition vector; of data without one, those of an
@@ -119,6 +121,7 @@ class DataSet:
     validation: Split
     test: Split
     levels: int = 0
+    in_nats: bool = False
     classes: tuple[str, ...] = ()
     condition: int = 0
     features: tuple[str, ...] = ()
@@ -184,16 +187,18 @@ class DataSet:
     @property
     def unit(self) -> str:
         """The unit that a likelihood on this data is reported in."""
-        return "bits/dim" if self.levels else "nats"
+        return "bits/dim" if self.levels and not self.in_nats else "nats"
 
     def report(self, log_prob: Tensor) -> Tensor:
         """A log-density in nats per event, of ``train.x``'s units, in the unit that is reported.
 
-        Discrete data: bits/dim. Real-valued data: negative log-density in nats per event *of the
-        raw data*, so the Jacobian of the standardisation (``scale``) is put back here, once.
+        Discrete data: bits/dim, or nats per event. Real-valued data: negative log-density in nats
+        per event *of the raw data*, so the Jacobian of the standardisation (``scale``) is put back
+        here, once.
         """
         if self.levels:
-            return grid.bits_per_dim(log_prob, self.dims, self.levels)
+            bits = grid.bits_per_dim(log_prob, self.dims, self.levels)
+            return bits * self.dims * math.log(2) if self.in_nats else bits
         volume = 0.0 if self.scale is None else self.scale.log().sum().item()
         return volume - log_prob
 

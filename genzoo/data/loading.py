@@ -30,6 +30,7 @@ MADE_HERE: dict[str, Callable[..., DataSet]] = {
 }
 DOWNLOADED: dict[str, Callable[..., DataSet]] = {
     "mnist": images.mnist,
+    "mnist-binary": images.mnist_binary,
     "fashion-mnist": images.fashion_mnist,
     "cifar10": images.cifar10,
 }

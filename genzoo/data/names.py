@@ -18,6 +18,7 @@ NAMES = {
     "scenes": "32x32 colour pictures of one or two things, every attribute known",
     "captions": "descriptions of such scenes, word by word",
     "mnist": "28x28 handwritten digits in 256 grey levels (11 MB download)",
+    "mnist-binary": "the same in black and white, drawn afresh for every batch (reported in nats)",
     "fashion-mnist": "28x28 pieces of clothing in 256 grey levels (30 MB download)",
     "cifar10": "32x32 colour photographs of ten kinds of things (170 MB download)",
 }

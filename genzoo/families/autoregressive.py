@@ -68,6 +68,8 @@ class Autoregressive(GenerativeModel):
         orders: reading orders the model mixes: up to 8 for square images, 4 for others, 2 for
             vectors.
         dropout: share of hidden channels dropped in training.
+        gated: whether layers have a gate (`CausalLayer`). Without one a layer costs half as much,
+            and may be wider.
         ordered: whether levels have an order, as grey levels do. Words have none: then conditionals
             are categorical, without mixture components.
         network: in place of the causal convolutions, see `genzoo.nets`. Each feature of a sample
@@ -91,6 +93,7 @@ class Autoregressive(GenerativeModel):
         frequencies: tuple[float, ...] = (1, 2, 4, 8),
         orders: int = 1,
         dropout: float = 0.0,
+        gated: bool = True,
         ordered: bool = True,
         network: nn.Module | None = None,
     ):
@@ -106,6 +109,7 @@ class Autoregressive(GenerativeModel):
         self.frequencies = tuple(frequencies)
         self.orders = orders
         self.dropout = dropout
+        self.gated = gated
         self.ordered = ordered
         self.outputs = parameters_of(components, levels, ordered)  # for each feature
         self.register_buffer("order", reading_orders(self.event_shape, orders), persistent=False)
@@ -124,6 +128,7 @@ class Autoregressive(GenerativeModel):
             self.kernel,
             self.frequencies,
             self.dropout,
+            self.gated,
         )
 
     # ----------------------------------------------------------------------------------- likelihood
@@ -304,7 +309,7 @@ class CausalConvolutions(Network):
         shape: of an observation.
         outputs: numbers for each feature.
         width: hidden channels, and length of the embedding.
-        depth, kernel, frequencies, dropout: see `Autoregressive`.
+        depth, kernel, frequencies, dropout, gated: see `Autoregressive`.
     """
 
     def __init__(
@@ -316,6 +321,7 @@ class CausalConvolutions(Network):
         kernel: int = 5,
         frequencies: tuple[float, ...] = (1, 2, 4, 8),
         dropout: float = 0.0,
+        gated: bool = True,
     ):
         super().__init__()
         self.shape = shape
@@ -325,12 +331,13 @@ class CausalConvolutions(Network):
         self.kernel = kernel
         self.frequencies = tuple(frequencies)
         self.dropout = dropout
+        self.gated = gated
         self.grid, window = layout(shape, kernel)
         self.position = nn.Parameter(torch.zeros(1, width, *self.grid))
         seen = 2 + 2 * len(self.frequencies)
-        self.first = CausalLayer(seen, width, window, dropout, see_self=False)
+        self.first = CausalLayer(seen, width, window, dropout, gated, see_self=False)
         self.layers = nn.ModuleList(
-            CausalLayer(width, width, window, dropout) for _ in range(depth)
+            CausalLayer(width, width, window, dropout, gated) for _ in range(depth)
         )
         self.head = nn.Conv2d(width, outputs, 1)
         nn.init.normal_(self.position, std=0.1)
@@ -386,8 +393,9 @@ class CausalLayer(nn.Module):
     """Gated residual convolution that sees the positions before its own in reading order.
 
     With ``see_self`` it sees its own as well. The kernel covers the rows above and the row itself,
-    a mask hiding what comes later; the gate is tanh * sigmoid (van den Oord et al. 2016, eq. 2). On
-    a padded map it computes all positions; on one window of a cache, that one position.
+    a mask hiding what comes later; the gate is tanh * sigmoid (van den Oord et al. 2016, eq. 2),
+    and a layer without one has a SiLU in its place. On a padded map it computes all positions; on
+    one window of a cache, that one position.
     """
 
     mask: Tensor
@@ -398,6 +406,7 @@ class CausalLayer(nn.Module):
         width: int,
         window: tuple[int, int],
         dropout: float,
+        gated: bool = True,
         see_self: bool = True,
     ):
         super().__init__()
@@ -406,8 +415,10 @@ class CausalLayer(nn.Module):
         self.reach = 2 * side + 1 if above else side + 1
         self.padding = (side, self.reach - side - 1, above, 0)
         self.residual = see_self
-        self.convolution = nn.Conv2d(width_in, 2 * width, (above + 1, 2 * side + 1))
-        self.film = nn.Linear(width, 2 * width) if see_self else None
+        self.gated = gated
+        hidden = 2 * width if gated else width
+        self.convolution = nn.Conv2d(width_in, hidden, (above + 1, 2 * side + 1))
+        self.film = nn.Linear(width, hidden) if see_self else None
         self.mix = nn.Conv2d(width, width, 1)
         self.dropout = nn.Dropout2d(dropout)
         mask = torch.ones(above + 1, 2 * side + 1)
@@ -421,16 +432,20 @@ class CausalLayer(nn.Module):
     def convolve(self, padded: Tensor, h: Tensor, e: Tensor | None) -> Tensor:
         """The layer's answer at the positions of ``h``, of which ``padded`` holds the windows."""
         kernel = self.convolution.weight * self.mask
-        gates = F.conv2d(padded, kernel[..., : self.reach], self.convolution.bias)
+        hidden = F.conv2d(padded, kernel[..., : self.reach], self.convolution.bias)
         if self.film is not None and e is not None:
             shift = self.film(e)
-            gates = gates + shift[:, :, None, None]
-        value, gate = gates.chunk(2, 1)
-        gated = value.tanh() * gate.sigmoid()
-        update = self.mix(self.dropout(gated))
+            hidden = hidden + shift[:, :, None, None]
+        update = self.mix(self.dropout(self.activation(hidden)))
         if not self.residual:
             return update
         return h + update
+
+    def activation(self, hidden: Tensor) -> Tensor:
+        if not self.gated:
+            return F.silu(hidden)
+        value, gate = hidden.chunk(2, 1)
+        return value.tanh() * gate.sigmoid()
 
     def init_cache(self, n: int, size: tuple[int, int]) -> Tensor:
         """An empty padded map of the layer's inputs, for a grid of this size."""

@@ -39,7 +39,7 @@ from genzoo.gate import tensors
 from genzoo.gate.schema import Range, check
 from genzoo.gate.text import of_run
 from genzoo.model import GenerativeModel, Likelihood, Trainable, drawing_from
-from genzoo.optim import OptimizerFactory, SchedulerFactory
+from genzoo.optim import OptimizerFactory, SchedulerFactory, optimizer_of
 from genzoo.progress import Progress
 from genzoo.training.averaging import WIDEST, Averages
 from genzoo.training.callbacks import (
@@ -132,7 +132,7 @@ def fit(
     devices: int = 1,
     nodes: int = 1,
     strategy: Any = "auto",
-    optimizer: OptimizerFactory | None = None,
+    optimizer: OptimizerFactory | str | None = None,
     scheduler: SchedulerFactory | None = None,
     callbacks: Iterable[L.Callback] = (),
     logger: Logger | Iterable[Logger] | None = None,
@@ -174,7 +174,8 @@ def fit(
         nodes: machines, on each of which torchrun or SLURM starts the same script.
         strategy: how devices share the work: "auto" by DDP; "fsdp" the weights as well, of which
             no average is kept (`genzoo.training.sharding`); or a name or an object of Lightning's.
-        optimizer, scheduler: in place of the model's own, see `genzoo.optim`.
+        optimizer, scheduler: in place of the model's own, see `genzoo.optim`. For an optimiser its
+            name will do, "adamw" or "muon".
         callbacks: beside those of `genzoo.training.default_callbacks`.
         logger: one of Lightning's loggers, or several, beside ``log.csv``.
         progress: called with (steps done, steps in all, a few words) a few times a second.
@@ -233,7 +234,7 @@ class Settings:
     drop_condition: float | None
     precision: str
     compile: bool
-    optimizer: OptimizerFactory | None
+    optimizer: OptimizerFactory | str | None
     scheduler: SchedulerFactory | None
     callbacks: tuple[L.Callback, ...]
     loggers: tuple[Logger, ...]
@@ -354,7 +355,7 @@ def _shared_batch(hardware: Hardware, batch_size: int, data: DataSet) -> int:
 def _take_over(model: Trainable, settings: Settings) -> None:
     """Set what the caller of `fit` wants other than the model does."""
     if settings.optimizer is not None:
-        model.optimizer = settings.optimizer
+        model.optimizer = optimizer_of(settings.optimizer)
     if settings.scheduler is not None:
         model.scheduler = settings.scheduler
     if settings.drop_condition is not None and isinstance(model, GenerativeModel):

@@ -63,6 +63,7 @@ from genzoo.progress import Progress
 MOST_CONDITIONS = 100  # normalisers that are annealed for one figure
 LEAST_ESS = 10  # effective chains behind either end
 WIDEST_BITS = 0.02  # bits/dim between the ends of a figure of discrete data
+WIDEST_EVENT = 1.0  # nats between those of discrete data that is reported in nats
 WIDEST_NATS = 0.1  # nats between those of real-valued data
 # the most of the forward run that looks for modes which few long chains miss
 SHORT_LEVELS = 300
@@ -537,9 +538,11 @@ def repeated(c: Tensor | None, each: int) -> Tensor | None:
 
 def widest(data: DataSet) -> float:
     """The largest width, in nats, at which an interval of log Z still gives a figure."""
-    if data.levels:
-        return WIDEST_BITS * data.dims * math.log(2)
-    return WIDEST_NATS
+    if not data.levels:
+        return WIDEST_NATS
+    if data.in_nats:
+        return WIDEST_EVENT
+    return WIDEST_BITS * data.dims * math.log(2)
 
 
 def between(interval: Interval, weights: Tensor | None = None) -> str:

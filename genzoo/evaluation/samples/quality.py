@@ -30,7 +30,8 @@ from genzoo.files import whole
 from genzoo.model import Measurable, drawing_from
 from genzoo.progress import Progress
 
-MOST = {"quick": 400, "full": 2000}  # samples, by the budget of the run
+# samples, by the budget of the run
+MOST = {"quick": 400, "full": 2000, "cpu": 2000, "gpu": 10_000}
 LEAST = 20  # events for a comparison: neighbours are searched for among half of them
 ENOUGH = 300  # test events; where there are fewer, validation events join them
 UNTRAINED = 1000  # held-out events at least, if there are as many, to compare copies with
