@@ -47,7 +47,9 @@ def test_what_comes_trained_is_small():
 def test_a_trained_model_samples_with_and_without_a_label(name):
     model = genzoo.load(name)
     assert all(p.dtype == torch.float32 for p in model.parameters())
-    hurry: dict[str, Any] = {"steps": 2} if isinstance(model, genzoo.Diffusion | genzoo.Energy) else {}
+    hurry: dict[str, Any] = (
+        {"steps": 2} if isinstance(model, genzoo.Diffusion | genzoo.Energy) else {}
+    )
     for c in (None, torch.tensor([7, 3])):
         x = model.sample(2, c, **hurry)
         assert x.shape == (2, *model.event_shape)
