@@ -2,7 +2,7 @@
 
 import hashlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -242,8 +242,19 @@ def assemble(
     failures: dict[str, str],
     command: str,
     observer: Observer,
+    without: Collection[str] = (),
 ) -> Scorecard:
-    """Time the models of finished runs, fit the baselines, draw the pictures, write the files."""
+    """Time the models of finished runs, fit the baselines, draw the pictures, write the files.
+
+    Args:
+        plans: of the finished runs, which lie in ``folder``.
+        folder: of the comparison.
+        data: that they were trained on.
+        failures: what went wrong, by run.
+        command: that makes this comparison, for the report.
+        observer: is called with the progress.
+        without: file names of pictures to leave out.
+    """
     if not plans:
         return Scorecard((), failures=failures)
     rows, models = _timed(plans, folder, observer)
@@ -263,7 +274,7 @@ def assemble(
         title=f"Generative models of {data.name}, side by side",
         about=f"{data.about.capitalize()}. Source: {data.source}." if data.about else "",
         command=command,
-        pictures=gallery(folder, context, progress),
+        pictures=gallery(folder, context, progress, without),
         logs={each.name: folder / each.name / "log.csv" for each in plans},
     )
     card = Scorecard(tuple(rows), tuple(baselines), failures, page)

@@ -14,6 +14,9 @@ from genzoo.files import discard_drafts, held
 from genzoo.gate.text import of_run
 from genzoo.pretrained import MODELS, names
 
+# a sweep over seven weights, of which a flow alone takes a minute
+SLOW = ("guidance.png",)
+
 
 def compare(
     data: str = "digits",
@@ -48,6 +51,7 @@ def compare(
             {},
             command,
             observer or Observer(),
+            without=SLOW,
         )
 
 

@@ -5,7 +5,7 @@ that have a latent, a row of every class of models with classes as conditions. O
 first finished seed is shown, without selection.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -84,22 +84,29 @@ class GalleryContext:
         return models
 
 
-def gallery(out: Path, show: GalleryContext, progress: Progress | None = None) -> list[Picture]:
+def gallery(
+    out: Path,
+    show: GalleryContext,
+    progress: Progress | None = None,
+    without: Collection[str] = (),
+) -> list[Picture]:
     """Draw every picture of `PICTURES` that applies to these runs.
 
     Args:
         out: the folder of the pictures.
         show: the runs.
         progress: called with the title of each picture before it is drawn.
+        without: file names of pictures to leave out.
     """
+    chosen = [picture for picture in PICTURES if picture[0] not in without]
     drawn = []
-    for i, (name, heading, about, paint) in enumerate(PICTURES):
+    for i, (name, heading, about, paint) in enumerate(chosen):
         if progress:
-            progress(i, len(PICTURES), heading)
+            progress(i, len(chosen), heading)
         if paint(out / name, show):
             drawn.append(Picture(out / name, heading, about))
     if progress:
-        progress(len(PICTURES), len(PICTURES), "")
+        progress(len(chosen), len(chosen), "")
     return drawn
 
 
