@@ -1,4 +1,4 @@
-"""Models on the Hub, huggingface.co, by its own client: `download` one, `push_to_hub` another.
+"""Models on the Hub of Hugging Face, by its own client: `download` one, `push_to_hub` another.
 
 A repository there is a model's folder, as `genzoo.save` writes it, with the record of its run
 beside it: ``row.json``, its figures, and ``config.yaml``, how it was trained. Nothing in it is
