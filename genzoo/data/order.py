@@ -25,7 +25,7 @@ Whole = NDArray[np.uint64]
 class Order(DistributedSampler[list[int]]):
     """The batches of a run as lists of indices; of several processes, this one's part of each.
 
-    (Lightning puts its own sampler in the place of any that is no `DistributedSampler`.)
+    (Lightning replaces any sampler that is not a ``DistributedSampler`` by its own.)
 
     Args:
         events: how many there are.

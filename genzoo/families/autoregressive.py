@@ -436,16 +436,15 @@ class CausalLayer(nn.Module):
         if self.film is not None and e is not None:
             shift = self.film(e)
             hidden = hidden + shift[:, :, None, None]
-        update = self.mix(self.dropout(self.activation(hidden)))
+        if self.gated:
+            value, gate = hidden.chunk(2, 1)
+            activation = value.tanh() * gate.sigmoid()
+        else:
+            activation = F.silu(hidden)
+        update = self.mix(self.dropout(activation))
         if not self.residual:
             return update
         return h + update
-
-    def activation(self, hidden: Tensor) -> Tensor:
-        if not self.gated:
-            return F.silu(hidden)
-        value, gate = hidden.chunk(2, 1)
-        return value.tanh() * gate.sigmoid()
 
     def init_cache(self, n: int, size: tuple[int, int]) -> Tensor:
         """An empty padded map of the layer's inputs, for a grid of this size."""
