@@ -505,7 +505,8 @@ class GenerativeModel(Trainable, Measurable):
         with drawing_from(batch_idx, x.device):
             value = self.validation_loss(x, c, self.validation_draws).mean()
         # Lightning takes the mean weight of the processes in whole numbers
-        weight = len(x) * self.trainer.world_size
+        processes = 1 if self._trainer is None else self.trainer.world_size
+        weight = len(x) * processes
         self.log(name, value, prog_bar=True, batch_size=weight, sync_dist=True)
 
     def predict_step(self, batch: Any, batch_idx: int = 0) -> Tensor:

@@ -47,6 +47,8 @@ def forked(command, stdout: int | None = None) -> int:
             sys.stdout = os.fdopen(os.dup(stdout), "w")
         for name in ("SIGTERM", "SIGHUP"):  # the tests may run under nohup
             signal.signal(getattr(signal, name), signal.SIG_DFL)
+        # and in the background of a shell, which switches Ctrl-C off
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         code = 99
         with suppress(BaseException):
             code = main(command)

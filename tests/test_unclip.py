@@ -272,7 +272,7 @@ def test_parts_of_different_spaces_do_not_go_together():
 TINY = {
     "clip": {
         "model": {"dims": 16, "width": 16, "patch": 4, "text_width": 32, "layers": 1, "lr": 0.003},
-        "train": {"steps": 150, "batch_size": 64},
+        "train": {"steps": 300, "batch_size": 64},
     },
     "prior": {
         "model": {

@@ -60,9 +60,10 @@ def launched() -> bool:
     return "LOCAL_RANK" in os.environ or SLURMEnvironment.detect()
 
 
-def _world() -> int:
-    """How many processes a launcher has started."""
-    return int(os.environ.get("WORLD_SIZE") or os.environ["SLURM_NTASKS"])
+def _world() -> int | None:
+    """How many processes a launcher has started; None if it does not say, as Lightning's own."""
+    told = os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS")
+    return int(told) if told else None
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,10 @@ class Hardware:
                 f"nodes={self.nodes} takes a launcher that starts this command on each machine: "
                 "torchrun or srun, see docs/one-run.md."
             )
-        if launched() and self.processes != _world():
+        world = _world() if launched() else None
+        if world is not None and self.processes != world:
             raise InputError(
-                f"The launcher has started {_world()} processes: give devices and nodes whose "
+                f"The launcher has started {world} processes: give devices and nodes whose "
                 f"product is that, got {self.devices} and {self.nodes}."
             )
         if batch_size % self.processes:

@@ -191,6 +191,9 @@ class Stages:
             )
             files.remove(folder / "last.ckpt")
         model.load_state_dict(serialization.load(folder).state_dict())
+        model.to(
+            memory_format=torch.channels_last
+        )  # as trained or loaded: the same to the last bit
         model.eval()
 
     def assemble(
