@@ -228,7 +228,7 @@ costs = st.builds(
     train_seconds=numbers,
     steps=WHOLE,
     samples_per_second=numbers | st.none(),
-    memory=st.builds(Memory) | st.none(),
+    memory=st.builds(Memory, WHOLE, WHOLE, WHOLE) | st.none(),
 )
 qualities = st.builds(Quality, figures=by_name, floor=by_name, n=WHOLE, seconds=numbers | st.none())
 probes = st.builds(Probe, width=WHOLE, accuracy=optional, r2=by_name)
