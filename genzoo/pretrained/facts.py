@@ -11,34 +11,48 @@ Facts = dict[str, str | int | float]
 
 
 def facts_of_run(folder: Path) -> Facts:
-    """What the record in a run's folder says; nothing where there is none."""
-    row = of_run(folder / "row.json")
-    return {} if row is None else facts(Row.from_json(row, str(folder / "row.json")))
+    """The facts in the record of a run's folder; none where it has no record."""
+    path = folder / "row.json"
+    entry = of_run(path)
+    if entry is None:
+        return {}
+    row = Row.from_json(entry, str(path))
+    return facts(row)
 
 
 def facts(row: Row) -> Facts:
     """The entries of a model card: how the run was trained, and all that was measured of it."""
-    found: Facts = {"data": row.data, "seed": row.seed}
+    entries: Facts = {"data": row.data, "seed": row.seed}
     if row.cost is not None:
-        found["steps"] = row.cost.steps
-        found["train_seconds"] = row.cost.train_seconds
+        entries["steps"] = row.cost.steps
+        entries["train_seconds"] = row.cost.train_seconds
         speed = significant(row.cost.samples_per_second)
-        found["samples/s"] = f"{speed} on {row.provenance.machine}" if speed else ""
-    return {name: value for name, value in (found | _measured(row)).items() if value != ""}
+        if speed:
+            entries["samples/s"] = f"{speed} on {row.provenance.machine}"
+    entries |= _measured(row)
+    return {name: value for name, value in entries.items() if value != ""}
 
 
 def _measured(row: Row) -> Facts:
     """The figures, with their errors and, of samples, what real data gets."""
-    likelihood = row.likelihood
-    figure = likelihood.figure
-    kind = "" if figure.kind is None else f" ({figure.kind.name.lower()})"
-    found: Facts = {f"test {likelihood.unit}": f"{figure}{kind}" if figure.is_known else ""}
+    entries: Facts = {}
+    figure = row.likelihood.figure
+    if figure.is_known:
+        kind = "" if figure.kind is None else f" ({figure.kind.name.lower()})"
+        entries[f"test {row.likelihood.unit}"] = f"{figure}{kind}"
+
     if row.quality is not None:
         for name, value in row.quality.figures.items():
+            entries[name] = cell(value)
             floor = row.quality.floor.get(name)
-            beside = "" if floor is None else f" (training data: {cell(floor)})"
-            found[name] = f"{cell(value)}{beside}"
-    if isinstance(row.condition, ClassFidelity):
-        judged = f"(by a classifier that is right on {percent(row.condition.classifier)} of test "
-        found["samples of the class asked for"] = f"{percent(row.condition.accuracy)} {judged}data)"
-    return found
+            if floor is not None:
+                entries[name] = f"{cell(value)} (training data: {cell(floor)})"
+
+    condition = row.condition
+    if isinstance(condition, ClassFidelity):
+        accuracy = percent(condition.accuracy)
+        of_classifier = percent(condition.classifier)
+        entries["samples of the class asked for"] = (
+            f"{accuracy} (by a classifier that is right on {of_classifier} of test data)"
+        )
+    return entries
