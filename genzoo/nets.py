@@ -599,10 +599,12 @@ class Decoder(Network):
 # ----------------------------------------------------------------------------------- event to event
 
 
-def event_network(shape: tuple[int, ...], *arguments, patch: int = 1, **options) -> Network:
+def event_network(
+    shape: tuple[int, ...], *arguments, patch: int = 1, head_kernel: int = 3, **options
+) -> Network:
     """A `UNet` for images, an `MLP` for every other event; the arguments are those of both."""
     if is_image(shape):
-        return UNet(shape, *arguments, patch=patch, **options)
+        return UNet(shape, *arguments, patch=patch, head_kernel=head_kernel, **options)
     folded(shape, patch)  # which there is only for images
     return MLP(shape, *arguments, **options)
 
@@ -622,6 +624,8 @@ class UNet(Network):
         patch: side of the squares of pixels that are taken as one; 2 makes an image four times as
             cheap.
         attention: scales, counted from the coarsest, at which positions attend to each other.
+        head_kernel: side of the windows that the last layer sees. Where it gives many numbers for
+            a pixel, as log-odds of 256 levels, 1 saves a third of all the work.
 
     The last layer starts at zero.
     """
@@ -637,6 +641,7 @@ class UNet(Network):
         outputs: int | None = None,
         patch: int = 1,
         attention: int = 0,
+        head_kernel: int = 3,
     ):
         super().__init__()
         self.shape = shape
@@ -648,6 +653,7 @@ class UNet(Network):
         self.outputs = outputs
         self.patch = patch
         self.attention = attention
+        self.head_kernel = head_kernel
         self.sizes = pyramid(folded(shape, patch))
         seen = shape[0] * (1 + 2 * len(self.frequencies)) * patch**2
         self.stem = layer(True, seen, width)
@@ -657,7 +663,7 @@ class UNet(Network):
         self.down = nn.ModuleList(self.stage(width, coarsest - scale) for scale in scales)
         self.up = nn.ModuleList(self.stage(2 * width, scale) for scale in scales)
         self.norm = nn.GroupNorm(groups(width), width)
-        self.head = layer(True, width, (outputs or shape[0]) * patch**2)
+        self.head = layer(True, width, (outputs or shape[0]) * patch**2, head_kernel)
         nn.init.zeros_(self.head.weight)
 
     def stage(self, width_in: int, from_coarsest: int) -> nn.ModuleList:

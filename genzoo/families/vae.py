@@ -67,6 +67,8 @@ class VAE(GenerativeModel):
             and assigned (`genzoo.training.two_stage`).
         width, depth, dropout: of encoder and decoder.
         components: mixture components of each feature's likelihood given z.
+        ordered: whether levels have an order. If not, the likelihood is a categorical over them,
+            which learns histograms with spikes faster, and ``components`` has no effect.
         warmup: share of training over which the KL term's weight rises to one; it keeps the latent
             from being ignored.
         codes: number of levels that each feature of z is rounded to; 0 for a real-valued latent.
@@ -91,6 +93,7 @@ class VAE(GenerativeModel):
         components: int = 3,
         warmup: float = 0.1,
         codes: int = 0,
+        ordered: bool = True,
         encoder: nn.Module | None = None,
         decoder: nn.Module | None = None,
     ):
@@ -117,9 +120,10 @@ class VAE(GenerativeModel):
         self.components = components
         self.warmup = warmup
         self.codes = codes
+        self.ordered = ordered
         latents = math.prod(latent_shape)
         self.encoded = latents if codes else 2 * latents  # numbers that the encoder gives
-        self.outputs = parameters_of(components, levels)  # ... and the decoder, for each feature
+        self.outputs = parameters_of(components, levels, ordered)  # ... and the decoder, for each feature
         self.embed = Condition(condition, width)
         self.encoder = given_or(encoder, self.default_encoder)
         self.decoder = given_or(decoder, self.default_decoder)
@@ -170,7 +174,7 @@ class VAE(GenerativeModel):
         e = self.embed(c, len(z))
         shape = (self.outputs, *self.event_shape)
         raw = apply(self.decoder, z.flatten(1), e, shape).movedim(1, -1)
-        each = feature_mixture(raw, self.levels)
+        each = feature_mixture(raw, self.levels, self.ordered)
         return Independent(each, len(self.event_shape), validate_args=False)
 
     def log_prior(self, z: Tensor, c: Tensor | None = None) -> Tensor:
