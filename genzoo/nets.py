@@ -551,6 +551,8 @@ class Decoder(Network):
         shape: of an event.
         out: how many numbers each of its features gets.
         embedding, width, depth, dropout, norm: as of an `Encoder`.
+        patch: side of the squares of pixels that the last layer gives at once.
+        head_kernel: side of the windows that it sees, of images.
     """
 
     def __init__(
@@ -563,6 +565,8 @@ class Decoder(Network):
         depth: int = 1,
         dropout: float = 0.0,
         norm: bool = False,
+        patch: int = 1,
+        head_kernel: int = 3,
     ):
         super().__init__()
         self.inputs = inputs
@@ -573,8 +577,11 @@ class Decoder(Network):
         self.depth = depth
         self.dropout = dropout
         self.norm = norm
+        self.patch = patch
+        self.head_kernel = head_kernel
         self.image = is_image(shape)
-        self.sizes = pyramid(shape)[::-1] if self.image else [(1, 1)] * 2
+        coarse = folded(shape, patch)
+        self.sizes = pyramid(coarse)[::-1] if self.image else [(1, 1)] * 2
         self.stem = nn.Linear(inputs, width * math.prod(self.sizes[0]))
         self.blocks = nn.ModuleList(
             nn.ModuleList(
@@ -582,7 +589,7 @@ class Decoder(Network):
             )
             for _ in self.sizes
         )
-        self.head = layer(self.image, width, out * channels_of(shape))
+        self.head = layer(self.image, width, out * channels_of(coarse), head_kernel)
 
     def forward(self, z: Tensor, e: Tensor) -> Tensor:
         h = self.stem(z)
@@ -593,6 +600,7 @@ class Decoder(Network):
             for block in blocks:  # type: ignore[union-attr]
                 h = block(h, e)
         numbers = precisely(self.head, F.silu(h))
+        numbers = F.pixel_shuffle(numbers, self.patch) if self.image else numbers
         return numbers.unflatten(1, (self.out, -1)).reshape(len(z), self.out, *self.shape)
 
 

@@ -66,6 +66,8 @@ class VAE(GenerativeModel):
             or BOUND trains jointly through the ELBO; any may be fitted to the latents afterwards
             and assigned (`genzoo.training.two_stage`).
         width, depth, dropout: of encoder and decoder.
+        patch: side of the squares of pixels that both take as one; 2 makes an image four times as
+            cheap.
         components: mixture components of each feature's likelihood given z.
         ordered: whether levels have an order. If not, the likelihood is a categorical over them,
             which learns histograms with spikes faster, and ``components`` has no effect.
@@ -90,6 +92,7 @@ class VAE(GenerativeModel):
         width: int = 64,
         depth: int = 1,
         dropout: float = 0.0,
+        patch: int = 1,
         components: int = 3,
         warmup: float = 0.1,
         codes: int = 0,
@@ -117,6 +120,7 @@ class VAE(GenerativeModel):
         self.width = width
         self.depth = depth
         self.dropout = dropout
+        self.patch = patch
         self.components = components
         self.warmup = warmup
         self.codes = codes
@@ -131,11 +135,19 @@ class VAE(GenerativeModel):
 
     def default_encoder(self) -> nn.Module:
         size = (self.width, self.width, self.depth, self.dropout)
-        return Encoder(self.event_shape, self.encoded, *size)
+        return Encoder(self.event_shape, self.encoded, *size, patch=self.patch)
 
     def default_decoder(self) -> nn.Module:
         size = (self.width, self.width, self.depth, self.dropout)
-        return Decoder(math.prod(self.latent_shape), self.event_shape, self.outputs, *size)
+        latents = math.prod(self.latent_shape)
+        return Decoder(
+            latents,
+            self.event_shape,
+            self.outputs,
+            *size,
+            patch=self.patch,
+            head_kernel=3 if self.ordered else 1,  # of hundreds of log-odds for each pixel
+        )
 
     def default_prior(self) -> PlainPrior:
         if self.condition and not self.codes:
