@@ -184,7 +184,8 @@ class Energy(GenerativeModel):
         self.make_base()
         self.make_network(network)
         self.make_chains()
-        self.checked_log_z: Tensor | None = None
+        # of the conditions of a check, whose batches share them
+        self.checked_log_z: dict[tuple[float, ...], Tensor] = {}
         # an estimate of log Z, its two ends, and the effective chains behind it
         self.register_buffer("log_z", torch.full((), torch.nan))
         self.register_buffer("log_z_ends", torch.full((2,), torch.nan))
@@ -746,7 +747,7 @@ class Energy(GenerativeModel):
 
     def train(self, mode: bool = True) -> "Energy":
         """As of any module; switching to training drops the estimate of log Z."""
-        self.checked_log_z = None
+        self.checked_log_z = {}
         if mode:
             self.forget_log_z()
         return super().train(mode)
@@ -762,18 +763,22 @@ class Energy(GenerativeModel):
             return -self.log_prob(x, c)
         conditions, which = distinct(c, len(x))
         if c is None or conditions is None:
-            # once for all batches of a check
-            if self.checked_log_z is None:
-                self.checked_log_z = self.quick_log_z()
-            return -self.log_prob_under(self.checked_log_z, x)
+            return -self.log_prob_under(self.log_z_of_check(None), x)
 
         every = math.ceil(len(conditions) / MOST_CHECKED)
         checked = torch.arange(0, len(conditions), every, device=which.device)
-        log_z = self.quick_log_z(conditions[checked])
+        log_z = self.log_z_of_check(conditions[checked])
         # which observations have a checked condition, and which of these each has
         has_checked, place = (which[:, None] == checked).max(1)
         their_log_z = log_z[place[has_checked]]
         return -self.log_prob_under(their_log_z, x[has_checked], c[has_checked])
+
+    def log_z_of_check(self, c: Tensor | None) -> Tensor:
+        """`quick_log_z`, annealed once for all batches of a check that have these conditions."""
+        key = () if c is None else tuple(c.flatten().tolist())
+        if key not in self.checked_log_z:
+            self.checked_log_z[key] = self.quick_log_z(c)
+        return self.checked_log_z[key]
 
     def quick_log_z(self, c: Tensor | None = None) -> Tensor:
         """The largest of three annealings of each condition, ``(n,)``.
