@@ -37,7 +37,9 @@ def trial(settings: dict[str, Any], data: DataSet, keep: Path | None) -> dict[st
     few = replace(data, validation=data.validation.some(settings["events"]))
     begun = time.process_time()
     try:
-        fitted = genzoo.fit(model, few, seed=settings["seed"], accelerator="cpu", **settings["train"])
+        fitted = genzoo.fit(
+            model, few, seed=settings["seed"], accelerator="cpu", **settings["train"]
+        )
     except TrainingError as error:
         return {**line, "validation": None, "reason": str(error)}
     line |= {"steps": fitted.steps, "seconds": round(time.process_time() - begun, 1)}

@@ -29,7 +29,6 @@ from torch import Tensor, nn
 from genzoo import grid
 from genzoo.nets import Condition
 
-
 # numbers that the cache of a core holds
 IN_CACHE = 2**18
 
