@@ -1,4 +1,4 @@
-"""The judge of labelled images: what it learns, where it is kept, and which data it leaves alone."""
+"""The judge of labelled images: what it learns, where it is kept, and what it leaves alone."""
 
 from dataclasses import replace
 

@@ -126,10 +126,9 @@ class VAE(GenerativeModel):
         self.codes = codes
         self.ordered = ordered
         latents = math.prod(latent_shape)
-        self.encoded = latents if codes else 2 * latents  # numbers that the encoder gives
-        self.outputs = parameters_of(
-            components, levels, ordered
-        )  # ... and the decoder, for each feature
+        # numbers that the encoder gives, and the decoder for each feature
+        self.encoded = latents if codes else 2 * latents
+        self.outputs = parameters_of(components, levels, ordered)
         self.embed = Condition(condition, width)
         self.encoder = given_or(encoder, self.default_encoder)
         self.decoder = given_or(decoder, self.default_decoder)
