@@ -468,6 +468,19 @@ def test_the_quick_log_z_is_that_of_each_condition():
         assert value.item() == pytest.approx(enumerated_log_z(model, (4,), 4, label), abs=0.2)
 
 
+def test_a_check_anneals_once_for_all_batches_of_the_same_conditions(monkeypatch):
+    model = stirred((4,), 4, condition=3, hidden=8).eval()
+    annealed = []
+    monkeypatch.setattr(model, "quick_log_z", lambda c: annealed.append(c) or torch.zeros(len(c)))
+    x = model.fresh(6)
+    model.validation_loss(x, torch.tensor([0, 1, 2, 0, 1, 2]))
+    model.validation_loss(x, torch.tensor([2, 2, 2, 1, 0, 0]))
+    assert len(annealed) == 1
+    model.validation_loss(x[:2], torch.tensor([0, 1]))  # others
+    model.eval().validation_loss(x, torch.tensor([0, 1, 2, 0, 1, 2]))  # the next check
+    assert len(annealed) == 3
+
+
 # ------------------------------------------------------------------------------------------- chains
 
 

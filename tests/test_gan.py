@@ -93,6 +93,30 @@ def test_the_penalty_is_differentiated_too():
     assert gradient[0, 0].item() == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-4)
 
 
+def test_a_lazy_penalty_is_taken_at_every_third_step_three_times_as_much(monkeypatch):
+    taken = []
+
+    def watched(score, real, fake, c, gamma):
+        taken.append(gamma)
+        return critic_loss(score, real, fake, c, gamma)
+
+    monkeypatch.setattr("genzoo.families.gan.critic_loss", watched)
+    split = Split(torch.randn(48, 2))
+    model = GAN((2,), **TINY, gamma=2.0, lazy=3)
+    data = DataSet("made up", split, split, split)
+    genzoo.fit(model, data, steps=6, batch_size=8, check_every=6, accelerator="cpu")
+    assert taken == [6.0, 0.0, 0.0, 6.0, 0.0, 0.0]
+
+
+def test_squares_of_pixels_make_images_of_the_same_size():
+    model = GAN((2, 6, 8), condition=2, levels=4, patch=2, **TINY)
+    x = model.sample(3, torch.tensor([0, 1, 1]))
+    assert x.shape == (3, 2, 6, 8)
+    assert model.score(x).shape == (3,)
+    with pytest.raises(ValueError, match="patch=4"):
+        GAN((2, 6, 8), patch=4, **TINY)
+
+
 @pytest.mark.equation("critic")
 def test_the_optimal_critic_is_the_log_density_ratio():
     """Data N((1, 0), I) against N(0, I): the ratio's logarithm is x_1 - 1/2."""

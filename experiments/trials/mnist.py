@@ -56,7 +56,7 @@ def of_samples(model: GenerativeModel, data: DataSet, n: int) -> dict[str, Any]:
     """Samples of the ten classes in turn, against as many validation images."""
     begun = time.process_time()
     torch.manual_seed(0)
-    labels = torch.arange(n) % data.condition
+    labels = torch.arange(n).remainder(data.condition)
     x = torch.cat([model.sample(len(c), c) for c in labels.split(250)])
     seconds = time.process_time() - begun
     held_out = data.validation.some(5_000).x
