@@ -36,7 +36,8 @@ of an event, and P the numbers that the likelihood of a feature needs, which
 * With ``prediction="levels"`` the network of a `Diffusion` returns log-odds, those of the levels of
   a feature side by side: ``(n, c levels, h, w)``, or ``(n, D levels)`` if events are no images.
 * The encoder of a VAE returns means, then log-scales; with ``codes``, ``(n, L)``, to be rounded.
-* The generator's values are squeezed into [-1, 1] by a tanh if the data has levels.
+* The generator's values are squeezed into [-1, 1] by a tanh (and its ``leak``) if the data has
+  levels.
 * An autoregressive network sees features in reading order. What it returns for a feature may depend
   on the features before it alone; the constructor tries whether that is so.
 * A `Flow` has one network in each coupling, of different sizes. So it takes a function that makes

@@ -108,6 +108,19 @@ def test_a_lazy_penalty_is_taken_at_every_third_step_three_times_as_much(monkeyp
     assert taken == [6.0, 0.0, 0.0, 6.0, 0.0, 0.0]
 
 
+def test_a_generator_that_leaks_learns_where_a_tanh_has_saturated():
+    slopes = []
+    for leak in (0.0, 0.1):
+        model = GAN((4,), levels=4, leak=leak, **TINY)
+        with torch.no_grad():
+            model.generator.head.bias.fill_(-30)
+        model.generate(torch.randn(3, 3)).sum().backward()
+        slopes.append(model.generator.head.bias.grad)
+        assert (model.sample(3) == -0.75).all()  # the lowest level
+    assert (slopes[0] == 0).all()
+    torch.testing.assert_close(slopes[1], torch.full((4,), 0.3))
+
+
 def test_squares_of_pixels_make_images_of_the_same_size():
     model = GAN((2, 6, 8), condition=2, levels=4, patch=2, **TINY)
     x = model.sample(3, torch.tensor([0, 1, 1]))

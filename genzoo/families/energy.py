@@ -89,8 +89,9 @@ OFTEN = 16
 SOFTENED = 0.5
 
 # The annealing by which validation chooses the weights:
-# its levels for each feature, at least 300 in all
+# its levels for each feature, and the fewest in all
 CHECK_LEVELS = 5
+FEWEST_LEVELS = 100
 
 # weights of levels that it may compute, which sets how many chains it has, between ten
 # and a hundred
@@ -817,7 +818,7 @@ class Energy(GenerativeModel):
         """Levels and chains of a quick annealing of so many conditions."""
         at_a_level = self.dims * self.levels * problems
         affordable = MOST_NUMBERS // (10 * at_a_level)
-        levels = max(300, min(CHECK_LEVELS * self.dims, affordable))
+        levels = max(FEWEST_LEVELS, min(CHECK_LEVELS * self.dims, affordable))
         chains = CHECK_NUMBERS // (levels * at_a_level)
         return levels, min(100, max(10, chains))
 
