@@ -469,7 +469,7 @@ def test_the_quick_log_z_is_that_of_each_condition():
 
 
 def test_a_check_anneals_once_for_all_batches_of_the_same_conditions(monkeypatch):
-    model = stirred((4,), 4, condition=3, hidden=8).eval()
+    model = stirred((4,), 4, condition=3, hidden=20).eval()
     annealed = []
     monkeypatch.setattr(model, "quick_log_z", lambda c: annealed.append(c) or torch.zeros(len(c)))
     x = model.fresh(6)
