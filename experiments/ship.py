@@ -8,8 +8,8 @@ folder of a finished run: its row, its samples and its model card are those of t
 measured just as the run was, log Z of an energy model included. Where rounding moves a figure by
 more than its error, the model is shipped in 32 bits, and its card says so.
 
-What has been shipped before stays, unless it was of another run. Takes as long as the evaluation
-of the runs did.
+What has been shipped before stays, unless it was of another run. Thousands of samples of MNIST, by
+which its models were judged, stay behind. Takes as long as the evaluation of the runs did.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from genzoo.benchmark.row import Row
 from genzoo.data import DataSet
 from genzoo.errors import InputError
 from genzoo.evaluation.figures import Figure
+from genzoo.evaluation.samples.quality import SAMPLES
 from genzoo.gate.text import of_run
 from genzoo.model import GenerativeModel
 from genzoo.pretrained import MODELS
@@ -38,6 +39,7 @@ from genzoo.training.fitting import Fitted
 
 OF_RUN = ("config.yaml", "run.json", "log.csv")  # what shipping does not change
 MOST_MEGABYTES = 12.0  # of all shipped models together
+MOST_SAMPLES = 100_000  # bytes of the samples that a model was judged by
 
 screen = Console(highlight=False)
 
@@ -156,6 +158,8 @@ def ship(run: Path) -> None:
             screen.print(f"{name_of(plan)} in 32 bits: {'; '.join(changed)}.")
             folder = Path(drafts) / "whole"
             row = measured_again(plan, before, run, data, folder, half=False)
+        if (folder / SAMPLES).stat().st_size > MOST_SAMPLES:
+            (folder / SAMPLES).unlink()
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(folder, target)
     add_speed(plan, before, target)
