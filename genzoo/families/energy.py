@@ -187,6 +187,8 @@ class Energy(GenerativeModel):
         self.make_chains()
         # of the conditions of a check, whose batches share them
         self.checked_log_z: dict[tuple[float, ...], Tensor] = {}
+        # the last exact log Z, and of what
+        self.summed: tuple[list[tuple[float, float]], Tensor] | None = None
         # an estimate of log Z, its two ends, and the effective chains behind it
         self.register_buffer("log_z", torch.full((), torch.nan))
         self.register_buffer("log_z_ends", torch.full((2,), torch.nan))
@@ -673,7 +675,16 @@ class Energy(GenerativeModel):
             raise ValueError(f"log Z is exact up to {FEW_UNITS} hidden units, got {self.hidden}.")
         n = 1 if c is None else len(c)
         embedding = self.embed(c, n)
-        return self.network.log_partition(self.histogram + self.bias, embedding)
+        bias = self.histogram + self.bias
+        if torch.is_grad_enabled():
+            return self.network.log_partition(bias, embedding)
+
+        # a sum that may take seconds is carried out once for all batches of a check
+        parts = [row.double() for row in (bias, self.network.weight, *embedding)]
+        key = [(part.sum().item(), part.norm().item()) for part in parts]
+        if self.summed is None or self.summed[0] != key:
+            self.summed = key, self.network.log_partition(bias, embedding)
+        return self.summed[1]
 
     def sums(self, c: Tensor | None, most: int) -> bool:
         """Whether log Z of all different conditions is a sum, of no more than ``most`` numbers."""
