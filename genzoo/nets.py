@@ -269,6 +269,14 @@ def is_missing(c: Tensor) -> Tensor:
     return c < 0 if c.dim() == 1 else c.isnan().any(1)
 
 
+def distinct_rows(e: Tensor) -> Tensor:
+    """The one row ``(1, dim)`` of an embedding that was expanded to ``(n, dim)``; else all rows.
+
+    What is computed of it is then broadcast, instead of computed n times over.
+    """
+    return e[:1] if len(e) and e.stride(0) == 0 else e
+
+
 def without(c: Tensor, rows: Tensor) -> Tensor:
     """The conditions ``c``, those of ``rows`` (booleans ``(n,)``) not given."""
     if c.dim() == 1:
@@ -352,7 +360,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         h = self.first(F.silu(self.norm(x)))
-        film = self.film(F.silu(e))
+        film = self.film(F.silu(distinct_rows(e)))
         scale, shift = film.view(*film.shape, *[1] * (x.dim() - 2)).chunk(2, 1)
         h = self.second(self.dropout(F.silu(h * (1 + scale) + shift)))
         return self.skip(x) + h

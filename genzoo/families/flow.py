@@ -38,6 +38,7 @@ from torch.func import functional_call
 
 from genzoo import grid
 from genzoo.distributions import importance_resample
+from genzoo.families.splines import Least, between_tails, of_features
 from genzoo.model import DEEPEST, GenerativeModel, Latent, Likelihood, require
 from genzoo.nets import Condition, event_network, is_image
 
@@ -142,7 +143,7 @@ class Flow(GenerativeModel):
         if self.lattice:
             network = self.network or self.default_network
             chain.append(HistogramCoupling(self.event_shape, self.levels, network))
-        spline = nf.PiecewiseRationalQuadraticCDF(list(self.event_shape), num_bins=2 * self.bins)
+        spline = FeatureSplines(list(self.event_shape), num_bins=2 * self.bins)
         return [*chain, spline, nf.Logit()]
 
     def couple(self) -> nn.Module:
@@ -194,7 +195,7 @@ class Flow(GenerativeModel):
             made.hidden_features = self.width  # type: ignore[assignment]
             return made
 
-        return nf.PiecewiseRationalQuadraticCouplingTransform(
+        return SplineCoupling(
             mask,
             network,
             num_bins=self.bins,
@@ -307,6 +308,37 @@ class Inverse(nn.Module):
 
     def forward(self, z: Tensor, e: Tensor) -> Tensor:
         return self.transform.inverse(z, e)[0]
+
+
+class SplineCoupling(nf.PiecewiseRationalQuadraticCouplingTransform):
+    """nflows' coupling, its splines by `between_tails`, which are the same and quicker."""
+
+    def _coupling_transform(
+        self, inputs: Tensor, transform_params: Tensor, inverse: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        raw = transform_params.unflatten(1, (inputs.shape[1], -1))
+        # so that the sizes of bins begin nearly equal, whatever the width of the network
+        scale = raw.new_ones(raw.shape[2])
+        scale[: 2 * self.num_bins] = self.transform_net.hidden_features**-0.5
+        raw = raw * scale.view(-1, *[1] * (inputs.dim() - 2))
+        least = Least(self.min_bin_width, self.min_derivative)
+        y, log_slopes = between_tails(inputs, raw, self.tail_bound, least, inverse)
+        return y, log_slopes.flatten(1).sum(1)
+
+
+class FeatureSplines(nf.PiecewiseRationalQuadraticCDF):
+    """nflows' splines of single features, by `of_features`."""
+
+    def _spline(self, inputs: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
+        y, log_slopes = of_features(
+            inputs,
+            self.unnormalized_widths,
+            self.unnormalized_heights,
+            self.unnormalized_derivatives,
+            Least(self.min_bin_width, self.min_derivative),
+            inverse,
+        )
+        return y, log_slopes.flatten(1).sum(1)
 
 
 class HistogramCoupling(nf.Transform):
