@@ -25,8 +25,8 @@ from genzoo.evaluation.samples.feature_spaces import inception
 from genzoo.files import whole
 from genzoo.gate import tensors
 from genzoo.gate.text import of_run
+from genzoo.model import drawing_from
 from genzoo.optim import warmup_cosine
-from genzoo.training.fitting import seeded
 
 FEATURES = 64
 BATCH = 128
@@ -158,7 +158,7 @@ def trained(events: Split, classes: int, seed: int = 0) -> JudgeNet:
     assert events.c is not None  # or nobody would want a judge
     steps = math.ceil(PASSES * len(events) / BATCH)
     steps = min(MOST_STEPS, max(FEWEST_STEPS, steps))
-    with seeded(seed):
+    with drawing_from(seed, events.x.device):
         net = JudgeNet(events.x.shape[1], classes)
         adam = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=0.05)
         schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: warmup_cosine(step, steps))
