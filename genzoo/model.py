@@ -34,7 +34,7 @@ FAR = 2.0  # from the middle of [-1, 1], in which discrete data lies: further th
 
 
 class Likelihood(IntEnum):
-    """What `GenerativeModel.log_prob` claims about log p(x | c).
+    """The claim that `GenerativeModel.log_prob` makes about log p(x | c).
 
     The claim of a whole is the weakest, that is the ``max``, of the claims of its parts.
     """
@@ -54,7 +54,7 @@ class Likelihood(IntEnum):
 
 
 class Latent(StrEnum):
-    """What `GenerativeModel.encode` and `decode` are to each other.
+    """The relation of `GenerativeModel.encode` and `decode` to each other.
 
     `genzoo.evaluation.round_trip` measures how well it holds.
     """
@@ -129,7 +129,7 @@ class Trainable(L.LightningModule):
 
     @property
     def is_fitting(self) -> bool:
-        """Whether a Trainer is training this model now, and not validating it."""
+        """True while a Trainer trains this model, and does not validate it."""
         return self._trainer is not None and self._trainer.training
 
     def log_loss(self, loss: Tensor, batch_idx: int, batch_size: int | None = None) -> None:
@@ -191,7 +191,7 @@ class Trainable(L.LightningModule):
         return model if device is None else model.to(device)
 
     def facts(self) -> dict[str, str]:
-        """What the model card says of any model of this kind."""
+        """Lines of the model card that any model of this kind has, by their headings."""
         return {}
 
 
@@ -295,7 +295,7 @@ class Measurable(ABC):
 
     @property
     def can_be_guided(self) -> bool:
-        """Whether `sample` takes a ``guidance``, and there is a condition to guide to."""
+        """True if `sample` takes a ``guidance``, and there is a condition to guide to."""
         return bool(self.condition) and self.guidable
 
     @property
@@ -385,7 +385,7 @@ class GenerativeModel(Trainable, Measurable):
 
     @property
     def unbiased(self) -> bool:
-        """Whether the mean of exp(`log_prob`) over its own draws is p(x | c).
+        """True if the mean of exp(`log_prob`) over its own draws is p(x | c).
 
         Such draws are importance weights.
 
@@ -424,7 +424,7 @@ class GenerativeModel(Trainable, Measurable):
         )
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """What is left of ``x`` after `encode` and `decode`, ``(n, *event_shape)``."""
+        """Events ``x`` after `encode` and `decode`, ``(n, *event_shape)``."""
         return self.decode(self.encode(x, c), c)
 
     def interpolate(
@@ -443,7 +443,7 @@ class GenerativeModel(Trainable, Measurable):
         )
 
     def features(self, x: Tensor) -> Tensor:
-        """What a linear probe may read, ``(n, width)``.
+        """Features for a linear probe to read, ``(n, width)``.
 
         The latent, or an inner layer for a family that has something better.
 
@@ -466,7 +466,7 @@ class GenerativeModel(Trainable, Measurable):
         return loss
 
     def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """What `monitor` names and the best weights are chosen by, ``(n,)``, from ``k`` draws.
+        """The loss that chooses the best weights, by the name `monitor`: ``(n,)``, of ``k`` draws.
 
         A family that is to be chosen by something else overrides this, and names it in `monitor`.
         """

@@ -171,7 +171,7 @@ def given_or(part: Part | None, default: Callable[[], Part]) -> Part:
 
 
 def is_default(part: Any) -> bool:
-    """Whether a constructor made this part by itself, so that no configuration has to name it."""
+    """True if a constructor made this part by itself, so that no configuration names it."""
     return getattr(part, "made_by_default", False) is True
 
 
@@ -541,7 +541,7 @@ class Encoder(Network):
         return precisely(self.head, self.features(x, e))
 
     def features(self, x: Tensor, e: Tensor) -> Tensor:
-        """What the linear head reads: ``(n, width x positions of the coarsest scale)``."""
+        """Input of the linear head, ``(n, width x positions of the coarsest scale)``."""
         h = self.stem(F.pixel_unshuffle(x, self.patch) if self.image else x.flatten(1))
         for scale, blocks in enumerate(self.blocks):
             if self.image and scale:
@@ -689,7 +689,7 @@ class UNet(Network):
         return F.pixel_shuffle(precisely(self.head, F.silu(self.norm(h))), self.patch)
 
     def scales(self, x: Tensor, e: Tensor) -> list[Tensor]:
-        """What is known at the end of each scale on the way down, ``(n, width, h, w)`` each.
+        """Activations at the end of each scale on the way down, ``(n, width, h, w)`` each.
 
         The finest scale comes first.
         """
@@ -759,7 +759,7 @@ class MLP(Network):
         return y if self.outputs else y.view(len(x), *self.shape)
 
     def stages(self, x: Tensor, e: Tensor) -> list[Tensor]:
-        """What is known at the end of each stage of the first half, ``(n, width)`` each."""
+        """Activations at the end of each stage of the first half, ``(n, width)`` each."""
         x = x.flatten(1)
         h = self.stem(torch.cat([x, fourier_features(x, self.frequencies)], 1))
         known = []
@@ -770,7 +770,7 @@ class MLP(Network):
         return known
 
     def features(self, x: Tensor, e: Tensor) -> Tensor:
-        """What the first half knows, ``(n, width)``."""
+        """Activations at the end of the first half, ``(n, width)``."""
         return self.stages(x, e)[-1]
 
 
@@ -911,7 +911,7 @@ class TransformerEncoder(Network):
         return precisely(self.head, self.features(x, e))
 
     def features(self, x: Tensor, e: Tensor) -> Tensor:
-        """What the linear head reads, ``(n, width)``."""
+        """Input of the linear head, ``(n, width)``."""
         h = self.tokens(x)
         for block in self.blocks:
             h = block(h, e)
@@ -942,7 +942,7 @@ class Tokens(nn.Module):
         return self.linear(seen.mT) + self.position
 
     def share(self, total: int) -> int:
-        """How many numbers of ``total`` channels (features, in a vector) belong to a token."""
+        """Numbers that a token has of ``total`` channels (features, in a vector)."""
         if self.image:
             return total * self.patch**2
         if total % self.grid[0]:

@@ -23,7 +23,7 @@ from genzoo.errors import InputError, nearest
 
 @dataclass
 class Run:
-    """What is known of the length of a run, in updates of the weights.
+    """The length of a run, as far as it is known, in updates of the weights.
 
     Args:
         steps: how many there will be; None if that is not known in advance. A run by the clock may
@@ -128,7 +128,7 @@ class Muon(Optimizer):
 
     @classmethod
     def is_matrix(cls, weight: Tensor) -> bool:
-        """Whether a weight maps at least `THINNEST` numbers to at least as many."""
+        """True of a weight that maps at least `THINNEST` numbers to at least as many."""
         return weight.dim() > 1 and min(weight.flatten(1).shape) >= cls.THINNEST
 
     @torch.no_grad()
@@ -220,7 +220,7 @@ OPTIMIZERS: dict[str, OptimizerFactory] = {"adamw": AdamW(), "muon": Muon}
 
 
 def optimizer_of(named: OptimizerFactory | str) -> OptimizerFactory:
-    """What makes an optimiser: as it is given, or by one of the names that recipes use.
+    """Factory of an optimiser: as it is given, or by one of the names that recipes use.
 
     Raises:
         InputError: there is no optimiser of that name.

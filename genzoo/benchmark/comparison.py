@@ -200,7 +200,7 @@ def _importable(each: Plan) -> bool:
 
 
 def _can_be_sent(data: DataSet) -> bool:
-    """Whether another process can have everything of ``data`` but its events, which it can."""
+    """True if another process can have everything of ``data`` beside its events."""
     nothing = Split(data.train.x[:0])
     try:
         ForkingPickler.dumps(replace(data, train=nothing, validation=nothing, test=nothing))

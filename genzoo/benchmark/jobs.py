@@ -66,10 +66,10 @@ class Observer:
         """A sentence about the comparison as a whole."""
 
     def stage(self, name: str, done: int, total: int, text: str) -> None:
-        """What is done once for all runs, such as timing and drawing, has got so far."""
+        """Work that is done once for all runs, such as timing and drawing, has got so far."""
 
     def message(self, i: int, message: Message) -> None:
-        """What a run has sent from where it takes place."""
+        """A run has sent a message from where it takes place."""
         if isinstance(message, str):
             self.note(i, message)
         else:

@@ -42,7 +42,7 @@ COMPUTING = ("precision", *ELSEWHERE)
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do, in plain values with nothing left to defaults.
+    """All that a run will do, in plain values with nothing left to defaults.
 
     Equal plans give equal runs, on whichever machine: `genzoo.benchmark.run.run` carries one out in
     a folder, and called again, goes on there or finds it done.
@@ -83,7 +83,7 @@ class Plan:
 
     @property
     def minutes(self) -> float | None:
-        """What all stages of training are given together; None where they are given steps."""
+        """Minutes of all stages of training together; None where they are given steps."""
         given = [stage.get("minutes") for stage in (self.train, self.prior)]
         known = [minutes for minutes in given if minutes is not None]
         return sum(known) if known else None
@@ -95,7 +95,7 @@ class Plan:
 
     @property
     def stated(self) -> dict[str, Any]:
-        """What config.yaml holds: everything, but optional entries only where there are some."""
+        """Content of config.yaml: everything, but optional entries only where there are some."""
         optional = ("prior", "source", "fingerprint")
         return {
             name: value for name, value in asdict(self).items() if name not in optional or value

@@ -1,6 +1,4 @@
-"""What every verb shares.
-
-That is a parser whose errors are sentences, help in colour, and the names of the families.
+"""Shared by every verb: a parser whose errors are sentences, help in colour, names of families.
 """
 
 import os

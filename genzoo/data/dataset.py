@@ -1,4 +1,4 @@
-"""What a data set states about itself, and how its batches are served."""
+"""A data set, with all that it states about itself, and its batches."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

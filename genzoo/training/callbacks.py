@@ -1,4 +1,4 @@
-"""What `genzoo.fit` adds to Lightning's loop.
+"""Callbacks that `genzoo.fit` adds to Lightning's loop.
 
 A clock, a guard, patience, an exact random state, and news of progress.
 
@@ -34,7 +34,7 @@ def default_callbacks(
     patience: int = 10,
     seed: int | None = None,
 ) -> list[L.Callback]:
-    """What `genzoo.fit` adds to Lightning, for a Trainer of your own::
+    """The callbacks of `genzoo.fit`, for a Trainer of your own::
 
         callbacks = default_callbacks(model, "runs/mine", patience=5)
         L.Trainer(max_epochs=50, gradient_clip_val=5.0, callbacks=callbacks).fit(model, batches)
@@ -257,7 +257,7 @@ class Guard(L.Callback):
                 )
 
     def kept(self) -> str:
-        """What there is to go back to."""
+        """Words about the checkpoint that there is to go back to."""
         if self.folder is None:
             return ""
         if (self.folder / "last.ckpt").is_file():

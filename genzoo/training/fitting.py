@@ -79,7 +79,7 @@ FEWEST_CHECKS = 5  # of a run by the clock, which can end at a check only
 
 @dataclass(frozen=True)
 class Fitted:
-    """What came out of `fit`.
+    """The result of `fit`.
 
     Attributes:
         model: the one that was given, with its best weights.
@@ -219,7 +219,7 @@ def fit(
 
 @dataclass(frozen=True)
 class Settings:
-    """How `fit` trains, on whatever hardware: its arguments, which it tells of."""
+    """Settings of `fit` that hold on whatever hardware: its arguments, which it tells of."""
 
     steps: int
     minutes: float | None
@@ -326,7 +326,7 @@ def _rounds(
     folder: Path,
     resumed: bool,
 ) -> "Rounds":
-    """How the steps that were asked for, or those that fit into the minutes, become epochs."""
+    """The epochs that the steps asked for, or those that fit into the minutes, become."""
     events, steps, check_every = len(batches.dataset.train), settings.steps, settings.check_every
     if settings.minutes is not None:
         pace = partial(_pace, model, batches, settings, options, monitor)
@@ -416,7 +416,7 @@ class Pace:
     check: float
 
     def steps_in(self, seconds: float, check_every: int) -> int:
-        """How many steps go into ``seconds``, with a check after each round of them.
+        """The steps that go into ``seconds``, with a check after each round of them.
 
         There are `fewest_checks` at least.
         """
@@ -481,7 +481,7 @@ def _agreed(pace: Pace) -> Pace:
 
 
 def _kept_length(path: Path) -> dict[str, Any]:
-    """What an earlier call found the length of the run to be."""
+    """The length of the run that an earlier call found."""
     before = of_run(path) or {}
     needed = {"minutes": Range(0, above=True), "steps": COUNT, "checks": COUNT}
     if any(before.get(name, 1) not in allowed for name, allowed in needed.items()):
@@ -578,7 +578,7 @@ def _kept(folder: str | Path | None) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Rounds:
-    """How steps become Lightning's epochs.
+    """Steps as Lightning's epochs.
 
     Args:
         batches: in each epoch.

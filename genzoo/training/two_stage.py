@@ -76,7 +76,7 @@ def fit_in_stages(
 
 
 def trained(model: GenerativeModel, x: Tensor, c: Tensor | None, folder: Path | None) -> Stages:
-    """What the training of ``model`` on a batch worked on: all of it at once, or each stage's part.
+    """Parts of ``model`` that were trained, with their batch: all at once, or a part a stage.
 
     Args:
         model: that was trained.

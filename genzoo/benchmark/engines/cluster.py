@@ -317,7 +317,7 @@ def _gpus(ray: Any, wanted: float | None) -> float:
 
 
 class _Mailbox:
-    """What workers have to tell, kept until who watches takes it."""
+    """Messages of workers, kept until who watches takes them."""
 
     def __init__(self):
         self.messages: list[tuple[int, Message | _Begun]] = []
