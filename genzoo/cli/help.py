@@ -1,5 +1,4 @@
-"""Shared by every verb: a parser whose errors are sentences, help in colour, names of families.
-"""
+"""Shared by every verb: parsers whose errors are sentences, help in colour, names of families."""
 
 import os
 import re

@@ -276,26 +276,16 @@ def fit_here(
         resume = _resumable(model, kept / "last.ckpt")
         rounds = _rounds(model, batches, settings, options, monitor, kept, resume is not None)
         batches.batches = rounds.batches
-        held_out = len(data.validation)
-        worker.check_draws = affordable_draws(rounds.events(settings.batch_size), held_out)
-
+        trained = rounds.events(settings.batch_size)
+        worker.check_draws = affordable_draws(trained, len(data.validation))
         clock = Clock()
         best, last = _checkpoints(kept, monitor, rounds)
-        stays = None if folder is None else kept
-        watching = watchers(monitor, stays, settings.average, settings.patience, settings.seed)
-        if settings.minutes is not None:
-            seconds = 60 * settings.minutes
-            watching = [Deadline(seconds, clock, rounds.every, kept / LENGTH), *watching]
         saving = [last] if best is None else [best, last]
+        watching = _watching(settings, clock, rounds, monitor, kept, stays=folder is not None)
         telling = [] if progress is None else [Reporter(progress, rounds.steps)]
-        trainer = L.Trainer(
-            max_epochs=rounds.epochs,
-            limit_train_batches=rounds.batches,
-            check_val_every_n_epoch=rounds.every,
-            logger=[TimedLog(kept, clock), *settings.loggers],
-            callbacks=[clock, Layout(), *watching, *saving, *telling, *settings.callbacks],
-            **options,
-        )
+        loggers = [TimedLog(kept, clock), *settings.loggers]
+        callbacks = [*watching, *saving, *telling, *settings.callbacks]
+        trainer = _trainer(rounds, loggers, callbacks, options)
         final, chosen = _trained(trainer, worker, batches, resume, kept, best, last)
         model.load_state_dict(chosen["state_dict"])
     model.eval()
@@ -310,6 +300,40 @@ def fit_here(
         best_step=(chosen["epoch"] + 1) * rounds.batches if best else None,
         validation=validation,
         precision=computed,
+    )
+
+
+def _watching(
+    settings: Settings,
+    clock: Clock,
+    rounds: "Rounds",
+    monitor: str | None,
+    folder: Path,
+    stays: bool,
+) -> list[L.Callback]:
+    """Callbacks that time a training, guard it, average its weights and end it."""
+    timing = [clock, Layout()]
+    if settings.minutes is not None:
+        timing.append(Deadline(60 * settings.minutes, clock, rounds.every, folder / LENGTH))
+    kept = folder if stays else None
+    guarding = watchers(monitor, kept, settings.average, settings.patience, settings.seed)
+    return [*timing, *guarding]
+
+
+def _trainer(
+    rounds: "Rounds",
+    loggers: list[Logger],
+    callbacks: list[L.Callback],
+    options: dict[str, Any],
+) -> L.Trainer:
+    """Lightning's Trainer, which checks after each round."""
+    return L.Trainer(
+        max_epochs=rounds.epochs,
+        limit_train_batches=rounds.batches,
+        check_val_every_n_epoch=rounds.every,
+        logger=loggers,
+        callbacks=callbacks,
+        **options,
     )
 
 
