@@ -143,6 +143,11 @@ class Trainable(L.LightningModule):
 
         They are logged every `LOOKED_AT` batches, in the last batch of an epoch, and where loggers
         write; of several processes, the mean over all.
+
+        Args:
+            losses: means over the batch, by their names in the log.
+            batch_idx: which batch of the epoch it is.
+            batch_size: events in it, by which an epoch's mean weighs it.
         """
         trainer = self._trainer
         if (
@@ -397,10 +402,13 @@ class GenerativeModel(Trainable, Measurable):
     def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
         """The best statement about log p(x | c) that ``k`` draws buy, ``(n,)`` nats.
 
-        Draws are of `log_prob`'s own randomness.
-
         Where draws are importance weights (`unbiased`), the tighter log-mean-exp of Burda et al.
         2016; otherwise the plain mean, which is valid for every bound. An exact density ignores k.
+
+        Args:
+            x: events, ``(n, *event_shape)``.
+            c: their conditions, or None.
+            k: draws of `log_prob`'s own randomness for each event.
         """
         if self.likelihood == Likelihood.EXACT:
             return self.log_prob(x, c)
@@ -430,12 +438,16 @@ class GenerativeModel(Trainable, Measurable):
     def interpolate(
         self, x1: Tensor, x2: Tensor, steps: int = 8, c: Tensor | None = None
     ) -> Tensor:
-        """Events on the way from ``x1`` to ``x2``, both (n, *event_shape).
-
-        ``(n, steps, *event_shape)``, both ends included.
+        """Events on the way from ``x1`` to ``x2``, ``(n, steps, *event_shape)``.
 
         The way is the great circle between the latents (`slerp`), where Gaussian latents have their
         mass; its ends are reconstructions.
+
+        Args:
+            x1: events, ``(n, *event_shape)``.
+            x2: as many.
+            steps: events of each way, both ends included.
+            c: conditions of both, or None.
         """
         z1, z2 = self.encode(x1, c), self.encode(x2, c)
         return torch.stack(
@@ -469,6 +481,11 @@ class GenerativeModel(Trainable, Measurable):
         """The loss that chooses the best weights, by the name `monitor`: ``(n,)``, of ``k`` draws.
 
         A family that is to be chosen by something else overrides this, and names it in `monitor`.
+
+        Args:
+            x: held-out events, ``(n, *event_shape)``.
+            c: their conditions, or None.
+            k: draws of each event.
         """
         return -self.bound(x, c, k)
 
@@ -679,6 +696,12 @@ def importance_weighted(model: GenerativeModel, x: Tensor, c: Tensor | None, k: 
     Never looser than one draw and rising to the truth with k (Burda et al. 2016, eq. 8). Valid for
     a VAE's z and for dequantisation noise; *not* for a diffusion bound, whose draws over time are
     terms of a sum and no importance weights.
+
+    Args:
+        model: whose `log_prob` is drawn.
+        x: events, ``(n, *event_shape)``.
+        c: their conditions, or None.
+        k: draws of each event.
     """
     draws = torch.stack([model.log_prob(x, c) for _ in range(k)])
     return torch.logsumexp(draws, 0) - math.log(k)
@@ -687,13 +710,16 @@ def importance_weighted(model: GenerativeModel, x: Tensor, c: Tensor | None, k: 
 def slerp(start: Tensor, end: Tensor, share: Tensor | float) -> Tensor:
     """Spherical interpolation, row by row.
 
-    From ``start`` (n, ...) by ``share``, a number or ``(n,)``, of the angle to ``end``.
-
     sin((1 - s) w) / sin(w) start + sin(s w) / sin(w) end, w the angle between them (Shoemake 1985).
     So Gaussian latents are interpolated (White 2016, *Sampling generative networks*): a straight
     line between two draws of many dimensions leads through the middle, where no draw ever lies.
     Where the rows point in the same or in opposite directions there is no one circle, and the way
     is straight.
+
+    Args:
+        start: vectors or images, ``(n, ...)``.
+        end: of the same shape.
+        share: of the angle between them, a number or ``(n,)``.
     """
     a, b = (torch.nn.functional.normalize(each.flatten(1), dim=1) for each in (start, end))
     angle = 2 * torch.atan2(

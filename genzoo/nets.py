@@ -178,6 +178,12 @@ def is_default(part: Any) -> bool:
 def apply(network: nn.Module, x: Tensor, e: Tensor, shape: tuple[int, ...]) -> Tensor:
     """``network(x, e)``, which must be ``(n, *shape)``.
 
+    Args:
+        network: called with events and their embedding.
+        x: events, ``(n, ...)``.
+        e: embedding of each, ``(n, width)``.
+        shape: of an answer.
+
     Raises:
         ValueError: it is of another shape, which might go on unnoticed by broadcasting.
     """
@@ -192,6 +198,11 @@ def apply(network: nn.Module, x: Tensor, e: Tensor, shape: tuple[int, ...]) -> T
 
 def features_of(network: nn.Module, x: Tensor, e: Tensor) -> Tensor:
     """``network.features(x, e)`` as vectors ``(n, width)``.
+
+    Args:
+        network: that has such a method.
+        x: events, ``(n, ...)``.
+        e: embedding of each, ``(n, width)``.
 
     Raises:
         NotImplementedError: a network of one's own that has no such method.
@@ -431,7 +442,14 @@ class TransformerBlock(nn.Module):
 
 
 def layer(image: bool, width_in: int, width_out: int, kernel: int = 3) -> nn.Conv2d | nn.Linear:
-    """A convolution that keeps the size for images, a linear map for vectors."""
+    """A convolution that keeps the size for images, a linear map for vectors.
+
+    Args:
+        image: whether it is to map images.
+        width_in: channels, or features, that go in.
+        width_out: those that come out.
+        kernel: side of the convolution.
+    """
     if image:
         return nn.Conv2d(width_in, width_out, kernel, padding=kernel // 2)
     return nn.Linear(width_in, width_out)

@@ -208,7 +208,13 @@ class WarmupCosine:
 
 
 def warmup_cosine(step: int, steps: int, warmup: float = 0.02) -> float:
-    """Factor of the learning rate at ``step`` of ``steps``: linear warm-up, then half a cosine."""
+    """Factor of the learning rate: linear warm-up, then half a cosine.
+
+    Args:
+        step: that is to be taken.
+        steps: of the whole run.
+        warmup: share of the steps that warm up.
+    """
     rise = max(1, int(warmup * steps + 1e-9))  # 0.29 * 100 is 28.999...
     if step < rise:
         return (step + 1) / rise

@@ -54,7 +54,14 @@ class Observer:
         """The runs there will be, of which so many were finished before."""
 
     def progress(self, i: int, done: int, total: int, text: str) -> None:
-        """A run has done so many of its steps."""
+        """A run has got so far.
+
+        Args:
+            i: index of its plan.
+            done: steps.
+            total: of so many.
+            text: a few words about it.
+        """
 
     def note(self, i: int, text: str) -> None:
         """A run has printed a line."""
@@ -66,7 +73,14 @@ class Observer:
         """A sentence about the comparison as a whole."""
 
     def stage(self, name: str, done: int, total: int, text: str) -> None:
-        """Work that is done once for all runs, such as timing and drawing, has got so far."""
+        """Work that is done once for all runs has got so far.
+
+        Args:
+            name: of the work, such as timing or drawing.
+            done: parts of it.
+            total: of so many.
+            text: a few words about it.
+        """
 
     def message(self, i: int, message: Message) -> None:
         """A run has sent a message from where it takes place."""

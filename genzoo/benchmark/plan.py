@@ -239,7 +239,17 @@ def _check_training(settings: Mapping[str, Any], seed: int) -> None:
 def resolve(
     function: Any, given: Mapping[str, Any], without: tuple[str, ...], complaint: str = ""
 ) -> dict[str, Any]:
-    """The defaults of a signature, overridden by what is given, in the plain values of YAML."""
+    """The defaults of a signature, overridden by what is given, in the plain values of YAML.
+
+    Args:
+        function: whose signature it is, or a class.
+        given: arguments by name.
+        without: arguments that are left out, and may not be given.
+        complaint: begins the sentence about an argument that there is not.
+
+    Raises:
+        InputError: there is no such argument.
+    """
     known = {
         n: p.default for n, p in inspect.signature(function).parameters.items() if n not in without
     }

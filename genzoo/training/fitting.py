@@ -254,7 +254,16 @@ def fit_here(
     settings: Settings,
     progress: Progress | None = None,
 ) -> Fitted:
-    """`fit`, with its arguments checked, in this process, or this one's part of it."""
+    """`fit`, with its arguments checked, in this process, or this one's part of it.
+
+    Args:
+        hardware: on which this process and those beside it train.
+        model: trained in place.
+        data: what to train on.
+        folder: of checkpoints and log; None keeps nothing.
+        settings: the other arguments of `fit`.
+        progress: as of `fit`.
+    """
     _take_over(model, settings)
     worker = model  # which is trained; shares of its weights could not become a model again
     if hardware.shares_weights:
@@ -571,6 +580,11 @@ def validated(model: GenerativeModel, data: DataSet, device: torch.device) -> fl
     """The mean of ``validation_loss`` over the validation split, by draws that chose nothing.
 
     The least of many noisy figures is too low: it was least partly because its draws were lucky.
+
+    Args:
+        model: with its chosen weights.
+        data: that it was trained on.
+        device: to compute on; the model is on the CPU afterwards.
     """
     repeats = 1 if model.likelihood == Likelihood.EXACT else FRESH_REPEATS
     with drawing_from(FRESH_SEED, device):
@@ -638,6 +652,13 @@ class Rounds:
         `plan` rounds up, which is too long by up to a round. A run by the clock has rounds of
         about ``check_every`` steps, or shorter, so that there are so many ``checks`` where the
         steps allow it.
+
+        Args:
+            events: in the training split.
+            batch_size: of them.
+            steps: that fit into the time.
+            check_every: batches of a round, about.
+            checks: that there are at least.
         """
         fewest = max(min(checks, steps), round(steps / check_every))
         a_pass = max(1, events // batch_size)
