@@ -5,7 +5,8 @@ Imports nothing heavy; where a job is carried out, it does.
 
 import os
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,6 +120,17 @@ def carry_out(job: Job, progress: Progress) -> Outcome:
         told.write_text(traceback.format_exc(), encoding="utf-8")
         first = (str(error).splitlines() or [""])[0]
         return Outcome(failure=f"{type(error).__name__}: {first} (see {told})")
+
+
+@contextmanager
+def forwarding(send: Callable[[Message], object]) -> Iterator[Progress]:
+    """Inside, each printed line is sent to who watches; gives a function that sends progress."""
+
+    def progress(done: int, total: int, text: str) -> None:
+        send((done, total, text))
+
+    with redirect_stdout(StdoutForwarder(send)):  # type: ignore[type-var]
+        yield progress
 
 
 class StdoutForwarder:

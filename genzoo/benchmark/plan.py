@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genzoo.benchmark import hybrids, recipes
-from genzoo.config import to_plain
+from genzoo.config import differences, to_plain
 from genzoo.errors import InputError, nearest
 from genzoo.evaluation.likelihood.estimators import DEFAULTS, completed_settings
 from genzoo.model import Likelihood
@@ -292,7 +292,7 @@ def changes(before: dict[str, Any], now: Plan) -> str:
 
     What genzoo had no argument for when the other was stored is taken at the argument's default.
     """
-    return _differences(_anywhere(_completed(before, now)), _anywhere(now.stated))
+    return differences(_anywhere(_completed(before, now)), _anywhere(now.stated))
 
 
 def _anywhere(stated: dict[str, Any]) -> dict[str, Any]:
@@ -321,14 +321,3 @@ def _completed(stored: dict[str, Any], now: Plan) -> dict[str, Any]:
         made = {"family": now.parts.family.__name__, "arguments": arguments}
         filled["model"] = completed(made, FROM_DATA)["arguments"]
     return stored | filled
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:
-    found = []
-    for key in [*now, *(k for k in before if k not in now)]:
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += [text] if (text := _differences(old, new, f"{prefix}{key}.")) else []
-        elif old != new:
-            found.append(f"{prefix}{key} {old} instead of {new}")
-    return ", ".join(found)
