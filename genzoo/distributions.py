@@ -216,7 +216,12 @@ class LevelCategorical(Distribution):
         return self.logits.softmax(-1) @ grid.to_grid(k, self.levels).to(self.logits)
 
     def sample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
-        level = Categorical(logits=self.logits).sample(sample_shape)
+        """By the inverse of the cumulative pmf, at one uniform number for each feature."""
+        cumulative = self.logits.softmax(-1).cumsum(-1)
+        shape = self._extended_shape(sample_shape)
+        u = torch.rand(shape, dtype=cumulative.dtype, device=cumulative.device)
+        below = cumulative <= u.unsqueeze(-1) * cumulative[..., -1:]
+        level = below.sum(-1).clamp(max=self.levels - 1)
         return grid.to_grid(level, self.levels).to(self.logits)
 
 

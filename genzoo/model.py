@@ -34,7 +34,7 @@ FAR = 2.0  # from the middle of [-1, 1], in which discrete data lies: further th
 
 
 class Likelihood(IntEnum):
-    """What `GenerativeModel.log_prob` claims about log p(x | c).
+    """The claim that `GenerativeModel.log_prob` makes about log p(x | c).
 
     The claim of a whole is the weakest, that is the ``max``, of the claims of its parts.
     """
@@ -54,7 +54,7 @@ class Likelihood(IntEnum):
 
 
 class Latent(StrEnum):
-    """What `GenerativeModel.encode` and `decode` are to each other.
+    """The relation of `GenerativeModel.encode` and `decode` to each other.
 
     `genzoo.evaluation.round_trip` measures how well it holds.
     """
@@ -129,7 +129,7 @@ class Trainable(L.LightningModule):
 
     @property
     def is_fitting(self) -> bool:
-        """Whether a Trainer is training this model now, and not validating it."""
+        """True while a Trainer trains this model, and does not validate it."""
         return self._trainer is not None and self._trainer.training
 
     def log_loss(self, loss: Tensor, batch_idx: int, batch_size: int | None = None) -> None:
@@ -143,6 +143,11 @@ class Trainable(L.LightningModule):
 
         They are logged every `LOOKED_AT` batches, in the last batch of an epoch, and where loggers
         write; of several processes, the mean over all.
+
+        Args:
+            losses: means over the batch, by their names in the log.
+            batch_idx: which batch of the epoch it is.
+            batch_size: events in it, by which an epoch's mean weighs it.
         """
         trainer = self._trainer
         if (
@@ -191,7 +196,7 @@ class Trainable(L.LightningModule):
         return model if device is None else model.to(device)
 
     def facts(self) -> dict[str, str]:
-        """What the model card says of any model of this kind."""
+        """Lines of the model card that any model of this kind has, by their headings."""
         return {}
 
 
@@ -295,7 +300,7 @@ class Measurable(ABC):
 
     @property
     def can_be_guided(self) -> bool:
-        """Whether `sample` takes a ``guidance``, and there is a condition to guide to."""
+        """True if `sample` takes a ``guidance``, and there is a condition to guide to."""
         return bool(self.condition) and self.guidable
 
     @property
@@ -385,7 +390,7 @@ class GenerativeModel(Trainable, Measurable):
 
     @property
     def unbiased(self) -> bool:
-        """Whether the mean of exp(`log_prob`) over its own draws is p(x | c).
+        """True if the mean of exp(`log_prob`) over its own draws is p(x | c).
 
         Such draws are importance weights.
 
@@ -397,10 +402,13 @@ class GenerativeModel(Trainable, Measurable):
     def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
         """The best statement about log p(x | c) that ``k`` draws buy, ``(n,)`` nats.
 
-        Draws are of `log_prob`'s own randomness.
-
         Where draws are importance weights (`unbiased`), the tighter log-mean-exp of Burda et al.
         2016; otherwise the plain mean, which is valid for every bound. An exact density ignores k.
+
+        Args:
+            x: events, ``(n, *event_shape)``.
+            c: their conditions, or None.
+            k: draws of `log_prob`'s own randomness for each event.
         """
         if self.likelihood == Likelihood.EXACT:
             return self.log_prob(x, c)
@@ -424,18 +432,22 @@ class GenerativeModel(Trainable, Measurable):
         )
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """What is left of ``x`` after `encode` and `decode`, ``(n, *event_shape)``."""
+        """Events ``x`` after `encode` and `decode`, ``(n, *event_shape)``."""
         return self.decode(self.encode(x, c), c)
 
     def interpolate(
         self, x1: Tensor, x2: Tensor, steps: int = 8, c: Tensor | None = None
     ) -> Tensor:
-        """Events on the way from ``x1`` to ``x2``, both (n, *event_shape).
-
-        ``(n, steps, *event_shape)``, both ends included.
+        """Events on the way from ``x1`` to ``x2``, ``(n, steps, *event_shape)``.
 
         The way is the great circle between the latents (`slerp`), where Gaussian latents have their
         mass; its ends are reconstructions.
+
+        Args:
+            x1: events, ``(n, *event_shape)``.
+            x2: as many.
+            steps: events of each way, both ends included.
+            c: conditions of both, or None.
         """
         z1, z2 = self.encode(x1, c), self.encode(x2, c)
         return torch.stack(
@@ -443,7 +455,7 @@ class GenerativeModel(Trainable, Measurable):
         )
 
     def features(self, x: Tensor) -> Tensor:
-        """What a linear probe may read, ``(n, width)``.
+        """Features for a linear probe to read, ``(n, width)``.
 
         The latent, or an inner layer for a family that has something better.
 
@@ -466,9 +478,14 @@ class GenerativeModel(Trainable, Measurable):
         return loss
 
     def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """What `monitor` names and the best weights are chosen by, ``(n,)``, from ``k`` draws.
+        """The loss that chooses the best weights, by the name `monitor`: ``(n,)``, of ``k`` draws.
 
         A family that is to be chosen by something else overrides this, and names it in `monitor`.
+
+        Args:
+            x: held-out events, ``(n, *event_shape)``.
+            c: their conditions, or None.
+            k: draws of each event.
         """
         return -self.bound(x, c, k)
 
@@ -679,6 +696,12 @@ def importance_weighted(model: GenerativeModel, x: Tensor, c: Tensor | None, k: 
     Never looser than one draw and rising to the truth with k (Burda et al. 2016, eq. 8). Valid for
     a VAE's z and for dequantisation noise; *not* for a diffusion bound, whose draws over time are
     terms of a sum and no importance weights.
+
+    Args:
+        model: whose `log_prob` is drawn.
+        x: events, ``(n, *event_shape)``.
+        c: their conditions, or None.
+        k: draws of each event.
     """
     draws = torch.stack([model.log_prob(x, c) for _ in range(k)])
     return torch.logsumexp(draws, 0) - math.log(k)
@@ -687,13 +710,16 @@ def importance_weighted(model: GenerativeModel, x: Tensor, c: Tensor | None, k: 
 def slerp(start: Tensor, end: Tensor, share: Tensor | float) -> Tensor:
     """Spherical interpolation, row by row.
 
-    From ``start`` (n, ...) by ``share``, a number or ``(n,)``, of the angle to ``end``.
-
     sin((1 - s) w) / sin(w) start + sin(s w) / sin(w) end, w the angle between them (Shoemake 1985).
     So Gaussian latents are interpolated (White 2016, *Sampling generative networks*): a straight
     line between two draws of many dimensions leads through the middle, where no draw ever lies.
     Where the rows point in the same or in opposite directions there is no one circle, and the way
     is straight.
+
+    Args:
+        start: vectors or images, ``(n, ...)``.
+        end: of the same shape.
+        share: of the angle between them, a number or ``(n,)``.
     """
     a, b = (torch.nn.functional.normalize(each.flatten(1), dim=1) for each in (start, end))
     angle = 2 * torch.atan2(

@@ -172,12 +172,18 @@ def given_or(part: Part | None, default: Callable[[], Part]) -> Part:
 
 
 def is_default(part: Any) -> bool:
-    """Whether a constructor made this part by itself, so that no configuration has to name it."""
+    """True if a constructor made this part by itself, so that no configuration names it."""
     return getattr(part, "made_by_default", False) is True
 
 
 def apply(network: nn.Module, x: Tensor, e: Tensor, shape: tuple[int, ...]) -> Tensor:
     """``network(x, e)``, which must be ``(n, *shape)``.
+
+    Args:
+        network: called with events and their embedding.
+        x: events, ``(n, ...)``.
+        e: embedding of each, ``(n, width)``.
+        shape: of an answer.
 
     Raises:
         ValueError: it is of another shape, which might go on unnoticed by broadcasting.
@@ -193,6 +199,11 @@ def apply(network: nn.Module, x: Tensor, e: Tensor, shape: tuple[int, ...]) -> T
 
 def features_of(network: nn.Module, x: Tensor, e: Tensor) -> Tensor:
     """``network.features(x, e)`` as vectors ``(n, width)``.
+
+    Args:
+        network: that has such a method.
+        x: events, ``(n, ...)``.
+        e: embedding of each, ``(n, width)``.
 
     Raises:
         NotImplementedError: a network of one's own that has no such method.
@@ -432,7 +443,14 @@ class TransformerBlock(nn.Module):
 
 
 def layer(image: bool, width_in: int, width_out: int, kernel: int = 3) -> nn.Conv2d | nn.Linear:
-    """A convolution that keeps the size for images, a linear map for vectors."""
+    """A convolution that keeps the size for images, a linear map for vectors.
+
+    Args:
+        image: whether it is to map images.
+        width_in: channels, or features, that go in.
+        width_out: those that come out.
+        kernel: side of the convolution.
+    """
     if image:
         return nn.Conv2d(width_in, width_out, kernel, padding=kernel // 2)
     return nn.Linear(width_in, width_out)
@@ -542,7 +560,7 @@ class Encoder(Network):
         return precisely(self.head, self.features(x, e))
 
     def features(self, x: Tensor, e: Tensor) -> Tensor:
-        """What the linear head reads: ``(n, width x positions of the coarsest scale)``."""
+        """Input of the linear head, ``(n, width x positions of the coarsest scale)``."""
         h = self.stem(F.pixel_unshuffle(x, self.patch) if self.image else x.flatten(1))
         for scale, blocks in enumerate(self.blocks):
             if self.image and scale:
@@ -704,7 +722,7 @@ class UNet(Network):
         return F.pixel_shuffle(precisely(self.head, F.silu(self.norm(h))), self.patch)
 
     def scales(self, x: Tensor, e: Tensor) -> list[Tensor]:
-        """What is known at the end of each scale on the way down, ``(n, width, h, w)`` each.
+        """Activations at the end of each scale on the way down, ``(n, width, h, w)`` each.
 
         The finest scale comes first.
         """
@@ -774,7 +792,7 @@ class MLP(Network):
         return y if self.outputs else y.view(len(x), *self.shape)
 
     def stages(self, x: Tensor, e: Tensor) -> list[Tensor]:
-        """What is known at the end of each stage of the first half, ``(n, width)`` each."""
+        """Activations at the end of each stage of the first half, ``(n, width)`` each."""
         x = x.flatten(1)
         h = self.stem(torch.cat([x, fourier_features(x, self.frequencies)], 1))
         known = []
@@ -785,7 +803,7 @@ class MLP(Network):
         return known
 
     def features(self, x: Tensor, e: Tensor) -> Tensor:
-        """What the first half knows, ``(n, width)``."""
+        """Activations at the end of the first half, ``(n, width)``."""
         return self.stages(x, e)[-1]
 
 
@@ -926,7 +944,7 @@ class TransformerEncoder(Network):
         return precisely(self.head, self.features(x, e))
 
     def features(self, x: Tensor, e: Tensor) -> Tensor:
-        """What the linear head reads, ``(n, width)``."""
+        """Input of the linear head, ``(n, width)``."""
         h = self.tokens(x)
         for block in self.blocks:
             h = block(h, e)
@@ -957,7 +975,7 @@ class Tokens(nn.Module):
         return self.linear(seen.mT) + self.position
 
     def share(self, total: int) -> int:
-        """How many numbers of ``total`` channels (features, in a vector) belong to a token."""
+        """Numbers that a token has of ``total`` channels (features, in a vector)."""
         if self.image:
             return total * self.patch**2
         if total % self.grid[0]:

@@ -23,7 +23,7 @@ from genzoo.errors import InputError, nearest
 
 @dataclass
 class Run:
-    """What is known of the length of a run, in updates of the weights.
+    """The length of a run, as far as it is known, in updates of the weights.
 
     Args:
         steps: how many there will be; None if that is not known in advance. A run by the clock may
@@ -128,7 +128,7 @@ class Muon(Optimizer):
 
     @classmethod
     def is_matrix(cls, weight: Tensor) -> bool:
-        """Whether a weight maps at least `THINNEST` numbers to at least as many."""
+        """True of a weight that maps at least `THINNEST` numbers to at least as many."""
         return weight.dim() > 1 and min(weight.flatten(1).shape) >= cls.THINNEST
 
     @torch.no_grad()
@@ -208,7 +208,13 @@ class WarmupCosine:
 
 
 def warmup_cosine(step: int, steps: int, warmup: float = 0.02) -> float:
-    """Factor of the learning rate at ``step`` of ``steps``: linear warm-up, then half a cosine."""
+    """Factor of the learning rate: linear warm-up, then half a cosine.
+
+    Args:
+        step: that is to be taken.
+        steps: of the whole run.
+        warmup: share of the steps that warm up.
+    """
     rise = max(1, int(warmup * steps + 1e-9))  # 0.29 * 100 is 28.999...
     if step < rise:
         return (step + 1) / rise
@@ -220,7 +226,7 @@ OPTIMIZERS: dict[str, OptimizerFactory] = {"adamw": AdamW(), "muon": Muon}
 
 
 def optimizer_of(named: OptimizerFactory | str) -> OptimizerFactory:
-    """What makes an optimiser: as it is given, or by one of the names that recipes use.
+    """Factory of an optimiser: as it is given, or by one of the names that recipes use.
 
     Raises:
         InputError: there is no optimiser of that name.

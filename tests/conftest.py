@@ -34,6 +34,22 @@ def seed():
     np.random.set_state(numpy)
 
 
+@pytest.fixture
+def few_levels(monkeypatch):
+    """Energy models are validated by annealings of few levels.
+
+    Their usual ones take seconds, and choose weights that the tests here do not look at.
+    """
+    path = "genzoo.families.energy.Energy.quick_budget"
+    monkeypatch.setattr(path, lambda model, problems: (10, 10))
+
+
 def pytest_collection_modifyitems(items):
     """Begin with the longest, so that no worker sits idle while another one finishes it."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=seconds, reverse=True)
+
+
+def seconds(item) -> float:
+    """About how long a test takes, where its mark says so."""
+    slow = item.get_closest_marker("slow")
+    return 0 if slow is None else slow.kwargs.get("seconds", 10)

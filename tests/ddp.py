@@ -19,10 +19,9 @@ SETTINGS: dict[str, Any] = {"steps": 6, "check_every": 3, "accelerator": "cpu", 
 BATCH = {"Energy": 50}  # more than either process has events; of the others 10
 KEPT = {
     "ddp": (VAE, Energy, GAN, VAEGAN),
-    "ddp_spawn": (VAE,),  # slow to start: its processes import torch anew for each training
     "ddp_fork": (VAE, GAN),
 }
-NOT_KEPT = {"ddp": (VAE, GAN), "ddp_spawn": (), "ddp_fork": (VAE,)}
+NOT_KEPT = {"ddp": (VAE, GAN), "ddp_fork": (VAE,)}
 
 
 def train(strategy: str, folder: Path) -> None:

@@ -24,6 +24,8 @@ from genzoo.model import GenerativeModel, Latent, Likelihood
 from genzoo.nets import Condition, is_default
 from genzoo.training.fitting import quiet
 
+pytestmark = pytest.mark.usefixtures("few_levels")
+
 SHAPES = [(2,), (16,), (1, 8, 8), (3, 8, 12)]
 CONDITIONS = {"none": 0, "labels": 3, "vectors": 5}
 N = 4

@@ -26,11 +26,7 @@ def test_the_average_of_weights_can_be_sent_to_another_process():
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are not forked here")
 @pytest.mark.parametrize(
     ("strategy", "ranks"),
-    [
-        ("ddp", 2),
-        ("ddp_fork", 1),
-        pytest.param("ddp_spawn", 1, marks=pytest.mark.slow),
-    ],
+    [("ddp", 2), ("ddp_fork", 1)],
 )
 def test_two_processes_train_one_model(strategy, ranks, tmp_path):
     """Of those that are launched as programs, both report; of others the one that launched them."""

@@ -145,3 +145,12 @@ def test_a_shift_of_one_moves_each_component_by_the_width_of_its_tile():
             for raw in (0 * shift, shift)
         )
         torch.testing.assert_close(moved.loc - start.loc, start.log_width.exp())
+
+
+def test_levels_without_an_order_are_drawn_by_their_probabilities_and_impossible_ones_never():
+    pmf = torch.tensor([[0.0, 0.2, 0.0, 0.5, 0.3, 0.0], [1.0, 0, 0, 0, 0, 0]])
+    n = 40_000
+    x = LevelCategorical(pmf.log()).sample(torch.Size([n]))
+    level = grid.to_level(x, 6)
+    shares = torch.stack([(level == k).float().mean(0) for k in range(6)], 1)
+    assert ((shares - pmf).abs() <= 5 * (pmf * (1 - pmf) / n).sqrt()).all()

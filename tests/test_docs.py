@@ -30,7 +30,7 @@ def test_every_family_has_a_chapter():
     assert names <= chapters
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=200)
 @pytest.mark.timeout(1200)
 @needs_sphinx
 def test_the_site_builds(tmp_path, subtests):

@@ -37,7 +37,7 @@ ARRAYS = ("x", "events", "log_prob")  # in the files of a run
 
 @dataclass(frozen=True)
 class Finding:
-    """What one look has found.
+    """The result of one look.
 
     Args:
         what: was looked at.
@@ -53,7 +53,7 @@ class Finding:
 
 
 def looked(what: str, look: Callable[[], str]) -> Finding:
-    """What ``look`` says of something, or the sentence by which it is refused."""
+    """The answer of ``look`` about something, or the sentence by which it is refused."""
     try:
         return Finding(what, look())
     except InputError as error:
@@ -187,7 +187,7 @@ def _screen() -> Finding:
 
 
 def folder(path: Path) -> list[Finding]:
-    """What lies in a folder that genzoo has written, and whether it can be used."""
+    """Findings about a folder that genzoo has written: what lies there, and can it be used."""
     if not path.is_dir():
         missing = "name the folder of a run, of a comparison or of a saved model"
         return [Finding(str(path), "there is no such folder", missing, wrong=True)]

@@ -2,8 +2,8 @@
 
 import hashlib
 import shlex
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,11 @@ def compare(
         raise InputError(f"jobs must be 0 or more, got {jobs}.")
     if isinstance(engine, str):
         engine = engines.named(engine, jobs, address)
-    observer = observer or Observer()
+    is_named = isinstance(data, str | Path)
+    data_set = load_data(data) if is_named else data
+    name = str(data) if is_named else data_set.name
+    if conditional:
+        runs.require_conditions(data_set, name)
     computing = {
         "precision": precision,
         "compile": compile,
@@ -102,50 +106,90 @@ def compare(
         "nodes": nodes,
         "strategy": strategy,
     }
-    computing = {setting: value for setting, value in computing.items() if value is not None}
-    named = isinstance(data, str | Path)
-    data_set = load_data(data) if isinstance(data, str | Path) else data
-    name = str(data) if named else data_set.name
-    if conditional:
-        runs.require_conditions(data_set, name)
-    folder = Path(out or f"runs/{Path(name).resolve().stem}-{budget}")
-    sources = list(dict.fromkeys(_source(family) for family in families))
-    fingerprint = "" if named else _fingerprint(data_set)
-    plans = [
-        plan(
-            source,
-            name,
-            seed,
-            budget,
-            conditional,
-            recipe,
-            train=computing,
-            minutes=minutes,
-            fingerprint=fingerprint,
-            dims=data_set.dims,
-        )
-        for source in sources
-        for seed in dict.fromkeys(seeds)
-    ]
+    asked = Asked(
+        families=tuple(dict.fromkeys(_source(family) for family in families)),
+        data=name,
+        seeds=tuple(dict.fromkeys(seeds)),
+        budget=budget,
+        minutes=minutes,
+        recipe=recipe,
+        conditional=conditional,
+        computing={each: value for each, value in computing.items() if value is not None},
+        folder=Path(out or f"runs/{Path(name).resolve().stem}-{budget}"),
+    )
+    plans = asked.plans(data_set.dims, "" if is_named else _fingerprint(data_set))
     if rank():
         for each in plans:
-            runs.accompany(each, folder / each.name, data_set)
+            runs.accompany(each, asked.folder / each.name, data_set)
         return Scorecard(())
-    with held(folder):
-        discard_drafts(folder)
-        finished = sum(runs.load_finished(each, folder / each.name) is not None for each in plans)
-        observer.planned(plans, finished)
-        sent = None if named else data_set
-        outcomes = _carry_out(plans, folder, sent, engine, observer)
+    observer = observer or Observer()
+    with held(asked.folder):
+        discard_drafts(asked.folder)
+        sent = None if is_named else data_set
+        outcomes = _carry_out(plans, asked.folder, sent, engine, observer)
+        return _set_side_by_side(asked, plans, outcomes, data_set, observer)
 
-        ended = list(zip(plans, outcomes, strict=True))
-        failures = {each.name: outcome.failure for each, outcome in ended if outcome.failure}
-        done = [each for each, outcome in ended if outcome.row is not None]
-        done += _siblings(plans, folder, data_set, observer)
-        command = _command(
-            sources, name, seeds, budget, minutes, recipe, conditional, computing, folder
-        )
-        return assemble(sorted(done, key=order), folder, data_set, failures, command, observer)
+
+@dataclass(frozen=True)
+class Asked:
+    """The question that a comparison answers.
+
+    Args:
+        families: names, or import paths of classes outside the registry.
+        data: a name or a path; of a `DataSet` that was given as an object, its name.
+        seeds, budget, minutes, recipe, conditional: see `compare`.
+        computing: settings of training in place of the recipe's.
+        folder: of the comparison.
+    """
+
+    families: tuple[str, ...]
+    data: str
+    seeds: tuple[int, ...]
+    budget: str
+    minutes: float | None
+    recipe: str | Path | None
+    conditional: bool
+    computing: dict[str, Any]
+    folder: Path
+
+    def plans(self, dims: int, fingerprint: str) -> list[Plan]:
+        """A plan for each family and seed.
+
+        Args:
+            dims: numbers of an event, see `genzoo.benchmark.plan.plan`.
+            fingerprint: of a data set that was given as an object.
+        """
+        return [
+            plan(
+                family,
+                self.data,
+                seed,
+                self.budget,
+                self.conditional,
+                self.recipe,
+                train=self.computing,
+                minutes=self.minutes,
+                fingerprint=fingerprint,
+                dims=dims,
+            )
+            for family in self.families
+            for seed in self.seeds
+        ]
+
+    @property
+    def command(self) -> str:
+        """The command line that makes the same comparison."""
+        parts = ["genzoo", "compare", "--data", self.data, "--families", *self.families]
+        parts += ["--seeds", *map(str, self.seeds), "--budget", self.budget]
+        if self.minutes is not None:
+            parts += ["--minutes", f"{self.minutes:g}"]
+        if self.recipe is not None:
+            parts += ["--recipe", str(self.recipe)]
+        if self.conditional:
+            parts.append("--conditional")
+        for setting, value in self.computing.items():
+            parts += [f"--{setting}", str(value).lower()]
+        return shlex.join([*parts, "--out", str(self.folder)])
 
 
 def _source(family: Family) -> str:
@@ -177,6 +221,8 @@ def _carry_out(
     plans: Sequence[Plan], folder: Path, data: DataSet | None, engine: Engine, observer: Observer
 ) -> list[Outcome]:
     """Run every plan, in processes of their own where these can have what they need."""
+    finished = sum(runs.load_finished(each, folder / each.name) is not None for each in plans)
+    observer.planned(plans, finished)
     jobs = [Job(each, folder / each.name, data) for each in plans]
     hidden = [each.family for each in plans if each.source and not _importable(each)]
     if hidden:
@@ -201,7 +247,7 @@ def _importable(each: Plan) -> bool:
 
 
 def _can_be_sent(data: DataSet) -> bool:
-    """Whether another process can have everything of ``data`` but its events, which it can."""
+    """True if another process can have everything of ``data`` beside its events."""
     nothing = Split(data.train.x[:0])
     try:
         ForkingPickler.dumps(replace(data, train=nothing, validation=nothing, test=nothing))
@@ -223,6 +269,22 @@ def _siblings(plans: Sequence[Plan], folder: Path, data: DataSet, observer: Obse
 
         runs.measure_missing(each, folder / each.name, data, progress=progress)
     return siblings
+
+
+def _set_side_by_side(
+    asked: Asked,
+    plans: Sequence[Plan],
+    outcomes: Sequence[Outcome],
+    data: DataSet,
+    observer: Observer,
+) -> Scorecard:
+    """The scorecard of what has come of the plans, and of what the folder has from before."""
+    ended = list(zip(plans, outcomes, strict=True))
+    failures = {each.name: outcome.failure for each, outcome in ended if outcome.failure}
+    done = [each for each, outcome in ended if outcome.row is not None]
+    done += _siblings(plans, asked.folder, data, observer)
+    done.sort(key=order)
+    return assemble(done, asked.folder, data, failures, asked.command, observer)
 
 
 def order(each: Plan) -> tuple[int, int]:
@@ -298,28 +360,3 @@ def _timed(
         rows.append(runs.time_samples(folder / each.name, model))
     observer.stage("Timing samples", len(plans), len(plans), "")
     return rows, models
-
-
-def _command(
-    sources: Sequence[str],
-    data: str,
-    seeds: Sequence[int],
-    budget: str,
-    minutes: float | None,
-    recipe: str | Path | None,
-    conditional: bool,
-    computing: Mapping[str, Any],
-    out: Path,
-) -> str:
-    """The command line that makes the same comparison."""
-    parts = ["genzoo", "compare", "--data", data, "--families", *sources]
-    parts += ["--seeds", *map(str, seeds), "--budget", budget]
-    if minutes is not None:
-        parts += ["--minutes", f"{minutes:g}"]
-    if recipe is not None:
-        parts += ["--recipe", str(recipe)]
-    if conditional:
-        parts.append("--conditional")
-    for setting, value in computing.items():
-        parts += [f"--{setting}", str(value).lower()]
-    return shlex.join([*parts, "--out", str(out)])

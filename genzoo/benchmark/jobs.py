@@ -5,7 +5,8 @@ Imports nothing heavy; where a job is carried out, it does.
 
 import os
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +55,14 @@ class Observer:
         """The runs there will be, of which so many were finished before."""
 
     def progress(self, i: int, done: int, total: int, text: str) -> None:
-        """A run has done so many of its steps."""
+        """A run has got so far.
+
+        Args:
+            i: index of its plan.
+            done: steps.
+            total: of so many.
+            text: a few words about it.
+        """
 
     def note(self, i: int, text: str) -> None:
         """A run has printed a line."""
@@ -66,10 +74,17 @@ class Observer:
         """A sentence about the comparison as a whole."""
 
     def stage(self, name: str, done: int, total: int, text: str) -> None:
-        """What is done once for all runs, such as timing and drawing, has got so far."""
+        """Work that is done once for all runs has got so far.
+
+        Args:
+            name: of the work, such as timing or drawing.
+            done: parts of it.
+            total: of so many.
+            text: a few words about it.
+        """
 
     def message(self, i: int, message: Message) -> None:
-        """What a run has sent from where it takes place."""
+        """A run has sent a message from where it takes place."""
         if isinstance(message, str):
             self.note(i, message)
         else:
@@ -105,6 +120,17 @@ def carry_out(job: Job, progress: Progress) -> Outcome:
         told.write_text(traceback.format_exc(), encoding="utf-8")
         first = (str(error).splitlines() or [""])[0]
         return Outcome(failure=f"{type(error).__name__}: {first} (see {told})")
+
+
+@contextmanager
+def forwarding(send: Callable[[Message], object]) -> Iterator[Progress]:
+    """Inside, each printed line is sent to who watches; gives a function that sends progress."""
+
+    def progress(done: int, total: int, text: str) -> None:
+        send((done, total, text))
+
+    with redirect_stdout(StdoutForwarder(send)):  # type: ignore[type-var]
+        yield progress
 
 
 class StdoutForwarder:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genzoo.benchmark import hybrids, recipes
-from genzoo.config import to_plain
+from genzoo.config import differences, to_plain
 from genzoo.errors import InputError, nearest
 from genzoo.evaluation.likelihood.estimators import DEFAULTS, completed_settings
 from genzoo.model import Likelihood
@@ -42,7 +42,7 @@ COMPUTING = ("precision", *ELSEWHERE)
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do, in plain values with nothing left to defaults.
+    """All that a run will do, in plain values with nothing left to defaults.
 
     Equal plans give equal runs, on whichever machine: `genzoo.benchmark.run.run` carries one out in
     a folder, and called again, goes on there or finds it done.
@@ -83,7 +83,7 @@ class Plan:
 
     @property
     def minutes(self) -> float | None:
-        """What all stages of training are given together; None where they are given steps."""
+        """Minutes of all stages of training together; None where they are given steps."""
         given = [stage.get("minutes") for stage in (self.train, self.prior)]
         known = [minutes for minutes in given if minutes is not None]
         return sum(known) if known else None
@@ -95,7 +95,7 @@ class Plan:
 
     @property
     def stated(self) -> dict[str, Any]:
-        """What config.yaml holds: everything, but optional entries only where there are some."""
+        """Content of config.yaml: everything, but optional entries only where there are some."""
         optional = ("prior", "source", "fingerprint")
         return {
             name: value for name, value in asdict(self).items() if name not in optional or value
@@ -239,7 +239,17 @@ def _check_training(settings: Mapping[str, Any], seed: int) -> None:
 def resolve(
     function: Any, given: Mapping[str, Any], without: tuple[str, ...], complaint: str = ""
 ) -> dict[str, Any]:
-    """The defaults of a signature, overridden by what is given, in the plain values of YAML."""
+    """The defaults of a signature, overridden by what is given, in the plain values of YAML.
+
+    Args:
+        function: whose signature it is, or a class.
+        given: arguments by name.
+        without: arguments that are left out, and may not be given.
+        complaint: begins the sentence about an argument that there is not.
+
+    Raises:
+        InputError: there is no such argument.
+    """
     known = {
         n: p.default for n, p in inspect.signature(function).parameters.items() if n not in without
     }
@@ -282,7 +292,7 @@ def changes(before: dict[str, Any], now: Plan) -> str:
 
     What genzoo had no argument for when the other was stored is taken at the argument's default.
     """
-    return _differences(_anywhere(_completed(before, now)), _anywhere(now.stated))
+    return differences(_anywhere(_completed(before, now)), _anywhere(now.stated))
 
 
 def _anywhere(stated: dict[str, Any]) -> dict[str, Any]:
@@ -311,14 +321,3 @@ def _completed(stored: dict[str, Any], now: Plan) -> dict[str, Any]:
         made = {"family": now.parts.family.__name__, "arguments": arguments}
         filled["model"] = completed(made, FROM_DATA)["arguments"]
     return stored | filled
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:
-    found = []
-    for key in [*now, *(k for k in before if k not in now)]:
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += [text] if (text := _differences(old, new, f"{prefix}{key}.")) else []
-        elif old != new:
-            found.append(f"{prefix}{key} {old} instead of {new}")
-    return ", ".join(found)

@@ -117,7 +117,7 @@ def stored_plan(folder: Path) -> Plan | None:
 
 
 def _kind(plan: Plan) -> tuple[object, ...]:
-    """What the runs of one scorecard have in common."""
+    """All that the runs of one scorecard have in common."""
     return plan.data, plan.fingerprint, plan.budget, plan.conditional, plan.minutes
 
 
@@ -161,9 +161,14 @@ def run(
 
 
 def accompany(plan: Plan, folder: str | Path, data: DataSet | None = None) -> None:
-    """What the processes beside the first do for a run that a launcher has spread over several.
+    """Train along, as a process beside the first of a run that a launcher has spread over several.
 
-    They train along (`genzoo.training.processes`). The first alone measures and writes.
+    The first alone measures and writes (`genzoo.training.processes`).
+
+    Args:
+        plan: of the run.
+        folder: of the run, the same for all processes.
+        data: the plan's data set; loaded by its name where it is not given.
     """
     if load_finished(plan, Path(folder)) is None:
         known = load_data(plan.data) if data is None else data
@@ -268,7 +273,7 @@ def _row(
     samples: Tensor,
     folder: Path,
 ) -> Row:
-    """What was done, the likelihood of the test split, the cost, and under what."""
+    """The row of a run: its likelihood on the test split, its cost, and its provenance."""
     model = fitted.model
     started = of_run(folder / "run.json") or {}
     cost = Cost(
@@ -476,7 +481,7 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def _card(row: Row) -> dict[str, Any]:
-    """What the model card says about a run."""
+    """Facts of a run for the model card."""
     figure = row.figure
     facts: dict[str, Any] = {"data": row.data, "seed": row.seed}
     if row.cost is not None:

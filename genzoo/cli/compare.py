@@ -148,7 +148,7 @@ def _add_engine(parser: Parser) -> None:
 
 
 def _add_computing(parser: Parser) -> None:
-    """How each model is trained, and on what."""
+    """Add the options of how each model is trained, and on what."""
     parser.add_argument(
         "--precision",
         type=str | None,

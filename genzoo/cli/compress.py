@@ -119,7 +119,7 @@ def _beside(family: str, file: "AsFile", x: "Tensor", data: "DataSet") -> "Table
 
 
 def _legend(family: str, file: "AsFile") -> list[str]:
-    """How the file compares with its own model."""
+    """Lines that compare the file with its own model."""
     how = "" if file.kind.symbol == "=" else ", by single draws"
     told = [
         f"{family} itself states {file.kind.symbol} {file.stated:.4f} bits/dim of these events"

@@ -65,7 +65,7 @@ def _list(options: Any, progress: Progress, out: Console) -> int:
 
 
 def _status(options: Any, progress: Progress, out: Console) -> int:
-    """What is done, what is begun, and which hints were shown."""
+    """Show a table of what is done and begun, and of the hints that were shown."""
     table = _table("", Column("checks", justify="right"), Column("hints", justify="right"))
     done = 0
     for exercise in exercises().values():

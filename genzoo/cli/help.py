@@ -1,7 +1,4 @@
-"""What every verb shares.
-
-That is a parser whose errors are sentences, help in colour, and the names of the families.
-"""
+"""Shared by every verb: parsers whose errors are sentences, help in colour, names of families."""
 
 import os
 import re

@@ -158,7 +158,7 @@ def _vary_options(arguments: Sequence[str]) -> Any:
 
 
 def _way(options: Any, model: "UnCLIP", original: "Tensor") -> tuple[Callable[[], "Tensor"], int]:
-    """What was asked for, as a function that draws it, and how many inversions that takes.
+    """A function that draws what was asked for, and the number of inversions that this takes.
 
     An inversion takes a picture apart and puts it together again.
     """
@@ -227,7 +227,7 @@ def _model(options: Any) -> "UnCLIP":
 def _drawn(
     draw: Callable[[], "Tensor"], model: "UnCLIP", evaluations: int
 ) -> tuple["Tensor", float]:
-    """What ``draw`` draws, and the seconds it takes.
+    """The pictures of ``draw``, and the seconds that it takes.
 
     The bar counts evaluations of the decoder's network.
     """

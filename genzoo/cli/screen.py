@@ -1,4 +1,4 @@
-"""What several verbs show: bars while they work, and tables when they are done."""
+"""Output of several verbs: bars while they work, and tables when they are done."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

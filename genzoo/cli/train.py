@@ -130,7 +130,7 @@ def _refuse_retired(arguments: Sequence[str]) -> None:
 
 
 def _overrides(given: dict[str, Any], sections: dict[str, dict[str, str]]) -> dict[str, Any]:
-    """What was given on the command line, by section, under the arguments' own names."""
+    """Arguments given on the command line, by section, under their own names."""
     chosen = {
         s: {name: given[option] for option, name in options.items() if option in given}
         for s, options in sections.items()

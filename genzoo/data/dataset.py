@@ -1,4 +1,4 @@
-"""What a data set states about itself, and how its batches are served."""
+"""A data set, with all that it states about itself, and its batches."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -293,9 +293,12 @@ def _as_is(batch: Any) -> Batch:
 
 
 def shift(x: Tensor, share: float, background: float) -> Tensor:
-    """Shift a random ``share`` of images (n, c, h, w) by up to a pixel each way.
+    """Shift some of the images by up to a pixel each way.
 
-    ``background`` comes in at the edge.
+    Args:
+        x: images, ``(n, c, h, w)``.
+        share: of them that are shifted.
+        background: value of the pixels that come in at the edge.
     """
     n, channels, height, width = x.shape
     padded = torch.nn.functional.pad(x, (1, 1, 1, 1), value=background)

@@ -103,7 +103,14 @@ class InTurn(DistributedSampler[list[int]]):
 
 
 def permuted(places: NDArray[np.integer], events: int, seed: int, this_pass: int) -> Whole:
-    """Which of ``events`` stand at these places of the permutation of a pass."""
+    """Events that stand at given places of the permutation of a pass.
+
+    Args:
+        places: in the permutation.
+        events: in all.
+        seed: of the run.
+        this_pass: over the data, which each have a permutation of their own.
+    """
     source = np.random.SeedSequence([seed, this_pass])
     keys = source.generate_state(ROUNDS, np.uint64).astype(np.uint64)
     bits = max(2, int(events - 1).bit_length())
@@ -116,7 +123,13 @@ def permuted(places: NDArray[np.integer], events: int, seed: int, this_pass: int
 
 
 def feistel(x: Whole, bits: int, keys: Whole) -> Whole:
-    """A permutation of the numbers below 2^bits, one for each ``keys``."""
+    """A permutation of the numbers below 2^bits.
+
+    Args:
+        x: numbers, an array of any shape.
+        bits: of the numbers, at least 2.
+        keys: one for each round; other keys are another permutation.
+    """
     sizes = np.array([bits // 2, bits - bits // 2], np.uint64)  # of the right and the left half
     right, left = x & mask(sizes[0]), x >> sizes[0]
     for key in keys:

@@ -238,8 +238,8 @@ class Autoregressive(GenerativeModel):
         network = self.network
         if not cached or not isinstance(network, CausalConvolutions):
             return lambda i, features: network(features, embedding)[:, i]
-        cache = network.init_cache(len(embedding))
-        return lambda i, features: network.step(i, features, cache, embedding)
+        cache = network.init_cache(len(embedding), embedding)
+        return lambda i, features: network.step(i, features, cache)
 
     def guided(self, given: Distribution, free: Distribution, guidance: float) -> Tensor:
         """Samples ``(n,)`` of p(x_i | c)^w p(x_i)^(1 - w), normalised.
@@ -363,30 +363,35 @@ class CausalConvolutions(Network):
         h = self.backbone(features, e)
         return F.adaptive_avg_pool2d(h, cells).flatten(1)
 
-    def init_cache(self, n: int) -> list[Tensor]:
-        """What `step` fills: the padded map of each layer's inputs."""
-        layers: list[CausalLayer] = [self.first, *self.layers]  # type: ignore[list-item]
-        return [layer.init_cache(n, self.grid) for layer in layers]
+    def init_cache(self, n: int, e: Tensor) -> list["LayerInTurn"]:
+        """What `step` walks through: each layer, before the first of the n observations' features.
 
-    def step(self, i: int, features: Tensor, cache: list[Tensor], e: Tensor) -> Tensor:
+        ``e`` is the embedding of each, ``(n, width)``.
+        """
+        layers: list[CausalLayer] = [self.first, *self.layers]  # type: ignore[list-item]
+        columns = self.grid[1]
+        return [LayerInTurn(layer, n, columns, e) for layer in layers]
+
+    def step(self, i: int, features: Tensor, cache: list["LayerInTurn"]) -> Tensor:
         """Raw conditional of feature i, ``(n, outputs)``, after those of all before.
 
-        Each layer computes position i alone, from its neighbours in the cache.
+        Each layer computes position i alone, from what it has kept of the positions before.
         """
-        columns = self.grid[1]
-        row, column = divmod(i, columns)
+        first, *later = cache
+        row, column = divmod(i, self.grid[1])
         if i:
             before = features[:, i - 1].view(-1, 1, 1, 1)
-            value = value_features(before, self.frequencies)
-            row_before, column_before = divmod(i - 1, columns)
-            self.first.update_cache(cache[0], value, row_before, column_before)
-        position = self.position[:, :, row : row + 1, column : column + 1]
-        h = self.first.step(cache[0], row, column) + position
-        for layer, inputs in zip(self.layers, cache[1:], strict=True):
-            layer.update_cache(inputs, h, row, column)  # type: ignore[operator]
-            h = layer.step(inputs, row, column, e)  # type: ignore[operator]
-        raw = self.head(F.silu(h))
-        return raw.flatten(1)
+            value = value_features(before, self.frequencies).flatten(1)
+            first.enter(value, column=(i - 1) % self.grid[1])
+        if column == 0:
+            for layer in cache:
+                layer.begin_row()
+
+        h = first.answer(column) + self.position[0, :, row, column]
+        for layer in later:
+            layer.enter(h, column)
+            h = layer.answer(column)
+        return F.linear(F.silu(h), self.head.weight.flatten(1), self.head.bias)
 
 
 class CausalLayer(nn.Module):
@@ -394,8 +399,8 @@ class CausalLayer(nn.Module):
 
     With ``see_self`` it sees its own as well. The kernel covers the rows above and the row itself,
     a mask hiding what comes later; the gate is tanh * sigmoid (van den Oord et al. 2016, eq. 2),
-    and a layer without one has a SiLU in its place. On a padded map it computes all positions; on
-    one window of a cache, that one position.
+    and a layer without one has a SiLU in its place. It computes all positions at once; one at a
+    time they are the work of `LayerInTurn`.
     """
 
     mask: Tensor
@@ -427,46 +432,84 @@ class CausalLayer(nn.Module):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, h: Tensor, e: Tensor | None = None) -> Tensor:
-        return self.convolve(F.pad(h, self.padding), h, e)
-
-    def convolve(self, padded: Tensor, h: Tensor, e: Tensor | None) -> Tensor:
-        """The layer's answer at the positions of ``h``, of which ``padded`` holds the windows."""
+        padded = F.pad(h, self.padding)
         kernel = self.convolution.weight * self.mask
         hidden = F.conv2d(padded, kernel[..., : self.reach], self.convolution.bias)
         if self.film is not None and e is not None:
             shift = self.film(e)
             hidden = hidden + shift[:, :, None, None]
-        if self.gated:
-            value, gate = hidden.chunk(2, 1)
-            activation = value.tanh() * gate.sigmoid()
-        else:
-            activation = F.silu(hidden)
-        update = self.mix(self.dropout(activation))
+        update = self.mix(self.dropout(self.activation(hidden)))
         if not self.residual:
             return update
         return h + update
 
-    def init_cache(self, n: int, size: tuple[int, int]) -> Tensor:
-        """An empty padded map of the layer's inputs, for a grid of this size."""
-        left, right, above, _ = self.padding
-        channels = self.convolution.in_channels
-        height, width = size
-        padded = (height + above, left + width + right)
-        return self.convolution.weight.new_zeros(n, channels, *padded)
+    def activation(self, hidden: Tensor) -> Tensor:
+        """The gate, over the channels ``(n, 2 width, ...)`` of the convolution, or the SiLU."""
+        if not self.gated:
+            return F.silu(hidden)
+        value, gate = hidden.chunk(2, 1)
+        return value.tanh() * gate.sigmoid()
 
-    def update_cache(self, cache: Tensor, h: Tensor, row: int, column: int) -> None:
-        """Enter the input ``h`` of one position, ``(n, channels, 1, 1)``."""
-        left, _, above, _ = self.padding
-        cache[:, :, row + above, column + left] = h[:, :, 0, 0]
 
-    def step(self, cache: Tensor, row: int, column: int, e: Tensor | None = None) -> Tensor:
-        """The answer at one position, ``(n, width, 1, 1)``, from the window of the cache."""
-        left, _, above, _ = self.padding
-        rows = slice(row, row + above + 1)
-        columns = slice(column, column + self.reach)
-        window = cache[:, :, rows, columns]
-        here = window[:, :, -1:, left : left + 1]
-        return self.convolve(window, here, e)
+class LayerInTurn:
+    """A causal layer that computes one position after another, in reading order.
+
+    What a row gets from the rows above is computed for all of its columns when it begins, by one
+    convolution. What it gets from the positions before it in the row itself, which only a sample
+    can tell, follows one by one. The numbers are those of `CausalLayer.forward`, without dropout.
+
+    Args:
+        layer: whose answers these are.
+        n: number of observations.
+        columns: of the grid.
+        e: embedding of each observation, ``(n, width)``.
+    """
+
+    def __init__(self, layer: CausalLayer, n: int, columns: int, e: Tensor):
+        self.layer = layer
+        left, right, above, _ = layer.padding
+        kernel = layer.convolution.weight * layer.mask
+        channels = layer.convolution.in_channels
+        self.columns = columns
+        self.reach = left + 1  # columns of the row itself that a position sees
+
+        self.kernel_above = kernel[:, :, :above]
+        of_the_row = kernel[:, :, above, : self.reach]
+        self.kernel_here = of_the_row.permute(2, 1, 0).flatten(0, 1)
+
+        shift = layer.convolution.bias
+        if layer.film is not None:
+            shift = shift + layer.film(e)
+        self.shift = shift.expand(n, -1)
+        # inputs of the row itself, padded to both sides, and of those above
+        self.row = kernel.new_zeros(n, left + columns + right, channels)
+        self.rows_above = [self.row] * above
+
+    def begin_row(self) -> None:
+        """Go down by one row."""
+        if not self.rows_above:
+            self.from_above = self.shift.expand(self.columns, -1, -1)
+            return
+        self.rows_above = [*self.rows_above[1:], self.row]
+        self.row = torch.zeros_like(self.row)
+        above = torch.stack(self.rows_above, 1)
+        seen = F.conv2d(above.permute(0, 3, 1, 2), self.kernel_above)
+        self.from_above = seen.squeeze(2).permute(2, 0, 1) + self.shift
+
+    def enter(self, h: Tensor, column: int) -> None:
+        """Enter the input ``h`` of one position of the row, ``(n, channels)``."""
+        left = self.reach - 1
+        self.row[:, column + left] = h
+
+    def answer(self, column: int) -> Tensor:
+        """The layer's answer at one position of the row, ``(n, width)``."""
+        layer = self.layer
+        window = self.row[:, column : column + self.reach]
+        hidden = torch.addmm(self.from_above[column], window.flatten(1), self.kernel_here)
+        update = F.linear(layer.activation(hidden), layer.mix.weight.flatten(1), layer.mix.bias)
+        if not layer.residual:
+            return update
+        return window[:, -1] + update
 
 
 def value_features(x: Tensor, frequencies: tuple[float, ...]) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the model card says of a run: its row, in words."""
+"""Facts of a run for the model card: its row, in words."""
 
 from pathlib import Path
 

@@ -56,7 +56,7 @@ def exponent(width: float) -> float:
 
 
 def kept(step: int, gamma: float, before: int | None = None) -> float:
-    """What the average so far counts for at step t = ``step``; beta_t if it is of t - 1 steps.
+    """Weight of the average so far at step t = ``step``; beta_t if it is of t - 1 steps.
 
     Args:
         step: after which the weights are.

@@ -1,4 +1,4 @@
-"""What `genzoo.fit` adds to Lightning's loop.
+"""Callbacks that `genzoo.fit` adds to Lightning's loop.
 
 A clock, a guard, patience, an exact random state, and news of progress.
 
@@ -34,7 +34,7 @@ def default_callbacks(
     patience: int = 10,
     seed: int | None = None,
 ) -> list[L.Callback]:
-    """What `genzoo.fit` adds to Lightning, for a Trainer of your own::
+    """The callbacks of `genzoo.fit`, for a Trainer of your own::
 
         callbacks = default_callbacks(model, "runs/mine", patience=5)
         L.Trainer(max_epochs=50, gradient_clip_val=5.0, callbacks=callbacks).fit(model, batches)
@@ -70,7 +70,15 @@ def watchers(
     patience: int,
     seed: int | None = None,
 ) -> list[L.Callback]:
-    """The callbacks of `default_callbacks` that write nothing; without an average where None."""
+    """The callbacks of `default_callbacks` that write nothing.
+
+    Args:
+        monitor: the logged figure to stop by, if there is one.
+        folder: of checkpoints, of which a diverged run tells; None where none is kept.
+        average: relative width of the average of the weights; None for no average.
+        patience: checks without a better figure before training stops.
+        seed: of what is drawn in training; None for torch's own when training begins.
+    """
     callbacks: list[L.Callback] = [Guard(folder), RandomState(seed)]
     if average is not None:
         callbacks.append(Averages(average))
@@ -188,7 +196,13 @@ class Deadline(L.Callback):
             self.write_down(trainer, done)
 
     def plan(self, trainer: L.Trainer, model: Any, epochs: int) -> None:
-        """End after ``epochs``, and tell the model's schedule."""
+        """Change the end of a run, and tell the model's schedule.
+
+        Args:
+            trainer: of the run.
+            model: that it trains.
+            epochs: after which it now ends.
+        """
         self.epochs = trainer.fit_loop.max_epochs = epochs
         if "run" in vars(model):  # of its own, which its schedule looks at
             updates = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
@@ -257,7 +271,7 @@ class Guard(L.Callback):
                 )
 
     def kept(self) -> str:
-        """What there is to go back to."""
+        """Words about the checkpoint that there is to go back to."""
         if self.folder is None:
             return ""
         if (self.folder / "last.ckpt").is_file():

@@ -79,7 +79,7 @@ FEWEST_CHECKS = 5  # of a run by the clock, which can end at a check only
 
 @dataclass(frozen=True)
 class Fitted:
-    """What came out of `fit`.
+    """The result of `fit`.
 
     Attributes:
         model: the one that was given, with its best weights.
@@ -219,7 +219,7 @@ def fit(
 
 @dataclass(frozen=True)
 class Settings:
-    """How `fit` trains, on whatever hardware: its arguments, which it tells of."""
+    """Settings of `fit` that hold on whatever hardware: its arguments, which it tells of."""
 
     steps: int
     minutes: float | None
@@ -254,7 +254,16 @@ def fit_here(
     settings: Settings,
     progress: Progress | None = None,
 ) -> Fitted:
-    """`fit`, with its arguments checked, in this process, or this one's part of it."""
+    """`fit`, with its arguments checked, in this process, or this one's part of it.
+
+    Args:
+        hardware: on which this process and those beside it train.
+        model: trained in place.
+        data: what to train on.
+        folder: of checkpoints and log; None keeps nothing.
+        settings: the other arguments of `fit`.
+        progress: as of `fit`.
+    """
     _take_over(model, settings)
     worker = model  # which is trained; shares of its weights could not become a model again
     if hardware.shares_weights:
@@ -276,26 +285,16 @@ def fit_here(
         resume = _resumable(model, kept / "last.ckpt")
         rounds = _rounds(model, batches, settings, options, monitor, kept, resume is not None)
         batches.batches = rounds.batches
-        held_out = len(data.validation)
-        worker.check_draws = affordable_draws(rounds.events(settings.batch_size), held_out)
-
+        trained = rounds.events(settings.batch_size)
+        worker.check_draws = affordable_draws(trained, len(data.validation))
         clock = Clock()
         best, last = _checkpoints(kept, monitor, rounds)
-        stays = None if folder is None else kept
-        watching = watchers(monitor, stays, settings.average, settings.patience, settings.seed)
-        if settings.minutes is not None:
-            seconds = 60 * settings.minutes
-            watching = [Deadline(seconds, clock, rounds.every, kept / LENGTH), *watching]
         saving = [last] if best is None else [best, last]
+        watching = _watching(settings, clock, rounds, monitor, kept, stays=folder is not None)
         telling = [] if progress is None else [Reporter(progress, rounds.steps)]
-        trainer = L.Trainer(
-            max_epochs=rounds.epochs,
-            limit_train_batches=rounds.batches,
-            check_val_every_n_epoch=rounds.every,
-            logger=[TimedLog(kept, clock), *settings.loggers],
-            callbacks=[clock, Layout(), *watching, *saving, *telling, *settings.callbacks],
-            **options,
-        )
+        loggers = [TimedLog(kept, clock), *settings.loggers]
+        callbacks = [*watching, *saving, *telling, *settings.callbacks]
+        trainer = _trainer(rounds, loggers, callbacks, options)
         final, chosen = _trained(trainer, worker, batches, resume, kept, best, last)
         model.load_state_dict(chosen["state_dict"])
     model.eval()
@@ -313,6 +312,40 @@ def fit_here(
     )
 
 
+def _watching(
+    settings: Settings,
+    clock: Clock,
+    rounds: "Rounds",
+    monitor: str | None,
+    folder: Path,
+    stays: bool,
+) -> list[L.Callback]:
+    """Callbacks that time a training, guard it, average its weights and end it."""
+    timing = [clock, Layout()]
+    if settings.minutes is not None:
+        timing.append(Deadline(60 * settings.minutes, clock, rounds.every, folder / LENGTH))
+    kept = folder if stays else None
+    guarding = watchers(monitor, kept, settings.average, settings.patience, settings.seed)
+    return [*timing, *guarding]
+
+
+def _trainer(
+    rounds: "Rounds",
+    loggers: list[Logger],
+    callbacks: list[L.Callback],
+    options: dict[str, Any],
+) -> L.Trainer:
+    """Lightning's Trainer, which checks after each round."""
+    return L.Trainer(
+        max_epochs=rounds.epochs,
+        limit_train_batches=rounds.batches,
+        check_val_every_n_epoch=rounds.every,
+        logger=loggers,
+        callbacks=callbacks,
+        **options,
+    )
+
+
 def _batches(data: DataSet, settings: Settings) -> Data:
     return Data(data, settings.batch_size, settings.augment, settings.jitter, settings.seed)
 
@@ -326,7 +359,7 @@ def _rounds(
     folder: Path,
     resumed: bool,
 ) -> "Rounds":
-    """How the steps that were asked for, or those that fit into the minutes, become epochs."""
+    """The epochs that the steps asked for, or those that fit into the minutes, become."""
     events, steps, check_every = len(batches.dataset.train), settings.steps, settings.check_every
     if settings.minutes is not None:
         pace = partial(_pace, model, batches, settings, options, monitor)
@@ -416,7 +449,7 @@ class Pace:
     check: float
 
     def steps_in(self, seconds: float, check_every: int) -> int:
-        """How many steps go into ``seconds``, with a check after each round of them.
+        """The steps that go into ``seconds``, with a check after each round of them.
 
         There are `fewest_checks` at least.
         """
@@ -481,7 +514,7 @@ def _agreed(pace: Pace) -> Pace:
 
 
 def _kept_length(path: Path) -> dict[str, Any]:
-    """What an earlier call found the length of the run to be."""
+    """The length of the run that an earlier call found."""
     before = of_run(path) or {}
     needed = {"minutes": Range(0, above=True), "steps": COUNT, "checks": COUNT}
     if any(before.get(name, 1) not in allowed for name, allowed in needed.items()):
@@ -547,6 +580,11 @@ def validated(model: GenerativeModel, data: DataSet, device: torch.device) -> fl
     """The mean of ``validation_loss`` over the validation split, by draws that chose nothing.
 
     The least of many noisy figures is too low: it was least partly because its draws were lucky.
+
+    Args:
+        model: with its chosen weights.
+        data: that it was trained on.
+        device: to compute on; the model is on the CPU afterwards.
     """
     repeats = 1 if model.likelihood == Likelihood.EXACT else FRESH_REPEATS
     with drawing_from(FRESH_SEED, device):
@@ -578,7 +616,7 @@ def _kept(folder: str | Path | None) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Rounds:
-    """How steps become Lightning's epochs.
+    """Steps as Lightning's epochs.
 
     Args:
         batches: in each epoch.
@@ -614,6 +652,13 @@ class Rounds:
         `plan` rounds up, which is too long by up to a round. A run by the clock has rounds of
         about ``check_every`` steps, or shorter, so that there are so many ``checks`` where the
         steps allow it.
+
+        Args:
+            events: in the training split.
+            batch_size: of them.
+            steps: that fit into the time.
+            check_every: batches of a round, about.
+            checks: that there are at least.
         """
         fewest = max(min(checks, steps), round(steps / check_every))
         a_pass = max(1, events // batch_size)

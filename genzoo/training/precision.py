@@ -1,4 +1,4 @@
-"""How training computes: in 16 bits where it is safe, by compiled networks, in the quickest layout.
+"""Arithmetic of training: 16 bits where it is safe, compiled networks, the quickest layout.
 
 A step spends its time in networks, and loses its digits elsewhere. Under Lightning's ``bf16-mixed``
 everything is cut to the 8 binary digits of bfloat16: means and scales of a likelihood, the knots of
@@ -65,7 +65,7 @@ def check_precision(asked: str) -> None:
 
 
 def has_bfloat16(accelerator: str) -> bool:
-    """Whether the processor multiplies matrices of bfloat16."""
+    """True if the processor multiplies matrices of bfloat16."""
     if accelerator in ("cuda", "gpu"):
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported(False)
     known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
@@ -73,7 +73,7 @@ def has_bfloat16(accelerator: str) -> bool:
 
 
 def trainer_arguments(precision: str) -> dict[str, Any]:
-    """What `lightning.Trainer` is given for a precision that `runs_as` has found."""
+    """Arguments of `lightning.Trainer` for a precision that `runs_as` has found."""
     if precision == FAST:
         return {"plugins": [FastNetworks()]}
     return {} if precision == FULL else {"precision": precision}

@@ -56,12 +56,12 @@ def rank() -> int:
 
 
 def launched() -> bool:
-    """Whether something else than `fit` has started this process, beside others."""
+    """True if something else than `fit` has started this process, beside others."""
     return "LOCAL_RANK" in os.environ or SLURMEnvironment.detect()
 
 
 def _world() -> int | None:
-    """How many processes a launcher has started; None if it does not say, as Lightning's own."""
+    """Number of processes of a launcher; None if it does not say, as Lightning's own."""
     told = os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS")
     return int(told) if told else None
 
@@ -99,12 +99,12 @@ class Hardware:
 
     @property
     def shares_weights(self) -> bool:
-        """Whether each process holds a share of the weights only (`genzoo.training.sharding`)."""
+        """True if each process holds a share of the weights only (`genzoo.training.sharding`)."""
         return self.strategy == "fsdp" and self.processes > 1
 
     @property
     def starts_processes(self) -> bool:
-        """Whether `fit` has to start the processes."""
+        """True if `fit` has to start the processes."""
         return self.processes > 1 and self.strategy in OURS and not launched()
 
     def check(self, batch_size: int) -> None:
@@ -138,7 +138,7 @@ class Hardware:
             )
 
     def trainer_arguments(self) -> dict[str, Any]:
-        """What `lightning.Trainer` is given."""
+        """Arguments of `lightning.Trainer`."""
         arguments = {"accelerator": self.kind, "devices": self.devices, "num_nodes": self.nodes}
         strategy = self.strategy
         if self.processes > 1 and isinstance(strategy, str) and strategy in OURS:
@@ -218,7 +218,7 @@ def in_processes(
 
 
 def _plain(data: DataSet) -> DataSet:
-    """What training needs of a data set; functions, such as a true density, stay here."""
+    """A data set without what training does not need: functions, such as a true density."""
     return replace(
         data, log_density=None, read=None, in_units=None, feature_space=None, shift=None, scale=None
     )
@@ -237,7 +237,7 @@ def _put(path: Path, content: Any) -> None:
 
 
 def _get(path: Path) -> Any:
-    """What one of our own processes has written into a folder of ours."""
+    """Read what one of our own processes has written into a folder of ours."""
     with path.open("rb") as file:
         return pickle.load(file)
 
@@ -348,7 +348,7 @@ def _cause(children: "list[subprocess.Popen[str]]", first: list[int], room: Path
 
 
 def _how(code: int) -> str:
-    """What an exit code says."""
+    """An exit code in words."""
     if code >= 0:
         return f"exit code {code}"
     memory = ", perhaps for lack of memory" if -code == signal.SIGKILL else ""

@@ -76,7 +76,7 @@ def fit_in_stages(
 
 
 def trained(model: GenerativeModel, x: Tensor, c: Tensor | None, folder: Path | None) -> Stages:
-    """What the training of ``model`` on a batch worked on: all of it at once, or each stage's part.
+    """Parts of ``model`` that were trained, with their batch: all at once, or a part a stage.
 
     Args:
         model: that was trained.
@@ -108,8 +108,14 @@ def without_prior(model: VAE) -> VAE:
 def encoded(data: DataSet, model: VAE, draws: int = DRAWS, seed: int = 0) -> DataSet:
     """``data`` as the encoder sees it: events are draws z ~ q(z | x, c).
 
-    There are ``draws`` of each training event and one of each other. With codes, z is certain, and
+    Held-out events are drawn once each. With codes, z is certain, and
     discrete: one draw is enough, and the data set has as many levels as there are codes.
+
+    Args:
+        data: that the VAE was trained on.
+        model: a trained VAE.
+        draws: of each training event.
+        seed: of the draws.
     """
     with torch.random.fork_rng(), torch.no_grad(), evaluating(model):
         torch.manual_seed(seed)

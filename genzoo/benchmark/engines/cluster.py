@@ -17,7 +17,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -29,9 +29,9 @@ from genzoo.benchmark.jobs import (
     Message,
     Observer,
     Outcome,
-    StdoutForwarder,
     carry_out,
     cores,
+    forwarding,
     longest_last,
 )
 from genzoo.errors import InputError
@@ -317,7 +317,7 @@ def _gpus(ray: Any, wanted: float | None) -> float:
 
 
 class _Mailbox:
-    """What workers have to tell, kept until who watches takes it."""
+    """Messages of workers, kept until who watches takes them."""
 
     def __init__(self):
         self.messages: list[tuple[int, Message | _Begun]] = []
@@ -438,11 +438,8 @@ def _work(errand: _Errand, data: Any, mailbox: Any) -> tuple[Outcome, bytes | No
     def send(message: "Message | _Begun") -> Any:
         return mailbox.put.remote(errand.index, message)
 
-    def progress(done: int, total: int, text: str) -> None:
-        send((done, total, text))
-
     ray.get(send(_Begun(socket.gethostname(), sees)))
-    with redirect_stdout(StdoutForwarder(send)):  # type: ignore[type-var]
+    with forwarding(send) as progress:
         if sees:
             _wait_for(job.folder)
             outcome, content = carry_out(job, progress), None

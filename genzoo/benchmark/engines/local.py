@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -23,9 +23,9 @@ from genzoo.benchmark.jobs import (
     Message,
     Observer,
     Outcome,
-    StdoutForwarder,
     carry_out,
     cores,
+    forwarding,
     longest_last,
 )
 
@@ -151,11 +151,7 @@ def _work(job: Job, threads: int, sender: Connection) -> None:
 
     if "OMP_NUM_THREADS" not in os.environ:  # which the user may have set for a reason
         torch.set_num_threads(threads)
-
-    def progress(done: int, total: int, text: str) -> None:
-        sender.send((done, total, text))
-
-    with redirect_stdout(StdoutForwarder(sender.send)):  # type: ignore[type-var]
+    with forwarding(sender.send) as progress:
         outcome = carry_out(job, progress)
     with suppress(BrokenPipeError):  # the parent was killed: there is nobody left to tell
         sender.send(outcome)

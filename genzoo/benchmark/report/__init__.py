@@ -1,1 +1,1 @@
-"""What a comparison shows: tables, plots, pictures and a page."""
+"""The report of a comparison: tables, plots, pictures and a page."""

@@ -16,8 +16,13 @@ def from_folder(path: str | Path, size: int | None = None, seed: int = 0) -> Dat
     """The images of a folder: events (1, h, w) if all are grey, else (3, h, w), 256 levels.
 
     Images that lie in sub-folders are labelled by them. A tenth is held out for validation and a
-    tenth for test, drawn by ``seed``. ``size`` crops every image to its central square and resizes
-    that to ``size`` x ``size`` pixels.
+    tenth for test.
+
+    Args:
+        path: of the folder.
+        size: to which the central square of every image is resized, in pixels; None leaves images
+            as they are.
+        seed: by which held-out images are drawn.
     """
     if size is not None and size < 1:
         raise InputError(f"size is {size}: expected a number of pixels, 1 or more.")
