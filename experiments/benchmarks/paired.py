@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 import genzoo
-from genzoo.benchmark.provenance import provenance
+from genzoo.benchmark.provenance import Provenance, provenance
 from genzoo.data import DataSet
 from genzoo.model import GenerativeModel
 
@@ -158,9 +158,8 @@ class Comparison:
     unequal: list[str]
     rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def record(self) -> dict[str, Any]:
-        whole = asdict(self) | asdict(provenance())
-        return whole | {"peer_version": version(self.peer)}
+    def record(self, made_under: Provenance) -> dict[str, Any]:
+        return asdict(self) | {"peer_version": version(self.peer)} | asdict(made_under)
 
     def show(self) -> None:
         table = Table("task", "genzoo", self.peer, "times as fast", title=self.title)
@@ -198,10 +197,11 @@ def run(compare: Callable[[argparse.Namespace], Comparison], options: argparse.N
     """Carry out a comparison on one thread, show it, and write its record where that is wanted."""
     torch.set_num_threads(1)
     Distribution.set_default_validate_args(False)  # as in `genzoo.fit`
+    made_under = provenance()
     with threadpool_limits(1):
         found = compare(options)
     found.show()
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(found.record(), indent=1, ensure_ascii=False)
+        text = json.dumps(found.record(made_under), indent=1, ensure_ascii=False)
         options.out.write_text(text + "\n", encoding="utf-8")
