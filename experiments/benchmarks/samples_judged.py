@@ -7,7 +7,6 @@ pytorch-fid's Frechet distance takes the square root of a matrix; ours, which is
 torchmetrics, its eigenvalues. prdc counts balls as Naeem et al. 2020 do.
 """
 
-import argparse
 from contextlib import redirect_stdout
 from io import StringIO
 

@@ -12,6 +12,7 @@ import argparse
 import logging
 import tempfile
 import time
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -75,10 +76,8 @@ def train_theirs(vae: genzoo.VAE, data: DataSet, budget: float) -> tuple[genzoo.
             no_cuda=True,
         )
         trainer = BaseTrainer(Wrapped(vae), *splits, training_config=config, callbacks=[deadline])
-        try:
+        with suppress(OutOfTime):
             trainer.train()
-        except OutOfTime:
-            pass
     best = getattr(trainer, "_best_model", trainer.model)
     return best.vae.eval(), deadline.steps
 
