@@ -31,6 +31,7 @@ from genzoo.data import DataSet
 from genzoo.model import GenerativeModel
 
 REHEARSED = 100  # steps of `fit` from which its pace is known
+TURN = 0.05  # seconds of a turn
 Action = Callable[[], object]
 
 
@@ -42,20 +43,27 @@ def seconds(action: Action) -> float:
 
 
 def race(task: str, ours: Action, theirs: Action, rounds: int) -> dict[str, Any]:
-    """A row of milliseconds: both in turns, after one call each that does not count.
+    """A row of milliseconds of a call: both in turns, after one call each that does not count.
 
-    Who begins alternates, for the second of two may find a warmer or a fuller cache.
+    A turn is of so many calls that it takes `TURN` at least. Who begins alternates, for the second
+    of two may find a warmer or a fuller cache.
     """
     ours()
     theirs()
+    shorter = min(seconds(ours), seconds(theirs))
+    calls = max(1, math.ceil(TURN / max(shorter, 1e-6)))
+
+    def turn(action: Action) -> float:
+        return seconds(lambda: [action() for _ in range(calls)]) / calls
+
     turns = []
     for i in range(rounds):
         if i % 2:
-            their = seconds(theirs)
-            our = seconds(ours)
+            their = turn(theirs)
+            our = turn(ours)
         else:
-            our = seconds(ours)
-            their = seconds(theirs)
+            our = turn(ours)
+            their = turn(theirs)
         turns.append((our, their))
     low, middle, high = statistics.quantiles([their / our for our, their in turns], n=4)
     our, their = (1000 * statistics.median(side) for side in zip(*turns, strict=True))
