@@ -221,7 +221,7 @@ def test_an_energy_model_gets_an_estimate_with_a_direction_and_a_bracket():
     plain = evaluate(confined(), data)
     assert plain.value is None and plain.kind == Likelihood.NONE  # only where it is asked for
     told = []
-    by = AIS(levels=120, chains=64)
+    by = AIS(levels=120, chains=128)
     measured = evaluate(confined(), data, by=by, progress=lambda *now: told.append(now))
     assert (
         measured.kind == Likelihood.ESTIMATE
