@@ -14,7 +14,9 @@ samples and the first of these tables, for a first look; ``maps:NAME`` is the ma
 ``<!-- decoders:NAME -->`` is filled from a record of ``experiments/mnist_decoders.py``,
 ``<!-- machine:NAME -->`` from one of ``experiments/mnist_rbm.py``, and ``<!--
 unclip:NAME -->``, ``<!-- sweeps:NAME -->``, ``<!-- abilities:NAME -->`` and ``<!-- imagined:NAME
--->`` (one picture and one sentence) from one of ``experiments/unclip.py``.
+-->`` (one picture and one sentence) from one of ``experiments/unclip.py``. ``<!-- bench:NAME -->``,
+``<!-- races:all -->`` and ``<!-- growth:NAME -->`` are filled from records in
+``experiments/records/bench/``, which the scripts in ``experiments/benchmarks/`` write.
 
 A table whose record has not been made yet shows nothing, so a page may ask for one in advance.
 """
@@ -22,6 +24,7 @@ A table whose record has not been made yet shows nothing, so a page may ask for 
 import json
 import os
 import re
+import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,8 +38,11 @@ from genzoo.evaluation.figures import Figure, share_of, share_with
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+KINDS_OF_BLOCK = (
+    "table|short|maps|decoders|machine|unclip|sweeps|abilities|imagined|bench|races|growth"
+)
 BLOCK = re.compile(
-    r"^(<!-- (table|short|maps|decoders|machine|unclip|sweeps|abilities|imagined):([\w-]+) -->\n)"
+    rf"^(<!-- ({KINDS_OF_BLOCK}):([\w-]+) -->\n)"
     r".*?^(<!-- /\2:\3 -->)",
     re.DOTALL | re.MULTILINE,
 )
@@ -527,6 +533,125 @@ def share_in(entry: Mapping[str, Any] | float | None, n: int | None = None) -> F
     return figure if n is None else share_with(figure.value, figure.stderr, n)
 
 
+def bench(name: str, records: Path, away: str) -> str:
+    """What stands in a block ``bench:name``: genzoo beside another library, lost rows included.
+
+    It is filled from a record of one of ``experiments/benchmarks/*_*.py``, in ``records/bench/``.
+    """
+    record = records / "bench" / f"{name}.json"
+    if not record.is_file():
+        return NOTHING
+    found = json.loads(record.read_text(encoding="utf-8"))
+    peer = f"{found['peer']} {found['peer_version']}"
+    lines = [_line("", "genzoo", peer, "times as fast"), _line("---", *["---:"] * 3)]
+    for row in found["rows"]:
+        unit = f", {row['unit']}" if row["unit"] else ""
+        ours, theirs = _beside(row)
+        ratio = row.get("ratio")
+        faster = f"{ratio['middle']:.2f} ({ratio['low']:.2f}–{ratio['high']:.2f})" if ratio else ""
+        lines.append(_line(f"{row['task']}{unit}", ours, theirs, faster))
+    turns = sorted({row["n"] for row in found["rows"] if "n" in row})
+    told = [
+        f"Equal: {'; '.join(found['equal'])}",
+        f"Not equal: {'; '.join(found['unequal'])}",
+    ]
+    if turns:
+        told.append(f"Turns: {' or '.join(map(str, turns))}")
+    command = f"`python experiments/benchmarks/{found['script']}`"
+    return (
+        "\n".join(lines) + f"\n\n{'. '.join(told)}. {command}\n\n{_source(name, f'{away}/bench')}"
+    )
+
+
+def _beside(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Both figures of a row of a bench record, the better one in bold where one is better."""
+    errors = row.get("errors")
+    values = (row["ours"], row["theirs"])
+    told = [_four_digits(value) for value in values]
+    if errors:
+        told = [f"{value:.3f} ± {error:.3f}" for value, error in zip(values, errors, strict=True)]
+    winner = _winner(row)
+    return tuple(f"**{each}**" if i == winner else each for i, each in enumerate(told))  # type: ignore[return-value]
+
+
+def _winner(row: Mapping[str, Any]) -> int | None:
+    """0 where genzoo's figure is the better one, 1 where the other's is; None: neither for sure."""
+    if ratio := row.get("ratio"):
+        return 0 if ratio["low"] > 1 else 1 if ratio["high"] < 1 else None
+    gap = row["theirs"] - row["ours"] if row["better"] == "less" else row["ours"] - row["theirs"]
+    sure = 2 * sum(error**2 for error in row.get("errors", ())) ** 0.5
+    if row["better"] == "equal" or abs(gap) <= sure:
+        return None
+    return 0 if gap > 0 else 1
+
+
+def _four_digits(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def races(name: str, records: Path, away: str) -> str:
+    """What stands in a block ``races:all``: the middle of all ratios, and who is ahead where."""
+    known = [
+        json.loads(path.read_text("utf-8")) for path in sorted((records / "bench").glob("*.json"))
+    ]
+    rows = [(found["peer"], row) for found in known for row in found.get("rows", ())]
+    ratios = [row["ratio"]["middle"] for _, row in rows if "ratio" in row]
+    if not ratios:
+        return NOTHING
+    ahead = [f"{peer} ({row['task']})" for peer, row in rows if _winner(row) == 1]
+    won = sum(_winner(row) == 0 for _, row in rows)
+    told = [
+        f"Of {len(rows)} rows genzoo is ahead in {won}",
+        f"the median of the {len(ratios)} ratios of time is {statistics.median(ratios):.2f}",
+        f"another library is ahead in {len(ahead)}" + (f": {'; '.join(ahead)}" if ahead else ""),
+    ]
+    return f"{'; '.join(told)}.\n"
+
+
+COSTS = {
+    "step_ms": "step, ms",
+    "sample_ms": "sample, ms",
+    "step_mib": "step, MiB",
+    "sample_mib": "sample, MiB",
+}
+
+
+def growth(name: str, records: Path, away: str) -> str:
+    """What stands in a block ``growth:name``, from a record of ``experiments/benchmarks/cost.py``.
+
+    The picture, and the costs at the largest side, with exponents.
+    """
+    record = records / "bench" / f"{name}.json"
+    if not record.is_file():
+        return NOTHING
+    found = json.loads(record.read_text(encoding="utf-8"))
+    side = max(next(iter(found["sides"].values())), key=int)
+    events = [f"{int(n):,}" for n in next(iter(found["events"].values()))]
+    lines = [
+        _line(f"{side}x{side}", *COSTS.values(), "step by events"),
+        _line("---", *["---:"] * 5),
+    ]
+    for family, sides in found["sides"].items():
+        powers = found["exponents"]["sides"][family]
+        cells = [f"{_four_digits(sides[side][cost])} ({powers[cost]:.2f})" for cost in COSTS]
+        by_events = found["exponents"]["events"][family]["step_ms"]
+        lines.append(_line(f"**{family}**", *cells, f"({by_events:.2f})"))
+    told = [
+        "In brackets the exponent: in pixels from 16x16 up, in the last column in training events "
+        f"({events[0]} to {events[-1]}, of 8x8)",
+        f"Milliseconds are of an image, in batches of {found['batch']}, networks {found['width']} "
+        f"wide; energy, diffusion and flow matching make a sample in {found['moves']} moves here",
+        "MiB: the most that was held beyond an empty process",
+    ]
+    command = f"`python experiments/benchmarks/{found['script']}`"
+    picture = f"![Cost of each family over the side of an image]({away}/bench/{name}.png)\n\n"
+    return (
+        picture
+        + "\n".join(lines)
+        + f"\n\n{'. '.join(told)}. {command}\n\n{_source(name, f'{away}/bench')}"
+    )
+
+
 BODIES: dict[str, Callable[[str, Path, str], str]] = {
     "table": table,
     "short": short,
@@ -537,6 +662,9 @@ BODIES: dict[str, Callable[[str, Path, str], str]] = {
     "sweeps": sweeps,
     "abilities": abilities,
     "imagined": imagined,
+    "bench": bench,
+    "races": races,
+    "growth": growth,
 }
 
 if __name__ == "__main__":

@@ -44,6 +44,12 @@ def few_levels(monkeypatch):
     monkeypatch.setattr(path, lambda model, problems: (10, 10))
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Comparisons draw no pictures, which would take most of the time of a small one."""
+    monkeypatch.setattr("genzoo.benchmark.comparison.gallery", lambda *_: [])
+
+
 def pytest_collection_modifyitems(items):
     """Begin with the longest, so that no worker sits idle while another one finishes it."""
     items.sort(key=seconds, reverse=True)

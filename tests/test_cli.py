@@ -245,7 +245,7 @@ def test_compare_all_six_then_reuse_them(capsys, monkeypatch):
     assert "train.batch_size 16 instead of 8" in capsys.readouterr().err
 
 
-def test_the_scorecard_of_a_folder_holds_all_its_runs(capsys):
+def test_the_scorecard_of_a_folder_holds_all_its_runs(capsys, undrawn):
     path = recipe()
     for families in ("vae", "flow"):
         assert (
@@ -324,7 +324,7 @@ def read_row(folder: Path) -> Row:
     return Row.from_json(json.loads((folder / "row.json").read_text()))
 
 
-def test_one_family_that_fails_takes_no_other_with_it(capsys):
+def test_one_family_that_fails_takes_no_other_with_it(capsys, undrawn):
     path = Path(recipe())
     recipes = yaml.safe_load(path.read_text())
     recipes["flow"]["model"]["width"] = -1

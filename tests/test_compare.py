@@ -78,7 +78,7 @@ def points(n: int = 60) -> DataSet:
 
 
 @pytest.fixture
-def recipe(tmp_path, monkeypatch):
+def recipe(tmp_path, monkeypatch, undrawn):
     """A recipe of a few steps, in the folder where comparisons write."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "tiny.yaml"

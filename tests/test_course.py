@@ -401,6 +401,17 @@ def test_a_number_stays_with_its_sign_and_its_unit():
     assert whole[0].count("\u2060") == 2  # a line may not end after the dash
 
 
+def test_no_full_stop_changes_its_place():
+    """Two texts that are equal, “. ” after a link and “. ” after a formula, are not the same."""
+    sentence = nodes.paragraph()
+    for word in (nodes.reference("", "flows"), nodes.math("", "f"), nodes.math("", "g")):
+        sentence += [word, nodes.Text(". ")]
+    page = nodes.container("", sentence)
+    signs.hold(None, page, None)
+    texts = [part.astext() for part in sentence.children]
+    assert texts == ["flows", ". ", r"f\textsf{.}", " ", r"g\textsf{.}", " "]
+
+
 def test_a_comma_stays_with_the_formula_before_it():
     from docutils.utils import new_document
 

@@ -698,7 +698,7 @@ def test_training_on_a_gaussian_finds_it():
     assert model.sample(512).std().item() == pytest.approx(1, abs=0.2)
 
 
-def test_a_deep_f_learns_what_independent_features_cannot_say():
+def test_a_deep_f_learns_what_independent_features_cannot_say(few_levels):
     """Four features that are all low or all high.
 
     1/8 of draws of independent ones would be alike.

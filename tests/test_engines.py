@@ -37,7 +37,7 @@ SMALL = {
 
 
 @pytest.fixture
-def recipe(tmp_path, monkeypatch):
+def recipe(tmp_path, monkeypatch, undrawn):
     """A recipe of seconds, in the folder where comparisons write."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "small.yaml"

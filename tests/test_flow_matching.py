@@ -149,3 +149,71 @@ def test_guidance_of_one_is_none_and_more_pushes_on():
     plain, none = model.v(x, t, c), model.v(x, t)
     torch.testing.assert_close(model.velocity(c)(x, t), plain)
     torch.testing.assert_close(model.velocity(c, guidance=2.0)(x, t), plain + (plain - none))
+
+
+# ---------------------------------------------------------------------------------- mean velocities
+
+
+def jumping(shape: tuple[int, ...], mean: float, std: float) -> FlowMatching:
+    """The stream to N(mean, std²) with its mean velocities: x_s lies as many deviations from its
+    mean as x_t does.
+    """
+    model = optimal(shape, mean, std)
+    velocity = model.v
+    model.stretch = model.time  # it has mean velocities
+
+    def u(x: Tensor, t: Tensor, s: Tensor, c: Tensor | None = None) -> Tensor:
+        def deviation(t: Tensor) -> Tensor:
+            return (t**2 * std**2 + (1 - t) ** 2).sqrt()
+
+        each = (-1, *[1] * (x.dim() - 1))
+        now, then = t.view(each), s.view(each)
+        end = then * mean + deviation(then) / deviation(now) * (x - now * mean)
+        return torch.where(then == now, velocity(x, t), (end - x) / (then - now))
+
+    model.u = u  # type: ignore[method-assign]
+    return model
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.3), (-1.0, 2.0)])
+def test_exact_mean_velocities_jump_to_where_the_stream_ends_however_often(mean, std):
+    model = jumping((2,), mean, std)
+    z = torch.randn(20, 2, dtype=torch.float64)
+    end = model.integrate(z, model.velocity(), 0.0, 1.0, steps=60)
+    torch.testing.assert_close(end, mean + std * z, atol=1e-5, rtol=0)
+    for jumps in (1, 2, 5):
+        torch.testing.assert_close(model.jump(z, None, 1.0, jumps), mean + std * z)
+
+
+def test_of_all_mean_velocities_the_loss_asks_for_those_of_the_stream():
+    model = jumping((2,), 0.5, 0.3)
+    x, t = torch.randn(200, 2, dtype=torch.float64), torch.rand(200, dtype=torch.float64)
+    v, truth = model.v(x, t), model.u
+    assert model.jump_loss(x, t, v).max() < 1e-12
+    model.u = lambda x, t, s, c=None: truth(x, t, s) + 0.1 * (s - t)[:, None]  # type: ignore[method-assign]
+    assert model.jump_loss(x, t, v).mean() > 1e-3
+
+
+def test_over_no_time_the_mean_velocity_is_the_velocity_and_the_likelihood_is_of_that():
+    model = rough((2,), jumps=2)
+    x, t = torch.randn(5, 2, dtype=torch.float64), torch.rand(5, dtype=torch.float64)
+    torch.testing.assert_close(model.u(x, t, t), model.v(x, t))
+    stated = model.log_prob(x)
+    before = model.u(x, t, t + 0.5)
+    with torch.no_grad():  # sines of a stretch are zero at zero
+        sines = len(model.stretch.frequencies)  # type: ignore[union-attr]
+        model.stretch.linear.weight[:, :sines] += 1  # type: ignore[union-attr]
+    assert (model.u(x, t, t + 0.5) - before).abs().max() > 1e-3
+    torch.testing.assert_close(model.log_prob(x), stated)
+
+
+def test_a_sample_by_jumps_takes_an_evaluation_each():
+    model = rough((2,), jumps=3)
+    calls = []
+    model.network.register_forward_hook(lambda *_: calls.append(1))
+    model.sample(4)
+    assert len(calls) == model.evaluations_per_sample == 3
+    model.sample(4, jumps=0)
+    assert len(calls) == 3 + 4 * model.steps
+    with pytest.raises(ValueError, match="no mean velocities"):
+        rough((2,)).sample(4, jumps=1)

@@ -395,7 +395,7 @@ def test_draws_with_gradients_have_the_law_of_those_without(levels):
 # ----------------------------------------------------------------------------------------- as a row
 
 
-def test_hybrids_are_rows_of_a_comparison(tmp_path, capsys):
+def test_hybrids_are_rows_of_a_comparison(tmp_path, capsys, undrawn):
     from genzoo.cli import main
 
     recipe = tmp_path / "recipe.yaml"

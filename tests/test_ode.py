@@ -148,7 +148,7 @@ def test_on_a_world_that_can_be_enumerated_it_adds_up_to_no_more_than_one():
 @pytest.mark.slow
 def test_on_digits_it_is_near_the_bound():
     data = load("digits")
-    model, some = trained(data, 250, fourier=2, width=32), data.test.x[:60]
+    model, some = trained(data, 100, fourier=2, width=32), data.test.x[:40]
     flow = data.report(ode_log_likelihood(model, some, tolerance=1e-2, draws=2).value)
     with torch.no_grad():
         bound = data.report(model.bound(some, None, 64)).double()

@@ -28,6 +28,7 @@ from genzoo.data import DataSet, Split
 from genzoo.data.dataset import Data, shift
 from genzoo.data.loading import load as load_data
 from genzoo.errors import InputError, TrainingError
+from genzoo.training.callbacks import EACH_STEP, Clock, Guard, without_idle_hooks
 from genzoo.training.fitting import FRESH_REPEATS, MOST_DRAWS, Rounds, affordable_draws, gather_log
 
 pytestmark = pytest.mark.usefixtures("few_levels")
@@ -248,6 +249,13 @@ def test_whatever_diverges_says_so_in_a_sentence(family, digits, tmp_path):
     assert not (tmp_path / "last.ckpt").exists()
     with pytest.raises(ValueError, match="Expected parameter loc"):
         torch.distributions.Normal(torch.tensor(math.nan), 1.0)
+
+
+def test_hooks_of_a_step_that_do_nothing_are_not_called_and_the_others_are():
+    guard, clock = (without_idle_hooks(each) for each in (Guard(), Clock()))
+    assert callable(guard.on_train_batch_end) and callable(guard.on_validation_end)
+    assert not any(callable(getattr(clock, hook)) for hook in EACH_STEP)
+    assert not callable(guard.on_before_backward) and callable(Guard().on_before_backward)
 
 
 def test_a_run_that_keeps_nothing_does_not_say_that_it_does(digits):

@@ -221,7 +221,7 @@ def test_an_energy_model_gets_an_estimate_with_a_direction_and_a_bracket():
     plain = evaluate(confined(), data)
     assert plain.value is None and plain.kind == Likelihood.NONE  # only where it is asked for
     told = []
-    by = AIS(levels=240, chains=128)
+    by = AIS(levels=120, chains=128)
     measured = evaluate(confined(), data, by=by, progress=lambda *now: told.append(now))
     assert (
         measured.kind == Likelihood.ESTIMATE
@@ -237,7 +237,7 @@ def test_an_energy_model_gets_an_estimate_with_a_direction_and_a_bracket():
     log_z, truth = measured.details["log_z"], 8 * math.log(2 * math.pi) + 16 * math.log(STD)
     assert log_z["lower"] - 0.02 < truth < log_z["upper"] + 0.02
     assert any(text == "walking" for _, _, text in told)
-    assert told[-1][:2] == (1440, 1440) and "±" in told[-1][2]
+    assert told[-1][:2] == (720, 720) and "±" in told[-1][2]
 
 
 def test_annealing_is_repeatable_and_leaves_state_and_mode_alone():

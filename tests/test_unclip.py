@@ -272,7 +272,7 @@ def test_parts_of_different_spaces_do_not_go_together():
 TINY = {
     "clip": {
         "model": {"dims": 16, "width": 16, "patch": 4, "text_width": 32, "layers": 1, "lr": 0.003},
-        "train": {"steps": 300, "batch_size": 64},
+        "train": {"steps": 200, "batch_size": 64},
     },
     "prior": {
         "model": {
@@ -293,7 +293,7 @@ TINY = {
             "components": 4,
             "lr": 0.005,
         },
-        "train": {"steps": 500, "batch_size": 64},
+        "train": {"steps": 300, "batch_size": 64},
     },
     "decoder": {
         "model": {
@@ -306,7 +306,7 @@ TINY = {
             "steps": 10,
             "lr": 0.004,
         },
-        "train": {"steps": 450, "batch_size": 32},
+        "train": {"steps": 380, "batch_size": 32},
     },
 }
 KINDS = [

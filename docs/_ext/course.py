@@ -685,13 +685,20 @@ class Curves(Course):
             for label, picture in pictures:
                 parts += [self.words("p", label, "co-axis"), self.html(picture)]
             parts.append(self.words("p", run["what"], "co-what"))
-            values = [f"{label}: {text}" for label, text in run.get("values", {}).items()]
+            values = [self.value(*item) for item in run.get("values", {}).items()]
             if values:
                 parts.append(self.words("p", " · ".join(values), "co-values"))
             parts.append(self.words("p", run["sign"], "co-sign"))
             kind = "co-healthy" if run["name"] == "healthy" else "co-sick"
             panels.append(self.element("div", *parts, classes=f"co-panel {kind}"))
         return [self.legend(), self.element("div", *panels, classes="co-panels")]
+
+    @staticmethod
+    def value(label: str, text: str) -> str:
+        """“precision: 0.97”; of a run that ended early the sentence “The run was stopped. …”."""
+        if label == "the run":
+            return f"The run {text}"
+        return f"{label}: {text}"
 
     def legend(self):
         keys = [self.words("span", text, f"co-key co-key-{kind}") for kind, text in KEYS.items()]

@@ -40,7 +40,10 @@ def hold(app, doctree, docname):
         closing = CLOSING.match(str(after)) if isinstance(after, nodes.Text) else None
         if closing:
             formula.children = [nodes.Text(rf"{formula.astext()}\textsf{{{closing[0]}}}")]
-            after.parent.replace(after, nodes.Text(str(after)[closing.end() :]))
+            # By its place: Element.replace takes the first text that is *equal*, which may be the
+            # full stop of another sentence.
+            place = formula.parent.index(formula) + 1
+            formula.parent[place] = nodes.Text(str(after)[closing.end() :])
 
 
 def keep(app, doctree):

@@ -477,7 +477,7 @@ class LayerInTurn:
         of_the_row = kernel[:, :, above, : self.reach]
         self.kernel_here = of_the_row.permute(2, 1, 0).flatten(0, 1)
 
-        shift = layer.convolution.bias
+        shift = layer.convolution.get_parameter("bias")
         if layer.film is not None:
             shift = shift + layer.film(e)
         self.shift = shift.expand(n, -1)

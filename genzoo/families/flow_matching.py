@@ -29,13 +29,35 @@ are a solver's work, whose errors (of the steps, and of the trace in many dimens
 estimated by Hutchinson's :math:`E[e^\top J e]` with random signs e) have either sign: the claim is
 an ESTIMATE, as for the probability flow of a diffusion model.
 
+A solver of that stream takes many small steps. With ``jumps`` the network learns the *mean
+velocity* of the stream over any stretch of time as well,
+
+.. math::
+
+    u(x_t, t, s) = \frac{1}{s - t} \int_t^s v(x_\tau, \tau) \, d\tau, \qquad
+    x_s = x_t + (s - t)\, u(x_t, t, s) ,
+
+by which one evaluation jumps from t to s, be it from noise to data. Differentiated along the
+stream, :math:`(s - t)\, u = \int_t^s v \, d\tau` says what u has to be without an integral:
+
+.. math::
+
+    u(x_t, t, s) = v(x_t, t) + (s - t) \Big( v \cdot \frac{\partial u}{\partial x}
+    + \frac{\partial u}{\partial t} \Big) .
+
+The likelihood stays that of the stream of :math:`v(x, t) = u(x, t, t)`. Samples by jumps are those
+of the stream as far as u is its mean velocity: where it is not, the likelihood does not notice.
+
 References: Lipman et al. 2023, *Flow matching for generative modeling* (eq. 9, 20-23 with sigma_min
 = 0); Liu et al. 2023, *Flow straight and fast: rectified flow* (eq. 1); Albergo & Vanden-Eijnden
 2023, *Building normalizing flows with stochastic interpolants*; Chen et al. 2018, *Neural ordinary
-differential equations* (theorem 1); Grathwohl et al. 2019, *FFJORD*.
+differential equations* (theorem 1); Grathwohl et al. 2019, *FFJORD*; Geng et al. 2025, *Mean flows
+for one-step generative modeling* (eq. 6, with noise at t = 0 and data at t = 1).
 """
 
+import warnings
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +92,8 @@ class FlowMatching(GenerativeModel):
             beside it.
         steps: of the Runge-Kutta solver (four network evaluations each) from noise to data, or
             back.
+        jumps: 0, or evaluations of the network for a sample by mean velocities, which are then
+            learned beside the velocity.
         network: in place of the default, see `genzoo.nets`.
     """
 
@@ -90,20 +114,24 @@ class FlowMatching(GenerativeModel):
         dropout: float = 0.0,
         fourier: int = 3,
         steps: int = 12,
+        jumps: int = 0,
         network: nn.Module | None = None,
     ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, width=width, steps=steps)
         require(0, DEEPEST, depth=depth)
         require(0, MOST_OCTAVES, fourier=fourier)
+        require(0, jumps=jumps)
         self.width = width
         self.depth = depth
         self.dropout = dropout
         self.fourier = fourier
         self.steps = steps
+        self.jumps = jumps
         self.latent_shape = self.event_shape
         self.embed = Condition(condition, 2 * width)
         self.time = Fourier(2 * width, lowest=0.5, highest=50.0)
+        self.stretch = Fourier(2 * width, lowest=0.5, highest=50.0) if jumps else None
         self.network = given_or(network, self.default_network)
 
     def default_network(self) -> nn.Module:
@@ -120,8 +148,17 @@ class FlowMatching(GenerativeModel):
 
     def v(self, x: Tensor, t: Tensor, c: Tensor | None = None) -> Tensor:
         """The velocity dx/dt at place ``x`` (n, *event_shape) and time ``t`` (n,), of x's shape."""
+        return self.u(x, t, t, c)
+
+    def u(self, x: Tensor, t: Tensor, s: Tensor, c: Tensor | None = None) -> Tensor:
+        """The mean velocity from time ``t`` to ``s``, both (n,), of what is at ``x`` at time t.
+
+        At s = t it is the velocity itself, and all there is without `jumps`.
+        """
         condition = self.embed(c, len(x))
         embedding = condition + self.time(t)
+        if self.stretch is not None:
+            embedding = embedding + self.stretch(s - t)
         return apply(self.network, x, embedding, self.event_shape)
 
     def velocity(self, c: Tensor | None = None, guidance: float = 1.0) -> Velocity:
@@ -146,7 +183,7 @@ class FlowMatching(GenerativeModel):
         """||v(x_t, t) - (x_1 - x_0)||^2 of each observation, ``(n,)`` (Lipman et al. 2023, eq. 23).
 
         One noise and one time are sampled, unless ``t``, the time of each observation, ``(n,)``, is
-        given.
+        given. With `jumps`, plus `jump_loss`.
         """
         self.require_events(x)
         x1 = grid.dequantise(x, self.levels)
@@ -155,7 +192,28 @@ class FlowMatching(GenerativeModel):
             t = stratified(len(x), x)
         share = expand_as(t, x)
         x_t = (1 - share) * x0 + share * x1
-        error = self.v(x_t, t, c) - (x1 - x0)
+        v = self.v(x_t, t, c)
+        error = v - (x1 - x0)
+        loss = error.square().flatten(1).sum(1)
+        if self.jumps:
+            loss = loss + self.jump_loss(x_t, t, v.detach(), c)
+        return loss
+
+    def jump_loss(self, x: Tensor, t: Tensor, v: Tensor, c: Tensor | None = None) -> Tensor:
+        """||u(x, t, s) - v - (s - t) du/dt||^2, ``(n,)``, for one s after t (Geng et al. 2025).
+
+        du/dt is the derivative along the stream, on which x moves with velocity ``v``. What u is
+        held to is a constant to the optimiser.
+        """
+        ahead = (1 - t) * torch.rand_like(t)
+        s = t + ahead
+
+        def from_here(x: Tensor, t: Tensor) -> Tensor:
+            return self.u(x, t, s, c)
+
+        du_dt = derivative_along(from_here, (x, t), (v, torch.ones_like(t)))
+        target = v + expand_as(ahead, x) * du_dt
+        error = self.u(x, t, s, c) - target
         return error.square().flatten(1).sum(1)
 
     def validation_loss(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
@@ -227,16 +285,44 @@ class FlowMatching(GenerativeModel):
         c: Tensor | None = None,
         guidance: float = 1.0,
         steps: int | None = None,
+        jumps: int | None = None,
     ) -> Tensor:
-        """``(n, *event_shape)``: noise carried along from t = 0 to 1."""
+        """``(n, *event_shape)``: noise carried along from t = 0 to 1.
+
+        Args:
+            n, c: see `genzoo.model.GenerativeModel.sample`.
+            guidance: see `velocity`; 1 for none.
+            steps: of the solver, in place of the model's own.
+            jumps: in place of the model's own; 0 for the solver.
+        """
         z = self.latent_noise(n)
-        x = self.integrate(z, self.velocity(c, guidance), 0.0, 1.0, steps)
+        jumps = self.jumps if jumps is None else jumps
+        if jumps:
+            x = self.jump(z, c, guidance, jumps)
+        else:
+            x = self.integrate(z, self.velocity(c, guidance), 0.0, 1.0, steps)
         return self.on_grid(x)
+
+    @torch.no_grad()
+    def jump(self, x: Tensor, c: Tensor | None, guidance: float, jumps: int) -> Tensor:
+        """Where noise ``x`` is after so many equal jumps, from t = 0 to 1."""
+        if self.stretch is None:
+            raise ValueError("This model has no mean velocities to jump by: give it jumps > 0.")
+        times = torch.linspace(0, 1, jumps + 1).to(x)
+        for now, then in pairwise(times):
+            t = now.expand(len(x))
+            s = then.expand(len(x))
+            u = self.u(x, t, s, c)
+            if guidance != 1.0:
+                unconditional = self.u(x, t, s, None)
+                u = torch.lerp(unconditional, u, guidance)
+            x = x + (then - now) * u
+        return x
 
     @property
     def evaluations_per_sample(self) -> int:
-        """Four for each step."""
-        return 4 * self.steps
+        """One for each jump, or four for each step."""
+        return self.jumps or 4 * self.steps
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """The noise ``(n, *event_shape)`` that the stream carries to ``x``.
@@ -301,6 +387,21 @@ def with_divergence(
                 diagonal.append(row.flatten(1)[:, i])
             trace = torch.stack(diagonal).sum(0)
     return y.detach(), trace.detach()
+
+
+def derivative_along(
+    field: Callable[[Tensor, Tensor], Tensor],
+    place: tuple[Tensor, Tensor],
+    direction: tuple[Tensor, Tensor],
+) -> Tensor:
+    """The derivative of ``field`` at a place in a direction, of the field's shape, a constant.
+
+    It takes one pass, in which every number carries its derivative along (forward mode).
+    """
+    with torch.no_grad(), warnings.catch_warnings():
+        # the first such pass of a process scripts a part of torch, which torch itself deprecates
+        warnings.simplefilter("ignore", FutureWarning)
+        return torch.func.jvp(field, place, direction)[1]
 
 
 def rk4(

@@ -89,6 +89,29 @@ def watchers(
     return callbacks
 
 
+# called at every step
+EACH_STEP = (
+    "on_train_batch_start",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+)
+
+
+def without_idle_hooks(callback: L.Callback) -> L.Callback:
+    """A callback whose hooks that do nothing are not called at every step.
+
+    Lightning calls each hook of each callback, inside a profiler that is told both names, and skips
+    what cannot be called. Nine callbacks that do nothing cost a tenth of a millisecond.
+    """
+    for hook in EACH_STEP:
+        if getattr(type(callback), hook) is getattr(L.Callback, hook):
+            setattr(callback, hook, None)
+    return callback
+
+
 def best_checkpoint(folder: Path, monitor: str, **options: Any) -> ModelCheckpoint:
     """Keeps the weights with the least ``monitor`` in ``folder/best.ckpt``."""
     return ModelCheckpoint(folder, filename="best", monitor=monitor, **options)

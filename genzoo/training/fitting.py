@@ -52,6 +52,7 @@ from genzoo.training.callbacks import (
     best_checkpoint,
     chosen_by,
     watchers,
+    without_idle_hooks,
 )
 from genzoo.training.checkpoints import with_whole_checkpoints
 from genzoo.training.precision import (
@@ -294,8 +295,8 @@ def fit_here(
         watching = _watching(settings, clock, rounds, monitor, kept, stays=folder is not None)
         telling = [] if progress is None else [Reporter(progress, rounds.steps)]
         loggers = [TimedLog(kept, clock), *settings.loggers]
-        callbacks = [*watching, *saving, *telling, *settings.callbacks]
-        trainer = _trainer(rounds, loggers, callbacks, options)
+        ours = [without_idle_hooks(each) for each in (*watching, *saving, *telling)]
+        trainer = _trainer(rounds, loggers, [*ours, *settings.callbacks], options)
         final, chosen = _trained(trainer, worker, batches, resume, kept, best, last)
         model.load_state_dict(chosen["state_dict"])
     model.eval()

@@ -30,7 +30,6 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from genzoo.evaluation.figures import Figure
@@ -64,15 +63,25 @@ class Given(nn.Module):
 
 
 def frechet(reference: Tensor, samples: Tensor) -> float:
-    """Fréchet distance of features ``(n, d)`` and ``(m, d)``, by torchmetrics, in float64."""
-    metric = FrechetInceptionDistance(feature=Given(reference.shape[1]))
+    """Fréchet distance of features ``(n, d)`` and ``(m, d)``, in float64.
+
+    The product of two covariances is not symmetric, so its root takes long and may turn out
+    complex. With S the first and R R' = S, the product has the eigenvalues of R' T R, T the second,
+    which is symmetric.
+    """
     real = reference.double()
     fake = samples.double()
-    # moves both sets, so the distance stays the same, and sums of squares keep their digits
-    centre = real.mean(0)
-    metric.update(real - centre, real=True)
-    metric.update(fake - centre, real=False)
-    return metric.compute().item()
+    shift = real.mean(0) - fake.mean(0)
+    real_covariance = torch.atleast_2d(real.T.cov())
+    fake_covariance = torch.atleast_2d(fake.T.cov())
+
+    variances, axes = torch.linalg.eigh(real_covariance)
+    root = axes * variances.clamp(min=0).sqrt()
+    squares = torch.linalg.eigvalsh(root.T @ fake_covariance @ root)
+    overlap = squares.clamp(min=0).sqrt().sum()
+
+    spread = real_covariance.trace() + fake_covariance.trace()
+    return (shift @ shift + spread - 2 * overlap).item()
 
 
 def kernel_distance(reference: Tensor, samples: Tensor) -> float:
