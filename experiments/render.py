@@ -599,9 +599,10 @@ def races(name: str, records: Path, away: str) -> str:
     if not ratios:
         return NOTHING
     ahead = [f"{peer} ({row['task']})" for peer, row in rows if _winner(row) == 1]
+    contested = sum(row.get("better") != "equal" for _, row in rows)
     won = sum(_winner(row) == 0 for _, row in rows)
     told = [
-        f"Of {len(rows)} rows genzoo is ahead in {won}",
+        f"Of {contested} rows that can be won genzoo is ahead in {won}",
         f"the median of the {len(ratios)} ratios of time is {statistics.median(ratios):.2f}",
         f"another library is ahead in {len(ahead)}" + (f": {'; '.join(ahead)}" if ahead else ""),
     ]

@@ -44,8 +44,8 @@ MOVES = 10
 STEPS = 3  # that are timed, after one that is not
 SIDES = (8, 16, 32, 64)
 EVENTS = (1_000, 4_000, 16_000, 64_000)  # of 8x8
-FAMILIES: dict[str, tuple[type[GenerativeModel], dict[str, Any], dict[str, Any]]] = {
-    # arguments of the constructor, and of `sample`
+FAMILIES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
+    # the class, arguments of its constructor, and of `sample`
     "autoregressive": (genzoo.Autoregressive, {}, {}),
     "flow": (genzoo.Flow, {"couplings": 4}, {}),
     "VAE": (genzoo.VAE, {}, {}),
