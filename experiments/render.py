@@ -642,7 +642,8 @@ def growth(name: str, records: Path, away: str) -> str:
         f"({events[0]} to {events[-1]}, of 8x8)",
         f"Milliseconds are of an image, in batches of {found['batch']}, networks {found['width']} "
         f"wide; energy, diffusion and flow matching make a sample in {found['moves']} moves here",
-        "MiB: the most that was held beyond an empty process",
+        "MiB: the most that was held beyond a process with nothing but the imports; what training "
+        "loads at its first step is in it, a constant that keeps these exponents below 1",
     ]
     command = f"`python experiments/benchmarks/{found['script']}`"
     picture = f"![Cost of each family over the side of an image]({away}/bench/{name}.png)\n\n"
