@@ -209,6 +209,12 @@ class LevelCategorical(Distribution):
         log_p = log_pmf.gather(-1, level.unsqueeze(-1)).squeeze(-1)
         return log_p - math.log(grid.bin_width(self.levels))
 
+    @property
+    def mean(self) -> Tensor:
+        """The mean level, a number in [-1, 1] between the points of the grid."""
+        k = torch.arange(self.levels, device=self.logits.device)
+        return self.logits.softmax(-1) @ grid.to_grid(k, self.levels).to(self.logits)
+
     def sample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
         """By the inverse of the cumulative pmf, at one uniform number for each feature."""
         cumulative = self.logits.softmax(-1).cumsum(-1)

@@ -468,6 +468,39 @@ def test_the_quick_log_z_is_that_of_each_condition():
         assert value.item() == pytest.approx(enumerated_log_z(model, (4,), 4, label), abs=0.2)
 
 
+def test_a_check_anneals_once_for_all_batches_of_the_same_conditions(monkeypatch):
+    model = stirred((4,), 4, condition=3, hidden=20).eval()
+    annealed = []
+    monkeypatch.setattr(model, "quick_log_z", lambda c: annealed.append(c) or torch.zeros(len(c)))
+    x = model.fresh(6)
+    model.validation_loss(x, torch.tensor([0, 1, 2, 0, 1, 2]))
+    model.validation_loss(x, torch.tensor([2, 2, 2, 1, 0, 0]))
+    assert len(annealed) == 1
+    model.validation_loss(x[:2], torch.tensor([0, 1]))  # others
+    model.eval().validation_loss(x, torch.tensor([0, 1, 2, 0, 1, 2]))  # the next check
+    assert len(annealed) == 3
+
+
+def test_a_sum_is_carried_out_once_until_a_weight_or_a_condition_changes(monkeypatch):
+    model = stirred((4,), 4, condition=3, hidden=4)
+    summed = []
+    sum_of = model.network.log_partition
+    monkeypatch.setattr(
+        model.network, "log_partition", lambda *of: summed.append(of) or sum_of(*of)
+    )
+    labels = torch.tensor([0, 2])
+    with torch.no_grad():
+        first = model.exact_log_z(labels)
+        torch.testing.assert_close(model.exact_log_z(labels), first, rtol=0, atol=0)
+        assert len(summed) == 1
+        torch.testing.assert_close(model.exact_log_z(labels.flip(0)), first.flip(0))
+        model.network.weight[0, 0] += 0.5
+        changed = model.exact_log_z(labels)
+        assert not torch.allclose(changed, first)
+    assert model.exact_log_z(labels).requires_grad
+    torch.testing.assert_close(model.exact_log_z(labels), changed)
+
+
 # ------------------------------------------------------------------------------------------- chains
 
 

@@ -93,6 +93,43 @@ def test_the_penalty_is_differentiated_too():
     assert gradient[0, 0].item() == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-4)
 
 
+def test_a_lazy_penalty_is_taken_at_every_third_step_three_times_as_much(monkeypatch):
+    taken = []
+
+    def watched(score, real, fake, c, gamma):
+        taken.append(gamma)
+        return critic_loss(score, real, fake, c, gamma)
+
+    monkeypatch.setattr("genzoo.families.gan.critic_loss", watched)
+    split = Split(torch.randn(48, 2))
+    model = GAN((2,), **TINY, gamma=2.0, lazy=3)
+    data = DataSet("made up", split, split, split)
+    genzoo.fit(model, data, steps=6, batch_size=8, check_every=6, accelerator="cpu")
+    assert taken == [6.0, 0.0, 0.0, 6.0, 0.0, 0.0]
+
+
+def test_a_generator_that_leaks_learns_where_a_tanh_has_saturated():
+    slopes = []
+    for leak in (0.0, 0.1):
+        model = GAN((4,), levels=4, leak=leak, **TINY)
+        with torch.no_grad():
+            model.generator.head.bias.fill_(-30)
+        model.generate(torch.randn(3, 3)).sum().backward()
+        slopes.append(model.generator.head.bias.grad)
+        assert (model.sample(3) == -0.75).all()  # the lowest level
+    assert (slopes[0] == 0).all()
+    torch.testing.assert_close(slopes[1], torch.full((4,), 0.3))
+
+
+def test_squares_of_pixels_make_images_of_the_same_size():
+    model = GAN((2, 6, 8), condition=2, levels=4, patch=2, **TINY)
+    x = model.sample(3, torch.tensor([0, 1, 1]))
+    assert x.shape == (3, 2, 6, 8)
+    assert model.score(x).shape == (3,)
+    with pytest.raises(ValueError, match="patch=4"):
+        GAN((2, 6, 8), patch=4, **TINY)
+
+
 @pytest.mark.equation("critic")
 def test_the_optimal_critic_is_the_log_density_ratio():
     """Data N((1, 0), I) against N(0, I): the ratio's logarithm is x_1 - 1/2."""

@@ -341,7 +341,7 @@ def test_a_network_without_features_says_so():
 NETWORKS = {
     "unet": lambda: UNet((2, 9, 8), 5, 8),
     "unet with attention": lambda: UNet((2, 9, 8), 5, 8, 2, attention=2, frequencies=(1.0, 2.0)),
-    "unet of patches": lambda: UNet((2, 8, 8), 5, 8, patch=2, outputs=3),
+    "unet of patches": lambda: UNet((2, 8, 8), 5, 8, patch=2, outputs=3, head_kernel=1),
     "mlp": lambda: MLP((2, 3), 5, 8, frequencies=(1.0,)),
     "transformer of patches": lambda: Transformer((2, 8, 4), 5, 8, 2, heads=2, frequencies=(1.0,)),
     "transformer of features": lambda: Transformer((2, 3), 5, 8, 2, heads=2),

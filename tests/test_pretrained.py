@@ -38,6 +38,10 @@ def test_six_families_of_digits_come_trained():
     assert families >= {"autoregressive", "flow", "vae", "energy", "diffusion", "gan"}
 
 
+def test_of_mnist_come_those_whose_samples_are_digits():
+    assert set(pretrained.names("mnist")) >= {"mnist/autoregressive", "mnist/vae", "mnist/gan"}
+
+
 def test_what_comes_trained_is_small():
     sizes = [path.stat().st_size for path in pretrained.MODELS.rglob("*")]
     assert sum(sizes) <= MOST_MEGABYTES * 1e6

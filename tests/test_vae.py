@@ -359,3 +359,19 @@ def test_a_prior_of_a_condition_keeps_its_scale_within_reason(raw):
         model.prior.embed.embed.bias.fill_(raw)
         scale = model.prior.distribution(3, torch.arange(3)).stddev
     assert math.exp(-7) <= scale.min() and scale.max() <= math.exp(3) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_levels_without_an_order_have_a_categorical_likelihood(patch):
+    """Its pmf sums to one over all four images of two pixels, and its mean is that of its pmf."""
+    model = VAE((1, 2, 2), levels=3, latent_shape=(2,), ordered=False, patch=patch, **TINY)
+    z = torch.randn(2, 2)
+    p = model.p(z)
+    one_pixel = p.base_dist  # type: ignore[attr-defined]
+    levels = grid.to_grid(torch.arange(3), 3)
+    density = torch.stack([one_pixel.log_prob(v.expand(2, 1, 2, 2)) for v in levels]).exp()
+    pmf = density * grid.bin_width(3)
+    torch.testing.assert_close(pmf.sum(0), torch.ones(2, 1, 2, 2))
+    expected = (pmf * levels.view(-1, 1, 1, 1, 1)).sum(0)
+    torch.testing.assert_close(model.decode(z), expected)
+    assert not grid.is_between(model.sample(2), 3).any()

@@ -23,6 +23,7 @@ from genzoo.benchmark.scorecard import Scorecard, write
 from genzoo.data import load as load_data
 from genzoo.data.dataset import DataSet, Split
 from genzoo.errors import InputError
+from genzoo.evaluation.samples.judge import with_judge
 from genzoo.families import names, registry
 from genzoo.files import discard_drafts, held
 from genzoo.model import GenerativeModel
@@ -325,7 +326,7 @@ def assemble(
         observer.stage("Tables, pictures", done, total, text)
 
     progress(0, 1, "Baselines")
-    baselines = baseline_rows(data, plans[0].budget)
+    baselines = baseline_rows(with_judge(data, folder), plans[0].budget)
     folders: dict[str, Path] = {}
     logs: dict[str, list[Path]] = {}
     for each in plans:

@@ -43,6 +43,7 @@ from genzoo.evaluation.likelihood.evaluate import Measured, evaluate
 from genzoo.evaluation.likelihood.partition import keep_log_z
 from genzoo.evaluation.likelihood.truth import of_each
 from genzoo.evaluation.results import Cost
+from genzoo.evaluation.samples.judge import with_judge
 from genzoo.families import registry
 from genzoo.families.vae import VAE
 from genzoo.files import discard_drafts, held, remove, whole
@@ -332,9 +333,10 @@ def measure_missing(
     missing = [measure for measure in MEASURES if measure.name not in row.measured]
     if not missing:
         return row
+    known = load_data(plan.data) if data is None else data
     subject = Subject(
         model=load_model(plan, folder) if model is None else model,
-        data=load_data(plan.data) if data is None else data,
+        data=with_judge(known, folder.parent),
         folder=folder,
         progress=progress,
     )

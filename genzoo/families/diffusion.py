@@ -87,6 +87,8 @@ class Diffusion(GenerativeModel):
             network evaluations.
         patch: side of the squares of pixels that the network takes as one; 2 makes an image four
             times as cheap.
+        head_kernel: side of the windows that the network's last layer sees on images; 1 is cheaper
+            where it gives many numbers for a pixel, as it does to predict many levels.
         sigma_data: standard deviation that an untrained network assumes of the data. Below 1 the
             network need not carry the noise through its width; where that is narrow, as with
             patches, and the data simple, this helps much.
@@ -114,6 +116,7 @@ class Diffusion(GenerativeModel):
         solver: str = "second-order",
         steps: int = 50,
         patch: int = 1,
+        head_kernel: int = 3,
         sigma_data: float = 1.0,
         network: nn.Module | None = None,
     ):
@@ -142,6 +145,7 @@ class Diffusion(GenerativeModel):
         self.solver = solver
         self.steps = steps
         self.patch = patch
+        self.head_kernel = head_kernel
         self.sigma_data = sigma_data
         self.latent_shape = self.event_shape
         self.log_snr_min, self.log_snr_max = log_snr_range or default_log_snr_range(levels)
@@ -166,6 +170,7 @@ class Diffusion(GenerativeModel):
                 octaves(self.fourier),
                 outputs,
                 patch=self.patch,
+                head_kernel=self.head_kernel,
             )
             members.append(network)
         if len(members) == 1:

@@ -89,8 +89,9 @@ OFTEN = 16
 SOFTENED = 0.5
 
 # The annealing by which validation chooses the weights:
-# its levels for each feature, at least 300 in all
+# its levels for each feature, and the fewest in all
 CHECK_LEVELS = 5
+FEWEST_LEVELS = 100
 
 # weights of levels that it may compute, which sets how many chains it has, between ten
 # and a hundred
@@ -184,7 +185,10 @@ class Energy(GenerativeModel):
         self.make_base()
         self.make_network(network)
         self.make_chains()
-        self.checked_log_z: Tensor | None = None
+        # of the conditions of a check, whose batches share them
+        self.checked_log_z: dict[tuple[float, ...], Tensor] = {}
+        # the last exact log Z, and of what
+        self.summed: tuple[list[tuple[float, float]], Tensor] | None = None
         # an estimate of log Z, its two ends, and the effective chains behind it
         self.register_buffer("log_z", torch.full((), torch.nan))
         self.register_buffer("log_z_ends", torch.full((2,), torch.nan))
@@ -671,7 +675,16 @@ class Energy(GenerativeModel):
             raise ValueError(f"log Z is exact up to {FEW_UNITS} hidden units, got {self.hidden}.")
         n = 1 if c is None else len(c)
         embedding = self.embed(c, n)
-        return self.network.log_partition(self.histogram + self.bias, embedding)
+        bias = self.histogram + self.bias
+        if torch.is_grad_enabled():
+            return self.network.log_partition(bias, embedding)
+
+        # a sum that may take seconds is carried out once for all batches of a check
+        parts = [row.double() for row in (bias, self.network.weight, *embedding)]
+        key = [(part.sum().item(), part.norm().item()) for part in parts]
+        if self.summed is None or self.summed[0] != key:
+            self.summed = key, self.network.log_partition(bias, embedding)
+        return self.summed[1]
 
     def sums(self, c: Tensor | None, most: int) -> bool:
         """Whether log Z of all different conditions is a sum, of no more than ``most`` numbers."""
@@ -746,7 +759,7 @@ class Energy(GenerativeModel):
 
     def train(self, mode: bool = True) -> "Energy":
         """As of any module; switching to training drops the estimate of log Z."""
-        self.checked_log_z = None
+        self.checked_log_z = {}
         if mode:
             self.forget_log_z()
         return super().train(mode)
@@ -762,18 +775,22 @@ class Energy(GenerativeModel):
             return -self.log_prob(x, c)
         conditions, which = distinct(c, len(x))
         if c is None or conditions is None:
-            # once for all batches of a check
-            if self.checked_log_z is None:
-                self.checked_log_z = self.quick_log_z()
-            return -self.log_prob_under(self.checked_log_z, x)
+            return -self.log_prob_under(self.log_z_of_check(None), x)
 
         every = math.ceil(len(conditions) / MOST_CHECKED)
         checked = torch.arange(0, len(conditions), every, device=which.device)
-        log_z = self.quick_log_z(conditions[checked])
+        log_z = self.log_z_of_check(conditions[checked])
         # which observations have a checked condition, and which of these each has
         has_checked, place = (which[:, None] == checked).max(1)
         their_log_z = log_z[place[has_checked]]
         return -self.log_prob_under(their_log_z, x[has_checked], c[has_checked])
+
+    def log_z_of_check(self, c: Tensor | None) -> Tensor:
+        """`quick_log_z`, annealed once for all batches of a check that have these conditions."""
+        key = () if c is None else tuple(c.flatten().tolist())
+        if key not in self.checked_log_z:
+            self.checked_log_z[key] = self.quick_log_z(c)
+        return self.checked_log_z[key]
 
     def quick_log_z(self, c: Tensor | None = None) -> Tensor:
         """The largest of three annealings of each condition, ``(n,)``.
@@ -812,7 +829,7 @@ class Energy(GenerativeModel):
         """Levels and chains of a quick annealing of so many conditions."""
         at_a_level = self.dims * self.levels * problems
         affordable = MOST_NUMBERS // (10 * at_a_level)
-        levels = max(300, min(CHECK_LEVELS * self.dims, affordable))
+        levels = max(FEWEST_LEVELS, min(CHECK_LEVELS * self.dims, affordable))
         chains = CHECK_NUMBERS // (levels * at_a_level)
         return levels, min(100, max(10, chains))
 

@@ -483,7 +483,7 @@ def line(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (torch.Size(shape).numel(),)
 
 
-def bins_for(levels: int, most: int = 32) -> int:
+def bins_for(levels: int, most: int = 256) -> int:
     """As many bins as there are levels, or the largest divisor of that up to ``most``."""
     if levels <= most:
         return levels

@@ -66,7 +66,11 @@ class VAE(GenerativeModel):
             or BOUND trains jointly through the ELBO; any may be fitted to the latents afterwards
             and assigned (`genzoo.training.two_stage`).
         width, depth, dropout: of encoder and decoder.
+        patch: side of the squares of pixels that both take as one; 2 makes an image four times as
+            cheap.
         components: mixture components of each feature's likelihood given z.
+        ordered: whether levels have an order. If not, the likelihood is a categorical over them,
+            which learns histograms with spikes faster, and ``components`` has no effect.
         warmup: share of training over which the KL term's weight rises to one; it keeps the latent
             from being ignored.
         codes: number of levels that each feature of z is rounded to; 0 for a real-valued latent.
@@ -88,9 +92,11 @@ class VAE(GenerativeModel):
         width: int = 64,
         depth: int = 1,
         dropout: float = 0.0,
+        patch: int = 1,
         components: int = 3,
         warmup: float = 0.1,
         codes: int = 0,
+        ordered: bool = True,
         encoder: nn.Module | None = None,
         decoder: nn.Module | None = None,
     ):
@@ -114,12 +120,15 @@ class VAE(GenerativeModel):
         self.width = width
         self.depth = depth
         self.dropout = dropout
+        self.patch = patch
         self.components = components
         self.warmup = warmup
         self.codes = codes
+        self.ordered = ordered
         latents = math.prod(latent_shape)
-        self.encoded = latents if codes else 2 * latents  # numbers that the encoder gives
-        self.outputs = parameters_of(components, levels)  # ... and the decoder, for each feature
+        # numbers that the encoder gives, and the decoder for each feature
+        self.encoded = latents if codes else 2 * latents
+        self.outputs = parameters_of(components, levels, ordered)
         self.embed = Condition(condition, width)
         self.encoder = given_or(encoder, self.default_encoder)
         self.decoder = given_or(decoder, self.default_decoder)
@@ -127,11 +136,19 @@ class VAE(GenerativeModel):
 
     def default_encoder(self) -> nn.Module:
         size = (self.width, self.width, self.depth, self.dropout)
-        return Encoder(self.event_shape, self.encoded, *size)
+        return Encoder(self.event_shape, self.encoded, *size, patch=self.patch)
 
     def default_decoder(self) -> nn.Module:
         size = (self.width, self.width, self.depth, self.dropout)
-        return Decoder(math.prod(self.latent_shape), self.event_shape, self.outputs, *size)
+        latents = math.prod(self.latent_shape)
+        return Decoder(
+            latents,
+            self.event_shape,
+            self.outputs,
+            *size,
+            patch=self.patch,
+            head_kernel=3 if self.ordered else 1,  # of hundreds of log-odds for each pixel
+        )
 
     def default_prior(self) -> PlainPrior:
         if self.condition and not self.codes:
@@ -170,7 +187,7 @@ class VAE(GenerativeModel):
         e = self.embed(c, len(z))
         shape = (self.outputs, *self.event_shape)
         raw = apply(self.decoder, z.flatten(1), e, shape).movedim(1, -1)
-        each = feature_mixture(raw, self.levels)
+        each = feature_mixture(raw, self.levels, self.ordered)
         return Independent(each, len(self.event_shape), validate_args=False)
 
     def log_prior(self, z: Tensor, c: Tensor | None = None) -> Tensor:

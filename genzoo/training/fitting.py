@@ -72,6 +72,7 @@ MOST_CHECKED = 10_000  # events of a stream that are looked at before training
 MOST_DRAWS = 32  # of a held-out event at a check
 FRESH_SEED = 2**32 - 1  # of the draws that validate the chosen weights once more
 FRESH_REPEATS = 4
+FRESH_DRAWS = 20_000  # of all events together; there are no more repeats than make up these
 LENGTH = "length.json"  # in a run's folder: the steps that its minutes were found to be
 REHEARSED = 0.05  # share of a run's minutes that timing its first steps may take
 MOST_REHEARSED = 10.0  # seconds
@@ -587,7 +588,10 @@ def validated(model: GenerativeModel, data: DataSet, device: torch.device) -> fl
         data: that it was trained on.
         device: to compute on; the model is on the CPU afterwards.
     """
-    repeats = 1 if model.likelihood == Likelihood.EXACT else FRESH_REPEATS
+    draws = len(data.validation) * model.validation_draws
+    repeats = max(1, min(FRESH_REPEATS, FRESH_DRAWS // draws))
+    if model.likelihood == Likelihood.EXACT:
+        repeats = 1
     with drawing_from(FRESH_SEED, device):
         figures = [_validation(model.to(device), data, device) for _ in range(repeats)]
     model.to("cpu")

@@ -8,13 +8,17 @@ biscuits          height, width and noise score of the most       TV (tins), bes
                   probable tin                                    "no tin"
 colour images     2,048 features of Inception, if its weights     FID, KID
                   are available
+other images      64 features of a network that names their       FD (animals-net), ...
+with labels       classes, `genzoo.evaluation.samples.judge`
 other images      pixels, or the leading 64 principal components  FD (pixels), KID (pixels)
                   of these
 points, vectors   themselves, in units of their standard          MMD², sliced W₁
                   deviation
 ================  ==============================================  ================================
 
-The first two are the data sets' own (`genzoo.data.DataSet.feature_space`). A distance is named
+The first two are the data sets' own (`genzoo.data.DataSet.feature_space`), and a comparison gives
+labelled images without one a network of theirs, as it does colour images where Inception cannot be
+had. A distance is named
 after the space, for figures from different spaces cannot be compared.
 
 FD (pixels) compares means and covariances of pixels. A Gaussian that has both is at distance zero,
