@@ -20,6 +20,7 @@ import resource
 import statistics
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,12 @@ MOVES = 10
 STEPS = 3  # that are timed, after one that is not
 SIDES = (8, 16, 32, 64)
 EVENTS = (1_000, 4_000, 16_000, 64_000)  # of 8x8
-FAMILIES: dict[str, tuple[type[GenerativeModel], dict[str, Any], dict[str, Any]]] = {
-    # arguments of the constructor, and of `sample`
+FAMILIES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
+    # the class, arguments of its constructor, and of `sample`
     "autoregressive": (genzoo.Autoregressive, {}, {}),
     "flow": (genzoo.Flow, {"couplings": 4}, {}),
     "VAE": (genzoo.VAE, {}, {}),
-    "energy": (genzoo.Energy, {}, {"steps": MOVES}),
+    "energy": (genzoo.Energy, {"buffer": 4 * BATCH}, {"steps": MOVES}),
     "diffusion": (genzoo.Diffusion, {}, {"steps": MOVES}),
     "flow matching": (genzoo.FlowMatching, {}, {"steps": MOVES}),
     "GAN": (genzoo.GAN, {}, {}),
@@ -127,8 +128,9 @@ def sampled(family: str, side: int) -> dict[str, float]:
 
 def apart(measure, *arguments: Any) -> dict[str, float]:
     """What ``measure`` gives in a process of its own, whose memory nobody else has touched."""
-    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
-        return pool.apply(measure, arguments)
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(1, context) as process:  # which tells if the system ends it
+        return process.submit(measure, *arguments).result()
 
 
 def exponent(costs: dict[int, dict[str, float]], cost: str, sizes: list[int]) -> float:

@@ -3,8 +3,8 @@
     python experiments/benchmarks/samples_judged.py --peer pytorch-fid [--out FILE]
     python experiments/benchmarks/samples_judged.py --peer prdc [--out FILE]
 
-pytorch-fid's Frechet distance takes the square root of a matrix; ours, which is that of
-torchmetrics, its eigenvalues. prdc counts balls as Naeem et al. 2020 do.
+pytorch-fid's Fréchet distance takes the square root of a product of covariances, ours the
+eigenvalues of a symmetric matrix that has the same. prdc counts balls as Naeem et al. 2020 do.
 """
 
 from contextlib import redirect_stdout
@@ -51,11 +51,13 @@ def their_support(real: Tensor, samples: Tensor) -> dict[str, float]:
 
 def distances(rounds: int) -> Comparison:
     found = Comparison(
-        title="Frechet distance",
+        title="Fréchet distance",
         peer="pytorch-fid",
         script="samples_judged.py --peer pytorch-fid",
         equal=[f"{SETS:,} features of each side, moments included", "float64", "one thread"],
-        unequal=["eigenvalues of the product here, its matrix square root there"],
+        unequal=[
+            "eigenvalues of a symmetric matrix here, the square root of a product of matrices there"
+        ],
     )
     for width in FEATURES:
         real, samples = features(width)
