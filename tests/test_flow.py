@@ -282,6 +282,7 @@ def test_a_staircase_is_the_distribution_function_of_its_histogram():
 
 
 def test_bins_lie_on_the_edges_of_levels():
-    assert [bins_for(levels) for levels in (2, 17, 32, 256, 34)] == [2, 17, 32, 32, 17]
+    assert [bins_for(levels) for levels in (2, 17, 256, 258)] == [2, 17, 256, 129]
+    assert [bins_for(levels, most=32) for levels in (2, 17, 32, 256, 34)] == [2, 17, 32, 32, 17]
     with pytest.raises(ValueError, match="discrete data"):
         Flow((4,), lattice=True)

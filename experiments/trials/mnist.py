@@ -71,7 +71,7 @@ def of_samples(model: GenerativeModel, data: DataSet, n: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="Try a family on MNIST, by validation.")
     parser.add_argument("family", help="a class of genzoo")
     parser.add_argument("--model", type=json.loads, default={}, help="its arguments")
     parser.add_argument("--train", type=json.loads, default={}, help="settings of genzoo.fit")
