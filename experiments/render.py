@@ -634,9 +634,9 @@ def growth(name: str, records: Path, away: str) -> str:
     ]
     for family, sides in found["sides"].items():
         powers = found["exponents"]["sides"][family]
-        cells = [f"{_four_digits(sides[side][cost])} ({powers[cost]:.2f})" for cost in COSTS]
+        cells = [f"{_four_digits(sides[side][cost])} ({powers[cost]:z.2f})" for cost in COSTS]
         by_events = found["exponents"]["events"][family]["step_ms"]
-        lines.append(_line(f"**{family}**", *cells, f"({by_events:.2f})"))
+        lines.append(_line(f"**{family}**", *cells, f"({by_events:z.2f})"))
     told = [
         "In brackets the exponent: in pixels from 16x16 up, in the last column in training events "
         f"({events[0]} to {events[-1]}, of 8x8)",

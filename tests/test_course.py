@@ -476,6 +476,7 @@ def test_the_notebook_of_a_chapter_has_all_its_cells_and_no_directive(page):
     notebook = notebooks.convert(text, ROOT, "../page.html", [], {})
     nbformat.validate(notebook)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    code = [source for source in code if source != notebooks.AT_HOME]
     assert len(code) == len(re.findall(r"^`{3,}\{code-cell\}", text, re.M))
     for source in code:
         compile(source, page.stem, "exec")
@@ -488,6 +489,18 @@ def test_a_notebook_says_in_text_what_cells_have_glued_and_who_is_cited():
     notebook = notebooks.convert(text, ROOT, "../page.html", ["7", "1.34"], {"a": "Ann (2020)"})
     prose = "\n".join(cell.source for cell in notebook.cells)
     assert "7 of them." in prose and "By Ann (2020) it is 1.34; a latent." in prose
+
+
+@pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
+def test_a_notebook_finds_its_records_from_any_folder(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # and back
+    notebook = notebooks.convert(page.read_text("utf-8"), ROOT, "../page.html", [], {})
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    if notebooks.AT_HOME in code:
+        assert code.index(notebooks.AT_HOME) == 0
+        exec(notebooks.AT_HOME, {})
+    for path in re.findall(r'"(\.\./[^"]+)"', "\n".join(code)):
+        assert Path(path).exists(), path
 
 
 # ------------------------------------------------------------------------------------- the building

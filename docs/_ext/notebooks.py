@@ -20,6 +20,14 @@ chapter's; figures to touch and quizzes are on the page.*"""
 GLUE = '''def glue(name, value, display=True):
     """On the page this value stands in the text; here it is printed."""
     print(f"{name}: {value}")'''
+RECORDS = "../../experiments"  # in a cell: it reads a record by the place of the chapter
+AT_HOME = """import os
+from pathlib import Path
+
+import genzoo
+
+# The cells below read records that lie in genzoo's clone. From here they are found.
+os.chdir(Path(genzoo.__file__).parents[1] / "docs" / "course")"""
 TITLES = {"goals": "You will be able to", "needs": "You need", "minute": "In one minute"}
 
 
@@ -41,7 +49,10 @@ def convert(text: str, root: Path, page: str, values: list[str], cited: dict[str
     cells = [
         nbformat.v4.new_markdown_cell(NOTE.format(title=title[1] if title else page, page=page))
     ]
-    for kind, part in pieces(body.split("\n"), root):
+    parts = list(pieces(body.split("\n"), root))
+    if any(kind == "code" and RECORDS in part for kind, part in parts):
+        cells.append(nbformat.v4.new_code_cell(AT_HOME))
+    for kind, part in parts:
         if kind == "code":
             part = re.sub(r"^from myst_nb import glue$", GLUE, part, flags=re.M)
             cells.append(nbformat.v4.new_code_cell(part))

@@ -152,7 +152,7 @@ def chart(record: dict[str, Any], path: Path) -> None:
         for mark, (family, rows) in zip("osD^vP*", record[over].items(), strict=False):
             sizes = [int(size) for size in rows]
             power = record["exponents"][over][family][cost]
-            label = f"{family} {power:.2f}"
+            label = f"{family} {power:z.2f}"
             axes.plot(sizes, [row[cost] for row in rows.values()], marker=mark, label=label)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
