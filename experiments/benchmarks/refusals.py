@@ -12,7 +12,11 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as xml
+from dataclasses import asdict
 from pathlib import Path
+
+from genzoo.benchmark.provenance import provenance
+from genzoo.files import whole
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = ROOT / "experiments" / "records" / "refusals.json"
@@ -31,11 +35,18 @@ def counted(report: Path) -> dict[str, dict[str, int]]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        tests = [str(ROOT / "tests" / "test_fuzz.py"), "-n", "0", "-q", f"--junitxml={report}"]
-        subprocess.run([sys.executable, "-m", "pytest", *tests], check=True, cwd=ROOT)
+        tests = [str(ROOT / "tests" / "test_fuzz.py"), "-n", "0", "-q"]
+        junit = [
+            "-o",
+            "junit_family=xunit1",
+            f"--junitxml={report}",
+        ]  # the form that has properties
+        subprocess.run([sys.executable, "-m", "pytest", *tests, *junit], check=True, cwd=ROOT)
         found = counted(report)
-    RECORD.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(f"{sum(sum(ends.values()) for ends in found.values()):,} cases in {RECORD}")
+    record = {"tests": found, "provenance": asdict(provenance())}
+    with whole(RECORD) as draft:
+        draft.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    print(f"{sum(sum(ends.values()) for ends in found.values()):,} cases in {RECORD.name}")
 
 
 if __name__ == "__main__":

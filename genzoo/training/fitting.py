@@ -36,7 +36,7 @@ from genzoo import files, serialization
 from genzoo.data.dataset import Data, DataSet, Split
 from genzoo.errors import InputError, TrainingError, too_large
 from genzoo.gate import tensors
-from genzoo.gate.schema import Range, check
+from genzoo.gate.schema import Range, check, short
 from genzoo.gate.text import of_run
 from genzoo.model import GenerativeModel, Likelihood, Trainable, drawing_from
 from genzoo.optim import OptimizerFactory, SchedulerFactory, optimizer_of
@@ -190,6 +190,7 @@ def fit(
             last good checkpoint, if there is one, stays in ``folder``.
     """
     refuse_retired(trainer_options)
+    check_kinds(model, data)
     settings = Settings(
         steps=steps,
         minutes=minutes,
@@ -720,6 +721,20 @@ def check_settings(**settings: Any) -> None:
     check(SETTINGS, **given)
     if "precision" in settings:
         check_precision(str(settings["precision"]))
+
+
+def check_kinds(model: Any, data: Any) -> None:
+    """Raise `InputError` unless ``model`` is one that `fit` trains, and ``data`` a data set."""
+    if not isinstance(model, Trainable):
+        raise InputError(
+            f"fit trains models such as genzoo.VAE, got {short(model)}: a class of yours derives "
+            "from genzoo.GenerativeModel."
+        )
+    if not isinstance(data, DataSet):
+        raise InputError(
+            f"fit trains on a data set, got {short(data)}: genzoo.data.load makes one of a name or "
+            "a path, genzoo.data.DataSet.from_arrays of arrays."
+        )
 
 
 def check_fit(model: Trainable, data: DataSet) -> None:
