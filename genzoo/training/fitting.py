@@ -299,7 +299,7 @@ def fit_here(
         ours = [without_idle_hooks(each) for each in (*watching, *saving, *telling)]
         trainer = _trainer(rounds, loggers, [*ours, *settings.callbacks], options)
         final, chosen = _trained(trainer, worker, batches, resume, kept, best, last)
-        model.load_state_dict(chosen["state_dict"])
+        _fill(model, chosen, kept)
     model.eval()
     validation = None
     if best and isinstance(model, GenerativeModel):
@@ -852,9 +852,25 @@ def _resumable(model: Trainable, path: Path) -> Path | None:
     return path
 
 
+def _fill(model: Trainable, chosen: dict[str, Any], folder: Path) -> None:
+    """Give ``model`` the weights that were chosen, if they are its own."""
+    try:
+        model.load_state_dict(chosen["state_dict"])
+    except (RuntimeError, TypeError) as error:
+        if too_large(error):
+            raise
+        raise InputError(
+            f"The weights of the checkpoints in {folder} do not fit this {type(model).__name__}: "
+            "delete them to start afresh."
+        ) from error
+
+
 def _read(checkpoint: Path) -> dict[str, Any]:
     try:
-        return tensors.checkpoint(checkpoint)
+        content = tensors.checkpoint(checkpoint)
+        if not content.keys() >= NEEDED or not isinstance(content["epoch"], int):
+            raise ValueError("no checkpoint of a training")
+        return content
     except InputError:  # too large
         raise
     except ValueError as error:
