@@ -624,7 +624,7 @@ class GenerativeModel(Trainable, Measurable):
     ) -> None:
         """Raise `InputError` unless ``x`` holds events of this model, ``(n, *event_shape)``.
 
-        They are in the precision of its parameters. Those of discrete data lie on its grid.
+        They are no wider than its parameters. Those of discrete data lie on its grid.
         Anything else would get a finite number too: an integer level taken for its value, a pixel
         in [0, 1], an event of another shape.
 
@@ -647,7 +647,8 @@ class GenerativeModel(Trainable, Measurable):
         if not x.is_floating_point():
             raise InputError(f"This {name} takes events as floating-point numbers, got {x.dtype}.")
         own = precision_of(self)
-        if x.dtype != own and not torch.is_autocast_enabled(x.device.type):
+        is_wider = torch.promote_types(x.dtype, own) != own
+        if is_wider and not torch.is_autocast_enabled(x.device.type):
             raise InputError(
                 f"This {name} computes in {own}, got events in {x.dtype}: give x.to({own}), or "
                 f"take model.to({x.dtype})."

@@ -35,7 +35,6 @@ def test_any_whole_number_will_do(n):
 x = torch.linspace(-1, 1, 12).view(6, 2)
 OTHER = {
     "float64": (x.double(), r"computes in torch\.float32, got events in torch\.float64"),
-    "float16": (x.half(), r"x\.to\(torch\.float32\)"),
     "numpy": (x.numpy(), "as a tensor, got ndarray"),
     "a list": (x.tolist(), "as a tensor, got list"),
     "nothing": (None, "as a tensor, got NoneType"),
