@@ -26,12 +26,20 @@ def whole(path: Path) -> Iterator[Path]:
 
     When it does not, the draft vanishes. It is on the disk before it takes the place of what was
     there: a power cut leaves the one or the other.
+
+    Raises:
+        OSError: the disk is full, say. It is told of ``path``, and not of the draft.
     """
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=DRAFT) as folder:
-        draft = Path(folder) / path.name
-        yield draft
-        _to_disk(draft)
-        os.replace(draft, path)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=DRAFT) as folder:
+            draft = Path(folder) / path.name
+            yield draft
+            _to_disk(draft)
+            os.replace(draft, path)
+    except OSError as error:
+        if error.filename is None or DRAFT in str(error.filename):
+            error.filename = str(path)
+        raise
     if os.name == "posix":  # elsewhere a folder cannot be opened
         _to_disk(path.parent)
 

@@ -9,6 +9,7 @@ or `training_step` (GAN): that is what you do instead.
 """
 
 import math
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -623,8 +624,9 @@ class GenerativeModel(Trainable, Measurable):
     ) -> None:
         """Raise `InputError` unless ``x`` holds events of this model, ``(n, *event_shape)``.
 
-        Those of discrete data lie on its grid. Anything else would get a finite number too: an
-        integer level taken for its value, a pixel in [0, 1], an event of another shape.
+        They are no wider than its parameters. Those of discrete data lie on its grid.
+        Anything else would get a finite number too: an integer level taken for its value, a pixel
+        in [0, 1], an event of another shape.
 
         Args:
             x: the events.
@@ -633,7 +635,10 @@ class GenerativeModel(Trainable, Measurable):
                 the shape is looked at then (see `prepare`), and where torch compiles the call.
         """
         name = type(self).__name__
-        if tuple(x.shape[1:]) != self.event_shape:
+        if not isinstance(x, Tensor):
+            kind = type(x).__name__
+            raise InputError(f"This {name} takes events as a tensor, got {kind}: torch.tensor(x).")
+        if not x.dim() or tuple(x.shape[1:]) != self.event_shape:
             expected = ", ".join(["n", *map(str, self.event_shape)])
             raise InputError(
                 f"This {name} models events of shape {self.event_shape}, "
@@ -641,6 +646,13 @@ class GenerativeModel(Trainable, Measurable):
             )
         if not x.is_floating_point():
             raise InputError(f"This {name} takes events as floating-point numbers, got {x.dtype}.")
+        own = precision_of(self)
+        is_wider = torch.promote_types(x.dtype, own) != own
+        if is_wider and not torch.is_autocast_enabled(x.device.type):
+            raise InputError(
+                f"This {name} computes in {own}, got events in {x.dtype}: give x.to({own}), or "
+                f"take model.to({x.dtype})."
+            )
         if (
             not self.levels
             or torch.compiler.is_compiling()
@@ -678,6 +690,12 @@ def device_of(model: object) -> torch.device:
     """Where a model's parameters are; a baseline has none and works on the CPU."""
     parameters = model.parameters() if isinstance(model, torch.nn.Module) else ()
     return next((p.device for p in parameters), torch.device("cpu"))
+
+
+def precision_of(model: torch.nn.Module) -> torch.dtype:
+    """The kind of floating-point number that a model's parameters are."""
+    kinds = (p.dtype for p in model.parameters() if p.is_floating_point())
+    return next(kinds, torch.get_default_dtype())
 
 
 @contextmanager
@@ -739,6 +757,7 @@ def sampling_none(sample: Any) -> Any:
 
     @wraps(sample)
     def careful(model: GenerativeModel, n: int, *arguments: Any, **options: Any) -> Tensor:
+        n = number_of_events(n)
         if n == 0:
             return torch.empty(0, *model.event_shape, device=device_of(model))
         return sample(model, n, *arguments, **options)
@@ -746,12 +765,27 @@ def sampling_none(sample: Any) -> Any:
     return careful
 
 
+def number_of_events(n: Any) -> int:
+    """``n``, if so many events can be drawn: Python's own whole number, or numpy's, or torch's.
+
+    Raises:
+        InputError: it is below zero, or no whole number.
+    """
+    try:
+        whole = operator.index(n)
+    except TypeError:
+        whole = -1
+    if whole < 0:
+        raise InputError(f"n must be a whole number of at least 0, got {n!r}.")
+    return whole
+
+
 def measuring_none(log_prob: Any) -> Any:
     """A ``log_prob`` that also takes no events, ``(0, *event_shape)``."""
 
     @wraps(log_prob)
     def careful(model: GenerativeModel, x: Tensor, *arguments: Any, **options: Any) -> Tensor:
-        if len(x) == 0:
+        if not isinstance(x, Tensor) or x.shape[:1] in ((), (0,)):
             model.require_events(x)
             return x.flatten(1).sum(1)
         return log_prob(model, x, *arguments, **options)

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 
 from genzoo import __version__, families, pretrained
 from genzoo import config as configuration
@@ -68,10 +67,8 @@ def save(
         weights |= {name: weights[name].half() for name in learned & set(weights)}
     config = {"genzoo": __version__, "format": FORMAT, **model.config()}
     with whole(folder / WEIGHTS) as path:
-        try:
-            save_file(weights, path, metadata={"format": "pt"})
-        except SafetensorError as error:  # a full disk, and whatever else goes wrong in writing
-            raise OSError(None, str(error), str(folder)) from error
+        # by Python, for a file that safetensors writes can be read by nobody else
+        path.write_bytes(to_bytes(weights, metadata={"format": "pt"}))
     with whole(folder / CARD) as path:
         path.write_text(_card(model, card or {}, name), encoding="utf-8")
     with whole(folder / CONFIG) as path:

@@ -115,3 +115,9 @@ def test_a_model_of_a_later_format_is_found(tmp_path):
 def test_arrays_of_no_events_are_told_as_such(run):
     np.savez(run / "samples.npz", x=np.zeros((0, 2)))
     assert any(each.found == "0 events" for each in checkup.folder(run))
+
+
+def test_a_link_to_itself_is_no_folder(tmp_path, capsys):
+    (tmp_path / "loop").symlink_to("loop")
+    assert main(["doctor", str(tmp_path / "loop")]) == 1
+    assert "there is no such folder" in capsys.readouterr().out

@@ -1,10 +1,14 @@
 """How a command ends when memory is short, a terminal is closed or a process is killed."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +17,8 @@ import torch
 from genzoo import cli
 from genzoo.cli import main
 from genzoo.errors import InputError, too_large
-from genzoo.files import held
+from genzoo.files import held, whole
+from genzoo.gate import arrays, pictures, tensors, text
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +30,12 @@ def signals():
         signal.signal(number, handler)
 
 
+READERS = {
+    "weights.safetensors": tensors.weights,
+    "data.npz": lambda path: arrays.read(path, ("x",)),
+    "a.png": pictures.read,
+    "row.json": text.of_run,
+}
 TOO_MUCH = {
     "numpy": lambda: np.empty(10**15),
     "torch": lambda: torch.empty(10**15),
@@ -95,6 +106,42 @@ def test_a_killed_parent_takes_a_silent_worker_with_it():
         assert parent.stdout is not None and parent.stdout.readline() == b"at work\n"
         parent.kill()
         parent.communicate(timeout=30)  # the worker holds the line open until it ends
+
+
+def test_a_full_disk_is_told_of_the_file_and_not_of_its_draft(tmp_path):
+    path = tmp_path / "figures.npz"
+    with pytest.raises(OSError, match=r"No space left on device: .*/figures\.npz'$"), whole(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as numpy says it
+    nowhere = tmp_path / "nowhere" / "figures.npz"
+    with pytest.raises(FileNotFoundError, match=r"/nowhere/figures\.npz'$"), whole(nowhere):
+        pass
+
+
+def locked(read, path):
+    """What is said of a file that may not be read, in a process of nobody's."""
+    path.write_bytes(b"x")
+    path.chmod(0)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        with suppress(BaseException):
+            if os.getuid() == 0:
+                os.seteuid(65534)
+            try:
+                read(path)
+            except PermissionError as error:
+                code = 0 if str(path) in str(error) else 2
+        os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has other permissions")
+@pytest.mark.parametrize("name", READERS)
+def test_a_file_that_may_not_be_read_is_not_called_corrupt(name):
+    with tempfile.TemporaryDirectory() as folder:  # which nobody can enter, unlike a test's own
+        Path(folder).chmod(0o755)
+        assert locked(READERS[name], Path(folder) / name) == 0
 
 
 HOLDER = """

@@ -66,6 +66,15 @@ def test_equal_plans_have_one_digest_and_survive_the_way_there_and_back():
     assert Plan(**yaml.safe_load(yaml.safe_dump(one.stated))).digest == one.digest
 
 
+def test_a_digest_is_of_what_is_computed_and_not_of_where():
+    def digest(**settings):
+        return plan("vae+diffusion", "moons", train=settings).digest
+
+    elsewhere = {"devices": 2, "nodes": 2, "strategy": "ddp", "accelerator": "cpu", "compile": True}
+    assert digest() == digest(**elsewhere)
+    assert len({digest(), digest(precision="bf16"), digest(batch_size=32)}) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

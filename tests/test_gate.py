@@ -232,7 +232,14 @@ def test_a_packed_checkpoint_is_not_unpacked(tmp_path):
         tensors.checkpoint(tmp_path / "a.ckpt")
 
 
-OTHER_STATES = {"none": [], "empty": [{}]}
+def of_another_shape(states):
+    """Averages of an optimiser that a fused one would walk out of, and end the process."""
+    for kept in states[0]["state"].values():
+        kept["exp_avg"] = torch.zeros(7)
+    return states
+
+
+OTHER_STATES = {"none": lambda _: [], "empty": lambda _: [{}], "of another shape": of_another_shape}
 
 
 @pytest.mark.parametrize("name", OTHER_STATES)
@@ -243,11 +250,42 @@ def test_a_training_does_not_go_on_from_the_state_of_another(name, tmp_path):
 
     train(2)
     stored = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    stored["optimizer_states"] = OTHER_STATES[name]
+    stored["optimizer_states"] = OTHER_STATES[name](stored["optimizer_states"])
     torch.save(stored, tmp_path / "last.ckpt")
     refused = r"last\.ckpt (does not fit this|is no checkpoint of a) training, .* delete it"
     with pytest.raises(InputError, match=refused):
         train(4)
+
+
+def one_figure_more(content):
+    for state in content["callbacks"].values():
+        if "best_score" in state:
+            state["best_score"] = torch.zeros(5)
+
+
+OTHER = {
+    "weights of other shapes": ("best.ckpt", lambda c: c["state_dict"].update({"embed.null": ONE})),
+    "no weights": ("best.ckpt", lambda c: c.pop("state_dict")),
+    "a list of weights": ("best.ckpt", lambda c: c.update(state_dict=[ONE])),
+    "no number of an epoch": ("best.ckpt", lambda c: c.update(epoch="x")),
+    "five best figures": ("last.ckpt", one_figure_more),
+}
+ONE = torch.zeros(1)
+
+
+@pytest.mark.parametrize("what", OTHER)
+def test_a_run_whose_checkpoints_were_changed_says_so(what, tmp_path):
+    name, change = OTHER[what]
+
+    def train(steps):
+        fit(Flow((2,), width=8, couplings=1), load_data("moons"), tmp_path, steps=steps)
+
+    train(2)
+    stored = torch.load(tmp_path / name, weights_only=True)
+    change(stored)
+    torch.save(stored, tmp_path / name)
+    with pytest.raises(InputError, match=r"delete (it|them) to start afresh"):
+        train(2 if name == "best.ckpt" else 4)
 
 
 def test_two_trainings_of_unclip_do_not_share_a_folder(tmp_path):

@@ -173,7 +173,7 @@ def test_no_space_leaves_the_model_that_was_there(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("genzoo.serialization.save_file", full)
+    monkeypatch.setattr("genzoo.serialization.to_bytes", full)
     with pytest.raises(OSError, match="No space"):
         save(Flow((2,), width=8, couplings=2), tmp_path)
     assert load(tmp_path).config()["arguments"]["couplings"] == 1

@@ -13,6 +13,7 @@ from PIL import Image
 import genzoo
 from genzoo import grid
 from genzoo.data import Data, DataSet, Split
+from genzoo.data.images import folder
 from genzoo.data.stream import HELD_OUT, stream
 from genzoo.errors import InputError
 
@@ -119,6 +120,19 @@ def test_a_folder_of_images_is_read_file_by_file(tmp_path):
     Image.fromarray(pixels[:3]).save(tmp_path / "cat" / "small.png")
     with pytest.raises(InputError, match=r"small\.png is 6 x 3 pixels, and others are 6 x 5"):
         stream(tmp_path).train[:]
+
+
+def test_a_folder_that_does_not_fit_is_streamed_by_its_name_alone(tmp_path, monkeypatch):
+    for i in range(20):
+        Image.fromarray(np.full((3, 4), 9 * i, np.uint8)).save(tmp_path / f"{i}.png")
+    held = genzoo.data.load(tmp_path)
+    monkeypatch.setattr(folder, "IN_MEMORY", 20 * 3 * 4 * 3 - 1)  # a byte less than there is
+    streamed = genzoo.data.load(tmp_path)
+    assert held.train.in_memory and not streamed.train.in_memory
+    assert genzoo.data.load(tmp_path, size=3).train.in_memory
+    assert streamed.name == held.name and streamed.event_shape == held.event_shape
+    levels = [grid.to_level(data.train[:][0][:, 0, 0, 0], 256) for data in (held, streamed)]
+    assert all(set(each.tolist()) < {9 * i for i in range(20)} for each in levels)
 
 
 @pytest.mark.parametrize(

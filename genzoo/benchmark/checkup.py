@@ -148,7 +148,7 @@ def _accelerator() -> Finding:
 
 
 def _disk(folder: Path) -> Finding:
-    there = next(each for each in (folder, *folder.resolve().parents) if each.exists())
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     free = shutil.disk_usage(there).free
     found = f"{limits.amount(free, 'bytes')} free"
     return Finding("disk", found, "make room: a run stops at a full disk" if free < ROOM else "")

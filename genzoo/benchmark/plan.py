@@ -21,6 +21,7 @@ from genzoo.model import Likelihood
 from genzoo.optim import optimizer_of
 from genzoo.serialization import build, completed
 from genzoo.training.fitting import RETIRED, check_settings, fit
+from genzoo.training.processes import Hardware
 
 FROM_DATA = ("event_shape", "condition", "levels")  # arguments that the data set decides
 NOT_SETTINGS = (  # arguments of `fit` that are not the recipe's business
@@ -34,9 +35,12 @@ NOT_SETTINGS = (  # arguments of `fit` that are not the recipe's business
     "progress",
     "trainer_options",
 )
-ELSEWHERE = ("compile", "accelerator", "devices", "nodes", "strategy")
+HARDWARE = ("accelerator", "devices", "nodes", "strategy")
+ELSEWHERE = ("compile", *HARDWARE)
 COMPUTING = ("precision", *ELSEWHERE)
-# A run may go on with other settings of `ELSEWHERE`: they are where and how fast it is trained.
+# A run may go on with other settings of `ELSEWHERE`: they are where and how fast it is trained. A
+# batch is shared by the processes, whatever their number, so the steps are the same. Precision is
+# not among them: it changes what is computed.
 # All of `COMPUTING` hold for a prior's own stage as well.
 
 
@@ -103,8 +107,8 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Of what the plan states: equal for equal plans, on any machine."""
-        content = json.dumps(self.stated, sort_keys=True).encode()
+        """Of what the plan computes: equal for equal plans, on whichever hardware."""
+        content = json.dumps(_anywhere(self.stated), sort_keys=True).encode()
         return hashlib.sha256(content).hexdigest()
 
 
@@ -230,10 +234,11 @@ def _second_stage(
 
 
 def _check_training(settings: Mapping[str, Any], seed: int) -> None:
-    """Raise `InputError` for a setting of `fit` that is out of range, or an unknown optimiser."""
+    """Raise `InputError` for a setting of `fit` that is out of range, or an unknown name."""
     given = {name: value for name, value in settings.items() if value is not None}
     optimizer_of(given.pop("optimizer", "adamw"))
     check_settings(**given, seed=seed)
+    Hardware(**{name: settings[name] for name in HARDWARE}).check_asked()
 
 
 def resolve(

@@ -3,6 +3,7 @@
 A verb says what it does before it imports anything heavy.
 """
 
+import logging
 import signal
 import sys
 import threading
@@ -64,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     _print_what_the_locale_can()
+    # it says at length that there is no HOME to keep its fonts in
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     if threading.current_thread() is threading.main_thread():
         for name in ("SIGTERM", "SIGHUP"):  # the latter is a closed terminal, not on Windows
             _end_politely(getattr(signal, name, None))

@@ -244,7 +244,7 @@ def _data_set(
     if labels is not None and not classes:
         classes = tuple(str(label) for label in range(int(labels.max()) + 1))
     return DataSet(
-        name=path.resolve().stem,
+        name=path.resolve().name.removesuffix(".npy"),
         train=parts[2],
         validation=validation,
         test=test,

@@ -146,6 +146,7 @@ class Autoregressive(GenerativeModel):
 
         By Jensen's inequality an upper bound of the mixture's loss, for one pass instead of R.
         """
+        self.require_events(x)
         r = torch.randint(self.orders, (len(x),), device=x.device)
         return -self.log_prob_in_order(x, c, r)
 

@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genzoo import grid
+from genzoo.errors import InputError
 from genzoo.model import (
     DEEPEST,
     GenerativeModel,
@@ -277,6 +278,8 @@ class GAN(GenerativeModel):
         """
         self.require_events(x, decoded=True)
         n = len(x)
+        if c is not None and len(c) != n:
+            raise InputError(f"{n} events but {len(c)} conditions: expected one for each.")
         with torch.inference_mode(False), torch.enable_grad():
             target = torch.cat([x.detach().clone()] * starts)
             given = None if c is None else torch.cat([c.clone()] * starts)

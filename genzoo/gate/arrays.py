@@ -40,7 +40,7 @@ def read(path: Path, known: Collection[str]) -> dict[str, np.ndarray]:
             _check_names(path, members, known)
             limits.ARRAYS.check(sum(each.file_size for each in members.values()), path)
             return {name: _array(archive, each) for name, each in members.items()}
-    except InputError:
+    except (InputError, PermissionError):
         raise
     except Exception as error:  # these fail in a dozen ways, and all mean the same to users
         raise InputError(

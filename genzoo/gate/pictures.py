@@ -65,7 +65,7 @@ def _opened(file: Path) -> Iterator[Image.Image]:
                 if image.width * image.height > limits.PIXELS.most:
                     raise Image.DecompressionBombError
                 yield image
-    except InputError:
+    except (InputError, PermissionError):
         raise
     except Image.DecompressionBombError as error:
         most = f"expected at most {limits.PIXELS}"

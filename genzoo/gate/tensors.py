@@ -21,6 +21,7 @@ def weights(path: Path) -> dict[str, Tensor]:
         InputError: it is too large, or corrupt.
     """
     limits.size(path, limits.WEIGHTS)
+    path.open("rb").close()  # safetensors says of a file that it may not read that there is none
     try:
         return load_file(path)
     except (SafetensorError, ValueError) as error:

@@ -181,4 +181,6 @@ def _too_deep() -> str:
 def _why(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return _too_deep()
+    if isinstance(error, AttributeError | LookupError | TypeError):  # PyYAML's own, of its tags
+        return "a value is not of the kind that its tag says"
     return " ".join(str(error).split())[:300] or type(error).__name__

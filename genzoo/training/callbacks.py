@@ -308,6 +308,11 @@ class Patience(EarlyStopping):
     It stops at once if that was so when the run was interrupted.
     """
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        if self.best_score.dim():
+            raise ValueError("the best figure so far is one number")
+
     def on_train_start(self, trainer, pl_module) -> None:
         if self.wait_count >= self.patience:
             trainer.should_stop = True

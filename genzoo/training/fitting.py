@@ -36,7 +36,7 @@ from genzoo import files, serialization
 from genzoo.data.dataset import Data, DataSet, Split
 from genzoo.errors import InputError, TrainingError, too_large
 from genzoo.gate import tensors
-from genzoo.gate.schema import Range, check
+from genzoo.gate.schema import Range, check, short
 from genzoo.gate.text import of_run
 from genzoo.model import GenerativeModel, Likelihood, Trainable, drawing_from
 from genzoo.optim import OptimizerFactory, SchedulerFactory, optimizer_of
@@ -190,6 +190,7 @@ def fit(
             last good checkpoint, if there is one, stays in ``folder``.
     """
     refuse_retired(trainer_options)
+    check_kinds(model, data)
     settings = Settings(
         steps=steps,
         minutes=minutes,
@@ -298,7 +299,7 @@ def fit_here(
         ours = [without_idle_hooks(each) for each in (*watching, *saving, *telling)]
         trainer = _trainer(rounds, loggers, [*ours, *settings.callbacks], options)
         final, chosen = _trained(trainer, worker, batches, resume, kept, best, last)
-        model.load_state_dict(chosen["state_dict"])
+        _fill(model, chosen, kept)
     model.eval()
     validation = None
     if best and isinstance(model, GenerativeModel):
@@ -722,6 +723,20 @@ def check_settings(**settings: Any) -> None:
         check_precision(str(settings["precision"]))
 
 
+def check_kinds(model: Any, data: Any) -> None:
+    """Raise `InputError` unless ``model`` is one that `fit` trains, and ``data`` a data set."""
+    if not isinstance(model, Trainable):
+        raise InputError(
+            f"fit trains models such as genzoo.VAE, got {short(model)}: a class of yours derives "
+            "from genzoo.GenerativeModel."
+        )
+    if not isinstance(data, DataSet):
+        raise InputError(
+            f"fit trains on a data set, got {short(data)}: genzoo.data.load makes one of a name or "
+            "a path, genzoo.data.DataSet.from_arrays of arrays."
+        )
+
+
 def check_fit(model: Trainable, data: DataSet) -> None:
     """Raise `InputError` unless ``model`` can model the events and the conditions of ``data``."""
     name, shape = type(model).__name__, data.event_shape
@@ -837,9 +852,25 @@ def _resumable(model: Trainable, path: Path) -> Path | None:
     return path
 
 
+def _fill(model: Trainable, chosen: dict[str, Any], folder: Path) -> None:
+    """Give ``model`` the weights that were chosen, if they are its own."""
+    try:
+        model.load_state_dict(chosen["state_dict"])
+    except (RuntimeError, TypeError) as error:
+        if too_large(error):
+            raise
+        raise InputError(
+            f"The weights of the checkpoints in {folder} do not fit this {type(model).__name__}: "
+            "delete them to start afresh."
+        ) from error
+
+
 def _read(checkpoint: Path) -> dict[str, Any]:
     try:
-        return tensors.checkpoint(checkpoint)
+        content = tensors.checkpoint(checkpoint)
+        if not content.keys() >= NEEDED or not isinstance(content["epoch"], int):
+            raise ValueError("no checkpoint of a training")
+        return content
     except InputError:  # too large
         raise
     except ValueError as error:

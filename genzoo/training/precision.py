@@ -140,9 +140,19 @@ def lay_out(optimizer: Optimizer) -> None:
     """Give an optimiser's averages the layout of their weights.
 
     A fused optimiser walks through the memory of both side by side.
+
+    Raises:
+        ValueError: an average of a fused optimiser has not the shape of its weight, so that the
+            walk would leave it.
     """
+    fused = {id(w) for g in optimizer.param_groups if g.get("fused") for w in g["params"]}
     for weight, kept in optimizer.state.items():
         for name, value in kept.items():
-            is_average = isinstance(value, Tensor) and value.shape == weight.shape
-            if is_average and value.stride() != weight.stride():
+            if not isinstance(value, Tensor) or not value.dim():  # a count of steps
+                continue
+            if value.shape != weight.shape:
+                if id(weight) in fused:
+                    shape, expected = tuple(value.shape), tuple(weight.shape)
+                    raise ValueError(f"{name} has the shape {shape}, its weight {expected}")
+            elif value.stride() != weight.stride():
                 kept[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)

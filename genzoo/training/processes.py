@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning.pytorch.strategies import DDPStrategy, Strategy, StrategyRegistry
 
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError, TrainingError, nearest
@@ -107,14 +107,22 @@ class Hardware:
         """True if `fit` has to start the processes."""
         return self.processes > 1 and self.strategy in OURS and not launched()
 
-    def check(self, batch_size: int) -> None:
-        """Raise `InputError` for what there is not, or for batches that cannot be shared."""
+    def check_asked(self) -> None:
+        """Raise `InputError` for numbers and names that mean nothing on any machine."""
         for name, value in (("devices", self.devices), ("nodes", self.nodes)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise InputError(f"{name} must be a whole number of at least 1, got {value!r}.")
         if self.accelerator not in (*ACCELERATORS, "gpu"):
             hint = nearest(str(self.accelerator), ACCELERATORS)
             raise InputError(f"There is no accelerator {self.accelerator!r}. {hint}")
+        known = dict.fromkeys((*OURS, *StrategyRegistry.available_strategies()))
+        if isinstance(self.strategy, str) and self.strategy not in known:
+            hint = nearest(self.strategy, known)
+            raise InputError(f"There is no strategy {self.strategy!r}. {hint}")
+
+    def check(self, batch_size: int) -> None:
+        """Raise `InputError` for what there is not, or for batches that cannot be shared."""
+        self.check_asked()
         if self.kind == "cuda" and torch.cuda.device_count() < self.devices:
             there = torch.cuda.device_count()
             raise InputError(f"devices={self.devices} were asked for, and there are {there} GPUs.")

@@ -1,5 +1,6 @@
 """Your own images: a folder of PNG or JPEG files, or of one sub-folder a class."""
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -9,14 +10,19 @@ from genzoo.data.arrays import discrete, hold_out
 from genzoo.data.dataset import DataSet
 from genzoo.errors import InputError
 from genzoo.gate import pictures
+from genzoo.gate.limits import GIB
 from genzoo.gate.pictures import SUFFIXES
+
+# bytes of pixels; four times that as numbers. The same on all machines, for so are the splits.
+IN_MEMORY = 2 * GIB
 
 
 def from_folder(path: str | Path, size: int | None = None, seed: int = 0) -> DataSet:
     """The images of a folder: events (1, h, w) if all are grey, else (3, h, w), 256 levels.
 
     Images that lie in sub-folders are labelled by them. A tenth is held out for validation and a
-    tenth for test.
+    tenth for test. More pixels than `IN_MEMORY` stay on the disk and are read batch by batch
+    (`genzoo.data.stream`), unless a ``size`` is given.
 
     Args:
         path: of the folder.
@@ -27,7 +33,12 @@ def from_folder(path: str | Path, size: int | None = None, seed: int = 0) -> Dat
     if size is not None and size < 1:
         raise InputError(f"size is {size}: expected a number of pixels, 1 or more.")
     files, labels, classes = _find(Path(path))
-    pixels = _pixels(files, (size, size) if size else _one_size(files), size)
+    shape = (size, size) if size else _one_size(files)
+    if size is None and 3 * math.prod(shape) * len(files) > IN_MEMORY:
+        from genzoo.data.stream import stream  # which imports this module
+
+        return stream(path, seed=seed)
+    pixels = _pixels(files, shape, size)
     parts = hold_out(path, {"train": np.moveaxis(pixels, 3, 1)}, {"train": labels}, seed)
     return discrete(
         parts, 256, {"name": Path(path).resolve().name, "classes": classes, "source": str(path)}
