@@ -63,11 +63,13 @@ def fall(y: Tensor, at: Bin) -> tuple[Tensor, Tensor]:
     bend = at.first_slope + at.last_slope - 2 * mean
     above = y - at.bottom
     # of the quadratic a place^2 + b place + c = 0
-    a = at.height * (mean - at.first_slope) + above * bend
-    b = at.height * at.first_slope - above * bend
+    bent = above * bend
+    a = at.height * (mean - at.first_slope) + bent
+    b = at.height * at.first_slope - bent
     c = -mean * above
-    discriminant = (b.square() - 4 * a * c).clamp(min=0)  # negative by rounding alone
-    place = -2 * c / (b + discriminant.sqrt())
+    discriminant = b.square() - 4 * a * c
+    root = discriminant.clamp(min=0).sqrt()  # it is negative by rounding alone
+    place = -2 * c / (b + root)
     _, log_slope = _within(place, at)
     return at.left + at.width * place, -log_slope
 
@@ -77,9 +79,15 @@ def _within(place: Tensor, at: Bin) -> tuple[Tensor, Tensor]:
     rest = 1 - place
     both = place * rest
     mean = at.height / at.width
-    below = mean + (at.first_slope + at.last_slope - 2 * mean) * both
-    share = (mean * place.square() + at.first_slope * both) / below
-    slopes = at.last_slope * place.square() + 2 * mean * both + at.first_slope * rest.square()
+    bend = at.first_slope + at.last_slope - 2 * mean
+
+    above = mean * place.square() + at.first_slope * both
+    below = mean + bend * both
+    share = above / below
+
+    at_right = at.last_slope * place.square()
+    at_left = at.first_slope * rest.square()
+    slopes = at_right + 2 * mean * both + at_left
     log_slope = slopes.log() + 2 * (mean / below).log()
     return share, log_slope
 
@@ -114,24 +122,32 @@ def between_tails(
 def _bin_between_tails(x: Tensor, raw: Tensor, bound: float, least: Least, inverse: bool) -> Bin:
     """The bins in which ``x`` lies; the arguments are those of `between_tails`."""
     bins = (raw.shape[2] + 1) // 3
-    shares = raw[:, :, : 2 * bins].unflatten(2, (2, bins)).softmax(3)  # of widths, of heights
+    raw_sizes = raw[:, :, : 2 * bins]
+    raw_slopes = raw[:, :, 2 * bins :]
+    shares = raw_sizes.unflatten(2, (2, bins)).softmax(3)  # of widths, and of heights
     rest = 1 - bins * least.mass
 
     with torch.no_grad():
         searched = shares[:, :, int(inverse)]
-        number = torch.arange(bins, dtype=x.dtype, device=x.device).view(-1, *[1] * (x.dim() - 2))
+        number = torch.arange(bins, dtype=x.dtype, device=x.device)
+        number = number.view(-1, *[1] * (x.dim() - 2))
         knots = least.mass * (number + 1) + rest * searched.cumsum(2)
-        passed = (x.unsqueeze(2) + bound) / (2 * bound) >= knots[:, :, :-1]
-        k = passed.sum(2, keepdim=True)
+        inner_knots = knots[:, :, :-1]
+        place = (x.unsqueeze(2) + bound) / (2 * bound)
+        k = (place >= inner_knots).sum(2, keepdim=True)
         count = k.to(x.dtype)
-        before = (number < count).to(x.dtype).unsqueeze(2)
+        is_before = (number < count).to(x.dtype)
 
-    of_both = k.unsqueeze(2).expand(-1, -1, 2, *k.shape[2:])
-    begin = least.mass * count + rest * (shares * before).sum(3)
-    size = least.mass + rest * shares.gather(3, of_both).squeeze(3)
+    shares_before = shares * is_before.unsqueeze(2)
+    begin = least.mass * count + rest * shares_before.sum(3)
     left, bottom = (bound * (2 * begin - 1)).unbind(2)
+
+    k_of_both = k.unsqueeze(2).expand(-1, -1, 2, *k.shape[2:])
+    own_share = shares.gather(3, k_of_both).squeeze(3)
+    size = least.mass + rest * own_share
     width, height = (2 * bound * size).unbind(2)
-    first, last = _slopes_of_bin(raw[:, :, 2 * bins :], k, least)
+
+    first, last = _slopes_of_bin(raw_slopes, k, least)
     return Bin(left, width, bottom, height, first, last)
 
 
@@ -166,14 +182,19 @@ def of_features(
         values and log-slopes, of the shape of ``x``.
     """
     columns = x.flatten(1).T.contiguous()  # a row for each feature, as `searchsorted` wants it
-    across, up = (_knots(raw.flatten(0, -2), least) for raw in (widths, heights))
+    across = _knots(widths.flatten(0, -2), least)
+    up = _knots(heights.flatten(0, -2), least)
     searched = up if inverse else across
-    k = torch.searchsorted(searched[:, 1:-1].detach().contiguous(), columns.detach(), right=True)
+    inner_knots = searched[:, 1:-1].detach().contiguous()
+    k = torch.searchsorted(inner_knots, columns.detach(), right=True)
 
     positive = _positive(slopes.flatten(0, -2), least)
-    left, right = across.gather(1, k), across.gather(1, k + 1)
-    bottom, top = up.gather(1, k), up.gather(1, k + 1)
-    first, last = positive.gather(1, k), positive.gather(1, k + 1)
+    left = across.gather(1, k)
+    right = across.gather(1, k + 1)
+    bottom = up.gather(1, k)
+    top = up.gather(1, k + 1)
+    first = positive.gather(1, k)
+    last = positive.gather(1, k + 1)
     at = Bin(left, right - left, bottom, top - bottom, first, last)
 
     y, log_slope = fall(columns, at) if inverse else rise(columns, at)
