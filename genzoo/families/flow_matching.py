@@ -56,7 +56,7 @@ for one-step generative modeling* (eq. 6, with noise at t = 0 and data at t = 1)
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -64,7 +64,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from genzoo import grid
-from genzoo.families.diffusion import spread_times, stratified
+from genzoo.families.diffusion import require_one_of, spread_times, stratified
 from genzoo.model import DEEPEST, GenerativeModel, Latent, Likelihood, ProbabilityFlow, require
 from genzoo.nets import (
     MOST_OCTAVES,
@@ -90,10 +90,12 @@ class FlowMatching(GenerativeModel):
         width, depth, dropout: of the network that is the velocity, a `genzoo.nets.UNet` or `MLP`.
         fourier: number of frequencies 1, 2, 4, ... at which sines and cosines of x are fed in
             beside it.
-        steps: of the Runge-Kutta solver (four network evaluations each) from noise to data, or
-            back.
+        steps: of the solver of samples; of "runge-kutta" also from data back to noise.
+        solver: of samples, "runge-kutta" (four network evaluations a step) or "adams" (one).
         jumps: 0, or evaluations of the network for a sample by mean velocities, which are then
             learned beside the velocity.
+        patch: side of the squares of pixels that the network takes as one; 2 makes an image four
+            times as cheap.
         network: in place of the default, see `genzoo.nets`.
     """
 
@@ -115,10 +117,13 @@ class FlowMatching(GenerativeModel):
         fourier: int = 3,
         steps: int = 12,
         jumps: int = 0,
+        solver: str = "runge-kutta",
+        patch: int = 1,
         network: nn.Module | None = None,
     ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, width=width, steps=steps)
+        require_one_of(SOLVERS, solver=solver)
         require(0, DEEPEST, depth=depth)
         require(0, MOST_OCTAVES, fourier=fourier)
         require(0, jumps=jumps)
@@ -128,6 +133,8 @@ class FlowMatching(GenerativeModel):
         self.fourier = fourier
         self.steps = steps
         self.jumps = jumps
+        self.solver = solver
+        self.patch = patch
         self.latent_shape = self.event_shape
         self.embed = Condition(condition, 2 * width)
         self.time = Fourier(2 * width, lowest=0.5, highest=50.0)
@@ -142,6 +149,7 @@ class FlowMatching(GenerativeModel):
             self.depth,
             self.dropout,
             octaves(self.fourier),
+            patch=self.patch,
         )
 
     # ------------------------------------------------------------------------------------- velocity
@@ -286,13 +294,14 @@ class FlowMatching(GenerativeModel):
         guidance: float = 1.0,
         steps: int | None = None,
         jumps: int | None = None,
+        solver: str | None = None,
     ) -> Tensor:
         """``(n, *event_shape)``: noise carried along from t = 0 to 1.
 
         Args:
             n, c: see `genzoo.model.GenerativeModel.sample`.
             guidance: see `velocity`; 1 for none.
-            steps: of the solver, in place of the model's own.
+            steps, solver: in place of the model's own.
             jumps: in place of the model's own; 0 for the solver.
         """
         z = self.latent_noise(n)
@@ -300,8 +309,22 @@ class FlowMatching(GenerativeModel):
         if jumps:
             x = self.jump(z, c, guidance, jumps)
         else:
-            x = self.integrate(z, self.velocity(c, guidance), 0.0, 1.0, steps)
+            x = self.solve(z, c, guidance, solver, steps)
         return self.on_grid(x)
+
+    def solve(
+        self,
+        z: Tensor,
+        c: Tensor | None,
+        guidance: float = 1.0,
+        solver: str | None = None,
+        steps: int | None = None,
+    ) -> Tensor:
+        """Where a solver takes noise ``z``, from t = 0 to 1; see `sample`."""
+        solver = solver or self.solver
+        require_one_of(SOLVERS, solver=solver)
+        solution = SOLVERS[solver]
+        return solution(self.velocity(c, guidance), z, 0.0, 1.0, steps or self.steps)
 
     @torch.no_grad()
     def jump(self, x: Tensor, c: Tensor | None, guidance: float, jumps: int) -> Tensor:
@@ -321,8 +344,8 @@ class FlowMatching(GenerativeModel):
 
     @property
     def evaluations_per_sample(self) -> int:
-        """One for each jump, or four for each step."""
-        return self.jumps or 4 * self.steps
+        """One for each jump; four for each step, or one by "adams"."""
+        return self.jumps or EVALUATIONS[self.solver] * self.steps
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """The noise ``(n, *event_shape)`` that the stream carries to ``x``.
@@ -348,14 +371,8 @@ class FlowMatching(GenerativeModel):
         end: float,
         steps: int | None = None,
     ) -> Tensor:
-        """Where the stream has taken ``x`` from time ``start`` to ``end``."""
-
-        def slope(state: tuple[Tensor, ...], t: Tensor) -> tuple[Tensor, ...]:
-            (x,) = state
-            return (velocity(x, t),)
-
-        (x,) = rk4(slope, (x,), start, end, steps or self.steps)
-        return x
+        """Where the stream has taken ``x`` from time ``start`` to ``end``, by Runge-Kutta steps."""
+        return runge_kutta(velocity, x, start, end, steps or self.steps)
 
 
 # ------------------------------------------------------------------------- what every stream shares
@@ -442,3 +459,54 @@ def rk4(
         total = tuple(a + 2 * b + 2 * c + d for a, b, c, d in slopes)
         state = moved(h / 6, total)
     return state
+
+
+# --------------------------------------------------------------------------------------- the solvers
+
+
+def runge_kutta(velocity: Velocity, x: Tensor, start: float, end: float, steps: int) -> Tensor:
+    """Where ``x`` is after equal steps of `rk4`, each four evaluations of the velocity."""
+
+    def slope(state: tuple[Tensor, ...], t: Tensor) -> tuple[Tensor, ...]:
+        (x,) = state
+        return (velocity(x, t),)
+
+    (x,) = rk4(slope, (x,), start, end, steps)
+    return x
+
+
+def adams(velocity: Velocity, x: Tensor, start: float, end: float, steps: int) -> Tensor:
+    """Where ``x`` is after equal steps of `adams_path`, each one evaluation of the velocity."""
+    times = torch.linspace(start, end, steps + 1).tolist()
+    *_, last = adams_path(velocity, x, times)
+    return last
+
+
+def adams_path(velocity: Velocity, x: Tensor, times: Sequence[float]) -> Iterator[Tensor]:
+    """The places of ``x`` at all ``times`` after the first, by the method of Adams and Bashforth.
+
+    A step extends the change of the velocity since the step before, which makes it of second order
+    for one evaluation (Hairer, Norsett & Wanner 1993, section III.1 and III.5). With steps of
+    lengths h and h':
+
+        x' = x + h (v + h / 2h' (v - v_before))
+
+    The first has nothing before it, and is of first order.
+    """
+    v_before = None
+    h_before = None
+    for now, then in pairwise(times):
+        h = then - now
+        v = velocity(x, x.new_full((len(x),), now))
+        middle = v
+        if v_before is not None and h_before is not None:
+            middle = v + (v - v_before) * (h / (2 * h_before))
+        x = x + h * middle
+        yield x
+        v_before = v
+        h_before = h
+
+
+Solver = Callable[[Velocity, Tensor, float, float, int], Tensor]
+SOLVERS: dict[str, Solver] = {"runge-kutta": runge_kutta, "adams": adams}
+EVALUATIONS = {"runge-kutta": 4, "adams": 1}  # of the velocity in a step
