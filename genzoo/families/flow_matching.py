@@ -307,10 +307,8 @@ class FlowMatching(GenerativeModel):
         z = self.latent_noise(n)
         jumps = self.jumps if jumps is None else jumps
         if jumps:
-            x = self.jump(z, c, guidance, jumps)
-        else:
-            x = self.solve(z, c, guidance, solver, steps)
-        return self.on_grid(x)
+            return self.on_grid(self.jump(z, c, guidance, jumps))
+        return self.on_grid(self.solve(z, c, guidance, solver, steps))
 
     def solve(
         self,
@@ -461,7 +459,7 @@ def rk4(
     return state
 
 
-# --------------------------------------------------------------------------------------- the solvers
+# -------------------------------------------------------------------------------------- the solvers
 
 
 def runge_kutta(velocity: Velocity, x: Tensor, start: float, end: float, steps: int) -> Tensor:

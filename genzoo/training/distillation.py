@@ -24,6 +24,7 @@ noise to data at once); Geng et al. 2025, *Mean flows* (the mean velocity).
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -228,5 +229,8 @@ class Pupil(Trainable):
 
 def stretches(jumps: int) -> Sequence[tuple[int, int]]:
     """Beginning and end, in parts of the way, of each jump of up to ``jumps`` equal ones."""
-    ends = [[round(k * PARTS / n) for k in range(n + 1)] for n in range(1, jumps + 1)]
-    return sorted({pair for each in ends for pair in zip(each, each[1:], strict=False)})
+    found = set()
+    for n in range(1, jumps + 1):
+        ends = [round(k * PARTS / n) for k in range(n + 1)]
+        found.update(pairwise(ends))
+    return sorted(found)
