@@ -82,6 +82,11 @@ from genzoo.nets import (
 
 EXACT_UP_TO = 16  # dimensions in which the trace is exact: one gradient for each
 
+# Highest frequency at which a network is told the time, in radians per unit. A velocity is learned
+# as well by either. Mean velocities are slow in time, and what waves faster spoils long jumps.
+QUICK = 50.0
+SLOW = 8.0
+
 Velocity = Callable[[Tensor, Tensor], Tensor]  # (x, time of each row) -> dx/dt, of x's shape
 
 
@@ -140,8 +145,9 @@ class FlowMatching(GenerativeModel):
         self.patch = patch
         self.latent_shape = self.event_shape
         self.embed = Condition(condition, 2 * width)
-        self.time = Fourier(2 * width, lowest=0.5, highest=50.0)
-        self.stretch = Fourier(2 * width, lowest=0.5, highest=50.0) if jumps else None
+        highest = SLOW if jumps else QUICK
+        self.time = Fourier(2 * width, lowest=0.5, highest=highest)
+        self.stretch = Fourier(2 * width, lowest=0.5, highest=highest) if jumps else None
         self.network = given_or(network, self.default_network)
 
     def default_network(self) -> nn.Module:
