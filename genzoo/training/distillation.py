@@ -45,6 +45,7 @@ BATCH = 500  # paths that are walked at once
 OF_VELOCITY = 0.25  # share of a batch that learns the velocity itself
 
 Teacher = FlowMatching | Diffusion
+Rows = tuple[Tensor, Tensor, Tensor, Tensor]  # places, times, times to come, mean velocities
 
 
 def distil(
@@ -204,27 +205,33 @@ class Pupil(Trainable):
     def loss(self, path: Tensor, c: Tensor | None = None) -> Tensor:
         """||u(x_t, t, s) - (x_s - x_t) / (s - t)||^2 over one stretch of each path, ``(n,)``.
 
-        A share of the rows has no stretch, s = t, and learns the velocity at a random place on the
-        straight line to the path's end.
+        The first rows have no stretch, s = t, and learn the velocity.
         """
-        n = len(path)
-        rows = torch.arange(n, device=path.device)
-        chosen = torch.randint(len(self.stretches), (n,))
-        first, last = torch.tensor(self.stretches, device=path.device)[chosen].unbind(1)
-        x = path[rows, first]
-        t = first / PARTS
-        s = last / PARTS
-        target = (path[rows, last] - x) / expand_as(s - t, x)
-
-        few = round(OF_VELOCITY * n)
-        noise, end = torch.randn_like(x[:few]), path[:few, -1]
-        time = torch.rand_like(t[:few])
-        x[:few] = torch.lerp(noise, end, expand_as(time, end))
-        t[:few] = s[:few] = time
-        target[:few] = end - noise
-
+        few = round(OF_VELOCITY * len(path))
+        rows = [self.of_lines(path[:few]), self.of_stretches(path[few:])]
+        x, t, s, target = map(torch.cat, zip(*rows, strict=True))
         error = self.student.u(x, t, s, c) - target
         return error.square().flatten(1).sum(1)
+
+    def of_lines(self, path: Tensor) -> Rows:
+        """Random places on straight lines from noise to the ends of paths, and their speed."""
+        end = path[:, -1]
+        noise = torch.randn_like(end)
+        t = torch.rand(len(path), device=path.device, dtype=path.dtype)
+        x = torch.lerp(noise, end, expand_as(t, end))
+        return x, t, t, end - noise
+
+    def of_stretches(self, path: Tensor) -> Rows:
+        """The beginning of a random stretch of each path, and its mean velocity."""
+        rows = torch.arange(len(path), device=path.device)
+        chosen = torch.randint(len(self.stretches), (len(path),))
+        ends = torch.tensor(self.stretches)[chosen].to(path.device)
+        first, last = ends.unbind(1)
+        x = path[rows, first]
+        t = (first / PARTS).to(path)
+        s = (last / PARTS).to(path)
+        gone = path[rows, last] - x
+        return x, t, s, gone / expand_as(s - t, x)
 
 
 def stretches(jumps: int) -> Sequence[tuple[int, int]]:
