@@ -31,14 +31,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genzoo import grid
 from genzoo.data.dataset import DataSet, Split
 from genzoo.errors import InputError
 from genzoo.families.diffusion import Diffusion
 from genzoo.families.flow_matching import FlowMatching, Velocity, adams_path
-from genzoo.model import Trainable, device_of, drawing_from, evaluating
+from genzoo.model import Trainable, device_of, drawing_from, evaluating, require
 from genzoo.nets import expand_as, without
 from genzoo.progress import Progress
-from genzoo.training.fitting import Fitted, fit
+from genzoo.training.fitting import Fitted, check_fit, fit
 
 PARTS = 12  # of the way, one step of the teacher's solver each
 BATCH = 500  # paths that are walked at once
@@ -63,8 +64,7 @@ def distil(
     """Teach ``student``, in place, to jump as the stream of ``teacher`` flows.
 
     Args:
-        student: with `jumps`, trained or not; it may be the teacher itself, whose stream it then
-            keeps.
+        student: with `jumps`, trained or not; it may be the teacher itself.
         teacher: a trained model of the same events.
         data: that the teacher was trained on, of which conditions are taken, and nothing else.
         folder: where checkpoints and ``log.csv`` go; see `genzoo.fit`.
@@ -79,9 +79,11 @@ def distil(
         samples are best, and the last averaged weights are taken.
 
     Raises:
-        InputError: the student has no jumps, or the two are not of the same events.
+        InputError: the student has no jumps, or the three are not of the same events.
     """
     check_pair(student, teacher)
+    check_fit(teacher, data)
+    require(1, paths=paths)
     walked = walks(teacher, data, paths, guidance, seed)
     pupil = Pupil(student)
     fitted = fit(pupil, walked, folder, seed=seed, progress=progress, **train)
@@ -215,7 +217,8 @@ class Pupil(Trainable):
 
     def of_lines(self, path: Tensor) -> Rows:
         """Random places on straight lines from noise to the ends of paths, and their speed."""
-        end = path[:, -1]
+        event = self.student.on_grid(path[:, -1])
+        end = grid.dequantise(event, self.student.levels)
         noise = torch.randn_like(end)
         t = torch.rand(len(path), device=path.device, dtype=path.dtype)
         x = torch.lerp(noise, end, expand_as(t, end))
