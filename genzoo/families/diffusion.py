@@ -34,8 +34,10 @@ noisy value says (``prediction="levels"``):
     \ell_k)^2 / 2 \sigma^2\big)
 
 References: Kingma et al. 2021, *Variational diffusion models* (bound, eq. 11-18; Fourier features);
-Salimans & Ho 2022, *Progressive distillation* (v-prediction); Song et al. 2021, *DDIM*; Lu et al.
-2022, *DPM-Solver++* (second order); Lakshminarayanan et al. 2017, *Deep ensembles*.
+Salimans & Ho 2022, *Progressive distillation* (v-prediction); Nichol & Dhariwal 2021, *Improved
+DDPM* (hybrid loss); Kingma & Gao 2023, *Understanding diffusion objectives* (weights); Song et al.
+2021, *DDIM*; Lu et al. 2022, *DPM-Solver++* (second order); Lakshminarayanan et al. 2017, *Deep
+ensembles*.
 """
 
 import math
@@ -65,6 +67,9 @@ from genzoo.nets import (
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # (z, log-SNR of each row) -> estimate of the clean x
 
+# of v's error beside the bound, in the hybrid loss
+EYE_WEIGHT = 10.0
+
 
 class Diffusion(GenerativeModel):
     """Continuous-time Gaussian diffusion with v-prediction; its `log_prob` is a variational bound.
@@ -76,7 +81,7 @@ class Diffusion(GenerativeModel):
             `default_log_snr_range`.
         schedule: "uniform" trains on the bound itself (log-SNR uniform, likelihood weighting);
             "cosine" on the mean squared error of v under the cosine schedule, which favours what
-            the eye sees.
+            the eye sees; "hybrid" on both, see `hybrid_loss`.
         prediction: "v" for v-prediction, or "levels" for a distribution over the levels of each
             feature (discrete data only).
         fourier: number of frequencies 1, 2, 4, ... at which sines and cosines of z are fed in
@@ -126,7 +131,7 @@ class Diffusion(GenerativeModel):
         require(0, MOST_OCTAVES, fourier=fourier)
         require(1e-6, sigma_data=sigma_data)
         require_one_of(SOLVERS, solver=solver)
-        require_one_of(("uniform", "cosine"), schedule=schedule)
+        require_one_of(("uniform", "cosine", "hybrid"), schedule=schedule)
         require_one_of(("v", "levels") if levels else ("v",), prediction=prediction)
         if log_snr_range is not None:
             require_range(log_snr_range)
@@ -213,14 +218,48 @@ class Diffusion(GenerativeModel):
         """Training loss of each observation, ``(n,)``, under the model's schedule.
 
         "uniform": minus the bound. "cosine": E ||v - v_hat||^2 under the cosine schedule.
+        "hybrid": see `hybrid_loss`.
         """
         if self.schedule == "uniform":
             return super().loss(x, c)
         self.require_events(x)
-        t = stratified(len(x), x).clamp(1e-4, 1 - 1e-4)
-        log_snr = -2 * torch.log(torch.tan(math.pi / 2 * t))
-        log_snr = log_snr.clamp(self.log_snr_min, self.log_snr_max)
+        if self.schedule == "hybrid":
+            return self.hybrid_loss(x, c)
+        log_snr = self.cosine_log_snr(stratified(len(x), x))
         return self.squared_error(x, log_snr, c)
+
+    def hybrid_loss(self, x: Tensor, c: Tensor | None) -> Tensor:
+        """The bound and the cosine schedule's error, half of the observations each, ``(n,)``.
+
+        The bound pays most at faint noise, and hardly notices whether a digit is the one that was
+        asked for. So the other half trains what the eye sees (as L_hybrid of Nichol & Dhariwal
+        2021). Cosine times have density sech(lambda / 2) / 2 pi, hence on average the loss is half
+        of the bound's integral with the weight 1 + (2 w / pi) exp(-lambda / 2), w = `EYE_WEIGHT`.
+        Weights that fall with log-SNR are bounds of noisier data (Kingma & Gao 2023, theorem 1).
+        """
+        t = stratified(len(x), x)
+        for_the_eye = torch.rand_like(t) < 0.5
+        log_snr = torch.where(for_the_eye, self.cosine_log_snr(t), self.uniform_log_snr(t))
+        weight = torch.where(for_the_eye, EYE_WEIGHT, self.bound_weight(log_snr))
+        return weight * self.squared_error(x, log_snr, c)
+
+    def cosine_log_snr(self, t: Tensor) -> Tensor:
+        """Log-SNR at times ``t`` in [0, 1] of the cosine schedule, alpha = cos(pi t / 2)."""
+        t = t.clamp(1e-4, 1 - 1e-4)
+        log_snr = -2 * torch.log(torch.tan(math.pi / 2 * t))
+        return log_snr.clamp(self.log_snr_min, self.log_snr_max)
+
+    def uniform_log_snr(self, t: Tensor) -> Tensor:
+        """Log-SNR at times ``t`` in [0, 1], from the noisy end to the clean one."""
+        return self.log_snr_min + (self.log_snr_max - self.log_snr_min) * t
+
+    def bound_weight(self, log_snr: Tensor) -> Tensor:
+        """Weight of ||v - v_hat||^2 in the bound at uniform log-SNR, ``(n,)``.
+
+        1/2 (lambda_max - lambda_min) belongs to the error of epsilon: ||.||_eps = alpha ||.||_v.
+        """
+        reach = self.log_snr_max - self.log_snr_min
+        return 0.5 * reach * torch.sigmoid(log_snr)
 
     def squared_error(self, x: Tensor, log_snr: Tensor, c: Tensor | None) -> Tensor:
         """||v - v_hat||^2 under one sample of the noise, ``(n,)``."""
@@ -235,14 +274,13 @@ class Diffusion(GenerativeModel):
     def diffusion_loss(self, x: Tensor, c: Tensor | None, t: Tensor | None = None) -> Tensor:
         """1/2 (lambda_max - lambda_min) E_lambda ||eps - eps_hat||^2, ``(n,)`` (VDM eq. 17).
 
-        The norm is that of v's error: ||.||_eps = alpha ||.||_v. ``t`` in [0, 1] says where between
-        the ends the log-SNR of each row lies, ``(n,)``; it is sampled where it is not given.
+        ``t`` in [0, 1] says where between the ends the log-SNR of each row lies, ``(n,)``; it is
+        sampled where it is not given.
         """
         if t is None:
             t = stratified(len(x), x)
-        reach = self.log_snr_max - self.log_snr_min
-        log_snr = self.log_snr_min + reach * t
-        return 0.5 * reach * torch.sigmoid(log_snr) * self.squared_error(x, log_snr, c)
+        log_snr = self.uniform_log_snr(t)
+        return self.bound_weight(log_snr) * self.squared_error(x, log_snr, c)
 
     def log_prob(self, x: Tensor, c: Tensor | None = None, t: Tensor | None = None) -> Tensor:
         """Variational lower bound on log p(x | c): ``(n,)``, nats per observation.
