@@ -179,8 +179,7 @@ def decoders(name: str, records: Path, away: str) -> str:
         "Gaussian noise of σ around what it makes",
         f"≥: at least this in expectation, by annealing with {annealing['levels']:,} levels and "
         f"{annealing['chains']} chains for each of n test images",
-        "±: standard error over these images; differences of less than two such errors say "
-        "nothing",
+        "±: standard error over these images; differences of less than two such errors say nothing",
         f"gap: forward against reverse annealing on {simulated} images that the model made; on "
         "real ones it may be wider",
         f"Parzen: in brackets because it is not a likelihood, over {first['parzen']['samples']:,} "

@@ -69,9 +69,7 @@ def folded(legend: Iterable[str]) -> str:
     """A list that a click opens, its terms bold; GitHub and the book both draw it."""
     entries = "\n".join(map(_entry, legend))
     return (
-        "<details><summary>What the signs and columns mean</summary>\n\n"
-        f"{entries}\n\n"
-        "</details>\n"
+        f"<details><summary>What the signs and columns mean</summary>\n\n{entries}\n\n</details>\n"
     )
 
 
