@@ -294,7 +294,7 @@ def optimal_pair() -> tuple[Diffusion, FlowMatching]:
     return diffusion, stream
 
 
-def test_a_diffusion_s_denoiser_and_a_stream_s_velocity_are_the_same_function():
+def test_a_diffusion_s_denoiser_and_a_flow_s_velocity_are_the_same_function():
     """(1 - t) noise + t data is, but for size, a noisy event of log-SNR 2 log(t / (1 - t))."""
     x = torch.randn(20, 2, dtype=torch.float64)
     for time in (0.1, 0.5, 0.9):
