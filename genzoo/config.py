@@ -179,13 +179,13 @@ def _typed(value: Any, parameter: inspect.Parameter, path: str | Path) -> Any:
 
 
 def _is_plain(parameter: inspect.Parameter) -> bool:
-    """Whether an argument is numbers or words, so that no mapping can stand for it."""
+    """True if an argument is numbers or words, so that no mapping can stand for it."""
     is_one = parameter.annotation in (int, float, bool, str)
     return is_one or parameter.name in SHAPES or _takes_tuple(parameter)
 
 
 def _takes_a_part(parameter: inspect.Parameter) -> bool:
-    """Whether an argument is a model or a network."""
+    """True if an argument is a model or a network."""
     kinds = (parameter.annotation, *get_args(parameter.annotation))
     return any(inspect.isclass(kind) and issubclass(kind, nn.Module) for kind in kinds)
 
@@ -229,7 +229,17 @@ def completed(
 
 
 def differences(before: Config, now: Config, prefix: str = "") -> str:
-    """Where two nested mappings part: "model.width 32 instead of 64, ..."; empty if they do not."""
+    """Differences of two nested mappings in words; empty if there are none.
+
+    Args:
+        before: one mapping.
+        now: the other.
+        prefix: of all names, "train." say.
+
+    Returns:
+        a list such as "model.width 32 instead of 64, ...": the value of ``before``, then of
+        ``now``.
+    """
     found = []
     for key in [*now, *(k for k in before if k not in now)]:
         old = before.get(key)

@@ -46,7 +46,7 @@ TOO_LARGE = (
 
 
 def too_large(error: BaseException) -> bool:
-    """Whether an error says that memory is short, in whatever words: numpy's, torch's, CUDA's."""
+    """True if an error says that memory is short, in the words of numpy, torch or CUDA."""
     if isinstance(error, MemoryError):
         return True
     said = str(error).lower()

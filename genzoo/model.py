@@ -134,7 +134,7 @@ class Trainable(L.LightningModule):
         return self._trainer is not None and self._trainer.training
 
     def log_loss(self, loss: Tensor, batch_idx: int, batch_size: int | None = None) -> None:
-        """Log ``train_loss``, see `log_losses`."""
+        """Log a loss as ``train_loss``; the other arguments are those of `log_losses`."""
         self.log_losses({"train_loss": loss}, batch_idx, batch_size)
 
     def log_losses(
@@ -255,11 +255,17 @@ class Unnormalised(Protocol):
         ...
 
     def nearest_chains(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Where ``n`` long walks may start, and their conditions."""
+        """Starting points for ``n`` long chains, and their conditions."""
         ...
 
     def set_log_z(self, lower: float, upper: float | None = None, ess: float = math.nan) -> None:
-        """Keep an estimate of log Z, known to lie between two ends."""
+        """Keep an estimate of log Z.
+
+        Args:
+            lower: lower end of the interval in which it lies.
+            upper: upper end; None: the lower end is the estimate.
+            ess: effective sample size of the estimate.
+        """
         ...
 
 
@@ -296,7 +302,7 @@ class Measurable(ABC):
         )
 
     def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """`log_prob`, where it has no randomness: ``k`` draws buy nothing."""
+        """The mean of ``k`` samples of `log_prob`; here, where nothing is random, `log_prob`."""
         return self.log_prob(x, c)
 
     @property
@@ -516,7 +522,13 @@ class GenerativeModel(Trainable, Measurable):
             self.log_check(f"test_{self.monitor.removeprefix('val_')}", batch, batch_idx)
 
     def log_check(self, name: str, batch: Any, batch_idx: int) -> None:
-        """Log the mean `validation_loss` of a batch under ``name``."""
+        """Log the mean `validation_loss` of a batch.
+
+        Args:
+            name: in the log.
+            batch: as of `prepare`.
+            batch_idx: which batch of the split it is; the seed of the draws.
+        """
         x, c = self.prepare(batch)
         if not len(x):
             return
@@ -675,7 +687,7 @@ class GenerativeModel(Trainable, Measurable):
 
 @contextmanager
 def evaluating(model: object) -> Iterator[None]:
-    """Without dropout inside, and as before outside."""
+    """Context manager: evaluation mode inside, the previous mode on exit."""
     training = isinstance(model, torch.nn.Module) and model.training
     if isinstance(model, torch.nn.Module):
         model.eval()
@@ -687,7 +699,7 @@ def evaluating(model: object) -> Iterator[None]:
 
 
 def device_of(model: object) -> torch.device:
-    """Where a model's parameters are; a baseline has none and works on the CPU."""
+    """Device of a model's parameters; a baseline has none and works on the CPU."""
     parameters = model.parameters() if isinstance(model, torch.nn.Module) else ()
     return next((p.device for p in parameters), torch.device("cpu"))
 
@@ -820,7 +832,7 @@ def unpacked(batch: Any) -> tuple[Tensor, Tensor | None]:
 
 
 def place(values: Tensor) -> str:
-    """Where the first value of ``values`` is that is not finite."""
+    """The first value of ``values`` that is not finite, and its index, in words."""
     index = (~values.isfinite()).nonzero()[0].tolist()
     return f"{values[tuple(index)].item():g} at {tuple(index)}"
 

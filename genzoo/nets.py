@@ -276,7 +276,7 @@ def as_vectors(c: Tensor, width: int) -> Tensor:
 
 
 def is_missing(c: Tensor) -> Tensor:
-    """Which conditions are not given, ``(n,)``: labels -1, vectors that hold a NaN."""
+    """True for conditions that are not given, ``(n,)``: labels -1, vectors with a NaN."""
     return c < 0 if c.dim() == 1 else c.isnan().any(1)
 
 
@@ -637,7 +637,15 @@ class Decoder(Network):
 def event_network(
     shape: tuple[int, ...], *arguments, patch: int = 1, head_kernel: int = 3, **options
 ) -> Network:
-    """A `UNet` for images, an `MLP` for every other event; the arguments are those of both."""
+    """A `UNet` for images, an `MLP` for every other event.
+
+    Args:
+        shape: of an event.
+        arguments: the others that both classes have.
+        patch: see `UNet`.
+        head_kernel: see `UNet`; an `MLP` has none.
+        options: see either class.
+    """
     if is_image(shape):
         return UNet(shape, *arguments, patch=patch, head_kernel=head_kernel, **options)
     folded(shape, patch)  # which there is only for images

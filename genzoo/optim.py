@@ -146,6 +146,13 @@ class Muon(Optimizer):
         return loss
 
     def orthogonal_step(self, weight: Tensor, gradient: Tensor, lr: float) -> None:
+        """Move a matrix along its orthogonalised momentum.
+
+        Args:
+            weight: is changed.
+            gradient: of the loss, of the same shape.
+            lr: learning rate.
+        """
         state = self.state[weight]
         if not state:
             state["momentum"] = torch.zeros_like(weight)
@@ -157,6 +164,7 @@ class Muon(Optimizer):
         weight.sub_(update.view_as(weight), alpha=lr * stretch)
 
     def adam_step(self, weight: Tensor, gradient: Tensor, lr: float) -> None:
+        """Move a weight that is no matrix by a step of Adam; arguments as of `orthogonal_step`."""
         state = self.state[weight]
         if not state:
             state["step"] = 0

@@ -226,7 +226,7 @@ def _read_checkpoint(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
 
 
 def _room_for(weights: Mapping[str, torch.Tensor]) -> tuple[int, int]:
-    """How many bytes and tensors a model may be made of that these weights are to fill.
+    """Largest number of bytes and of tensors of a model that these weights may fill.
 
     Weights may be stored in half of the bits, and initial ones are drawn by way of others.
     """

@@ -46,13 +46,13 @@ Message = tuple[int, int, str] | str  # progress of a run, or a line that it has
 
 
 class Observer:
-    """Is told how a comparison goes; this one does nothing with it, and is there to be overridden.
+    """Receiver of a comparison's progress; this base class ignores it, subclasses show it.
 
     Runs are named by their index among the plans.
     """
 
     def planned(self, plans: "Sequence[Plan]", finished: int) -> None:
-        """The runs there will be, of which so many were finished before."""
+        """Called once with all plans; ``finished`` of them were carried out before."""
 
     def progress(self, i: int, done: int, total: int, text: str) -> None:
         """A run has got so far.

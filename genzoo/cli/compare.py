@@ -125,7 +125,7 @@ def _options(arguments: Sequence[str]) -> Any:
 
 
 def _add_engine(parser: Parser) -> None:
-    """Where the runs take place."""
+    """Add the options that choose an engine."""
     parser.add_argument(
         "--engine",
         type=str,
@@ -211,7 +211,7 @@ class Bars(Observer):
         self.screen.print(text)
 
     def stage(self, name: str, done: int, total: int, text: str) -> None:
-        """Move the bar of what is done once."""
+        """Move the bar of a stage that is common to all runs."""
         if name not in self.stages:
             self.stages[name] = self.bars.add_task(name, total=None, text="")
         self.bars.update(self.stages[name], completed=done, total=total, text=text)

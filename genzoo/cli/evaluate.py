@@ -170,9 +170,9 @@ def _estimator(options: Any) -> "Estimator":
 
 
 def _about(measured) -> list[str]:
-    """What else is known of a figure.
+    """Further lines about a figure.
 
-    The side on which it errs, its gap to the truth, how its estimation went.
+    They say on which side it errs, its gap to the truth, and how its estimation went.
     """
     lines = [f"errs: {measured.direction}"] if measured.direction else []
     if measured.gap is not None:

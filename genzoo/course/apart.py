@@ -1,4 +1,4 @@
-"""Checks an answer in a process of its own, which may hang, crash or print as much as it likes."""
+"""Checks of an answer in a process of its own, where it may hang, crash or print."""
 
 import faulthandler
 import json
@@ -17,7 +17,13 @@ GRACE = 300.0  # beyond these, for Python to start and to import what a check ne
 
 
 def judge_apart(exercise: Exercise, path: Path, seconds: float = SECONDS) -> Verdict:
-    """Check an answer in a process of its own, which is stopped after so many seconds."""
+    """Check an answer in a process of its own.
+
+    Args:
+        exercise: that is answered.
+        path: of the reader's file.
+        seconds: after which the process is stopped.
+    """
     with tempfile.TemporaryDirectory() as folder:
         report, stuck = Path(folder, "verdict.json"), Path(folder, "stuck.txt")
         arguments = [exercise.id, str(path.resolve()), str(report), str(stuck), str(seconds)]
@@ -59,7 +65,7 @@ def _no_verdict(code: int, where: str, path: Path, seconds: float) -> Verdict:
 
 
 def _main(id: str, path: str, report: str, stuck: str, seconds: str) -> None:
-    """What the process does: it writes its verdict, or the place where time ran out."""
+    """Judge an answer in this process: write the verdict, or the place where time ran out."""
     import torch
 
     torch.set_num_threads(1)

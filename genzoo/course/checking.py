@@ -1,4 +1,4 @@
-"""What checks are written with: they ask something of an answer, and say in a sentence what is off.
+"""Building blocks of checks, which compare an answer with the truth and explain the difference.
 
 A check never says "wrong". It says what is too large, by how much, and, where the answer is that of
 a known mistake, which mistake that is.
@@ -55,7 +55,16 @@ def require(holds: Any, sentence: str) -> None:
 
 
 def tensor(value: Any, name: str, shape: Sequence[int] | None = None) -> Tensor:
-    """What the answer calls ``name``, as a tensor of that shape without NaN, in float64."""
+    """A value of the answer as a float64 tensor.
+
+    Args:
+        value: which the answer returned.
+        name: of the value, for the sentence if it is not right.
+        shape: that it must have; None for any.
+
+    Raises:
+        NotYet: it is no tensor or number, has another shape, or contains NaN.
+    """
     if value is None or value is ...:
         raise NotYet(f"Your {name} is {value}: is there a `return` on every path?")
     try:
@@ -116,7 +125,7 @@ def _close(a: Tensor, b: Tensor, tolerance: float) -> bool:
 
 
 def _difference(found: Tensor, truth: Tensor) -> str:
-    """How far off it is: "is 0.31 too large on average"."""
+    """The difference in words: "is 0.31 too large on average"."""
     if found.shape != truth.shape:
         return f"has shape {tuple(found.shape)} where {tuple(truth.shape)} is expected"
     off = found - truth

@@ -1,4 +1,4 @@
-"""What an exercise is, and where it is kept.
+"""Exercises of the course, and the files that each consists of.
 
 Each has a folder of its own in ``tasks``, named by its chapter, its letter and a word::
 

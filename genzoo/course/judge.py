@@ -17,11 +17,11 @@ LINES = 5  # of a traceback that are shown
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a check.
+    """Result of a check.
 
     Args:
-        passed: whether the answer holds.
-        sentence: what is to be said about it.
+        passed: whether the answer is right.
+        sentence: the feedback for the reader.
         lines: the reader's own lines in which the code stopped, if it did.
         printed: what the answer printed, cut to its beginning.
     """

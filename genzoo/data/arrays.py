@@ -195,7 +195,13 @@ def hold_out(path: str | Path, events: dict, conditions: dict, seed: int) -> dic
 
 
 def discrete(parts: dict[str, tuple], levels: int, about: dict) -> DataSet:
-    """A data set of (x, c) arrays, ``x`` integers 0 ... levels-1; ``about`` states the rest."""
+    """A data set of integer arrays.
+
+    Args:
+        parts: (x, c) of each split, x from 0 to levels - 1.
+        levels: number of values that a feature takes.
+        about: the other fields of a `DataSet`.
+    """
     splits = {
         name: _split(on_grid(torch.from_numpy(x), levels), c) for name, (x, c) in parts.items()
     }
@@ -278,7 +284,7 @@ def _events(path: str | Path, arrays: dict, split: str) -> np.ndarray:
 
 
 def _usable(x: np.ndarray) -> np.ndarray:
-    """Where values are numbers, and single precision still holds their square.
+    """True for numbers whose square single precision still holds.
 
     A comparison with NaN is false.
     """

@@ -261,7 +261,7 @@ class Data(L.LightningDataModule):
 
     @property
     def place(self) -> tuple[int, int]:
-        """Which process of how many this is, as the Trainer knows."""
+        """Rank of this process and number of processes, from the Trainer."""
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size

@@ -1,4 +1,4 @@
-"""In which order training reads its events: a new permutation in every pass, by arithmetic.
+"""The order in which training reads its events: a new permutation in every pass, by arithmetic.
 
 The k-th batch of a run follows from the seed, k and the size of the data alone. Nothing is stored,
 so a resumed run goes on in the same order, with data of any size; and a batch is the same however

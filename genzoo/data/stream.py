@@ -213,7 +213,7 @@ def _labels(path: Path) -> Tensor | None:
 
 
 class Places:
-    """Which events a split has: those at some places of a permutation of all."""
+    """Indices of a split's events: consecutive places of a permutation of all events."""
 
     def __init__(self, first: int, events: int, seed: int):
         self.first = first

@@ -185,14 +185,20 @@ class Diffusion(GenerativeModel):
     # -------------------------------------------------------------------------------------- network
 
     def v(self, z: Tensor, log_snr: Tensor, c: Tensor | None) -> Tensor:
-        """Predicted v = alpha epsilon - sigma x, of z's shape, at log-SNR ``(n,)``."""
+        """Predicted v = alpha epsilon - sigma x, of z's shape.
+
+        Args:
+            z: noisy observations, ``(n, *event_shape)``.
+            log_snr: of each, ``(n,)``.
+            c: a condition for each.
+        """
         embedding = self.embedding(log_snr, c)
         shape = self.parametrisation.shape(self.event_shape)
         raw = apply(self.network, z, embedding, shape)
         return self.parametrisation.v(raw, z, log_snr)
 
     def embedding(self, log_snr: Tensor, c: Tensor | None) -> Tensor:
-        """What the network is given beside z, ``(n, 2 width)``: condition and log-SNR."""
+        """Embedding of condition and log-SNR, ``(n, 2 width)``, for the network."""
         condition = self.embed(c, len(log_snr))
         return condition + self.time(log_snr)
 
@@ -262,7 +268,13 @@ class Diffusion(GenerativeModel):
         return 0.5 * reach * torch.sigmoid(log_snr)
 
     def squared_error(self, x: Tensor, log_snr: Tensor, c: Tensor | None) -> Tensor:
-        """||v - v_hat||^2 under one sample of the noise, ``(n,)``."""
+        """||v - v_hat||^2 under one sample of the noise, ``(n,)``.
+
+        Args:
+            x: observations, ``(n, *event_shape)``.
+            log_snr: at which noise is added to each, ``(n,)``.
+            c: a condition for each.
+        """
         epsilon = torch.randn_like(x)
         a = alpha(log_snr, x)
         s = sigma(log_snr, x)
@@ -274,8 +286,11 @@ class Diffusion(GenerativeModel):
     def diffusion_loss(self, x: Tensor, c: Tensor | None, t: Tensor | None = None) -> Tensor:
         """1/2 (lambda_max - lambda_min) E_lambda ||eps - eps_hat||^2, ``(n,)`` (VDM eq. 17).
 
-        ``t`` in [0, 1] says where between the ends the log-SNR of each row lies, ``(n,)``; it is
-        sampled where it is not given.
+        Args:
+            x: observations, ``(n, *event_shape)``.
+            c: a condition for each.
+            t: place of each row's log-SNR between the two ends, from 0 to 1, ``(n,)``; None: it is
+                sampled.
         """
         if t is None:
             t = stratified(len(x), x)
@@ -400,7 +415,12 @@ class Diffusion(GenerativeModel):
         solver: str | None = None,
         steps: int | None = None,
     ) -> Tensor:
-        """Samples ``(n, *event_shape)`` that a solver makes of noise ``z``; see `sample`."""
+        """Samples ``(n, *event_shape)`` that a solver makes from noise.
+
+        Args:
+            z: noise, ``(n, *event_shape)``.
+            c, guidance, solver, steps: see `sample`.
+        """
         solver = solver or self.solver
         require_one_of(SOLVERS, solver=solver)
         times = self.times(steps or self.steps, z)
@@ -436,11 +456,16 @@ class Diffusion(GenerativeModel):
         return self.solve(z, c, solver="ddim", steps=steps)
 
     def features(self, x: Tensor, log_snr: float = 2.0, draws: int = 4) -> Tensor:
-        """Features of the network at log-SNR ``log_snr``, averaged over ``draws`` samples of noise.
+        """Features of the network at one log-SNR, averaged over samples of the noise.
 
         Between pure noise and the clean observation lies a level at which a denoiser has to
         recognise what it is given (Baranchuk et al. 2022, *Label-efficient semantic segmentation
         with diffusion models*): there its features are richer than the latent.
+
+        Args:
+            x: observations, ``(n, *event_shape)``.
+            log_snr: at which noise is added.
+            draws: number of samples of the noise.
         """
         level = for_each(float(log_snr), x)
         embedding = self.embedding(level, None)
@@ -475,7 +500,13 @@ class VPrediction:
         return event_shape
 
     def v(self, raw: Tensor, z: Tensor, log_snr: Tensor) -> Tensor:
-        """Predicted v, of z's shape."""
+        """Predicted v, of z's shape.
+
+        Args:
+            raw: the network's answer, ``(n, *shape(event_shape))``.
+            z: noisy observations, ``(n, *event_shape)``.
+            log_snr: of each, ``(n,)``.
+        """
         a = alpha(log_snr, z)
         s = sigma(log_snr, z)
         total = (a * self.sigma_data).square() + s.square()
@@ -502,13 +533,19 @@ class LevelPrediction:
         return (self.levels * channels, height, width)
 
     def v(self, raw: Tensor, z: Tensor, log_snr: Tensor) -> Tensor:
-        """Predicted v, of z's shape."""
+        """Predicted v, of z's shape; its arguments are those of `expected`."""
         x = self.expected(raw, z, log_snr)
         noise = alpha(log_snr, z) * z - x
         return noise / sigma(log_snr, z)
 
     def expected(self, raw: Tensor, z: Tensor, log_snr: Tensor) -> Tensor:
-        """E[x | z]: log-odds from the network plus the evidence of each feature's own value."""
+        """E[x | z]: log-odds from the network plus the evidence of each feature's own value.
+
+        Args:
+            raw: the network's answer, ``(n, *shape(event_shape))``.
+            z: noisy observations, ``(n, *event_shape)``.
+            log_snr: of each, ``(n,)``.
+        """
         log_odds = raw.unflatten(1, (-1, self.levels)).movedim(2, -1)
         log_odds = log_odds.reshape(*z.shape, self.levels)
         log_posterior = log_odds + evidence(z, log_snr, self.levels)
@@ -519,7 +556,13 @@ Parametrisation = VPrediction | LevelPrediction
 
 
 def evidence(z: Tensor, log_snr: Tensor, levels: int) -> Tensor:
-    """log p(z_i | x_i = each level) up to a constant: of z ``(n, ...)``, ``(n, ..., levels)``."""
+    """log p(z_i | x_i = each level) up to a constant, ``(n, ..., levels)``.
+
+    Args:
+        z: noisy observations, ``(n, ...)``.
+        log_snr: of each, ``(n,)``.
+        levels: number of values that a feature x_i takes.
+    """
     values = level_values(levels, z)
     a = alpha(log_snr, z).unsqueeze(-1)
     s = sigma(log_snr, z).unsqueeze(-1)
@@ -622,6 +665,11 @@ def ancestral(denoise: Denoiser, z: Tensor, times: Tensor) -> Tensor:
     """Sample q(z_t | z_s, x = denoise(z_s)) step by step (Ho et al. 2020).
 
     This is the chain that the bound is about.
+
+    Args:
+        denoise: see `Diffusion.denoiser`.
+        z: where to start, ``(n, *event_shape)``.
+        times: log-SNR at the ends of the steps.
     """
     for now, then in steps_of(times, z):
         x = denoise(z, now)
@@ -672,6 +720,11 @@ def second_order(denoise: Denoiser, z: Tensor, times: Tensor) -> Tensor:
 
     With ``half = lambda / 2`` and step h in it, z' = (sigma'/sigma) z + alpha' (1 - e^-h) x_mid (Lu
     et al. 2022, algorithm 2).
+
+    Args:
+        denoise: see `Diffusion.denoiser`.
+        z: where to start, ``(n, *event_shape)``.
+        times: log-SNR at the ends of the steps.
     """
     x_before = None
     h_before = None

@@ -147,13 +147,25 @@ class FlowMatching(GenerativeModel):
     # ------------------------------------------------------------------------------------- velocity
 
     def v(self, x: Tensor, t: Tensor, c: Tensor | None = None) -> Tensor:
-        """The velocity dx/dt at place ``x`` (n, *event_shape) and time ``t`` (n,), of x's shape."""
+        """The velocity dx/dt, of x's shape.
+
+        Args:
+            x: places, ``(n, *event_shape)``.
+            t: time of each, ``(n,)``.
+            c: a condition for each.
+        """
         return self.u(x, t, t, c)
 
     def u(self, x: Tensor, t: Tensor, s: Tensor, c: Tensor | None = None) -> Tensor:
-        """The mean velocity from time ``t`` to ``s``, both (n,), of what is at ``x`` at time t.
+        """The mean velocity from time t to s of a point that is at ``x`` at time t, of x's shape.
 
-        At s = t it is the velocity itself, and all there is without `jumps`.
+        At s = t it is the velocity itself; a model without `jumps` has no other.
+
+        Args:
+            x: places, ``(n, *event_shape)``.
+            t: time at which each is there, ``(n,)``.
+            s: end of the time over which the mean is taken, ``(n,)``.
+            c: a condition for each.
         """
         condition = self.embed(c, len(x))
         embedding = condition + self.time(t)
@@ -202,8 +214,14 @@ class FlowMatching(GenerativeModel):
     def jump_loss(self, x: Tensor, t: Tensor, v: Tensor, c: Tensor | None = None) -> Tensor:
         """||u(x, t, s) - v - (s - t) du/dt||^2, ``(n,)``, for one s after t (Geng et al. 2025).
 
-        du/dt is the derivative along the stream, on which x moves with velocity ``v``. What u is
-        held to is a constant to the optimiser.
+        du/dt is the derivative along the stream, on which x moves with velocity ``v``. The target
+        of u is a constant to the optimiser.
+
+        Args:
+            x: places, ``(n, *event_shape)``.
+            t: time of each, ``(n,)``.
+            v: velocity of each, of x's shape.
+            c: a condition for each.
         """
         ahead = (1 - t) * torch.rand_like(t)
         s = t + ahead
@@ -305,7 +323,14 @@ class FlowMatching(GenerativeModel):
 
     @torch.no_grad()
     def jump(self, x: Tensor, c: Tensor | None, guidance: float, jumps: int) -> Tensor:
-        """Where noise ``x`` is after so many equal jumps, from t = 0 to 1."""
+        """The end of equal jumps of noise from t = 0 to 1, of x's shape.
+
+        Args:
+            x: noise, ``(n, *event_shape)``.
+            c: a condition for each.
+            guidance: see `velocity`; 1 for none.
+            jumps: their number.
+        """
         if self.stretch is None:
             raise ValueError("This model has no mean velocities to jump by: give it jumps > 0.")
         times = torch.linspace(0, 1, jumps + 1).to(x)
@@ -348,7 +373,15 @@ class FlowMatching(GenerativeModel):
         end: float,
         steps: int | None = None,
     ) -> Tensor:
-        """Where the stream has taken ``x`` from time ``start`` to ``end``."""
+        """The place to which a stream carries each point, of x's shape.
+
+        Args:
+            x: places at time ``start``, ``(n, *event_shape)``.
+            velocity: of the stream.
+            start: time in [0, 1].
+            end: time in [0, 1], before or after ``start``.
+            steps: of the solver, in place of the model's own.
+        """
 
         def slope(state: tuple[Tensor, ...], t: Tensor) -> tuple[Tensor, ...]:
             (x,) = state
@@ -368,10 +401,11 @@ def with_divergence(
 ) -> tuple[Tensor, Tensor]:
     """``field(x)`` and the trace of its Jacobian, ``(n,)``.
 
-    Each row of the field depends on that row of x alone.
-
-    Exact, by one gradient for each feature; or, given random signs e of x's shape, Hutchinson's
-    estimate e' J e.
+    Args:
+        field: maps ``(n, ...)`` to the same shape; each row depends on that row of x alone.
+        x: places, ``(n, ...)``.
+        signs: random signs e of x's shape, for Hutchinson's estimate e' J e; None: the trace is
+            exact, by one gradient for each feature.
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_(True)
@@ -394,9 +428,14 @@ def derivative_along(
     place: tuple[Tensor, Tensor],
     direction: tuple[Tensor, Tensor],
 ) -> Tensor:
-    """The derivative of ``field`` at a place in a direction, of the field's shape, a constant.
+    """The derivative of ``field`` at a place in a direction, of the field's shape.
 
-    It takes one pass, in which every number carries its derivative along (forward mode).
+    It takes one pass of forward-mode differentiation, and is a constant to the optimiser.
+
+    Args:
+        field: of two arguments.
+        place: both arguments.
+        direction: a tangent of each.
     """
     with torch.no_grad(), warnings.catch_warnings():
         # the first such pass of a process scripts a part of torch, which torch itself deprecates

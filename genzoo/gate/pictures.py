@@ -44,7 +44,7 @@ def read(file: Path, size: int | None = None) -> np.ndarray:
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Whether Pillow would cut values to eight bits."""
+    """True if Pillow would cut values to eight bits."""
     tiles = getattr(image, "tile", ())  # of an image file, how its pixels are stored
     stored = [str(part) for tile in tiles for part in tile[3:]]
     return image.mode.startswith(("I", "F")) or any(";16" in mode for mode in stored)

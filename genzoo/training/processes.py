@@ -49,7 +49,7 @@ LAST_WORDS = 2.0  # seconds that the others have to say what they saw when one h
 
 
 def rank() -> int:
-    """Which of the processes of a run this is; 0 of one."""
+    """Rank of this process among those of a run; 0 if there is only one."""
     if "LOCAL_RANK" not in os.environ and not SLURMEnvironment.detect():
         return 0
     return int(next(os.environ[name] for name in RANKS if name in os.environ))
@@ -68,7 +68,7 @@ def _world() -> int | None:
 
 @dataclass(frozen=True)
 class Hardware:
-    """On what a run is trained.
+    """The devices and processes that train a run.
 
     Args:
         accelerator: "cpu", "cuda", or "auto" for a GPU where there is one.
@@ -336,10 +336,10 @@ def _let_speak(children: "list[subprocess.Popen[str]]") -> None:
 
 
 def _cause(children: "list[subprocess.Popen[str]]", first: list[int], room: Path) -> Exception:
-    """Why the processes have ended, of which the ``first`` were seen to.
+    """The error that ended the processes, of which ``first`` were seen to end first.
 
-    A fault that `fit` has a sentence for says it. Of the others, one that was ended without a word
-    is the cause, and one that only lost its connection is not.
+    An error that `fit` has a sentence for comes first. Of the others, a process that ended without
+    a message is the cause; one that only lost its connection is not.
     """
     ended = first + [i for i, child in enumerate(children) if child.poll() and i not in first]
     errors = {i: _get(room / f"error{i}") for i in ended if (room / f"error{i}").is_file()}

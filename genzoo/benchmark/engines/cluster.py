@@ -420,10 +420,10 @@ def _unpack(content: bytes, folder: Path) -> None:
 
 
 def _work(errand: _Errand, data: Any, mailbox: Any) -> tuple[Outcome, bytes | None]:
-    """In a worker: carry out a job, in its folder or, where that is not seen, in one of our own.
+    """Carry out a job in a worker: in its folder, or in a temporary one if that is not visible.
 
     Returns:
-        the outcome; and the files of the folder, where it is not seen.
+        the outcome; and the files of the folder if it is not visible here.
     """
     import ray
 

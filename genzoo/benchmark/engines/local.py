@@ -141,7 +141,7 @@ def _receive(connection: Connection) -> Outcome | Message:
 
 
 def _work(job: Job, threads: int, sender: Connection) -> None:
-    """In the process: carry out one job, send progress, then the outcome.
+    """Carry out one job in a process: send progress, then the outcome.
 
     Ctrl-C is the parent's business.
     """
