@@ -30,7 +30,7 @@ SHAPES = ("event_shape", "latent_shape")
 
 
 def parameters(function: Any, without: Iterable[str] = ()) -> dict[str, inspect.Parameter]:
-    """The named arguments that a function or a constructor takes, but for those ``without``."""
+    """The named arguments of a function or a constructor, except those in ``without``."""
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     named = inspect.signature(function).parameters.items()
     return {name: p for name, p in named if name not in without and p.kind not in variadic}
@@ -46,8 +46,8 @@ def to_plain(value: Any) -> Any:
     """A value as YAML and JSON hold it.
 
     A tuple becomes a list. A model, or a network that can tell its arguments by a ``config()``,
-    becomes a mapping. Of any other network there is but the name of its class, for which `build`
-    asks to be given it.
+    becomes a mapping. Of any other network only the name of its class is kept, and `build` asks for
+    the network itself.
     """
     if isinstance(value, list | tuple):
         return [to_plain(v) for v in value]
@@ -126,7 +126,7 @@ def build(
 
 
 def named(name: str, classes: Iterable[type]) -> Any:
-    """The class called ``name`` in whatever case; raises `InputError` with the nearest one."""
+    """The class of a name, in any case; raises `InputError` with the nearest one."""
     known = {each.__name__.lower(): each for each in classes}
     if name.lower() not in known:
         raise InputError(f"There is no family {name!r}. {nearest(name, known)}")

@@ -60,7 +60,7 @@ def dequantise(x: Tensor, levels: int) -> Tensor:
     """Add uniform noise over the bin of each grid point; real-valued data passes unchanged.
 
     For a density p on [-1, 1]^D, Jensen's inequality gives E_u[log p(x + u)] <= log(P(x) /
-    width^D): this is what turns an exact density into a *bound* for the discrete data (Theis et al.
+    width^D). This turns an exact density into a *bound* for the discrete data (Theis et al.
     2016, eq. 1).
     """
     if not levels:

@@ -5,7 +5,7 @@ A generative model is a conditional distribution p(x | c) over tensors of one ``
 It can always `sample`. It states, by its `likelihood`, what its `log_prob` claims. A family that
 can write log p(x | c), or a bound on it, needs no training code: the loss is -log p, and everything
 about training is written here, once. A family that cannot overrides `loss` (energy, flow matching)
-or `training_step` (GAN): that is what you do instead.
+or `training_step` (GAN).
 """
 
 import math
@@ -270,10 +270,10 @@ class Unnormalised(Protocol):
 
 
 class Measurable(ABC):
-    """All that `genzoo.evaluation` asks of a model, with what is true of most of them.
+    """The interface that `genzoo.evaluation` needs, with defaults that are true of most models.
 
-    A model of the zoo answers to it, and so does a baseline. Who can be measured in another way
-    than by `log_prob` and `sample` says so here.
+    Models and baselines implement it. One that can be measured in further ways than by `log_prob`
+    and `sample` declares it here.
     """
 
     event_shape: tuple[int, ...]
@@ -778,7 +778,7 @@ def sampling_none(sample: Any) -> Any:
 
 
 def number_of_events(n: Any) -> int:
-    """``n``, if so many events can be drawn: Python's own whole number, or numpy's, or torch's.
+    """A number of events to sample, as an int: Python's own, numpy's or torch's.
 
     Raises:
         InputError: it is below zero, or no whole number.

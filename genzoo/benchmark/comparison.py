@@ -67,15 +67,15 @@ def compare(
         budget: which recipe, "quick" or "full"; of some data also "cpu" or "gpu".
         minutes: of training for every run, in place of the recipe's steps.
         recipe: a YAML file in place of ours.
-        conditional: whether the models are told the data's labels or conditions.
+        conditional: give the models the data's labels or conditions.
         out: the folder; by default ``runs/DATA-BUDGET``.
         jobs: runs at a time, each on its share of the cores; 0: as many as there is room for.
         engine: where the runs take place: "local", "ray", or an engine with settings of its own,
             such as `genzoo.benchmark.engines.cluster.Ray`.
         address: of a cluster of Ray, host:port; None starts one on this machine.
         precision, compile: how every model is trained, in place of the recipe's: see `genzoo.fit`.
-        accelerator, devices, nodes, strategy: on what each is trained, likewise.
-        observer: is told how it goes (`genzoo.benchmark.jobs.Observer`).
+        accelerator, devices, nodes, strategy: hardware of each training; see `genzoo.fit`.
+        observer: is called with the progress (`genzoo.benchmark.jobs.Observer`).
 
     Returns:
         the scorecard. A run that failed has no row in it, and a sentence among its ``failures``.
@@ -202,7 +202,7 @@ def _source(family: Family) -> str:
 
 
 def _fingerprint(data: DataSet) -> str:
-    """Of the events, so that other data of the same name are not taken for these."""
+    """A hash of the events, so that other data of the same name are not taken for these."""
     digest = hashlib.sha256()
     for split in (data.train, data.validation, data.test):
         digest.update(_bytes(split))
@@ -220,7 +220,7 @@ def _bytes(split: Split) -> bytes:
 def _carry_out(
     plans: Sequence[Plan], folder: Path, data: DataSet | None, engine: Engine, observer: Observer
 ) -> list[Outcome]:
-    """Run every plan, in processes of their own where these can have what they need."""
+    """Run every plan, in processes of their own if families and data can be sent to them."""
     finished = sum(runs.load_finished(each, folder / each.name) is not None for each in plans)
     observer.planned(plans, finished)
     jobs = [Job(each, folder / each.name, data) for each in plans]
@@ -247,7 +247,7 @@ def _importable(each: Plan) -> bool:
 
 
 def _can_be_sent(data: DataSet) -> bool:
-    """True if another process can have everything of ``data`` beside its events."""
+    """True if everything of ``data`` beside its events can be sent to another process."""
     nothing = Split(data.train.x[:0])
     try:
         ForkingPickler.dumps(replace(data, train=nothing, validation=nothing, test=nothing))
@@ -257,7 +257,7 @@ def _can_be_sent(data: DataSet) -> bool:
 
 
 def _siblings(plans: Sequence[Plan], folder: Path, data: DataSet, observer: Observer) -> list[Plan]:
-    """Runs of before that belong on the same scorecard, with every measure of those of now."""
+    """Earlier runs that belong on the same scorecard, measured as fully as the new ones."""
     siblings = runs.sibling_runs(folder, plans)
     if siblings:
         listed = ", ".join(each.name for each in siblings)
@@ -278,7 +278,7 @@ def _set_side_by_side(
     data: DataSet,
     observer: Observer,
 ) -> Scorecard:
-    """The scorecard of what has come of the plans, and of what the folder has from before."""
+    """The scorecard of the finished runs, these and earlier ones in the folder."""
     ended = list(zip(plans, outcomes, strict=True))
     failures = {each.name: outcome.failure for each, outcome in ended if outcome.failure}
     done = [each for each, outcome in ended if outcome.row is not None]

@@ -46,9 +46,9 @@ COMPUTING = ("precision", *ELSEWHERE)
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a run will do, in plain values with nothing left to defaults.
+    """Everything that a run does, in plain values, with all defaults filled in.
 
-    Equal plans give equal runs, on whichever machine: `genzoo.benchmark.run.run` carries one out in
+    Equal plans give equal runs, on any machine: `genzoo.benchmark.run.run` carries one out in
     a folder, and called again, goes on there or finds it done.
 
     Args:
@@ -107,7 +107,7 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Of what the plan computes: equal for equal plans, on whichever hardware."""
+        """A hash of what the plan computes: equal for equal plans, on any hardware."""
         content = json.dumps(_anywhere(self.stated), sort_keys=True).encode()
         return hashlib.sha256(content).hexdigest()
 

@@ -124,7 +124,7 @@ def _print_what_the_locale_can() -> None:
 def _end_politely(number: signal.Signals | None) -> None:
     """Treat an end from outside like Ctrl-C, so that no worker is left behind.
 
-    What ``nohup`` has told not to hear a signal still does not.
+    A signal that ``nohup`` has set to be ignored stays ignored.
     """
     if number is not None and signal.getsignal(number) != signal.SIG_IGN:
         signal.signal(number, _interrupt)

@@ -82,7 +82,7 @@ def evaluate(arguments: Sequence[str]) -> int:
 
 
 def _print_quality(model: "GenerativeModel", data: "DataSet", out: "Console") -> None:
-    """The samples of one model beside real data, and both at n = infinity where that can be had."""
+    """Samples of one model beside real data, and both at n = infinity where that is feasible."""
     from genzoo.benchmark.codec import from_plain
     from genzoo.benchmark.report.cells import number
     from genzoo.benchmark.report.quality_table import quality_table

@@ -184,7 +184,7 @@ def with_value(arguments: Sequence[str]) -> set[int]:
 
 
 class Screen(Console):
-    """A console that goes on in silence when nobody reads on, as in ``genzoo train vae | head``."""
+    """A console that stays silent once its reader is gone, as in ``genzoo train vae | head``."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True

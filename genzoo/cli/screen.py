@@ -43,7 +43,7 @@ def bars(screen: Console) -> rich.progress.Progress:
 
 @contextmanager
 def bar(screen: Console, name: str) -> Iterator[Progress]:
-    """One bar, as a function that is told of progress: (done, of how much, a few words).
+    """One progress bar, as a function that is called with (done, total, text).
 
     Before that it is not shown.
     """

@@ -2,7 +2,7 @@
 
 One run, with the options of the family's constructor and of `genzoo.fit`.
 
-``genzoo train unclip`` is another story, told in `genzoo.cli.unclip`.
+``genzoo train unclip`` is in `genzoo.cli.unclip`.
 """
 
 import inspect
@@ -122,7 +122,7 @@ def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
 
 
 def _refuse_retired(arguments: Sequence[str]) -> None:
-    """Say of an option that there once was what stands in its place."""
+    """Name the replacement of a retired option."""
     from genzoo.training.fitting import refuse_retired
 
     options = [argument.removeprefix("--") for argument in arguments if argument.startswith("--")]

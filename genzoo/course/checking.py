@@ -106,7 +106,7 @@ def agree(
         value: a number or a tensor.
         truth: what it should be.
         name: what it is, as in "log-determinant".
-        mistakes: sentence -> what who makes that mistake finds. The first that fits is said.
+        mistakes: sentence -> the value that this mistake leads to. The first that fits is used.
         tolerance: absolute, and relative to the truth.
     """
     found = tensor(value, name)

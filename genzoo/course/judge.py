@@ -1,4 +1,4 @@
-"""Checks an answer, and turns whatever comes of it into sentences."""
+"""Checks of an answer, whose result is a sentence."""
 
 import contextlib
 import io
@@ -58,7 +58,7 @@ def _outcome(exercise: Exercise, path: Path) -> tuple[bool, str, list[str]]:
 
 
 def _load(path: Path) -> ModuleType:
-    """The reader's file as a module, read afresh each time."""
+    """The reader's file as a module, read again each time."""
     linecache.checkcache(str(path))
     module = ModuleType("answer")
     module.__file__ = str(path)

@@ -141,7 +141,7 @@ def _array(values: Any) -> np.ndarray:
 
 
 def _levels_of(x: np.ndarray, levels: int | None) -> np.ndarray:
-    """Grid points as the integers that they stand for; anything else unchanged."""
+    """Grid points as their levels, whole numbers; anything else unchanged."""
     if not levels or x.dtype.kind != "f":
         return x
     values = torch.from_numpy(x)

@@ -133,7 +133,7 @@ def stream(path: str | Path, levels: int | None = None, seed: int = 0) -> DataSe
 class ArrayRows:
     """Reads rows of a ``.npy`` file as events.
 
-    The map is told after each batch that its pages are not needed: the system keeps them as long as
+    After each batch its pages are released: the system keeps them as long as
     there is room, and they do not count as this process's.
     """
 

@@ -32,7 +32,7 @@ def _of_other_distributions() -> tuple[Family, ...]:
     for plugin in plugins():
         try:
             family = plugin.load()
-        except Exception as error:  # whatever is wrong with it must not take the others along
+        except Exception as error:  # an error in one must not make the others unusable
             warnings.warn(f"The family {plugin.value} cannot be imported: {error}", stacklevel=2)
             continue
         if not (isinstance(family, type) and issubclass(family, GenerativeModel)):

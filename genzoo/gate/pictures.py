@@ -30,7 +30,7 @@ def size(file: Path) -> tuple[int, int]:
 
 
 def read(file: Path, size: int | None = None) -> np.ndarray:
-    """One image as (h, w, 3) bytes, whatever its own mode is, the right way up.
+    """One image of any mode as (h, w, 3) bytes, the right way up.
 
     With a ``size``, its central square at so many pixels a side.
     """

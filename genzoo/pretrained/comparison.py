@@ -33,7 +33,7 @@ def compare(
         data: that the models are of.
         families: some of them; by default all there are.
         out: the folder, laid out as that of `genzoo.compare`; by default ``runs/DATA-pretrained``.
-        observer: is told how it goes.
+        observer: is called with the progress.
 
     Raises:
         InputError: there are no models of this data or family.

@@ -224,7 +224,7 @@ def fit(
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of `fit` that hold on whatever hardware: its arguments, which it tells of."""
+    """Arguments of `fit` that do not depend on the hardware; see there."""
 
     steps: int
     minutes: float | None
@@ -704,7 +704,7 @@ SETTINGS = {
     "seed": Range(0, 2**32 - 1, whole=True),
     "lr": Range(0, above=True),
 }
-RETIRED = {  # what `fit` once took, and what stands in its place
+RETIRED = {  # former arguments of `fit`, and their replacements
     "ema": "Weights are now averaged relative to the length of the run: give average, the width of "
     "the average as a share of the steps so far (0.03, say), instead of a decay per step."
 }
@@ -962,7 +962,7 @@ CHATTER = (
 
 
 def _whole_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a log, but for a last one that a full disk or a kill has cut off."""
+    """The rows of a log, without a last one that a full disk or a kill has cut off."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return list(csv.DictReader(line for line in lines if line.endswith("\n")))
 

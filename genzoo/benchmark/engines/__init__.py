@@ -17,7 +17,7 @@ class Engine(Protocol):
     """Carries out jobs."""
 
     def carry_out(self, jobs: Sequence[Job], observer: Observer) -> list[Outcome]:
-        """An outcome for each job, in their order; ``observer`` is told how it goes."""
+        """An outcome for each job, in their order; ``observer`` is called with the progress."""
         ...
 
 

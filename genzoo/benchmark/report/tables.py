@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-STYLE = {  # of a table in a notebook, whatever the style sheet of the notebook is
+STYLE = {  # of a table in a notebook, independent of the notebook's style sheet
     "table": "border-collapse: collapse; font-variant-numeric: tabular-nums",
     "th": "text-align: right; padding: .3em .8em; border-bottom: 2px solid #8888",
     "td": "text-align: right; padding: .3em .8em; border-bottom: 1px solid #8884",

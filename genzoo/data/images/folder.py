@@ -72,7 +72,7 @@ def _find(folder: Path) -> tuple[list[Path], np.ndarray | None, tuple[str, ...]]
 def _images(folder: Path) -> list[Path]:
     """The image files directly in a folder, in the order of their names.
 
-    Hidden ones are some program's, not yours.
+    Hidden files are left out: programs write them.
     """
     return sorted(
         p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")

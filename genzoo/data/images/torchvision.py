@@ -111,11 +111,11 @@ def cifar10(root: str | Path = "data", download: bool = True) -> DataSet:
 
 
 class Binarised(Split):
-    """Grey images whose pixels are drawn afresh, each time that some of them are asked for.
+    """Grey images whose binary pixels are sampled anew each time they are read.
 
     Args:
         grey: images (n, *event_shape), bytes: the chance of white, in 255ths.
-        x: one such draw of each, for whatever looks at all of them at once.
+        x: one such sample of each, for code that needs all of them at once.
         c: their labels.
     """
 
@@ -165,7 +165,7 @@ def on_grid(pixels: Tensor, levels: int = 256) -> Tensor:
 def _read(
     name: str, source, root: Path, download: bool, folder: str, files: tuple[str, ...]
 ) -> list:
-    """torchvision's training and test part; whatever goes wrong, say which files belong where."""
+    """torchvision's training and test part; any error says which files belong where."""
     try:
         return [source(root, train=train, download=download) for train in (True, False)]
     except (OSError, RuntimeError, ValueError, AssertionError, EOFError) as error:
