@@ -280,10 +280,10 @@ class Measurable(ABC):
     condition: int = 0
     levels: int = 0
     likelihood: Likelihood = Likelihood.NONE
-    half_width: float = (
-        0.0  # nats by which `log_prob` may be off in either direction, for all events alike
-    )
-    guidable: bool = False  # whether `sample` takes a ``guidance``
+    # nats by which `log_prob` may be off in either direction, for all events alike
+    half_width: float = 0.0
+    # whether `sample` takes a ``guidance``
+    guidable: bool = False
 
     @abstractmethod
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
@@ -456,10 +456,11 @@ class GenerativeModel(Trainable, Measurable):
             steps: events of each way, both ends included.
             c: conditions of both, or None.
         """
-        z1, z2 = self.encode(x1, c), self.encode(x2, c)
-        return torch.stack(
-            [self.decode(slerp(z1, z2, t), c) for t in torch.linspace(0, 1, steps).tolist()], 1
-        )
+        z1 = self.encode(x1, c)
+        z2 = self.encode(x2, c)
+        shares = torch.linspace(0, 1, steps).tolist()
+        events = [self.decode(slerp(z1, z2, share), c) for share in shares]
+        return torch.stack(events, 1)
 
     def features(self, x: Tensor) -> Tensor:
         """Features for a linear probe to read, ``(n, width)``.
@@ -480,7 +481,8 @@ class GenerativeModel(Trainable, Measurable):
         x, c = self.prepare(batch)
         if not len(x):
             return None
-        loss = self.loss(x, drop_conditions(c, self.drop_condition)).mean()
+        c = drop_conditions(c, self.drop_condition)
+        loss = self.loss(x, c).mean()
         self.log_loss(loss, batch_idx, len(x))
         return loss
 
@@ -519,7 +521,8 @@ class GenerativeModel(Trainable, Measurable):
     def test_step(self, batch: Any, batch_idx: int) -> None:
         """Logs what `validation_step` does, of test events: ``test_nats``, say."""
         if self.monitor is not None:
-            self.log_check(f"test_{self.monitor.removeprefix('val_')}", batch, batch_idx)
+            name = self.monitor.removeprefix("val_")
+            self.log_check(f"test_{name}", batch, batch_idx)
 
     def log_check(self, name: str, batch: Any, batch_idx: int) -> None:
         """Log the mean `validation_loss` of a batch.
@@ -561,8 +564,11 @@ class GenerativeModel(Trainable, Measurable):
             InputError: the batch is none of these, or not of this model's data.
         """
         x, c = unpacked(batch)
+        if not self.condition:
+            c = None
         x = self._in_own_precision(x)
-        c = None if c is None or not self.condition else self._in_own_precision(c)
+        if c is not None:
+            c = self._in_own_precision(c)
         if self.is_first_batch or not self.is_fitting:
             self.require_batch(x, c)
         if self.is_fitting:
@@ -665,13 +671,11 @@ class GenerativeModel(Trainable, Measurable):
                 f"This {name} computes in {own}, got events in {x.dtype}: give x.to({own}), or "
                 f"take model.to({x.dtype})."
             )
-        if (
-            not self.levels
-            or torch.compiler.is_compiling()
-            or (self.is_fitting and not even_in_training)
-        ):
+        only_shape = self.is_fitting and not even_in_training
+        if not self.levels or only_shape or torch.compiler.is_compiling():
             return
-        wrong = x.detach().abs() > FAR if decoded else grid.is_between(x.detach(), self.levels)
+        values = x.detach()
+        wrong = values.abs() > FAR if decoded else grid.is_between(values, self.levels)
         if wrong.any():
             raise InputError(
                 f"This {name} models {self.levels} levels, of which the level k has the value "
@@ -751,12 +755,15 @@ def slerp(start: Tensor, end: Tensor, share: Tensor | float) -> Tensor:
         end: of the same shape.
         share: of the angle between them, a number or ``(n,)``.
     """
-    a, b = (torch.nn.functional.normalize(each.flatten(1), dim=1) for each in (start, end))
-    angle = 2 * torch.atan2(
-        (a - b).norm(dim=1), (a + b).norm(dim=1)
-    )  # accurate where the cosine is flat
+    a = torch.nn.functional.normalize(start.flatten(1), dim=1)
+    b = torch.nn.functional.normalize(end.flatten(1), dim=1)
+    # unlike the arc cosine, it is accurate for small angles
+    angle = 2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1))
     share = torch.as_tensor(share, dtype=start.dtype, device=start.device).expand(len(start))
-    share, angle = (each.view(-1, *[1] * (start.dim() - 1)) for each in (share, angle))
+
+    row = (-1, *[1] * (start.dim() - 1))
+    angle = angle.view(row)
+    share = share.view(row)
     straight = angle.sin() < 1e-4
     sine = angle.sin().masked_fill(straight, 1.0)
     first = torch.where(straight, 1 - share, torch.sin((1 - share) * angle) / sine)
@@ -810,7 +817,9 @@ def drop_conditions(c: Tensor | None, share: float) -> Tensor | None:
     if c is None:
         return None
     drop = torch.rand(len(c), device=c.device) < share
-    return c.masked_fill(drop, -1) if c.dim() == 1 else c.masked_fill(drop[:, None], math.nan)
+    if c.dim() == 1:
+        return c.masked_fill(drop, -1)
+    return c.masked_fill(drop[:, None], math.nan)
 
 
 def unpacked(batch: Any) -> tuple[Tensor, Tensor | None]:
@@ -833,8 +842,9 @@ def unpacked(batch: Any) -> tuple[Tensor, Tensor | None]:
 
 def place(values: Tensor) -> str:
     """The first value of ``values`` that is not finite, and its index, in words."""
-    index = (~values.isfinite()).nonzero()[0].tolist()
-    return f"{values[tuple(index)].item():g} at {tuple(index)}"
+    wrong = (~values.isfinite()).nonzero()
+    first = tuple(wrong[0].tolist())
+    return f"{values[first].item():g} at {first}"
 
 
 DEEPEST = 1000  # blocks of a network; more would not be built before the user gives up
