@@ -2,11 +2,11 @@
 
 import hashlib
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from genzoo.benchmark import engines
 from genzoo.benchmark import run as runs
@@ -30,6 +30,7 @@ from genzoo.model import GenerativeModel
 from genzoo.training.processes import launched, rank
 
 Family = str | type[GenerativeModel]
+Item = TypeVar("Item")
 
 
 def compare(
@@ -93,11 +94,7 @@ def compare(
         raise InputError(f"jobs must be 0 or more, got {jobs}.")
     if isinstance(engine, str):
         engine = engines.named(engine, jobs, address)
-    is_named = isinstance(data, str | Path)
-    data_set = load_data(data) if is_named else data
-    name = str(data) if is_named else data_set.name
-    if conditional:
-        runs.require_conditions(data_set, name)
+    name = data.name if isinstance(data, DataSet) else str(data)
     computing = {
         "precision": precision,
         "compile": compile,
@@ -107,9 +104,9 @@ def compare(
         "strategy": strategy,
     }
     asked = Asked(
-        families=tuple(dict.fromkeys(_source(family) for family in families)),
+        families=_unique(map(_source, families)),
         data=name,
-        seeds=tuple(dict.fromkeys(seeds)),
+        seeds=_unique(seeds),
         budget=budget,
         minutes=minutes,
         recipe=recipe,
@@ -117,17 +114,35 @@ def compare(
         computing={each: value for each, value in computing.items() if value is not None},
         folder=Path(out or f"runs/{Path(name).resolve().stem}-{budget}"),
     )
-    plans = asked.plans(data_set.dims, "" if is_named else _fingerprint(data_set))
-    if rank():
+    if isinstance(data, DataSet):
+        return _answer(asked, data, engine, observer or Observer(), is_object=True)
+    return _answer(asked, load_data(data), engine, observer or Observer())
+
+
+def _answer(
+    asked: "Asked", data: DataSet, engine: Engine, observer: Observer, is_object: bool = False
+) -> Scorecard:
+    """Carry out the runs that a question needs, and put them on one scorecard.
+
+    Args:
+        asked: the question.
+        data: of all runs.
+        engine: carries out the runs.
+        observer: is called with the progress.
+        is_object: True of data that other processes cannot load by a name or a path.
+    """
+    if asked.conditional:
+        runs.require_conditions(data, asked.data)
+    plans = asked.plans(data.dims, _fingerprint(data) if is_object else "")
+    if rank():  # of several processes the first alone measures and writes
         for each in plans:
-            runs.accompany(each, asked.folder / each.name, data_set)
+            runs.accompany(each, asked.folder / each.name, data)
         return Scorecard(())
-    observer = observer or Observer()
+    sent = data if is_object else None
     with held(asked.folder):
         discard_drafts(asked.folder)
-        sent = None if is_named else data_set
         outcomes = _carry_out(plans, asked.folder, sent, engine, observer)
-        return _set_side_by_side(asked, plans, outcomes, data_set, observer)
+        return _set_side_by_side(asked, plans, outcomes, data, observer)
 
 
 @dataclass(frozen=True)
@@ -190,6 +205,11 @@ class Asked:
         for setting, value in self.computing.items():
             parts += [f"--{setting}", str(value).lower()]
         return shlex.join([*parts, "--out", str(self.folder)])
+
+
+def _unique(items: Iterable[Item]) -> tuple[Item, ...]:
+    """Each of ``items`` once, in their order."""
+    return tuple(dict.fromkeys(items))
 
 
 def _source(family: Family) -> str:
@@ -281,9 +301,9 @@ def _set_side_by_side(
     """The scorecard of the finished runs, these and earlier ones in the folder."""
     ended = list(zip(plans, outcomes, strict=True))
     failures = {each.name: outcome.failure for each, outcome in ended if outcome.failure}
-    done = [each for each, outcome in ended if outcome.row is not None]
-    done += _siblings(plans, asked.folder, data, observer)
-    done.sort(key=order)
+    finished = [each for each, outcome in ended if outcome.row is not None]
+    siblings = _siblings(plans, asked.folder, data, observer)
+    done = sorted([*finished, *siblings], key=order)
     return assemble(done, asked.folder, data, failures, asked.command, observer)
 
 
@@ -291,7 +311,9 @@ def order(each: Plan) -> tuple[int, int]:
     """Families in the order of the registry, then other classes, then hybrids, each by its seed."""
     known = [*names.names(), each.family.lower()]
     family, _, prior = each.family.lower().partition("+")
-    place = known.index(prior) + len(known) if prior else known.index(family)
+    place = known.index(family)
+    if prior:
+        place = len(known) + known.index(prior)
     return place, each.seed
 
 

@@ -1,4 +1,4 @@
-"""``genzoo list`` and ``genzoo info``: what there is."""
+"""``genzoo list`` and ``genzoo info``: families, data sets and trained models."""
 
 import inspect
 import re

@@ -224,11 +224,12 @@ class Bars(Observer):
             if not self.screen.is_terminal:
                 self.note(i, "failed")
             return
-        figure, cost = row.figure, row.cost
-        assert cost is not None
+        figure = row.figure
+        cost = row.cost
+        assert cost is not None  # of a run, not of a baseline
         if not self.screen.is_terminal:
-            found = figure.text() if figure.is_known else "done"
-            self.note(i, f"{found}, trained for {cost.train_seconds:.0f} s")
+            result = figure.text() if figure.is_known else "done"
+            self.note(i, f"{result}, trained for {cost.train_seconds:.0f} s")
         self.bars.update(
             self.tasks[i],
             completed=cost.steps,

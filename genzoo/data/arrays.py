@@ -30,7 +30,6 @@ from torch import Tensor
 
 from genzoo import grid
 from genzoo.data.dataset import DataSet, Split
-from genzoo.data.images.torchvision import on_grid
 from genzoo.data.names import SPLITS
 from genzoo.errors import InputError
 from genzoo.gate import arrays as gate
@@ -219,7 +218,7 @@ def discrete(parts: dict[str, tuple], levels: int, about: dict) -> DataSet:
     """
     splits = {}
     for name, (x, c) in parts.items():
-        events = on_grid(torch.from_numpy(x), levels)
+        events = grid.to_grid_in_parts(torch.from_numpy(x), levels)
         splits[name] = _split(events, c)
     condition = _width(about, splits["train"].c)
     return DataSet(**splits, **about, levels=levels, condition=condition)
