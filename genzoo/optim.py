@@ -226,7 +226,8 @@ def warmup_cosine(step: int, steps: int, warmup: float = 0.02) -> float:
     rise = max(1, int(warmup * steps + 1e-9))  # 0.29 * 100 is 28.999...
     if step < rise:
         return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
+    share = (step - rise) / max(1, steps - rise)  # of the descent
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
 
 OptimizerFactory = Callable[[Iterable[torch.nn.Parameter], float], Optimizer]

@@ -50,18 +50,16 @@ def judge_apart(exercise: Exercise, path: Path, seconds: float = SECONDS) -> Ver
 def _no_verdict(code: int, where: str, path: Path, seconds: float) -> Verdict:
     if not where and code != -9:
         return Verdict(False, f"Python ended before the check did, with exit code {code}.")
-    numbers = [
-        int(line.split(", line ")[1].split()[0])
-        for line in where.splitlines()
-        if f'"{path.resolve()}"' in line
-    ]
-    lines = tuple(f"line {n}: {linecache.getline(str(path), n).strip()}" for n in numbers[:1])
-    return Verdict(
-        False,
+    sentence = (
         f"Your code was still running after {seconds:g} seconds. Does a loop have no end, or does "
-        "it do number by number what one line of tensors does at once?",
-        lines,
+        "it do number by number what one line of tensors does at once?"
     )
+    for frame in where.splitlines():  # innermost first
+        if f'"{path.resolve()}", line ' in frame:
+            number = int(frame.split(", line ")[1].split()[0])
+            code = linecache.getline(str(path), number).strip()
+            return Verdict(False, sentence, (f"line {number}: {code}",))
+    return Verdict(False, sentence)
 
 
 def _main(id: str, path: str, report: str, stuck: str, seconds: str) -> None:

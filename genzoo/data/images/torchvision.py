@@ -141,12 +141,15 @@ def draw(grey: Tensor, generator: torch.Generator | None = None) -> Tensor:
 def _binarised(splits: Mapping[str, Split]) -> dict[str, Split]:
     """The splits of grey images in black and white; only the training images go on changing."""
     generator = torch.Generator().manual_seed(SEED)
-    found: dict[str, Split] = {}
+    binary: dict[str, Split] = {}
     for name, split in splits.items():
         grey = grid.to_level(split.x, 256).byte()
         x = draw(grey, generator)
-        found[name] = Binarised(grey, x, split.c) if name == "train" else Split(x, split.c)
-    return found
+        if name == "train":
+            binary[name] = Binarised(grey, x, split.c)
+        else:
+            binary[name] = Split(x, split.c)
+    return binary
 
 
 def _read(

@@ -180,11 +180,13 @@ def trained(events: Split, classes: int, seed: int = 0) -> JudgeNet:
 
 
 def moved(x: Tensor) -> Tensor:
-    """Images ``(n, c, h, w)``, all moved by the same few pixels; what comes in is the edge."""
+    """Images ``(n, c, h, w)``, all moved by the same few pixels; the edge is repeated."""
     across, down = torch.randint(-SHIFT, SHIFT + 1, (2,)).tolist()
     height, width = x.shape[2:]
+    top = SHIFT + down
+    left = SHIFT + across
     wider = F.pad(x, [SHIFT] * 4, mode="replicate")
-    return wider[:, :, SHIFT + down :, SHIFT + across :][:, :, :height, :width]
+    return wider[:, :, top : top + height, left : left + width]
 
 
 def accuracy(net: JudgeNet, events: Split) -> float | None:
@@ -196,7 +198,7 @@ def accuracy(net: JudgeNet, events: Split) -> float | None:
 
 
 def fingerprint(events: Split) -> dict[str, Any]:
-    """Of training events: sums that others would hardly share."""
+    """Sums by which training events are recognised."""
     assert events.c is not None
     weights = torch.arange(1, len(events) + 1, dtype=torch.float64)
     of_each = events.x.flatten(1).double().mean(1)
