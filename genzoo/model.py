@@ -716,7 +716,7 @@ def precision_of(model: torch.nn.Module) -> torch.dtype:
 
 @contextmanager
 def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside, random numbers follow from ``seed`` alone; outside, as if none had been drawn."""
+    """Context manager: random numbers follow from ``seed``; the old state is restored on exit."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

@@ -106,7 +106,7 @@ _fast = _Fast()
 
 @contextmanager
 def fast_networks(dtype: torch.dtype) -> Iterator[None]:
-    """Inside, every `Network` multiplies and convolves in ``dtype``, its last layer excepted."""
+    """Context manager: every `Network` computes in ``dtype``, except for its last layer."""
     before = _fast.dtype
     _fast.dtype = dtype
     try:

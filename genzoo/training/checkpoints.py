@@ -1,4 +1,4 @@
-"""Checkpoints come onto the disk whole, beside the target whose place they then take.
+"""Checkpoints that are written beside their target, and take its place when they are whole.
 
 Lightning writes to the system's temporary folder and moves the file from there. Where that folder
 lies on another file system (temporary files in memory, runs on a network drive), moving is copying

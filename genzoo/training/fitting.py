@@ -68,7 +68,7 @@ from genzoo.training.processes import Hardware, in_processes, one_cause, rank, s
 from genzoo.training.sharding import check_sharded
 
 SMALL = 2**30  # bytes; a data set below lives on the training device
-MOST_CHECKED = 10_000  # events of a stream that are looked at before training
+MOST_CHECKED = 10_000  # events of a stream that are checked before training
 MOST_DRAWS = 32  # of a held-out event at a check
 FRESH_SEED = 2**32 - 1  # of the draws that validate the chosen weights once more
 FRESH_REPEATS = 4
@@ -161,8 +161,8 @@ def fit(
             decided before.
         batch_size: events in a batch, of all processes together.
         seed: of everything random in training (initial weights are the caller's).
-        average: width of the running average of the weights, as a share of the steps so far,
-            however many they are (`genzoo.training.averaging`); 0 for the last weights alone.
+        average: width of the running average of the weights, as a share of the steps so far
+            (`genzoo.training.averaging`); 0 for the last weights alone.
         patience: rounds without a better validation figure before training stops.
         check_every: steps of a round, to the nearest whole passes over the data where it is small.
         augment: share of training images that are shifted by up to one pixel each way.
@@ -364,7 +364,7 @@ def _rounds(
     folder: Path,
     resumed: bool,
 ) -> "Rounds":
-    """The epochs that the steps asked for, or those that fit into the minutes, become."""
+    """The epochs of a run: of the steps asked for, or of those that fit into the minutes."""
     events, steps, check_every = len(batches.dataset.train), settings.steps, settings.check_every
     if settings.minutes is not None:
         pace = partial(_pace, model, batches, settings, options, monitor)
@@ -391,7 +391,7 @@ def _shared_batch(hardware: Hardware, batch_size: int, data: DataSet) -> int:
 
 
 def _take_over(model: Trainable, settings: Settings) -> None:
-    """Set what the caller of `fit` wants other than the model does."""
+    """Give the model the settings of `fit` that replace its own."""
     if settings.optimizer is not None:
         model.optimizer = optimizer_of(settings.optimizer)
     if settings.scheduler is not None:
@@ -409,7 +409,7 @@ def _trained(
     best: ModelCheckpoint | None,
     last: ModelCheckpoint,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Train, and read the last and the best checkpoint; one and the same where none is best."""
+    """Train, and read the last and the best checkpoint, which are the same if none is the best."""
     share_rightly(trainer.strategy, takes_turns=not model.automatic_optimization)
     if trainer.is_global_zero:
         files.discard_drafts(folder)
@@ -431,7 +431,7 @@ def _several(logger: Logger | Iterable[Logger] | None) -> tuple[Logger, ...]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside, all random numbers follow from ``seed``; outside, as if none had been drawn."""
+    """Context manager: random numbers follow from ``seed``; the old state is restored on exit."""
     python = random.getstate()
     of_numpy = np.random.get_state()
     try:
@@ -510,7 +510,7 @@ def _length(
 
 
 def _agreed(pace: Pace) -> Pace:
-    """Of several processes, that which the first has measured."""
+    """The pace that the first of several processes has measured."""
     if not torch.distributed.is_initialized():
         return pace
     agreed = [pace]
@@ -613,7 +613,7 @@ def _validation(model: GenerativeModel, data: DataSet, device: torch.device) -> 
 
 @contextmanager
 def _kept(folder: str | Path | None) -> Iterator[Path]:
-    """``folder``, made if need be, or one that is gone in the end."""
+    """``folder``, created if it is missing, or a temporary one."""
     if folder is None:
         with tempfile.TemporaryDirectory() as scratch:
             yield Path(scratch)
@@ -880,12 +880,10 @@ def _read(checkpoint: Path) -> dict[str, Any]:
 
 
 def _run(trainer: L.Trainer, model: Trainable, batches: Data, resume: Path | None) -> None:
-    """Lightning ends the whole program on Ctrl-C.
-
-    Here it stays an exception, and the checkpoints stay.
+    """Train by Lightning, which would end the program on Ctrl-C; here that stays an exception.
 
     Raises:
-        InputError: what ``resume`` holds beside the weights is not of this training.
+        InputError: ``resume`` holds something else than this training beside the weights.
     """
     model.train()
     on_interrupt = signal.getsignal(signal.SIGINT)

@@ -58,7 +58,7 @@ def runs_as(asked: str, accelerator: str) -> str:
 
 
 def check_precision(asked: str) -> None:
-    """Raise `InputError` for a precision that there is not."""
+    """Raise `InputError` for an unknown precision."""
     known = (*FULL_NAMES, *FAST_NAMES, *OTHERS)
     if asked not in known:
         raise InputError(f"There is no precision {asked!r}. {nearest(asked, known)}")

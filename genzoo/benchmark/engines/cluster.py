@@ -326,7 +326,7 @@ class _Mailbox:
         self.messages.append((i, message))
 
     def arrived(self) -> None:
-        """Comes back when what its caller has sent before is here."""
+        """Return when all that the caller has sent before has arrived."""
 
     def take(self) -> "list[tuple[int, Message | _Begun]]":
         taken, self.messages = self.messages, []
