@@ -145,7 +145,7 @@ def known(name: str) -> Family:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Training time of fit over that of a bare loop.")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--families", type=known, nargs="+", default=list(FAMILIES))
     parser.add_argument("--fused", action="store_true", help="a fused optimiser by hand, too")
