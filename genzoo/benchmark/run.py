@@ -30,6 +30,7 @@ from torch import Tensor
 from genzoo import families
 from genzoo.benchmark import codec
 from genzoo.benchmark.affordable import affordable_likelihood
+from genzoo.benchmark.facts import facts
 from genzoo.benchmark.measures import MEASURES, Subject, take
 from genzoo.benchmark.plan import Plan, changes, with_prior
 from genzoo.benchmark.provenance import provenance
@@ -214,7 +215,7 @@ def measure_trained(
     row = _evaluate(plan, fitted, data, folder, progress)
     model = fitted.model.to("cpu")
     model.trainer = None  # it would keep the data and the optimiser in memory
-    save(model, folder / "model", _card(row), half)
+    save(model, folder / "model", facts(row), half)
     _write_row(folder, row)
     _tidy(folder)
     return measure_missing(plan, folder, data, model, progress)
@@ -491,15 +492,3 @@ def _write_row(folder: Path, row: Row) -> None:
 def _write_json(path: Path, content: Any) -> None:
     with whole(path) as draft:
         draft.write_text(to_json(content), encoding="utf-8")
-
-
-def _card(row: Row) -> dict[str, Any]:
-    """Facts of a run for the model card."""
-    figure = row.figure
-    facts: dict[str, Any] = {"data": row.data, "seed": row.seed}
-    if row.cost is not None:
-        facts |= {"steps": row.cost.steps, "train_seconds": row.cost.train_seconds}
-    if figure.is_known:
-        kind = "" if figure.kind is None else f" ({figure.kind.name.lower()})"
-        facts[f"test {row.likelihood.unit}"] = f"{figure}{kind}"
-    return facts

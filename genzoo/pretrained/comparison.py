@@ -26,8 +26,7 @@ def compare(
 ) -> Scorecard:
     """The scorecard, the pictures and the report of the trained models that come with genzoo.
 
-    Their figures are those of their own records. Only the baselines are fitted here, and what the
-    pictures show that is not samples.
+    Their figures are those of their own records. Only the baselines are fitted, and pictures drawn.
 
     Args:
         data: that the models are of.
