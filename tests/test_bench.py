@@ -50,12 +50,13 @@ SMALL: dict[type[GenerativeModel], dict[str, Any]] = {
     GAN: {"width": 16, "latent_shape": (2,)},
     FlowMatching: {"width": 16, "fourier": 1, "steps": 4},
 }
+# so few steps of a contrast or of a game teach little
 BY_LIKELIHOOD = (
     Autoregressive,
     Flow,
     VAE,
     Diffusion,
-)  # so few steps of a contrast or of a game teach little
+)
 CLAIM_ON_REALS = {
     Autoregressive: "EXACT",
     Flow: "EXACT",

@@ -170,9 +170,8 @@ def test_the_diffusion_bound_is_the_elbo_of_a_hierarchical_vae_of_many_layers():
     assert errors[0] / errors[1] == pytest.approx(2, abs=0.15) and errors[1] / errors[
         2
     ] == pytest.approx(2, abs=0.15)
-    assert 2 * errors[2] - errors[1] == pytest.approx(
-        0, abs=2e-3 * limit
-    )  # extrapolated to T = infinity
+    # extrapolated to T = infinity
+    assert 2 * errors[2] - errors[1] == pytest.approx(0, abs=2e-3 * limit)
 
 
 def test_the_terms_that_the_bound_adds_are_those_of_the_vae():

@@ -206,9 +206,8 @@ def test_a_distribution_over_levels_is_optimal_for_independent_features():
 
 @pytest.mark.parametrize("shape", [(2,), (2, 3), (1, 5, 4), (3, 4, 4)])
 def test_both_predictions_take_any_shape_and_train_every_parameter(shape):
-    x = grid.quantise(
-        torch.rand(32, *shape) * 2 - 1, 5
-    )  # enough for each condition to meet noise worth removing
+    # enough for each condition to meet noise worth removing
+    x = grid.quantise(torch.rand(32, *shape) * 2 - 1, 5)
     for prediction in ("v", "levels"):
         model = Diffusion(shape, levels=5, condition=3, prediction=prediction, steps=2, **TINY)
         with torch.no_grad():
@@ -338,10 +337,11 @@ def test_the_times_of_several_draws_are_spread_over_the_whole_for_each_event():
 
 def test_spread_times_leave_the_bound_what_it_is_and_take_noise_away():
     torch.manual_seed(0)
+    # in many dimensions, time matters more than noise
     model, x = (
         Diffusion((64,), width=8).eval(),
         torch.randn(20, 64),
-    )  # in many dimensions, time matters more than noise
+    )
     with torch.no_grad():
         spread = torch.stack([model.bound(x, None, 8) for _ in range(200)])
         apart = torch.stack(

@@ -191,9 +191,8 @@ class Stages:
             )
             files.remove(folder / "last.ckpt")
         model.load_state_dict(serialization.load(folder).state_dict())
-        model.to(
-            memory_format=torch.channels_last
-        )  # as trained or loaded: the same to the last bit
+        # as trained or loaded: the same to the last bit
+        model.to(memory_format=torch.channels_last)
         model.eval()
 
     def assemble(

@@ -42,10 +42,11 @@ PLACES = {
     "bottom": (16, 24),
     "centre": (16, 16),
 }
+# the places of the first thing and of the second
 RELATIONS = {
     "left of": ("left", "right"),
     "above": ("top", "bottom"),
-}  # the places of the first thing and of the second
+}
 
 # largest distance, in pixels, of a thing from its place along the axis that distinguishes places
 ALONG = 0.8
@@ -338,12 +339,13 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "triangle": _triangle,
     "cross": _cross,
 }
+# of radius 1
 AREAS = {
     "circle": math.pi,
     "square": 1.76**2,
     "triangle": 1.7,
     "cross": 2.88 - 0.72**2,
-}  # of radius 1
+}
 
 
 # ------------------------------------------------------------------------------------- the data set
