@@ -65,9 +65,8 @@ CLAIM_ON_REALS = {
     GAN: "BOUND",
 }
 CLAIM_ON_LEVELS = CLAIM_ON_REALS | {Flow: "BOUND"}  # because of dequantisation
-SIGMA = (
-    0.8  # of a GAN's observation: any makes it a density, and tuning it would take most of the time
-)
+# of a GAN's observation: any makes it a density, and tuning it would take most of the time
+SIGMA = 0.8
 
 
 @cache

@@ -19,9 +19,8 @@ from genzoo.data.dataset import DataSet, Split
 from genzoo.data.images import digits_net
 from genzoo.errors import InputError
 
-VALIDATION = (
-    5_000  # the last images of the training set; the test set is used whole, and only to test
-)
+# the last images of the training set; the test set is used whole, and only to test
+VALIDATION = 5_000
 
 SEED = 0  # of the one binarisation of what is not trained on
 
