@@ -57,8 +57,8 @@ def _no_verdict(code: int, where: str, path: Path, seconds: float) -> Verdict:
     for frame in where.splitlines():  # innermost first
         if f'"{path.resolve()}", line ' in frame:
             number = int(frame.split(", line ")[1].split()[0])
-            code = linecache.getline(str(path), number).strip()
-            return Verdict(False, sentence, (f"line {number}: {code}",))
+            stuck = linecache.getline(str(path), number).strip()
+            return Verdict(False, sentence, (f"line {number}: {stuck}",))
     return Verdict(False, sentence)
 
 
