@@ -31,7 +31,7 @@ from typing import Any
 
 from genzoo.benchmark import scorecard
 from genzoo.benchmark.report.cells import digits_for, number, percent
-from genzoo.benchmark.report.tables import Line, Table
+from genzoo.benchmark.report.tables import Line, Table, folded
 from genzoo.benchmark.row import Row
 from genzoo.evaluation.figures import Figure, share_of, share_with
 
@@ -85,6 +85,13 @@ def table(name: str, records: Path, away: str) -> str:
     return f"{shown}{tables}\n{_split(name, rows[0].data, away)}"
 
 
+# in one breath, below a first table
+SIGNS = """\
+**=** is the exact value. **≤** is a bound: the true value is at most this. **≈** is an estimate,
+**low … high** one with a lower and an upper end. **±** is one standard error. Lower is better, but
+only among rows with the same sign. *seeds*: the lowest and the highest of so many runs. *n*: test
+images measured.
+"""
 FIRST = ("model", "±", "seeds", "n", "params", "training")  # columns for a first look
 
 
@@ -98,19 +105,9 @@ def short(name: str, records: Path, away: str) -> str:
     unit = whole.headers[1]
     kept = [i for i, header in enumerate(whole.headers) if header in (*FIRST, unit)]
     lines = [Line(tuple(line.cells[i] for i in kept), line.muted) for line in whole.lines]
-    legend = [
-        "= the exact value",
-        "≤ a bound: the true value is at most this",
-        "≈ an estimate",
-        "low … high: an estimate with a lower and an upper end",
-        "±: one standard error",
-        "seeds: the least and the greatest of as many runs",
-        "n: test observations measured",
-        "less is better, but only among rows of one sign",
-    ]
-    table = Table(whole.title, tuple(whole.headers[i] for i in kept), lines, legend)
+    table = Table(whole.title, tuple(whole.headers[i] for i in kept), lines)
     picture = _result_picture(name, "", rows[0].data, records, away)
-    return f"{picture}{table.markdown()}\n{_split(name, rows[0].data, away)}"
+    return f"{picture}{table.markdown()}\n{SIGNS}\n{_split(name, rows[0].data, away)}"
 
 
 def maps(name: str, records: Path, away: str) -> str:
@@ -178,20 +175,19 @@ def decoders(name: str, records: Path, away: str) -> str:
     annealing = first["annealing"]
     simulated = " or ".join(map(str, sorted({row["bdmc_gap"]["events"] for row in rows})))
     told = [
-        f"log p of an image in nats, more is better, on {first['data']}, under the decoder with "
-        "Gaussian noise of "
-        "σ around what it makes",
+        f"nats: log p of an image, higher is better, on {first['data']}, under the decoder with "
+        "Gaussian noise of σ around what it makes",
         f"≥: at least this in expectation, by annealing with {annealing['levels']:,} levels and "
         f"{annealing['chains']} chains for each of n test images",
-        "±: standard error over these images, so that differences of less than two such errors say "
-        "nothing",
-        f"gap: forward against reverse annealing on {simulated} images that the model made; of "
+        "±: standard error over these images; differences of less than two such errors say nothing",
+        f"gap: forward against reverse annealing on {simulated} images that the model made; on "
         "real ones it may be wider",
-        f"Parzen: in brackets, for it is no likelihood, over {first['parzen']['samples']:,} "
+        f"Parzen: in brackets because it is not a likelihood, over {first['parzen']['samples']:,} "
         "samples",
-        "published: Wu et al. 2017, about, with networks of their own and ten times the levels",
+        "published: about, by Wu et al. 2017, with their own networks and ten times the levels",
     ]
-    return "\n".join(lines) + f"\n\n{'; '.join(told)}.\n\n{_source(name, away)}"
+    table = "\n".join(lines)
+    return f"{table}\n\n{folded(told)}\n{_source(name, away)}"
 
 
 KINDS = (

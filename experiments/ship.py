@@ -30,6 +30,7 @@ from rich.console import Console
 import genzoo
 from genzoo import grid, serialization
 from genzoo.benchmark import run as runs
+from genzoo.benchmark.facts import facts
 from genzoo.benchmark.plan import Plan
 from genzoo.benchmark.row import Row
 from genzoo.data import DataSet
@@ -39,7 +40,6 @@ from genzoo.evaluation.samples.quality import SAMPLES
 from genzoo.gate.text import of_run
 from genzoo.model import GenerativeModel, Likelihood, drawing_from
 from genzoo.pretrained import MODELS
-from genzoo.pretrained.facts import facts
 from genzoo.training.fitting import Fitted
 
 OF_RUN = ("config.yaml", "run.json", "log.csv")  # what shipping does not change

@@ -56,10 +56,11 @@ from genzoo.unclip import UnCLIP
 from genzoo.unclip import measures as by_rule
 from genzoo.unclip.pretrained import pretrained
 
+# seeds of the prompts of the table, and of those on which settings are looked at
 MAIN, SWEPT = (
     0,
     1,
-)  # seeds of the prompts of the table, and of those on which settings are looked at
+)
 TOGETHER = 250  # pictures drawn at a time
 UNSEEN = 10**6  # seed of the scenes that are measured on; training draws its own from its own seed
 
@@ -523,9 +524,8 @@ def load(folder: Path | None, device: str, n: int, fewer: int) -> Bench:
 def about(folder: Path, bench: Bench) -> dict[str, Any]:
     """How it was trained, seconds of each stage included, and what it was measured on."""
     stages = json.loads((folder / "stages.json").read_text())
-    counted = {
-        name: row for name, row in stages.items() if name != "text_decoder"
-    }  # that one is no part of the whole
+    # that one is no part of the whole
+    counted = {name: row for name, row in stages.items() if name != "text_decoder"}
     return {
         "genzoo": genzoo.__version__,
         "stages": stages,

@@ -1,8 +1,8 @@
 """Configuration: models and settings in the plain values of YAML and JSON, and back.
 
 A constructor's signature is its configuration. `to_plain` reads it off a model, `build` makes the
-model again, `completed` adds what a signature has got since, and `differences` says in words where
-two configurations part.
+model again, `completed` adds arguments that are newer than a configuration, and `differences` puts
+the differences of two configurations into words.
 """
 
 import inspect
@@ -26,28 +26,34 @@ NUMBERS = {int: (int, "a whole number"), float: (int | float, "a number, such as
 SHAPES = ("event_shape", "latent_shape")
 
 
-# --------------------------------------------------------------------------------- what there is
+# ------------------------------------------------------------------------------------- signatures
 
 
 def parameters(function: Any, without: Iterable[str] = ()) -> dict[str, inspect.Parameter]:
-    """The named arguments that a function or a constructor takes, but for those ``without``."""
+    """The named arguments of a function or a constructor, except those in ``without``."""
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    named = inspect.signature(function).parameters.items()
-    return {name: p for name, p in named if name not in without and p.kind not in variadic}
+    known = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in without and parameter.kind not in variadic:
+            known[name] = parameter
+    return known
 
 
 def defaults(function: Any, without: Iterable[str] = ()) -> dict[str, Any]:
     """The defaults of a function or a constructor, as plain values."""
-    known = parameters(function, without).items()
-    return {name: to_plain(p.default) for name, p in known if p.default is not p.empty}
+    values = {}
+    for name, parameter in parameters(function, without).items():
+        if parameter.default is not parameter.empty:
+            values[name] = to_plain(parameter.default)
+    return values
 
 
 def to_plain(value: Any) -> Any:
     """A value as YAML and JSON hold it.
 
     A tuple becomes a list. A model, or a network that can tell its arguments by a ``config()``,
-    becomes a mapping. Of any other network there is but the name of its class, for which `build`
-    asks to be given it.
+    becomes a mapping. Of any other network only the name of its class is kept, and `build` asks for
+    the network itself.
     """
     if isinstance(value, list | tuple):
         return [to_plain(v) for v in value]
@@ -64,12 +70,11 @@ def of_model(model: nn.Module) -> dict[str, Any]:
 
     Networks that the constructor made by itself are left out: their sizes are arguments, too.
     """
-    values = {name: getattr(model, name) for name in parameters(type(model))}
-    arguments = {
-        name: to_plain(value)
-        for name, value in values.items()
-        if not getattr(value, "made_by_default", False)
-    }
+    arguments = {}
+    for name in parameters(type(model)):
+        value = getattr(model, name)
+        if not getattr(value, "made_by_default", False):
+            arguments[name] = to_plain(value)
     return {"family": type(model).__name__, "arguments": arguments}
 
 
@@ -95,10 +100,12 @@ def build(
         InputError: unknown family or argument, a value that the family refuses, or a network that
             has to be given and is not.
     """
-    if not isinstance(config, Mapping) or not isinstance(config.get("arguments"), Mapping):
-        raise InputError(f"{_cannot_build(path)} a mapping with the keys family and arguments.")
-    if "family" not in config:
-        raise InputError(f"{_cannot_build(path)} a mapping with the keys family and arguments.")
+    names_family = isinstance(config, Mapping) and "family" in config
+    if not names_family or not isinstance(config.get("arguments"), Mapping):
+        raise InputError(
+            f"Cannot build a model from {path}: expected a mapping with the keys family and "
+            "arguments."
+        )
     family = named(str(config["family"]), classes)
     known = parameters(family)
     given = given or {}
@@ -121,20 +128,16 @@ def build(
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         if too_large(error):
             raise
-        why = (str(error).splitlines() or [type(error).__name__])[0]
+        why, *_ = str(error).splitlines() or [type(error).__name__]
         raise InputError(f"{family.__name__} cannot be built from {path}: {why}") from error
 
 
 def named(name: str, classes: Iterable[type]) -> Any:
-    """The class called ``name`` in whatever case; raises `InputError` with the nearest one."""
-    known = {each.__name__.lower(): each for each in classes}
+    """The class of a name, in any case; raises `InputError` with the nearest one."""
+    known = {family.__name__.lower(): family for family in classes}
     if name.lower() not in known:
         raise InputError(f"There is no family {name!r}. {nearest(name, known)}")
     return known[name.lower()]
-
-
-def _cannot_build(path: str | Path) -> str:
-    return f"Cannot build a model from {path}: expected"
 
 
 def _part(
@@ -144,8 +147,7 @@ def _part(
     if "given" in config:
         raise InputError(
             f"The {family.__name__} in {path} has a {name} of its own, {config['given']}, which "
-            "has "
-            f"no config() to rebuild it by: give it, as in genzoo.load(path, {name}=mine)."
+            f"has no config() to rebuild it by: give it, as in genzoo.load(path, {name}=mine)."
         )
     if "network" in config:
         return nets.build_network(dict(config))
@@ -153,50 +155,63 @@ def _part(
 
 
 def _typed(value: Any, parameter: inspect.Parameter, path: str | Path) -> Any:
-    """A value of JSON or YAML as the constructor wants it.
+    """A value of JSON or YAML as the constructor expects it.
 
-    A list becomes a tuple where the constructor takes one, and a number must be one.
+    A list becomes a tuple if the constructor takes one.
     """
     name = parameter.name
-    got = f"got {short(value)} (in {path})"
-    accepted, expected = NUMBERS.get(parameter.annotation, (object, ""))
-    is_number = isinstance(value, accepted) and not isinstance(value, bool)
-    if accepted is not object and not is_number:
-        raise InputError(f"{name} must be {expected}, {got}.")
-    if expected := misfit(value):
-        raise InputError(f"{name} must be {expected}, {got}.")
-    if isinstance(value, Mapping):
-        raise InputError(f"{name} must be no mapping, {got}.")
-    if isinstance(value, str | int | float | list) and _takes_a_part(parameter):
-        example = "{family: flow, arguments: {width: 32}}"
-        raise InputError(f"{name} must be a mapping such as {example}, {got}.")
+    expected = _expected(value, parameter)
+    if expected:
+        raise InputError(f"{name} must be {expected}, got {short(value)} (in {path}).")
     if name in SHAPES:
         sizes = value if isinstance(value, list | tuple) else [value]
+        limits.FEATURES.check(math.prod(sizes), f"{name} in {path}")
+    if isinstance(value, list) and _takes_tuple(parameter):
+        return tuple(value)
+    return value
+
+
+def _expected(value: Any, parameter: inspect.Parameter) -> str:
+    """The expectation, in words, that a value does not meet; else ""."""
+    if parameter.annotation in NUMBERS:
+        kind, words = NUMBERS[parameter.annotation]
+        if isinstance(value, bool) or not isinstance(value, kind):
+            return words
+    words = misfit(value)
+    if words:
+        return words
+    if isinstance(value, Mapping):
+        return "no mapping"
+    if isinstance(value, str | int | float | list) and _takes_a_part(parameter):
+        return "a mapping such as {family: flow, arguments: {width: 32}}"
+    if parameter.name in SHAPES:
+        sizes = value if isinstance(value, list | tuple) else [value]
         if any(type(size) is not int for size in sizes):
-            raise InputError(f"{name} must be a list of sizes such as [16], {got}.")
-        limits.FEATURES.check(math.prod(map(int, sizes)), f"{name} in {path}")
-    return tuple(value) if isinstance(value, list) and _takes_tuple(parameter) else value
+            return "a list of sizes such as [16]"
+    return ""
 
 
 def _is_plain(parameter: inspect.Parameter) -> bool:
-    """Whether an argument is numbers or words, so that no mapping can stand for it."""
-    is_one = parameter.annotation in (int, float, bool, str)
-    return is_one or parameter.name in SHAPES or _takes_tuple(parameter)
+    """True if an argument is numbers or words, so that no mapping can stand for it."""
+    if parameter.annotation in (int, float, bool, str):
+        return True
+    return parameter.name in SHAPES or _takes_tuple(parameter)
 
 
 def _takes_a_part(parameter: inspect.Parameter) -> bool:
-    """Whether an argument is a model or a network."""
+    """True if an argument is a model or a network."""
     kinds = (parameter.annotation, *get_args(parameter.annotation))
     return any(inspect.isclass(kind) and issubclass(kind, nn.Module) for kind in kinds)
 
 
 def _takes_tuple(parameter: inspect.Parameter) -> bool:
+    """True if an argument may be a tuple, by its default or by its annotation."""
+    if isinstance(parameter.default, tuple):
+        return True
     annotation = parameter.annotation
     is_union = isinstance(annotation, UnionType) or get_origin(annotation) is Union
     alternatives = get_args(annotation) if is_union else (annotation,)
-    return isinstance(parameter.default, tuple) or any(
-        get_origin(each) is tuple or each is tuple for each in alternatives
-    )
+    return any(kind is tuple or get_origin(kind) is tuple for kind in alternatives)
 
 
 # ------------------------------------------------------------------------------------- comparison
@@ -205,38 +220,50 @@ def _takes_tuple(parameter: inspect.Parameter) -> bool:
 def completed(
     config: Config, classes: Iterable[type], without: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """A configuration with the default of every argument that a constructor has got since.
+    """A configuration with the defaults of all arguments that are newer than itself.
 
-    A new argument's default leaves a family as it was, so a model or a run of an older genzoo is
-    the same as one of today. A family that is not among ``classes`` is left as it is.
+    The default of a new argument leaves a family as it was, so a model or a run of an older genzoo
+    is the same as one of today. A family that is not among ``classes`` is left as it is.
 
     Args:
         config: ``{"family": ..., "arguments": {...}}``.
         classes: the families whose defaults are known.
         without: arguments to leave out.
     """
-    classes = tuple(classes)
-    ours = [family for family in classes if family.__name__ == config.get("family")]
-    known = defaults(ours[0], without) if ours else {}
     arguments = config.get("arguments")
     if not isinstance(arguments, Mapping):
         return dict(config)
-    given = {
-        name: completed(value, classes, without) if isinstance(value, Mapping) else value
-        for name, value in arguments.items()
-    }
+    classes = tuple(classes)
+    known = {}
+    for family in classes:
+        if family.__name__ == config.get("family"):
+            known = defaults(family, without)
+    given = {}
+    for name, value in arguments.items():
+        if isinstance(value, Mapping):
+            value = completed(value, classes, without)
+        given[name] = value
     return {**config, "arguments": known | given}
 
 
 def differences(before: Config, now: Config, prefix: str = "") -> str:
-    """Where two nested mappings part: "model.width 32 instead of 64, ..."; empty if they do not."""
-    found = []
-    for key in [*now, *(k for k in before if k not in now)]:
+    """Differences of two nested mappings in words; empty if there are none.
+
+    Args:
+        before: one mapping.
+        now: the other.
+        prefix: of all names, "train." say.
+
+    Returns:
+        a list such as "model.width 32 instead of 64, ...": the value of ``before``, then of
+        ``now``.
+    """
+    parts = []
+    for key in {**now, **before}:  # those of ``now`` first
         old = before.get(key)
         new = now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            inner = differences(old, new, f"{prefix}{key}.")
-            found += [inner] if inner else []
+            parts.append(differences(old, new, f"{prefix}{key}."))
         elif old != new:
-            found.append(f"{prefix}{key} {old} instead of {new}")
-    return ", ".join(found)
+            parts.append(f"{prefix}{key} {old} instead of {new}")
+    return ", ".join(filter(None, parts))

@@ -44,10 +44,12 @@ class Mixture(MixtureSameFamily):
 
     def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
         """A sample with the gradients of a soft choice of component, and of the unrounded value."""
-        onehot = straight_through_onehot(self.logits, self._extended_shape(sample_shape))
+        shape = self._extended_shape(sample_shape)
+        onehot = straight_through_onehot(self.logits, shape)
         chosen = [(onehot * parameter).sum(-1) for parameter in self.component.shape_parameters()]
         x = self.component.draw(*chosen)
-        return x + (self.component.round(x) - x).detach()
+        rounding = self.component.round(x) - x
+        return x + rounding.detach()
 
 
 class Logistics(Distribution):
@@ -82,7 +84,7 @@ class DiscretisedLogistic(Logistics):
         inverse_scale = torch.exp(-self.log_scale)
         upper = (value + width / 2 - self.loc) * inverse_scale
         lower = (value - width / 2 - self.loc) * inverse_scale
-        # as _log_sigmoid_difference, but for the two bins that reach to infinity
+        # as _log_sigmoid_difference, except for the two bins that extend to infinity
         below = F.logsigmoid(upper).masked_fill(value > 1 - width, 0.0)
         above = F.logsigmoid(-lower).masked_fill(value < width - 1, 0.0)
         inside = torch.log(-torch.expm1(-width * inverse_scale))
@@ -90,6 +92,7 @@ class DiscretisedLogistic(Logistics):
         return below + above + inside - math.log(width)
 
     def shape_parameters(self) -> tuple[Tensor, ...]:
+        """Location and scale of each component, ``(..., K)``."""
         return self.loc, self.log_scale.exp()
 
     def draw(self, *chosen: Tensor) -> Tensor:
@@ -120,9 +123,11 @@ class SmoothedBox(Logistics):
         inverse_scale = torch.exp(-self.log_scale)
         upper = (value - self.loc + width / 2) * inverse_scale
         lower = (value - self.loc - width / 2) * inverse_scale
-        return _log_sigmoid_difference(upper, lower, width * inverse_scale) - self.log_width
+        log_mass = _log_sigmoid_difference(upper, lower, width * inverse_scale)
+        return log_mass - self.log_width
 
     def shape_parameters(self) -> tuple[Tensor, ...]:
+        """Location, scale of the edges and width of each component, ``(..., K)``."""
         return self.loc, self.log_scale.exp(), self.log_width.exp()
 
     def draw(self, *chosen: Tensor) -> Tensor:
@@ -205,22 +210,26 @@ class LevelCategorical(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         level = grid.to_level(value, self.levels)
-        log_pmf = self.logits.log_softmax(-1).expand(*level.shape, -1)
-        log_p = log_pmf.gather(-1, level.unsqueeze(-1)).squeeze(-1)
-        return log_p - math.log(grid.bin_width(self.levels))
+        log_pmf = self.logits.log_softmax(-1)
+        of_each = log_pmf.expand(*level.shape, -1)
+        chosen = of_each.gather(-1, level.unsqueeze(-1)).squeeze(-1)
+        log_width = math.log(grid.bin_width(self.levels))
+        return chosen - log_width
 
     @property
     def mean(self) -> Tensor:
         """The mean level, a number in [-1, 1] between the points of the grid."""
         k = torch.arange(self.levels, device=self.logits.device)
-        return self.logits.softmax(-1) @ grid.to_grid(k, self.levels).to(self.logits)
+        values = grid.to_grid(k, self.levels).to(self.logits)
+        return self.logits.softmax(-1) @ values
 
     def sample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
-        """By the inverse of the cumulative pmf, at one uniform number for each feature."""
+        """Samples by the inverse of the cumulative pmf, of one uniform number for each feature."""
         cumulative = self.logits.softmax(-1).cumsum(-1)
+        total = cumulative[..., -1:]  # 1 up to rounding
         shape = self._extended_shape(sample_shape)
         u = torch.rand(shape, dtype=cumulative.dtype, device=cumulative.device)
-        below = cumulative <= u.unsqueeze(-1) * cumulative[..., -1:]
+        below = cumulative <= u.unsqueeze(-1) * total
         level = below.sum(-1).clamp(max=self.levels - 1)
         return grid.to_grid(level, self.levels).to(self.logits)
 
@@ -258,7 +267,9 @@ def _log_sigmoid_difference(upper: Tensor, lower: Tensor, between: Tensor) -> Te
 
     It is stable for all values: sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)).
     """
-    return F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(-between))
+    log_above_lower = F.logsigmoid(-lower)
+    log_below_upper = F.logsigmoid(upper)
+    return log_below_upper + log_above_lower + torch.log(-torch.expm1(-between))
 
 
 def parameters_of(components: int, levels: int, ordered: bool = True) -> int:
@@ -342,17 +353,21 @@ class FiniteScalarQuantized(Distribution):
         super().__init__(centre.shape, validate_args=False)
 
     def rsample(self, sample_shape=torch.Size()) -> Tensor:  # noqa: B008
-        point = self.centre + (self.mean - self.centre).detach()
+        rounding = self.mean - self.centre
+        point = self.centre + rounding.detach()
         return point.expand(self._extended_shape(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         level = grid.to_level(value, self.levels)
         own_level = grid.to_level(self.centre, self.levels)
-        log_pmf = torch.zeros_like(self.centre).masked_fill(level != own_level, -math.inf)
-        return log_pmf - math.log(grid.bin_width(self.levels))
+        log_pmf = torch.zeros_like(self.centre)
+        log_pmf = log_pmf.masked_fill(level != own_level, -math.inf)
+        log_width = math.log(grid.bin_width(self.levels))
+        return log_pmf - log_width
 
     @property
     def mean(self) -> Tensor:
+        """The point itself."""
         return grid.quantise(self.centre, self.levels)
 
 
@@ -383,4 +398,5 @@ def standard_normal(z: Tensor) -> Tensor:
     """log N(z; 0, I) of each row, ``(n,)`` nats."""
     z = z.flatten(1)
     dims = z.shape[1]
-    return -0.5 * (z.square().sum(1) + dims * math.log(2 * math.pi))
+    squares = z.square().sum(1)
+    return -0.5 * (squares + dims * math.log(2 * math.pi))

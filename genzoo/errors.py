@@ -1,6 +1,6 @@
-"""The one error that is the user's to put right.
+"""Errors that the user can correct, and their sentences.
 
-The command line prints its sentence and no traceback.
+The command line prints the sentence and no traceback.
 """
 
 from collections.abc import Iterable
@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used.
+    """An argument, a file or data of the user's that cannot be used.
 
-    Says what it was, what was expected, and the nearest valid choice.
+    Its sentence names it, what was expected, and the nearest valid choice.
     """
 
 
@@ -26,9 +26,9 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 
 def refused(error: OSError, otherwise: str | Path = "") -> str:
-    """The sentence for what the system would not do: which file, and why.
+    """A sentence for an error of the operating system: which file, and why.
 
-    ``otherwise`` where it names no file.
+    ``otherwise`` is named if the error names no file.
     """
     where = f" {error.filename or otherwise}".rstrip()
     if isinstance(error, FileExistsError | NotADirectoryError):
@@ -46,7 +46,7 @@ TOO_LARGE = (
 
 
 def too_large(error: BaseException) -> bool:
-    """Whether an error says that memory is short, in whatever words: numpy's, torch's, CUDA's."""
+    """True if an error says that memory is short, in the words of numpy, torch or CUDA."""
     if isinstance(error, MemoryError):
         return True
     said = str(error).lower()
@@ -62,4 +62,7 @@ OF_MEMORY = (
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on (it diverged, say). Says what happened and what to try."""
+    """Training that cannot go on, for instance because it diverged.
+
+    Its sentence says what happened and what to try.
+    """

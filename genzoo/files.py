@@ -1,6 +1,6 @@
 """Files: written whole or not at all, in a folder that one process holds.
 
-How files are read is told in `genzoo.gate`.
+For reading them, see `genzoo.gate`.
 """
 
 import os
@@ -28,7 +28,7 @@ def whole(path: Path) -> Iterator[Path]:
     there: a power cut leaves the one or the other.
 
     Raises:
-        OSError: the disk is full, say. It is told of ``path``, and not of the draft.
+        OSError: the disk is full, say. It names ``path``, not the draft.
     """
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=DRAFT) as folder:
@@ -89,7 +89,7 @@ def _lock(handle: int, folder: Path) -> None:
 
 
 def discard_drafts(folder: Path) -> None:
-    """Remove drafts whose writer was killed from a folder that nobody is writing to now."""
+    """Remove the drafts of killed processes from a folder that no process is writing to."""
     for draft in folder.glob(f"{DRAFT}*"):
         remove(draft)
 

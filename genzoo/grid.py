@@ -31,6 +31,17 @@ def to_grid(k: Tensor, levels: int) -> Tensor:
     return (2 * k.float() + 1) / levels - 1
 
 
+def to_grid_in_parts(k: Tensor, levels: int) -> Tensor:
+    """`to_grid` of levels ``(n, ...)`` in float32, a thousand events at a time.
+
+    So that only the result has its full size, and no intermediate number.
+    """
+    x = torch.empty(k.shape)
+    for target, part in zip(x.split(1000), k.split(1000), strict=True):
+        target.copy_(to_grid(part, levels))
+    return x
+
+
 def to_level(x: Tensor, levels: int) -> Tensor:
     """The level (int64) of the bin that contains ``x``; of a value outside, the nearest bin's."""
     level = ((x + 1) * levels / 2).floor().long()
@@ -60,7 +71,7 @@ def dequantise(x: Tensor, levels: int) -> Tensor:
     """Add uniform noise over the bin of each grid point; real-valued data passes unchanged.
 
     For a density p on [-1, 1]^D, Jensen's inequality gives E_u[log p(x + u)] <= log(P(x) /
-    width^D): this is what turns an exact density into a *bound* for the discrete data (Theis et al.
+    width^D). This turns an exact density into a *bound* for the discrete data (Theis et al.
     2016, eq. 1).
     """
     if not levels:

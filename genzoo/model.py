@@ -5,7 +5,7 @@ A generative model is a conditional distribution p(x | c) over tensors of one ``
 It can always `sample`. It states, by its `likelihood`, what its `log_prob` claims. A family that
 can write log p(x | c), or a bound on it, needs no training code: the loss is -log p, and everything
 about training is written here, once. A family that cannot overrides `loss` (energy, flow matching)
-or `training_step` (GAN): that is what you do instead.
+or `training_step` (GAN).
 """
 
 import math
@@ -134,7 +134,7 @@ class Trainable(L.LightningModule):
         return self._trainer is not None and self._trainer.training
 
     def log_loss(self, loss: Tensor, batch_idx: int, batch_size: int | None = None) -> None:
-        """Log ``train_loss``, see `log_losses`."""
+        """Log a loss as ``train_loss``; the other arguments are those of `log_losses`."""
         self.log_losses({"train_loss": loss}, batch_idx, batch_size)
 
     def log_losses(
@@ -255,29 +255,35 @@ class Unnormalised(Protocol):
         ...
 
     def nearest_chains(self, n: int, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Where ``n`` long walks may start, and their conditions."""
+        """Starting points for ``n`` long chains, and their conditions."""
         ...
 
     def set_log_z(self, lower: float, upper: float | None = None, ess: float = math.nan) -> None:
-        """Keep an estimate of log Z, known to lie between two ends."""
+        """Keep an estimate of log Z.
+
+        Args:
+            lower: lower end of the interval in which it lies.
+            upper: upper end; None: the lower end is the estimate.
+            ess: effective sample size of the estimate.
+        """
         ...
 
 
 class Measurable(ABC):
-    """All that `genzoo.evaluation` asks of a model, with what is true of most of them.
+    """The interface that `genzoo.evaluation` needs, with defaults that are true of most models.
 
-    A model of the zoo answers to it, and so does a baseline. Who can be measured in another way
-    than by `log_prob` and `sample` says so here.
+    Models and baselines implement it. One that can be measured in further ways than by `log_prob`
+    and `sample` declares it here.
     """
 
     event_shape: tuple[int, ...]
     condition: int = 0
     levels: int = 0
     likelihood: Likelihood = Likelihood.NONE
-    half_width: float = (
-        0.0  # nats by which `log_prob` may be off in either direction, for all events alike
-    )
-    guidable: bool = False  # whether `sample` takes a ``guidance``
+    # nats by which `log_prob` may be off in either direction, for all events alike
+    half_width: float = 0.0
+    # whether `sample` takes a ``guidance``
+    guidable: bool = False
 
     @abstractmethod
     def sample(self, n: int, c: Tensor | None = None) -> Tensor:
@@ -296,7 +302,7 @@ class Measurable(ABC):
         )
 
     def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
-        """`log_prob`, where it has no randomness: ``k`` draws buy nothing."""
+        """The mean of ``k`` samples of `log_prob`; here, where nothing is random, `log_prob`."""
         return self.log_prob(x, c)
 
     @property
@@ -450,10 +456,11 @@ class GenerativeModel(Trainable, Measurable):
             steps: events of each way, both ends included.
             c: conditions of both, or None.
         """
-        z1, z2 = self.encode(x1, c), self.encode(x2, c)
-        return torch.stack(
-            [self.decode(slerp(z1, z2, t), c) for t in torch.linspace(0, 1, steps).tolist()], 1
-        )
+        z1 = self.encode(x1, c)
+        z2 = self.encode(x2, c)
+        shares = torch.linspace(0, 1, steps).tolist()
+        events = [self.decode(slerp(z1, z2, share), c) for share in shares]
+        return torch.stack(events, 1)
 
     def features(self, x: Tensor) -> Tensor:
         """Features for a linear probe to read, ``(n, width)``.
@@ -474,7 +481,8 @@ class GenerativeModel(Trainable, Measurable):
         x, c = self.prepare(batch)
         if not len(x):
             return None
-        loss = self.loss(x, drop_conditions(c, self.drop_condition)).mean()
+        c = drop_conditions(c, self.drop_condition)
+        loss = self.loss(x, c).mean()
         self.log_loss(loss, batch_idx, len(x))
         return loss
 
@@ -513,10 +521,17 @@ class GenerativeModel(Trainable, Measurable):
     def test_step(self, batch: Any, batch_idx: int) -> None:
         """Logs what `validation_step` does, of test events: ``test_nats``, say."""
         if self.monitor is not None:
-            self.log_check(f"test_{self.monitor.removeprefix('val_')}", batch, batch_idx)
+            name = self.monitor.removeprefix("val_")
+            self.log_check(f"test_{name}", batch, batch_idx)
 
     def log_check(self, name: str, batch: Any, batch_idx: int) -> None:
-        """Log the mean `validation_loss` of a batch under ``name``."""
+        """Log the mean `validation_loss` of a batch.
+
+        Args:
+            name: in the log.
+            batch: as of `prepare`.
+            batch_idx: which batch of the split it is; the seed of the draws.
+        """
         x, c = self.prepare(batch)
         if not len(x):
             return
@@ -549,8 +564,11 @@ class GenerativeModel(Trainable, Measurable):
             InputError: the batch is none of these, or not of this model's data.
         """
         x, c = unpacked(batch)
+        if not self.condition:
+            c = None
         x = self._in_own_precision(x)
-        c = None if c is None or not self.condition else self._in_own_precision(c)
+        if c is not None:
+            c = self._in_own_precision(c)
         if self.is_first_batch or not self.is_fitting:
             self.require_batch(x, c)
         if self.is_fitting:
@@ -653,13 +671,11 @@ class GenerativeModel(Trainable, Measurable):
                 f"This {name} computes in {own}, got events in {x.dtype}: give x.to({own}), or "
                 f"take model.to({x.dtype})."
             )
-        if (
-            not self.levels
-            or torch.compiler.is_compiling()
-            or (self.is_fitting and not even_in_training)
-        ):
+        only_shape = self.is_fitting and not even_in_training
+        if not self.levels or only_shape or torch.compiler.is_compiling():
             return
-        wrong = x.detach().abs() > FAR if decoded else grid.is_between(x.detach(), self.levels)
+        values = x.detach()
+        wrong = values.abs() > FAR if decoded else grid.is_between(values, self.levels)
         if wrong.any():
             raise InputError(
                 f"This {name} models {self.levels} levels, of which the level k has the value "
@@ -675,7 +691,7 @@ class GenerativeModel(Trainable, Measurable):
 
 @contextmanager
 def evaluating(model: object) -> Iterator[None]:
-    """Without dropout inside, and as before outside."""
+    """Context manager: evaluation mode inside, the previous mode on exit."""
     training = isinstance(model, torch.nn.Module) and model.training
     if isinstance(model, torch.nn.Module):
         model.eval()
@@ -687,7 +703,7 @@ def evaluating(model: object) -> Iterator[None]:
 
 
 def device_of(model: object) -> torch.device:
-    """Where a model's parameters are; a baseline has none and works on the CPU."""
+    """Device of a model's parameters; a baseline has none and works on the CPU."""
     parameters = model.parameters() if isinstance(model, torch.nn.Module) else ()
     return next((p.device for p in parameters), torch.device("cpu"))
 
@@ -700,7 +716,7 @@ def precision_of(model: torch.nn.Module) -> torch.dtype:
 
 @contextmanager
 def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside, random numbers follow from ``seed`` alone; outside, as if none had been drawn."""
+    """Context manager: random numbers follow from ``seed``; the old state is restored on exit."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
@@ -739,12 +755,15 @@ def slerp(start: Tensor, end: Tensor, share: Tensor | float) -> Tensor:
         end: of the same shape.
         share: of the angle between them, a number or ``(n,)``.
     """
-    a, b = (torch.nn.functional.normalize(each.flatten(1), dim=1) for each in (start, end))
-    angle = 2 * torch.atan2(
-        (a - b).norm(dim=1), (a + b).norm(dim=1)
-    )  # accurate where the cosine is flat
+    a = torch.nn.functional.normalize(start.flatten(1), dim=1)
+    b = torch.nn.functional.normalize(end.flatten(1), dim=1)
+    # unlike the arc cosine, it is accurate for small angles
+    angle = 2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1))
     share = torch.as_tensor(share, dtype=start.dtype, device=start.device).expand(len(start))
-    share, angle = (each.view(-1, *[1] * (start.dim() - 1)) for each in (share, angle))
+
+    row = (-1, *[1] * (start.dim() - 1))
+    angle = angle.view(row)
+    share = share.view(row)
     straight = angle.sin() < 1e-4
     sine = angle.sin().masked_fill(straight, 1.0)
     first = torch.where(straight, 1 - share, torch.sin((1 - share) * angle) / sine)
@@ -766,7 +785,7 @@ def sampling_none(sample: Any) -> Any:
 
 
 def number_of_events(n: Any) -> int:
-    """``n``, if so many events can be drawn: Python's own whole number, or numpy's, or torch's.
+    """A number of events to sample, as an int: Python's own, numpy's or torch's.
 
     Raises:
         InputError: it is below zero, or no whole number.
@@ -798,7 +817,9 @@ def drop_conditions(c: Tensor | None, share: float) -> Tensor | None:
     if c is None:
         return None
     drop = torch.rand(len(c), device=c.device) < share
-    return c.masked_fill(drop, -1) if c.dim() == 1 else c.masked_fill(drop[:, None], math.nan)
+    if c.dim() == 1:
+        return c.masked_fill(drop, -1)
+    return c.masked_fill(drop[:, None], math.nan)
 
 
 def unpacked(batch: Any) -> tuple[Tensor, Tensor | None]:
@@ -820,9 +841,10 @@ def unpacked(batch: Any) -> tuple[Tensor, Tensor | None]:
 
 
 def place(values: Tensor) -> str:
-    """Where the first value of ``values`` is that is not finite."""
-    index = (~values.isfinite()).nonzero()[0].tolist()
-    return f"{values[tuple(index)].item():g} at {tuple(index)}"
+    """The first value of ``values`` that is not finite, and its index, in words."""
+    wrong = (~values.isfinite()).nonzero()
+    first = tuple(wrong[0].tolist())
+    return f"{values[first].item():g} at {first}"
 
 
 DEEPEST = 1000  # blocks of a network; more would not be built before the user gives up

@@ -74,10 +74,10 @@ Part = TypeVar("Part", bound=nn.Module)
 class Network(nn.Module):
     """A module that keeps every argument of its constructor as an attribute of that name.
 
-    Then `config` can say what it was made of, and `build_network` can make it again.
+    Then `config` gives its arguments, and `build_network` makes it again.
 
-    In mixed precision (`fast_networks`) it computes in 16 bits, and answers in those of its input:
-    whatever is made of the answer, a likelihood or a spline, keeps all its digits.
+    In mixed precision (`fast_networks`) it computes in 16 bits, and answers in the precision of its
+    input, so that a likelihood or a spline that is made of the answer keeps all its digits.
     """
 
     def __call__(self, x: Tensor, *others: Any) -> Any:
@@ -106,7 +106,7 @@ _fast = _Fast()
 
 @contextmanager
 def fast_networks(dtype: torch.dtype) -> Iterator[None]:
-    """Inside, every `Network` multiplies and convolves in ``dtype``, its last layer excepted."""
+    """Context manager: every `Network` computes in ``dtype``, except for its last layer."""
     before = _fast.dtype
     _fast.dtype = dtype
     try:
@@ -276,7 +276,7 @@ def as_vectors(c: Tensor, width: int) -> Tensor:
 
 
 def is_missing(c: Tensor) -> Tensor:
-    """Which conditions are not given, ``(n,)``: labels -1, vectors that hold a NaN."""
+    """True for conditions that are not given, ``(n,)``: labels -1, vectors with a NaN."""
     return c < 0 if c.dim() == 1 else c.isnan().any(1)
 
 
@@ -372,8 +372,10 @@ class Block(nn.Module):
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         h = self.first(F.silu(self.norm(x)))
         film = self.film(F.silu(distinct_rows(e)))
-        scale, shift = film.view(*film.shape, *[1] * (x.dim() - 2)).chunk(2, 1)
-        h = self.second(self.dropout(F.silu(h * (1 + scale) + shift)))
+        film = film.view(*film.shape, *[1] * (x.dim() - 2))
+        scale, shift = film.chunk(2, 1)
+        h = F.silu(h * (1 + scale) + shift)
+        h = self.second(self.dropout(h))
         return self.skip(x) + h
 
 
@@ -438,8 +440,10 @@ class TransformerBlock(nn.Module):
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
         steering = self.steer(F.silu(e)).unsqueeze(1)
         shift1, scale1, gate1, shift2, scale2, gate2 = steering.chunk(6, 2)
-        h = h + gate1 * self.attention(self.norm(h) * (1 + scale1) + shift1)
-        return h + gate2 * self.mlp(self.norm(h) * (1 + scale2) + shift2)
+        attended = self.attention(self.norm(h) * (1 + scale1) + shift1)
+        h = h + gate1 * attended
+        mixed = self.mlp(self.norm(h) * (1 + scale2) + shift2)
+        return h + gate2 * mixed
 
 
 def layer(image: bool, width_in: int, width_out: int, kernel: int = 3) -> nn.Conv2d | nn.Linear:
@@ -461,7 +465,10 @@ def groups(width: int) -> int:
 
     On a vector, a group of one channel would be set to zero.
     """
-    return next((g for g in (8, 4, 2) if width % g == 0 and width >= 4 * g), 1)
+    for count in (8, 4, 2):
+        if width % count == 0 and width >= 4 * count:
+            return count
+    return 1
 
 
 # ------------------------------------------------------------------------------------------- shapes
@@ -637,7 +644,15 @@ class Decoder(Network):
 def event_network(
     shape: tuple[int, ...], *arguments, patch: int = 1, head_kernel: int = 3, **options
 ) -> Network:
-    """A `UNet` for images, an `MLP` for every other event; the arguments are those of both."""
+    """A `UNet` for images, an `MLP` for every other event.
+
+    Args:
+        shape: of an event.
+        arguments: the others that both classes have.
+        patch: see `UNet`.
+        head_kernel: see `UNet`; an `MLP` has none.
+        options: see either class.
+    """
     if is_image(shape):
         return UNet(shape, *arguments, patch=patch, head_kernel=head_kernel, **options)
     folded(shape, patch)  # which there is only for images

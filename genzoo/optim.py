@@ -1,4 +1,4 @@
-"""Optimiser and learning-rate schedule: the zoo's own, and the seam for yours.
+"""Optimisers and learning-rate schedules: the zoo's own, and the interface for others.
 
 `Trainable.optimizer` and `Trainable.scheduler` are functions, and these two dataclasses are their
 defaults. Any other of the same signature will do::
@@ -50,7 +50,7 @@ class Run:
         return cls(int(steps) if known else None, _clock(trainer))
 
     def expected(self, step: int) -> int | None:
-        """Updates in all, as it looks after ``step`` of them; None if nothing tells."""
+        """Expected number of updates of the whole run, after ``step`` of them; None if unknown."""
         used = self.clock() if self.clock and step else 0.0
         if not used:
             return self.steps
@@ -146,6 +146,13 @@ class Muon(Optimizer):
         return loss
 
     def orthogonal_step(self, weight: Tensor, gradient: Tensor, lr: float) -> None:
+        """Move a matrix along its orthogonalised momentum.
+
+        Args:
+            weight: is changed.
+            gradient: of the loss, of the same shape.
+            lr: learning rate.
+        """
         state = self.state[weight]
         if not state:
             state["momentum"] = torch.zeros_like(weight)
@@ -157,6 +164,7 @@ class Muon(Optimizer):
         weight.sub_(update.view_as(weight), alpha=lr * stretch)
 
     def adam_step(self, weight: Tensor, gradient: Tensor, lr: float) -> None:
+        """Move a weight that is no matrix by a step of Adam; arguments as of `orthogonal_step`."""
         state = self.state[weight]
         if not state:
             state["step"] = 0
@@ -190,8 +198,8 @@ def orthogonalised(matrix: Tensor, steps: int = 5) -> Tensor:
 class WarmupCosine:
     """The zoo's one schedule: linear warm-up, then half a cosine down to zero.
 
-    Where only a time is set, the length is estimated anew at each step; where nothing tells how
-    long the run will be, the learning rate stays at its peak.
+    If only a time is set, the length is estimated at each step. If the length of the run is
+    unknown, the learning rate stays at its peak.
 
     Args:
         warmup: share of the run that the warm-up takes.
@@ -211,14 +219,15 @@ def warmup_cosine(step: int, steps: int, warmup: float = 0.02) -> float:
     """Factor of the learning rate: linear warm-up, then half a cosine.
 
     Args:
-        step: that is to be taken.
+        step: index of the next step.
         steps: of the whole run.
         warmup: share of the steps that warm up.
     """
     rise = max(1, int(warmup * steps + 1e-9))  # 0.29 * 100 is 28.999...
     if step < rise:
         return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
+    share = (step - rise) / max(1, steps - rise)  # of the descent
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
 
 OptimizerFactory = Callable[[Iterable[torch.nn.Parameter], float], Optimizer]

@@ -67,7 +67,7 @@ def save(
         weights |= {name: weights[name].half() for name in learned & set(weights)}
     config = {"genzoo": __version__, "format": FORMAT, **model.config()}
     with whole(folder / WEIGHTS) as path:
-        # by Python, for a file that safetensors writes can be read by nobody else
+        # by Python: only its owner may read a file that safetensors writes
         path.write_bytes(to_bytes(weights, metadata={"format": "pt"}))
     with whole(folder / CARD) as path:
         path.write_text(_card(model, card or {}, name), encoding="utf-8")
@@ -155,7 +155,7 @@ def known_families() -> Families:
 
 
 def named(name: str, among: Families | None = None) -> Any:
-    """The family called ``name`` in whatever case; raises `InputError` with the nearest one."""
+    """The family of a name, in any case; raises `InputError` with the nearest one."""
     return configuration.named(name, among or (*families.FAMILIES, *families.HYBRIDS))
 
 
@@ -226,7 +226,7 @@ def _read_checkpoint(path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
 
 
 def _room_for(weights: Mapping[str, torch.Tensor]) -> tuple[int, int]:
-    """How many bytes and tensors a model may be made of that these weights are to fill.
+    """Largest number of bytes and of tensors of a model that these weights may fill.
 
     Weights may be stored in half of the bits, and initial ones are drawn by way of others.
     """

@@ -2,9 +2,8 @@
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = (
-    "1"  # before torch: two workers on two cores must not fight for them
-)
+# before torch: two workers on two cores must not fight for them
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
 import random

@@ -39,9 +39,8 @@ def test_schedules_rise_from_zero_to_one(schedule):
     betas = torch.tensor(SCHEDULES[schedule](50), dtype=torch.float64)
     assert (len(betas), betas[0], betas[-1]) == (51, 0.0, 1.0)
     assert (betas.diff() > 0).all()
-    torch.testing.assert_close(
-        betas + betas.flip(0), torch.ones_like(betas)
-    )  # the reverse run takes the same path
+    # the reverse run takes the same path
+    torch.testing.assert_close(betas + betas.flip(0), torch.ones_like(betas))
 
 
 @pytest.mark.parametrize("dims", [1, 2, 16])

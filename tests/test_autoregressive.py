@@ -119,9 +119,8 @@ def test_each_conditional_sees_only_what_is_read_before_it(shape):
     features = torch.randn(model.dims, dtype=torch.float64)
     sees = torch.autograd.functional.jacobian(parameters, features).abs().sum(1) > 0
     assert not sees.triu().any()
-    assert (
-        sees.diagonal(-1).float().mean() >= 0.5
-    )  # the neighbour before it is seen (but where a row begins)
+    # the neighbour before it is seen (but where a row begins)
+    assert sees.diagonal(-1).float().mean() >= 0.5
     if len(shape) < 3:
         assert torch.equal(sees, torch.ones_like(sees).tril(-1))
 

@@ -50,12 +50,13 @@ SMALL: dict[type[GenerativeModel], dict[str, Any]] = {
     GAN: {"width": 16, "latent_shape": (2,)},
     FlowMatching: {"width": 16, "fourier": 1, "steps": 4},
 }
+# so few steps of a contrast or of a game teach little
 BY_LIKELIHOOD = (
     Autoregressive,
     Flow,
     VAE,
     Diffusion,
-)  # so few steps of a contrast or of a game teach little
+)
 CLAIM_ON_REALS = {
     Autoregressive: "EXACT",
     Flow: "EXACT",
@@ -64,9 +65,8 @@ CLAIM_ON_REALS = {
     GAN: "BOUND",
 }
 CLAIM_ON_LEVELS = CLAIM_ON_REALS | {Flow: "BOUND"}  # because of dequantisation
-SIGMA = (
-    0.8  # of a GAN's observation: any makes it a density, and tuning it would take most of the time
-)
+# of a GAN's observation: any makes it a density, and tuning it would take most of the time
+SIGMA = 0.8
 
 
 @cache

@@ -170,9 +170,8 @@ def test_the_diffusion_bound_is_the_elbo_of_a_hierarchical_vae_of_many_layers():
     assert errors[0] / errors[1] == pytest.approx(2, abs=0.15) and errors[1] / errors[
         2
     ] == pytest.approx(2, abs=0.15)
-    assert 2 * errors[2] - errors[1] == pytest.approx(
-        0, abs=2e-3 * limit
-    )  # extrapolated to T = infinity
+    # extrapolated to T = infinity
+    assert 2 * errors[2] - errors[1] == pytest.approx(0, abs=2e-3 * limit)
 
 
 def test_the_terms_that_the_bound_adds_are_those_of_the_vae():
@@ -294,7 +293,7 @@ def optimal_pair() -> tuple[Diffusion, FlowMatching]:
     return diffusion, stream
 
 
-def test_a_diffusion_s_denoiser_and_a_stream_s_velocity_are_the_same_function():
+def test_a_diffusion_s_denoiser_and_a_flow_s_velocity_are_the_same_function():
     """(1 - t) noise + t data is, but for size, a noisy event of log-SNR 2 log(t / (1 - t))."""
     x = torch.randn(20, 2, dtype=torch.float64)
     for time in (0.1, 0.5, 0.9):

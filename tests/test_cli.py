@@ -166,9 +166,8 @@ def test_a_run_folder_says_how_it_came_to_be(run):
         "model",
     }
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    assert (
-        config["model"]["width"] == 8 and config["model"]["bins"] == 8
-    )  # what was given, and what was not
+    # what was given, and what was not
+    assert config["model"]["width"] == 8 and config["model"]["bins"] == 8
     about = json.loads((folder / "run.json").read_text())
     assert about["versions"]["torch"] and about["machine"]["cores"] and about["started"]
 
@@ -498,9 +497,8 @@ def test_a_part_that_is_no_generative_model_is_refused_by_name(capsys):
 
 def test_a_run_of_vectors_is_asked_for_with_vectors(capsys):
     tiny = f"--recipe {recipe()} --conditional --out run"
-    assert (
-        main(["train", "--data", "biscuits", "gan", *tiny.split()]) == 0
-    )  # options may come first
+    # options may come first
+    assert main(["train", "--data", "biscuits", "gan", *tiny.split()]) == 0
     assert main(["sample", "run", "--n", "3", "--condition", "0.5", "-1", "--out", "tins.npz"]) == 0
     assert np.load("tins.npz")["x"].shape == (3, 1, 16, 16)
     mistakes = {

@@ -329,9 +329,8 @@ def check_latents(case: Case, folder: Path) -> None:
             result = getattr(model, name)(given, c)
         except NotImplementedError as error:
             assert_sentence(error)
-            assert (
-                shape is None and model.latent == Latent.NONE
-            )  # what cannot be decoded would be no latent
+            # what cannot be decoded would be no latent
+            assert shape is None and model.latent == Latent.NONE
         else:
             assert shape is not None and model.latent != Latent.NONE
             assert result.shape == (N, *(shape if name == "encode" else case.shape))
@@ -405,9 +404,8 @@ def check_resume(case: Case, folder: Path) -> None:
     genzoo.fit(straight := model(0), data, folder / "straight", **options)
     with pytest.raises(KeyboardInterrupt):
         genzoo.fit(interrupted(model(0), after=6), data, folder / "resumed", **options)
-    fitted = genzoo.fit(
-        resumed := model(1), data, folder / "resumed", **options
-    )  # its own start must not matter
+    # its own start must not matter
+    fitted = genzoo.fit(resumed := model(1), data, folder / "resumed", **options)
     assert fitted.steps == 12
     for name, value in straight.state_dict().items():
         torch.testing.assert_close(
@@ -481,9 +479,8 @@ def test_a_seventh_family_needs_one_class_and_one_entry(tmp_path, monkeypatch):
     monkeypatch.setattr("genzoo.families.FAMILIES", (*genzoo.FAMILIES, Gaussian))
     assert isinstance(genzoo.load(folder), Gaussian)
 
-    vae = genzoo.VAE(
-        (2,), latent_shape=(3,), prior=Gaussian((3,))
-    )  # and it is a prior like any other
+    # and it is a prior like any other
+    vae = genzoo.VAE((2,), latent_shape=(3,), prior=Gaussian((3,)))
     again = genzoo.load(genzoo.save(vae, tmp_path / "vae"))
     assert isinstance(again.prior, Gaussian)
     assert again.likelihood == Likelihood.BOUND

@@ -471,9 +471,8 @@ def test_cifar_keeps_its_channels(tmp_path, monkeypatch):
 
     import torchvision.datasets.cifar as cifar
 
-    monkeypatch.setattr(
-        cifar, "check_integrity", lambda path, md5=None: True
-    )  # the fakes have no known checksum
+    # the fakes have no known checksum
+    monkeypatch.setattr(cifar, "check_integrity", lambda path, md5=None: True)
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     pixels = np.zeros((1010, 3, 32, 32), np.uint8) + np.array([10, 20, 30], np.uint8)[:, None, None]
@@ -592,9 +591,8 @@ def test_labels_and_vectors_are_conditions(tmp_path):
     dataset = load(npz(tmp_path, x=x, y=y, classes=np.array(["red", "green", "blue"])))
     assert dataset.classes == ("red", "green", "blue") and dataset.condition == 3
     for split in all_splits(dataset):
-        assert torch.equal(
-            split.c, grid.to_level(split.x, 256).squeeze(1) % 3
-        )  # each event keeps its label
+        # each event keeps its label
+        assert torch.equal(split.c, grid.to_level(split.x, 256).squeeze(1) % 3)
     dataset = load(npz(tmp_path, x=x, c=np.random.rand(30, 4)))
     assert (
         dataset.classes == () and dataset.condition == 4 and dataset.train.c.dtype == torch.float32
@@ -603,9 +601,8 @@ def test_labels_and_vectors_are_conditions(tmp_path):
 
 def test_given_splits_are_kept(tmp_path):
     x, y = np.arange(100, dtype=np.uint8)[:, None], np.zeros(100, int)
-    dataset = load(
-        npz(tmp_path, x_train=x, y_train=y, x_test=x[:7], y_test=y[:7])
-    )  # the names Keras uses
+    # the names Keras uses
+    dataset = load(npz(tmp_path, x_train=x, y_train=y, x_test=x[:7], y_test=y[:7]))
     assert [len(split) for split in all_splits(dataset)] == [90, 10, 7]
     assert torch.equal(grid.to_level(dataset.test.x, 256).squeeze(1), torch.arange(7))
     dataset = load(npz(tmp_path, x=x[:3], x_validation=x[:2], x_test=x[:1]))

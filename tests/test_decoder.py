@@ -94,9 +94,8 @@ def test_the_binned_gaussian_keeps_far_tails_and_their_gradients():
         value = observation(torch.full((61, 1), x), centre[:, None], 0.01, 4)
         (gradient,) = torch.autograd.grad(value.sum(), centre, retain_graph=True)
         assert value.isfinite().all() and gradient.isfinite().all()
-    assert value[0].item() < -50_000 and value[-1].item() == pytest.approx(
-        -math.log(0.5)
-    )  # the last bin reaches to infinity
+    # the last bin reaches to infinity
+    assert value[0].item() < -50_000 and value[-1].item() == pytest.approx(-math.log(0.5))
 
 
 # ---------------------------------------------------------------------------------------- the truth

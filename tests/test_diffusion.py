@@ -10,6 +10,7 @@ from torch.distributions import Normal, kl_divergence
 
 from genzoo import Diffusion, grid
 from genzoo.families.diffusion import (
+    EYE_WEIGHT,
     SOLVERS,
     alpha,
     ddim,
@@ -76,6 +77,29 @@ def test_the_uniform_schedule_trains_on_the_bound():
     loss = model.loss(x)
     torch.manual_seed(1)
     torch.testing.assert_close(loss, -model.log_prob(x))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "of_bound", "of_eye"),
+    [("cosine", 0.0, 1.0), ("hybrid", 0.5, 0.5 * EYE_WEIGHT)],
+)
+def test_a_schedule_is_a_weight_of_the_error_of_epsilon(schedule, of_bound, of_eye):
+    """By an integral over log-SNR of the optimal denoiser's error, which is known.
+
+    The error of x is that of a Gaussian given z, 1 / (1 / SCALE^2 + SNR), and epsilon's is SNR
+    times as large. The bound weighs it by 1/2, cosine times by exp(-lambda / 2) / pi.
+    """
+    model = optimal(schedule=schedule, log_snr_range=(-12.0, 12.0))
+    log_snr = torch.linspace(model.log_snr_min, model.log_snr_max, 10_001).double()
+    error = model.dims * log_snr.exp() / (1 / SCALE**2 + log_snr.exp())
+    weight = of_bound / 2 + of_eye * torch.exp(-log_snr / 2) / math.pi
+    expected = torch.trapezoid(weight * error, log_snr)
+
+    x = SCALE * torch.randn(200_000, 2).double()
+    loss = model.loss(x)
+    standard_error = loss.std() / math.sqrt(len(x))
+    beyond_the_ends = 0.002 * of_eye  # a few cosine times are moved to the ends of the range
+    assert abs(loss.mean() - expected) < 5 * standard_error + beyond_the_ends
 
 
 def test_stratified_draws_of_time_spread_the_bound_less():
@@ -182,9 +206,8 @@ def test_a_distribution_over_levels_is_optimal_for_independent_features():
 
 @pytest.mark.parametrize("shape", [(2,), (2, 3), (1, 5, 4), (3, 4, 4)])
 def test_both_predictions_take_any_shape_and_train_every_parameter(shape):
-    x = grid.quantise(
-        torch.rand(32, *shape) * 2 - 1, 5
-    )  # enough for each condition to meet noise worth removing
+    # enough for each condition to meet noise worth removing
+    x = grid.quantise(torch.rand(32, *shape) * 2 - 1, 5)
     for prediction in ("v", "levels"):
         model = Diffusion(shape, levels=5, condition=3, prediction=prediction, steps=2, **TINY)
         with torch.no_grad():
@@ -285,6 +308,7 @@ def test_guidance_of_one_is_the_plain_conditional_and_of_zero_the_unconditional(
     [
         ("ddim", {"solver": "dim"}),
         ("cosine", {"schedule": "sine"}),
+        ("hybrid", {"schedule": "hybird"}),
         ("levels", {"prediction": "levels"}),
     ],
 )
@@ -313,10 +337,11 @@ def test_the_times_of_several_draws_are_spread_over_the_whole_for_each_event():
 
 def test_spread_times_leave_the_bound_what_it_is_and_take_noise_away():
     torch.manual_seed(0)
+    # in many dimensions, time matters more than noise
     model, x = (
         Diffusion((64,), width=8).eval(),
         torch.randn(20, 64),
-    )  # in many dimensions, time matters more than noise
+    )
     with torch.no_grad():
         spread = torch.stack([model.bound(x, None, 8) for _ in range(200)])
         apart = torch.stack(

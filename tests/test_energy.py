@@ -105,9 +105,8 @@ def test_the_base_is_learned_from_the_training_events_before_the_first_step():
     before = model.histogram.clone()
     other = DataSet("other", *[Split(-x)] * 3, levels=4)
     genzoo.fit(model, other, steps=2, batch_size=50, check_every=1, accelerator="cpu")
-    assert torch.equal(
-        model.histogram, before
-    )  # what is trained further keeps the base it was trained on
+    # what is trained further keeps the base it was trained on
+    assert torch.equal(model.histogram, before)
 
 
 def test_plain_batches_of_a_stranger_s_loader_serve_as_well():
@@ -208,9 +207,8 @@ def test_groups_between_which_no_chain_walks_get_their_shares(summed, monkeypatc
     """Three quarters of all events are bright, the others dark, and in between there is nothing:
     chains alone lose count.
     """
-    monkeypatch.setattr(
-        "genzoo.families.energy.FOR_UPDATES", summed
-    )  # 0: by chains, which exact draws make afresh
+    # 0: by chains, which exact draws make afresh
+    monkeypatch.setattr("genzoo.families.energy.FOR_UPDATES", summed)
     torch.manual_seed(0)
     x = torch.where(torch.rand(800, 1) < 0.75, 0.5, -0.5) * torch.ones(24)
     flipped = torch.rand(800, 24) < 0.02
@@ -219,9 +217,8 @@ def test_groups_between_which_no_chain_walks_get_their_shares(summed, monkeypatc
     model = Energy((24,), levels=2, hidden=4, lr=3e-2, steps=2, buffer=200, decay=0.0, refresh=0.0)
     genzoo.fit(model, data, steps=400, batch_size=200, check_every=100, accelerator="cpu")
     bright, wanted = ((events.mean(1) > 0).float().mean() for events in (model.sample(4000), x))
-    assert abs(bright - wanted) < (
-        0.05 if summed else 0.1
-    )  # two hundred chains are themselves noisy
+    # two hundred chains are themselves noisy
+    assert abs(bright - wanted) < (0.05 if summed else 0.1)
 
 
 def test_phi_is_what_the_page_says():
@@ -392,9 +389,8 @@ def test_the_loss_has_the_gradient_of_the_likelihood_when_chains_are_draws_of_th
     parameters = list(model.parameters())
     want = torch.autograd.grad(exact, parameters, allow_unused=True, materialize_grads=True)
     model.chains.copy_(all_events[torch.multinomial(p, model.buffer, replacement=True)])
-    x_often = x.repeat(
-        model.buffer // 50, 1
-    )  # as many events as chains, so that all of these are seen
+    # as many events as chains, so that all of these are seen
+    x_often = x.repeat(model.buffer // 50, 1)
     got = torch.autograd.grad(
         model.loss(x_often).mean(), parameters, allow_unused=True, materialize_grads=True
     )
@@ -525,9 +521,8 @@ def test_only_those_that_have_waited_longest_move_and_keep_their_conditions():
     assert torch.equal(model.chain_conditions, conditions.roll(5, 0))
     for _ in range(6):
         model.advance(5)
-    assert not any(
-        (model.chains == chain).all(1).any() for chain in chains
-    )  # each has had its turn
+    # each has had its turn
+    assert not any((model.chains == chain).all(1).any() for chain in chains)
     model.advance(50, torch.arange(50) % 3)  # more than there are
 
 
@@ -714,9 +709,8 @@ def test_a_deep_f_learns_what_independent_features_cannot_say(few_levels):
     with torch.no_grad():
         log_z = torch.tensor(enumerated_log_z(model.double(), (4,), 3))
         nats = -(-model.energy(x.double()) - log_z).mean().item()
-    assert (
-        math.log(2) - 0.1 < nats < math.log(2) + 0.5
-    )  # of 4 log 2 or so that independent features cost
+    # of 4 log 2 or so that independent features cost
+    assert math.log(2) - 0.1 < nats < math.log(2) + 0.5
 
 
 # ----------------------------------------------------------------------------------------- langevin

@@ -165,7 +165,7 @@ def test_an_interval_is_printed_as_one_and_a_dash_says_why():
     assert "| **Energy** | ≈ 1.940 … 1.950 | 0.010 |" in text and "low … high" in text
     text = markdown([row("Energy", likelihood=likelihood(dash)), row("Flow", "bound", 1.8)])
     assert "| **Energy** | — |  |" in text
-    assert "— of Energy: the two annealings contradict each other" in text
+    assert "**— of Energy**: the two annealings contradict each other" in text
     assert "low … high" not in text
 
 
@@ -176,9 +176,9 @@ def test_n_is_a_column_where_it_differs_and_said_once_where_it_does_not():
     differs = markdown([of(100, "GAN", of=447, observation="noise 0.48"), of(447, "VAE")])
     assert "| n |" in differs
     assert "| **GAN + noise 0.48** | ≤ 1.500 | 0.100 | 100 of 447 |" in differs
-    assert "n: test events measured" in differs
+    assert "**n**: number of test events measured" in differs
     same = markdown([of(447, "Flow"), of(447, "VAE")])
-    assert "| n |" not in same and "n = 447 test events" in same
+    assert "| n |" not in same and "**n**: 447 test events in every row" in same
 
 
 def test_the_legend_says_nothing_that_no_row_bears_out():
@@ -198,7 +198,7 @@ def test_the_legend_says_nothing_that_no_row_bears_out():
         "brackets",
     ):
         assert word not in bare
-    assert "±" in bare and "= the exact" in bare
+    assert "±" in bare and "=: the exact" in bare
     without = row("Flow", likelihood=likelihood(figure("exact", 1.0, None)))
     assert "±" not in " ".join(legend(summarise([without])))
 
@@ -266,9 +266,9 @@ def test_the_table_explains_its_symbols():
     for part in (
         "| **VAE** | ≤ 1.600 | 0.648 | 1.500 … 1.700 (2) |",
         "| bits/dim |",
-        "≤ a bound in expectation",
-        "— no figure",
-        "not ranked together",
+        "**≤**: an upper bound",
+        "**—**: no value",
+        "not ranked against each other",
     ):
         assert part in text
 
@@ -327,12 +327,12 @@ def test_an_annealed_decoder_says_how_loose_its_bound_is():
 
     one, two = gan(1.94, Figure(3.72, 1.01, n=16)), gan(1.81, Figure(5.56, n=16), seed=1)
     line = caveat(one)
-    assert line.startswith("≤ of GAN + noise 0.3: of each event's 8 chains 1.9 carry the weight")
-    assert "on 16 events that the model made the bounds from both sides lie 3.72 ± 1.01" in line
+    assert line.startswith("≤ of GAN + noise 0.3: 1.9 of 8 chains carry the weight of an event")
+    assert "lower and upper bound are 3.72 ± 1.01" in line
     line = caveat(one, two)
-    assert "8 chains 1.8 to 1.9 carry" in line and "3.72 to 5.56 nats apart" in line
+    assert "1.8 to 1.9 of 8 chains carry" in line and "3.72 to 5.56 nats apart" in line
     line = caveat(gan(1.94, None))
-    assert "8 chains 1.9 carry" in line and "apart" not in line
+    assert "1.9 of 8 chains carry" in line and "apart" not in line
     assert not any("GAN" in line for line in legend(summarise([gan(None, None)])))
 
 
@@ -345,7 +345,7 @@ def test_points_a_and_b_are_columns_and_b_has_the_claim_of_its_density():
         ]
     )
     assert "| A | B |" in text and "| 3.1 % ± 1.0 | ≤ 20.0 % ± 1.0 |" in text
-    assert "A: share of samples" in text
+    assert "**A**: share of samples" in text
     assert "| A | B |" not in markdown(ROWS)
 
 

@@ -41,9 +41,8 @@ def test_the_error_of_several_seeds_holds_events_and_seeds_together(seeds, of_se
     found = [combine([Figure(v, 1.0) for v in values]) for values in events + luck]
     low = np.array([f.value - 1.96 * f.stderr for f in found])
     high = np.array([f.value + 1.96 * f.stderr for f in found])
-    assert (
-        0.92 < held(low, high, 0.0) < (0.98 if seeds > 2 else 0.995)
-    )  # two seeds say little: cautious
+    # two seeds say little: cautious
+    assert 0.92 < held(low, high, 0.0) < (0.98 if seeds > 2 else 0.995)
 
 
 def test_two_seeds_that_agree_by_chance_do_not_make_a_figure_sure():
@@ -73,9 +72,8 @@ def test_the_interval_of_a_share_over_seeds_holds(p):
     hits = random.binomial(200, own) / 200
     found = [combine([share_of(share, 200) for share in shares], shared=False) for shares in hits]
     low, high = np.array([f.low for f in found]), np.array([f.high for f in found])
-    assert (
-        0.92 < held(low, high, p) < 0.985
-    )  # the floor under the spread makes it a little cautious
+    # the floor under the spread makes it a little cautious
+    assert 0.92 < held(low, high, p) < 0.985
 
 
 # -------------------------------------------------------------------------------------- combination

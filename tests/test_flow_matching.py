@@ -124,7 +124,7 @@ def test_random_signs_estimate_the_trace_of_the_jacobian():
 
 
 @pytest.mark.equation("flow-matching")
-def test_the_regression_has_the_velocity_of_the_stream_for_its_minimum():
+def test_the_regression_has_the_velocity_of_the_flow_for_its_minimum():
     """Of all multiples and shifts of the true velocity, the loss prefers the velocity itself."""
     model, n = optimal((1,), 0.5, 0.3), 20_000
     truth, x = model.v, 0.5 + 0.3 * torch.randn(n, 1, dtype=torch.float64)

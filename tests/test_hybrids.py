@@ -254,9 +254,8 @@ def test_an_interruption_in_either_stage_changes_nothing(tmp_path, monkeypatch):
     data = made_up()
     whole = staged(GAN, latent_shape=(2,))
     fit_in_stages(whole, data, tmp_path / "whole", seed=3, **STAGES)
-    monkeypatch.setattr(
-        "genzoo.training.callbacks.Reporter.__init__.__defaults__", (0.0,)
-    )  # report every step
+    # report every step
+    monkeypatch.setattr("genzoo.training.callbacks.Reporter.__init__.__defaults__", (0.0,))
 
     class Interruption(Exception):
         pass
@@ -387,9 +386,8 @@ def test_draws_with_gradients_have_the_law_of_those_without(levels):
         torch.testing.assert_close(drawn, grid.quantise(drawn, levels))
     gradients = torch.autograd.grad(drawn.sum(), parameters[:2])
     assert all(g.isfinite().all() and g.abs().sum() > 0 for g in gradients)
-    torch.testing.assert_close(
-        gradients[1].sum(-1), torch.full(shape, float(n))
-    )  # a shift of both shifts all draws
+    # a shift of both shifts all draws
+    torch.testing.assert_close(gradients[1].sum(-1), torch.full(shape, float(n)))
 
 
 # ----------------------------------------------------------------------------------------- as a row

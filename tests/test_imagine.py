@@ -36,9 +36,8 @@ def paint(captions):
 def test_a_painter_by_rule_is_faithful_and_one_that_does_not_listen_is_not():
     for accuracy in by_rule.faithfulness(paint, 200).values():
         assert accuracy.attributes.value == accuracy.whole.value == 1 and accuracy.n == 50
-        assert (
-            accuracy.whole == share_of(1.0, 50) and accuracy.whole.low < 0.95
-        )  # fifty pictures are no certainty
+        # fifty pictures are no certainty
+        assert accuracy.whole == share_of(1.0, 50) and accuracy.whole.low < 0.95
     deaf = by_rule.faithfulness(lambda captions: paint(captions[1:] + captions[:1]), 400)[
         "seen, one thing"
     ]
@@ -230,9 +229,8 @@ def test_an_edit_asks_for_one_other_value(attribute):
     for edit in edits:
         before, after = understand(edit.before), understand(edit.after)
         assert before == edit.scene.meaning and after == edit.wanted and before != after
-        assert len(edit.before.split()) == len(
-            edit.after.split()
-        )  # in the same words but for the one
+        # in the same words but for the one
+        assert len(edit.before.split()) == len(edit.after.split())
     undone = by_rule.accuracy(
         [edit.wanted for edit in edits], render([edit.scene for edit in edits])
     )
@@ -312,9 +310,8 @@ def test_imagine_draws_a_grid_and_says_how_many_are_right(folder, capsys):
     assert main([*command, "--out", "some/one.png"]) == 0
     printed = capsys.readouterr().out
     assert "9 pictures" in printed and "of 9 show all that the caption asks for" in printed
-    assert (
-        main([*command, "--out", "two.png", "--steps", "2", "--guidance", "2"]) == 0
-    )  # the model's own
+    # the model's own
+    assert main([*command, "--out", "two.png", "--steps", "2", "--guidance", "2"]) == 0
     assert main([*command, "--out", "three.png", "--seed", "1"]) == 0
     one, two, three = map(read_image, map(Path, ("some/one.png", "two.png", "three.png")))
     assert (

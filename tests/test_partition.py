@@ -387,9 +387,8 @@ def test_several_normalisers_make_one_interval_by_their_shares():
     )
     weights = torch.tensor([0.9, 0.1])
     assert Interval.mean(found.half_width, weights) == pytest.approx(0.9 * 0.1 + 0.1 * 0.5)
-    assert (
-        found.doubt(0.5, weights) == "" and found.doubt(0.5) != ""
-    )  # half and half they are too far apart
+    # half and half they are too far apart
+    assert found.doubt(0.5, weights) == "" and found.doubt(0.5) != ""
     assert found.details(weights)["lower"] == pytest.approx(0.9 * 1 + 0.1 * 10)
 
 
@@ -473,9 +472,8 @@ def test_what_was_found_is_kept_only_where_it_is_asked_for():
     assert again.kind == Likelihood.ESTIMATE
     assert again.figure.low == pytest.approx(measured.figure.low, abs=1e-5)
     assert again.figure.high == pytest.approx(measured.figure.high, abs=1e-5)
-    keep_log_z(
-        VAE((4,), levels=2, latent_shape=(2,), width=8), measured.log_z
-    )  # has none, and no harm is done
+    # has none, and no harm is done
+    keep_log_z(VAE((4,), levels=2, latent_shape=(2,), width=8), measured.log_z)
 
 
 def test_a_uniform_density_over_the_levels_costs_what_it_costs():

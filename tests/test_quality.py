@@ -198,10 +198,11 @@ def test_shares_of_neighbours_have_intervals_that_hold(spread):
 
 def test_distances_have_errors_that_hold():
     def statistic(x: Tensor, y: Tensor) -> dict[str, float]:
+        # FD of independent features
         mean, variance = (
             x.mean(0) - y.mean(0),
             x.var(0).sqrt() - y.var(0).sqrt(),
-        )  # FD of independent features
+        )
         return {
             "FD": (mean.square() + variance.square()).sum().item(),
             "MMD": distances.discrepancy(1.0)(x, y),
@@ -342,9 +343,8 @@ def test_copying_knows_fresh_draws_copies_and_a_few_copies_among_many():
     assert fresh["copies"].low < 0.01 < fresh["copies"].high
     assert fresh["nearer"].value == pytest.approx(0.5, abs=0.05)
     assert found["copies"]["copies"].value == found["copies"]["nearer"].value == 1.0
-    assert (
-        few["copies"].low > 0.01 and few["nearer"].value < 0.6
-    )  # which the share sees, and the mean rank does not
+    # which the share sees, and the mean rank does not
+    assert few["copies"].low > 0.01 and few["nearer"].value < 0.6
 
 
 def test_where_held_out_events_equal_training_events_nothing_is_called_a_copy():
@@ -405,9 +405,8 @@ def test_what_is_compared_where(shape, width, names):
 def test_digits_are_seen_by_digits_net_and_nothing_else_is(digits):
     assert tuple(spaces.space_of(digits).distances) == ("FD (digits-net)", "KID (digits-net)")
     assert spaces.space_of(replace(digits, feature_space=None)).name == "pixels"
-    assert (
-        spaces.space_of(images(1, 16, 16, name="digits")).name == "pixels"
-    )  # a folder of that name
+    # a folder of that name
+    assert spaces.space_of(images(1, 16, 16, name="digits")).name == "pixels"
 
 
 def test_colour_without_inception_s_weights_says_so_and_goes_on():

@@ -364,9 +364,8 @@ def test_the_map_shows_the_plane_of_greatest_variance():
     places, known = latent_map(model, data, n=300)
     assert places.shape == (300, 2) and known.shape == (300, 2)
     x = data.test.some(300).x
-    assert places.var() * 2 == pytest.approx(
-        x.var(0, correction=0).sum().item(), rel=1e-3
-    )  # the data is a plane and 1 % noise
+    # the data is a plane and 1 % noise
+    assert places.var() * 2 == pytest.approx(x.var(0, correction=0).sum().item(), rel=1e-3)
 
 
 def test_the_entry_of_a_row_is_complete_for_every_kind_of_latent():
@@ -394,6 +393,5 @@ def test_a_denoiser_is_asked_at_the_level_it_is_told():
     with torch.no_grad():
         torch.nn.init.normal_(model.network.head.weight)  # type: ignore[union-attr]
         clean, noisy = model.features(x, log_snr=9.0), model.features(x, log_snr=-5.0)
-    assert (
-        clean.var(0).mean() < 0.1 * noisy.var(0).mean()
-    )  # nearly no noise is left to tell equal events apart
+    # nearly no noise is left to tell equal events apart
+    assert clean.var(0).mean() < 0.1 * noisy.var(0).mean()

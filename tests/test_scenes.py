@@ -107,9 +107,8 @@ def test_training_has_nothing_held_out_and_prompts_say_what_is():
     assert not kinds & scenes.HELD_OUT_THINGS and not any(
         scenes.is_held_out(s.meaning) for s in drawn
     )
-    assert len(kinds) == len(RADII) * len(COLOURS) * len(SHAPES) - len(
-        scenes.HELD_OUT_THINGS
-    )  # and everything else
+    # and everything else
+    assert len(kinds) == len(RADII) * len(COLOURS) * len(SHAPES) - len(scenes.HELD_OUT_THINGS)
     for pair in (0, 1), (0, 2), (1, 2):  # no *pair* of attributes is new: only their combination is
         known = {(kind[pair[0]], kind[pair[1]]) for kind in kinds}
         assert all((kind[pair[0]], kind[pair[1]]) in known for kind in scenes.HELD_OUT_THINGS)

@@ -359,6 +359,21 @@ def test_a_run_at_another_pace_than_planned_ends_on_time_and_says_so(pace, tmp_p
     assert resumed.trainer.fit_loop.max_epochs == run.trainer.current_epoch
 
 
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+@pytest.mark.parametrize("changed", range(FEWEST_CHECKS))
+def test_a_run_of_the_fewest_checks_ends_on_time_when_the_machine_gets_other_work(
+    factor, changed, tmp_path
+):
+    """Between two checks nothing can be planned anew: so rounds must not be too long."""
+    planned = 40.0 / FEWEST_CHECKS
+
+    def pace(epoch: int) -> float:
+        return planned * (factor if epoch >= changed else 1.0)
+
+    run = FakeRun(40.0, FEWEST_CHECKS, tmp_path / LENGTH, pace)
+    assert run.train() == pytest.approx(40, rel=0.15)
+
+
 def test_a_run_at_about_the_pace_that_was_planned_keeps_its_plan(tmp_path):
     run = FakeRun(40.0, 40, tmp_path / LENGTH, lambda epoch: 1.0 + 0.04 * (-1) ** epoch)
     assert run.train() == pytest.approx(40) and run.trainer.current_epoch == 40

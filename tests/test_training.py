@@ -65,9 +65,8 @@ def interrupt(done: int, total: int, text: str) -> None:
 def test_an_interrupted_run_ends_with_the_same_weights(family, digits, tmp_path, monkeypatch):
     """Chosen by validation, or by nothing; of every family, `test_contract` asks it."""
     whole = fit(new(family, digits), digits, **SETTINGS)
-    monkeypatch.setattr(
-        "genzoo.training.callbacks.Reporter.__init__.__defaults__", (0.0,)
-    )  # report every step
+    # report every step
+    monkeypatch.setattr("genzoo.training.callbacks.Reporter.__init__.__defaults__", (0.0,))
     with pytest.raises(Interruption):
         fit(new(family, digits), digits, tmp_path, progress=interrupt, **SETTINGS)
     torch.manual_seed(99)
@@ -367,9 +366,8 @@ def test_shift_moves_by_at_most_a_pixel_and_keeps_the_rest():
     shifts = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
     origins = [x[:, :, 1 + dy : 4 + dy, 1 + dx : 5 + dx] for dy, dx in shifts]
     matches = torch.stack([(centre == origin).flatten(1).all(1) for origin in origins])
-    assert (
-        matches.any(0).all() and matches.any(1).all()
-    )  # every image is some shift, every shift occurs
+    # every image is some shift, every shift occurs
+    assert matches.any(0).all() and matches.any(1).all()
     assert (moved == -1).any()
     assert torch.equal(shift(x, 0.0, -1.0), x)
 

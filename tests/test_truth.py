@@ -136,9 +136,8 @@ def test_a_half_width_dequantisation_fails():
     measured = evaluate(
         Claim((1, 4, 4), LEVELS, lambda x: dequantised(x, 0.5), Likelihood.BOUND), discrete()
     )
-    assert measured.gap is not None and measured.gap.value == pytest.approx(
-        -1.0, abs=1e-3
-    )  # one bit for each dimension
+    # one bit for each dimension
+    assert measured.gap is not None and measured.gap.value == pytest.approx(-1.0, abs=1e-3)
     assert not passes(lambda x: dequantised(x, 0.5), discrete(), Likelihood.BOUND)
 
 
@@ -313,9 +312,8 @@ def test_points_a_and_b_of_the_lecture_are_shares():
     )
     measured = evaluate(north, data)
     shares = disagreement(measured, north.sample(20_000), data)
-    land = (
-        landmass.mask()[: len(landmass.mask()) // 2].double().mean().item()
-    )  # of the northern hemisphere
+    # of the northern hemisphere
+    land = landmass.mask()[: len(landmass.mask()) // 2].double().mean().item()
     assert abs(shares["astray"]["value"] - (1 - land)) < 4 * shares["astray"]["stderr"]
     south = (data.test.x[:, 1] < 0).double().mean().item()
     assert shares["missed"]["value"] == pytest.approx(south)
@@ -325,9 +323,8 @@ def test_points_a_and_b_of_the_lecture_are_shares():
         none["astray"]["value"] == none["missed"]["value"] == 0
         and none["missed"]["kind"] == "exact"
     )
-    assert (
-        0 < none["astray"]["high"] < 1e-3
-    )  # nothing astray among ten thousand is not nothing for certain
+    # nothing astray among ten thousand is not nothing for certain
+    assert 0 < none["astray"]["high"] < 1e-3
 
 
 def test_a_tenth_of_the_true_density_is_almost_nothing():
@@ -407,6 +404,5 @@ def test_a_diffusion_is_measured_by_its_flow_where_that_is_asked_for():
         and measured.details["ode_evaluations"] > 10
     )
     assert told[-1][:2] == (12, 12)
-    assert (
-        evaluate(VAE((16,), width=8), data, by=ODE(tolerance=1e-3)).kind == Likelihood.BOUND
-    )  # has no such flow
+    # has no such flow
+    assert evaluate(VAE((16,), width=8), data, by=ODE(tolerance=1e-3)).kind == Likelihood.BOUND

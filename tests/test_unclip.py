@@ -370,9 +370,8 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatc
     recipe.write_text(
         yaml.safe_dump({stage: {**plan, "train": few} for stage, plan in TINY.items()})
     )
-    monkeypatch.setattr(
-        "genzoo.training.callbacks.Reporter.__init__.__defaults__", (0.0,)
-    )  # report every step
+    # report every step
+    monkeypatch.setattr("genzoo.training.callbacks.Reporter.__init__.__defaults__", (0.0,))
     whole = train_unclip(tmp_path / "whole", recipe=recipe, scenes=scenes)
 
     for stage in ("clip", "decoder"):

@@ -33,9 +33,8 @@ class World:
             torch.zeros(3).double(), self.w @ self.w.T + NOISE**2 * torch.eye(3).double()
         )
         precision = torch.eye(LATENT).double() + self.w.T @ self.w / NOISE**2
-        self.covariance = torch.linalg.inv(
-            precision
-        )  # diagonal where the columns of W are orthogonal
+        # diagonal where the columns of W are orthogonal
+        self.covariance = torch.linalg.inv(precision)
 
     def model(self, miss: float = 0.0) -> VAE:
         """A VAE whose two conditionals are the world's.
@@ -234,9 +233,8 @@ def test_draws_of_a_diffusion_prior_are_not_taken_for_importance_weights():
             torch.manual_seed(1)
             weighted = importance_weighted(model, x, None, k=16)
         assert torch.equal(bound, weighted) == unbiased
-        assert (
-            unbiased or weighted.mean() > bound.mean() + 1
-        )  # nats that the wrong formula would have made up
+        # nats that the wrong formula would have made up
+        assert unbiased or weighted.mean() > bound.mean() + 1
 
 
 def test_without_a_prior_of_its_own_a_conditional_vae_learns_where_each_label_lies():

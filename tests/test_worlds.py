@@ -123,9 +123,8 @@ def test_bounds_of_hybrids_sum_to_less_than_one_and_rise_with_the_number_of_draw
     assert model.likelihood == Likelihood.BOUND and model.unbiased
     sums = [total(torch.stack([model.bound(x, k=k) for _ in range(8)])) for k in (1, 4, 16)]
     assert all(mass < 1 + 4 * error for mass, error in sums)
-    assert all(
-        few[0] < many[0] + 4 * few[1] + 1e-6 for few, many in pairwise(sums)
-    )  # codes have no draws
+    # codes have no draws
+    assert all(few[0] < many[0] + 4 * few[1] + 1e-6 for few, many in pairwise(sums))
     assert sums[-1][0] > 0.2
 
 

@@ -272,9 +272,8 @@ class Quiz(Course):
         name = f"quiz-{self.env.new_serialno('co-quiz')}"
         answers = [(item["right"], item.get("because", ""), True)]
         answers += [(answer, reason, False) for answer, reason in item["wrong"]]
-        place = sum(map(ord, item["ask"])) % len(
-            answers
-        )  # not always the first; the same each build
+        # not always the first; the same each build
+        place = sum(map(ord, item["ask"])) % len(answers)
         answers.insert(place, answers.pop(0))
         rows, reasons = [], []
         for i, (answer, reason, right) in enumerate(answers):

@@ -36,11 +36,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         tests = [str(ROOT / "tests" / "test_fuzz.py"), "-n", "0", "-q"]
+        # the form that has properties
         junit = [
             "-o",
             "junit_family=xunit1",
             f"--junitxml={report}",
-        ]  # the form that has properties
+        ]
         subprocess.run([sys.executable, "-m", "pytest", *tests, *junit], check=True, cwd=ROOT)
         found = counted(report)
     record = {"tests": found, "provenance": asdict(provenance())}

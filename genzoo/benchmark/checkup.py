@@ -1,6 +1,6 @@
-"""A look at what genzoo needs: an environment, a machine, and a folder that it has written.
+"""Checks of an environment, a machine, and a folder that genzoo has written.
 
-Each look gives findings. What is wrong comes with what to do about it; nothing is changed.
+Each check gives findings. A problem comes with advice; nothing is changed.
 """
 
 import importlib
@@ -37,13 +37,13 @@ ARRAYS = ("x", "events", "log_prob")  # in the files of a run
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one look.
+    """The result of one check.
 
     Args:
-        what: was looked at.
-        found: there.
-        advice: what to do; "" where all is well.
-        wrong: whether something fails for it; advice alone is a note.
+        what: name of the thing that was checked.
+        found: its state.
+        advice: what to do; "" if all is well.
+        wrong: True of a problem that makes something fail; advice alone is a note.
     """
 
     what: str
@@ -53,7 +53,7 @@ class Finding:
 
 
 def looked(what: str, look: Callable[[], str]) -> Finding:
-    """The answer of ``look`` about something, or the sentence by which it is refused."""
+    """A finding with the answer of ``look``, or with the sentence of its error."""
     try:
         return Finding(what, look())
     except InputError as error:
@@ -68,15 +68,17 @@ def looked(what: str, look: Callable[[], str]) -> Finding:
 def environment() -> list[Finding]:
     """Python, the packages that genzoo needs with their versions, and whether they load."""
     try:
-        about, lines = metadata.metadata("genzoo"), metadata.requires("genzoo") or []
+        about = metadata.metadata("genzoo")
+        lines = metadata.requires("genzoo") or []
     except metadata.PackageNotFoundError:
+        state = f"not installed, but read from {Path(__file__).parents[1]}"
         advice = "install it, so that its needs are known: pip install -e ."
-        return [
-            Finding("genzoo", f"not installed, but read from {Path(__file__).parents[1]}", advice)
-        ]
-    needed = [Requirement(line) for line in lines]
-    here = [each for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
-    return [_python(about["Requires-Python"]), *map(_package, here), *_loading()]
+        return [Finding("genzoo", state, advice)]
+    packages = []
+    for needed in map(Requirement, lines):
+        if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+            packages.append(_package(needed))
+    return [_python(about["Requires-Python"]), *packages, *_loading()]
 
 
 def _python(wanted: str) -> Finding:
@@ -99,15 +101,15 @@ def _package(needed: Requirement) -> Finding:
 
 def _loading() -> list[Finding]:
     """The packages that are installed and cannot be imported."""
-    found = []
+    findings = []
     for name in LOADED:
         try:
             importlib.import_module(name)
         except Exception as error:  # a library that is missing, or was compiled for another torch
-            why = (str(error).splitlines() or [type(error).__name__])[0]
+            why, *_ = str(error).splitlines() or [type(error).__name__]
             advice = "install it anew, with torch: pip install --force-reinstall torch " + name
-            found.append(Finding(f"import {name}", why, advice, wrong=True))
-    return found
+            findings.append(Finding(f"import {name}", why, advice, wrong=True))
+    return findings
 
 
 # ---------------------------------------------------------------------------------- the machine
@@ -150,8 +152,10 @@ def _accelerator() -> Finding:
 def _disk(folder: Path) -> Finding:
     there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     free = shutil.disk_usage(there).free
-    found = f"{limits.amount(free, 'bytes')} free"
-    return Finding("disk", found, "make room: a run stops at a full disk" if free < ROOM else "")
+    advice = ""
+    if free < ROOM:
+        advice = "make room: a run stops at a full disk"
+    return Finding("disk", f"{limits.amount(free, 'bytes')} free", advice)
 
 
 def _temporary() -> Finding:
@@ -169,9 +173,11 @@ def _files() -> Finding:
         import resource
     except ImportError:  # Windows
         return Finding("open files", "as many as Windows allows")
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    advice = "allow more, for loaders and workers: ulimit -n 1024"
-    return Finding("open files", f"at most {most:,}", advice if 0 <= most < FILES else "")
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    advice = ""
+    if 0 <= most < FILES:
+        advice = "allow more, for loaders and workers: ulimit -n 1024"
+    return Finding("open files", f"at most {most:,}", advice)
 
 
 def _screen() -> Finding:
@@ -187,23 +193,31 @@ def _screen() -> Finding:
 
 
 def folder(path: Path) -> list[Finding]:
-    """Findings about a folder that genzoo has written: what lies there, and can it be used."""
+    """Findings about the contents of a folder that genzoo has written."""
     if not path.is_dir():
         missing = "name the folder of a run, of a comparison or of a saved model"
         return [Finding(str(path), "there is no such folder", missing, wrong=True)]
-    found = [_access(path), *_drafts(path)]
-    runs = sorted(config.parent for config in path.glob("*/config.yaml"))
+    return [_access(path), *_drafts(path), *_contents(path)]
+
+
+def _contents(path: Path) -> list[Finding]:
+    """Findings about a training of unCLIP, a run, a model or a comparison."""
     if (path / "stages.json").is_file() or (path / "clip").is_dir():
-        return [*found, *_stages(path)]
+        return _stages(path)
     if (path / "config.yaml").is_file():
-        return [*found, *_run(path)]
+        return _run(path)
     if (path / CONFIG).is_file():
-        return [*found, _model(path, "model")]
-    if runs:
-        card = [_scorecard(path)] if (path / "scorecard.json").is_file() else []
-        return [*found, *card, *(each for run in runs for each in _run(run))]
-    missing = "expected config.yaml, config.json, or folders of runs"
-    return [*found, Finding(path.name, "no run, comparison or model", missing, wrong=True)]
+        return [_model(path, "model")]
+    runs = sorted(config.parent for config in path.glob("*/config.yaml"))
+    if not runs:
+        missing = "expected config.yaml, config.json, or folders of runs"
+        return [Finding(path.name, "no run, comparison or model", missing, wrong=True)]
+    findings = []
+    if (path / "scorecard.json").is_file():
+        findings.append(_scorecard(path))
+    for run in runs:
+        findings += _run(run)
+    return findings
 
 
 def _access(path: Path) -> Finding:
@@ -218,13 +232,15 @@ def _access(path: Path) -> Finding:
 
 
 def _drafts(path: Path) -> list[Finding]:
-    left = [draft.name for draft in path.glob(f"{DRAFT}*")]
+    names = [draft.name for draft in path.glob(f"{DRAFT}*")]
+    if not names:
+        return []
     advice = "a writer was killed, or is at work: the same train or compare command removes them"
-    return [Finding("drafts", ", ".join(left), advice)] if left else []
+    return [Finding("drafts", ", ".join(names), advice)]
 
 
 def _run(path: Path) -> list[Finding]:
-    """The plan of a run, and its row, model and samples; or how far it has come."""
+    """Findings about a run: its plan, and its row, model and samples, or its progress."""
     plan = looked(f"{path.name}/config.yaml", lambda: _plan(path))
     if plan.wrong:
         return [plan]
@@ -248,40 +264,58 @@ def _row(path: Path) -> str:
 
 
 def _progress(path: Path) -> Finding:
-    what, last = f"{path.name}/last.ckpt", path / "last.ckpt"
-    again = "the same train or compare command resumes it"
+    last = path / "last.ckpt"
+    what = f"{path.name}/{last.name}"
+    advice = "the run is not finished: the same train or compare command resumes it"
     if not last.is_file():
-        return Finding(what, "not yet written", f"the run is not finished: {again}")
+        return Finding(what, "not yet written", advice)
     try:
         step = tensors.checkpoint(last, mapped=True).get("global_step")
     except ValueError:
         advice = f"delete {last}: the run then starts afresh"
         return Finding(what, "corrupt", advice, wrong=True)
-    return Finding(what, f"step {step}", f"the run is not finished: {again}")
+    return Finding(what, f"step {step}", advice)
 
 
 def _model(path: Path, what: str) -> Finding:
-    """A model that is built and filled; one of a family of one's own stays unread."""
-    config = path / CONFIG if (path / CONFIG).is_file() else path / "model" / CONFIG
-    if config.is_file() and (of_run(path / "config.yaml") or {}).get("source"):
-        return looked(what, lambda: type(load_run(path)[0]).__name__)
-    return looked(what, lambda: type(load(path)).__name__)
+    """A finding with the class of a model, which is built and filled.
+
+    A model of a user's own family is not: that would import code.
+    """
+    has_model = (path / CONFIG).is_file() or (path / "model" / CONFIG).is_file()
+    plan = of_run(path / "config.yaml") or {}
+
+    def name() -> str:
+        if has_model and plan.get("source"):
+            model, _ = load_run(path)
+        else:
+            model = load(path)
+        return type(model).__name__
+
+    return looked(what, name)
 
 
 def _arrays(file: Path) -> Finding:
-    what = f"{file.parent.name}/{file.name}"
-    return looked(what, lambda: f"{len(next(iter(arrays.read(file, ARRAYS).values()))):,} events")
+    def number() -> str:
+        first, *_ = arrays.read(file, ARRAYS).values()
+        return f"{len(first):,} events"
+
+    return looked(f"{file.parent.name}/{file.name}", number)
 
 
 def _scorecard(path: Path) -> Finding:
-    return looked("scorecard.json", lambda: f"{len(read_scorecard(path / 'scorecard.json'))} rows")
+    def number() -> str:
+        rows = read_scorecard(path / "scorecard.json")
+        return f"{len(rows)} rows"
+
+    return looked("scorecard.json", number)
 
 
 def _stages(path: Path) -> list[Finding]:
-    """The stages of a training of unCLIP that are finished."""
-    models = sorted(config.parents[1] for config in path.glob(f"*/model/{CONFIG}"))
-    found = [_model(stage, stage.name) for stage in models]
+    """Findings about the finished stages of a training of unCLIP, and about the whole."""
+    stages = sorted(config.parents[1] for config in path.glob(f"*/model/{CONFIG}"))
+    findings = [_model(stage, stage.name) for stage in stages]
     if (path / "model" / CONFIG).is_file():
-        return [*found, _model(path, "the whole")]
+        return [*findings, _model(path, "the whole")]
     advice = "the training is not finished: the same train unclip command resumes it"
-    return [*found, Finding("the whole", "not yet written", advice)]
+    return [*findings, Finding("the whole", "not yet written", advice)]

@@ -2,11 +2,11 @@
 
 import hashlib
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from genzoo.benchmark import engines
 from genzoo.benchmark import run as runs
@@ -30,6 +30,7 @@ from genzoo.model import GenerativeModel
 from genzoo.training.processes import launched, rank
 
 Family = str | type[GenerativeModel]
+Item = TypeVar("Item")
 
 
 def compare(
@@ -67,15 +68,15 @@ def compare(
         budget: which recipe, "quick" or "full"; of some data also "cpu" or "gpu".
         minutes: of training for every run, in place of the recipe's steps.
         recipe: a YAML file in place of ours.
-        conditional: whether the models are told the data's labels or conditions.
+        conditional: give the models the data's labels or conditions.
         out: the folder; by default ``runs/DATA-BUDGET``.
         jobs: runs at a time, each on its share of the cores; 0: as many as there is room for.
         engine: where the runs take place: "local", "ray", or an engine with settings of its own,
             such as `genzoo.benchmark.engines.cluster.Ray`.
         address: of a cluster of Ray, host:port; None starts one on this machine.
         precision, compile: how every model is trained, in place of the recipe's: see `genzoo.fit`.
-        accelerator, devices, nodes, strategy: on what each is trained, likewise.
-        observer: is told how it goes (`genzoo.benchmark.jobs.Observer`).
+        accelerator, devices, nodes, strategy: hardware of each training; see `genzoo.fit`.
+        observer: is called with the progress (`genzoo.benchmark.jobs.Observer`).
 
     Returns:
         the scorecard. A run that failed has no row in it, and a sentence among its ``failures``.
@@ -93,11 +94,7 @@ def compare(
         raise InputError(f"jobs must be 0 or more, got {jobs}.")
     if isinstance(engine, str):
         engine = engines.named(engine, jobs, address)
-    is_named = isinstance(data, str | Path)
-    data_set = load_data(data) if is_named else data
-    name = str(data) if is_named else data_set.name
-    if conditional:
-        runs.require_conditions(data_set, name)
+    name = data.name if isinstance(data, DataSet) else str(data)
     computing = {
         "precision": precision,
         "compile": compile,
@@ -107,9 +104,9 @@ def compare(
         "strategy": strategy,
     }
     asked = Asked(
-        families=tuple(dict.fromkeys(_source(family) for family in families)),
+        families=_unique(map(_source, families)),
         data=name,
-        seeds=tuple(dict.fromkeys(seeds)),
+        seeds=_unique(seeds),
         budget=budget,
         minutes=minutes,
         recipe=recipe,
@@ -117,17 +114,35 @@ def compare(
         computing={each: value for each, value in computing.items() if value is not None},
         folder=Path(out or f"runs/{Path(name).resolve().stem}-{budget}"),
     )
-    plans = asked.plans(data_set.dims, "" if is_named else _fingerprint(data_set))
-    if rank():
+    if isinstance(data, DataSet):
+        return _answer(asked, data, engine, observer or Observer(), is_object=True)
+    return _answer(asked, load_data(data), engine, observer or Observer())
+
+
+def _answer(
+    asked: "Asked", data: DataSet, engine: Engine, observer: Observer, is_object: bool = False
+) -> Scorecard:
+    """Carry out the runs that a question needs, and put them on one scorecard.
+
+    Args:
+        asked: the question.
+        data: of all runs.
+        engine: carries out the runs.
+        observer: is called with the progress.
+        is_object: True of data that other processes cannot load by a name or a path.
+    """
+    if asked.conditional:
+        runs.require_conditions(data, asked.data)
+    plans = asked.plans(data.dims, _fingerprint(data) if is_object else "")
+    if rank():  # of several processes the first alone measures and writes
         for each in plans:
-            runs.accompany(each, asked.folder / each.name, data_set)
+            runs.accompany(each, asked.folder / each.name, data)
         return Scorecard(())
-    observer = observer or Observer()
+    sent = data if is_object else None
     with held(asked.folder):
         discard_drafts(asked.folder)
-        sent = None if is_named else data_set
         outcomes = _carry_out(plans, asked.folder, sent, engine, observer)
-        return _set_side_by_side(asked, plans, outcomes, data_set, observer)
+        return _set_side_by_side(asked, plans, outcomes, data, observer)
 
 
 @dataclass(frozen=True)
@@ -192,6 +207,11 @@ class Asked:
         return shlex.join([*parts, "--out", str(self.folder)])
 
 
+def _unique(items: Iterable[Item]) -> tuple[Item, ...]:
+    """Each of ``items`` once, in their order."""
+    return tuple(dict.fromkeys(items))
+
+
 def _source(family: Family) -> str:
     """The name of a family, or the import path of a class outside the registry."""
     if isinstance(family, str):
@@ -202,7 +222,7 @@ def _source(family: Family) -> str:
 
 
 def _fingerprint(data: DataSet) -> str:
-    """Of the events, so that other data of the same name are not taken for these."""
+    """A hash of the events, so that other data of the same name are not taken for these."""
     digest = hashlib.sha256()
     for split in (data.train, data.validation, data.test):
         digest.update(_bytes(split))
@@ -220,7 +240,7 @@ def _bytes(split: Split) -> bytes:
 def _carry_out(
     plans: Sequence[Plan], folder: Path, data: DataSet | None, engine: Engine, observer: Observer
 ) -> list[Outcome]:
-    """Run every plan, in processes of their own where these can have what they need."""
+    """Run every plan, in processes of their own if families and data can be sent to them."""
     finished = sum(runs.load_finished(each, folder / each.name) is not None for each in plans)
     observer.planned(plans, finished)
     jobs = [Job(each, folder / each.name, data) for each in plans]
@@ -247,7 +267,7 @@ def _importable(each: Plan) -> bool:
 
 
 def _can_be_sent(data: DataSet) -> bool:
-    """True if another process can have everything of ``data`` beside its events."""
+    """True if everything of ``data`` beside its events can be sent to another process."""
     nothing = Split(data.train.x[:0])
     try:
         ForkingPickler.dumps(replace(data, train=nothing, validation=nothing, test=nothing))
@@ -257,7 +277,7 @@ def _can_be_sent(data: DataSet) -> bool:
 
 
 def _siblings(plans: Sequence[Plan], folder: Path, data: DataSet, observer: Observer) -> list[Plan]:
-    """Runs of before that belong on the same scorecard, with every measure of those of now."""
+    """Earlier runs that belong on the same scorecard, measured as fully as the new ones."""
     siblings = runs.sibling_runs(folder, plans)
     if siblings:
         listed = ", ".join(each.name for each in siblings)
@@ -278,12 +298,12 @@ def _set_side_by_side(
     data: DataSet,
     observer: Observer,
 ) -> Scorecard:
-    """The scorecard of what has come of the plans, and of what the folder has from before."""
+    """The scorecard of the finished runs, these and earlier ones in the folder."""
     ended = list(zip(plans, outcomes, strict=True))
     failures = {each.name: outcome.failure for each, outcome in ended if outcome.failure}
-    done = [each for each, outcome in ended if outcome.row is not None]
-    done += _siblings(plans, asked.folder, data, observer)
-    done.sort(key=order)
+    finished = [each for each, outcome in ended if outcome.row is not None]
+    siblings = _siblings(plans, asked.folder, data, observer)
+    done = sorted([*finished, *siblings], key=order)
     return assemble(done, asked.folder, data, failures, asked.command, observer)
 
 
@@ -291,7 +311,9 @@ def order(each: Plan) -> tuple[int, int]:
     """Families in the order of the registry, then other classes, then hybrids, each by its seed."""
     known = [*names.names(), each.family.lower()]
     family, _, prior = each.family.lower().partition("+")
-    place = known.index(prior) + len(known) if prior else known.index(family)
+    place = known.index(family)
+    if prior:
+        place = len(known) + known.index(prior)
     return place, each.seed
 
 

@@ -53,7 +53,7 @@ def parts(name: str) -> Parts:
 
 
 def full_name(name: str, families: list[str] | None = None, others: list[str] | None = None) -> str:
-    """``name`` in lower case and in full, if it is that of a family or of a hybrid.
+    """The full name, in lower case, of a family or of a hybrid.
 
     Args:
         name: as the user wrote it; an import path, with a ``:``, is left as it is.

@@ -1,6 +1,6 @@
-"""A run as a job: what is carried out, what became of it, and who is told how it goes.
+"""Jobs, their outcomes, and the observer that is told of their progress.
 
-Imports nothing heavy; where a job is carried out, it does.
+The module imports nothing heavy until a job is carried out.
 """
 
 import os
@@ -24,9 +24,9 @@ class Job:
     """A run to be carried out.
 
     Args:
-        plan: what it does.
-        folder: where.
-        data: the data set, where the plan's name does not say how to load it.
+        plan: of the run.
+        folder: of the run.
+        data: the data set, if it cannot be loaded by the name in the plan.
     """
 
     plan: "Plan"
@@ -46,45 +46,45 @@ Message = tuple[int, int, str] | str  # progress of a run, or a line that it has
 
 
 class Observer:
-    """Is told how a comparison goes; this one does nothing with it, and is there to be overridden.
+    """Receiver of a comparison's progress; this base class ignores it, subclasses show it.
 
     Runs are named by their index among the plans.
     """
 
     def planned(self, plans: "Sequence[Plan]", finished: int) -> None:
-        """The runs there will be, of which so many were finished before."""
+        """Called once with all plans; ``finished`` of them were carried out before."""
 
     def progress(self, i: int, done: int, total: int, text: str) -> None:
-        """A run has got so far.
+        """Called with the progress of a run.
 
         Args:
             i: index of its plan.
-            done: steps.
-            total: of so many.
+            done: number of steps that are done.
+            total: number of all steps.
             text: a few words about it.
         """
 
     def note(self, i: int, text: str) -> None:
-        """A run has printed a line."""
+        """Called with a line that a run has printed."""
 
     def outcome(self, i: int, outcome: Outcome) -> None:
-        """A run has ended."""
+        """Called when a run has ended."""
 
     def remark(self, text: str) -> None:
-        """A sentence about the comparison as a whole."""
+        """Called with a sentence about the comparison as a whole."""
 
     def stage(self, name: str, done: int, total: int, text: str) -> None:
-        """Work that is done once for all runs has got so far.
+        """Called with the progress of work that is done once for all runs.
 
         Args:
             name: of the work, such as timing or drawing.
-            done: parts of it.
-            total: of so many.
+            done: number of its parts that are done.
+            total: number of all parts.
             text: a few words about it.
         """
 
     def message(self, i: int, message: Message) -> None:
-        """A run has sent a message from where it takes place."""
+        """Pass on a message from the process of a run."""
         if isinstance(message, str):
             self.note(i, message)
         else:
@@ -102,7 +102,7 @@ def longest_last(jobs: Sequence[Job]) -> list[int]:
 
 
 def carry_out(job: Job, progress: Progress) -> Outcome:
-    """Carry out one job here; whatever goes wrong becomes a sentence."""
+    """Carry out one job in this process; any error becomes a sentence."""
     from genzoo.benchmark.run import run
     from genzoo.errors import TOO_LARGE, InputError, TrainingError, refused, too_large
 
@@ -116,15 +116,15 @@ def carry_out(job: Job, progress: Progress) -> Outcome:
         if too_large(error):
             return Outcome(failure=TOO_LARGE)
         job.folder.mkdir(parents=True, exist_ok=True)
-        told = job.folder / "error.txt"
-        told.write_text(traceback.format_exc(), encoding="utf-8")
+        report = job.folder / "error.txt"
+        report.write_text(traceback.format_exc(), encoding="utf-8")
         first = (str(error).splitlines() or [""])[0]
-        return Outcome(failure=f"{type(error).__name__}: {first} (see {told})")
+        return Outcome(failure=f"{type(error).__name__}: {first} (see {report})")
 
 
 @contextmanager
 def forwarding(send: Callable[[Message], object]) -> Iterator[Progress]:
-    """Inside, each printed line is sent to who watches; gives a function that sends progress."""
+    """Send each line that is printed inside; yields a function that sends progress."""
 
     def progress(done: int, total: int, text: str) -> None:
         send((done, total, text))
@@ -134,7 +134,7 @@ def forwarding(send: Callable[[Message], object]) -> Iterator[Progress]:
 
 
 class StdoutForwarder:
-    """A stream that sends each line printed to it to who watches, above whose bars it appears."""
+    """A stream that sends each line printed to it, so that it appears above the progress bars."""
 
     def __init__(self, send: Callable[[str], object]):
         self.send = send
@@ -146,4 +146,4 @@ class StdoutForwarder:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: there is no buffer."""

@@ -1,8 +1,7 @@
-"""A plan: what a run will do, in plain values with nothing left to defaults.
+"""A plan: everything that a run does, in plain values, with all defaults filled in.
 
-It is put together from what the user gives, the recipe of the data set, and the defaults of
-constructor, training and evaluation, in this order; and it is what tells whether a folder holds the
-run that is wanted.
+It combines the user's arguments, the recipe of the data set, and the defaults of constructor,
+training and evaluation; the earlier ones win. By its plan a run in a folder is recognised.
 """
 
 import hashlib
@@ -35,20 +34,20 @@ NOT_SETTINGS = (  # arguments of `fit` that are not the recipe's business
     "progress",
     "trainer_options",
 )
+OF_PRIOR = 1 / 3  # share of the minutes that a prior's own stage gets
 HARDWARE = ("accelerator", "devices", "nodes", "strategy")
 ELSEWHERE = ("compile", *HARDWARE)
 COMPUTING = ("precision", *ELSEWHERE)
-# A run may go on with other settings of `ELSEWHERE`: they are where and how fast it is trained. A
-# batch is shared by the processes, whatever their number, so the steps are the same. Precision is
-# not among them: it changes what is computed.
-# All of `COMPUTING` hold for a prior's own stage as well.
+# A run may be resumed with other settings of `ELSEWHERE`, which decide where and how fast it is
+# trained: any number of processes share the same batches. Precision is not among them, because it
+# changes results. All of `COMPUTING` hold for a prior's own stage, too.
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a run will do, in plain values with nothing left to defaults.
+    """Everything that a run does, in plain values, with all defaults filled in.
 
-    Equal plans give equal runs, on whichever machine: `genzoo.benchmark.run.run` carries one out in
+    Equal plans give equal runs, on any machine: `genzoo.benchmark.run.run` carries one out in
     a folder, and called again, goes on there or finds it done.
 
     Args:
@@ -56,7 +55,7 @@ class Plan:
         data: a name or a path; of a `DataSet` that was given as an object, its name.
         seed: of everything random.
         budget: which recipe, and how much is measured.
-        conditional: whether the model is told labels or conditions.
+        conditional: True of a model that is given labels or conditions.
         model, train, evaluate: arguments of the constructor, of `fit` and of `evaluate`.
         prior: settings of `fit` for a prior's own stage; empty where all is trained at once.
         source: the import path of a family outside the registry, "module:Class".
@@ -77,7 +76,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """Of the run, and of its folder: "vae-seed0"."""
+        """Name of the run, and of its folder: "vae-seed0"."""
         return f"{self.family.lower()}-seed{self.seed}"
 
     @property
@@ -87,10 +86,12 @@ class Plan:
 
     @property
     def minutes(self) -> float | None:
-        """Minutes of all stages of training together; None where they are given steps."""
+        """Minutes of all stages of training together; None if their steps are given instead."""
         given = [stage.get("minutes") for stage in (self.train, self.prior)]
         known = [minutes for minutes in given if minutes is not None]
-        return sum(known) if known else None
+        if not known:
+            return None
+        return sum(known)
 
     @property
     def steps(self) -> int:
@@ -100,14 +101,15 @@ class Plan:
     @property
     def stated(self) -> dict[str, Any]:
         """Content of config.yaml: everything, but optional entries only where there are some."""
-        optional = ("prior", "source", "fingerprint")
-        return {
-            name: value for name, value in asdict(self).items() if name not in optional or value
-        }
+        stated = asdict(self)
+        for name in ("prior", "source", "fingerprint"):
+            if not stated[name]:
+                del stated[name]
+        return stated
 
     @property
     def digest(self) -> str:
-        """Of what the plan computes: equal for equal plans, on whichever hardware."""
+        """A hash of what the plan computes: equal for equal plans, on any hardware."""
         content = json.dumps(_anywhere(self.stated), sort_keys=True).encode()
         return hashlib.sha256(content).hexdigest()
 
@@ -134,7 +136,7 @@ def plan(
         data: a name or a path.
         seed: of everything random.
         budget: which recipe, "quick" or "full"; of some data also "cpu" or "gpu".
-        conditional: whether the model is told labels or conditions.
+        conditional: give the model labels or conditions.
         recipe: a YAML file in place of ours.
         model, train: arguments of the constructor and of `fit`.
         minutes: of training, in place of the recipe's steps.
@@ -145,27 +147,30 @@ def plan(
     Raises:
         InputError: unknown family, hybrid, budget or argument, with the nearest valid choice.
     """
-    made, part = hybrid = hybrids.parts(family)
-    found = recipes.find(data, budget, hybrid.name, recipe)
-    complaint = f"{made.__name__} has no argument"
-    arguments = resolve(made, found["model"] | dict(model or {}), FROM_DATA, complaint)
+    model = dict(model or {})
+    train = dict(train or {})
+    hybrid = hybrids.parts(family)
+    section = recipes.find(data, budget, hybrid.name, recipe)
+
+    complaint = f"{hybrid.family.__name__} has no argument"
+    arguments = resolve(hybrid.family, section["model"] | model, FROM_DATA, complaint)
     is_default = not recipes.has_own(data, budget, recipe)
     if is_default and minutes is not None and dims is not None:
-        _scale(arguments, model or {}, dims, minutes)
-    if part is not None:
-        given = found["prior"].get("model", {})
-        complaint = f"The prior, {part.__name__}, has no argument"
-        own = resolve(part, given, FROM_DATA, complaint)
-        arguments["prior"] = {"family": part.__name__, "arguments": own}
-    given = found["train"] | dict(train or {})
-    _check_prior(arguments, found["prior"], hybrid.name)
-    settings = resolve(fit, given, NOT_SETTINGS, "Training has no setting")
-    _check_training(settings, seed)
+        _scale(arguments, model, dims, minutes)
+    if hybrid.prior is not None:
+        name = hybrid.prior.__name__
+        complaint = f"The prior, {name}, has no argument"
+        own = resolve(hybrid.prior, section["prior"].get("model", {}), FROM_DATA, complaint)
+        arguments["prior"] = {"family": name, "arguments": own}
+    _check_prior(arguments, section["prior"], hybrid.name)
     if "lr" in arguments:
         check_settings(lr=arguments["lr"])
-    prior = _second_stage(arguments, found["prior"].get("train"), seed)
+
+    settings = resolve(fit, section["train"] | train, NOT_SETTINGS, "Training has no setting")
+    _check_training(settings, seed)
+    prior = _second_stage(arguments, section["prior"].get("train"), seed)
     if prior:
-        prior |= {name: settings[name] for name in COMPUTING if name in (train or {})}
+        prior |= {name: settings[name] for name in COMPUTING if name in train}
     if minutes is not None:
         settings, prior = _timed(settings, prior, minutes)
     return Plan(
@@ -176,7 +181,7 @@ def plan(
         conditional=conditional,
         model=arguments,
         train=settings,
-        evaluate=completed_settings(found["evaluate"]),
+        evaluate=completed_settings(section["evaluate"]),
         prior=prior,
         source=family if ":" in family else "",
         fingerprint=fingerprint,
@@ -184,7 +189,7 @@ def plan(
 
 
 def _check_prior(arguments: Mapping[str, Any], section: Mapping[str, Any], name: str) -> None:
-    """Raise `InputError` for a prior that is no model, or for settings of one that there is not."""
+    """Raise `InputError` for a prior that is no model, or for settings of a missing prior."""
     prior = arguments.get("prior")
     if prior is None and section:
         raise InputError(
@@ -203,9 +208,6 @@ def _scale(arguments: dict[str, Any], given: Mapping[str, Any], dims: int, minut
         arguments["width"] = recipes.width_for(arguments["width"], dims, minutes)
 
 
-OF_PRIOR = 1 / 3  # share of the minutes that a prior's own stage gets
-
-
 def _timed(
     train: dict[str, Any], prior: dict[str, Any], minutes: float
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -221,8 +223,8 @@ def _second_stage(
 ) -> dict[str, Any]:
     """Settings for a prior's own stage.
 
-    There are some where the recipe gives them, or where the prior's claim is too weak to train
-    through a bound.
+    A prior has its own stage if the recipe gives it settings, or if its claim is too weak to be
+    trained through a bound.
     """
     if not isinstance(arguments.get("prior"), Mapping):
         return {}
@@ -250,52 +252,52 @@ def resolve(
         function: whose signature it is, or a class.
         given: arguments by name.
         without: arguments that are left out, and may not be given.
-        complaint: begins the sentence about an argument that there is not.
+        complaint: beginning of the sentence about an unknown argument.
 
     Raises:
         InputError: there is no such argument.
     """
-    known = {
-        n: p.default for n, p in inspect.signature(function).parameters.items() if n not in without
-    }
+    known = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in without:
+            known[name] = parameter.default
     for name in given:
         if name not in known:
-            raise InputError(f"{complaint} {name!r}. {RETIRED.get(name) or nearest(name, known)}")
+            hint = RETIRED.get(name) or nearest(name, known)
+            raise InputError(f"{complaint} {name!r}. {hint}")
     return {name: to_plain(given.get(name, default)) for name, default in known.items()}
 
 
 def with_prior(arguments: Mapping[str, Any], condition: int) -> dict[str, Any]:
-    """A model's arguments with its prior, where one is named.
-
-    It is made up for the latents and given the same condition.
-    """
-    named = isinstance(arguments.get("prior"), Mapping)
-    return {**arguments, "prior": prior_of(arguments, condition)} if named else dict(arguments)
+    """A model's arguments, in which a prior that is named becomes a model of the latents."""
+    if not isinstance(arguments.get("prior"), Mapping):
+        return dict(arguments)
+    return {**arguments, "prior": prior_of(arguments, condition)}
 
 
 def prior_of(arguments: Mapping[str, Any], condition: int = 0) -> dict[str, Any]:
-    """A prior named in a recipe, as a model of latents.
+    """A prior as a recipe names it, ``{family: flow, arguments: {...}}``, as a model of latents.
 
-    A recipe has ``{family: flow, arguments: {...}}``. The model is given what the VAE is given.
+    Args:
+        arguments: of the VAE, with the prior.
+        condition: width of the VAE's condition, which the prior has, too.
     """
+    prior = arguments["prior"]
     latent = {
         "event_shape": arguments["latent_shape"],
         "levels": arguments.get("codes", 0),
         "condition": condition,
     }
-    return {
-        **arguments["prior"],
-        "arguments": {**latent, **arguments["prior"].get("arguments", {})},
-    }
+    return {**prior, "arguments": {**latent, **prior.get("arguments", {})}}
 
 
 # ------------------------------------------------------------------------------ is it the same run?
 
 
 def changes(before: dict[str, Any], now: Plan) -> str:
-    """ "model.width 32 instead of 64, ...": how a stored plan differs; "" if it is the same run.
+    """Differences of a stored plan in words, "model.width 32 instead of 64"; "" if there are none.
 
-    What genzoo had no argument for when the other was stored is taken at the argument's default.
+    An argument that is newer than the stored plan counts at its default.
     """
     return differences(_anywhere(_completed(before, now)), _anywhere(now.stated))
 
@@ -311,7 +313,7 @@ def _anywhere(stated: dict[str, Any]) -> dict[str, Any]:
 
 
 def _completed(stored: dict[str, Any], now: Plan) -> dict[str, Any]:
-    """A stored plan with the defaults of arguments that there are only now."""
+    """A stored plan with the defaults of arguments that are newer than itself."""
     known = {
         "train": resolve(fit, {}, NOT_SETTINGS),
         "evaluate": DEFAULTS,

@@ -47,7 +47,7 @@ class Provenance:
 
 
 def provenance(started_by: str | None = None) -> Provenance:
-    """Under what this process computes.
+    """Package versions, machine and commit of this process.
 
     Args:
         started_by: the commit that a resumed training was started with.

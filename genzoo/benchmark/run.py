@@ -30,6 +30,7 @@ from torch import Tensor
 from genzoo import families
 from genzoo.benchmark import codec
 from genzoo.benchmark.affordable import affordable_likelihood
+from genzoo.benchmark.facts import facts
 from genzoo.benchmark.measures import MEASURES, Subject, take
 from genzoo.benchmark.plan import Plan, changes, with_prior
 from genzoo.benchmark.provenance import provenance
@@ -55,6 +56,9 @@ from genzoo.serialization import build, load, save
 from genzoo.training.fitting import Fitted, best_accelerator, fit
 from genzoo.training.two_stage import fit_in_stages
 
+POINTS = 5000  # samples of a finished run to look at, if events are points in the plane
+EVENTS = 40  # if they are anything else
+
 
 def load_finished(plan: Plan, folder: Path) -> Row | None:
     """Row of the run in ``folder`` if it finished with exactly this plan, else None.
@@ -66,16 +70,19 @@ def load_finished(plan: Plan, folder: Path) -> Row | None:
     if before is None:
         return None
     row = of_run(folder / "row.json")
-    if row is None:  # how it will be evaluated may still change, with what was trained unharmed
+    if row is None:  # before it is evaluated, the settings of evaluation may still change
         before = before | {"evaluate": plan.evaluate}
-    if different := changes(before, plan):
-        if not plan.fingerprint:  # of data that can be looked at once more
-            new_model(plan, load_data(plan.data))  # what cannot be at all is said first
+    different = changes(before, plan)
+    if different:
+        if not plan.fingerprint:  # a plan that no model can have is the first thing to report
+            new_model(plan, load_data(plan.data))
         raise InputError(
             f"{folder} holds a run with {different}: choose another folder with --out, or delete "
             "that run."
         )
-    return None if row is None else Row.from_json(row, str(folder / "row.json"))
+    if row is None:
+        return None
+    return Row.from_json(row, str(folder / "row.json"))
 
 
 def sibling_runs(out: Path, plans: Sequence[Plan]) -> list[Plan]:
@@ -87,12 +94,13 @@ def sibling_runs(out: Path, plans: Sequence[Plan]) -> list[Plan]:
     kinds = {_kind(plan) for plan in plans}
     siblings = []
     for folder in sorted(path.parent for path in out.glob("*/row.json")):
-        with suppress(InputError):  # whatever else lies there is not ours
+        with suppress(InputError):  # other folders may lie beside runs
             plan = stored_plan(folder)
             if plan is None:
                 continue
-            plan.parts  # noqa: B018 (raises where there is no such family)
-            if plan.name == folder.name and plan.name not in names and _kind(plan) in kinds:
+            plan.parts  # noqa: B018 (raises if there is no such family)
+            is_new = plan.name == folder.name and plan.name not in names
+            if is_new and _kind(plan) in kinds:
                 siblings.append(plan)
     return siblings
 
@@ -117,7 +125,7 @@ def stored_plan(folder: Path) -> Plan | None:
 
 
 def _kind(plan: Plan) -> tuple[object, ...]:
-    """All that the runs of one scorecard have in common."""
+    """The properties that all runs of one scorecard share."""
     return plan.data, plan.fingerprint, plan.budget, plan.conditional, plan.minutes
 
 
@@ -161,9 +169,9 @@ def run(
 
 
 def accompany(plan: Plan, folder: str | Path, data: DataSet | None = None) -> None:
-    """Train along, as a process beside the first of a run that a launcher has spread over several.
+    """Take part in the training of a run that a launcher has started in several processes.
 
-    The first alone measures and writes (`genzoo.training.processes`).
+    Only the first process measures and writes (`genzoo.training.processes`).
 
     Args:
         plan: of the run.
@@ -206,15 +214,15 @@ def measure_trained(
         progress(fitted.steps, fitted.steps, "evaluating")
     row = _evaluate(plan, fitted, data, folder, progress)
     model = fitted.model.to("cpu")
-    model.trainer = None  # which holds the data and the optimiser, and is of no use any more
-    save(model, folder / "model", _card(row), half)
+    model.trainer = None  # it would keep the data and the optimiser in memory
+    save(model, folder / "model", facts(row), half)
     _write_row(folder, row)
     _tidy(folder)
     return measure_missing(plan, folder, data, model, progress)
 
 
 def _begin(plan: Plan, folder: Path) -> None:
-    """Write down what will be done, and, the first time, under what."""
+    """Write the plan and, the first time, the provenance."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "run.json").is_file():
         started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -226,7 +234,7 @@ def _begin(plan: Plan, folder: Path) -> None:
 def _train(
     plan: Plan, model: GenerativeModel, data: DataSet, folder: Path, progress: Progress | None
 ) -> Fitted:
-    """All at once, or the prior in a stage of its own."""
+    """Train the model as a whole, or its prior in a stage of its own."""
     if not plan.prior:
         return fit(model, data, folder, seed=plan.seed, progress=progress, **plan.train)
     assert isinstance(model, VAE)  # which alone has a prior
@@ -246,7 +254,8 @@ def _evaluate(
 ) -> Row:
     """The row of a trained model; its samples and log-probabilities are left in ``folder``."""
     model = fitted.model.to(best_accelerator())
-    settings, tested = plan.evaluate, data
+    settings = plan.evaluate
+    tested = data
     if plan.minutes is not None:
         settings, tested = affordable_likelihood(settings, model, data, plan.minutes)
     by = estimator(settings)
@@ -258,9 +267,8 @@ def _evaluate(
     with whole(folder / "samples.npz") as draft:
         np.savez_compressed(draft, x=samples.numpy())
     if each.log_prob is not None and each.events is not None:
-        events, log_prob = each.events.numpy(), each.log_prob.numpy()
         with whole(folder / "likelihoods.npz") as draft:
-            np.savez_compressed(draft, events=events, log_prob=log_prob)
+            np.savez_compressed(draft, events=each.events.numpy(), log_prob=each.log_prob.numpy())
     return _row(plan, fitted, tested, measured, each, samples, folder)
 
 
@@ -333,13 +341,12 @@ def measure_missing(
     missing = [measure for measure in MEASURES if measure.name not in row.measured]
     if not missing:
         return row
-    known = load_data(plan.data) if data is None else data
-    subject = Subject(
-        model=load_model(plan, folder) if model is None else model,
-        data=with_judge(known, folder.parent),
-        folder=folder,
-        progress=progress,
-    )
+    if data is None:
+        data = load_data(plan.data)
+    if model is None:
+        model = load_model(plan, folder)
+    judged = with_judge(data, folder.parent)
+    subject = Subject(model=model, data=judged, folder=folder, progress=progress)
     for measure in missing:
         row = take(measure, row, subject)
         _write_row(folder, row)
@@ -399,7 +406,7 @@ def new_model(plan: Plan, data: DataSet) -> GenerativeModel:
 
 
 def require_conditions(data: DataSet, name: str) -> None:
-    """Raise `InputError` for data that say nothing of their events."""
+    """Raise `InputError` for data without labels or conditions."""
     if not data.condition:
         raise InputError(
             f"{name} has no labels or conditions, so no conditional model of it can be trained."
@@ -414,7 +421,9 @@ def load_model(plan: Plan, folder: str | Path) -> GenerativeModel:
 def _families(plan: Plan) -> tuple[type[GenerativeModel], ...]:
     """The classes that a plan's model may be built of."""
     known = (*families.FAMILIES, *families.HYBRIDS)
-    return (plan.parts.family, *known) if plan.source else known
+    if plan.source:
+        return (plan.parts.family, *known)
+    return known
 
 
 def draw_samples(
@@ -428,20 +437,25 @@ def draw_samples(
     Args:
         model: to draw from.
         data: what it was trained on.
-        n: how many; by default 5000 points, or 40 of anything else.
+        n: their number; by default `POINTS`, or `EVENTS` of anything else.
         seed: the same seed draws the same samples.
 
     Returns:
         ``(n, *event_shape)``, on the CPU.
     """
-    n = n or (5000 if data.event_shape == (2,) else 40)
+    if not n:
+        n = POINTS if data.event_shape == (2,) else EVENTS
+    turn = torch.arange(n)
     c = None
-    if model.condition:
-        c = torch.arange(n) % model.condition if data.classes else data.test.c
-        c = c[torch.arange(n) % len(c)] if c is not None else None
+    if model.condition and data.classes:
+        c = turn % model.condition
+    elif model.condition and data.test.c is not None:
+        c = data.test.c[turn % len(data.test.c)]
+    if c is not None:
+        c = c.to(device_of(model))
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(seed)
-        return model.sample(n, None if c is None else c.to(device_of(model))).cpu()
+        return model.sample(n, c).cpu()
 
 
 def load_run(path: str | Path, family: str | None = None) -> tuple[GenerativeModel, dict[str, Any]]:
@@ -478,15 +492,3 @@ def _write_row(folder: Path, row: Row) -> None:
 def _write_json(path: Path, content: Any) -> None:
     with whole(path) as draft:
         draft.write_text(to_json(content), encoding="utf-8")
-
-
-def _card(row: Row) -> dict[str, Any]:
-    """Facts of a run for the model card."""
-    figure = row.figure
-    facts: dict[str, Any] = {"data": row.data, "seed": row.seed}
-    if row.cost is not None:
-        facts |= {"steps": row.cost.steps, "train_seconds": row.cost.train_seconds}
-    if figure.is_known:
-        kind = "" if figure.kind is None else f" ({figure.kind.name.lower()})"
-        facts[f"test {row.likelihood.unit}"] = f"{figure}{kind}"
-    return facts

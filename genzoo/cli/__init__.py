@@ -87,11 +87,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _complain(TOO_LARGE, 2)
     except KeyboardInterrupt as stop:
-        resumable = arguments[:1] in (["train"], ["compare"])
-        again = " Run the same command again to go on where it stopped." if resumable else ""
-        return _complain(
-            f"interrupted.{again}", 128 + (stop.args[0] if stop.args else signal.SIGINT)
-        )
+        sentence = "interrupted."
+        if arguments[:1] in (["train"], ["compare"]):
+            sentence += " Run the same command again to go on where it stopped."
+        number = stop.args[0] if stop.args else signal.SIGINT
+        return _complain(sentence, 128 + number)
 
 
 def _run(arguments: list[str]) -> int:
@@ -108,14 +108,16 @@ def _run(arguments: list[str]) -> int:
     verb, *rest = arguments
     if verb not in VERBS:
         raise InputError(f"There is no verb {verb!r}. {nearest(verb, VERBS)}")
+    module, _ = VERBS[verb]
+    function = "list_" if verb == "list" else verb
     try:
-        return getattr(import_module(VERBS[verb][0]), verb if verb != "list" else "list_")(rest)
+        return getattr(import_module(module), function)(rest)
     except SystemExit as stop:  # how argparse ends after --help
         return int(stop.code or 0)
 
 
 def _print_what_the_locale_can() -> None:
-    """An ASCII locale, or a pipe on Windows, gets a question mark for "≤", and no traceback."""
+    """Print a question mark for "≤" to an ASCII locale, or a pipe on Windows, and no traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -124,7 +126,7 @@ def _print_what_the_locale_can() -> None:
 def _end_politely(number: signal.Signals | None) -> None:
     """Treat an end from outside like Ctrl-C, so that no worker is left behind.
 
-    What ``nohup`` has told not to hear a signal still does not.
+    A signal that ``nohup`` has set to be ignored stays ignored.
     """
     if number is not None and signal.getsignal(number) != signal.SIG_IGN:
         signal.signal(number, _interrupt)
@@ -140,6 +142,6 @@ LONGEST = 1000  # characters of a sentence; the middle of a longer one is left o
 def _complain(sentence: str, code: int) -> int:
     if len(sentence) > LONGEST:
         sentence = f"{sentence[: LONGEST // 2]} […] {sentence[-LONGEST // 2 :]}"
-    with suppress(OSError):  # the terminal was closed: there is nobody left to tell
+    with suppress(OSError):  # the terminal may be closed
         print(f"genzoo: {sentence}", file=sys.stderr)
     return code

@@ -1,4 +1,4 @@
-"""``genzoo list`` and ``genzoo info``: what there is."""
+"""``genzoo list`` and ``genzoo info``: families, data sets and trained models."""
 
 import inspect
 import re
@@ -76,8 +76,9 @@ def info(arguments: Sequence[str]) -> int:
         from genzoo.benchmark.hybrids import parts
 
         family = parts(known_model(name)).family
+    equations = inspect.getdoc(sys.modules[family.__module__]) or ""
     out.print(f"genzoo.{family.__name__}\n", style="bold")
-    out.print(Padding(_readable(inspect.getdoc(sys.modules[family.__module__]) or ""), (0, 2)))
+    out.print(Padding(_readable(equations), (0, 2)))
     out.print("\nArguments", style="help.heading")
     table = _table("name", "type", "default", header_style="dim")
     for parameter in inspect.signature(family).parameters.values():

@@ -125,7 +125,7 @@ def _options(arguments: Sequence[str]) -> Any:
 
 
 def _add_engine(parser: Parser) -> None:
-    """Where the runs take place."""
+    """Add the options that choose an engine."""
     parser.add_argument(
         "--engine",
         type=str,
@@ -211,7 +211,7 @@ class Bars(Observer):
         self.screen.print(text)
 
     def stage(self, name: str, done: int, total: int, text: str) -> None:
-        """Move the bar of what is done once."""
+        """Move the bar of a stage that is common to all runs."""
         if name not in self.stages:
             self.stages[name] = self.bars.add_task(name, total=None, text="")
         self.bars.update(self.stages[name], completed=done, total=total, text=text)
@@ -224,11 +224,12 @@ class Bars(Observer):
             if not self.screen.is_terminal:
                 self.note(i, "failed")
             return
-        figure, cost = row.figure, row.cost
-        assert cost is not None
+        figure = row.figure
+        cost = row.cost
+        assert cost is not None  # of a run, not of a baseline
         if not self.screen.is_terminal:
-            found = figure.text() if figure.is_known else "done"
-            self.note(i, f"{found}, trained for {cost.train_seconds:.0f} s")
+            result = figure.text() if figure.is_known else "done"
+            self.note(i, f"{result}, trained for {cost.train_seconds:.0f} s")
         self.bars.update(
             self.tasks[i],
             completed=cost.steps,

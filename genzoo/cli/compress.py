@@ -57,7 +57,8 @@ def compress(arguments: Sequence[str]) -> int:
 def decompress(arguments: Sequence[str]) -> int:
     """The events of a file, as an array."""
     options = _decompress_options(arguments)
-    path, out = Path(options.file), Path(options.out)
+    path = Path(options.file)
+    out = Path(options.out)
     if not path.is_file():
         raise InputError(f"There is no file {path}: expected one that genzoo compress wrote.")
     console().print(f"Decompressing {path}: loading torch …")
@@ -109,27 +110,29 @@ def _beside(family: str, file: "AsFile", x: "Tensor", data: "DataSet") -> "Table
     from genzoo.families.baselines import IndependentPixels
 
     pixels = IndependentPixels(data.levels).fit(data.train.x, data.validation.x)
-    size = {family: file.bytes, "Independent pixels": write(pixels, x)[1].bytes}
+    _, as_pixels = write(pixels, x)
+    size = {family: file.bytes, "Independent pixels": as_pixels.bytes}
     size |= sizes(grid.to_level(x, data.levels), data.levels)
     lines = []
-    for name in sorted(size, key=lambda name: size[name]):
-        bits = 8 * size[name] / x.numel()
-        lines.append(Line((name, f"{size[name]:,}", f"{bits:.4f}"), muted=name != family))
+    for name, count in sorted(size.items(), key=lambda item: item[1]):
+        bits = 8 * count / x.numel()
+        cells = (name, f"{count:,}", f"{bits:.4f}")
+        lines.append(Line(cells, muted=name != family))
     return Table("As a file", ("", "bytes", "bits/dim"), lines, _legend(family, file))
 
 
 def _legend(family: str, file: "AsFile") -> list[str]:
     """Lines that compare the file with its own model."""
     how = "" if file.kind.symbol == "=" else ", by single draws"
-    told = [
+    lines = [
         f"{family} itself states {file.kind.symbol} {file.stated:.4f} bits/dim of these events"
         f"{how}; less {file.header_bytes} bytes of header and check sums, the file has "
         f"{file.bits_per_dim:.4f}, {file.ratio:.4f} times as much."
     ]
     if file.initial_bits:
-        told.append(f"{file.initial_bits} of its bits hold nothing: the first event borrows them.")
-    told.append("gzip, xz and PNG are given the same levels, a byte for each, all in one file.")
-    return told
+        lines.append(f"{file.initial_bits} of its bits hold nothing: the first event borrows them.")
+    lines.append("gzip, xz and PNG are given the same levels, a byte for each, all in one file.")
+    return lines
 
 
 def _compress_options(arguments: Sequence[str]) -> Any:

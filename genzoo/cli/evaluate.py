@@ -82,7 +82,7 @@ def evaluate(arguments: Sequence[str]) -> int:
 
 
 def _print_quality(model: "GenerativeModel", data: "DataSet", out: "Console") -> None:
-    """The samples of one model beside real data, and both at n = infinity where that can be had."""
+    """Samples of one model beside real data, and both at n = infinity where that is feasible."""
     from genzoo.benchmark.codec import from_plain
     from genzoo.benchmark.report.cells import number
     from genzoo.benchmark.report.quality_table import quality_table
@@ -170,9 +170,9 @@ def _estimator(options: Any) -> "Estimator":
 
 
 def _about(measured) -> list[str]:
-    """What else is known of a figure.
+    """Further lines about a figure.
 
-    The side on which it errs, its gap to the truth, how its estimation went.
+    They say on which side it errs, its gap to the truth, and how its estimation went.
     """
     lines = [f"errs: {measured.direction}"] if measured.direction else []
     if measured.gap is not None:

@@ -94,7 +94,7 @@ def _table(*others: str | Column) -> Table:
 
 
 def _start(options: Any, progress: Progress, out: Console) -> int:
-    """Write the stub, and say what is asked."""
+    """Write the stub, and print the statement."""
     exercise = _asked(options)
     path = progress.path(exercise)
     if path.exists():

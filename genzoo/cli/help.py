@@ -51,6 +51,8 @@ FLAGS = (
 
 
 class HelpHighlighter(RegexHighlighter):
+    """Colours of options, headings and defaults in the text of ``--help``."""
+
     base_style = "help."
     highlights = [  # noqa: RUF012 (rich's own way)
         r"(?P<option>(?<![\w-])--?[a-zA-Z][\w.-]*)",
@@ -170,21 +172,26 @@ def _odd_numbers(arguments: Sequence[str]) -> dict[float, str]:
 
 
 def _underscored(argument: str) -> str:
+    """An option with underscores in place of dashes; any other argument unchanged."""
     name, equals, value = argument.partition("=")
-    return "--" + name[2:].replace("-", "_") + equals + value if name.startswith("--") else argument
+    if not name.startswith("--"):
+        return argument
+    word = name.removeprefix("--").replace("-", "_")
+    return f"--{word}{equals}{value}"
 
 
 def with_value(arguments: Sequence[str]) -> set[int]:
     """The positions of arguments that are values of the option before them."""
-    return {
-        i + 1
-        for i, argument in enumerate(arguments)
-        if argument.startswith("-") and "=" not in argument and argument not in FLAGS
-    }
+    positions = set()
+    for i, argument in enumerate(arguments):
+        is_option = argument.startswith("-") and argument not in FLAGS
+        if is_option and "=" not in argument:
+            positions.add(i + 1)
+    return positions
 
 
 class Screen(Console):
-    """A console that goes on in silence when nobody reads on, as in ``genzoo train vae | head``."""
+    """A console that stays silent once its reader is gone, as in ``genzoo train vae | head``."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -196,8 +203,7 @@ class Screen(Console):
 def console() -> Console:
     """The screen. Text is printed as it is, for it may hold a path with brackets or colons in it.
 
-    What is to be bold or coloured is told by a ``style``, or by a `rich.text.Text` of several
-    parts.
+    Bold and coloured text has a ``style``, or is a `rich.text.Text` of several parts.
     """
     return Screen(theme=THEME, highlight=False, markup=False, emoji=False)
 
@@ -226,6 +232,7 @@ def known_model(name: str, *besides: str) -> str:
 
 
 def add_data(parser: ArgumentParser, default: Any = "digits") -> None:
+    """Add the option ``--data``."""
     from genzoo.data.names import NAMES, YOURS
 
     parser.add_argument(
@@ -234,6 +241,7 @@ def add_data(parser: ArgumentParser, default: Any = "digits") -> None:
 
 
 def add_family(parser: ArgumentParser) -> None:
+    """Add the option ``--family``, by which the user allows code of their own to be imported."""
     parser.add_argument(
         "--family",
         type=str | None,
@@ -243,6 +251,7 @@ def add_family(parser: ArgumentParser) -> None:
 
 
 def add_choice_of_recipe(parser: ArgumentParser) -> None:
+    """Add the options ``--budget``, ``--recipe`` and ``--conditional``."""
     from genzoo.benchmark.recipes import BUDGETS
 
     parser.add_argument(

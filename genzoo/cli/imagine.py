@@ -26,17 +26,23 @@ def imagine(arguments: Sequence[str]) -> int:
     screen.print(f'Imagining "{options.caption}": loading torch …')
     from genzoo.data.scenes import captions
 
-    captions.tokenise(options.caption)  # words that no model knows are refused before one is loaded
+    captions.tokenise(options.caption)  # refuses unknown words before a model is loaded
     model = _model(options)
-    guided = (model.guidance if options.guidance is None else options.guidance) != 1
-    evaluations = ((options.steps or model.decoder.steps) + 1) * (2 if guided else 1)
-    pictures, seconds = _drawn(
-        lambda: model.imagine(
-            options.caption, options.n, guidance=options.guidance, steps=options.steps
-        ),
-        model,
-        evaluations,
-    )
+    guidance = model.guidance if options.guidance is None else options.guidance
+    steps = options.steps or model.decoder.steps
+    evaluations = steps + 1
+    if guidance != 1:
+        evaluations *= 2
+
+    def draw() -> "Tensor":
+        return model.imagine(
+            options.caption,
+            options.n,
+            guidance=options.guidance,
+            steps=options.steps,
+        )
+
+    pictures, seconds = _drawn(draw, model, evaluations)
     _write(pictures, options.out)
     screen.print(f"Wrote {options.out}: {len(pictures)} pictures in {seconds:.1f} s.")
     screen.print(_verdict(options.caption, pictures), style="dim")
@@ -64,7 +70,7 @@ def _imagine_options(arguments: Sequence[str]) -> Any:
 
 
 def _verdict(caption: str, pictures: "Tensor") -> str:
-    """ "15 of 16 show all that the caption asks for, as the parser reads them."."""
+    """A sentence on how many pictures show what the caption says, as the parser reads them."""
     from genzoo.data.scenes.captions import is_grammatical, understand
     from genzoo.unclip.measures import accuracy
 
@@ -94,9 +100,11 @@ def vary(arguments: Sequence[str]) -> int:
     side = model.event_shape[1]
     original = _read(options.image, side)
     draw, passes = _way(options, model, original)
-    guided = 1 if options.guidance == 1 else 2
-    steps = 2 * model.decoder.steps  # there and back, at twice the steps of sampling
-    pictures, seconds = _drawn(draw, model, passes * (steps + guided * (steps + 1)))
+    steps = 2 * model.decoder.steps  # of either way, to the latent and back
+    back = steps + 1
+    if options.guidance != 1:
+        back *= 2
+    pictures, seconds = _drawn(draw, model, passes * (steps + back))
     _write(pictures, options.out)
     screen.print(f"Wrote {options.out}: {len(pictures)} pictures in {seconds:.1f} s.")
     return 0
@@ -144,10 +152,8 @@ def _vary_options(arguments: Sequence[str]) -> Any:
         ),
     )
     options = parser.parse(arguments)
-    if options.guidance is None:
-        options.guidance = (
-            2.0 if options.edit else 1.0
-        )  # as in the library, and as edits were measured
+    if options.guidance is None:  # as in the library, and as edits were measured
+        options.guidance = 2.0 if options.edit else 1.0
     _check(options, n=MANY, eta=Range(0, 1))
     given = [f"--{name}" for name in ("towards", "edit", "components") if options[name] is not None]
     if len(given) > 1:
@@ -164,7 +170,9 @@ def _way(options: Any, model: "UnCLIP", original: "Tensor") -> tuple[Callable[[]
     """
     import torch
 
-    n, guidance = options.n, options.guidance
+    n = options.n
+    guidance = options.guidance
+    first = original[None]
     if options.towards:
         other = _read(options.towards, model.event_shape[1])
         return lambda: model.interpolate_images(original, other, max(2, n), guidance), 1
@@ -172,21 +180,22 @@ def _way(options: Any, model: "UnCLIP", original: "Tensor") -> tuple[Callable[[]
         before, after = options.edit
         share = torch.linspace(0, 1, n + 1)[1:]
         many = original.expand(n, *original.shape)
-        return lambda: torch.cat(
-            [original[None], model.edit(many, before, after, share, guidance)]
-        ), 1
+        return lambda: torch.cat([first, model.edit(many, before, after, share, guidance)]), 1
     if options.components:
         counts = options.components
-        if wrong := [count for count in counts if not 1 <= count <= model.clip.dims]:
+        wrong = [count for count in counts if not 1 <= count <= model.clip.dims]
+        if wrong:
             raise InputError(
                 f"--components {wrong[0]}: expected 1 to {model.clip.dims}, the dimensions of "
                 "CLIP's space."
             )
-        rebuilt = lambda: [model.rebuild(original[None], count, guidance) for count in counts]  # noqa: E731
-        return lambda: torch.cat([*rebuilt(), original[None]]), len(counts)
-    return lambda: torch.cat(
-        [original[None], model.vary(original[None], n, options.eta, guidance)]
-    ), 1
+
+        def rebuild() -> "Tensor":
+            rebuilt = [model.rebuild(first, count, guidance) for count in counts]
+            return torch.cat([*rebuilt, first])
+
+        return rebuild, len(counts)
+    return lambda: torch.cat([first, model.vary(first, n, options.eta, guidance)]), 1
 
 
 # ---------------------------------------------------------------------------------- what both share

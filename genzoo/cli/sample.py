@@ -156,10 +156,7 @@ def _condition(
 
 
 def _guidance(model: "GenerativeModel", c: Any, guidance: float | None) -> dict[str, float]:
-    """What ``--guidance`` adds to the arguments of the model's ``sample``.
-
-    Nothing where it was not given.
-    """
+    """Arguments of the model's ``sample`` for ``--guidance``; none if it was not given."""
     if guidance is None:
         return {}
     from genzoo.evaluation.samples.conditional import check_guidance
@@ -175,9 +172,9 @@ def _guidance(model: "GenerativeModel", c: Any, guidance: float | None) -> dict[
 
 
 def _vectors(plan: dict[str, Any]) -> str:
-    """What describes the data of a run in place of labels: "2 numbers (height, width)".
+    """Description of a run's conditions if they are vectors: "2 numbers (height, width)".
 
-    "" for labels, or if unknown.
+    Empty for labels, or if unknown.
     """
     from genzoo.data import load as load_data
 

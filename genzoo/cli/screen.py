@@ -43,7 +43,7 @@ def bars(screen: Console) -> rich.progress.Progress:
 
 @contextmanager
 def bar(screen: Console, name: str) -> Iterator[Progress]:
-    """One bar, as a function that is told of progress: (done, of how much, a few words).
+    """One progress bar, as a function that is called with (done, total, text).
 
     Before that it is not shown.
     """
@@ -67,9 +67,9 @@ def print_table(table: "Table", screen: Console) -> None:
             shown.add_section()
         shown.add_row(*line.cells, style="dim" if line.muted else "")
     # a narrower terminal may break the lines, but not lose a column
-    screen.width = max(
-        screen.width, Measurement.get(screen, screen.options.update(max_width=200), shown).maximum
-    )
+    unlimited = screen.options.update(max_width=200)
+    needed = Measurement.get(screen, unlimited, shown).maximum
+    screen.width = max(screen.width, needed)
     screen.print(shown)
     for sentence in table.legend:
         screen.print(Padding(sentence, (0, 2)), style="dim")

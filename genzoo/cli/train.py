@@ -2,7 +2,7 @@
 
 One run, with the options of the family's constructor and of `genzoo.fit`.
 
-``genzoo train unclip`` is another story, told in `genzoo.cli.unclip`.
+``genzoo train unclip`` is in `genzoo.cli.unclip`.
 """
 
 import inspect
@@ -32,10 +32,7 @@ PLANNED = ("family", "data", "budget", "recipe", "conditional", "seed")
 
 def train(arguments: Sequence[str]) -> int:
     """Train one model, evaluate it, and say where it is."""
-    values = with_value(arguments)
-    family = next(
-        (a for i, a in enumerate(arguments) if not a.startswith("-") and i not in values), None
-    )
+    family = _family(arguments)
     if family is not None and family.lower() == "unclip":
         from genzoo.cli import unclip
 
@@ -51,16 +48,11 @@ def train(arguments: Sequence[str]) -> int:
     from genzoo.benchmark import run as runs
     from genzoo.training.processes import rank
 
-    plan = planning.plan(
-        **{"data": "digits"}
-        | {name: value for name, value in vars(given).items() if name in PLANNED},
-        **overrides,
-    )
-    out = Path(
-        getattr(given, "out", None)
-        or Path("runs") / f"{Path(plan.data).resolve().stem}-{plan.name}"
-    )
-    if rank():  # of several processes the first alone measures, writes and speaks
+    chosen = {name: value for name, value in vars(given).items() if name in PLANNED}
+    plan = planning.plan(**{"data": "digits", **chosen}, **overrides)
+    default = Path("runs", f"{Path(plan.data).resolve().stem}-{plan.name}")
+    out = Path(getattr(given, "out", None) or default)
+    if rank():  # of several processes the first alone measures, writes and prints
         runs.accompany(plan, out)
         return 0
     reused = runs.load_finished(plan, out) is not None
@@ -71,10 +63,19 @@ def train(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
-    """The parser, and for its sections "model" and "train" which option sets which argument.
+def _family(arguments: Sequence[str]) -> str | None:
+    """The first argument that is no option and no option's value."""
+    values = with_value(arguments)
+    for i, argument in enumerate(arguments):
+        if i not in values and not argument.startswith("-"):
+            return argument
+    return None
 
-    Without a family there is nothing to type the options from, and nothing heavy to import.
+
+def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
+    """The parser, and for its sections "model" and "train" the argument that each option sets.
+
+    Without a family there are no options of a constructor, and nothing heavy is imported.
     """
     parser = Parser(
         "train", "Trains one family. Give a family to see its own options: genzoo train vae --help"
@@ -102,17 +103,15 @@ def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
     made, prior = parts(family)
     training = [name for name in inspect.signature(fit).parameters if name not in NOT_SETTINGS]
     model = [name for name in inspect.signature(made).parameters if name not in FROM_DATA]
-    clashing = {
-        name for name in model if name in training
-    }  # --steps trains; --model.steps are the sampler's
+    # "steps", say: --steps is of training, --model.steps of the sampler
+    clashing = {name for name in model if name in training}
     nested = {name for name in model if name == "prior"}
     parser.add_function_arguments(fit, as_group=True, skip={*NOT_SETTINGS})
     skip: set[str | int] = {*FROM_DATA, *clashing, *nested}
     parser.add_class_arguments(made, as_group=True, skip=skip)
     if clashing:
-        parser.add_class_arguments(
-            made, "model", as_group=True, skip={*FROM_DATA, *(set(model) - clashing)}
-        )
+        skip = {*FROM_DATA, *(set(model) - clashing)}
+        parser.add_class_arguments(made, "model", as_group=True, skip=skip)
     if nested and prior is None:
         parser.add_argument(
             "--prior", type=str | None, default=None, help="a family to model the latent with"
@@ -122,7 +121,7 @@ def _parser(family: str | None) -> tuple[Parser, dict[str, dict[str, str]]]:
 
 
 def _refuse_retired(arguments: Sequence[str]) -> None:
-    """Say of an option that there once was what stands in its place."""
+    """Name the replacement of a retired option."""
     from genzoo.training.fitting import refuse_retired
 
     options = [argument.removeprefix("--") for argument in arguments if argument.startswith("--")]
@@ -131,13 +130,15 @@ def _refuse_retired(arguments: Sequence[str]) -> None:
 
 def _overrides(given: dict[str, Any], sections: dict[str, dict[str, str]]) -> dict[str, Any]:
     """Arguments given on the command line, by section, under their own names."""
-    chosen = {
-        s: {name: given[option] for option, name in options.items() if option in given}
-        for s, options in sections.items()
-    }
-    if prior := chosen.get("model", {}).get("prior"):
-        chosen["model"]["prior"] = {"family": known_model(prior), "arguments": {}}
-    return chosen
+    overrides: dict[str, Any] = {}
+    for section, options in sections.items():
+        overrides[section] = {
+            name: given[option] for option, name in options.items() if option in given
+        }
+    prior = overrides.get("model", {}).get("prior")
+    if prior:
+        overrides["model"]["prior"] = {"family": known_model(prior), "arguments": {}}
+    return overrides
 
 
 def _print(row: "Row", out: Path, reused: bool) -> None:
@@ -151,6 +152,6 @@ def _print(row: "Row", out: Path, reused: bool) -> None:
     if not summary.figure.is_known:
         unit = f"({summary.caveat or 'no likelihood'})"
     seconds = 0.0 if row.cost is None else row.cost.train_seconds
-    found = f"on {row.data}: test {summary.figure} {unit}, trained for {seconds:.0f} s."
-    screen.print(Text.assemble((row.family, "bold"), f" {found}"))
+    result = f" on {row.data}: test {summary.figure} {unit}, trained for {seconds:.0f} s."
+    screen.print(Text.assemble((row.family, "bold"), result))
     screen.print(f"Run in {out}; next: genzoo sample {out}")

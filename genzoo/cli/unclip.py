@@ -25,11 +25,13 @@ STAGES = ("clip", "prior", "autoregressive", "decoder", "text_decoder")
 def train(arguments: Sequence[str]) -> int:
     """Train every stage that is not finished, measure the whole, and say where it is."""
     options = _options(arguments)
-    out, screen = Path(options.out), console()
+    out = Path(options.out)
+    screen = console()
     screen.print(f"Training unCLIP in {out}, stage by stage: loading torch and lightning …")
     from genzoo.unclip.training import train_unclip
 
-    steps = {stage: count for stage in STAGES if (count := options[f"{stage}_steps"]) is not None}
+    counts = {stage: options[f"{stage}_steps"] for stage in STAGES}
+    steps = {stage: count for stage, count in counts.items() if count is not None}
     with bars(screen) as progress:
         tasks: dict[str, Any] = {}
 

@@ -222,6 +222,7 @@ class OfStates(Chain):
         return torch.cat([self.log_share(c) for c in conditions.split(1)])
 
     def log_share(self, c: Tensor | None) -> Tensor:
+        """log P(h | c) up to a constant, of all states under one condition, ``(1, 2^H)``."""
         name = b"" if c is None else c.numpy().tobytes()
         if name not in self.known:
             base = self.model.histogram + self.model.bias
@@ -242,8 +243,9 @@ class OfVAE(BitsBack):
         self.dims = model.dims
         self.gaussian = prior
         width = 2 * REACH / BINS
-        self.middles = (torch.arange(BINS, dtype=torch.float64) + 0.5) * width - REACH
-        self.edges = torch.arange(BINS + 1, dtype=torch.float64) * width - REACH
+        bins = torch.arange(BINS + 1, dtype=torch.float64)
+        self.middles = (bins[:-1] + 0.5) * width - REACH
+        self.edges = bins * width - REACH
         self.edges[0] = -math.inf
         self.edges[-1] = math.inf
         latents = math.prod(model.latent_shape)
@@ -264,7 +266,8 @@ class OfVAE(BitsBack):
     def likelihood(self, z: Tensor, c: Tensor | None) -> Walk:
         prior = self.gaussian.distribution(len(z), c)
         middles = self.middles[z].view(-1, *self.model.latent_shape)
-        p = self.model.p(prior.mean + prior.stddev * middles, c)
+        latent = prior.mean + prior.stddev * middles
+        p = self.model.p(latent, c)
         yield _pmf(_each(p), self.model.levels)
 
     def batches(self, n: int, most: int) -> list[int]:
@@ -308,8 +311,8 @@ def _condition(model: Any, c: Tensor | None) -> Tensor | None:
 def _pmf(features: Distribution, levels: int) -> Tensor:
     """Probabilities of all levels, ``(n, D, L)``, under distributions of features ``(n, ...)``."""
     shape = features.batch_shape
-    level = grid.to_grid(torch.arange(levels), levels).double()
-    everywhere = level.view(-1, *[1] * len(shape)).expand(-1, *shape)
+    values = grid.to_grid(torch.arange(levels), levels).double()
+    everywhere = values.view(-1, *[1] * len(shape)).expand(-1, *shape)
     log_mass = features.log_prob(everywhere) + math.log(grid.bin_width(levels))
     mass = log_mass.exp().view(levels, shape[0], -1)
     return mass.movedim(0, -1)

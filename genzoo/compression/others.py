@@ -44,7 +44,7 @@ def _xz(content: bytes) -> int:
 def _png(numbers: np.ndarray) -> int:
     """Bytes of one sheet of all images, which share header and code.
 
-    The sheet is a column, a square or a row, whichever is shortest.
+    The sheet is a column, a square or a row: the one that gives the shortest file.
     """
     n = len(numbers)
     square = math.ceil(math.sqrt(n))

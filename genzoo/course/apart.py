@@ -1,4 +1,4 @@
-"""Checks an answer in a process of its own, which may hang, crash or print as much as it likes."""
+"""Checks of an answer in a process of its own, where it may hang, crash or print."""
 
 import faulthandler
 import json
@@ -17,7 +17,13 @@ GRACE = 300.0  # beyond these, for Python to start and to import what a check ne
 
 
 def judge_apart(exercise: Exercise, path: Path, seconds: float = SECONDS) -> Verdict:
-    """Check an answer in a process of its own, which is stopped after so many seconds."""
+    """Check an answer in a process of its own.
+
+    Args:
+        exercise: that is answered.
+        path: of the reader's file.
+        seconds: after which the process is stopped.
+    """
     with tempfile.TemporaryDirectory() as folder:
         report, stuck = Path(folder, "verdict.json"), Path(folder, "stuck.txt")
         arguments = [exercise.id, str(path.resolve()), str(report), str(stuck), str(seconds)]
@@ -44,22 +50,20 @@ def judge_apart(exercise: Exercise, path: Path, seconds: float = SECONDS) -> Ver
 def _no_verdict(code: int, where: str, path: Path, seconds: float) -> Verdict:
     if not where and code != -9:
         return Verdict(False, f"Python ended before the check did, with exit code {code}.")
-    numbers = [
-        int(line.split(", line ")[1].split()[0])
-        for line in where.splitlines()
-        if f'"{path.resolve()}"' in line
-    ]
-    lines = tuple(f"line {n}: {linecache.getline(str(path), n).strip()}" for n in numbers[:1])
-    return Verdict(
-        False,
+    sentence = (
         f"Your code was still running after {seconds:g} seconds. Does a loop have no end, or does "
-        "it do number by number what one line of tensors does at once?",
-        lines,
+        "it do number by number what one line of tensors does at once?"
     )
+    for frame in where.splitlines():  # innermost first
+        if f'"{path.resolve()}", line ' in frame:
+            number = int(frame.split(", line ")[1].split()[0])
+            stuck = linecache.getline(str(path), number).strip()
+            return Verdict(False, sentence, (f"line {number}: {stuck}",))
+    return Verdict(False, sentence)
 
 
 def _main(id: str, path: str, report: str, stuck: str, seconds: str) -> None:
-    """What the process does: it writes its verdict, or the place where time ran out."""
+    """Judge an answer in this process: write the verdict, or the place where time ran out."""
     import torch
 
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
-"""What checks are written with: they ask something of an answer, and say in a sentence what is off.
+"""Building blocks of checks, which compare an answer with the truth and explain the difference.
 
-A check never says "wrong". It says what is too large, by how much, and, where the answer is that of
-a known mistake, which mistake that is.
+A check never says "wrong". It names what is too large and by how much, and recognises the results
+of known mistakes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,14 @@ from torch import Tensor
 
 
 class NotYet(Exception):
-    """The sentence that the reader is to read."""
+    """An answer that is not right yet, with a sentence for the reader."""
 
 
 class Answer:
-    """The reader's file. What it does not define is asked for in a sentence."""
+    """The reader's file, whose functions are called with copies of their arguments.
+
+    A name that it does not define raises `NotYet`.
+    """
 
     def __init__(self, module: ModuleType):
         self._module = module
@@ -30,15 +33,16 @@ class Answer:
 
 
 def _called(name: str, function: Any) -> Any:
-    """The function, given copies, so that it may change its arguments in place."""
+    """The function with copies of its arguments, which it may therefore change in place."""
 
     def call(*arguments: Any) -> Any:
         copies = [each.clone() if isinstance(each, Tensor) else each for each in arguments]
         try:
             return function(*copies)
         except TypeError as error:
-            begun = error.__traceback__ is not None and error.__traceback__.tb_next is not None
-            if begun:
+            traceback = error.__traceback__
+            is_from_inside = traceback is not None and traceback.tb_next is not None
+            if is_from_inside:
                 raise
             raise NotYet(
                 f"`{name}` cannot be called with its {len(copies)} arguments any more: {error}. "
@@ -55,32 +59,42 @@ def require(holds: Any, sentence: str) -> None:
 
 
 def tensor(value: Any, name: str, shape: Sequence[int] | None = None) -> Tensor:
-    """What the answer calls ``name``, as a tensor of that shape without NaN, in float64."""
+    """A value of the answer as a float64 tensor.
+
+    Args:
+        value: which the answer returned.
+        name: of the value, for the sentence if it is not right.
+        shape: that it must have; None for any.
+
+    Raises:
+        NotYet: it is no tensor or number, has another shape, or contains NaN.
+    """
     if value is None or value is ...:
         raise NotYet(f"Your {name} is {value}: is there a `return` on every path?")
     try:
-        found = torch.as_tensor(value).detach().double()
+        given = torch.as_tensor(value).detach().double()
     except (TypeError, ValueError, RuntimeError, OverflowError):
         if isinstance(value, int):
             raise NotYet(f"Your {name} is a whole number with too many digits.") from None
         kind = type(value).__name__
         raise NotYet(f"Your {name} is a {kind}: expected a tensor or a number.") from None
-    if shape is not None and found.shape != torch.Size(shape):
-        raise NotYet(f"Your {name} has shape {tuple(found.shape)}, expected {tuple(shape)}.")
-    missing = int(found.isnan().sum())
+    if shape is not None and given.shape != torch.Size(shape):
+        raise NotYet(f"Your {name} has shape {tuple(given.shape)}, expected {tuple(shape)}.")
+    missing = int(given.isnan().sum())
     if missing:
-        raise NotYet(f"Your {name} is NaN (not a number) in {missing} of {found.numel()} places.")
-    return found
+        raise NotYet(f"Your {name} is NaN (not a number) in {missing} of {given.numel()} places.")
+    return given
 
 
 def pair(value: Any, name: str, *parts: str) -> tuple[Any, ...]:
     """The two (or more) parts that a function ``name`` returns together."""
     if value is None:
         raise NotYet(f"`{name}` returned None: is there a `return` on every path?")
-    together = isinstance(value, tuple | list)
-    if together and len(value) == len(parts):
-        return tuple(value)
-    returned = f"{len(value)} things" if together else f"one {type(value).__name__}"
+    returned = f"one {type(value).__name__}"
+    if isinstance(value, tuple | list):
+        if len(value) == len(parts):
+            return tuple(value)
+        returned = f"{len(value)} things"
     raise NotYet(f"`{name}` returned {returned}, expected ({', '.join(parts)}).")
 
 
@@ -95,47 +109,55 @@ def agree(
 
     Args:
         value: a number or a tensor.
-        truth: what it should be.
-        name: what it is, as in "log-determinant".
-        mistakes: sentence -> what who makes that mistake finds. The first that fits is said.
+        truth: the right value.
+        name: of the value, such as "log-determinant".
+        mistakes: sentence -> the value that this mistake leads to. The first that fits is used.
         tolerance: absolute, and relative to the truth.
     """
-    found = tensor(value, name)
+    given = tensor(value, name)
     truth = torch.as_tensor(truth).detach().double()
     for sentence, wrong in (mistakes or {}).items():
         wrong = torch.as_tensor(wrong).detach().double()
-        if _close(found, wrong, tolerance) and not _close(wrong, truth, tolerance):
-            raise NotYet(f"Your {name} {_difference(found, truth)}: {sentence}")
+        is_a_mistake = not _close(wrong, truth, tolerance)
+        if is_a_mistake and _close(given, wrong, tolerance):
+            raise NotYet(f"Your {name} {_difference(given, truth)}: {sentence}")
     tensor(value, name, truth.shape)
-    if not _close(found, truth, tolerance):
-        raise NotYet(f"Your {name} {_difference(found, truth)}: {_largest(found, truth)}.")
+    if not _close(given, truth, tolerance):
+        raise NotYet(f"Your {name} {_difference(given, truth)}: {_largest(given, truth)}.")
 
 
 def _close(a: Tensor, b: Tensor, tolerance: float) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=tolerance, atol=tolerance)
+    if a.shape != b.shape:
+        return False
+    return torch.allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
-def _difference(found: Tensor, truth: Tensor) -> str:
-    """How far off it is: "is 0.31 too large on average"."""
-    if found.shape != truth.shape:
-        return f"has shape {tuple(found.shape)} where {tuple(truth.shape)} is expected"
-    off = found - truth
-    if not off.isfinite().all():
+def _difference(given: Tensor, truth: Tensor) -> str:
+    """The difference in words: "is 0.31 too large on average"."""
+    if given.shape != truth.shape:
+        return f"has shape {tuple(given.shape)} where {tuple(truth.shape)} is expected"
+    error = given - truth
+    if not error.isfinite().all():
         return "is not finite where it should be"
-    size = off.abs().mean().item()
-    mean = off.mean().item()
-    on_average = " on average" if found.numel() > 1 else ""
-    if abs(mean) < 0.9 * size:
+    size = error.abs().mean().item()
+    mean = error.mean().item()
+    on_average = " on average" if given.numel() > 1 else ""
+    if abs(mean) < 0.9 * size:  # of either sign
         return f"is off by {size:.2g}{on_average}"
-    return f"is {size:.2g} too {'large' if mean > 0 else 'small'}{on_average}"
+    too = "too large" if mean > 0 else "too small"
+    return f"is {size:.2g} {too}{on_average}"
 
 
-def _largest(found: Tensor, truth: Tensor) -> str:
+def _largest(given: Tensor, truth: Tensor) -> str:
     """The place where they differ most: "expected 1.2, got 1.5 at index 3 of 8"."""
-    worst = int((found - truth).abs().nan_to_num(torch.inf).argmax())
-    expected, got = truth.flatten()[worst].item(), found.flatten()[worst].item()
-    place = f" at index {worst} of {found.numel()}" if found.numel() > 1 else ""
-    return f"expected {expected:.4g}, got {got:.4g}{place}"
+    error = (given - truth).abs().nan_to_num(torch.inf)
+    worst = int(error.argmax())
+    expected = truth.flatten()[worst].item()
+    got = given.flatten()[worst].item()
+    sentence = f"expected {expected:.4g}, got {got:.4g}"
+    if given.numel() == 1:
+        return sentence
+    return f"{sentence} at index {worst} of {given.numel()}"
 
 
 def choices(
@@ -153,10 +175,9 @@ def choices(
     listed = ", ".join(open_questions)
     require(not open_questions, f"Some questions are still without an answer: {listed}.")
     for question, expected in right.items():
-        given = str(answers[question]).strip().lower()
+        answer = answers[question]
+        given = str(answer).strip().lower()
         possible = sorted({expected, *reasons[question]})
-        require(
-            given in possible,
-            f"{question}: {answers[question]!r} is no answer; choose one of {', '.join(possible)}.",
-        )
+        listed = ", ".join(possible)
+        require(given in possible, f"{question}: {answer!r} is no answer; choose one of {listed}.")
         require(given == expected, f"{question}: {reasons[question].get(given, '')}")

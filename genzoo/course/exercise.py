@@ -1,4 +1,4 @@
-"""What an exercise is, and where it is kept.
+"""Exercises of the course, and the files that each consists of.
 
 Each has a folder of its own in ``tasks``, named by its chapter, its letter and a word::
 
@@ -35,7 +35,7 @@ class Exercise:
         name: of its folder and of the reader's file, as in "09a_coupling".
         title: a few words.
         chapter: number of the chapter it belongs to.
-        statement: what is asked, in Markdown with formulas between dollar signs.
+        statement: of the task, in Markdown with formulas between dollar signs.
         hints: in the order in which they are shown.
         stub: the text of the file that the reader begins with.
         kind: "code", or "quiz" where the answers are words in a dictionary.

@@ -1,4 +1,4 @@
-"""Checks an answer, and turns whatever comes of it into sentences."""
+"""Checks of an answer, whose result is a sentence."""
 
 import contextlib
 import io
@@ -17,11 +17,11 @@ LINES = 5  # of a traceback that are shown
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a check.
+    """Result of a check.
 
     Args:
-        passed: whether the answer holds.
-        sentence: what is to be said about it.
+        passed: whether the answer is right.
+        sentence: the feedback for the reader.
         lines: the reader's own lines in which the code stopped, if it did.
         printed: what the answer printed, cut to its beginning.
     """
@@ -58,7 +58,7 @@ def _outcome(exercise: Exercise, path: Path) -> tuple[bool, str, list[str]]:
 
 
 def _load(path: Path) -> ModuleType:
-    """The reader's file as a module, read afresh each time."""
+    """The reader's file as a module, read again each time."""
     linecache.checkcache(str(path))
     module = ModuleType("answer")
     module.__file__ = str(path)

@@ -1,4 +1,4 @@
-"""How far the reader has come: a small file beside the answers, which never leaves the machine."""
+"""The reader's progress: a small file beside the answers, which never leaves the machine."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ NAME = ".status.json"
 
 @dataclass
 class Entry:
-    """What is known of one exercise: hints that were shown, checks, and whether it is done."""
+    """Record of one exercise: number of hints shown and of checks, and whether it is done."""
 
     hints: int = 0
     checks: int = 0
@@ -45,7 +45,7 @@ class Progress:
         return self.entries.setdefault(exercise.id, Entry())
 
     def path(self, exercise: Exercise) -> Path:
-        """Where the answer to an exercise lies, or would."""
+        """Path of the file with the answer to an exercise, which need not exist."""
         return self.folder / exercise.file
 
     def save(self) -> None:

@@ -30,7 +30,6 @@ from torch import Tensor
 
 from genzoo import grid
 from genzoo.data.dataset import DataSet, Split
-from genzoo.data.images.torchvision import on_grid
 from genzoo.data.names import SPLITS
 from genzoo.errors import InputError
 from genzoo.gate import arrays as gate
@@ -84,7 +83,8 @@ def from_arrays(
         InputError: the arrays cannot be used; the message says what was expected.
     """
     kind = "c" if y is None else "y"
-    given = {"train": (x, c if y is None else y), "validation": validation, "test": test}
+    described = c if y is None else y
+    given = {"train": (x, described), "validation": validation, "test": test}
     arrays = {}
     for split, part in given.items():
         if part is None:
@@ -115,7 +115,9 @@ def from_torch(dataset: Any, *, test: Any = None, **options: Any) -> DataSet:
         options.setdefault("classes", [str(each) for each in names])
     options.setdefault("name", type(dataset).__name__.lower())
     options["y" if labelled else "c"] = conditions
-    return from_arrays(events, test=None if test is None else _collected(test), **options)
+    if test is not None:
+        test = _collected(test)
+    return from_arrays(events, test=test, **options)
 
 
 def _collected(dataset: Any) -> tuple[np.ndarray, np.ndarray | None]:
@@ -132,16 +134,20 @@ def _pair(item: Any) -> tuple[Any, Any]:
         return item["x"], item.get("c", item.get("y"))
     if isinstance(item, tuple | list):
         x, *conditions = item
-        return x, conditions[0] if conditions else None
+        if not conditions:
+            return x, None
+        return x, conditions[0]
     return item, None
 
 
 def _array(values: Any) -> np.ndarray:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if isinstance(values, Tensor):
+        return values.detach().cpu().numpy()
+    return np.asarray(values)
 
 
 def _levels_of(x: np.ndarray, levels: int | None) -> np.ndarray:
-    """Grid points as the integers that they stand for; anything else unchanged."""
+    """Grid points as their levels, whole numbers; anything else unchanged."""
     if not levels or x.dtype.kind != "f":
         return x
     values = torch.from_numpy(x)
@@ -157,17 +163,22 @@ def _data_set(
     arrays: dict[str, np.ndarray], path: str | Path, name: str, levels: int | None, seed: int
 ) -> DataSet:
     """The data set of arrays under their full names; ``path`` says where they are from."""
-    events, conditions = {}, {}
+    events = {}
+    conditions = {}
     for split in SPLITS:
         if f"x_{split}" in arrays:
             events[split] = _events(path, arrays, split)
             conditions[split] = _conditions(path, arrays, split, len(events[split]))
     _check_alike(path, events, conditions)
-    levels = _levels(path, events, _whole(path, arrays.get("levels")) if levels is None else levels)
+    if levels is None:
+        levels = _whole(path, arrays.get("levels"))
+    levels = _levels(path, events, levels)
     classes = _classes(path, arrays.get("classes"), conditions)
     parts = hold_out(path, events, conditions, seed)
     about = {"name": name, "classes": classes, "source": str(path)}
-    return discrete(parts, levels, about) if levels else _standardised(path, parts, about)
+    if levels:
+        return discrete(parts, levels, about)
+    return _standardised(path, parts, about)
 
 
 def hold_out(path: str | Path, events: dict, conditions: dict, seed: int) -> dict[str, tuple]:
@@ -186,33 +197,49 @@ def hold_out(path: str | Path, events: dict, conditions: dict, seed: int) -> dic
             f"{path} has {len(x)} events: expected at least 10, to hold some out for validation "
             "and test."
         )
+    if not missing:
+        return parts
     draw = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(x), generator=draw).numpy() if missing else np.arange(len(x))
-    *held, rest = np.split(order, [len(x) // 10 * (i + 1) for i in range(len(missing))])
-    for split, chosen in zip([*missing, "train"], [*held, rest], strict=True):
-        parts[split] = x[chosen], None if c is None else c[chosen]
+    order = torch.randperm(len(x), generator=draw).numpy()
+    tenth = len(x) // 10
+    ends = [tenth * (i + 1) for i in range(len(missing))]
+    for split, chosen in zip([*missing, "train"], np.split(order, ends), strict=True):
+        parts[split] = (x[chosen], None if c is None else c[chosen])
     return parts
 
 
 def discrete(parts: dict[str, tuple], levels: int, about: dict) -> DataSet:
-    """A data set of (x, c) arrays, ``x`` integers 0 ... levels-1; ``about`` states the rest."""
-    splits = {
-        name: _split(on_grid(torch.from_numpy(x), levels), c) for name, (x, c) in parts.items()
-    }
-    return DataSet(**splits, **about, levels=levels, condition=_width(about, splits["train"].c))
+    """A data set of integer arrays.
+
+    Args:
+        parts: (x, c) of each split, x from 0 to levels - 1.
+        levels: number of values that a feature takes.
+        about: the other fields of a `DataSet`.
+    """
+    splits = {}
+    for name, (x, c) in parts.items():
+        events = grid.to_grid_in_parts(torch.from_numpy(x), levels)
+        splits[name] = _split(events, c)
+    condition = _width(about, splits["train"].c)
+    return DataSet(**splits, **about, levels=levels, condition=condition)
 
 
 def _standardised(path: str | Path, parts: dict[str, tuple], about: dict) -> DataSet:
-    """Every feature to mean 0 and standard deviation 1 over the training events."""
-    x = parts["train"][0].astype(np.float64)
-    shift, scale = x.mean(0), x.std(0)
+    """A data set whose features have mean 0 and standard deviation 1 over the training events."""
+    x, _ = parts["train"]
+    x = x.astype(np.float64)
+    shift = x.mean(0)
+    scale = x.std(0)
     constant = np.argwhere(scale <= 1e-12 * np.abs(shift))
     if len(constant):
         raise InputError(
             f"Feature {_place(constant[0])} of x in {path} is constant, so it has no density: "
             "leave it out, or store integers with an array levels."
         )
-    splits = {name: _split(_float((x - shift) / scale), c) for name, (x, c) in parts.items()}
+    splits = {}
+    for name, (x, c) in parts.items():
+        standardised = (x - shift) / scale
+        splits[name] = _split(_float(standardised), c)
     return DataSet(
         **splits,
         **about,
@@ -231,7 +258,9 @@ def _split(x: Tensor, c: np.ndarray | None) -> Split:
 
 
 def _width(about: dict, c: Tensor | None) -> int:
-    return 0 if c is None else len(about["classes"]) or c.shape[1]
+    if c is None:
+        return 0
+    return len(about["classes"]) or c.shape[1]
 
 
 # -------------------------------------------------------------------- reading and checking the file
@@ -260,7 +289,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _events(path: str | Path, arrays: dict, split: str) -> np.ndarray:
-    x, name = arrays[f"x_{split}"], f"{f'x_{split}'.removesuffix('_train')} in {path}"
+    x = arrays[f"x_{split}"]
+    name = f"x_{split}".removesuffix("_train") + f" in {path}"
     if x.dtype.kind not in "buif":
         raise InputError(f"{name} has type {x.dtype}: expected bytes, integers or floats.")
     if x.ndim not in (2, 3, 4) or not x.size:
@@ -278,7 +308,7 @@ def _events(path: str | Path, arrays: dict, split: str) -> np.ndarray:
 
 
 def _usable(x: np.ndarray) -> np.ndarray:
-    """Where values are numbers, and single precision still holds their square.
+    """True for numbers whose square single precision still holds.
 
     A comparison with NaN is false.
     """
@@ -296,7 +326,8 @@ def channels_first(x: np.ndarray) -> np.ndarray:
 
 def _conditions(path: str | Path, arrays: dict, split: str, n: int) -> np.ndarray | None:
     """Labels (n,) int64 or vectors (n, width) float32 of a split, None where it has neither."""
-    y, c = arrays.get(f"y_{split}"), arrays.get(f"c_{split}")
+    y = arrays.get(f"y_{split}")
+    c = arrays.get(f"c_{split}")
     if y is not None and c is not None:
         raise InputError(
             f"{path} has both y and c for {split}: expected labels y or vectors c, not both."
@@ -305,8 +336,7 @@ def _conditions(path: str | Path, arrays: dict, split: str, n: int) -> np.ndarra
         if y.dtype.kind not in "bui" or y.size != n or y.min() < 0:
             raise InputError(
                 f"y for {split} in {path} is {y.dtype} of shape {y.shape}: expected {n} integer "
-                "labels from 0 up; "
-                "float vectors go under the name c."
+                "labels from 0 up; float vectors go under the name c."
             )
         if y.max() >= CLASSES.most:
             raise InputError(
@@ -315,13 +345,8 @@ def _conditions(path: str | Path, arrays: dict, split: str, n: int) -> np.ndarra
             )
         return y.reshape(n).astype(np.int64)  # (n, 1) is as good as (n,)
     if c is not None:
-        if (
-            c.dtype.kind not in "buif"
-            or c.ndim != 2
-            or len(c) != n
-            or not c.size
-            or not _usable(c).all()
-        ):
+        is_table = c.dtype.kind in "buif" and c.ndim == 2 and c.size > 0
+        if not is_table or len(c) != n or not _usable(c).all():
             raise InputError(
                 f"c for {split} in {path} is {c.dtype} of shape {c.shape}: expected finite "
                 f"vectors, ({n}, width)."
@@ -332,15 +357,18 @@ def _conditions(path: str | Path, arrays: dict, split: str, n: int) -> np.ndarra
 
 def _check_alike(path: str | Path, events: dict, conditions: dict) -> None:
     """The splits that were given must agree with ``x`` in everything but their length."""
-    x, c = events["train"], conditions["train"]
+    x = events["train"]
+    c = conditions["train"]
     for split in events:
-        other, given = events[split], conditions[split]
+        other = events[split]
+        given = conditions[split]
         if other.shape[1:] != x.shape[1:] or other.dtype != x.dtype:
             raise InputError(
                 f"x_{split} in {path} has events {other.shape[1:]} of {other.dtype}: "
                 f"expected {x.shape[1:]} of {x.dtype}, as in x."
             )
-        if (given is None) != (c is None) or (c is not None and given.shape[1:] != c.shape[1:]):
+        one_lacks_them = (given is None) != (c is None)
+        if one_lacks_them or (c is not None and given.shape[1:] != c.shape[1:]):
             raise InputError(
                 f"{path} has other conditions for {split} than for train: expected y or c alike in "
                 "both."

@@ -37,32 +37,39 @@ class Split(Dataset):
             raise ValueError(
                 f"{len(x)} events but {len(c)} conditions: expected one condition per event."
             )
-        self.x, self.c = x, c
+        self.x = x
+        self.c = c
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, i: Any) -> Any:
-        if self.c is None:
-            return (self.x[i],) if isinstance(i, int) else (self.x[i], None)
-        return self.x[i], self.c[i]
+        if self.c is not None:
+            return self.x[i], self.c[i]
+        if isinstance(i, int):
+            return (self.x[i],)
+        return self.x[i], None
 
     def gather(self, indices: Sequence[int]) -> Batch:
         """A batch of the events at ``indices``, by one indexing operation."""
         return self[torch.as_tensor(indices, device=self.x.device)]
 
     def some(self, most: int) -> "Split":
-        """At most ``most`` events, of more a fixed draw.
+        """At most ``most`` events: a random sample of them, always the same.
 
-        Not the first: a file may hold one class after the other.
+        They are not the first ones: a file may hold one class after the other.
         """
         if len(self) <= most:
             return self
-        rows = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:most]
-        return type(self)(*self[rows.to(self.x.device)])
+        generator = torch.Generator().manual_seed(0)
+        order = torch.randperm(len(self), generator=generator)
+        chosen = order[:most].to(self.x.device)
+        return type(self)(*self[chosen])
 
     def to(self, device) -> "Split":
-        return type(self)(self.x.to(device), None if self.c is None else self.c.to(device))
+        """The split on another device."""
+        c = None if self.c is None else self.c.to(device)
+        return type(self)(self.x.to(device), c)
 
 
 @dataclass(frozen=True, eq=False)  # a data set is compared by identity, and so is this
@@ -168,29 +175,33 @@ class DataSet:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
+        """Shape of one event."""
         return tuple(self.train.x.shape[1:])
 
     @property
     def dims(self) -> int:
+        """Number of features of one event."""
         return math.prod(self.event_shape)
 
     @property
     def held_out(self) -> "Split":
-        """The validation and the test events together: all that nothing is trained on."""
+        """The validation and the test events together: no model is trained on them."""
         parts = (self.validation, self.test)
-        labels = [part.c for part in parts if part.c is not None]
-        return Split(
-            torch.cat([part.x for part in parts]),
-            torch.cat(labels) if len(labels) == len(parts) else None,
-        )
+        x = torch.cat([part.x for part in parts])
+        conditions = [part.c for part in parts if part.c is not None]
+        if len(conditions) < len(parts):
+            return Split(x)
+        return Split(x, torch.cat(conditions))
 
     @property
     def unit(self) -> str:
         """The unit that a likelihood on this data is reported in."""
-        return "bits/dim" if self.levels and not self.in_nats else "nats"
+        if self.levels and not self.in_nats:
+            return "bits/dim"
+        return "nats"
 
     def report(self, log_prob: Tensor) -> Tensor:
-        """A log-density in nats per event, of ``train.x``'s units, in the unit that is reported.
+        """A log-density of ``train.x``, in nats per event, converted to the unit that is reported.
 
         Discrete data: bits/dim, or nats per event. Real-valued data: negative log-density in nats
         per event *of the raw data*, so the Jacobian of the standardisation (``scale``) is put back
@@ -198,9 +209,13 @@ class DataSet:
         """
         if self.levels:
             bits = grid.bits_per_dim(log_prob, self.dims, self.levels)
-            return bits * self.dims * math.log(2) if self.in_nats else bits
-        volume = 0.0 if self.scale is None else self.scale.log().sum().item()
-        return volume - log_prob
+            if self.in_nats:
+                return bits * self.dims * math.log(2)
+            return bits
+        log_volume = 0.0
+        if self.scale is not None:
+            log_volume = self.scale.log().sum().item()
+        return log_volume - log_prob
 
 
 class Data(L.LightningDataModule):
@@ -261,7 +276,7 @@ class Data(L.LightningDataModule):
 
     @property
     def place(self) -> tuple[int, int]:
-        """Which process of how many this is, as the Trainer knows."""
+        """Rank of this process and number of processes, from the Trainer."""
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
@@ -301,11 +316,16 @@ def shift(x: Tensor, share: float, background: float) -> Tensor:
         background: value of the pixels that come in at the edge.
     """
     n, channels, height, width = x.shape
+    device = x.device
     padded = torch.nn.functional.pad(x, (1, 1, 1, 1), value=background)
-    moved = (torch.rand(n, 1, device=x.device) < share).long()
-    down, right = (1 + moved * torch.randint(-1, 2, (n, 2), device=x.device)).unbind(1)
-    event = torch.arange(n, device=x.device).view(n, 1, 1, 1)
-    channel = torch.arange(channels, device=x.device).view(1, channels, 1, 1)
-    row = (torch.arange(height, device=x.device) + down[:, None]).view(n, 1, height, 1)
-    column = (torch.arange(width, device=x.device) + right[:, None]).view(n, 1, 1, width)
+    moved = (torch.rand(n, 1, device=device) < share).long()
+    steps = torch.randint(-1, 2, (n, 2), device=device)
+    down, right = (1 + moved * steps).unbind(1)
+    rows = torch.arange(height, device=device) + down[:, None]
+    columns = torch.arange(width, device=device) + right[:, None]
+
+    event = torch.arange(n, device=device).view(n, 1, 1, 1)
+    channel = torch.arange(channels, device=device).view(1, channels, 1, 1)
+    row = rows.view(n, 1, height, 1)
+    column = columns.view(n, 1, 1, width)
     return padded[event, channel, row, column]

@@ -1,11 +1,10 @@
-"""From a name or a path to a `DataSet`."""
+"""Data sets by their names, or from paths."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from genzoo.config import parameters
-from genzoo.data import arrays as yours
-from genzoo.data import stream as streams
+from genzoo.data import arrays, stream
 from genzoo.data.dataset import DataSet
 from genzoo.data.images import digits, folder
 from genzoo.data.images import torchvision as images
@@ -72,9 +71,9 @@ def _reader(name: str) -> Callable[..., DataSet]:
     if name and path.is_dir():
         return folder.from_folder
     if path.suffix == ".npz":
-        return yours.from_npz
+        return arrays.from_npz
     if path.suffix == ".npy" and path.is_file():
-        return streams.stream
+        return stream.stream
     if path.is_file():
         raise InputError(
             f"Cannot read {name}: expected a .npz file with an array x, or a folder of images."

@@ -1,4 +1,4 @@
-"""In which order training reads its events: a new permutation in every pass, by arithmetic.
+"""The order in which training reads its events: a new permutation in every pass, by arithmetic.
 
 The k-th batch of a run follows from the seed, k and the size of the data alone. Nothing is stored,
 so a resumed run goes on in the same order, with data of any size; and a batch is the same however
@@ -28,11 +28,12 @@ class Order(DistributedSampler[list[int]]):
     (Lightning replaces any sampler that is not a ``DistributedSampler`` by its own.)
 
     Args:
-        events: how many there are.
-        batch_size: of all processes together; what is left over of a pass is left out.
+        events: number of events of the data.
+        batch_size: of all processes together; the rest of a pass that fills no batch is left out.
         seed: of the permutations.
         batches: of an epoch; None for a whole pass. Epochs follow each other through the passes.
-        rank, processes: which of how many processes this is.
+        rank: of this process.
+        processes: that share each batch.
     """
 
     def __init__(
@@ -66,15 +67,17 @@ class Order(DistributedSampler[list[int]]):
             end = min(start + stretch, first + self.batches)
             for batch in self.read(start, end):
                 yield batch[self.rank :: self.processes].tolist()
-        self.epoch += 1  # for a loop by hand, which does not say so
+        self.epoch += 1  # for a loop that does not call `set_epoch`
 
     def read(self, start: int, end: int) -> Iterator[Whole]:
         """The batches from number ``start`` of the run up to ``end``, for all processes."""
         while start < end:
             this_pass, place = divmod(start, self.in_pass)
             several = min(end - start, self.in_pass - place)
-            places = np.arange(place * self.batch_size, (place + several) * self.batch_size)
-            yield from permuted(places, self.events, self.seed, this_pass).reshape(several, -1)
+            first = place * self.batch_size
+            places = np.arange(first, first + several * self.batch_size)
+            chosen = permuted(places, self.events, self.seed, this_pass)
+            yield from chosen.reshape(several, -1)
             start += several
 
 
@@ -91,7 +94,7 @@ class InTurn(DistributedSampler[list[int]]):
         self.processes = processes
 
     def set_epoch(self, epoch: int) -> None:
-        """Nothing: the order never changes."""
+        """Do nothing: the order never changes."""
 
     def __len__(self) -> int:
         return -(-self.events // self.batch_size)
@@ -114,12 +117,13 @@ def permuted(places: NDArray[np.integer], events: int, seed: int, this_pass: int
     source = np.random.SeedSequence([seed, this_pass])
     keys = source.generate_state(ROUNDS, np.uint64).astype(np.uint64)
     bits = max(2, int(events - 1).bit_length())
-    found = feistel(places.astype(np.uint64), bits, keys)
-    beyond = np.flatnonzero(found >= events)
+    chosen = feistel(places.astype(np.uint64), bits, keys)
+    beyond = np.flatnonzero(chosen >= events)
     while len(beyond):
-        found[beyond] = feistel(found[beyond], bits, keys)
-        beyond = beyond[found[beyond] >= events]
-    return found
+        again = feistel(chosen[beyond], bits, keys)
+        chosen[beyond] = again
+        beyond = beyond[again >= events]
+    return chosen
 
 
 def feistel(x: Whole, bits: int, keys: Whole) -> Whole:
@@ -130,17 +134,22 @@ def feistel(x: Whole, bits: int, keys: Whole) -> Whole:
         bits: of the numbers, at least 2.
         keys: one for each round; other keys are another permutation.
     """
-    sizes = np.array([bits // 2, bits - bits // 2], np.uint64)  # of the right and the left half
-    right, left = x & mask(sizes[0]), x >> sizes[0]
+    of_right = np.uint64(bits // 2)  # bits of either half
+    of_left = np.uint64(bits - bits // 2)
+    right = x & mask(of_right)
+    left = x >> of_right
     for key in keys:
-        left = (left ^ mixed(right ^ key)) & mask(sizes[1])
+        hashed = mixed(right ^ key)
+        left = (left ^ hashed) & mask(of_left)
         left, right = right, left
-        sizes = sizes[::-1]
-    return left << sizes[0] | right
+        of_left, of_right = of_right, of_left
+    return left << of_right | right
 
 
 def mask(bits: np.uint64) -> np.uint64:
-    return (np.uint64(1) << bits) - np.uint64(1)
+    """The number whose lowest ``bits`` bits are set."""
+    one = np.uint64(1)
+    return (one << bits) - one
 
 
 def mixed(x: Whole) -> Whole:

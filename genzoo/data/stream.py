@@ -62,15 +62,22 @@ class Stream(Split):
     def __getitem__(self, i: Any) -> Any:
         if isinstance(i, int):
             x, c = self.gather([i % len(self)])
-            return (x[0],) if c is None else (x[0], c[0])
+            if c is None:
+                return (x[0],)
+            return x[0], c[0]
         if isinstance(i, slice):
-            return self.gather(range(*i.indices(len(self))))
-        return self.gather(torch.arange(len(self))[i] if i.dtype == torch.bool else i)
+            i = range(*i.indices(len(self)))
+        elif i.dtype == torch.bool:
+            i = torch.arange(len(self))[i]
+        return self.gather(i)
 
     def gather(self, indices: Any) -> Batch:
+        """A batch of the events at ``indices``, read from the disk."""
         numbers = self.place(np.asarray(indices, np.int64))
-        given = None if self.conditions is None else self.conditions[torch.from_numpy(numbers)]
-        return self.rows(numbers), given
+        x = self.rows(numbers)
+        if self.conditions is None:
+            return x, None
+        return x, self.conditions[torch.from_numpy(numbers)]
 
     @cached_property
     def held(self) -> Batch:
@@ -79,7 +86,7 @@ class Stream(Split):
 
     @property
     def x(self) -> Tensor:  # type: ignore[override]
-        """The events of the sample; their order on the disk says nothing about which these are."""
+        """The events of the sample, which is random: their order on the disk does not matter."""
         return self.held[0]
 
     @property
@@ -88,10 +95,12 @@ class Stream(Split):
         return self.held[1]
 
     def some(self, most: int) -> Split:
-        rows = torch.arange(len(self))
+        """At most ``most`` events in memory: a random sample, always the same."""
+        indices = torch.arange(len(self))
         if len(self) > most:
-            rows = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:most]
-        return Split(*self.gather(rows))
+            generator = torch.Generator().manual_seed(0)
+            indices = torch.randperm(len(self), generator=generator)[:most]
+        return Split(*self.gather(indices))
 
     def to(self, device: Any) -> "Stream":
         """This split itself: what does not fit into memory stays on the disk."""
@@ -133,8 +142,8 @@ def stream(path: str | Path, levels: int | None = None, seed: int = 0) -> DataSe
 class ArrayRows:
     """Reads rows of a ``.npy`` file as events.
 
-    The map is told after each batch that its pages are not needed: the system keeps them as long as
-    there is room, and they do not count as this process's.
+    After each batch its pages are released: the system keeps them as long as there is room, and
+    they do not count as this process's.
     """
 
     def __init__(self, path: Path, levels: int):
@@ -143,6 +152,7 @@ class ArrayRows:
 
     @cached_property
     def array(self) -> np.memmap:
+        """The file, mapped into memory."""
         return _mapped(self.path)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -158,8 +168,10 @@ class ArrayRows:
         most = int(rows.max(initial=0))
         if most >= self.levels or int(rows.min(initial=0)) < 0:
             raise InputError(f"{self.path} holds {most}: expected 0 ... {self.levels - 1}.")
-        shaped = channels_first(rows) if rows.ndim in (3, 4) else rows
-        return grid.to_grid(torch.from_numpy(shaped.astype(np.int64)), self.levels)
+        if rows.ndim in (3, 4):
+            rows = channels_first(rows)
+        level = torch.from_numpy(rows.astype(np.int64))
+        return grid.to_grid(level, self.levels)
 
 
 class ImageRows:
@@ -175,20 +187,27 @@ class ImageRows:
         self.channels = channels
 
     def __call__(self, numbers: NDArray[np.int64]) -> Tensor:
-        pixels = [pictures.read(self.files[number]) for number in numbers]
-        for number, image in zip(numbers, pixels, strict=True):
-            (height, width), (usual_height, usual_width) = image.shape[:2], pixels[0].shape[:2]
-            if image.shape != pixels[0].shape:
+        images = [pictures.read(self.files[number]) for number in numbers]
+        first = images[0]
+        for number, image in zip(numbers, images, strict=True):
+            if image.shape != first.shape:
                 raise InputError(
-                    f"{self.files[number]} is {width} x {height} pixels, and others are "
-                    f"{usual_width} x {usual_height}: expected one size."
+                    f"{self.files[number]} is {_size(image)} pixels, and others are "
+                    f"{_size(first)}: expected one size."
                 )
-        channels = np.moveaxis(np.stack(pixels), 3, 1)[:, : self.channels]
-        return grid.to_grid(torch.from_numpy(channels.astype(np.int64)), 256)
+        pixels = np.moveaxis(np.stack(images), 3, 1)
+        level = torch.from_numpy(pixels[:, : self.channels].astype(np.int64))
+        return grid.to_grid(level, 256)
+
+
+def _size(image: NDArray[np.uint8]) -> str:
+    """Width and height of an image ``(h, w, 3)``: "28 x 28"."""
+    height, width, _ = image.shape
+    return f"{width} x {height}"
 
 
 def _of_folder(path: Path, seed: int) -> DataSet:
-    files, labels, classes = folder._find(path)
+    files, labels, classes = folder.find(path)
     if len(files) < 10:
         raise InputError(f"{path} has {len(files)} images: expected at least 10.")
     some = [pictures.read(file) for file in files[:100]]
@@ -201,7 +220,7 @@ def _of_folder(path: Path, seed: int) -> DataSet:
 def _mapped(path: Path) -> np.memmap:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # numpy fails in a dozen ways, and all mean the same to users
+    except Exception as error:  # numpy raises errors of many classes for a damaged file
         raise InputError(f"Cannot read {path}: expected a .npy file of numbers.") from error
 
 
@@ -213,7 +232,7 @@ def _labels(path: Path) -> Tensor | None:
 
 
 class Places:
-    """Which events a split has: those at some places of a permutation of all."""
+    """Indices of a split's events: consecutive places of a permutation of all events."""
 
     def __init__(self, first: int, events: int, seed: int):
         self.first = first
@@ -237,15 +256,19 @@ def _data_set(
     if labels is not None and len(labels) != events:
         raise InputError(f"{path} has {events} events, and {len(labels)} labels beside it.")
     held = min(HELD_OUT, events // 10)
-    parts = []
-    for first, count in ((0, held), (held, held), (2 * held, events - 2 * held)):
-        parts.append(Stream(rows, count, Places(first, events, seed), labels))
-    validation, test = (Split(*part.gather(np.arange(held))) for part in parts[:2])
+
+    def part(first: int, count: int) -> Stream:
+        return Stream(rows, count, Places(first, events, seed), labels)
+
+    everything = np.arange(held)
+    validation = Split(*part(0, held).gather(everything))
+    test = Split(*part(held, held).gather(everything))
+    train = part(2 * held, events - 2 * held)
     if labels is not None and not classes:
         classes = tuple(str(label) for label in range(int(labels.max()) + 1))
     return DataSet(
         name=path.resolve().name.removesuffix(".npy"),
-        train=parts[2],
+        train=train,
         validation=validation,
         test=test,
         levels=levels,

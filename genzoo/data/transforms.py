@@ -28,9 +28,12 @@ class ToGrid:
         if isinstance(image, Tensor) and image.is_floating_point():
             levels = (image * self.levels).floor().clamp(0, self.levels - 1)
             return grid.to_grid(levels, self.levels)
-        values = image if isinstance(image, Tensor) else torch.as_tensor(np.array(image))
-        pixels = values.unsqueeze(-1) if values.dim() == 2 else values
-        levels = pixels.movedim(-1, 0).long() * self.levels // 256
+        if not isinstance(image, Tensor):
+            image = torch.as_tensor(np.array(image))
+        if image.dim() == 2:
+            image = image.unsqueeze(-1)
+        pixels = image.movedim(-1, 0).long()
+        levels = pixels * self.levels // 256
         return grid.to_grid(levels, self.levels)
 
     def __repr__(self) -> str:

@@ -153,7 +153,10 @@ class Autoregressive(GenerativeModel):
     def log_prob_in_order(self, x: Tensor, c: Tensor | None, r: Tensor) -> Tensor:
         """log p_r(x | c) = sum_i log p(x_i | x_<i, r, c), ``(n,)`` nats.
 
-        "<" is the reading order ``r`` (n,) of each row.
+        Args:
+            x: observations, ``(n, *event_shape)``.
+            c: their conditions.
+            r: index of the reading order of each, ``(n,)``, which "<" refers to.
         """
         self.require_events(x)
         features = self.in_order(x, r)
@@ -167,7 +170,10 @@ class Autoregressive(GenerativeModel):
     def conditionals(self, features: Tensor, c: Tensor | None, r: Tensor) -> Distribution:
         """All D conditionals in one pass, of batch shape ``(n, D)``.
 
-        ``features`` are ``(n, D)``, in reading order.
+        Args:
+            features: in reading order, ``(n, D)``; see `in_order`.
+            c: a condition for each row.
+            r: index of the reading order of each row, ``(n,)``.
         """
         shape = (self.dims, self.outputs)
         raw = apply(self.network, features, self.embedding(c, r), shape)
@@ -181,7 +187,7 @@ class Autoregressive(GenerativeModel):
         return feature_mixture(raw, self.levels, self.ordered, tiled=True)
 
     def embedding(self, c: Tensor | None, r: Tensor) -> Tensor:
-        """What the network is given beside the features, ``(n, width)``: condition and order."""
+        """Embedding of condition and order, ``(n, width)``, for the network."""
         condition = self.embed(c, len(r))
         return condition + self.which_order(r)
 
@@ -280,6 +286,12 @@ def require_causal(network: nn.Module, dims: int, outputs: int, width: int) -> N
 
     It is tried at three places, on random features. The likelihoods of a network that is not causal
     would be wrong.
+
+    Args:
+        network: maps ``(n, D)`` and an embedding ``(n, width)`` to ``(n, D, outputs)``.
+        dims: number of features, D.
+        outputs: numbers of each feature's answer.
+        width: of the embedding.
     """
     device = device_of(network)
     training = network.training
@@ -365,9 +377,9 @@ class CausalConvolutions(Network):
         return F.adaptive_avg_pool2d(h, cells).flatten(1)
 
     def init_cache(self, n: int, e: Tensor) -> list["LayerInTurn"]:
-        """What `step` walks through: each layer, before the first of the n observations' features.
+        """The layers for `step`, before the first feature of any of ``n`` observations.
 
-        ``e`` is the embedding of each, ``(n, width)``.
+        ``e`` is the embedding of each observation, ``(n, width)``.
         """
         layers: list[CausalLayer] = [self.first, *self.layers]  # type: ignore[list-item]
         columns = self.grid[1]
@@ -377,6 +389,11 @@ class CausalConvolutions(Network):
         """Raw conditional of feature i, ``(n, outputs)``, after those of all before.
 
         Each layer computes position i alone, from what it has kept of the positions before.
+
+        Args:
+            i: index of the feature.
+            features: ``(n, D)``, of which those before i are in place.
+            cache: see `init_cache`; it is changed.
         """
         first, *later = cache
         row, column = divmod(i, self.grid[1])
@@ -529,6 +546,11 @@ def layout(
     reach: int = 64,
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """The grid that features lie on, and the causal window.
+
+    Args:
+        shape: of an event.
+        kernel: side of the window of an image, in pixels.
+        reach: largest number of features to the left in the window of any other event.
 
     Returns:
         (rows, columns) of the grid; (rows above, columns to either side) of the window.

@@ -214,7 +214,7 @@ def fitted(dataset: DataSet) -> tuple[Baseline, ...]:
 
 
 def _count(x: Tensor, levels: int) -> Tensor:
-    """How often each feature takes each level, ``(features, levels)`` float64.
+    """Number of times that each feature takes each level, ``(features, levels)`` float64.
 
     Counted a thousand observations at a time.
     """

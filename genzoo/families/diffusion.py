@@ -34,8 +34,10 @@ noisy value says (``prediction="levels"``):
     \ell_k)^2 / 2 \sigma^2\big)
 
 References: Kingma et al. 2021, *Variational diffusion models* (bound, eq. 11-18; Fourier features);
-Salimans & Ho 2022, *Progressive distillation* (v-prediction); Song et al. 2021, *DDIM*; Lu et al.
-2022, *DPM-Solver++* (second order); Lakshminarayanan et al. 2017, *Deep ensembles*.
+Salimans & Ho 2022, *Progressive distillation* (v-prediction); Nichol & Dhariwal 2021, *Improved
+DDPM* (hybrid loss); Kingma & Gao 2023, *Understanding diffusion objectives* (weights); Song et al.
+2021, *DDIM*; Lu et al. 2022, *DPM-Solver++* (second order); Lakshminarayanan et al. 2017, *Deep
+ensembles*.
 """
 
 import math
@@ -65,6 +67,9 @@ from genzoo.nets import (
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # (z, log-SNR of each row) -> estimate of the clean x
 
+# of v's error beside the bound, in the hybrid loss
+EYE_WEIGHT = 10.0
+
 
 class Diffusion(GenerativeModel):
     """Continuous-time Gaussian diffusion with v-prediction; its `log_prob` is a variational bound.
@@ -76,7 +81,7 @@ class Diffusion(GenerativeModel):
             `default_log_snr_range`.
         schedule: "uniform" trains on the bound itself (log-SNR uniform, likelihood weighting);
             "cosine" on the mean squared error of v under the cosine schedule, which favours what
-            the eye sees.
+            the eye sees; "hybrid" on both, see `hybrid_loss`.
         prediction: "v" for v-prediction, or "levels" for a distribution over the levels of each
             feature (discrete data only).
         fourier: number of frequencies 1, 2, 4, ... at which sines and cosines of z are fed in
@@ -126,7 +131,7 @@ class Diffusion(GenerativeModel):
         require(0, MOST_OCTAVES, fourier=fourier)
         require(1e-6, sigma_data=sigma_data)
         require_one_of(SOLVERS, solver=solver)
-        require_one_of(("uniform", "cosine"), schedule=schedule)
+        require_one_of(("uniform", "cosine", "hybrid"), schedule=schedule)
         require_one_of(("v", "levels") if levels else ("v",), prediction=prediction)
         if log_snr_range is not None:
             require_range(log_snr_range)
@@ -180,14 +185,20 @@ class Diffusion(GenerativeModel):
     # -------------------------------------------------------------------------------------- network
 
     def v(self, z: Tensor, log_snr: Tensor, c: Tensor | None) -> Tensor:
-        """Predicted v = alpha epsilon - sigma x, of z's shape, at log-SNR ``(n,)``."""
+        """Predicted v = alpha epsilon - sigma x, of z's shape.
+
+        Args:
+            z: noisy observations, ``(n, *event_shape)``.
+            log_snr: of each, ``(n,)``.
+            c: a condition for each.
+        """
         embedding = self.embedding(log_snr, c)
         shape = self.parametrisation.shape(self.event_shape)
         raw = apply(self.network, z, embedding, shape)
         return self.parametrisation.v(raw, z, log_snr)
 
     def embedding(self, log_snr: Tensor, c: Tensor | None) -> Tensor:
-        """What the network is given beside z, ``(n, 2 width)``: condition and log-SNR."""
+        """Embedding of condition and log-SNR, ``(n, 2 width)``, for the network."""
         condition = self.embed(c, len(log_snr))
         return condition + self.time(log_snr)
 
@@ -213,17 +224,57 @@ class Diffusion(GenerativeModel):
         """Training loss of each observation, ``(n,)``, under the model's schedule.
 
         "uniform": minus the bound. "cosine": E ||v - v_hat||^2 under the cosine schedule.
+        "hybrid": see `hybrid_loss`.
         """
         if self.schedule == "uniform":
             return super().loss(x, c)
         self.require_events(x)
-        t = stratified(len(x), x).clamp(1e-4, 1 - 1e-4)
-        log_snr = -2 * torch.log(torch.tan(math.pi / 2 * t))
-        log_snr = log_snr.clamp(self.log_snr_min, self.log_snr_max)
+        if self.schedule == "hybrid":
+            return self.hybrid_loss(x, c)
+        log_snr = self.cosine_log_snr(stratified(len(x), x))
         return self.squared_error(x, log_snr, c)
 
+    def hybrid_loss(self, x: Tensor, c: Tensor | None) -> Tensor:
+        """The bound and the cosine schedule's error, half of the observations each, ``(n,)``.
+
+        The bound pays most at faint noise, and hardly notices whether a digit is the one that was
+        asked for. So the other half trains what the eye sees (as L_hybrid of Nichol & Dhariwal
+        2021). Cosine times have density sech(lambda / 2) / 2 pi, hence on average the loss is half
+        of the bound's integral with the weight 1 + (2 w / pi) exp(-lambda / 2), w = `EYE_WEIGHT`.
+        Weights that fall with log-SNR are bounds of noisier data (Kingma & Gao 2023, theorem 1).
+        """
+        t = stratified(len(x), x)
+        for_the_eye = torch.rand_like(t) < 0.5
+        log_snr = torch.where(for_the_eye, self.cosine_log_snr(t), self.uniform_log_snr(t))
+        weight = torch.where(for_the_eye, EYE_WEIGHT, self.bound_weight(log_snr))
+        return weight * self.squared_error(x, log_snr, c)
+
+    def cosine_log_snr(self, t: Tensor) -> Tensor:
+        """Log-SNR at times ``t`` in [0, 1] of the cosine schedule, alpha = cos(pi t / 2)."""
+        t = t.clamp(1e-4, 1 - 1e-4)
+        log_snr = -2 * torch.log(torch.tan(math.pi / 2 * t))
+        return log_snr.clamp(self.log_snr_min, self.log_snr_max)
+
+    def uniform_log_snr(self, t: Tensor) -> Tensor:
+        """Log-SNR at times ``t`` in [0, 1], from the noisy end to the clean one."""
+        return self.log_snr_min + (self.log_snr_max - self.log_snr_min) * t
+
+    def bound_weight(self, log_snr: Tensor) -> Tensor:
+        """Weight of ||v - v_hat||^2 in the bound at uniform log-SNR, ``(n,)``.
+
+        1/2 (lambda_max - lambda_min) belongs to the error of epsilon: ||.||_eps = alpha ||.||_v.
+        """
+        reach = self.log_snr_max - self.log_snr_min
+        return 0.5 * reach * torch.sigmoid(log_snr)
+
     def squared_error(self, x: Tensor, log_snr: Tensor, c: Tensor | None) -> Tensor:
-        """||v - v_hat||^2 under one sample of the noise, ``(n,)``."""
+        """||v - v_hat||^2 under one sample of the noise, ``(n,)``.
+
+        Args:
+            x: observations, ``(n, *event_shape)``.
+            log_snr: at which noise is added to each, ``(n,)``.
+            c: a condition for each.
+        """
         epsilon = torch.randn_like(x)
         a = alpha(log_snr, x)
         s = sigma(log_snr, x)
@@ -235,14 +286,16 @@ class Diffusion(GenerativeModel):
     def diffusion_loss(self, x: Tensor, c: Tensor | None, t: Tensor | None = None) -> Tensor:
         """1/2 (lambda_max - lambda_min) E_lambda ||eps - eps_hat||^2, ``(n,)`` (VDM eq. 17).
 
-        The norm is that of v's error: ||.||_eps = alpha ||.||_v. ``t`` in [0, 1] says where between
-        the ends the log-SNR of each row lies, ``(n,)``; it is sampled where it is not given.
+        Args:
+            x: observations, ``(n, *event_shape)``.
+            c: a condition for each.
+            t: place of each row's log-SNR between the two ends, from 0 to 1, ``(n,)``; None: it is
+                sampled.
         """
         if t is None:
             t = stratified(len(x), x)
-        reach = self.log_snr_max - self.log_snr_min
-        log_snr = self.log_snr_min + reach * t
-        return 0.5 * reach * torch.sigmoid(log_snr) * self.squared_error(x, log_snr, c)
+        log_snr = self.uniform_log_snr(t)
+        return self.bound_weight(log_snr) * self.squared_error(x, log_snr, c)
 
     def log_prob(self, x: Tensor, c: Tensor | None = None, t: Tensor | None = None) -> Tensor:
         """Variational lower bound on log p(x | c): ``(n,)``, nats per observation.
@@ -362,7 +415,12 @@ class Diffusion(GenerativeModel):
         solver: str | None = None,
         steps: int | None = None,
     ) -> Tensor:
-        """Samples ``(n, *event_shape)`` that a solver makes of noise ``z``; see `sample`."""
+        """Samples ``(n, *event_shape)`` that a solver makes from noise.
+
+        Args:
+            z: noise, ``(n, *event_shape)``.
+            c, guidance, solver, steps: see `sample`.
+        """
         solver = solver or self.solver
         require_one_of(SOLVERS, solver=solver)
         times = self.times(steps or self.steps, z)
@@ -398,11 +456,16 @@ class Diffusion(GenerativeModel):
         return self.solve(z, c, solver="ddim", steps=steps)
 
     def features(self, x: Tensor, log_snr: float = 2.0, draws: int = 4) -> Tensor:
-        """Features of the network at log-SNR ``log_snr``, averaged over ``draws`` samples of noise.
+        """Features of the network at one log-SNR, averaged over samples of the noise.
 
         Between pure noise and the clean observation lies a level at which a denoiser has to
         recognise what it is given (Baranchuk et al. 2022, *Label-efficient semantic segmentation
         with diffusion models*): there its features are richer than the latent.
+
+        Args:
+            x: observations, ``(n, *event_shape)``.
+            log_snr: at which noise is added.
+            draws: number of samples of the noise.
         """
         level = for_each(float(log_snr), x)
         embedding = self.embedding(level, None)
@@ -437,7 +500,13 @@ class VPrediction:
         return event_shape
 
     def v(self, raw: Tensor, z: Tensor, log_snr: Tensor) -> Tensor:
-        """Predicted v, of z's shape."""
+        """Predicted v, of z's shape.
+
+        Args:
+            raw: the network's answer, ``(n, *shape(event_shape))``.
+            z: noisy observations, ``(n, *event_shape)``.
+            log_snr: of each, ``(n,)``.
+        """
         a = alpha(log_snr, z)
         s = sigma(log_snr, z)
         total = (a * self.sigma_data).square() + s.square()
@@ -464,13 +533,19 @@ class LevelPrediction:
         return (self.levels * channels, height, width)
 
     def v(self, raw: Tensor, z: Tensor, log_snr: Tensor) -> Tensor:
-        """Predicted v, of z's shape."""
+        """Predicted v, of z's shape; its arguments are those of `expected`."""
         x = self.expected(raw, z, log_snr)
         noise = alpha(log_snr, z) * z - x
         return noise / sigma(log_snr, z)
 
     def expected(self, raw: Tensor, z: Tensor, log_snr: Tensor) -> Tensor:
-        """E[x | z]: log-odds from the network plus the evidence of each feature's own value."""
+        """E[x | z]: log-odds from the network plus the evidence of each feature's own value.
+
+        Args:
+            raw: the network's answer, ``(n, *shape(event_shape))``.
+            z: noisy observations, ``(n, *event_shape)``.
+            log_snr: of each, ``(n,)``.
+        """
         log_odds = raw.unflatten(1, (-1, self.levels)).movedim(2, -1)
         log_odds = log_odds.reshape(*z.shape, self.levels)
         log_posterior = log_odds + evidence(z, log_snr, self.levels)
@@ -481,7 +556,13 @@ Parametrisation = VPrediction | LevelPrediction
 
 
 def evidence(z: Tensor, log_snr: Tensor, levels: int) -> Tensor:
-    """log p(z_i | x_i = each level) up to a constant: of z ``(n, ...)``, ``(n, ..., levels)``."""
+    """log p(z_i | x_i = each level) up to a constant, ``(n, ..., levels)``.
+
+    Args:
+        z: noisy observations, ``(n, ...)``.
+        log_snr: of each, ``(n,)``.
+        levels: number of values that a feature x_i takes.
+    """
     values = level_values(levels, z)
     a = alpha(log_snr, z).unsqueeze(-1)
     s = sigma(log_snr, z).unsqueeze(-1)
@@ -584,6 +665,11 @@ def ancestral(denoise: Denoiser, z: Tensor, times: Tensor) -> Tensor:
     """Sample q(z_t | z_s, x = denoise(z_s)) step by step (Ho et al. 2020).
 
     This is the chain that the bound is about.
+
+    Args:
+        denoise: see `Diffusion.denoiser`.
+        z: where to start, ``(n, *event_shape)``.
+        times: log-SNR at the ends of the steps.
     """
     for now, then in steps_of(times, z):
         x = denoise(z, now)
@@ -634,6 +720,11 @@ def second_order(denoise: Denoiser, z: Tensor, times: Tensor) -> Tensor:
 
     With ``half = lambda / 2`` and step h in it, z' = (sigma'/sigma) z + alpha' (1 - e^-h) x_mid (Lu
     et al. 2022, algorithm 2).
+
+    Args:
+        denoise: see `Diffusion.denoiser`.
+        z: where to start, ``(n, *event_shape)``.
+        times: log-SNR at the ends of the steps.
     """
     x_before = None
     h_before = None

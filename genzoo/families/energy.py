@@ -251,12 +251,17 @@ class Energy(GenerativeModel):
         """w E(x, c) + (1 - w) E(x), ``(n,)``.
 
         Energies add where densities multiply (Du et al. 2020).
+
+        Args:
+            x: observations, ``(n, *event_shape)``.
+            c: a condition for each.
+            guidance: w.
         """
         f = self.guided_f(x, c, guidance)
         return f - self.log_base(x)
 
     def guided_f(self, x: Tensor, c: Tensor | None, guidance: float) -> Tensor:
-        """w f(x, c) + (1 - w) f(x), ``(n,)``."""
+        """w f(x, c) + (1 - w) f(x), ``(n,)``; its arguments are those of `guided_energy`."""
         f = self.f(x, c)
         if guidance == 1.0:
             return f
@@ -581,6 +586,11 @@ class Energy(GenerativeModel):
     def slopes(self, x: Tensor, c: Tensor | None, guidance: float) -> tuple[Tensor, Tensor]:
         """f and its slopes at each observation.
 
+        Args:
+            x: observations, ``(n, *event_shape)``.
+            c: a condition for each.
+            guidance: see `guided_f`.
+
         Returns:
             f, ``(n,)``, and what each level of each feature would add to a linear f, ``(n, D, L)``.
         """
@@ -607,7 +617,7 @@ class Energy(GenerativeModel):
 
     @property
     def exact(self) -> bool:
-        """Whether log Z is a sum that can be carried out, over all states of few hidden units."""
+        """True if log Z is a feasible sum, over all states of few hidden units."""
         if not isinstance(self.network, Boltzmann):
             return False
         return self.network.hidden <= FEW_UNITS
@@ -652,7 +662,13 @@ class Energy(GenerativeModel):
         return self.log_prob_under(log_z, x, c)
 
     def log_prob_under(self, log_z: Tensor, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """The `log_prob` if log Z(c) were ``log_z``, one number for each observation or for all."""
+        """The `log_prob` for a given value of log Z(c), ``(n,)`` nats.
+
+        Args:
+            log_z: one number for each observation, or for all.
+            x: observations, ``(n, *event_shape)``.
+            c: a condition for each.
+        """
         log_volume = self.dims * math.log(grid.bin_width(self.levels))
         return -self.energy(x, c) - log_z - log_volume
 
@@ -687,7 +703,7 @@ class Energy(GenerativeModel):
         return self.summed[1]
 
     def sums(self, c: Tensor | None, most: int) -> bool:
-        """Whether log Z of all different conditions is a sum, of no more than ``most`` numbers."""
+        """True if log Z of all different conditions is a sum of at most ``most`` numbers."""
         if not self.exact:
             return False
         n = 1 if c is None else len(c)
@@ -758,7 +774,7 @@ class Energy(GenerativeModel):
             estimate.fill_(math.nan)
 
     def train(self, mode: bool = True) -> "Energy":
-        """As of any module; switching to training drops the estimate of log Z."""
+        """Set the mode, as of any module; training mode drops the estimate of log Z."""
         self.checked_log_z = {}
         if mode:
             self.forget_log_z()
@@ -1016,10 +1032,19 @@ def adjusted_langevin(
     step: float,
     steps: int,
 ) -> Tensor:
-    """As `langevin`, each move with a Metropolis test, so that it keeps exp(-E) exactly.
+    """Langevin moves with a Metropolis test each (MALA), which leaves exp(-E) invariant.
 
-    It costs one more gradient in all. x' is accepted with probability
+    It costs one more gradient in all than `langevin`. x' is accepted with probability
     min{1, e^(E(x) - E(x')) q(x | x') / q(x' | x)}, q being the Gaussian that proposed it.
+
+    Args:
+        energy: maps ``(n, ...)`` to energies ``(n,)``, at temperature one.
+        x: where the chains start, ``(n, ...)``; not changed.
+        step: standard deviation of the noise of a proposal.
+        steps: number of moves.
+
+    Returns:
+        where they end, ``(n, ...)``.
     """
 
     def slope(x: Tensor) -> tuple[Tensor, Tensor]:

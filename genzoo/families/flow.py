@@ -262,6 +262,11 @@ class Flow(GenerativeModel):
 
         Each is picked by weight among `CANDIDATES` of both densities. A flow computes both exactly
         and samples in one pass, so it can afford to choose.
+
+        Args:
+            n: number of samples.
+            c: a condition for each.
+            guidance: w.
         """
         given = [self.draw(n, c) for _ in range(CANDIDATES)]
         free = [self.draw(n, None) for _ in range(CANDIDATES)]
@@ -536,7 +541,7 @@ def inside(x: Tensor) -> Tensor:
 
 
 def squeezes(shape: tuple[int, ...], most: int = 2) -> int:
-    """How often an image can be squeezed (2 x 2 pixels into 4 channels), at most ``most`` times.
+    """Number of times that an image can be squeezed (2 x 2 pixels into 4 channels), up to ``most``.
 
     Both sides must be even each time.
     """

@@ -164,13 +164,25 @@ class FlowMatching(GenerativeModel):
     # ------------------------------------------------------------------------------------- velocity
 
     def v(self, x: Tensor, t: Tensor, c: Tensor | None = None) -> Tensor:
-        """The velocity dx/dt at place ``x`` (n, *event_shape) and time ``t`` (n,), of x's shape."""
+        """The velocity dx/dt, of x's shape.
+
+        Args:
+            x: places, ``(n, *event_shape)``.
+            t: time of each, ``(n,)``.
+            c: a condition for each.
+        """
         return self.u(x, t, t, c)
 
     def u(self, x: Tensor, t: Tensor, s: Tensor, c: Tensor | None = None) -> Tensor:
-        """The mean velocity from time ``t`` to ``s``, both (n,), of what is at ``x`` at time t.
+        """The mean velocity from time t to s of a point that is at ``x`` at time t, of x's shape.
 
-        At s = t it is the velocity itself, and all there is without `jumps`.
+        At s = t it is the velocity itself; a model without `jumps` has no other.
+
+        Args:
+            x: places, ``(n, *event_shape)``.
+            t: time at which each is there, ``(n,)``.
+            s: end of the time over which the mean is taken, ``(n,)``.
+            c: a condition for each.
         """
         condition = self.embed(c, len(x))
         embedding = condition + self.time(t)
@@ -219,8 +231,13 @@ class FlowMatching(GenerativeModel):
     def jump_loss(self, x: Tensor, t: Tensor, c: Tensor | None = None) -> Tensor:
         """||u(x, t, s) - (u(x, t, m) + u(x_m, m, s)) / 2||^2, ``(n,)``, for one s after t.
 
-        The place x_m half-way there is where the first half leads. What u is held to is a constant
-        to the optimiser.
+        The place x_m half-way there is where the first half leads. The target of u is a constant to
+        the optimiser.
+
+        Args:
+            x: places, ``(n, *event_shape)``.
+            t: time of each, ``(n,)``.
+            c: a condition for each.
         """
         ahead = (1 - t) * torch.rand_like(t)
         s = t + ahead
@@ -327,7 +344,12 @@ class FlowMatching(GenerativeModel):
         solver: str | None = None,
         steps: int | None = None,
     ) -> Tensor:
-        """Where a solver takes noise ``z``, from t = 0 to 1; see `sample`."""
+        """The place to which a solver carries noise, from t = 0 to 1, of z's shape.
+
+        Args:
+            z: noise, ``(n, *event_shape)``.
+            c, guidance, solver, steps: see `sample`.
+        """
         solver = solver or self.solver
         require_one_of(SOLVERS, solver=solver)
         solution = SOLVERS[solver]
@@ -335,7 +357,14 @@ class FlowMatching(GenerativeModel):
 
     @torch.no_grad()
     def jump(self, x: Tensor, c: Tensor | None, guidance: float, jumps: int) -> Tensor:
-        """Where noise ``x`` is after so many equal jumps, from t = 0 to 1."""
+        """The end of equal jumps of noise from t = 0 to 1, of x's shape.
+
+        Args:
+            x: noise, ``(n, *event_shape)``.
+            c: a condition for each.
+            guidance: see `velocity`; 1 for none.
+            jumps: their number.
+        """
         if self.stretch is None:
             raise ValueError("This model has no mean velocities to jump by: give it jumps > 0.")
         times = torch.linspace(0, 1, jumps + 1).to(x)
@@ -378,7 +407,15 @@ class FlowMatching(GenerativeModel):
         end: float,
         steps: int | None = None,
     ) -> Tensor:
-        """Where the stream has taken ``x`` from time ``start`` to ``end``, by Runge-Kutta steps."""
+        """The place to which Runge-Kutta steps carry each point, of x's shape.
+
+        Args:
+            x: places at time ``start``, ``(n, *event_shape)``.
+            velocity: of the stream.
+            start: time in [0, 1].
+            end: time in [0, 1], before or after ``start``.
+            steps: of the solver, in place of the model's own.
+        """
         return runge_kutta(velocity, x, start, end, steps or self.steps)
 
 
@@ -392,10 +429,11 @@ def with_divergence(
 ) -> tuple[Tensor, Tensor]:
     """``field(x)`` and the trace of its Jacobian, ``(n,)``.
 
-    Each row of the field depends on that row of x alone.
-
-    Exact, by one gradient for each feature; or, given random signs e of x's shape, Hutchinson's
-    estimate e' J e.
+    Args:
+        field: maps ``(n, ...)`` to the same shape; each row depends on that row of x alone.
+        x: places, ``(n, ...)``.
+        signs: random signs e of x's shape, for Hutchinson's estimate e' J e; None: the trace is
+            exact, by one gradient for each feature.
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_(True)
@@ -457,7 +495,14 @@ def rk4(
 
 
 def runge_kutta(velocity: Velocity, x: Tensor, start: float, end: float, steps: int) -> Tensor:
-    """Where ``x`` is after equal steps of `rk4`, each four evaluations of the velocity."""
+    """The place to which equal steps of `rk4` carry each point, of x's shape.
+
+    Args:
+        velocity: evaluated four times in a step.
+        x: places at time ``start``, ``(n, ...)``.
+        start, end: times.
+        steps: number of steps between them.
+    """
 
     def slope(state: tuple[Tensor, ...], t: Tensor) -> tuple[Tensor, ...]:
         (x,) = state
@@ -468,22 +513,37 @@ def runge_kutta(velocity: Velocity, x: Tensor, start: float, end: float, steps: 
 
 
 def adams(velocity: Velocity, x: Tensor, start: float, end: float, steps: int) -> Tensor:
-    """Where ``x`` is after equal steps of `adams_path`, each one evaluation of the velocity."""
+    """The place to which equal steps of `adams_path` carry each point, of x's shape.
+
+    Args:
+        velocity: evaluated once in a step.
+        x: places at time ``start``, ``(n, ...)``.
+        start, end: times.
+        steps: number of steps between them.
+    """
     times = torch.linspace(start, end, steps + 1).tolist()
     *_, last = adams_path(velocity, x, times)
     return last
 
 
 def adams_path(velocity: Velocity, x: Tensor, times: Sequence[float]) -> Iterator[Tensor]:
-    """The places of ``x`` at all ``times`` after the first, by the method of Adams and Bashforth.
+    """The places of each point on its way, by the method of Adams and Bashforth.
 
     A step extends the change of the velocity since the step before, which makes it of second order
-    for one evaluation (Hairer, Norsett & Wanner 1993, section III.1 and III.5). With steps of
+    for one evaluation (Hairer, Norsett & Wanner 1993, sections III.1 and III.5). With steps of
     lengths h and h':
 
         x' = x + h (v + h / 2h' (v - v_before))
 
     The first has nothing before it, and is of first order.
+
+    Args:
+        velocity: evaluated once in a step.
+        x: places at the first of the times, ``(n, ...)``.
+        times: ends of the steps.
+
+    Yields:
+        the places at each later time, of x's shape.
     """
     v_before = None
     h_before = None

@@ -71,7 +71,13 @@ def critic_loss(score: Score, real: Tensor, fake: Tensor, c: Tensor | None, gamm
 
 
 def generator_loss(score: Score, fake: Tensor, c: Tensor | None) -> Tensor:
-    """softplus(-D(G(z))), ``(n,)``: the non-saturating loss."""
+    """softplus(-D(G(z))), ``(n,)``: the non-saturating loss.
+
+    Args:
+        score: (x, c) -> D(x, c), ``(n,)``.
+        fake: generated events, ``(n, *event_shape)``.
+        c: a condition for each.
+    """
     return F.softplus(-score(fake, c))
 
 
@@ -98,7 +104,13 @@ def play(
 
 
 def step(model: GenerativeModel, optimizer: Any, loss: Tensor) -> None:
-    """One step of an optimiser down the gradient of a loss."""
+    """Take one step of an optimiser down the gradient of a loss.
+
+    Args:
+        model: that is trained; its manual backward pass knows the precision.
+        optimizer: of one player.
+        loss: a scalar.
+    """
     optimizer.zero_grad()
     model.manual_backward(loss)
     optimizer.step()
@@ -295,7 +307,14 @@ class GAN(GenerativeModel):
         return z.detach().unflatten(0, (starts, n))[best, torch.arange(n, device=x.device)]
 
     def mismatch(self, z: Tensor, x: Tensor, c: Tensor | None, sigma: float) -> Tensor:
-        """-log p(z) - log N(x; G(z), sigma^2) up to a constant, ``(n,)`` nats."""
+        """-log p(z) - log N(x; G(z), sigma^2) up to a constant, ``(n,)`` nats.
+
+        Args:
+            z: latents, ``(n, *latent_shape)``.
+            x: events, ``(n, *event_shape)``.
+            c: a condition for each.
+            sigma: standard deviation of the noise.
+        """
         error = (self.generate(z, c) - x) / sigma
         of_x = error.square().flatten(1).sum(1)
         of_z = z.square().flatten(1).sum(1)

@@ -32,7 +32,7 @@ def _of_other_distributions() -> tuple[Family, ...]:
     for plugin in plugins():
         try:
             family = plugin.load()
-        except Exception as error:  # whatever is wrong with it must not take the others along
+        except Exception as error:  # an error in one must not make the others unusable
             warnings.warn(f"The family {plugin.value} cannot be imported: {error}", stacklevel=2)
             continue
         if not (isinstance(family, type) and issubclass(family, GenerativeModel)):
@@ -55,7 +55,7 @@ _given: dict[str, Family] = {}  # classes that this process was given, by their 
 
 
 def is_registered(family: Family) -> bool:
-    """Whether a class is a family or a hybrid of the registry."""
+    """True if a class is a family or a hybrid of the registry."""
     return family in (*FAMILIES, *HYBRIDS)
 
 
@@ -99,7 +99,7 @@ def at(path: str) -> Family:
 
 
 def is_known(path: str) -> bool:
-    """Whether this process was told of an import path, "module:Class", or has its module already.
+    """True if an import path, "module:Class", was given to this process or its module is loaded.
 
     Anything else would have to be imported, and that runs code.
     """
@@ -107,7 +107,7 @@ def is_known(path: str) -> bool:
 
 
 def importable(family: Family) -> bool:
-    """Whether another process can import a class: not if it is of a notebook or a function."""
+    """True if another process can import a class: not one of a notebook or of a function."""
     if family.__module__ == "__main__" or "<locals>" in family.__qualname__:
         return False
     try:

@@ -28,7 +28,7 @@ from torch import Tensor
 
 
 class Least(NamedTuple):
-    """What no bin falls short of.
+    """Lower limits of a bin.
 
     Attributes:
         mass: width and height, as shares of the interval.
@@ -40,7 +40,7 @@ class Least(NamedTuple):
 
 
 class Bin(NamedTuple):
-    """For each argument of a spline the bin that it lies in, all of the argument's shape."""
+    """The bin in which each argument of a spline lies; fields have the arguments' shape."""
 
     left: Tensor
     width: Tensor
@@ -58,7 +58,7 @@ def rise(x: Tensor, at: Bin) -> tuple[Tensor, Tensor]:
 
 
 def fall(y: Tensor, at: Bin) -> tuple[Tensor, Tensor]:
-    """Where the spline has the value ``y``, and minus its log-slope there: the inverse's own."""
+    """Inverse of the spline: the place with the value ``y``, and minus the log-slope there."""
     mean = at.height / at.width
     bend = at.first_slope + at.last_slope - 2 * mean
     above = y - at.bottom

@@ -199,7 +199,13 @@ class VAE(GenerativeModel):
         return c if self.prior.condition else None
 
     def draw_latents(self, n: int, c: Tensor | None = None, guidance: float = 1.0) -> Tensor:
-        """``n`` samples of the prior p(z | c), ``(n, *latent_shape)``; guided as `sample` is."""
+        """Samples of the prior p(z | c), ``(n, *latent_shape)``.
+
+        Args:
+            n: number of samples.
+            c: a condition for each.
+            guidance: see `sample`.
+        """
         prior = self.prior
         if guidance == 1.0 or (isinstance(prior, PlainPrior) and not prior.can_be_guided):
             return prior.sample(n, self.for_prior(c))
@@ -233,7 +239,7 @@ class VAE(GenerativeModel):
 
     @property
     def unbiased(self) -> bool:
-        """Whether samples of `log_prob` are importance weights for `bound`: if the prior's are."""
+        """True if samples of `log_prob` are importance weights for `bound`: if the prior's are."""
         return self.prior.unbiased
 
     def loss(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -267,7 +273,7 @@ class VAE(GenerativeModel):
 
     @property
     def obstacle(self) -> str:
-        """Why the joint density cannot be annealed over z: it has steps, or is not known."""
+        """The reason why the joint density cannot be annealed over z; empty if it can be."""
         if self.codes:
             return (
                 "This model's latent is discrete: between codes there is nothing to anneal through."
@@ -296,7 +302,7 @@ class VAE(GenerativeModel):
 
     @property
     def can_be_guided(self) -> bool:
-        """Whether the prior can be guided; a single Gaussian for all conditions cannot."""
+        """True if the prior can be guided; a single Gaussian for all conditions cannot."""
         return bool(self.condition) and self.prior.can_be_guided
 
     @property
@@ -317,9 +323,12 @@ class VAE(GenerativeModel):
 
     @torch.no_grad()
     def active_units(self, x: Tensor, c: Tensor | None = None, threshold: float = 1e-2) -> int:
-        """Number of latent dimensions that the data moves.
+        """Number of latent dimensions whose posterior mean varies (Burda et al. 2016).
 
-        Those whose posterior mean varies by more than ``threshold`` (Burda et al. 2016).
+        Args:
+            x: observations, ``(n, *event_shape)``.
+            c: a condition for each.
+            threshold: variance of the posterior mean above which a dimension counts.
         """
         means = self.encode(x, c).flatten(1)
         active = means.var(0) > threshold

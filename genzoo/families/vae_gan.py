@@ -135,12 +135,23 @@ class VAEGAN(GenerativeModel):
         return elbo, grid.dequantise(drawn, self.levels)
 
     def vae_loss(self, elbo: Tensor, drawn: Tensor, c: Tensor | None) -> Tensor:
-        """-ELBO + lambda (softplus(-D) of both samples), ``(n,)``."""
+        """-ELBO + lambda (softplus(-D) of both samples), ``(n,)``.
+
+        Args:
+            elbo: of each event, ``(n,)``.
+            drawn: samples of the prior, then reconstructions, ``(2 n, *event_shape)``.
+            c: a condition for each event.
+        """
         fooled = generator_loss(self.score, drawn, twice(c)).view(2, -1).sum(0)
         return self.adversary * fooled - elbo
 
     def critics_loss(self, x: Tensor, drawn: Tensor, c: Tensor | None) -> Tensor:
-        """The critic's own loss on data and both samples, ``(n,)``."""
+        """The critic's own loss on data and both samples, ``(n,)``.
+
+        Args:
+            x: events, ``(n, *event_shape)``.
+            drawn, c: see `vae_loss`.
+        """
         real = grid.dequantise(torch.cat([x, x]), self.levels)
         return critic_loss(self.score, real, drawn, twice(c), self.gamma).view(2, -1).sum(0)
 

@@ -1,4 +1,4 @@
-"""How much may come in from outside: every limit of the gate, each in one place.
+"""Limits on the size of input from outside: every limit of the gate, each in one place.
 
 The documentation's table of limits is made from `LIMITS`.
 """

@@ -30,7 +30,7 @@ def size(file: Path) -> tuple[int, int]:
 
 
 def read(file: Path, size: int | None = None) -> np.ndarray:
-    """One image as (h, w, 3) bytes, whatever its own mode is, the right way up.
+    """One image of any mode as (h, w, 3) bytes, the right way up.
 
     With a ``size``, its central square at so many pixels a side.
     """
@@ -44,7 +44,7 @@ def read(file: Path, size: int | None = None) -> np.ndarray:
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Whether Pillow would cut values to eight bits."""
+    """True if Pillow would cut values to eight bits."""
     tiles = getattr(image, "tile", ())  # of an image file, how its pixels are stored
     stored = [str(part) for tile in tiles for part in tile[3:]]
     return image.mode.startswith(("I", "F")) or any(";16" in mode for mode in stored)

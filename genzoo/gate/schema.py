@@ -61,7 +61,7 @@ def check(ranges: Mapping[str, Range], **settings: Any) -> None:
 
 
 def misfit(value: Any) -> str:
-    """What was expected in place of a number that no machine holds; "" for all else.
+    """The expectation, in words, that a number which no machine holds fails; else "".
 
     Args:
         value: a number, or a list of numbers, or something else.

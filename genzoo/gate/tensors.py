@@ -52,7 +52,7 @@ def checkpoint(path: Path, mapped: bool = False) -> dict[str, Any]:
 
 
 def fits(there: Tensor, wanted: Tensor) -> bool:
-    """Whether a stored tensor means what a model's own does: a kind of number for the same kind."""
+    """True if a stored tensor has the same kind of numbers as the model's own."""
     kinds = (torch.is_complex, torch.is_floating_point)
     alike = all(kind(there) == kind(wanted) for kind in kinds)
     return alike and (there.dtype == torch.bool) == (wanted.dtype == torch.bool)

@@ -145,7 +145,7 @@ def of_run(path: Path) -> dict[str, Any] | None:
 
 
 def state(path: Path) -> str:
-    """What is wrong with a file that cannot be read: "corrupt" or "empty"."""
+    """The state of a file that cannot be read: "corrupt" or "empty"."""
     return "corrupt" if path.stat().st_size else "empty"
 
 

@@ -3,10 +3,10 @@
     >>> model = genzoo.load("digits/vae")          # in the package  # doctest: +SKIP
     >>> model = genzoo.load("somebody/their-vae")  # on the Hub      # doctest: +SKIP
 
-Wherever the folder of a model is asked for, such a name will do. A model of the package is the
-folder of a finished run, ``genzoo/pretrained/models/DATA/FAMILY``, whose parameters were rounded to
-16 bits and whose figures were measured again on what rounding left (``experiments/ship.py``). They
-were told labels, and sample with and without.
+Such a name can be given in place of the folder of a model. A model of the package is the folder of
+a finished run, ``genzoo/pretrained/models/DATA/FAMILY``, whose parameters were rounded to 16 bits
+and whose figures were measured again after rounding (``experiments/ship.py``). These models are
+conditional, and sample with and without a label.
 
 Imports nothing heavy, so that a name is looked up at once.
 """
@@ -33,8 +33,7 @@ def located(path: str | Path) -> Path:
     """The folder or file that is meant by a path, or by the name of a trained model.
 
     A name of the package wins over a path; write ``./digits/vae`` for a folder that is called so.
-    What is neither, and is no path that there is, is fetched from the Hub, if it has the form of a
-    name there.
+    A string that is neither, but has the form of a name on the Hub, is fetched from there.
 
     Raises:
         InputError: the name is that of no model in the package or on the Hub.

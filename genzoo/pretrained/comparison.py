@@ -26,14 +26,13 @@ def compare(
 ) -> Scorecard:
     """The scorecard, the pictures and the report of the trained models that come with genzoo.
 
-    Their figures are those of their own records. Only the baselines are fitted here, and what the
-    pictures show that is not samples.
+    Their figures are those of their own records. Only the baselines are fitted, and pictures drawn.
 
     Args:
         data: that the models are of.
         families: some of them; by default all there are.
         out: the folder, laid out as that of `genzoo.compare`; by default ``runs/DATA-pretrained``.
-        observer: is told how it goes.
+        observer: is called with the progress.
 
     Raises:
         InputError: there are no models of this data or family.

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from genzoo import serialization
+from genzoo.benchmark.facts import facts_of_run
 from genzoo.errors import InputError
 from genzoo.model import Trainable
 from genzoo.pretrained import hint, located
-from genzoo.pretrained.facts import facts_of_run
 from genzoo.serialization import CARD, CONFIG, WEIGHTS
 
 RECORD = ("row.json", "config.yaml")  # of a run, which are small and say how it went

@@ -18,9 +18,9 @@ does:
 
     \sigma_{rel} = \frac{(\gamma + 1)^{1/2}}{(\gamma + 2)\, (\gamma + 3)^{1/2}} .
 
-An exponential average of fixed decay looks back the same number of steps whatever the run: in a
-short one it still holds what training began with. Here the initial weights are forgotten from the
-first step on (:math:`\beta_1 = 0`), and nothing but t and the average itself is to be kept.
+An exponential average of fixed decay looks back the same number of steps in every run: in a short
+one it still holds what training began with. Here the initial weights are forgotten from the
+first step on (:math:`\beta_1 = 0`), and only t and the average itself have to be kept.
 
 Reference: Karras et al. 2024, *Analyzing and improving the training dynamics of diffusion models*
 (section 3.1, eq. 1-3, and algorithm 2 for the exponent).
@@ -71,7 +71,7 @@ def power_average(width: float) -> Update:
     """The update of an average of relative width ``width``, for ``multi_avg_fn`` of torch.
 
     `torch.optim.swa_utils.AveragedModel` takes it. The update can be pickled, for training in
-    processes that are started afresh.
+    new processes.
     """
     return partial(_update, exponent(width))
 
@@ -89,9 +89,9 @@ def _update(
 class Averages(WeightAveraging):
     """Lightning's callback for averaged weights, with `Averaged` for the average.
 
-    Steps are taken into it `between` so many, and before each use of the average, so that every
-    step costs little. What a stretch of steps counts for depends on its ends alone: the weights at
-    its end stand for all of it, and the profile stays the power function.
+    The average is updated once in `between` steps, and before each use, so that a step costs
+    little. Between two updates the latest weights stand for those of all steps; their share depends
+    on both ends alone, so that the profile stays the power function.
 
     Args:
         width: relative width of the average.
@@ -142,9 +142,7 @@ class Averages(WeightAveraging):
 
 
 def between(step: int, width: float) -> int:
-    """After how many steps weights are averaged again: a third of the profile's own width, at most
-    `MOST_BETWEEN`.
-    """
+    """Number of steps between two updates: a third of the profile's width, up to `MOST_BETWEEN`."""
     return min(MOST_BETWEEN, max(1, int(step * width / 3)))
 
 

@@ -44,7 +44,7 @@ def default_callbacks(
     checkpoints, and keep the best weights in ``folder``.
 
     Args:
-        model: to be trained; its `monitor` is what validation is judged by.
+        model: to be trained; its `monitor` names the figure that validation chooses by.
         folder: where ``best.ckpt`` goes; None keeps no checkpoint of the best.
         average: relative width of the running average of the weights; 0 for the last alone.
         patience: checks without a better figure before training stops.
@@ -103,8 +103,8 @@ EACH_STEP = (
 def without_idle_hooks(callback: L.Callback) -> L.Callback:
     """A callback whose hooks that do nothing are not called at every step.
 
-    Lightning calls each hook of each callback, inside a profiler that is told both names, and skips
-    what cannot be called. Nine callbacks that do nothing cost a tenth of a millisecond.
+    Lightning calls each hook of each callback, inside a profiler, and skips those that cannot be
+    called. Nine callbacks that do nothing cost a tenth of a millisecond.
     """
     for hook in EACH_STEP:
         if getattr(type(callback), hook) is getattr(L.Callback, hook):

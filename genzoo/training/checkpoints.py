@@ -1,4 +1,4 @@
-"""Checkpoints come onto the disk whole, beside the target whose place they then take.
+"""Checkpoints that are written beside their target, and take its place when they are whole.
 
 Lightning writes to the system's temporary folder and moves the file from there. Where that folder
 lies on another file system (temporary files in memory, runs on a network drive), moving is copying
@@ -16,7 +16,7 @@ from genzoo import files
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Lightning's way with checkpoint files, but for a write that never leaves half a file."""
+    """Lightning's handling of checkpoint files, with writes that never leave half a file."""
 
     def save_checkpoint(
         self,
@@ -28,7 +28,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             raise TypeError("Checkpoints are files on this machine: they have no storage options.")
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = io.BytesIO()  # torch does not say of a file that the disk is full; Python does
+        content = io.BytesIO()  # unlike torch, Python says which file a full disk has cut off
         torch.save(checkpoint, content)
         with files.whole(path) as draft:
             draft.write_bytes(content.getbuffer())

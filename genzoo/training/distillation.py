@@ -119,6 +119,11 @@ def stream(teacher: Teacher, c: Tensor | None, guidance: float = 1.0) -> Velocit
     """The velocity of the teacher's stream from noise (t = 0) to data (t = 1).
 
     Of a diffusion model it is known before t = 1 alone; no step of a solver begins there.
+
+    Args:
+        teacher: a trained model.
+        c: a condition for each row, or None.
+        guidance: see `genzoo.FlowMatching.velocity`; 1 for none.
     """
     if isinstance(teacher, FlowMatching):
         return teacher.velocity(c, guidance)
@@ -140,6 +145,13 @@ def walks(teacher: Teacher, data: DataSet, paths: int, guidance: float, seed: in
 
     Their conditions are drawn from the training events. As many are left out as in training, so
     that the student learns what no condition means.
+
+    Args:
+        teacher: a trained model.
+        data: that it was trained on.
+        paths: number of them; a twentieth is held out.
+        guidance: of the teacher; 1 for none.
+        seed: of conditions and noise.
     """
     device = device_of(teacher)
     with torch.random.fork_rng(), evaluating(teacher):
@@ -157,7 +169,13 @@ def walks(teacher: Teacher, data: DataSet, paths: int, guidance: float, seed: in
 
 
 def drawn_conditions(teacher: Teacher, events: Split, n: int) -> Tensor | None:
-    """Conditions of ``n`` drawn events, a share of them left out; None of a model without."""
+    """Conditions of drawn events, a share of them left out; None of a model without.
+
+    Args:
+        teacher: that takes them.
+        events: with their conditions.
+        n: number of draws.
+    """
     if events.c is None or not teacher.condition:
         return None
     drawn = torch.randint(len(events), (n,), device=events.c.device)
@@ -166,7 +184,14 @@ def drawn_conditions(teacher: Teacher, events: Split, n: int) -> Tensor | None:
 
 
 def walk(teacher: Teacher, n: int, c: Tensor | None, guidance: float = 1.0) -> Tensor:
-    """Places on the way from noise to data, ``(n, PARTS + 1, *event_shape)``."""
+    """Places on the way from noise to data, ``(n, PARTS + 1, *event_shape)``.
+
+    Args:
+        teacher: a trained model.
+        n: number of paths.
+        c: a condition for each, or None.
+        guidance: of the teacher; 1 for none.
+    """
     x = teacher.latent_noise(n)
     times = torch.linspace(0, 1, PARTS + 1).tolist()
     places = [x, *adams_path(stream(teacher, c, guidance), x, times)]

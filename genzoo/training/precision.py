@@ -43,10 +43,10 @@ class FastNetworks(Precision):
 
 
 def runs_as(asked: str, accelerator: str) -> str:
-    """The precision that training has, where ``asked`` was asked for.
+    """The precision of a training for which ``asked`` was requested.
 
     bfloat16 is only for processors that multiply it: on others it would be emulated, and slower.
-    What is neither ours nor full precision is left to Lightning.
+    Names that are neither ours nor full precision are Lightning's.
 
     Args:
         asked: "32", "bf16", or a name of Lightning's.
@@ -58,7 +58,7 @@ def runs_as(asked: str, accelerator: str) -> str:
 
 
 def check_precision(asked: str) -> None:
-    """Raise `InputError` for a precision that there is not."""
+    """Raise `InputError` for an unknown precision."""
     known = (*FULL_NAMES, *FAST_NAMES, *OTHERS)
     if asked not in known:
         raise InputError(f"There is no precision {asked!r}. {nearest(asked, known)}")
@@ -92,10 +92,10 @@ def networks_of(model: nn.Module) -> list[nn.Module]:
 
 @contextmanager
 def compiled(model: nn.Module, wanted: bool = True) -> Iterator[None]:
-    """Inside, the networks of ``model`` run as `torch.compile` has translated them.
+    """Context manager: the networks of ``model`` are compiled by `torch.compile`.
 
     Raises:
-        InputError: there is no C++ compiler, which that takes on a CPU.
+        InputError: there is no C++ compiler, which a CPU needs.
     """
     if not wanted:
         yield
@@ -114,9 +114,9 @@ def compiled(model: nn.Module, wanted: bool = True) -> Iterator[None]:
 
 @contextmanager
 def channels_last(model: nn.Module, event_shape: tuple[int, ...]) -> Iterator[None]:
-    """Inside, convolutions of images have their channels innermost in memory, where that is quick.
+    """Context manager: channels are innermost in memory for convolutions of large images.
 
-    It is from 16 x 16 pixels on: by a tenth there, and by more in bfloat16.
+    From 16 x 16 pixels on that is quicker: by a tenth there, and by more in bfloat16.
     """
     wanted = len(event_shape) == 3 and min(event_shape[1:]) >= WIDE_ENOUGH
     if wanted:
@@ -129,7 +129,7 @@ def channels_last(model: nn.Module, event_shape: tuple[int, ...]) -> Iterator[No
 
 
 class Layout(L.Callback):
-    """Gives the averages of optimisers that a checkpoint brought the layout of their weights."""
+    """Gives the averages of a resumed optimiser the memory layout of their weights."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         for optimizer in trainer.optimizers:

@@ -49,14 +49,14 @@ LAST_WORDS = 2.0  # seconds that the others have to say what they saw when one h
 
 
 def rank() -> int:
-    """Which of the processes of a run this is; 0 of one."""
+    """Rank of this process among those of a run; 0 if there is only one."""
     if "LOCAL_RANK" not in os.environ and not SLURMEnvironment.detect():
         return 0
     return int(next(os.environ[name] for name in RANKS if name in os.environ))
 
 
 def launched() -> bool:
-    """True if something else than `fit` has started this process, beside others."""
+    """True if a launcher, and not `fit`, has started this process and others."""
     return "LOCAL_RANK" in os.environ or SLURMEnvironment.detect()
 
 
@@ -68,7 +68,7 @@ def _world() -> int | None:
 
 @dataclass(frozen=True)
 class Hardware:
-    """On what a run is trained.
+    """The devices and processes that train a run.
 
     Args:
         accelerator: "cpu", "cuda", or "auto" for a GPU where there is one.
@@ -121,7 +121,7 @@ class Hardware:
             raise InputError(f"There is no strategy {self.strategy!r}. {hint}")
 
     def check(self, batch_size: int) -> None:
-        """Raise `InputError` for what there is not, or for batches that cannot be shared."""
+        """Raise `InputError` for hardware that is missing, or for batches that cannot be shared."""
         self.check_asked()
         if self.kind == "cuda" and torch.cuda.device_count() < self.devices:
             there = torch.cuda.device_count()
@@ -163,7 +163,7 @@ class Hardware:
 
 
 def share_rightly(strategy: Any, takes_turns: bool) -> None:
-    """Tell DDP what our models need of it, before it wraps one.
+    """Set the options of DDP that our models need, before it wraps one.
 
     Args:
         strategy: of a Trainer; nothing is done where it is no DDP.
@@ -245,13 +245,13 @@ def _put(path: Path, content: Any) -> None:
 
 
 def _get(path: Path) -> Any:
-    """Read what one of our own processes has written into a folder of ours."""
+    """Read a file that one of our own processes has written, so that a pickle is safe."""
     with path.open("rb") as file:
         return pickle.load(file)
 
 
 def _start(number: int, hardware: Hardware, room: Path) -> "subprocess.Popen[str]":
-    """The process of that number. It ends when its input does, that is, with this process."""
+    """Start a process, which ends when its input does, that is, with this process."""
     port = room / "port"
     if not port.is_file():
         port.write_text(str(_free_port()))
@@ -279,7 +279,7 @@ def _start(number: int, hardware: Hardware, room: Path) -> "subprocess.Popen[str
 
 
 def _environment() -> dict[str, str]:
-    """This process's, and where it finds what it imports."""
+    """Environment variables of this process, with the search path of its imports."""
     paths = [path for path in sys.path if path]
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
 
@@ -329,17 +329,17 @@ def _pass_on(told: "SimpleQueue[str]", progress: Progress | None) -> None:
 
 
 def _let_speak(children: "list[subprocess.Popen[str]]") -> None:
-    """Give the others a moment to fail by themselves, and to say why."""
+    """Give the other processes a moment to fail by themselves, with a reason of their own."""
     end = time.monotonic() + LAST_WORDS
     while time.monotonic() < end and any(child.poll() is None for child in children):
         time.sleep(LOOKED)
 
 
 def _cause(children: "list[subprocess.Popen[str]]", first: list[int], room: Path) -> Exception:
-    """Why the processes have ended, of which the ``first`` were seen to.
+    """The error that ended the processes, of which ``first`` were seen to end first.
 
-    A fault that `fit` has a sentence for says it. Of the others, one that was ended without a word
-    is the cause, and one that only lost its connection is not.
+    An error that `fit` has a sentence for comes first. Of the others, a process that ended without
+    a message is the cause; one that only lost its connection is not.
     """
     ended = first + [i for i, child in enumerate(children) if child.poll() and i not in first]
     errors = {i: _get(room / f"error{i}") for i in ended if (room / f"error{i}").is_file()}
@@ -367,7 +367,7 @@ def _how(code: int) -> str:
 
 
 def main(room: Path) -> None:
-    """Train along, and leave what came of it, or the error, in ``room``."""
+    """Take part in the training, and write the result, or the error, into ``room``."""
     from genzoo.training.fitting import fit_here
 
     if threading.current_thread() is threading.main_thread():

@@ -63,7 +63,7 @@ def fit_in_stages(
     latents = encoded(data, alone, seed=seed)
     told = _of_prior(progress)
     second = fit(model.prior, latents, Path(folder) / PRIOR, seed=seed, progress=told, **prior)
-    model.load_state_dict(alone.state_dict(), strict=False)  # all but the prior's
+    model.load_state_dict(alone.state_dict(), strict=False)  # everything except the prior
     return Fitted(
         model=model.eval(),
         seconds=first.seconds + second.seconds,
@@ -108,8 +108,8 @@ def without_prior(model: VAE) -> VAE:
 def encoded(data: DataSet, model: VAE, draws: int = DRAWS, seed: int = 0) -> DataSet:
     """``data`` as the encoder sees it: events are draws z ~ q(z | x, c).
 
-    Held-out events are drawn once each. With codes, z is certain, and
-    discrete: one draw is enough, and the data set has as many levels as there are codes.
+    Held-out events are drawn once each. With codes, z is certain, and discrete: one draw is enough,
+    and the data set has as many levels as there are codes.
 
     Args:
         data: that the VAE was trained on.
@@ -142,17 +142,25 @@ def encoded(data: DataSet, model: VAE, draws: int = DRAWS, seed: int = 0) -> Dat
 def _latents(split: Split, model: VAE, draws: int) -> Split:
     given = split.c if model.condition else None
     z = torch.cat([_draw(model, split.x, given) for _ in range(draws)])
-    return Split(z, None if split.c is None else torch.cat([split.c] * draws))
+    if split.c is None:
+        return Split(z)
+    return Split(z, torch.cat([split.c] * draws))
 
 
 def _draw(model: VAE, x: Tensor, c: Tensor | None, batch: int = 500) -> Tensor:
-    """One draw of q(z | x, c) for each event, ``(n, *latent_shape)``, where the events are."""
-    device, rows = device_of(model), torch.arange(len(x)).split(batch)
-    parts = [
-        model.q(x[i].to(device), None if c is None else c[i].to(device)).sample() for i in rows
-    ]
-    return torch.cat(parts or [x.new_zeros(0, *model.latent_shape)]).to(x)
+    """One sample of q(z | x, c) for each event, ``(n, *latent_shape)``, on the events' device."""
+    device = device_of(model)
+    parts = [x.new_zeros(0, *model.latent_shape)]
+    for start in range(0, len(x), batch):
+        rows = slice(start, start + batch)
+        condition = None if c is None else c[rows].to(device)
+        q = model.q(x[rows].to(device), condition)
+        parts.append(q.sample().to(x))
+    return torch.cat(parts)
 
 
 def _of_prior(progress: Progress | None) -> Progress | None:
-    return progress and (lambda done, total, text: progress(done, total, f"prior: {text}"))
+    """A callback that marks its messages as those of the prior's stage."""
+    if progress is None:
+        return None
+    return lambda done, total, text: progress(done, total, f"prior: {text}")

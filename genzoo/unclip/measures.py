@@ -276,8 +276,9 @@ def alternatives(meaning: Meaning) -> list[tuple[str, list[Meaning]]]:
         for name, values in {"size": RADII, "colour": COLOURS, "shape": SHAPES}.items():
             options = []
             for value in values:
-                changed = replace(kind, **{name: value})
-                options.append(replace(meaning, things=(*things[:i], changed, *things[i + 1 :])))
+                changed = [*things]
+                changed[i] = replace(kind, **{name: value})
+                options.append(replace(meaning, things=tuple(changed)))
             questions.append((name, options))
     if len(things) == 1:
         questions.append(("place", [replace(meaning, layout=place) for place in PLACES]))

@@ -191,9 +191,8 @@ class Stages:
             )
             files.remove(folder / "last.ckpt")
         model.load_state_dict(serialization.load(folder).state_dict())
-        model.to(
-            memory_format=torch.channels_last
-        )  # as trained or loaded: the same to the last bit
+        # as trained or loaded: the same to the last bit
+        model.to(memory_format=torch.channels_last)
         model.eval()
 
     def assemble(
@@ -338,6 +337,7 @@ class Twins(Worded):
     """Events in pairs, 2k and 2k + 1, which always come into a batch together."""
 
     def gather(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """A batch of the first half of ``indices``, and of the twin of each."""
         half = indices[: (len(indices) + 1) // 2]
         one = torch.as_tensor(half, device=self.x.device)
         other = (one ^ 1).clamp(max=len(self) - 1)
@@ -369,6 +369,10 @@ def embed(clip: CLIP, encoder: Callable[[Tensor], Tensor], rows: Tensor) -> Tens
 def last_loss(log: Path) -> float | None:
     """The mean of the last tenth of the training losses in a ``log.csv``."""
     with log.open(newline="") as file:
-        losses = [float(row["train_loss"]) for row in csv.DictReader(file) if row.get("train_loss")]
-    last = losses[-max(1, len(losses) // 10) :]
-    return round(sum(last) / len(last), 4) if last else None
+        column = [row.get("train_loss") for row in csv.DictReader(file)]
+    losses = [float(loss) for loss in column if loss]
+    if not losses:
+        return None
+    tenth = max(1, len(losses) // 10)
+    last = losses[-tenth:]
+    return round(sum(last) / len(last), 4)

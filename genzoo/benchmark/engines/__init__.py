@@ -1,6 +1,6 @@
-"""Where the runs of a comparison take place: on this machine, or on many.
+"""Engines, which carry out the runs of a comparison: on this machine, or on a cluster.
 
-An engine carries out jobs side by side. A run whose process is killed takes no other with it, and
+An engine runs jobs in parallel. A run whose process is killed takes no other with it, and
 whatever an engine does, a run's folder holds the same in the end.
 """
 
@@ -17,7 +17,7 @@ class Engine(Protocol):
     """Carries out jobs."""
 
     def carry_out(self, jobs: Sequence[Job], observer: Observer) -> list[Outcome]:
-        """An outcome for each job, in their order; ``observer`` is told how it goes."""
+        """An outcome for each job, in their order; ``observer`` is called with the progress."""
         ...
 
 

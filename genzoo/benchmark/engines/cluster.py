@@ -317,7 +317,7 @@ def _gpus(ray: Any, wanted: float | None) -> float:
 
 
 class _Mailbox:
-    """Messages of workers, kept until who watches takes them."""
+    """Messages of workers, kept until the observing process takes them."""
 
     def __init__(self):
         self.messages: list[tuple[int, Message | _Begun]] = []
@@ -326,7 +326,7 @@ class _Mailbox:
         self.messages.append((i, message))
 
     def arrived(self) -> None:
-        """Comes back when what its caller has sent before is here."""
+        """Return when all that the caller has sent before has arrived."""
 
     def take(self) -> "list[tuple[int, Message | _Begun]]":
         taken, self.messages = self.messages, []
@@ -334,7 +334,7 @@ class _Mailbox:
 
 
 def _mailbox(ray: Any) -> Any:
-    """A mailbox on the machine of who watches, so that no other machine's end is its end.
+    """A mailbox on the machine of the observing process, which outlives any other machine.
 
     Ray may place it elsewhere as long as its wish is soft. Killed, it is started again; what it
     held was news and is lost, the runs are not.
@@ -382,7 +382,7 @@ class _Errand:
 
 @contextmanager
 def _token(jobs: Sequence[Job]) -> Iterator[str]:
-    """The name of a file that whoever sees the folder of the comparison finds in it."""
+    """The name of a file by which a worker finds out whether it sees the comparison's folder."""
     name = f"{DRAFT}{uuid.uuid4().hex}"
     paths = {job.folder.parent / name for job in jobs}
     for path in paths:
@@ -420,10 +420,10 @@ def _unpack(content: bytes, folder: Path) -> None:
 
 
 def _work(errand: _Errand, data: Any, mailbox: Any) -> tuple[Outcome, bytes | None]:
-    """In a worker: carry out a job, in its folder or, where that is not seen, in one of our own.
+    """Carry out a job in a worker: in its folder, or in a temporary one if that is not visible.
 
     Returns:
-        the outcome; and the files of the folder, where it is not seen.
+        the outcome; and the files of the folder if it is not visible here.
     """
     import ray
 
@@ -451,7 +451,7 @@ def _work(errand: _Errand, data: Any, mailbox: Any) -> tuple[Outcome, bytes | No
 
 
 def _wait_for(folder: Path) -> None:
-    """Until nobody holds ``folder``, as one may whom Ray has given up and who does not know yet."""
+    """Wait until no process holds ``folder``: a worker that Ray has given up may still do so."""
     for _ in range(LET_GO):
         try:
             with held(folder):

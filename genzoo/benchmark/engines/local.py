@@ -141,7 +141,7 @@ def _receive(connection: Connection) -> Outcome | Message:
 
 
 def _work(job: Job, threads: int, sender: Connection) -> None:
-    """In the process: carry out one job, send progress, then the outcome.
+    """Carry out one job in a process: send progress, then the outcome.
 
     Ctrl-C is the parent's business.
     """
@@ -161,7 +161,7 @@ PR_SET_PDEATHSIG = 1  # of prctl(2): the signal to be sent when the parent has e
 
 
 def end_with_parent() -> None:
-    """End this process as soon as its parent has ended, however it did, and whatever goes on here.
+    """End this process as soon as its parent has ended, in whatever way.
 
     A killed parent cannot tell, and a stage that reports nothing for minutes would not notice. A
     thread waits for the parent's end. It gets no turn in a long call that keeps Python to itself;

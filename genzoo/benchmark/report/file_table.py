@@ -10,9 +10,9 @@ from genzoo.compression.file import HEADER_BYTES
 
 HEADERS = ("model", "as a file", "its own", "ratio", "bytes", "n")
 LEGEND = (
-    "as a file: bits/dim of events that were written with the model as the probability model of an "
-    f"entropy coder, and read back bit for bit; {HEADER_BYTES} bytes of header and check sums are "
-    "left out; its own: the model's figure of the same events (≤: by single samples, as the file)"
+    "as a file: bits/dim of events that an entropy coder wrote with the model's probabilities, and "
+    f"that were read back bit for bit; {HEADER_BYTES} bytes of header and check sums not counted",
+    "its own: the model's own value for the same events (≤: by single samples, like the file)",
 )
 
 
@@ -36,7 +36,7 @@ def file_table(rows: Iterable[Row]) -> Table | None:
     failed = [family for family in groups if failures[family]]
     lines += [Line((family, *"—————")) for family in failed]
     reasons = [f"— of {family}: {failures[family]}" for family in failed]
-    return Table("As a file", HEADERS, lines, [LEGEND, *reasons])
+    return Table("As a file", HEADERS, lines, [*LEGEND, *reasons])
 
 
 def _failure(rows: Sequence[Row]) -> str:

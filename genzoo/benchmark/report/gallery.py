@@ -86,7 +86,7 @@ class GalleryContext:
 
 def gallery(
     out: Path,
-    show: GalleryContext,
+    context: GalleryContext,
     progress: Progress | None = None,
     without: Collection[str] = (),
 ) -> list[Picture]:
@@ -94,7 +94,7 @@ def gallery(
 
     Args:
         out: the folder of the pictures.
-        show: the runs.
+        context: the runs.
         progress: called with the title of each picture before it is drawn.
         without: file names of pictures to leave out.
     """
@@ -103,7 +103,7 @@ def gallery(
     for i, (name, heading, about, paint) in enumerate(chosen):
         if progress:
             progress(i, len(chosen), heading)
-        if paint(out / name, show):
+        if paint(out / name, context):
             drawn.append(Picture(out / name, heading, about))
     if progress:
         progress(len(chosen), len(chosen), "")
@@ -113,10 +113,11 @@ def gallery(
 # ----------------------------------------------------------------------------- samples and the data
 
 
-def samples(path: Path, show: GalleryContext) -> bool:
-    chosen = np.random.default_rng(0).permutation(len(show.data.test))[:2000]
-    shown = {REAL: show.data.test.x[chosen].numpy()}
-    for family, folder in show.folders.items():
+def samples(path: Path, context: GalleryContext) -> bool:
+    """Test events, and samples of each family."""
+    chosen = np.random.default_rng(0).permutation(len(context.data.test))[:2000]
+    shown = {REAL: context.data.test.x[chosen].numpy()}
+    for family, folder in context.folders.items():
         arrays = _arrays(folder, "samples.npz")
         if "x" in arrays:
             shown[family] = arrays["x"]
@@ -124,16 +125,17 @@ def samples(path: Path, show: GalleryContext) -> bool:
     return True
 
 
-def copies(path: Path, show: GalleryContext) -> bool:
+def copies(path: Path, context: GalleryContext) -> bool:
     """The samples nearest to training events, over these; the same of test events."""
-    if not show.of_images:
+    if not context.of_images:
         return False
 
     def pairs(x: torch.Tensor) -> np.ndarray:
-        return torch.cat(quality.closest(x, show.data, COLUMNS, quality.MOST[show.budget])).numpy()
+        nearest = quality.closest(x, context.data, COLUMNS, quality.MOST[context.budget])
+        return torch.cat(nearest).numpy()
 
-    shown = {REAL: pairs(show.data.test.x[:2000])}
-    for family, folder in show.folders.items():
+    shown = {REAL: pairs(context.data.test.x[:2000])}
+    for family, folder in context.folders.items():
         arrays = _arrays(folder, quality.SAMPLES)
         if "x" in arrays:
             shown[family] = pairs(torch.from_numpy(arrays["x"]))
@@ -141,13 +143,13 @@ def copies(path: Path, show: GalleryContext) -> bool:
     return True
 
 
-def maps(path: Path, show: GalleryContext) -> bool:
+def maps(path: Path, context: GalleryContext) -> bool:
     """Points A and B of each model and baseline, on a map of where the truth has mass."""
-    data = show.data
+    data = context.data
     if data.event_shape != (2,) or data.log_density is None:
         return False
     panels: dict[str, pictures.Panel] = {}
-    for family, folder in show.folders.items():
+    for family, folder in context.folders.items():
         # those of a run without a likelihood
         arrays = {"events": np.zeros(0, dtype=int), "log_prob": np.zeros(0)}
         arrays |= _arrays(folder, "samples.npz") | _arrays(folder, "likelihoods.npz")
@@ -189,51 +191,51 @@ def _panel(
 # --------------------------------------------------------------------------- conditions and latents
 
 
-def classes(path: Path, show: GalleryContext) -> bool:
+def classes(path: Path, context: GalleryContext) -> bool:
     """A row for each model with every class in turn, real events of these classes above."""
-    conditional = {family: model for family, model in show.models.items() if model.condition}
-    x = show.data.test.x
-    c = show.data.test.c
-    if not (conditional and show.of_images and show.data.classes and c is not None):
+    models = {family: model for family, model in context.models.items() if model.condition}
+    x = context.data.test.x
+    c = context.data.test.c
+    if not (models and context.of_images and context.data.classes and c is not None):
         return False
     labels = c.unique()  # of test events, for these are shown above the samples
     each = max(1, COLUMNS // len(labels))
     real = torch.cat([x[c == label][:each] for label in labels])
     conditions = torch.cat([c[c == label][:each] for label in labels])
     shown = {REAL: real.numpy()}
-    for family, model in conditional.items():
+    for family, model in models.items():
         shown[family] = draw(model, len(conditions), conditions).numpy()
-    pictures.strips(path, shown, show.limits, emphasis=0)
+    pictures.strips(path, shown, context.limits, emphasis=0)
     return True
 
 
-def guidance(path: Path, show: GalleryContext) -> bool:
+def guidance(path: Path, context: GalleryContext) -> bool:
     """Guidance sweeps of each model that can be guided."""
-    able = {f: model for f, model in show.models.items() if model.can_be_guided}
-    if len(conditional.known_classes(show.data)) < 2 or not able:
+    models = {family: model for family, model in context.models.items() if model.can_be_guided}
+    if len(conditional.known_classes(context.data)) < 2 or not models:
         return False
     sweeps = {}
-    for family, model in able.items():
-        sweep = conditional.guidance_sweep(model, show.data)
+    for family, model in models.items():
+        sweep = conditional.guidance_sweep(model, context.data)
         sweeps[family] = [from_plain(SweptGuidance, entry) for entry in sweep]
     plots.guidance(path, sweeps)
     return True
 
 
-def interpolations(path: Path, show: GalleryContext) -> bool:
+def interpolations(path: Path, context: GalleryContext) -> bool:
     """Interpolations between test events, two in a row; linear interpolation of pixels above."""
-    models = show.with_latent()
-    if not show.of_images or not models:
+    models = context.with_latent()
+    if not context.of_images or not models:
         return False
-    starts = show.data.test.x[:2]
-    ends = show.data.test.x[2:4]
+    starts = context.data.test.x[:2]
+    ends = context.data.test.x[2:4]
     shares = torch.linspace(0, 1, WAY).view(1, -1, 1, 1, 1)
     ways = {"Blend": torch.lerp(starts.unsqueeze(1), ends.unsqueeze(1), shares)}
     for family, model in models.items():
         walk = partial(_walk, model)
         ways[family] = representation.through(walk, torch.cat([starts, ends]), model)
     shown = {label: way.flatten(0, 1).numpy() for label, way in ways.items()}
-    pictures.strips(path, shown, show.limits, emphasis=0)
+    pictures.strips(path, shown, context.limits, emphasis=0)
     return True
 
 
@@ -242,14 +244,14 @@ def _walk(model: GenerativeModel, pairs: torch.Tensor) -> torch.Tensor:
     return model.interpolate(*pairs.chunk(2), steps=WAY)
 
 
-def latents(path: Path, show: GalleryContext) -> bool:
+def latents(path: Path, context: GalleryContext) -> bool:
     """Maps of the latents of test events, coloured by class or by the first describing number."""
-    data = show.data
-    models = {f: m for f, m in show.with_latent().items() if m.latent != Latent.OPTIMISED}
+    data = context.data
+    models = {f: m for f, m in context.with_latent().items() if m.latent != Latent.OPTIMISED}
     if not models or data.test.c is None:
         return False
-    in_a_hurry = any(row.minutes is not None for row in show.rows)
-    n = 200 if in_a_hurry else 1000
+    is_limited = any(row.minutes is not None for row in context.rows)
+    n = 200 if is_limited else 1000
     panels = {}
     for family, model in models.items():
         positions, description = representation.latent_map(model, data, n)
@@ -263,28 +265,28 @@ def latents(path: Path, show: GalleryContext) -> bool:
     return True
 
 
-def taller(path: Path, show: GalleryContext) -> bool:
+def taller(path: Path, context: GalleryContext) -> bool:
     """Tins made lower and taller by a step of the latent."""
-    models = {f: m for f, m in show.with_latent().items() if m.latent != Latent.OPTIMISED}
-    if not tins.are_tins(show.data) or not models:
+    models = {f: m for f, m in context.with_latent().items() if m.latent != Latent.OPTIMISED}
+    if not tins.are_tins(context.data) or not models:
         return False
     shown: dict[str, np.ndarray] = {}
     for family, model in models.items():
-        real, decoded = tins.taller_tins(model, show.data, PIXELS, TINS)
+        real, decoded = tins.taller_tins(model, context.data, PIXELS, TINS)
         shown[REAL] = real.repeat_interleave(len(PIXELS), 0).numpy()
         shown[family] = torch.stack(decoded, 1).flatten(0, 1).numpy()
-    pictures.strips(path, shown, show.limits, emphasis=0)
+    pictures.strips(path, shown, context.limits, emphasis=0)
     return True
 
 
 # --------------------------------------------------------------------------------------- the charts
 
 
-def learning(path: Path, show: GalleryContext) -> bool:
+def learning(path: Path, context: GalleryContext) -> bool:
     """Validation figures of every family with a likelihood against seconds of training."""
-    seconds = {row.name: row.cost.train_seconds for row in show.rows if row.cost is not None}
+    seconds = {row.name: row.cost.train_seconds for row in context.rows if row.cost is not None}
     curves: dict[str, list[plots.Curve]] = {}
-    for family, logs in show.logs.items():
+    for family, logs in context.logs.items():
         runs = [curve(log, seconds.get(log.parent.name)) for log in logs if log.is_file()]
         known = [run for run in runs if run is not None]
         if known:
@@ -295,18 +297,18 @@ def learning(path: Path, show: GalleryContext) -> bool:
     return True
 
 
-def precision(path: Path, show: GalleryContext) -> bool:
+def precision(path: Path, context: GalleryContext) -> bool:
     """Precision against recall."""
-    rows = _with_figures(show.rows)
+    rows = _with_figures(context.rows)
     if not rows:
         return False
     plots.write(plots.precision_and_recall(rows), path)
     return True
 
 
-def cost(path: Path, show: GalleryContext) -> bool:
+def cost(path: Path, context: GalleryContext) -> bool:
     """The first distance against samples per second."""
-    rows = [row for row in _with_figures(show.rows) if row.cost and row.cost.samples_per_second]
+    rows = [row for row in _with_figures(context.rows) if row.cost and row.cost.samples_per_second]
     names = [name for row in rows if row.quality for name in row.quality.figures]
     distances = [name for name in names if name not in OTHERS]
     if not distances:

@@ -17,41 +17,42 @@ from genzoo.evaluation.results import (
 )
 
 PROBED = (
-    "a linear probe is fitted on training events and scored on test events; its figure must be "
-    "compared with the row of raw pixels"
+    "probe: a linear model, fitted on training events and scored on test events; compare it with "
+    "the row of raw pixels"
 )
-LEAST = "R²: the least of the numbers that describe an event"
+LEAST = "R²: the lowest among the numbers that describe an event"
 LATENT = (
-    "latent: exact where encoding and decoding invert each other, approximate where the encoder is "
-    "a guess, optimised where it is a search; round trip: error of an event that was encoded and "
-    "decoded, as a share of the data's spread"
+    "latent: exact where encoding and decoding invert each other, approximate where the encoder "
+    "guesses, optimised where it searches",
+    "round trip: error of an event that was encoded and decoded, as a share of the data's spread",
 )
 TALLER = (
-    "pair: the least R² of height and width predicted from the best two dimensions of the latent; "
-    "taller by 1: effect on either of a step of the latent that should add one pixel of height and "
-    "none of width, as measured on decoded tins"
+    "pair: the lower R² of height and width, predicted from the best two dimensions of the latent",
+    "taller by 1: what happens to height and width of decoded tins after a step of the latent that "
+    "should add one pixel of height and none of width",
 )
 ACCURACY = (
-    "accuracy: share of samples that a classifier fitted on real training events assigns to the "
-    "class of their condition. It makes errors of its own: above its accuracy on real test events, "
-    "the figure says that samples are typical, not that they are better"
+    "accuracy: share of samples that a classifier, trained on real events, assigns to the class "
+    "that was asked for; it errs itself, so a value above its accuracy on real test events means "
+    "that samples are typical, not that they are better"
 )
 WORST = (
-    "worst: that of the class with the least, which is low by chance if there are many classes, as "
-    "its interval allows for"
+    "worst: accuracy of the class with the lowest one; with many classes it is low by chance, "
+    "which its interval allows for"
 )
 COVERAGE = "coverage: share of unseen real events with a sample of their class nearby"
-CAS = "CAS: accuracy on real test events of a classifier fitted on these samples alone"
+CAS = "CAS: accuracy on real test events of a classifier that was trained on these samples alone"
 MEASURED = (
-    "height, width: mean error of tins sampled for a height and a width, in pixels; exact: share "
-    "right in both"
+    "height, width: mean error, in pixels, of tins that were sampled for a height and a width",
+    "exact: share that is right in both",
 )
 OF_REAL_CLASSES = (
-    "Real data: accuracy of test events, the others by as many training events in place of samples"
+    "Real data: accuracy on test events; the other columns with as many training events in place "
+    "of samples"
 )
 OF_NUMBERS = (
-    "mean error of the numbers of the condition, as measured in samples; exact: share on which "
-    "each is less than half a unit off"
+    "errors: mean error of each number of the condition, as measured on the samples",
+    "exact: share of samples on which each is less than half a unit off",
 )
 OF_REAL_EVENTS = "Real data: test events in place of samples"
 REAL = "Real data"
@@ -100,13 +101,14 @@ def representation_table(groups: Mapping[str, Sequence[Representation]]) -> Tabl
     for i, (family, runs) in enumerate(groups.items()):
         opens = pixels is not None and i == 0
         lines.append(Line((family, *(column.cell(runs) for column in columns)), opens=opens))
-    sentences = {
-        PROBED: pixels is not None,
-        LEAST: pixels is not None and pixels.accuracy is None,
-        LATENT: True,
-        TALLER: has_tins,
-    }
-    legend = [sentence for sentence, applies in sentences.items() if applies]
+    legend = []
+    if pixels is not None:
+        legend.append(PROBED)
+        if pixels.accuracy is None:
+            legend.append(LEAST)
+    legend += LATENT
+    if has_tins:
+        legend += TALLER
     headers = ("model", *(column.header for column in columns))
     title = "What a model knows of an event"
     return Table(title, headers, lines, [*legend, *error_legend(lines)])
@@ -209,7 +211,7 @@ def _of_classes(groups: Mapping[str, Sequence[ClassFidelity]]) -> ConditionTable
         headers += ["guided", "its coverage"]
         real += ["", ""]
         listed = " or ".join(f"{strength:g}" for strength in strengths)
-        legend.append(f"guided: the same under a guidance of {listed}")
+        legend.append(f"guided: accuracy, then coverage, with a guidance of {listed}")
     legend.append(OF_REAL_CLASSES)
 
     lines = []
@@ -252,7 +254,7 @@ def _of_numbers(groups: Mapping[str, Sequence[NumberFidelity]]) -> ConditionTabl
         lines.append((family, *map(number, errors), percent(exact)))
     real = (*[""] * len(names), percent(first.exact_real))
     measured = MEASURED if names == ("height", "width") else OF_NUMBERS
-    return ConditionTable((*names, "exact"), lines, real, [measured, OF_REAL_EVENTS])
+    return ConditionTable((*names, "exact"), lines, real, [*measured, OF_REAL_EVENTS])
 
 
 def _worst(runs: Sequence[ClassFidelity]) -> Figure:

@@ -16,46 +16,49 @@ from genzoo.model import Likelihood
 MEANING = {
     Likelihood.EXACT: "the exact likelihood of the test data",
     Likelihood.BOUND: (
-        "a bound in expectation: but for ±, which includes Monte Carlo noise, the true figure is "
-        "at most this"
+        "an upper bound: the true value is at most this, up to ±, which includes Monte Carlo noise"
     ),
-    Likelihood.ESTIMATE: "an estimate, on no known side of the truth or on a flattering one",
-    Likelihood.NONE: "no figure",
+    Likelihood.ESTIMATE: "an estimate: it may err to either side, or is known to flatter the model",
+    Likelihood.NONE: "no value",
 }
-LEGEND = "Less is better, but only among figures of one kind: unlike kinds are not ranked together."
+RANKED = (
+    "ranking: lower is better, but only among rows with the same sign; different kinds of value "
+    "are not ranked against each other"
+)
 ERROR = (
-    "±: standard error of test events, Monte Carlo samples and seeds together; 1.96 of it on "
+    "±: one standard error, of test events, Monte Carlo samples and seeds together; 1.96 of it on "
     "either side is a 95 % interval"
 )
-SEEDS = "seeds: the least and the greatest of as many runs"
+SEEDS = "seeds: the lowest and the highest value of the runs, and how many runs there are"
 EVENTS = (
-    "n: test events measured; where they are fewer than all, control variates known of all correct "
-    "for the choice"
+    "n: number of test events measured; where these are not all, control variates that are known "
+    "for all events correct for the choice"
 )
 INTERVAL = (
-    "low … high: the figure lies between the two, for its normaliser is not known better; ± comes "
-    "on top"
+    "low … high: the value lies between these two, because the normaliser is not known more "
+    "precisely; ± comes on top"
 )
 FILE = (
-    "as a file: bits/dim of test events that were written to a file with the model, and read back "
-    "bit for bit"
+    "as a file: bits/dim of test events that the model compressed into a file, and that were read "
+    "back bit for bit"
 )
 GAP = (
-    "gap: how much likelier the data is under the truth, KL(p_data || p_model), with the claim of "
-    "the figure beside it"
+    "gap: KL(p_data || p_model), how much likelier the data is under the truth than under the "
+    "model; it has the sign of the value beside it"
 )
 SHARES = (
-    "A: share of samples where the truth has no mass; B: share of the test events to which the "
-    "model gives less than a tenth of their true density (≈: a diffusion model's by its "
-    "probability flow); in brackets: 95 % interval"
+    "A: share of samples that lie where the truth has no mass; in brackets, a 95 % interval",
+    "B: share of test events to which the model gives less than a tenth of their true density; in "
+    "brackets, a 95 % interval (≈: for a diffusion model, by its probability flow)",
 )
 COST = (
-    "training: wall-clock time on the run's share of the cores; samples/s: in batches, one model "
-    "at a time; evals: network evaluations for one sample; memory: the most that tensors take in a "
-    "training step of 64 events"
+    "training: wall-clock time on the run's share of the cores",
+    "samples/s: sampled in batches, one model at a time",
+    "evals: network evaluations for one sample",
+    "memory: the most that tensors take in a training step of 64 events",
 )
-EQUAL_TIME = "every model was trained for {} of the same machine, in as many steps as it takes"
-CONDITIONAL = "log p(x | c): the models are given labels or conditions, the baselines are not"
+EQUAL_TIME = "minutes: every model trained for {} on the same machine, in as many steps as fit"
+CONDITIONAL = "log p(x | c): the models are told labels or conditions, the baselines are not"
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ class Summary:
         chains = self.first.likelihood.chains
         if effective and chains:
             carrying = _span(effective, 1)
-            sentences.append(f"of each event's {chains} chains {carrying} carry the weight")
+            sentences.append(f"{carrying} of {chains} chains carry the weight of an event")
         gaps = [row.likelihood.simulated_gap for row in self.rows]
         measured = [gap for gap in gaps if gap is not None and gap.value is not None]
         if measured:
@@ -181,8 +184,8 @@ class Summary:
                 width += f" ± {first.stderr:.2f}"
             events = f"{first.n} events" if first.n else "events"
             sentences.append(
-                f"on {events} that the model made the bounds from both sides lie {width} nats "
-                "apart, on real ones perhaps farther"
+                f"on {events} that the model itself generated, lower and upper bound are {width} "
+                "nats apart; on real events perhaps more"
             )
         return "; ".join(sentences)
 
@@ -361,7 +364,7 @@ def legend(summaries: Iterable[Summary]) -> list[str]:
     summaries = list(summaries)
     known = [summary for summary in summaries if summary.figure.is_known]
     kinds = sorted({summary.kind for summary in summaries})
-    sentences = [f"{kind.symbol} {MEANING[kind]}" for kind in kinds]
+    sentences = [f"{kind.symbol}: {MEANING[kind]}" for kind in kinds]
     for summary in summaries:
         if summary.caveat:
             sentences.append(f"{summary.kind.symbol} of {summary.name}: {summary.caveat}")
@@ -374,7 +377,7 @@ def legend(summaries: Iterable[Summary]) -> list[str]:
     if _different_n(summaries):
         sentences.append(EVENTS)
     elif known and known[0].events:
-        sentences.append(f"n = {known[0].events} test events")
+        sentences.append(f"n: {known[0].events} test events in every row")
     if any(summary.first.conditional for summary in summaries):
         sentences.append(CONDITIONAL)
     if _written(summaries):
@@ -382,7 +385,7 @@ def legend(summaries: Iterable[Summary]) -> list[str]:
     if _gap_known(summaries):
         sentences.append(GAP)
     if _shares_known(summaries):
-        sentences.append(SHARES)
+        sentences += SHARES
     return sentences
 
 
@@ -403,7 +406,8 @@ def likelihood_table(rows: Sequence[Row]) -> Table:
         *legend(summaries),
         *_protocols(rows),
         *_equal_times(rows),
-        f"{COST}. {LEGEND}",
+        *COST,
+        RANKED,
     ]
     return Table("Likelihood of the test data, and what it costs", headers, lines, sentences)
 

@@ -289,7 +289,7 @@ def guidance(path: str | Path, sweeps: Mapping[str, Sequence[SweptGuidance]]) ->
 def _canvas(
     width: float, height: float, down: int | None = None, across: int = 1
 ) -> tuple[Any, Any]:
-    """A figure of so many inches with one axis, or ``down`` x ``across`` of them."""
+    """A figure, sized in inches, with one axis or ``down`` x ``across`` of them."""
     # a second to import; not through pyplot, which wants a display
     from matplotlib.figure import Figure as Canvas
 

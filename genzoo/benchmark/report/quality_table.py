@@ -16,17 +16,18 @@ SHARES = ("precision", "recall", "density", "coverage", "copies")
 OTHERS = (*SHARES, "nearer")  # figures that do not belong to a space
 REAL = "Real data"
 MEANING = (
-    "precision: share of samples that look real, in a ball of real events",
-    "recall: share of real events that the model could have generated, in a ball of samples; above "
-    "real data's, it means samples that are spread too widely, not better ones",
-    "density, coverage: the same, less sensitive to outliers; density is above 1 where samples "
+    "precision: share of samples that fall among real events, and so look real",
+    "recall: share of real events that fall among the samples, and so could have been generated; "
+    "a value above that of real data means that samples are spread too widely, not that they are "
+    "better",
+    "density, coverage: the same two, less sensitive to outliers; density exceeds 1 where samples "
     "crowd in the middle",
-    "copies: share of samples nearer to a training event than 99 % of held-out events are; of real "
-    "data, share of training events as near to another one",
+    "copies: share of samples that are nearer to a training event than 99 % of held-out events "
+    "are; for real data, the share of training events that are so near to another one",
 )
 MOMENTS = (
-    "FD (pixels) compares means and covariances alone: a Gaussian that has these is at the floor, "
-    "whatever its samples look like"
+    "FD (pixels): it compares means and covariances only, so a Gaussian that has these reaches the "
+    "floor, whatever its samples look like"
 )
 
 Figures = Mapping[str, Figure]
@@ -128,12 +129,12 @@ def _references(groups: Runs, names: Sequence[str], differ: bool) -> list[str]:
         f"{listed}: as many samples compared with {reference}; {about}"
         for reference, about in spaces
     ]
-    sentences.append(f"{REAL}: as many training events in place of samples, the floor")
+    sentences.append(f"{REAL}: as many training events in place of samples; this is the floor")
     unsure = [name for name in names if all(_without_error(each, name) for each in qualities)]
     if unsure:
         sentences.append(f"{', '.join(unsure)}: with so many features an error would take hours")
     if differ:
-        sentences.append("n: samples, and events; figures of different n cannot be compared")
+        sentences.append("n: samples, and as many events; values of different n do not compare")
     if "FD (pixels)" in names:
         sentences.append(MOMENTS)
     copies = [quality.floor["copies"].reason for quality in qualities if "copies" in quality.floor]

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -32,27 +33,33 @@ def from_folder(path: str | Path, size: int | None = None, seed: int = 0) -> Dat
     """
     if size is not None and size < 1:
         raise InputError(f"size is {size}: expected a number of pixels, 1 or more.")
-    files, labels, classes = _find(Path(path))
+    files, labels, classes = find(Path(path))
     shape = (size, size) if size else _one_size(files)
     if size is None and 3 * math.prod(shape) * len(files) > IN_MEMORY:
         from genzoo.data.stream import stream  # which imports this module
 
         return stream(path, seed=seed)
     pixels = _pixels(files, shape, size)
-    parts = hold_out(path, {"train": np.moveaxis(pixels, 3, 1)}, {"train": labels}, seed)
-    return discrete(
-        parts, 256, {"name": Path(path).resolve().name, "classes": classes, "source": str(path)}
-    )
+    events = np.moveaxis(pixels, 3, 1)
+    parts = hold_out(path, {"train": events}, {"train": labels}, seed)
+    about = {"name": Path(path).resolve().name, "classes": classes, "source": str(path)}
+    return discrete(parts, 256, about)
 
 
-def _find(folder: Path) -> tuple[list[Path], np.ndarray | None, tuple[str, ...]]:
-    """Every image file, its label, and the classes' names.
+def find(folder: Path) -> tuple[list[Path], np.ndarray | None, tuple[str, ...]]:
+    """The image files of a folder, their labels, and the names of the classes.
 
-    A label is None where there are no sub-folders with images.
+    Labels are None if there are no sub-folders with images.
+
+    Raises:
+        InputError: there are no images, or both in the folder itself and in sub-folders.
     """
     here = _images(folder)
-    below = {sub.name: _images(sub) for sub in sorted(folder.iterdir()) if sub.is_dir()}
-    below = {name: files for name, files in below.items() if files}
+    below = {}
+    for path in sorted(folder.iterdir()):
+        images = _images(path) if path.is_dir() else []
+        if images:
+            below[path.name] = images
     if here and below:
         raise InputError(
             f"{folder} has images both in itself and in {', '.join(below)}: expected one or the "
@@ -61,8 +68,9 @@ def _find(folder: Path) -> tuple[list[Path], np.ndarray | None, tuple[str, ...]]
     if here:
         return here, None, ()
     if below:
-        labels = np.repeat(np.arange(len(below)), [len(files) for files in below.values()])
-        return [file for files in below.values() for file in files], labels, tuple(below)
+        counts = [len(images) for images in below.values()]
+        labels = np.repeat(np.arange(len(below)), counts)
+        return [*chain.from_iterable(below.values())], labels, tuple(below)
     raise InputError(
         f"There are no images in {folder}: expected {', '.join(SUFFIXES)} files, or sub-folders of "
         "them."
@@ -72,23 +80,26 @@ def _find(folder: Path) -> tuple[list[Path], np.ndarray | None, tuple[str, ...]]
 def _images(folder: Path) -> list[Path]:
     """The image files directly in a folder, in the order of their names.
 
-    Hidden ones are some program's, not yours.
+    Hidden files are left out: programs write them.
     """
-    return sorted(
-        p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-    )
+    images = []
+    for path in folder.iterdir():
+        is_hidden = path.name.startswith(".")
+        if path.suffix.lower() in SUFFIXES and not is_hidden:
+            images.append(path)
+    return sorted(images)
 
 
 def _one_size(files: list[Path]) -> tuple[int, int]:
     """Width and height of every image, read from the headers; names the first that differs."""
     sizes = [pictures.size(file) for file in files]
-    usual = Counter(sizes).most_common(1)[0][0]
+    ((usual, _),) = Counter(sizes).most_common(1)
     for file, size in zip(files, sizes, strict=True):
         if size != usual:
             raise InputError(
-                f"{file} is {size[0]} x {size[1]} pixels, "
-                f"but most images are {usual[0]} x {usual[1]}: expected one size. "
-                "Make them alike, or load them with genzoo.data.load(folder, size=...)."
+                f"{file} is {size[0]} x {size[1]} pixels, but most images are {usual[0]} x "
+                f"{usual[1]}: expected one size. Make them alike, or load them with "
+                "genzoo.data.load(folder, size=...)."
             )
     return usual
 

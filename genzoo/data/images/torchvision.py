@@ -19,9 +19,8 @@ from genzoo.data.dataset import DataSet, Split
 from genzoo.data.images import digits_net
 from genzoo.errors import InputError
 
-VALIDATION = (
-    5_000  # the last images of the training set; the test set is used whole, and only to test
-)
+# the last images of the training set; the test set is used whole, and only to test
+VALIDATION = 5_000
 
 SEED = 0  # of the one binarisation of what is not trained on
 
@@ -47,9 +46,7 @@ CIFAR_FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches
 
 def mnist(root: str | Path = "data", download: bool = True) -> DataSet:
     """Handwritten digits: events (1, 28, 28); 55,000 train, 5,000 validation, 10,000 test."""
-    from torchvision.datasets import (
-        MNIST as Source,
-    )  # four seconds to import, paid only by who asks for it
+    from torchvision.datasets import MNIST as Source  # four seconds, so only when it is needed
 
     parts = _read("mnist", Source, Path(root), download, "MNIST/raw", IDX_FILES)
     return _dataset(
@@ -111,11 +108,11 @@ def cifar10(root: str | Path = "data", download: bool = True) -> DataSet:
 
 
 class Binarised(Split):
-    """Grey images whose pixels are drawn afresh, each time that some of them are asked for.
+    """Grey images whose binary pixels are sampled anew each time they are read.
 
     Args:
         grey: images (n, *event_shape), bytes: the chance of white, in 255ths.
-        x: one such draw of each, for whatever looks at all of them at once.
+        x: one such sample of each, for code that needs all of them at once.
         c: their labels.
     """
 
@@ -143,29 +140,21 @@ def draw(grey: Tensor, generator: torch.Generator | None = None) -> Tensor:
 def _binarised(splits: Mapping[str, Split]) -> dict[str, Split]:
     """The splits of grey images in black and white; only the training images go on changing."""
     generator = torch.Generator().manual_seed(SEED)
-    found: dict[str, Split] = {}
+    binary: dict[str, Split] = {}
     for name, split in splits.items():
         grey = grid.to_level(split.x, 256).byte()
         x = draw(grey, generator)
-        found[name] = Binarised(grey, x, split.c) if name == "train" else Split(x, split.c)
-    return found
-
-
-def on_grid(pixels: Tensor, levels: int = 256) -> Tensor:
-    """Integer levels (n, ...) as float32 grid points, a thousand events at a time.
-
-    No second full-size float copy.
-    """
-    x = torch.empty(pixels.shape)
-    for target, part in zip(x.split(1000), pixels.split(1000), strict=True):
-        target.copy_(grid.to_grid(part, levels))
-    return x
+        if name == "train":
+            binary[name] = Binarised(grey, x, split.c)
+        else:
+            binary[name] = Split(x, split.c)
+    return binary
 
 
 def _read(
     name: str, source, root: Path, download: bool, folder: str, files: tuple[str, ...]
 ) -> list:
-    """torchvision's training and test part; whatever goes wrong, say which files belong where."""
+    """torchvision's training and test part; any error says which files belong where."""
     try:
         return [source(root, train=train, download=download) for train in (True, False)]
     except (OSError, RuntimeError, ValueError, AssertionError, EOFError) as error:
@@ -174,8 +163,7 @@ def _read(
             tried = "the download failed" if download else "download is off"
             raise InputError(
                 f"{name} is not in {root} and {tried}: put the files {', '.join(missing)} into "
-                f"{root / folder}, "
-                f"or give the root folder that holds {folder}."
+                f"{root / folder}, or give the root folder that holds {folder}."
             ) from error
         raise InputError(
             f"The files of {name} in {root / folder} are damaged: delete them and load again."
@@ -190,9 +178,7 @@ def _dataset(
     source: str,
     **knowledge: Any,
 ) -> DataSet:
-    train, test = (
-        Split(on_grid(_channels_first(part.data)), torch.as_tensor(part.targets)) for part in parts
-    )
+    train, test = map(_split, parts)
     return DataSet(
         name,
         train=Split(*train[:-VALIDATION]),  # views: nothing is copied
@@ -207,7 +193,15 @@ def _dataset(
     )
 
 
+def _split(part) -> Split:
+    """A data set of torchvision's, whose pixels are bytes, as events."""
+    pixels = _channels_first(part.data)
+    return Split(grid.to_grid_in_parts(pixels, 256), torch.as_tensor(part.targets))
+
+
 def _channels_first(pixels) -> Tensor:
     """(n, h, w) or (n, h, w, 3) bytes as (n, c, h, w), without a copy."""
     pixels = torch.as_tensor(pixels)
-    return pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+    if pixels.ndim == 3:
+        return pixels.unsqueeze(1)
+    return pixels.permute(0, 3, 1, 2)

@@ -84,6 +84,7 @@ def _sentences() -> Iterator[str]:
 
 
 SENTENCES = tuple(_sentences())
+# the first is the padding of shorter captions
 VOCABULARY = (
     "",
     *sorted(
@@ -97,7 +98,7 @@ VOCABULARY = (
             "it",
         }
     ),
-)  # the first is the padding of shorter captions
+)
 LENGTH = 18  # words of the longest caption
 ELSEWHERE = {"gray": "grey", "center": "centre"}  # other spellings
 

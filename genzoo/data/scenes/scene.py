@@ -42,10 +42,11 @@ PLACES = {
     "bottom": (16, 24),
     "centre": (16, 16),
 }
+# the places of the first thing and of the second
 RELATIONS = {
     "left of": ("left", "right"),
     "above": ("top", "bottom"),
-}  # the places of the first thing and of the second
+}
 
 # largest distance, in pixels, of a thing from its place along the axis that distinguishes places
 ALONG = 0.8
@@ -253,20 +254,22 @@ def render(scenes: Sequence[Scene], generator: torch.Generator | None = None) ->
 
 def _render(scenes: Sequence[Scene], generator: torch.Generator | None) -> Tensor:
     """The pictures of scenes that fit a processor's cache."""
-    grey = torch.tensor([BACKGROUNDS[scene.background] for scene in scenes]).view(-1, 1, 1, 1)
+    greys = torch.tensor([BACKGROUNDS[scene.background] for scene in scenes])
+    grey = greys.view(-1, 1, 1, 1)
     grey = grey + TINT / 2 * _wobble(grey.shape, generator)
     picture = grey.repeat(1, 3, SIDE, SIDE)
 
     layers = max(len(scene.things) for scene in scenes)
     for layer in range(layers):
-        drawn = [i for i, scene in enumerate(scenes) if len(scene.things) > layer]
-        things = [scenes[i].things[layer] for i in drawn]
-        picture[drawn] = _on_top(picture[drawn], things, generator)
-    return grid.quantise(2 * picture.clamp(0, 1) - 1, LEVELS)
+        rows = [i for i, scene in enumerate(scenes) if len(scene.things) > layer]
+        things = [scenes[i].things[layer] for i in rows]
+        picture[rows] = _on_top(picture[rows], things, generator)
+    x = 2 * picture.clamp(0, 1) - 1
+    return grid.quantise(x, LEVELS)
 
 
 def _on_top(picture: Tensor, things: Sequence[Thing], generator: torch.Generator | None) -> Tensor:
-    """One thing drawn on each picture ``(n, 3, 32, 32)``, whose values are from 0 to 1."""
+    """Pictures ``(n, 3, 32, 32)`` of values from 0 to 1, with one more thing on each."""
     radius = torch.tensor([RADII[thing.size] for thing in things])
     radius = radius * (1 + STRETCH * _wobble(radius.shape, generator))
     colour = torch.tensor([COLOURS[str(thing.colour)] for thing in things])
@@ -277,8 +280,8 @@ def _on_top(picture: Tensor, things: Sequence[Thing], generator: torch.Generator
 
     covered = picture.new_empty(len(things), 1, SIDE, SIDE)
     for shape in SHAPES:
-        these = [i for i, thing in enumerate(things) if thing.shape == shape]
-        covered[these, 0] = coverage(shape, x[these], y[these], radius[these])
+        rows = [i for i, thing in enumerate(things) if thing.shape == shape]
+        covered[rows, 0] = coverage(shape, x[rows], y[rows], radius[rows])
     return torch.lerp(picture, colour, covered.expand_as(picture))
 
 
@@ -336,12 +339,13 @@ DISTANCES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "triangle": _triangle,
     "cross": _cross,
 }
+# of radius 1
 AREAS = {
     "circle": math.pi,
     "square": 1.76**2,
     "triangle": 1.7,
     "cross": 2.88 - 0.72**2,
-}  # of radius 1
+}
 
 
 # ------------------------------------------------------------------------------------- the data set
@@ -412,8 +416,9 @@ def _of_a_thing(thing: Thing | None) -> list[float]:
     shape = _one_hot(thing.shape, SHAPES)
     colour = _one_hot(thing.colour, COLOURS)
     size = _one_hot(thing.size, RADII)
-    place = [2 * thing.x / SIDE - 1, 2 * thing.y / SIDE - 1]
-    return shape + colour + size + place
+    x = 2 * thing.x / SIDE - 1
+    y = 2 * thing.y / SIDE - 1
+    return [*shape, *colour, *size, x, y]
 
 
 def _one_hot(name: str | None, among: Iterable[str]) -> list[float]:

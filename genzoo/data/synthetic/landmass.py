@@ -79,8 +79,10 @@ def is_land(x: Tensor) -> Tensor:
 
 def log_density(x: Tensor) -> Tensor:
     """The true log-density of points (n, 2), in nats: -log(land area) on land, -inf in the sea."""
-    inside = torch.full(x.shape[:1], -math.log(land_area()), dtype=x.dtype, device=x.device)
-    return inside.masked_fill(~is_land(x), -math.inf)
+    on_land = is_land(x)
+    log_p = -math.log(land_area())
+    everywhere = torch.full(on_land.shape, log_p, dtype=x.dtype, device=x.device)
+    return everywhere.masked_fill(~on_land, -math.inf)
 
 
 def _darts(n: int, generator: torch.Generator) -> Tensor:

@@ -360,8 +360,10 @@ def observation(x: Tensor, centre: Tensor, sigma: float, levels: int) -> Tensor:
     if not levels:
         return Normal(centre, sigma).log_prob(x).flatten(1).sum(1)
     width = grid.bin_width(levels)
-    low = ((x - width / 2 - centre) / sigma).masked_fill(x < width - 1, -math.inf)
-    high = ((x + width / 2 - centre) / sigma).masked_fill(x > 1 - width, math.inf)
+    low = (x - width / 2 - centre) / sigma
+    low = low.masked_fill(x < width - 1, -math.inf)
+    high = (x + width / 2 - centre) / sigma
+    high = high.masked_fill(x > 1 - width, math.inf)
     # a difference of two values near one would lose the upper tail: mirror it to the lower
     mirrored = low + high > 0
     left = torch.where(mirrored, -high, low)
@@ -369,7 +371,8 @@ def observation(x: Tensor, centre: Tensor, sigma: float, levels: int) -> Tensor:
     upper = torch.special.log_ndtr(right)
     lower = torch.special.log_ndtr(left.clamp(min=-1e4))
     log_mass = upper + torch.log(-torch.expm1(lower - upper))
-    return (log_mass - math.log(width)).flatten(1).sum(1)
+    log_density = log_mass - math.log(width)
+    return log_density.flatten(1).sum(1)
 
 
 def _log_joint(

@@ -666,7 +666,11 @@ def anneal_prior(
     interval = log_partition(model.prior, z, chains=chains, levels=levels, progress=progress)
     twin = copy.deepcopy(model)
     keep_log_z(twin, interval.log_z)
-    log_prob = batched(lambda x, c: twin.bound(x, c, k), x, c, device=x.device, size=batch)
+
+    def bound(x: Tensor, c: Tensor | None) -> Tensor:
+        return twin.bound(x, c, k)
+
+    log_prob = batched(bound, x, c, device=x.device, size=batch)
     doubt = interval.doubt(widest(data))
     return LogProbEstimate(
         log_prob,

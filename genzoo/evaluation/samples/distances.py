@@ -72,16 +72,19 @@ def frechet(reference: Tensor, samples: Tensor) -> float:
     real = reference.double()
     fake = samples.double()
     shift = real.mean(0) - fake.mean(0)
+    squared_shift = shift @ shift
     real_covariance = torch.atleast_2d(real.T.cov())
     fake_covariance = torch.atleast_2d(fake.T.cov())
 
     variances, axes = torch.linalg.eigh(real_covariance)
     root = axes * variances.clamp(min=0).sqrt()
-    squares = torch.linalg.eigvalsh(root.T @ fake_covariance @ root)
-    overlap = squares.clamp(min=0).sqrt().sum()
+    product = root.T @ fake_covariance @ root
+    eigenvalues = torch.linalg.eigvalsh(product)
+    overlap = eigenvalues.clamp(min=0).sqrt().sum()
 
     spread = real_covariance.trace() + fake_covariance.trace()
-    return (shift @ shift + spread - 2 * overlap).item()
+    distance = squared_shift + spread - 2 * overlap
+    return distance.item()
 
 
 def kernel_distance(reference: Tensor, samples: Tensor) -> float:
@@ -92,12 +95,13 @@ def kernel_distance(reference: Tensor, samples: Tensor) -> float:
     size = min(len(reference), len(samples))
     features = Given(reference.shape[1])
     with warnings.catch_warnings():
-        of_memory = "Metric `Kernel Inception Distance` will save"
-        warnings.filterwarnings("ignore", of_memory, UserWarning)
+        about_memory = "Metric `Kernel Inception Distance` will save"
+        warnings.filterwarnings("ignore", about_memory, UserWarning)
         metric = KernelInceptionDistance(feature=features, subsets=1, subset_size=size)
     metric.update(reference.double(), real=True)
     metric.update(samples.double(), real=False)
-    return metric.compute()[0].item()
+    mean, _ = metric.compute()
+    return mean.item()
 
 
 def extrapolated(reference: Tensor, samples: Tensor, sizes: int = 8, draws: int = 4) -> float:
@@ -116,16 +120,19 @@ def extrapolated(reference: Tensor, samples: Tensor, sizes: int = 8, draws: int 
     """
     most = min(len(reference), len(samples))
     inverse = torch.linspace(4 / most, 1 / most, sizes, dtype=torch.float64)
+    numbers = (1 / inverse).round().int().tolist()
     means = []
-    for n in (1 / inverse).round().int().tolist():
+    for n in numbers:
         distances = [frechet(some(reference, n), some(samples, n)) for _ in range(draws)]
-        means.append(torch.tensor(distances).mean().double())
+        mean = torch.tensor(distances).mean()
+        means.append(mean.double())
 
     # least squares for distance = intercept + slope / n; the intercept is where 1/n is 0
     ones = torch.ones_like(inverse)
     design = torch.stack([ones, inverse], 1)
     targets = torch.stack(means)[:, None]
-    intercept, _ = torch.linalg.lstsq(design, targets).solution
+    fit = torch.linalg.lstsq(design, targets)
+    intercept, _ = fit.solution
     return intercept.item()
 
 
@@ -165,7 +172,8 @@ def _mean_kernel(x: Tensor, y: Tensor, bandwidth: float, distinct: bool = False)
     out.
     """
     distance = torch.cdist(x.double(), y.double())
-    kernel = torch.exp(-distance.square() / (2 * bandwidth**2))
+    exponent = -distance.square() / (2 * bandwidth**2)
+    kernel = exponent.exp()
     total = kernel.sum().item()
     for _ in range(KERNELS - 1):
         # its fourth power is a kernel of half the width
@@ -174,10 +182,12 @@ def _mean_kernel(x: Tensor, y: Tensor, bandwidth: float, distinct: bool = False)
     total = total / KERNELS
 
     n = len(x)
+    pairs = n * len(y)
     if distinct:
         # the kernel of an event with itself is 1
-        return (total - n) / (n * (n - 1))
-    return total / (n * len(y))
+        total -= n
+        pairs -= n
+    return total / pairs
 
 
 def sliced_wasserstein(reference: Tensor, samples: Tensor) -> float:
@@ -225,17 +235,18 @@ def with_errors(
     """
     n = min(len(reference), len(samples)) // 2
     of_halves = [statistic(some(reference, n), some(samples, n)) for _ in range(halves)]
-
-    def error(name: str) -> float | None:
-        if not of_halves:
-            return None
-        values = [numbers[name] for numbers in of_halves]
-        return torch.tensor(values, dtype=torch.float64).std().item()
-
     figures = {}
     for name, value in statistic(reference, samples).items():
-        figures[name] = Figure(value, error(name), n=len(samples))
+        error = _spread([numbers[name] for numbers in of_halves])
+        figures[name] = Figure(value, error, n=len(samples))
     return figures
+
+
+def _spread(values: list[float]) -> float | None:
+    """The standard deviation of values; None if there are none."""
+    if not values:
+        return None
+    return torch.tensor(values, dtype=torch.float64).std().item()
 
 
 def some(x: Tensor, n: int) -> Tensor:

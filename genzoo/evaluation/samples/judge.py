@@ -117,7 +117,7 @@ def with_judge(data: DataSet, folder: Path) -> DataSet:
 
 
 def wants_judge(data: DataSet) -> bool:
-    """Whether these are labelled images that come with nothing to judge samples by."""
+    """True for labelled images that bring no feature space or classifier of their own."""
     if data.read is not None or data.feature_space is not None or not data.classes:
         return False
     if len(data.event_shape) != 3 or data.train.c is None or not data.train.in_memory:
@@ -154,8 +154,14 @@ def judge_of(data: DataSet, folder: Path) -> Judge:
 
 
 def trained(events: Split, classes: int, seed: int = 0) -> JudgeNet:
-    """A network trained to name the class, by cross-entropy with smoothed labels."""
-    assert events.c is not None  # or nobody would want a judge
+    """A network trained to name the class, by cross-entropy with smoothed labels.
+
+    Args:
+        events: images with labels.
+        classes: number of labels.
+        seed: of the initial weights and of the batches.
+    """
+    assert events.c is not None  # see `wants_judge`
     steps = math.ceil(PASSES * len(events) / BATCH)
     steps = min(MOST_STEPS, max(FEWEST_STEPS, steps))
     with drawing_from(seed, events.x.device):
@@ -174,11 +180,13 @@ def trained(events: Split, classes: int, seed: int = 0) -> JudgeNet:
 
 
 def moved(x: Tensor) -> Tensor:
-    """Images ``(n, c, h, w)``, all moved by the same few pixels; what comes in is the edge."""
+    """Images ``(n, c, h, w)``, all moved by the same few pixels; the edge is repeated."""
     across, down = torch.randint(-SHIFT, SHIFT + 1, (2,)).tolist()
     height, width = x.shape[2:]
+    top = SHIFT + down
+    left = SHIFT + across
     wider = F.pad(x, [SHIFT] * 4, mode="replicate")
-    return wider[:, :, SHIFT + down :, SHIFT + across :][:, :, :height, :width]
+    return wider[:, :, top : top + height, left : left + width]
 
 
 def accuracy(net: JudgeNet, events: Split) -> float | None:
@@ -190,7 +198,7 @@ def accuracy(net: JudgeNet, events: Split) -> float | None:
 
 
 def fingerprint(events: Split) -> dict[str, Any]:
-    """Of training events: sums that others would hardly share."""
+    """Sums by which training events are recognised."""
     assert events.c is not None
     weights = torch.arange(1, len(events) + 1, dtype=torch.float64)
     of_each = events.x.flatten(1).double().mean(1)

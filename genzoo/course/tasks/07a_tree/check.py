@@ -30,7 +30,7 @@ NEAR = {  # pairs that are easily confused
     ("painter", "vae"): "a VAE is taught by a bound on the likelihood, not by a second player.",
     ("painter", "flow"): "32 numbers are fewer than pixels, so this map has no inverse or density.",
     ("summary", "flow"): "16 numbers are fewer than pixels, so the map cannot be undone exactly.",
-    ("summary", "gan"): "a GAN could not give a bound, for it has no density to bound.",
+    ("summary", "gan"): "a GAN could not give a bound: it has no density to bound.",
     ("judge", "gan"): "a critic gives numbers too, but here nothing else draws: the judge samples.",
 }
 

@@ -7,7 +7,7 @@ SIDE = 5  # pixels
 
 
 def check(answer):
-    """Which pixels each prediction sees is asked of autograd."""
+    """Find the pixels that each prediction depends on by automatic differentiation."""
     for size in (3, 5):
         first = tensor(answer.mask(size, False), "mask", (size, size))
         later = tensor(answer.mask(size, True), "mask", (size, size))
@@ -62,7 +62,7 @@ def check_later(sees, size):
 
 
 def seen(masks):
-    """Which of all pixels (columns) each prediction (rows) depends on, through these layers."""
+    """Pixels (columns) that each prediction (row) depends on through these layers."""
 
     def predictions(x):
         h = x.view(1, 1, SIDE, SIDE)

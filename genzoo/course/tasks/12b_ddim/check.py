@@ -75,7 +75,7 @@ def denoise(noisy, log_snr):
 
 
 def exact(noisy):
-    """Where the path without steps leads: a point keeps its distance in standard deviations."""
+    """End of the path in continuous time: a point keeps its distance in standard deviations."""
     (a, s), (new_a, new_s) = (strengths(torch.tensor(t).double()) for t in (FIRST, LAST))
     deviations = (noisy - a * MEAN) / (a**2 * STD**2 + s**2).sqrt()
     return new_a * MEAN + (new_a**2 * STD**2 + new_s**2).sqrt() * deviations

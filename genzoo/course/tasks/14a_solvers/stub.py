@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def euler(u, x: Tensor, steps: int) -> Tensor:
-    """Where the points x are at t = 1: one evaluation of u for each step."""
+    """The points x at t = 1, with one evaluation of u for each step."""
     raise NotImplementedError("return x at t = 1.")
 
 

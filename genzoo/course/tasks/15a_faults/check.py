@@ -16,7 +16,7 @@ SIGNS = {  # what each fault would look like
     "mode dropped": "without one of two moons, recall and coverage would be near one half.",
     "copies": "if training observations are handed out, nearly all samples count as copies.",
     "few repeated": "eight samples are real enough, but next to nothing is covered.",
-    "stretched": "stretching takes samples off the moons, and moons out of reach: all fall.",
+    "stretched": "stretching moves samples off the moons, and leaves real points alone: all fall.",
     "too tidy": "on the middle line precision is high, and balls of samples are too small for "
     "recall; coverage is middling.",
 }

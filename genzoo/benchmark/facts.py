@@ -1,4 +1,4 @@
-"""Facts of a run for the model card: its row, in words."""
+"""Facts of a run for its model card: the row in words."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ Facts = dict[str, str | int | float]
 
 
 def facts_of_run(folder: Path) -> Facts:
-    """The facts in the record of a run's folder; none where it has no record."""
+    """The facts of the run in a folder; none if it has no row."""
     path = folder / "row.json"
     entry = of_run(path)
     if entry is None:
@@ -21,7 +21,7 @@ def facts_of_run(folder: Path) -> Facts:
 
 
 def facts(row: Row) -> Facts:
-    """The entries of a model card: how the run was trained, and all that was measured of it."""
+    """The entries of a model card: training, and every measured figure."""
     entries: Facts = {"data": row.data, "seed": row.seed}
     if row.cost is not None:
         entries["steps"] = row.cost.steps
@@ -34,7 +34,7 @@ def facts(row: Row) -> Facts:
 
 
 def _measured(row: Row) -> Facts:
-    """The figures, with their errors and, of samples, what real data gets."""
+    """The figures with their errors and, of samples, the figures of real data."""
     entries: Facts = {}
     figure = row.likelihood.figure
     if figure.is_known:
