@@ -193,13 +193,19 @@ class Screen(Console):
         os.close(nowhere)
 
 
+NARROWEST, USUAL = 10, 80  # columns of a screen
+
+
 def console() -> Console:
     """The screen. Text is printed as it is, for it may hold a path with brackets or colons in it.
 
     What is to be bold or coloured is told by a ``style``, or by a `rich.text.Text` of several
     parts.
     """
-    return Screen(theme=THEME, highlight=False, markup=False, emoji=False)
+    screen = Screen(theme=THEME, highlight=False, markup=False, emoji=False)
+    if screen.width < NARROWEST:  # COLUMNS=0, say: no screen is so narrow
+        screen.width = USUAL
+    return screen
 
 
 def overview(verbs: Mapping[str, str]) -> None:
