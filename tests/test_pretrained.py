@@ -217,7 +217,7 @@ def test_rounding_leaves_buffers_as_they_are(tmp_path):
         torch.testing.assert_close(again.get_parameter(name), rounded, rtol=0, atol=0)
 
 
-# ------------------------------------------------------------------------------- how they are shipped
+# ----------------------------------------------------------------------------- how they are shipped
 
 
 @pytest.fixture

@@ -78,4 +78,6 @@ def unloadable() -> list[Finding]:
             if too_large(error):
                 advice = TOO_LITTLE
             found.append(Finding(f"import {name}", why, advice, wrong=True))
+            if name == "torch":  # which the others would try to import again
+                break
     return found

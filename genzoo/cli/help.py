@@ -133,7 +133,7 @@ class Parser(ArgumentParser):
             option
             for action in self._actions
             for option in action.option_strings
-            if option.startswith("--")
+            if option.startswith("--") and option != "--print_shtab"  # jsonargparse's
         ]
         if unknown := re.search(r"[Uu]nrecognized arguments:.*?(--[\w.-]+)", message):
             return f"{self.prog} has no option {unknown[1]}. {nearest(unknown[1], options)}"
