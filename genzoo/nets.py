@@ -364,7 +364,7 @@ class Block(nn.Module):
         self.first = layer(image, width_in, width)
         self.second = layer(image, width, width)
         self.film = nn.Linear(embedding, 2 * width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropping(dropout)
         self.skip = nn.Identity() if width_in == width else layer(image, width_in, width, kernel=1)
         with torch.no_grad():  # every block starts near the identity
             self.second.weight.mul_(0.1)
@@ -431,7 +431,7 @@ class TransformerBlock(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width),
             nn.GELU(),
-            nn.Dropout(dropout),
+            dropping(dropout),
             nn.Linear(4 * width, width),
         )
         nn.init.zeros_(self.steer.weight)
@@ -444,6 +444,13 @@ class TransformerBlock(nn.Module):
         h = h + gate1 * attended
         mixed = self.mlp(self.norm(h) * (1 + scale2) + shift2)
         return h + gate2 * mixed
+
+
+def dropping(share: float, kind: Callable[[float], nn.Module] = nn.Dropout) -> nn.Module:
+    """A layer that drops a ``share`` of the channels in training, but never all of them."""
+    if not 0 <= share < 1:
+        raise ValueError(f"dropout must be at least 0 and less than 1, got {share!r}.")
+    return kind(share)
 
 
 def layer(image: bool, width_in: int, width_out: int, kernel: int = 3) -> nn.Conv2d | nn.Linear:

@@ -40,6 +40,7 @@ from genzoo.nets import (
     Condition,
     Network,
     apply,
+    dropping,
     features_of,
     fourier_features,
     given_or,
@@ -443,7 +444,7 @@ class CausalLayer(nn.Module):
         self.convolution = nn.Conv2d(width_in, hidden, (above + 1, 2 * side + 1))
         self.film = nn.Linear(width, hidden) if see_self else None
         self.mix = nn.Conv2d(width, width, 1)
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = dropping(dropout, nn.Dropout2d)
         mask = torch.ones(above + 1, 2 * side + 1)
         first_hidden = side + 1 if see_self else side
         mask[-1, first_hidden:] = 0

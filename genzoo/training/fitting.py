@@ -36,6 +36,7 @@ from genzoo import files, serialization
 from genzoo.data.dataset import Data, DataSet, Split
 from genzoo.errors import InputError, TrainingError, too_large
 from genzoo.gate import tensors
+from genzoo.gate.limits import BATCH
 from genzoo.gate.schema import Range, check, short
 from genzoo.gate.text import of_run
 from genzoo.model import GenerativeModel, Likelihood, Trainable, drawing_from
@@ -159,7 +160,7 @@ def fit(
             the machine's pace turns out to be another, it is mended at a check, and so is the
             schedule (`genzoo.training.callbacks.Deadline`); a resumed run keeps to what was
             decided before.
-        batch_size: events in a batch, of all processes together.
+        batch_size: events in a batch, of all processes together; of data that has fewer, all.
         seed: of everything random in training (initial weights are the caller's).
         average: width of the running average of the weights, as a share of the steps so far
             (`genzoo.training.averaging`); 0 for the last weights alone.
@@ -692,7 +693,7 @@ SHARE = Range(0, 1)
 OPTIONAL = ("minutes", "drop_condition")  # settings that may be None
 SETTINGS = {
     "steps": COUNT,
-    "batch_size": COUNT,
+    "batch_size": Range(1, BATCH.most, whole=True),
     "patience": COUNT,
     "check_every": COUNT,
     "minutes": Range(0, above=True),
