@@ -341,8 +341,10 @@ def _cause(children: "list[subprocess.Popen[str]]", first: list[int], room: Path
     An error that `fit` has a sentence for comes first. Of the others, a process that ended without
     a message is the cause; one that only lost its connection is not.
     """
-    ended = first + [i for i, child in enumerate(children) if child.poll() and i not in first]
-    errors = {i: _get(room / f"error{i}") for i in ended if (room / f"error{i}").is_file()}
+    failed = [i for i, child in enumerate(children) if child.poll()]
+    ended = [*first, *(i for i in failed if i not in first)]
+    reports = {i: room / f"error{i}" for i in ended}
+    errors = {i: _get(report) for i, report in reports.items() if report.is_file()}
     for error in errors.values():
         if isinstance(error, InputError | TrainingError):
             return error
