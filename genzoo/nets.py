@@ -66,7 +66,7 @@ from genzoo.errors import InputError, nearest, too_large
 
 SMALLEST = 4  # images are halved until a side is at most this
 
-# --------------------------------------------------------------------------- a network of one's own
+# ----------------------------------------------------------------------- networks of the user's own
 
 Part = TypeVar("Part", bound=nn.Module)
 

@@ -925,7 +925,7 @@ def _unchecked_distributions() -> Iterator[None]:
         Distribution.set_default_validate_args(before)
 
 
-# ---------------------------------------------------------------------------- what Lightning leaves
+# -------------------------------------------------------------------- Lightning's messages and logs
 
 
 @contextmanager

@@ -365,7 +365,7 @@ def _how(code: int) -> str:
     return f"signal {signal.Signals(-code).name}{memory}"
 
 
-# ------------------------------------------------------------------------ a process that is started
+# ------------------------------------------------------------------------------ the started process
 
 
 def main(room: Path) -> None:

@@ -313,7 +313,7 @@ def _gpus(ray: Any, wanted: float | None) -> float:
     return min(1.0, ray.cluster_resources().get("GPU", 0.0)) if wanted is None else wanted
 
 
-# ------------------------------------------------------------------------------- what is on its way
+# -------------------------------------------------------------- messages and files between machines
 
 
 class _Mailbox:
