@@ -66,7 +66,7 @@ from genzoo.errors import InputError, nearest, too_large
 
 SMALLEST = 4  # images are halved until a side is at most this
 
-# --------------------------------------------------------------------------- a network of one's own
+# ----------------------------------------------------------------------- networks of the user's own
 
 Part = TypeVar("Part", bound=nn.Module)
 
@@ -89,10 +89,11 @@ class Network(nn.Module):
 
     def config(self) -> dict[str, Any]:
         """``{"network": class name, "arguments": {...}}`` in plain values."""
-        names = inspect.signature(type(self)).parameters
-        arguments = {name: getattr(self, name) for name in names}
-        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()}
-        return {"network": type(self).__name__, "arguments": plain}
+        arguments = {}
+        for name in inspect.signature(type(self)).parameters:
+            value = getattr(self, name)
+            arguments[name] = list(value) if isinstance(value, tuple) else value
+        return {"network": type(self).__name__, "arguments": arguments}
 
 
 class _Fast(threading.local):
@@ -516,7 +517,8 @@ def folded(shape: tuple[int, ...], patch: int) -> tuple[int, ...]:
         raise ValueError(
             f"Events of shape {shape} cannot be cut into squares of patch={patch} pixels a side."
         )
-    return (shape[0] * patch**2, shape[1] // patch, shape[2] // patch)
+    channels, height, width = shape
+    return (channels * patch**2, height // patch, width // patch)
 
 
 # ------------------------------------------------------------------------------- events and vectors

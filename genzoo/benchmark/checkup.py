@@ -50,18 +50,18 @@ def machine(folder: Path) -> list[Finding]:
 
 
 def _processor() -> Finding:
-    found = this_machine()
-    if (found.threads or 1) > (found.cores or 1):
-        advice = f"more threads than cores slow each other down: OMP_NUM_THREADS={found.cores}"
-        return Finding("processor", str(found), advice)
-    return Finding("processor", str(found))
+    machine = this_machine()
+    advice = ""
+    if (machine.threads or 1) > (machine.cores or 1):
+        advice = f"more threads than cores slow each other down: OMP_NUM_THREADS={machine.cores}"
+    return Finding("processor", str(machine), advice)
 
 
 def _memory() -> Finding:
-    found = limits.amount(limits.memory(), "bytes")
+    advice = ""
     if limits.memory() < 4 * limits.GIB:
-        return Finding("memory", found, "train small models one at a time: --jobs 1, --batch_size")
-    return Finding("memory", found)
+        advice = "train small models one at a time: --jobs 1, --batch_size"
+    return Finding("memory", limits.amount(limits.memory(), "bytes"), advice)
 
 
 def _accelerator() -> Finding:
