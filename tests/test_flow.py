@@ -14,13 +14,8 @@ from hypothesis.extra import numpy as arrays
 
 import genzoo
 from genzoo import Flow, Likelihood, grid
-from genzoo.families.flow import (
-    TAIL,
-    HistogramCoupling,
-    bins_for,
-    piecewise_linear_cdf,
-    squeezes,
-)
+from genzoo.families.flow import TAIL, squeezes
+from genzoo.families.lattice import HistogramCoupling, bins_for, piecewise_linear_cdf
 from genzoo.nets import event_network
 
 TINY = {"width": 8, "couplings": 2, "bins": 4}

@@ -496,7 +496,7 @@ class LayerInTurn:
         of_the_row = kernel[:, :, above, : self.reach]
         self.kernel_here = of_the_row.permute(2, 1, 0).flatten(0, 1)
 
-        shift = layer.convolution.get_parameter("bias")
+        shift: Tensor = layer.convolution.bias  # type: ignore[assignment]
         if layer.film is not None:
             shift = shift + layer.film(e)
         self.shift = shift.expand(n, -1)
