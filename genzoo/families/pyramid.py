@@ -29,7 +29,7 @@ high fidelity images with subscale pixel networks and multidimensional upscaling
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -86,7 +86,7 @@ class Pyramid(nn.Module):
         if shades == 1:
             self.stages = nn.ModuleList([ink])
         else:
-            self.stages = nn.ModuleList([Places(shape, halves, shades, 0, network), ink])
+            self.stages = nn.ModuleList([Places(shape, halves, shades, 0, width, network), ink])
 
     @property
     def steps(self) -> int:
@@ -129,14 +129,16 @@ def digits(levels: int) -> tuple[int, int]:
 class Places(nn.Module):
     """Couplings of the places of a square of 2 x 2 pixels: each given those before, in `PLACES`.
 
-    Of a colour image each channel has a coupling of its own.
+    One network serves them all: it sees what is known, zeros for the rest, and is told by the
+    embedding which place is asked for. Of a colour image each channel has a coupling of its own.
 
     Args:
         shape: of an image.
         cells: into which [0, 1] is parted, and of which each feature's own is known.
         bins: into which each cell is parted.
         given: places that are known as a whole, and left as they are.
-        network: makes the network of a coupling, see `genzoo.nets`.
+        width: of the embedding.
+        network: makes the network, see `genzoo.nets`.
     """
 
     def __init__(
@@ -145,71 +147,72 @@ class Places(nn.Module):
         cells: int,
         bins: int,
         given: int,
+        width: int,
         network: Networks,
     ):
         super().__init__()
-        channels, height, width = shape
+        channels, height, width_of_image = shape
         self.cells = cells
         self.bins = bins
         self.order = [4 * channel + place for place in PLACES for channel in range(channels)]
-        self.given = channels * given
-        self.networks = nn.ModuleList()
-        for i in range(self.given, len(self.order)):
-            seen = i if cells == 1 else i + len(self.order)
-            self.networks.append(network((seen, height // 2, width // 2), bins))
+        self.asked = range(channels * given, len(self.order))
+        seen = len(self.order) if cells == 1 else 2 * len(self.order)
+        self.network = network((seen, height // 2, width_of_image // 2), bins)
+        self.place = nn.Parameter(torch.randn(len(self.asked), width))
 
     @property
     def steps(self) -> int:
         """How many sets of histograms are drawn from one after another."""
-        return len(self.networks)
-
-    def couplings(self) -> Iterable[tuple[int, int, nn.Module]]:
-        """For each, how many channels are known, which one follows, and the network."""
-        for i, network in enumerate(self.networks, start=self.given):
-            yield i, self.order[i], network
+        return len(self.asked)
 
     def known(self, folded: Tensor, i: int) -> Tensor:
         """The first i channels in order, to the level, and of all others the cells."""
-        values = grid.quantise(2 * folded[:, self.order[:i]] - 1, self.cells * self.bins)
+        values = torch.zeros_like(folded)
+        before = self.order[:i]
+        values[:, before] = grid.quantise(2 * folded[:, before] - 1, self.cells * self.bins)
         if self.cells == 1:
             return values
         cells = grid.quantise(2 * folded - 1, self.cells)
         return torch.cat([cells, values], 1)
 
+    def all_logits(self, folded: Tensor, e: Tensor) -> Tensor:
+        """Log-masses of all channels that are asked for, ``(n, asked, h, w, bins)``, at once."""
+        seen = torch.cat([self.known(folded, i) for i in self.asked])
+        told = (e + self.place[:, None]).flatten(0, 1)
+        logits = self.network(seen, told)
+        each = logits.unflatten(0, (len(self.asked), -1))
+        return each.permute(1, 0, 3, 4, 2)
+
     def log_determinant(self, x: Tensor, e: Tensor) -> Tensor:
         """That of `forward`, without its values."""
         folded = F.pixel_unshuffle(x, 2)
-        total = x.new_zeros(len(x))
-        for i, which, network in self.couplings():
-            logits = log_masses(network, self.known(folded, i), e)
-            log_slopes = log_slope(within(folded[:, which], self.cells), logits.movedim(1, -1))
-            total = total + log_slopes.flatten(1).sum(1)
-        return total
+        asked = folded[:, [self.order[i] for i in self.asked]]
+        log_slopes = log_slope(within(asked, self.cells), self.all_logits(folded, e))
+        return log_slopes.flatten(1).sum(1)
 
     def forward(self, x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
         folded = F.pixel_unshuffle(x, 2)
-        channels = list(folded.unbind(1))
-        total = x.new_zeros(len(x))
-        for i, which, network in self.couplings():
-            logits = log_masses(network, self.known(folded, i), e)
-            channels[which], log_slopes = self.move(channels[which], logits)
-            total = total + log_slopes.flatten(1).sum(1)
-        return F.pixel_shuffle(torch.stack(channels, 1), 2), total
+        which = [self.order[i] for i in self.asked]
+        asked = folded[:, which]
+        moved, log_slopes = self.move(asked, self.all_logits(folded, e))
+        y = folded.index_copy(1, torch.tensor(which, device=x.device), moved)
+        return F.pixel_shuffle(y, 2), log_slopes.flatten(1).sum(1)
 
     def inverse(self, y: Tensor, e: Tensor | Guided) -> tuple[Tensor, Tensor]:
         channels = list(F.pixel_unshuffle(y, 2).unbind(1))
         total = y.new_zeros(len(y))
-        for i, which, network in self.couplings():
-            folded = torch.stack(channels, 1)
-            logits = log_masses(network, self.known(folded, i), e)
+        for i, place in zip(self.asked, self.place, strict=True):
+            seen = self.known(torch.stack(channels, 1), i)
+            logits = log_masses(self.network, seen, e, place).movedim(1, -1)
+            which = self.order[i]
             channels[which], log_slopes = self.move(channels[which], logits, inverse=True)
             total = total + log_slopes.flatten(1).sum(1)
         return F.pixel_shuffle(torch.stack(channels, 1), 2), total
 
     def move(self, x: Tensor, logits: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
-        """Features ``(n, h, w)`` within their cells, by log-masses ``(n, bins, h, w)``."""
+        """Features ``(...)`` within their cells, by log-masses ``(..., bins)``."""
         place = within(x, self.cells)
-        y, log_slopes = piecewise_linear_cdf(place, logits.movedim(1, -1), inverse)
+        y, log_slopes = piecewise_linear_cdf(place, logits, inverse)
         return x + (y - place) / self.cells, log_slopes
 
 
@@ -234,7 +237,7 @@ class Ink(nn.Module):
             self.pixels = InTurn(shape, bins, width)
             return
         coarser = (channels, rows // 2, columns // 2)
-        self.between = Places(shape, 1, bins, 1, network)
+        self.between = Places(shape, 1, bins, 1, width, network)
         self.coarser = Ink(coarser, bins, width, squeezes - 1, network)
 
     @property
@@ -339,11 +342,11 @@ class InTurn(nn.Module):
         return lambda i, seen: self.network.step(i, seen, cache)
 
 
-def log_masses(network: nn.Module, seen: Tensor, e: Tensor | Guided) -> Tensor:
+def log_masses(network: nn.Module, seen: Tensor, e: Tensor | Guided, place: Tensor) -> Tensor:
     """The network's log-masses, not normalised; under guidance w those of p(x | c)^w p(x)^(1-w)."""
     if not isinstance(e, Guided):
-        return network(seen, e)
-    return torch.lerp(network(seen, e.free), network(seen, e.given), e.weight)
+        return network(seen, e + place)
+    return torch.lerp(network(seen, e.free + place), network(seen, e.given + place), e.weight)
 
 
 def within(x: Tensor, cells: int) -> Tensor:
