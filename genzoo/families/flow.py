@@ -20,7 +20,8 @@ so that samples cannot leave it either.
 
 What the noise costs is a matter of shape: x + u has a *staircase* for a density, which smooth
 splines round off. ``lattice`` puts couplings of piecewise-linear splines in front, inside the box,
-with knots at the bins' edges: those can be staircases.
+with knots at the bins' edges: those can be staircases. ``pyramid`` makes a flow of images of
+nothing else, from the coarse to the fine (`genzoo.families.pyramid`): its likelihood is exact.
 
 References: Dinh et al. 2017, *RealNVP*; Kingma & Dhariwal 2018, *Glow*; Durkan et al. 2019, *Neural
 spline flows*; Müller et al. 2019, *Neural importance sampling* (piecewise-linear couplings, which

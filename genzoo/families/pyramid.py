@@ -60,10 +60,10 @@ class Guided(NamedTuple):
 
 
 class Pyramid(nn.Module):
-    """Events ``(n, c, h, w)`` in [-1, 1] to latents ``(n, D)``, Gaussian if all histograms are right.
+    """Events ``(n, c, h, w)`` to latents ``(n, D)``, Gaussian if the histograms are right.
 
     Args:
-        shape: of an event.
+        shape: of an event, whose features are in [-1, 1].
         levels: of the data.
         width: of the embedding, and of the causal convolutions at the bottom.
         squeezes: how often the sides of the ink are halved before it is drawn one by one.
@@ -151,13 +151,13 @@ class Places(nn.Module):
         network: Networks,
     ):
         super().__init__()
-        channels, height, width_of_image = shape
+        channels, rows, columns = shape
         self.cells = cells
         self.bins = bins
         self.order = [4 * channel + place for place in PLACES for channel in range(channels)]
         self.asked = range(channels * given, len(self.order))
         seen = len(self.order) if cells == 1 else 2 * len(self.order)
-        self.network = network((seen, height // 2, width_of_image // 2), bins)
+        self.network = network((seen, rows // 2, columns // 2), bins)
         self.place = nn.Parameter(torch.randn(len(self.asked), width))
 
     @property
