@@ -120,8 +120,15 @@ def as_sentence(app, what, name, obj, options, lines):
         lines[0] = f"{before_colon}: {lines[0]}"
 
 
+def without_alias(app, what, name, obj, options, lines):
+    """A field of a named tuple says only its number, which helps nobody."""
+    if lines and lines[0].startswith("Alias for field number"):
+        lines.clear()
+
+
 def setup(app):
     app.connect("autodoc-process-docstring", as_prose)
+    app.connect("autodoc-process-docstring", without_alias)
     app.connect(
         "autodoc-process-docstring", as_sentence, priority=600
     )  # after Napoleon's, which has 500

@@ -309,21 +309,26 @@ def game() -> tuple[str, Content]:
                 critics = critic_loss(model.score, data.test.x[:160], fake, None, 0.0).mean().item()
             model.train(training)
             most = field.abs().max().item()
-            seen.append({
-                "step": step,
-                "samples": packed((fake * 8000).round().clamp(-32767, 32767), "i2"),
-                "critic": packed((field / most * 127).round(), "i1"),
-                "most": round(most, 3),
-                "losses": [round(theirs, 3), round(critics, 3)],
-                "right": round((right + found) / 2, 3),
-            })  # fmt: skip
+            seen.append(
+                {
+                    "step": step,
+                    "samples": packed((fake * 8000).round().clamp(-32767, 32767), "i2"),
+                    "critic": packed((field / most * 127).round(), "i1"),
+                    "most": round(most, 3),
+                    "losses": [round(theirs, 3), round(critics, 3)],
+                    "right": round((right + found) / 2, 3),
+                }
+            )
 
         train(model, data, 1404, 64, callbacks=[Snapshots(steps, look)])
         runs.append({"gamma": gamma, "shots": seen})
     return "three GANs on the moons, seed 1, seen at 24 of their first 1,400 steps", {
-        "n": n, "low": low, "high": high, "runs": runs,
+        "n": n,
+        "low": low,
+        "high": high,
+        "runs": runs,
         "points": rounded(data.test.x[:160], 2),
-    }  # fmt: skip
+    }
 
 
 # ------------------------------------------------------------------------- trained, as half weights
@@ -345,9 +350,14 @@ def with_plain_networks(data: Any, width: int, beta: float = 1.0) -> Any:
     encoder = Plain(dims, 2 * width, width, 4)
     decoder = Plain(2, width, width, 3 * dims, shape=(3, *data.event_shape))
     model = Weighted(
-        data.event_shape, levels=data.levels, latent_shape=(2,), components=1,
-        encoder=encoder, decoder=decoder, lr=3e-3,
-    )  # fmt: skip
+        data.event_shape,
+        levels=data.levels,
+        latent_shape=(2,),
+        components=1,
+        encoder=encoder,
+        decoder=decoder,
+        lr=3e-3,
+    )
     model.beta = beta
     return model
 
@@ -404,17 +414,21 @@ def latent() -> tuple[str, Content]:
             mean, std = q.mean, q.stddev
             bound = torch.stack([torch.stack(model.terms(data.test.x)) for _ in range(32)]).mean(0)
         probe = torch.randn(4, 2).mul(100).round() / 100
-        switches.append({
-            "beta": beta,
-            "decoder": locations(model, data),
-            "z": rounded(mean[:350], 2),
-            "std": rounded(std[:350], 3),
-            "nats": [round(v, 2) for v in bound.mean(1).tolist()],
-            "check": {"z": rounded(probe, 2), "x": rounded(model.decode(probe).flatten(1), 3)},
-        })  # fmt: skip
+        switches.append(
+            {
+                "beta": beta,
+                "decoder": locations(model, data),
+                "z": rounded(mean[:350], 2),
+                "std": rounded(std[:350], 3),
+                "nats": [round(v, 2) for v in bound.mean(1).tolist()],
+                "check": {"z": rounded(probe, 2), "x": rounded(model.decode(probe).flatten(1), 3)},
+            }
+        )
     return "VAEs of two latents on digits, 700 steps each, KL term weighted by beta", {
-        "side": 8, "labels": labels_of(data.test, 350), "runs": switches,
-    }  # fmt: skip
+        "side": 8,
+        "labels": labels_of(data.test, 350),
+        "runs": switches,
+    }
 
 
 @maker
@@ -422,9 +436,15 @@ def pixel() -> tuple[str, Content]:
     """A small autoregressive model of digits, all its weights in half precision."""
     data = genzoo.data.load("digits")
     model = genzoo.Autoregressive(
-        data.event_shape, levels=data.levels, width=20, depth=2, kernel=5, components=4,
-        frequencies=(2, 6), lr=4e-3,
-    )  # fmt: skip
+        data.event_shape,
+        levels=data.levels,
+        width=20,
+        depth=2,
+        kernel=5,
+        components=4,
+        frequencies=(2, 6),
+        lr=4e-3,
+    )
     train(model, data, 600, 64)
     network = model.network
     e = model.embedding(None, torch.zeros(1, dtype=torch.long))
@@ -433,28 +453,40 @@ def pixel() -> tuple[str, Content]:
         gates = layer.convolution  # type: ignore[union-attr]
         bias = gates.bias + (0 if layer.film is None else layer.film(e)[0])
         kernel = gates.weight * layer.mask
-        layers.append({
-            "in": kernel.shape[1], "out": kernel.shape[0] // 2,
-            "w": packed(kernel, "f2"), "b": packed(bias, "f2"),
-            "mix": packed(layer.mix.weight, "f2"), "mixb": packed(layer.mix.bias, "f2"),
-        })  # fmt: skip
+        layers.append(
+            {
+                "in": kernel.shape[1],
+                "out": kernel.shape[0] // 2,
+                "w": packed(kernel, "f2"),
+                "b": packed(bias, "f2"),
+                "mix": packed(layer.mix.weight, "f2"),
+                "mixb": packed(layer.mix.bias, "f2"),
+            }
+        )
     x = data.test.x[:4]
     with torch.no_grad():
         found = model.conditionals(x.flatten(1), None, torch.zeros(4, dtype=torch.long))
         levels = genzoo.grid.to_grid(torch.arange(17), 17)
         pmf = found.log_prob(levels[:, None, None].expand(17, 4, 64)).exp() * 2 / 17
-    return "an autoregressive model of digits, width 20, 600 steps", {
-        "side": 8, "levels": 17, "kernel": [3, 5], "components": 4, "frequencies": [2, 6],
-        "layers": layers,
-        "position": packed(network.position, "f2"),  # type: ignore[arg-type]
-        "head": packed(network.head.weight, "f2"),  # type: ignore[union-attr]
-        "headb": packed(network.head.bias, "f2"),  # type: ignore[union-attr]
-        "digits": [genzoo.grid.to_level(one, 17).flatten().tolist() for one in data.test.x[:8]],
-        "check": {
-            "bits": rounded(genzoo.grid.bits_per_dim(model.log_prob(x), 64, 17) * 64, 3),
-            "pmf": rounded(pmf[:, :, 27].T, 5),
+    return (
+        "an autoregressive model of digits, width 20, 600 steps",
+        {
+            "side": 8,
+            "levels": 17,
+            "kernel": [3, 5],
+            "components": 4,
+            "frequencies": [2, 6],
+            "layers": layers,
+            "position": packed(network.position, "f2"),  # type: ignore[arg-type]
+            "head": packed(network.head.weight, "f2"),  # type: ignore[union-attr]
+            "headb": packed(network.head.bias, "f2"),  # type: ignore[union-attr]
+            "digits": [genzoo.grid.to_level(one, 17).flatten().tolist() for one in data.test.x[:8]],
+            "check": {
+                "bits": rounded(genzoo.grid.bits_per_dim(model.log_prob(x), 64, 17) * 64, 3),
+                "pmf": rounded(pmf[:, :, 27].T, 5),
+            },
         },
-    }  # fmt: skip
+    )
 
 
 @maker
@@ -503,13 +535,15 @@ def captions() -> tuple[str, Content]:
     )
     text = base64.b64encode(stream.getvalue()).decode()
     return "64 captions, four pictures each, by genzoo.unclip's pretrained cascade", {
-        "captions": asked, "side": 32, "png": text,
+        "captions": asked,
+        "side": 32,
+        "png": text,
         "things": [[[k.size, k.colour, k.shape] for k in m.things] for m in meanings],
         "layouts": [m.layout for m in meanings],
         "held": [is_held_out(m) for m in meanings],
         "wrong": [wrong[i : i + n] for i in range(0, len(wrong), n)],
         "each": {name: round(found.value or 0.0, 3) for name, found in each.items()},
-    }  # fmt: skip
+    }
 
 
 # ------------------------------------------------------------------------------------- pictures

@@ -37,6 +37,7 @@ from genzoo.data import DataSet
 from genzoo.errors import InputError
 from genzoo.evaluation.figures import Figure
 from genzoo.evaluation.samples.quality import SAMPLES
+from genzoo.gate import tensors
 from genzoo.gate.text import of_run
 from genzoo.model import GenerativeModel, Likelihood, drawing_from
 from genzoo.pretrained import MODELS
@@ -91,15 +92,34 @@ def measured_again(
         validation=cost.validation_nats,
     )
     row = runs.measure_trained(plan, fitted, data, folder, half=half)
-    write_card(plan, row, model, folder, half)
+    bits = "float16" if half else "float32, for in float16 a figure moved by more than its error"
+    write_card(plan, row, folder, bits)
     return row
 
 
-def write_card(plan: Plan, row: Row, model: GenerativeModel, folder: Path, half: bool) -> None:
-    """Save the model once more, with a card that tells all of its row."""
-    bits = "float16" if half else "float32, for in float16 a figure moved by more than its error"
+def write_card(plan: Plan, row: Row, folder: Path, bits: str) -> None:
+    """Save the model once more, in the bits that it has, with a card that tells all of its row.
+
+    Args:
+        plan, row: of the run that was shipped.
+        folder: where it lies.
+        bits: what the card says of its weights.
+    """
     about = {**facts(row), "weights": bits}
-    serialization.save(model, folder / "model", about, half, name=name_of(plan))
+    model = runs.load_model(plan, folder)
+    serialization.save(model, folder / "model", about, is_half(folder), name=name_of(plan))
+
+
+def is_half(folder: Path) -> bool:
+    """Whether the weights of a model are stored in 16 bits: they tell, and not their card."""
+    stored = tensors.weights(folder / "model" / serialization.WEIGHTS)
+    return any(each.dtype == torch.float16 for each in stored.values())
+
+
+def bits_of(folder: Path) -> str:
+    """What the card of a shipped model says of its weights."""
+    card = (folder / "model" / serialization.CARD).read_text(encoding="utf-8")
+    return card.partition("| weights | ")[2].partition(" |\n")[0]
 
 
 def checked(plan: Plan, before: Row, run: Path, data: DataSet, folder: Path, events: int) -> str:
@@ -155,9 +175,7 @@ def add_speed(plan: Plan, before: Row, target: Path) -> None:
     speed = before.cost.samples_per_second if before.cost else None
     known = shipped.cost.samples_per_second if shipped.cost else None
     if speed is not None and known is None:
-        row = runs.timed(target, speed)
-        half = "| weights | float16 |" in (target / "model" / "README.md").read_text("utf-8")
-        write_card(plan, row, runs.load_model(plan, target), target, half)
+        write_card(plan, runs.timed(target, speed), target, bits_of(target))
 
 
 def name_of(plan: Plan) -> str:

@@ -78,7 +78,7 @@ def of_model(model: nn.Module) -> dict[str, Any]:
     return {"family": type(model).__name__, "arguments": arguments}
 
 
-# ---------------------------------------------------------------------------------------- and back
+# -------------------------------------------------------------------------------- from plain values
 
 
 def build(

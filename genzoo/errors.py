@@ -45,11 +45,19 @@ TOO_LARGE = (
 )
 
 
+TOO_LITTLE = (
+    "not enough memory to load the libraries that genzoo needs: give this process 4 GiB or more "
+    "(ulimit -v, or what your queue was asked for)."
+)
+
+
 def too_large(error: BaseException) -> bool:
     """True if an error says that memory is short, in the words of numpy, torch or CUDA."""
     if isinstance(error, MemoryError):
         return True
     said = str(error).lower()
+    if "operation not permitted" in said:  # a library on a drive from which nothing may be run
+        return False
     return any(words in said for words in OF_MEMORY)
 
 
@@ -58,6 +66,7 @@ OF_MEMORY = (
     "out of memory",
     "storage size calculation overflowed",
     "numel: integer multiplication overflow",
+    "failed to map segment from shared object",  # a library that is loaded
 )
 
 

@@ -160,7 +160,7 @@ class Trainable(L.LightningModule):
             together = trainer is not None and trainer.world_size > 1
             self.log_dict(losses, prog_bar=True, batch_size=batch_size, sync_dist=together)
 
-    # ------------------------------------------------------------------------- what is kept of it
+    # --------------------------------------------------------------------------- saving and loading
 
     def config(self) -> dict[str, Any]:
         """``{"family": ..., "arguments": ...}`` in plain values: enough to rebuild the model."""
@@ -201,7 +201,7 @@ class Trainable(L.LightningModule):
         return {}
 
 
-# ---------------------------------------------------------------------------- what can be measured
+# ------------------------------------------------------------------- the interface for measurements
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ from genzoo.errors import InputError, nearest, too_large
 
 SMALLEST = 4  # images are halved until a side is at most this
 
-# --------------------------------------------------------------------------- a network of one's own
+# ----------------------------------------------------------------------- networks of the user's own
 
 Part = TypeVar("Part", bound=nn.Module)
 
@@ -89,10 +89,11 @@ class Network(nn.Module):
 
     def config(self) -> dict[str, Any]:
         """``{"network": class name, "arguments": {...}}`` in plain values."""
-        names = inspect.signature(type(self)).parameters
-        arguments = {name: getattr(self, name) for name in names}
-        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()}
-        return {"network": type(self).__name__, "arguments": plain}
+        arguments = {}
+        for name in inspect.signature(type(self)).parameters:
+            value = getattr(self, name)
+            arguments[name] = list(value) if isinstance(value, tuple) else value
+        return {"network": type(self).__name__, "arguments": arguments}
 
 
 class _Fast(threading.local):
@@ -364,7 +365,7 @@ class Block(nn.Module):
         self.first = layer(image, width_in, width)
         self.second = layer(image, width, width)
         self.film = nn.Linear(embedding, 2 * width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropping(dropout)
         self.skip = nn.Identity() if width_in == width else layer(image, width_in, width, kernel=1)
         with torch.no_grad():  # every block starts near the identity
             self.second.weight.mul_(0.1)
@@ -431,7 +432,7 @@ class TransformerBlock(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width),
             nn.GELU(),
-            nn.Dropout(dropout),
+            dropping(dropout),
             nn.Linear(4 * width, width),
         )
         nn.init.zeros_(self.steer.weight)
@@ -444,6 +445,13 @@ class TransformerBlock(nn.Module):
         h = h + gate1 * attended
         mixed = self.mlp(self.norm(h) * (1 + scale2) + shift2)
         return h + gate2 * mixed
+
+
+def dropping(share: float, kind: Callable[[float], nn.Module] = nn.Dropout) -> nn.Module:
+    """A layer that drops a ``share`` of the channels in training, but never all of them."""
+    if not 0 <= share < 1:
+        raise ValueError(f"dropout must be at least 0 and less than 1, got {share!r}.")
+    return kind(share)
 
 
 def layer(image: bool, width_in: int, width_out: int, kernel: int = 3) -> nn.Conv2d | nn.Linear:
@@ -509,7 +517,8 @@ def folded(shape: tuple[int, ...], patch: int) -> tuple[int, ...]:
         raise ValueError(
             f"Events of shape {shape} cannot be cut into squares of patch={patch} pixels a side."
         )
-    return (shape[0] * patch**2, shape[1] // patch, shape[2] // patch)
+    channels, height, width = shape
+    return (channels * patch**2, height // patch, width // patch)
 
 
 # ------------------------------------------------------------------------------- events and vectors

@@ -124,8 +124,8 @@ def load(
     with memory.no_larger_than(str(path), *_room_for(weights)):
         model = build(config, known, path, given)
     if not isinstance(model, expect):
-        found = type(model).__name__
-        raise InputError(f"{path} holds a model of class {found}: expected {expect.__name__}.")
+        kind = type(model).__name__
+        raise InputError(f"{path} holds a model of class {kind}: expected {expect.__name__}.")
     _fill(model, weights, path)
     return model.eval()
 

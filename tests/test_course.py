@@ -175,9 +175,14 @@ def test_a_whole_chapter_has_no_fault():
 
 @pytest.mark.parametrize(
     "prose",
-    ["It is 1.34 nats.", "It costs ≤ 1.34 of them.", "About 12.5 % are lost.", "(= −0.44)",
-     ":::{note}\nIt is 1.34 bits.\n:::"],
-)  # fmt: skip
+    [
+        "It is 1.34 nats.",
+        "It costs ≤ 1.34 of them.",
+        "About 12.5 % are lost.",
+        "(= −0.44)",
+        ":::{note}\nIt is 1.34 bits.\n:::",
+    ],
+)
 def test_a_typed_number_is_a_fault(prose):
     faults = found(prose)
     assert len(faults) == 1 and "typed" in faults[0]
@@ -207,11 +212,13 @@ def test_the_symbols_of_a_formula():
 
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
-    [("```{goals}\n- say it\n```", "", "0 {goals}"),
-     ("## In one minute", "## In a minute", "ends with"),
-     ('- {ask: "Is it?", right: Very, wrong: [[Hardly, It is.]]}\n```', "```", "2 items"),
-     ("word " * 1000, "", "words")],
-)  # fmt: skip
+    [
+        ("```{goals}\n- say it\n```", "", "0 {goals}"),
+        ("## In one minute", "## In a minute", "ends with"),
+        ('- {ask: "Is it?", right: Very, wrong: [[Hardly, It is.]]}\n```', "```", "2 items"),
+        ("word " * 1000, "", "words"),
+    ],
+)
 def test_a_chapter_that_lacks_a_part_is_a_fault(old, new, fault):
     text = CHAPTER.replace("PROSE", "word " * 1000)
     assert old in text
@@ -240,10 +247,16 @@ def test_what_goes_further_is_no_word_of_the_main_line_and_has_its_place():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "- ask: Why?", "- {ask: Why?, right: So., wrong: []}",
-     "- {ask: Why?, right: So., wrong: [[a, b, c]]}", "- {ask: Why?, right: So., wrong: [[a]]}",
-     "- {ask: Why?, right: So., wrong: [[a, b]], hint: c}", "- {ask"],
-)  # fmt: skip
+    [
+        "",
+        "- ask: Why?",
+        "- {ask: Why?, right: So., wrong: []}",
+        "- {ask: Why?, right: So., wrong: [[a, b, c]]}",
+        "- {ask: Why?, right: So., wrong: [[a]]}",
+        "- {ask: Why?, right: So., wrong: [[a, b]], hint: c}",
+        "- {ask",
+    ],
+)
 def test_a_faulty_quiz_is_refused(text):
     with pytest.raises(ValueError):
         course.read_quiz(text)

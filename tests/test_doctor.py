@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 
 import genzoo
-from genzoo.benchmark import checkup
+from genzoo.benchmark import checkup, environment
 from genzoo.cli import main
+from genzoo.cli.doctor import doctor
 from genzoo.files import DRAFT, held
 
 RUN = ["--data", "moons", "--steps", "2", "--width", "8", "--couplings", "1", "--batch-size", "32"]
@@ -86,9 +88,9 @@ def test_a_folder_that_is_closed_is_wrong(run):
 
 
 def test_packages_are_held_against_what_is_needed(monkeypatch):
-    assert not wrong(checkup.environment())
+    assert not wrong(environment.environment())
     monkeypatch.setattr(metadata, "version", lambda name: "0.1")
-    assert {"torch", "numpy"} <= {*wrong(checkup.environment())}
+    assert {"torch", "numpy"} <= {*wrong(environment.environment())}
 
 
 def test_the_verb_prints_all_of_it_and_its_code_tells(run, capsys):
@@ -121,3 +123,20 @@ def test_a_link_to_itself_is_no_folder(tmp_path, capsys):
     (tmp_path / "loop").symlink_to("loop")
     assert main(["doctor", str(tmp_path / "loop")]) == 1
     assert "there is no such folder" in capsys.readouterr().out
+
+
+def test_a_broken_package_is_found_and_not_used(monkeypatch, capsys):
+    def break_(name):
+        if name == "torch":
+            raise ImportError("libtorch_cpu.so: undefined symbol")
+
+    monkeypatch.setattr(environment.importlib, "import_module", break_)
+    monkeypatch.setitem(sys.modules, "genzoo.benchmark.checkup", None)  # importing it would fail
+    assert doctor([]) == 1
+    said = capsys.readouterr().out
+    assert "undefined symbol" in said and "pip install --force-reinstall" in said
+
+
+def test_without_a_screen_there_are_no_letters(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert not wrong(checkup.machine(Path()))

@@ -51,6 +51,20 @@ def test_what_does_not_fit_into_memory_is_a_sentence(by, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("genzoo: not enough memory for this")
 
 
+@pytest.mark.parametrize("why", ["", ": Cannot allocate memory", ": Operation not permitted"])
+def test_a_library_that_memory_does_not_suffice_for_is_a_sentence(why, monkeypatch, capsys):
+    def load(_):
+        raise ImportError(f"libtorch_cpu.so: failed to map segment from shared object{why}")
+
+    monkeypatch.setattr(cli, "_run", load)
+    if "not permitted" in why:  # by whoever mounted the drive: more memory would not help
+        with pytest.raises(ImportError):
+            main(["list"])
+        return
+    assert main(["list"]) == 2
+    assert "not enough memory to load" in capsys.readouterr().err
+
+
 def test_another_error_stays_the_bug_that_it_is(monkeypatch):
     monkeypatch.setattr(cli, "_run", lambda _: torch.zeros(2) @ torch.zeros(3))
     assert not too_large(ValueError("size"))
@@ -66,6 +80,34 @@ def test_a_long_sentence_loses_its_middle(monkeypatch, capsys):
     assert main(["sample", "run"]) == 2
     said = capsys.readouterr().err
     assert len(said) < 1100 and "There is no x" in said and "Choose another." in said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("lines", [1, 10_000])  # found out at the end, and in the middle
+def test_what_cannot_be_printed_is_a_sentence(lines, monkeypatch, capsys):
+    def say(_):
+        for _ in range(lines):
+            print("a line of text")
+        return 0
+
+    monkeypatch.setattr(cli, "_run", say)
+    with open("/dev/full", "w") as full:  # closing it would fail if it still held a line
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["list"]) == 2
+    assert "No space left" in capsys.readouterr().err
+
+
+def test_without_anybody_to_tell_nothing_is_told_elsewhere(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["lst"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_no_screen_is_so_narrow_that_nothing_can_be_read(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main(["--help"]) == 0
+    assert "begin with: genzoo compare" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])

@@ -8,13 +8,14 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import genzoo
 from genzoo import Energy, Likelihood, grid
 from genzoo.data.dataset import DataSet, Split
 from genzoo.errors import TrainingError
 from genzoo.families.baselines import IndependentPixels
-from genzoo.families.boltzmann import Boltzmann, Gibbs, draw_levels, ordinal
+from genzoo.families.boltzmann import Boltzmann, Gibbs, draw_levels, draw_of_table, ordinal
 from genzoo.families.energy import Informed, adjusted_langevin, distinct, langevin
 from genzoo.training.fitting import quiet
 
@@ -784,3 +785,29 @@ def test_langevin_leaves_no_grad_and_inference_mode_and_its_input_alone(mode, wa
     assert torch.equal(start, kept)
     assert not inside.requires_grad
     assert not torch.equal(inside, kept)
+
+
+@pytest.mark.parametrize("levels", [2, 7])
+def test_chains_begin_as_if_each_had_a_table_of_its_own(levels):
+    table = torch.randn(5, levels)
+    state = torch.get_rng_state()
+    k = draw_of_table(table, 40)
+    torch.set_rng_state(state)
+    assert torch.equal(k, draw_levels(table.expand(40, -1, -1)))
+
+
+def test_new_chains_of_large_images_take_the_memory_of_their_values():
+    model = stirred((200,), 256, hidden=2)
+    largest = 0
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            nonlocal largest
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor):
+                largest = max(largest, out.numel())
+            return out
+
+    with Watch():
+        model.fresh(400)
+    assert largest <= max(400 * 200, 200 * 256)

@@ -14,13 +14,9 @@ from hypothesis.extra import numpy as arrays
 
 import genzoo
 from genzoo import Flow, Likelihood, grid
-from genzoo.families.flow import (
-    TAIL,
-    HistogramCoupling,
-    bins_for,
-    piecewise_linear_cdf,
-    squeezes,
-)
+from genzoo.families.flow import TAIL, squeezes
+from genzoo.families.lattice import HistogramCoupling, bins_for, piecewise_linear_cdf
+from genzoo.families.pyramid import Guided, digits
 from genzoo.nets import event_network
 
 TINY = {"width": 8, "couplings": 2, "bins": 4}
@@ -286,3 +282,78 @@ def test_bins_lie_on_the_edges_of_levels():
     assert [bins_for(levels, most=32) for levels in (2, 17, 32, 256, 34)] == [2, 17, 32, 32, 17]
     with pytest.raises(ValueError, match="discrete data"):
         Flow((4,), lattice=True)
+
+
+# ----------------------------------------------------------------------------------------- pyramids
+
+
+@pytest.mark.parametrize(
+    ("shape", "levels", "pyramid"),
+    [((1, 4, 4), 6, 2), ((2, 2, 4), 4, 1), ((1, 6, 2), 3, 1), ((1, 2, 2), 2, 1)],
+)
+def test_a_pyramid_inverts_and_its_determinants_are_those_of_autograd(shape, levels, pyramid):
+    model = rough(shape, levels=levels, condition=2, pyramid=pyramid)
+    x = grid.quantise(torch.rand(3, *shape, dtype=torch.float64) * 2 - 1, levels)
+    c = torch.tensor([0, 1, -1])
+    e = model.embed(c, 3)
+    z, gained = model.transform(x, e)
+    back, lost = model.transform.inverse(z, e)
+    torch.testing.assert_close(back, x, rtol=0, atol=1e-9)
+    torch.testing.assert_close(gained, -lost)
+    torch.testing.assert_close(model.decode(model.encode(x, c), c), x, rtol=0, atol=1e-9)
+
+    first = model.embed(c[:1], 1)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda event: model.transform(event[None], first)[0][0], x[0]
+    )
+    expected = torch.linalg.slogdet(jacobian.view(model.dims, model.dims)).logabsdet
+    torch.testing.assert_close(gained[0], expected)
+    normal = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(1)
+    torch.testing.assert_close(model.log_prob(x, c), normal + gained)
+
+
+@pytest.mark.parametrize(("levels", "parts"), [(4, (2, 2)), (3, (3, 1)), (256, (2, 128))])
+def test_levels_are_halves_and_their_shades(levels, parts):
+    assert digits(levels) == parts
+
+
+@pytest.mark.parametrize("levels", [3, 4])
+def test_the_masses_of_a_pyramid_sum_to_one_so_it_is_exact(levels):
+    model = rough((1, 2, 2), levels=levels, pyramid=1)
+    cells = torch.tensor(list(itertools.product(range(levels), repeat=4)))
+    x = grid.to_grid(cells, levels).double().view(-1, 1, 2, 2)
+    with torch.no_grad():
+        densities = [model.log_prob(x).exp() for _ in range(2)]
+    torch.testing.assert_close(*densities)
+    assert (densities[0].sum() * (2 / levels) ** 4).item() == pytest.approx(1, abs=1e-9)
+    assert model.likelihood == Likelihood.EXACT
+
+
+def test_samples_of_a_pyramid_follow_its_density():
+    model = rough((1, 2, 2), levels=2, pyramid=1, strength=0.5).float()
+    drawn = model.sample(4000).flatten(1) > 0
+    cells = torch.tensor(list(itertools.product(range(2), repeat=4)))
+    x = grid.to_grid(cells, 2).view(-1, 1, 2, 2)
+    masses = model.log_prob(x).exp()
+    shares = torch.stack([(drawn == cell.bool()).all(1).float().mean() for cell in cells])
+    assert ((shares - masses).abs() < 4 * (masses / 4000).sqrt() + 1e-3).all()
+
+
+def test_a_guidance_of_one_is_none_and_of_nought_forgets_the_condition():
+    model = rough((1, 4, 4), levels=4, condition=3, pyramid=1)
+    z, c = torch.randn(5, 16, dtype=torch.float64), torch.tensor([0, 1, 2, 0, 1])
+    given, free = model.embed(c, 5), model.embed(None, 5)
+    for weight, expected in ((1.0, given), (0.0, free)):
+        guided, _ = model.transform.inverse(z, Guided(given, free, weight))
+        plain, _ = model.transform.inverse(z, expected)
+        torch.testing.assert_close(guided, plain)
+    drawn = model.sample(5, c, guidance=2.0)
+    assert torch.equal(drawn, grid.quantise(drawn, 4))
+
+
+@pytest.mark.parametrize(
+    ("shape", "levels", "pyramid"), [((4,), 4, 1), ((1, 4, 4), 0, 1), ((1, 6, 6), 4, 2)]
+)
+def test_a_pyramid_is_for_discrete_images_that_can_be_halved(shape, levels, pyramid):
+    with pytest.raises(ValueError, match="pyramid counts"):
+        Flow(shape, levels=levels, pyramid=pyramid)

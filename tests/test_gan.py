@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributions import Normal
 
 import genzoo
-from genzoo import GAN, Likelihood
+from genzoo import GAN, Likelihood, grid
 from genzoo.data.dataset import DataSet, Split
 from genzoo.families.gan import critic_loss, generator_loss
 
@@ -106,6 +106,22 @@ def test_a_lazy_penalty_is_taken_at_every_third_step_three_times_as_much(monkeyp
     data = DataSet("made up", split, split, split)
     genzoo.fit(model, data, steps=6, batch_size=8, check_every=6, accelerator="cpu")
     assert taken == [6.0, 0.0, 0.0, 6.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("levels", [2, 5])
+def test_noisy_samples_on_the_grid_are_to_the_critic_as_data_are(levels):
+    """A generator that gives data is shown as data, spread evenly over the same bins."""
+    k = torch.randint(levels, (4000, 1))
+    on_grid = grid.to_grid(k, levels)
+    for noisy in (False, True):
+        model = GAN((1,), levels=levels, noisy=noisy, **TINY)
+        model.generate = lambda z, c=None: on_grid
+        fake = model.fake(len(k))
+        assert torch.equal(grid.to_level(fake, levels), k)
+        place = (fake - on_grid) / grid.bin_width(levels)
+        spread = 1 / math.sqrt(12) if noisy else 0.0
+        assert place.mean().item() == pytest.approx(0.0, abs=0.03)
+        assert place.std().item() == pytest.approx(spread, abs=0.02)
 
 
 def test_a_generator_that_leaks_learns_where_a_tanh_has_saturated():

@@ -2,10 +2,13 @@
 
 import importlib.util
 import json
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import pytest
 import torch
+
+from genzoo import VAE
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
@@ -44,6 +47,13 @@ def test_a_race_takes_turns_and_tells_how_many_times_as_fast_we_are(paired, monk
     assert row["ours"] == pytest.approx(100) and row["theirs"] == pytest.approx(300)
     assert list(row["ratio"].values()) == pytest.approx([3, 3, 3])
     assert order[4:] == ["ours", "theirs", "theirs", "ours"] * 2  # after warming up and pacing
+
+
+def test_the_overhead_of_an_unknown_family_is_refused_with_the_nearest():
+    overhead = script(EXPERIMENTS / "benchmarks" / "training_overhead.py")
+    assert overhead.known("vae") is overhead.known("VAE") is VAE
+    with pytest.raises(ArgumentTypeError, match="Did you mean 'vae'"):
+        overhead.known("vaee")
 
 
 def test_short_calls_make_long_turns(paired, monkeypatch):

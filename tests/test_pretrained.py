@@ -1,5 +1,6 @@
 """Models that come trained: found by name, what their cards say, from the package and the Hub."""
 
+import importlib
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ import torch
 
 import genzoo
 from genzoo import pretrained
+from genzoo.benchmark.plan import Plan
 from genzoo.benchmark.row import Row
 from genzoo.cli import main
 from genzoo.errors import InputError
@@ -213,3 +215,29 @@ def test_rounding_leaves_buffers_as_they_are(tmp_path):
     for name, parameter in model.named_parameters():
         rounded = parameter.half().float()
         torch.testing.assert_close(again.get_parameter(name), rounded, rtol=0, atol=0)
+
+
+# ----------------------------------------------------------------------------- how they are shipped
+
+
+@pytest.fixture
+def ship(monkeypatch):
+    """`experiments/ship.py`, which is a script and no part of the package."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "experiments")
+    return importlib.import_module("ship")
+
+
+@pytest.mark.parametrize("name", ["mnist/vae", "digits/gan"])  # rounding checked, measured anew
+def test_a_speed_that_is_added_later_leaves_the_weights_in_16_bits(name, ship, tmp_path):
+    there, target = pretrained.MODELS / name, tmp_path / "target"
+    shutil.copytree(there, target)
+    before = Row.from_json(of_run(there / "row.json"))
+    stored = of_run(target / "row.json") or {}
+    stored["cost"]["samples_per_second"] = None
+    (target / "row.json").write_text(json.dumps(stored))
+
+    plan = Plan(**(of_run(there / "config.yaml") or {}))
+    ship.add_speed(plan, before, target)
+    assert of_run(target / "row.json") == of_run(there / "row.json")
+    assert ship.is_half(target)
+    assert ship.bits_of(target) == ship.bits_of(there) and "float16" in ship.bits_of(there)

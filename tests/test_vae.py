@@ -59,6 +59,19 @@ def test_the_elbo_with_the_exact_posterior_is_the_likelihood():
     torch.testing.assert_close(world.model().loss(x), -world.truth.log_prob(x))
 
 
+def test_the_encoder_runs_once_for_all_samples_of_a_bound():
+    world, calls = World(orthogonal=True), []
+    model = world.model(miss=0.3)
+    q = model.q
+    model.q = lambda x, c=None: calls.append(len(x)) or q(x, c)
+    x = world.truth.sample((5,))
+    torch.manual_seed(0)
+    bound = model.bound(x, k=7)
+    assert calls == [5]
+    torch.manual_seed(0)
+    torch.testing.assert_close(bound, importance_weighted(model, x, None, 7))
+
+
 @pytest.mark.equation("importance-weighted-bound")
 @pytest.mark.parametrize(("orthogonal", "miss"), [(True, 0.3), (False, 0.0), (False, -0.2)])
 def test_the_bound_rises_with_k_to_the_likelihood_and_no_further(orthogonal, miss):

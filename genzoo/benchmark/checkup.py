@@ -1,23 +1,19 @@
-"""Checks of an environment, a machine, and a folder that genzoo has written.
+"""Checks of a machine, and of a folder that genzoo has written.
 
-Each check gives findings. A problem comes with advice; nothing is changed.
+Each check gives findings. A problem comes with advice; nothing is changed. The environment, without
+which this module could not be imported, is checked by `genzoo.benchmark.environment`.
 """
 
-import importlib
 import os
-import platform
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import torch
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 
+from genzoo.benchmark.environment import Finding
 from genzoo.benchmark.provenance import machine as this_machine
 from genzoo.benchmark.row import Row
 from genzoo.benchmark.run import load_run, stored_plan
@@ -29,27 +25,9 @@ from genzoo.gate.text import of_run
 from genzoo.serialization import CONFIG, load
 from genzoo.training.fitting import best_accelerator
 
-LOADED = ("torch", "torchvision", "lightning", "torchmetrics", "nflows")  # compiled parts may clash
 ROOM = 2**30  # bytes of a disk, fewer than which a comparison may fill
 FILES = 256  # open at a time, which data loaders and workers may need
 ARRAYS = ("x", "events", "log_prob")  # in the files of a run
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of one check.
-
-    Args:
-        what: name of the thing that was checked.
-        found: its state.
-        advice: what to do; "" if all is well.
-        wrong: True of a problem that makes something fail; advice alone is a note.
-    """
-
-    what: str
-    found: str
-    advice: str = ""
-    wrong: bool = False
 
 
 def looked(what: str, look: Callable[[], str]) -> Finding:
@@ -62,56 +40,6 @@ def looked(what: str, look: Callable[[], str]) -> Finding:
         return Finding(what, "cannot be used", refused(error, what), wrong=True)
 
 
-# ------------------------------------------------------------------------------ the environment
-
-
-def environment() -> list[Finding]:
-    """Python, the packages that genzoo needs with their versions, and whether they load."""
-    try:
-        about = metadata.metadata("genzoo")
-        lines = metadata.requires("genzoo") or []
-    except metadata.PackageNotFoundError:
-        state = f"not installed, but read from {Path(__file__).parents[1]}"
-        advice = "install it, so that its needs are known: pip install -e ."
-        return [Finding("genzoo", state, advice)]
-    packages = []
-    for needed in map(Requirement, lines):
-        if needed.marker is None or needed.marker.evaluate({"extra": ""}):
-            packages.append(_package(needed))
-    return [_python(about["Requires-Python"]), *packages, *_loading()]
-
-
-def _python(wanted: str) -> Finding:
-    version = platform.python_version()
-    if version in SpecifierSet(wanted, prereleases=True):
-        return Finding("Python", version)
-    return Finding("Python", version, f"make an environment with Python {wanted}", wrong=True)
-
-
-def _package(needed: Requirement) -> Finding:
-    install = f"pip install '{needed.name}{needed.specifier}'"
-    try:
-        version = metadata.version(needed.name)
-    except metadata.PackageNotFoundError:
-        return Finding(needed.name, "missing", install, wrong=True)
-    if needed.specifier.contains(version, prereleases=True):
-        return Finding(needed.name, version)
-    return Finding(needed.name, f"{version}, expected {needed.specifier}", install, wrong=True)
-
-
-def _loading() -> list[Finding]:
-    """The packages that are installed and cannot be imported."""
-    findings = []
-    for name in LOADED:
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # a library that is missing, or was compiled for another torch
-            why, *_ = str(error).splitlines() or [type(error).__name__]
-            advice = "install it anew, with torch: pip install --force-reinstall torch " + name
-            findings.append(Finding(f"import {name}", why, advice, wrong=True))
-    return findings
-
-
 # ---------------------------------------------------------------------------------- the machine
 
 
@@ -122,18 +50,18 @@ def machine(folder: Path) -> list[Finding]:
 
 
 def _processor() -> Finding:
-    found = this_machine()
-    if (found.threads or 1) > (found.cores or 1):
-        advice = f"more threads than cores slow each other down: OMP_NUM_THREADS={found.cores}"
-        return Finding("processor", str(found), advice)
-    return Finding("processor", str(found))
+    machine = this_machine()
+    advice = ""
+    if (machine.threads or 1) > (machine.cores or 1):
+        advice = f"more threads than cores slow each other down: OMP_NUM_THREADS={machine.cores}"
+    return Finding("processor", str(machine), advice)
 
 
 def _memory() -> Finding:
-    found = limits.amount(limits.memory(), "bytes")
+    advice = ""
     if limits.memory() < 4 * limits.GIB:
-        return Finding("memory", found, "train small models one at a time: --jobs 1, --batch_size")
-    return Finding("memory", found)
+        advice = "train small models one at a time: --jobs 1, --batch_size"
+    return Finding("memory", limits.amount(limits.memory(), "bytes"), advice)
 
 
 def _accelerator() -> Finding:
@@ -181,7 +109,9 @@ def _files() -> Finding:
 
 
 def _screen() -> Finding:
-    encoding = sys.stdout.encoding or "ascii"
+    encoding = getattr(sys.stdout, "encoding", None)
+    if encoding is None:
+        return Finding("letters", "there is no screen")
     try:
         "≤±…".encode(encoding)
     except (UnicodeEncodeError, LookupError):

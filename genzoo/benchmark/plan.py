@@ -291,7 +291,7 @@ def prior_of(arguments: Mapping[str, Any], condition: int = 0) -> dict[str, Any]
     return {**prior, "arguments": {**latent, **prior.get("arguments", {})}}
 
 
-# ------------------------------------------------------------------------------ is it the same run?
+# ------------------------------------------------------------------------------ comparison of plans
 
 
 def changes(before: dict[str, Any], now: Plan) -> str:

@@ -56,14 +56,14 @@ def provenance(started_by: str | None = None) -> Provenance:
 
 
 def versions() -> dict[str, str]:
-    """Of genzoo, Python and the packages that figures depend on."""
-    found = {"genzoo": __version__, "python": platform.python_version()}
+    """Versions of genzoo, Python and the packages that figures depend on."""
+    versions = {"genzoo": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def machine() -> Machine:

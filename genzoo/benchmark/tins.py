@@ -101,7 +101,8 @@ def taller_tins(
         )
     two_heights = biscuits.describe(torch.tensor([0, 1]), torch.tensor([0, 0]))
     pixel = two_heights.diff(dim=0)[0]  # of height, as a description
-    has_room = data.test.c[:, 0] + max(pixels) * pixel[0] <= 1 + 1e-6
+    tallest = data.test.c[:, 0] + max(pixels) * pixel[0]
+    has_room = tallest <= 1 + 1e-6
     x = data.test.x[has_room][:n]
     train = data.train.some(PROBED)
     train_z = flat(model.encode, train.x, model, seed)

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
+from typing import TextIO
 
 from genzoo.errors import (
     TOO_LARGE,
+    TOO_LITTLE,
     InputError,
     TrainingError,
     nearest,
@@ -71,17 +73,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name in ("SIGTERM", "SIGHUP"):  # the latter is a closed terminal, not on Windows
             _end_politely(getattr(signal, name, None))
     try:
-        return _run(arguments)
+        code = _run(arguments)
+        if sys.stdout is not None:  # a full disk may show only now
+            sys.stdout.flush()
+        return code
     except InputError as error:
         return _complain(str(error), 2)
     except TrainingError as error:
         return _complain(str(error), 1)
     except BrokenPipeError:  # `genzoo list | head`
-        with suppress(OSError):
-            sys.stdout.close()
+        _close(sys.stdout)
         return 0
     except OSError as error:
+        if not _takes_more(sys.stdout):
+            _close(sys.stdout)
+            error.filename = "standard output"
         return _complain(refused(error), 2)
+    except ImportError as error:
+        if not too_large(error):
+            raise
+        return _complain(TOO_LITTLE, 2)
     except (MemoryError, RuntimeError, OverflowError) as error:
         if not too_large(error):
             raise
@@ -123,6 +134,23 @@ def _print_what_the_locale_can() -> None:
             stream.reconfigure(errors="replace")
 
 
+def _takes_more(stream: TextIO | None) -> bool:
+    """Whether what was printed has been, or can be, written to where it goes."""
+    try:
+        if stream is not None:
+            stream.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _close(stream: TextIO | None) -> None:
+    """Give up a stream that takes no more, or Python would complain of it at the end."""
+    with suppress(OSError):
+        if stream is not None:
+            stream.close()
+
+
 def _end_politely(number: signal.Signals | None) -> None:
     """Treat an end from outside like Ctrl-C, so that no worker is left behind.
 
@@ -142,6 +170,9 @@ LONGEST = 1000  # characters of a sentence; the middle of a longer one is left o
 def _complain(sentence: str, code: int) -> int:
     if len(sentence) > LONGEST:
         sentence = f"{sentence[: LONGEST // 2]} […] {sentence[-LONGEST // 2 :]}"
-    with suppress(OSError):  # the terminal may be closed
-        print(f"genzoo: {sentence}", file=sys.stderr)
+    if sys.stderr is not None:  # else print would take the other stream
+        with suppress(OSError):  # the terminal was closed: there is nobody left to tell
+            print(f"genzoo: {sentence}", file=sys.stderr)
+        if not _takes_more(sys.stderr):
+            _close(sys.stderr)
     return code

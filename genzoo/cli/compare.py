@@ -243,7 +243,7 @@ def _print(card: "Scorecard", screen: Console) -> None:
         if i:
             screen.print(f"\n{table.title}", style="bold")
         print_table(table, screen)
-    beside = "dim: what there is to compare with, real data and closed-form baselines"
+    beside = "dim, for comparison: real data and closed-form baselines"
     screen.print(Padding(beside, (0, 2)), style="dim")
     pictures = ", ".join(picture.path.name for picture in card.page.pictures)
     folder = next(iter(card.page.logs.values())).parents[1]

@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+from genzoo.benchmark.environment import Finding, environment, unloadable
 from genzoo.cli.help import Parser, console
-
-if TYPE_CHECKING:
-    from genzoo.benchmark.checkup import Finding
 
 WELL, NOTE, WRONG = ("✓", "green"), ("!", "yellow"), ("✗", "bold red")
 
@@ -22,12 +19,10 @@ def doctor(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     screen = console()
     with screen.status("Looking"):
-        from genzoo.benchmark import checkup
-
-        path = Path(options.folder or ".")
-        found = {"Environment": checkup.environment(), "Machine": checkup.machine(path)}
-        if options.folder is not None:
-            found["Folder"] = checkup.folder(path)
+        broken = unloadable()
+        found = {"Environment": [*environment(), *broken]}
+        if not broken:
+            found |= _beyond(options.folder)
     for title, findings in found.items():
         screen.print(title, style="help.heading")
         _print(findings, screen)
@@ -37,7 +32,18 @@ def doctor(arguments: Sequence[str]) -> int:
     return 1 if wrong else 0
 
 
-def _print(findings: "Sequence[Finding]", screen: Console) -> None:
+def _beyond(folder: str | None) -> dict[str, list[Finding]]:
+    """The machine and the folder, which are looked at through packages that load."""
+    from genzoo.benchmark import checkup
+
+    path = Path(folder or ".")
+    found = {"Machine": checkup.machine(path)}
+    if folder is not None:
+        found["Folder"] = checkup.folder(path)
+    return found
+
+
+def _print(findings: Sequence[Finding], screen: Console) -> None:
     table = Table(Column(no_wrap=True), "", "", box=None, show_header=False, padding=(0, 1))
     for each in findings:
         sign, style = WRONG if each.wrong else NOTE if each.advice else WELL

@@ -91,8 +91,8 @@ def _print_quality(model: "GenerativeModel", data: "DataSet", out: "Console") ->
 
     with bar(out, "quality") as report:
         x = quality.samples_of(model, data, progress=report)
-    found = from_plain(Quality, quality.score_samples(x, data))
-    table = quality_table({type(model).__name__: [found]})
+    scores = from_plain(Quality, quality.score_samples(x, data))
+    table = quality_table({type(model).__name__: [scores]})
     assert table is not None
     print_table(table, out)
     if far := quality.extrapolated(x, data):

@@ -135,7 +135,7 @@ class Parser(ArgumentParser):
             option
             for action in self._actions
             for option in action.option_strings
-            if option.startswith("--")
+            if option.startswith("--") and option != "--print_shtab"  # jsonargparse's
         ]
         if unknown := re.search(r"[Uu]nrecognized arguments:.*?(--[\w.-]+)", message):
             return f"{self.prog} has no option {unknown[1]}. {nearest(unknown[1], options)}"
@@ -200,12 +200,18 @@ class Screen(Console):
         os.close(nowhere)
 
 
+NARROWEST, USUAL = 10, 80  # columns of a screen
+
+
 def console() -> Console:
     """The screen. Text is printed as it is, for it may hold a path with brackets or colons in it.
 
     Bold and coloured text has a ``style``, or is a `rich.text.Text` of several parts.
     """
-    return Screen(theme=THEME, highlight=False, markup=False, emoji=False)
+    screen = Screen(theme=THEME, highlight=False, markup=False, emoji=False)
+    if screen.width < NARROWEST:  # COLUMNS=0, say: no screen is so narrow
+        screen.width = USUAL
+    return screen
 
 
 def overview(verbs: Mapping[str, str]) -> None:

@@ -198,7 +198,7 @@ def _way(options: Any, model: "UnCLIP", original: "Tensor") -> tuple[Callable[[]
     return lambda: torch.cat([first, model.vary(first, n, options.eta, guidance)]), 1
 
 
-# ---------------------------------------------------------------------------------- what both share
+# ---------------------------------------------------------------------------- helpers of both verbs
 
 
 def _add_common(parser: Parser, out: str, guidance: str) -> None:

@@ -120,7 +120,7 @@ def why_not(model: Measurable) -> str:
         )
     return (
         "its bound counts noise or latents of as many numbers as an event has. Their bits could be "
-        "had back as those of a VAE are, which is not built."
+        "recovered as those of a VAE are, which is not built."
     )
 
 

@@ -41,8 +41,8 @@ def judge_apart(exercise: Exercise, path: Path, seconds: float = SECONDS) -> Ver
             process.kill()
             process.wait()
         if report.is_file():
-            found = json.loads(report.read_text(encoding="utf-8"))
-            return Verdict(**found | {"lines": tuple(found["lines"])})
+            verdict = json.loads(report.read_text(encoding="utf-8"))
+            return Verdict(**{**verdict, "lines": tuple(verdict["lines"])})
         where = stuck.read_text(encoding="utf-8") if stuck.is_file() else ""
         return _no_verdict(code, where, path, seconds)
 

@@ -40,6 +40,7 @@ from genzoo.nets import (
     Condition,
     Network,
     apply,
+    dropping,
     features_of,
     fourier_features,
     given_or,
@@ -443,7 +444,7 @@ class CausalLayer(nn.Module):
         self.convolution = nn.Conv2d(width_in, hidden, (above + 1, 2 * side + 1))
         self.film = nn.Linear(width, hidden) if see_self else None
         self.mix = nn.Conv2d(width, width, 1)
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = dropping(dropout, nn.Dropout2d)
         mask = torch.ones(above + 1, 2 * side + 1)
         first_hidden = side + 1 if see_self else side
         mask[-1, first_hidden:] = 0
@@ -495,7 +496,7 @@ class LayerInTurn:
         of_the_row = kernel[:, :, above, : self.reach]
         self.kernel_here = of_the_row.permute(2, 1, 0).flatten(0, 1)
 
-        shift = layer.convolution.get_parameter("bias")
+        shift: Tensor = layer.convolution.bias  # type: ignore[assignment]
         if layer.film is not None:
             shift = shift + layer.film(e)
         self.shift = shift.expand(n, -1)

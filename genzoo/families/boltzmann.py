@@ -289,12 +289,34 @@ def draw_levels(logits: Tensor) -> Tensor:
         log_odds = logits[..., 1] - logits[..., 0]
         chance = log_odds.sigmoid()
         return (torch.rand_like(chance) < chance).long()
-    weights = (logits - logits.amax(-1, keepdim=True)).exp()
-    sums = weights.cumsum(-1)
+    sums = _running_sums(logits)
     total = sums[..., -1:]
     point = torch.rand_like(total) * total
     k = torch.searchsorted(sums, point)
     return k.squeeze(-1).clamp(max=levels - 1)
+
+
+def draw_of_table(logits: Tensor, n: int) -> Tensor:
+    """n samples of each feature's level in proportion to exp(logits), ``(n, D)`` of (D, L).
+
+    The same as `draw_levels` of n copies of the table, which large images would fill the memory
+    with.
+    """
+    dims, levels = logits.shape
+    share = torch.rand(n, dims, device=logits.device, dtype=logits.dtype)
+    if levels == 2:
+        log_odds = logits[:, 1] - logits[:, 0]
+        return (share < log_odds.sigmoid()).long()
+    sums = _running_sums(logits)
+    point = share * sums[:, -1]
+    k = torch.searchsorted(sums, point.T.contiguous())
+    return k.T.clamp(max=levels - 1)
+
+
+def _running_sums(logits: Tensor) -> Tensor:
+    """Sums of exp(logits) over the first levels, up to a factor of each feature."""
+    weights = (logits - logits.amax(-1, keepdim=True)).exp()
+    return weights.cumsum(-1)
 
 
 # ----------------------------------------------------------------------------- block Gibbs sampling

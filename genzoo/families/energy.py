@@ -65,6 +65,7 @@ from genzoo.families.boltzmann import (
     Boltzmann,
     Gibbs,
     draw_levels,
+    draw_of_table,
     levels_of,
     look_up,
     softened,
@@ -492,7 +493,7 @@ class Energy(GenerativeModel):
         if not self.levels:
             return self.base_std * torch.randn(n, *self.event_shape)
         log_pmf = softened(self.histogram, soften)
-        k = draw_levels(log_pmf.expand(n, -1, -1))
+        k = draw_of_table(log_pmf, n)
         x = grid.to_grid(k, self.levels).view(n, *self.event_shape)
         return x.to(self.histogram)
 
@@ -940,7 +941,7 @@ class Informed:
 
     def draw(self, n: int) -> Tensor:
         """Exact samples of the base, ``(n, *event_shape)``."""
-        k = draw_levels(self.base.expand(n, -1, -1))
+        k = draw_of_table(self.base, n)
         x = grid.to_grid(k, self.levels).to(self.base)
         return x.view(n, *self.event_shape)
 

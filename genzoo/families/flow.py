@@ -20,7 +20,8 @@ so that samples cannot leave it either.
 
 What the noise costs is a matter of shape: x + u has a *staircase* for a density, which smooth
 splines round off. ``lattice`` puts couplings of piecewise-linear splines in front, inside the box,
-with knots at the bins' edges: those can be staircases.
+with knots at the bins' edges: those can be staircases. ``pyramid`` makes a flow of images of
+nothing else, from the coarse to the fine (`genzoo.families.pyramid`): its likelihood is exact.
 
 References: Dinh et al. 2017, *RealNVP*; Kingma & Dhariwal 2018, *Glow*; Durkan et al. 2019, *Neural
 spline flows*; Müller et al. 2019, *Neural importance sampling* (piecewise-linear couplings, which
@@ -38,6 +39,8 @@ from torch.func import functional_call
 
 from genzoo import grid
 from genzoo.distributions import importance_resample
+from genzoo.families.lattice import HistogramCoupling, Networks
+from genzoo.families.pyramid import Guided, Pyramid
 from genzoo.families.splines import Least, between_tails, of_features
 from genzoo.model import DEEPEST, GenerativeModel, Latent, Likelihood, require
 from genzoo.nets import Condition, event_network, is_image
@@ -45,14 +48,8 @@ from genzoo.nets import Condition, event_network, is_image
 # of each density, for a guided sample
 CANDIDATES = 16
 
-# mass of a bin of a histogram
-LEAST = 1e-6
-
 # splines act on [-TAIL, TAIL] and are the identity outside
 TAIL = 5.0
-
-# (shape, outputs) -> network of a coupling
-Networks = Callable[[tuple[int, ...], int], nn.Module]
 
 
 class Flow(GenerativeModel):
@@ -68,6 +65,8 @@ class Flow(GenerativeModel):
         frequencies: of the sines and cosines that the networks see beside the features that pass,
             in radians per unit.
         lattice: whether couplings in the box come first (discrete data only).
+        pyramid: how often an image's sides are halved in a `genzoo.families.pyramid.Pyramid`, which
+            then is the whole flow; 0 for none. What is left is drawn feature by feature.
         network: makes the networks inside the couplings in place of the default, see `genzoo.nets`.
     """
 
@@ -87,6 +86,7 @@ class Flow(GenerativeModel):
         dropout: float = 0.0,
         frequencies: tuple[float, ...] = (),
         lattice: bool = False,
+        pyramid: int = 0,
         network: Networks | None = None,
     ):
         super().__init__(event_shape, condition, levels, lr)
@@ -101,6 +101,13 @@ class Flow(GenerativeModel):
                 "lattice=True is for discrete data: "
                 "real-valued data has no bins to fit its splines to."
             )
+        most = squeezes(self.event_shape, most=pyramid) if levels else 0
+        if not 0 <= pyramid <= most:
+            raise ValueError(
+                "pyramid counts how often both sides of a discrete image are halved, "
+                f"at most {squeezes(self.event_shape, most=DEEPEST) if levels else 0} times in "
+                f"{self.event_shape} with {levels} levels, got {pyramid}."
+            )
         self.width = width
         self.depth = depth
         self.couplings = couplings
@@ -108,19 +115,27 @@ class Flow(GenerativeModel):
         self.dropout = dropout
         self.frequencies = tuple(frequencies)
         self.lattice = lattice
+        self.pyramid = pyramid
         self.network = network
         self.latent_shape = (self.dims,)
         self.embed = Condition(condition, width)
-        self.transform = nf.CompositeTransform([*self.unbox(), self.couple()])
+        self.transform = self.staircase() if pyramid else self.smooth()
 
     @property
     def likelihood(self) -> Likelihood:  # type: ignore[override]
-        """Exact for real-valued data; a bound for discrete data, because of dequantisation."""
+        """Exact for real-valued data; a bound for discrete data, because of dequantisation.
+
+        Of a pyramid the density is the same all over a bin, whatever the noise, and so is exact.
+        """
+        if isinstance(self.transform, Pyramid) and self.transform.exact:
+            return Likelihood.EXACT
         return Likelihood.BOUND if self.levels else Likelihood.EXACT
 
     # --------------------------------------------------------------------------------------- layers
 
-    def default_network(self, shape: tuple[int, ...], outputs: int, *frequencies: float):
+    def default_network(
+        self, shape: tuple[int, ...], outputs: int, *frequencies: float, head_kernel: int = 3
+    ):
         """The network of a coupling: a U-Net on images, an MLP on vectors."""
         return event_network(
             shape,
@@ -130,7 +145,22 @@ class Flow(GenerativeModel):
             self.dropout,
             frequencies,
             outputs,
+            head_kernel=head_kernel,
         )
+
+    def staircase(self) -> Pyramid:
+        """Discrete images to latents from the coarse to the fine, see `genzoo.families.pyramid`."""
+
+        def network(shape: tuple[int, ...], outputs: int) -> nn.Module:
+            if self.network is not None:
+                return self.network(shape, outputs)
+            return self.default_network(shape, outputs, *self.frequencies, head_kernel=1)
+
+        return Pyramid(self.event_shape, self.levels, self.width, self.pyramid, network)
+
+    def smooth(self) -> nf.CompositeTransform:
+        """Observations to latents ``(n, D)`` by splines: out of the box, then couplings."""
+        return nf.CompositeTransform([*self.unbox(), self.couple()])
 
     def unbox(self) -> list[nn.Module]:
         """Dequantised data in [-1, 1] to the real line.
@@ -208,7 +238,10 @@ class Flow(GenerativeModel):
 
     def log_density(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Exact log-density of real-valued ``x`` by change of variables: ``(n,)`` nats."""
-        z, log_determinant = self.transform(x, self.embed(c, len(x)))
+        e = self.embed(c, len(x))
+        if isinstance(self.transform, Pyramid):
+            return self.transform.log_density(x, e)
+        z, log_determinant = self.transform(x, e)
         return Normal(0.0, 1.0).log_prob(z).sum(1) + log_determinant
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -217,6 +250,13 @@ class Flow(GenerativeModel):
         if self.levels:
             x = inside(grid.dequantise(x, self.levels))
         return self.log_density(x, c)
+
+    @property
+    def evaluations_per_sample(self) -> int:
+        """One of the whole chain; of a pyramid each histogram that is waited for counts."""
+        if isinstance(self.transform, Pyramid):
+            return self.transform.steps
+        return 1
 
     @property
     def unbiased(self) -> bool:
@@ -255,19 +295,28 @@ class Flow(GenerativeModel):
     def draw(self, n: int, c: Tensor | None) -> Tensor:
         """Samples ``(n, *event_shape)`` of the density, not yet rounded to the data's levels."""
         noise = self.latent_noise(n)
+        if self.pyramid:  # single precision will do for a sample that nobody has to encode
+            return self.transform.inverse(noise, self.embed(c, n))[0]
         return self.decode(noise, c)
 
     def guided(self, n: int, c: Tensor | None, guidance: float) -> Tensor:
         """Samples ``(n, *event_shape)`` of p(x | c)^w p(x)^(1 - w), normalised.
 
         Each is picked by weight among `CANDIDATES` of both densities. A flow computes both exactly
-        and samples in one pass, so it can afford to choose.
+        and samples in one pass, so it can afford to choose. A pyramid need not: each histogram that
+        it draws a feature from is tilted so, and normalised by itself, as an autoregressive model's
+        conditionals are.
 
         Args:
             n: number of samples.
             c: a condition for each.
             guidance: w.
         """
+        if self.pyramid:
+            given = self.embed(c, n)
+            free = self.embed(None, n)
+            tilted = Guided(given, free, guidance)
+            return self.transform.inverse(self.latent_noise(n), tilted)[0]
         given = [self.draw(n, c) for _ in range(CANDIDATES)]
         free = [self.draw(n, None) for _ in range(CANDIDATES)]
         x = torch.stack(given + free)
@@ -285,34 +334,48 @@ class Flow(GenerativeModel):
         self.require_events(x, decoded=True)
         if self.levels:
             x = inside(x)
-        z, _ = self.transform(x, self.embed(c, len(x)))
-        return z
+        e = self.embed(c, len(x))
+        if not self.pyramid:
+            return self.transform(x, e)[0]
+        # a level's bin may be so narrow that single precision does not tell its edges apart
+        z, _ = functional_call(self.transform, self.double_weights(), (x.double(), e.double()))
+        return z.to(x.dtype)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """x = f^-1(z; c), ``(n, *event_shape)``; it can be differentiated.
 
         It is computed in float64: the root inside a spline's inverse needs the digits.
         """
-        inverse = Inverse(self.transform)
-        weights = dict(inverse.named_parameters()) | dict(inverse.named_buffers())
+        return self.inverse(z, self.embed(c, len(z)))
+
+    def inverse(self, z: Tensor, e: Tensor | Guided) -> Tensor:
+        """`decode`, of an embedding in place of a condition."""
+        if isinstance(e, Guided):
+            e = Guided(e.given.double(), e.free.double(), e.weight)
+        else:
+            e = e.double()
+        weights = {f"transform.{name}": value for name, value in self.double_weights().items()}
+        x = functional_call(Inverse(self.transform), weights, (z.double(), e))
+        return x.to(z.dtype)
+
+    def double_weights(self) -> dict[str, Tensor]:
+        """Parameters and buffers of the transform by name, in float64."""
+        weights = dict(self.transform.named_parameters()) | dict(self.transform.named_buffers())
         for name, value in weights.items():
             if value.is_floating_point():
                 weights[name] = value.double()
-        e = self.embed(c, len(z))
-        arguments = (z.double(), e.double())
-        x = functional_call(inverse, weights, arguments)
-        return x.to(z.dtype)
+        return weights
 
 
 class Inverse(nn.Module):
     """A transform run backwards, so that `torch.func.functional_call` can give it its weights."""
 
-    def __init__(self, transform: nf.Transform):
+    def __init__(self, transform: nn.Module):
         super().__init__()
         self.transform = transform
 
-    def forward(self, z: Tensor, e: Tensor) -> Tensor:
-        return self.transform.inverse(z, e)[0]
+    def forward(self, z: Tensor, e: Tensor | Guided) -> Tensor:
+        return self.transform.inverse(z, e)[0]  # type: ignore[operator]
 
 
 class SplineCoupling(nf.PiecewiseRationalQuadraticCouplingTransform):
@@ -344,156 +407,6 @@ class FeatureSplines(nf.PiecewiseRationalQuadraticCDF):
             inverse,
         )
         return y, log_slopes.flatten(1).sum(1)
-
-
-class HistogramCoupling(nf.Transform):
-    """Nested couplings on [0, 1]^D: the odd features given the even ones, half of those given ...
-
-    A coupling is a piecewise-linear distribution function with a knot at each edge of the levels'
-    bins (Müller et al. 2019), that is a histogram of the odd features given the even ones. Images
-    are cut along their longer side, columns or rows in turn; what cannot be cut so is taken as a
-    line. After log2 D couplings one feature is left, which has a histogram of its own.
-
-    Args:
-        shape: of an observation.
-        levels: of the data.
-        network: makes the network of a coupling, see `genzoo.nets`.
-    """
-
-    def __init__(self, shape: tuple[int, ...], levels: int, network: Networks):
-        super().__init__()
-        self.shape = line(shape)
-        self.levels = levels
-        self.bins = bins_for(levels)
-        wide = is_image(self.shape) and self.shape[1] > self.shape[2]
-        self.axis = 2 if wide else len(self.shape)
-        if torch.Size(self.shape).numel() == 1:
-            self.inner = None
-            self.logits = nn.Parameter(torch.zeros(self.bins))
-            return
-        even, odd = self.halves(torch.empty(1, *self.shape))
-        even_shape = tuple(even.shape[1:])
-        self.odd_shape = tuple(odd.shape[1:])
-        # a histogram for each channel of a pixel, or for each odd feature of a line
-        histograms = even_shape[0] if is_image(even_shape) else self.odd_shape[0]
-        self.network = network(even_shape, self.bins * histograms)
-        self.inner = HistogramCoupling(even_shape, levels, network)
-
-    def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The even and the odd places along the axis that is cut."""
-        places = torch.arange(x.shape[self.axis], device=x.device)
-        even = x.index_select(self.axis, places[0::2])
-        odd = x.index_select(self.axis, places[1::2])
-        return even, odd
-
-    def interleave(self, even: Tensor, odd: Tensor) -> Tensor:
-        """The inverse of `halves`."""
-        evens = even.shape[self.axis]
-        odds = odd.shape[self.axis]
-        places = torch.arange(evens + odds, device=even.device)
-        is_odd = places % 2
-        where = places // 2 + is_odd * evens
-        joined = torch.cat([even, odd], self.axis)
-        return joined.index_select(self.axis, where)
-
-    def histograms(self, even: Tensor, e: Tensor) -> Tensor:
-        """Log-masses of the odd features given the *levels* of the even ones, not normalised.
-
-        They are ``(n, *odd_shape, bins)``. The noise of the even ones carries no information about
-        the data: since the network does not see it, the bound of the couplings is tight.
-        """
-        quantised = grid.quantise(2 * even - 1, self.levels)
-        raw = self.network(quantised, e)
-        each = raw.unflatten(1, (self.bins, -1))
-        each = each.movedim(1, -1)
-        return each.reshape(len(even), *self.odd_shape, self.bins)
-
-    def forward(self, inputs: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        x = inputs.reshape(-1, *self.shape)
-        if self.inner is None:
-            logits = self.logits.expand(*x.shape, -1)
-            y, log_slopes = piecewise_linear_cdf(x, logits)
-            log_determinant = log_slopes.flatten(1).sum(1)
-            return y.view_as(inputs), log_determinant
-        even, odd = self.halves(x)
-        logits = self.histograms(even, context)
-        odd, log_slopes = piecewise_linear_cdf(odd, logits)
-        even, log_determinant = self.inner(even, context)
-        log_determinant = log_determinant + log_slopes.flatten(1).sum(1)
-        y = self.interleave(even, odd)
-        return y.view_as(inputs), log_determinant
-
-    def inverse(self, inputs: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        y = inputs.reshape(-1, *self.shape)
-        if self.inner is None:
-            logits = self.logits.expand(*y.shape, -1)
-            x, log_slopes = piecewise_linear_cdf(y, logits, inverse=True)
-            log_determinant = log_slopes.flatten(1).sum(1)
-            return x.view_as(inputs), log_determinant
-        even, odd = self.halves(y)
-        even, log_determinant = self.inner.inverse(even, context)
-        logits = self.histograms(even, context)
-        odd, log_slopes = piecewise_linear_cdf(odd, logits, inverse=True)
-        log_determinant = log_determinant + log_slopes.flatten(1).sum(1)
-        x = self.interleave(even, odd)
-        return x.view_as(inputs), log_determinant
-
-
-def piecewise_linear_cdf(
-    x: Tensor,
-    logits: Tensor,
-    inverse: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """The distribution function of a histogram on [0, 1], or its inverse.
-
-    Args:
-        x: places (masses, for the inverse) in [0, 1], ``(...)``.
-        logits: log-masses of the bins, ``(..., bins)``. No bin is emptier than `LEAST`, so that
-            the inverse exists everywhere.
-        inverse: whether the inverse is asked for.
-
-    Returns:
-        its values and its log-slopes, ``(...)`` each.
-    """
-    bins = logits.shape[-1]
-    shared = 1 - bins * LEAST
-    masses = shared * logits.softmax(-1) + LEAST
-    upper = masses.cumsum(-1)
-    if inverse:
-        passed = x.unsqueeze(-1) >= upper[..., :-1]
-        k = passed.sum(-1)
-    else:
-        k = (x * bins).long().clamp(0, bins - 1)
-
-    def of_bin(values: Tensor) -> Tensor:
-        chosen = values.gather(-1, k.unsqueeze(-1))
-        return chosen.squeeze(-1)
-
-    mass = of_bin(masses)
-    below = of_bin(upper - masses)
-    log_slope = torch.log(mass * bins)
-    if inverse:
-        place = (k + (x - below) / mass) / bins
-        return place, -log_slope
-    value = below + (x * bins - k) * mass
-    return value, log_slope
-
-
-def line(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """An image whose longer side is even stays one; any other shape becomes a line of features."""
-    if is_image(shape):
-        longer_side = max(shape[1:])
-        if longer_side % 2 == 0:
-            return shape
-    return (torch.Size(shape).numel(),)
-
-
-def bins_for(levels: int, most: int = 256) -> int:
-    """As many bins as there are levels, or the largest divisor of that up to ``most``."""
-    if levels <= most:
-        return levels
-    divisors = [bins for bins in range(1, most + 1) if levels % bins == 0]
-    return max(divisors)
 
 
 class Flatten(nf.Transform):

@@ -141,6 +141,9 @@ class GAN(GenerativeModel):
             as much. The gradient of a gradient costs a third of a step.
         leak: slope added to the tanh that ends the generator on discrete data. Where a critic wins
             early, all pixels saturate, at black for most images, and without it learn no more.
+        noisy: whether the critic is shown samples, as it is data, with the noise that fills the
+            bins of discrete data. Of black and white that noise is half of the range, and would
+            tell data from samples by itself.
         generator, critic: in place of the defaults, see `genzoo.nets`. The default critic has no
             normalisation layer, for a score must not depend on its batch.
     """
@@ -165,6 +168,7 @@ class GAN(GenerativeModel):
         gamma: float = 1.0,
         lazy: int = 1,
         leak: float = 0.0,
+        noisy: bool = False,
         generator: nn.Module | None = None,
         critic: nn.Module | None = None,
     ):
@@ -180,6 +184,7 @@ class GAN(GenerativeModel):
         self.gamma = gamma
         self.lazy = lazy
         self.leak = leak
+        self.noisy = noisy
         self.generator_embed = Condition(condition, width)
         self.generator = given_or(generator, self.default_generator)
         self.critic_embed = Condition(condition, width)
@@ -212,6 +217,15 @@ class GAN(GenerativeModel):
             return x
         return x.tanh() + self.leak * x
 
+    def fake(self, n: int, c: Tensor | None = None) -> Tensor:
+        """Samples as the critic is shown them, ``(n, *event_shape)``; they can be differentiated.
+
+        Noise on both sides leaves the optimum where it is: what differs without it still differs
+        with it (Sønderby et al. 2017, *Amortised MAP inference*, section 3.3).
+        """
+        x = self.generate(self.latent_noise(n), c)
+        return grid.dequantise(x, self.levels) if self.noisy else x
+
     def score(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """The critic's score D(x) of each observation, ``(n,)``: high for data."""
         e = self.critic_embed(c, len(x))
@@ -225,7 +239,7 @@ class GAN(GenerativeModel):
         c = drop_conditions(c, self.drop_condition)
         # else the critic would recognise data by its grid
         real = grid.dequantise(x, self.levels)
-        fake = self.generate(self.latent_noise(len(x)), c)
+        fake = self.fake(len(x), c)
         gamma = self.gamma * self.lazy if batch_idx % self.lazy == 0 else 0.0
         losses = play(
             self,
@@ -240,7 +254,7 @@ class GAN(GenerativeModel):
         Training plays them one after the other.
         """
         self.require_events(x)
-        fake = self.generate(self.latent_noise(len(x)), c)
+        fake = self.fake(len(x), c)
         real = grid.dequantise(x, self.levels)
         critics = critic_loss(self.score, real, fake, c, self.gamma)
         return critics + generator_loss(self.score, fake, c)

@@ -223,14 +223,34 @@ class VAE(GenerativeModel):
         They are log p(x | z) and log p(z) - log q(z | x).
         """
         self.require_events(x)
-        q = self.q(x, c)
+        return self.terms_under(self.q(x, c), x, c)
+
+    def terms_under(
+        self, q: Independent, x: Tensor, c: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The `terms` by one sample of a posterior ``q`` that the encoder has given."""
         z = q.rsample()
-        return self.p(z, c).log_prob(x), self.log_prior(z, c) - q.log_prob(z)
+        log_likelihood = self.p(z, c).log_prob(x)
+        minus_kl = self.log_prior(z, c) - q.log_prob(z)
+        return log_likelihood, minus_kl
 
     def log_prob(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """ELBO with one sample of z for each row, ``(n,)`` nats per observation."""
         log_likelihood, minus_kl = self.terms(x, c)
         return log_likelihood + minus_kl
+
+    def bound(self, x: Tensor, c: Tensor | None = None, k: int = 1) -> Tensor:
+        """See `genzoo.model.GenerativeModel.bound`; the encoder runs once for all ``k`` samples."""
+        self.require_events(x)
+        q = self.q(x, c)
+        draws = []
+        for _ in range(k):
+            log_likelihood, minus_kl = self.terms_under(q, x, c)
+            draws.append(log_likelihood + minus_kl)
+        weights = torch.stack(draws)
+        if not self.unbiased:
+            return weights.mean(0)
+        return torch.logsumexp(weights, 0) - math.log(k)
 
     @property
     def half_width(self) -> float:  # type: ignore[override]

@@ -62,6 +62,7 @@ VALUES = Limit(1_000_000, "values", "YAML and JSON, each counted as often as an 
 TEXT = Limit(64 * KIB**2, "bytes", "a file of YAML or JSON")
 DIGITS = Limit(18, "digits", "a whole number, so that it fits into 64 bits")
 DRAWS = Limit(1_000_000, "draws", "levels, chains, events and draws of an estimate; pictures")
+BATCH = Limit(1_000_000, "events", "a batch of training; of fewer, all of them")
 SAMPLES = Limit(10_000_000, "samples", "genzoo sample, compress")
 PICTURES = Limit(10_000, "pictures", "genzoo imagine, vary")
 CLASSES = Limit(100_000, "classes", "labels of data of your own")
@@ -79,6 +80,7 @@ LIMITS = (
     TEXT,
     DIGITS,
     DRAWS,
+    BATCH,
     SAMPLES,
     PICTURES,
     CLASSES,

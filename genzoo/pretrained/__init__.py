@@ -25,8 +25,8 @@ OF_RUNS = "runs"  # where runs lie by default: no name on the Hub begins so
 
 def names(data: str | None = None) -> list[str]:
     """The trained models of the package, as "digits/vae"; of one data set, or of all."""
-    found = MODELS.glob(f"{data or '*'}/*/row.json")
-    return sorted(f"{row.parent.parent.name}/{row.parent.name}" for row in found)
+    folders = [row.parent for row in MODELS.glob(f"{data or '*'}/*/row.json")]
+    return sorted(f"{folder.parent.name}/{folder.name}" for folder in folders)
 
 
 def located(path: str | Path) -> Path:

@@ -262,7 +262,9 @@ class Stopwatch(L.Callback):
     @property
     def seconds_per_step(self) -> float:
         """The mean over the second half of the steps: the first are slower."""
-        later = self.ends[len(self.ends) // 2 :] if len(self.ends) > 3 else self.ends
+        later = self.ends
+        if len(later) > 3:
+            later = later[len(later) // 2 :]
         return (later[-1] - later[0]) / max(1, len(later) - 1)
 
 

@@ -36,6 +36,7 @@ from genzoo import files, serialization
 from genzoo.data.dataset import Data, DataSet, Split
 from genzoo.errors import InputError, TrainingError, too_large
 from genzoo.gate import tensors
+from genzoo.gate.limits import BATCH
 from genzoo.gate.schema import Range, check, short
 from genzoo.gate.text import of_run
 from genzoo.model import GenerativeModel, Likelihood, Trainable, drawing_from
@@ -159,7 +160,7 @@ def fit(
             the machine's pace turns out to be another, it is mended at a check, and so is the
             schedule (`genzoo.training.callbacks.Deadline`); a resumed run keeps to what was
             decided before.
-        batch_size: events in a batch, of all processes together.
+        batch_size: events in a batch, of all processes together; of data that has fewer, all.
         seed: of everything random in training (initial weights are the caller's).
         average: width of the running average of the weights, as a share of the steps so far
             (`genzoo.training.averaging`); 0 for the last weights alone.
@@ -606,7 +607,9 @@ def _validation(model: GenerativeModel, data: DataSet, device: torch.device) -> 
     model.eval()  # as Lightning does when a check begins
     losses = []
     for x, c in Data(data).val_dataloader():
-        x, c = model.prepare((x.to(device), None if c is None else c.to(device)))
+        if c is not None:
+            c = c.to(device)
+        x, c = model.prepare((x.to(device), c))
         losses.append(model.validation_loss(x, c, model.validation_draws))
     return torch.cat(losses).double().mean().item()
 
@@ -692,7 +695,7 @@ SHARE = Range(0, 1)
 OPTIONAL = ("minutes", "drop_condition")  # settings that may be None
 SETTINGS = {
     "steps": COUNT,
-    "batch_size": COUNT,
+    "batch_size": Range(1, BATCH.most, whole=True),
     "patience": COUNT,
     "check_every": COUNT,
     "minutes": Range(0, above=True),
@@ -719,7 +722,10 @@ def refuse_retired(given: Iterable[str]) -> None:
 
 def check_settings(**settings: Any) -> None:
     """Raise `InputError` for a setting of `fit`, a seed or a learning rate that is out of range."""
-    given = {k: v for k, v in settings.items() if v is not None or k not in OPTIONAL}
+    given = {}
+    for name, value in settings.items():
+        if value is not None or name not in OPTIONAL:
+            given[name] = value
     check(SETTINGS, **given)
     if "precision" in settings:
         check_precision(str(settings["precision"]))
@@ -920,7 +926,7 @@ def _unchecked_distributions() -> Iterator[None]:
         Distribution.set_default_validate_args(before)
 
 
-# ---------------------------------------------------------------------------- what Lightning leaves
+# -------------------------------------------------------------------- Lightning's messages and logs
 
 
 @contextmanager
@@ -974,8 +980,10 @@ def gather_log(folder: Path) -> None:
     parts = folder.glob("log/version_*/metrics.csv")
     for path in sorted(parts, key=lambda path: int(path.parent.name.split("_")[1])):
         part = _whole_rows(path)
-        if part:  # what a resumed run repeats, the interrupted one had logged but not yet saved
-            rows = [row for row in rows if int(row["step"]) < int(part[0]["step"])] + part
+        if part:  # it repeats steps that the interrupted run had logged but not yet saved
+            first = int(part[0]["step"])
+            rows = [row for row in rows if int(row["step"]) < first]
+            rows += part
     if not rows and (folder / "log.csv").is_file():  # a finished run has nothing to add
         files.remove(folder / "log")
         return

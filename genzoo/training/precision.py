@@ -84,10 +84,10 @@ def trainer_arguments(precision: str) -> dict[str, Any]:
 
 def networks_of(model: nn.Module) -> list[nn.Module]:
     """The networks of a model; not those inside others."""
-    found: list[nn.Module] = []
+    networks: list[nn.Module] = []
     for part in model.children():
-        found += [part] if isinstance(part, Network) else networks_of(part)
-    return found
+        networks += [part] if isinstance(part, Network) else networks_of(part)
+    return networks
 
 
 @contextmanager

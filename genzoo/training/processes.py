@@ -62,8 +62,8 @@ def launched() -> bool:
 
 def _world() -> int | None:
     """Number of processes of a launcher; None if it does not say, as Lightning's own."""
-    told = os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS")
-    return int(told) if told else None
+    number = os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS")
+    return int(number) if number else None
 
 
 @dataclass(frozen=True)
@@ -207,11 +207,11 @@ def in_processes(
         kept = room / "run" if folder is None else Path(folder)
         _put(room / "job", (hardware, model, _plain(data), kept, settings))
         children = [_start(i, hardware, room) for i in range(hardware.processes)]
-        told: SimpleQueue[str] = SimpleQueue()
-        reader = threading.Thread(target=_read_lines, args=(children[0], told), daemon=True)
+        lines: SimpleQueue[str] = SimpleQueue()
+        reader = threading.Thread(target=_read_lines, args=(children[0], lines), daemon=True)
         reader.start()
         try:
-            _watch(children, told, room, progress)
+            _watch(children, lines, room, progress)
         finally:
             for child in children:
                 child.kill()
@@ -219,7 +219,7 @@ def in_processes(
             reader.join()
             for child in children:
                 child.__exit__(None, None, None)  # closes its pipes
-        _pass_on(told, progress)
+        _pass_on(lines, progress)
         weights, fitted = _get(room / "fitted")
         model.load_state_dict(weights)
         return replace(fitted, model=model.eval())
@@ -292,7 +292,7 @@ def _free_port() -> int:
 
 def _watch(
     children: "list[subprocess.Popen[str]]",
-    told: "SimpleQueue[str]",
+    lines: "SimpleQueue[str]",
     room: Path,
     progress: Progress | None,
 ) -> None:
@@ -302,7 +302,7 @@ def _watch(
         InputError, TrainingError: one has not.
     """
     while any(child.poll() is None for child in children):
-        _pass_on(told, progress)
+        _pass_on(lines, progress)
         if any(child.poll() for child in children):
             first = [i for i, child in enumerate(children) if child.poll()]
             _let_speak(children)
@@ -312,16 +312,16 @@ def _watch(
         raise _cause(children, failed, room)
 
 
-def _read_lines(child: "subprocess.Popen[str]", told: "SimpleQueue[str]") -> None:
+def _read_lines(child: "subprocess.Popen[str]", lines: "SimpleQueue[str]") -> None:
     assert child.stdout is not None
     for line in child.stdout:
-        told.put(line.rstrip("\n"))
+        lines.put(line.rstrip("\n"))
 
 
-def _pass_on(told: "SimpleQueue[str]", progress: Progress | None) -> None:
+def _pass_on(lines: "SimpleQueue[str]", progress: Progress | None) -> None:
     with suppress(Empty):
         while True:
-            line = told.get_nowait()
+            line = lines.get_nowait()
             if not line.startswith(MARK):
                 print(line)
             elif progress is not None:
@@ -341,8 +341,10 @@ def _cause(children: "list[subprocess.Popen[str]]", first: list[int], room: Path
     An error that `fit` has a sentence for comes first. Of the others, a process that ended without
     a message is the cause; one that only lost its connection is not.
     """
-    ended = first + [i for i, child in enumerate(children) if child.poll() and i not in first]
-    errors = {i: _get(room / f"error{i}") for i in ended if (room / f"error{i}").is_file()}
+    failed = [i for i, child in enumerate(children) if child.poll()]
+    ended = [*first, *(i for i in failed if i not in first)]
+    reports = {i: room / f"error{i}" for i in ended}
+    errors = {i: _get(report) for i, report in reports.items() if report.is_file()}
     for error in errors.values():
         if isinstance(error, InputError | TrainingError):
             return error
@@ -363,7 +365,7 @@ def _how(code: int) -> str:
     return f"signal {signal.Signals(-code).name}{memory}"
 
 
-# ------------------------------------------------------------------------ a process that is started
+# ------------------------------------------------------------------------------ the started process
 
 
 def main(room: Path) -> None:

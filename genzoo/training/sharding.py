@@ -70,12 +70,15 @@ def shard(model: L.LightningModule, mesh: DeviceMesh) -> None:
 
 def blocks_of(network: nn.Module) -> list[nn.Module]:
     """The parts that a network's lists name, each of which is called as a whole."""
-    found = []
+    blocks = []
     for part in network.modules():
-        if isinstance(part, nn.ModuleList):
-            members = [each for each in part if not isinstance(each, nn.ModuleList)]
-            found += [each for each in members if any(True for _ in each.parameters())]
-    return [each for each in found if not isinstance(each, Network)]
+        if not isinstance(part, nn.ModuleList):
+            continue
+        for block in part:
+            has_weights = any(True for _ in block.parameters())
+            if has_weights and not isinstance(block, nn.ModuleList | Network):
+                blocks.append(block)
+    return blocks
 
 
 def check_sharded(model: Any) -> None:

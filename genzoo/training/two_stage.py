@@ -61,8 +61,8 @@ def fit_in_stages(
     alone = without_prior(model)
     first = fit(alone, data, folder, seed=seed, progress=progress, **train)
     latents = encoded(data, alone, seed=seed)
-    told = _of_prior(progress)
-    second = fit(model.prior, latents, Path(folder) / PRIOR, seed=seed, progress=told, **prior)
+    marked = _of_prior(progress)
+    second = fit(model.prior, latents, Path(folder) / PRIOR, seed=seed, progress=marked, **prior)
     model.load_state_dict(alone.state_dict(), strict=False)  # everything except the prior
     return Fitted(
         model=model.eval(),

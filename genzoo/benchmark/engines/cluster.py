@@ -252,7 +252,7 @@ def _connected(ray: Any, address: str | None, cpus: int) -> Iterator[None]:
 
 
 def _call(address: str) -> None:
-    """Raise `InputError` unless something takes calls at ``address``."""
+    """Raise `InputError` unless a server accepts connections at ``address``."""
     host, _, port = address.rpartition(":")
     if not (host and port.isdigit()):
         raise InputError(f"The address of a Ray cluster is host:port or auto, got {address!r}.")
@@ -304,8 +304,8 @@ def _joined(ray: Any, address: str | None, options: dict[str, Any]) -> Iterator[
 def _unanswered(address: str, seconds: int) -> InputError:
     return InputError(
         f"No Ray cluster answers at {address} within {seconds} seconds: start one with `ray start "
-        "--head`, which prints its address. One that asks for a token answers nobody without: copy "
-        "~/.ray/auth_token from its machine."
+        "--head`, which prints its address. A cluster with a token refuses connections without it: "
+        "copy ~/.ray/auth_token from its machine."
     )
 
 
@@ -313,7 +313,7 @@ def _gpus(ray: Any, wanted: float | None) -> float:
     return min(1.0, ray.cluster_resources().get("GPU", 0.0)) if wanted is None else wanted
 
 
-# ------------------------------------------------------------------------------- what is on its way
+# -------------------------------------------------------------- messages and files between machines
 
 
 class _Mailbox:

@@ -153,7 +153,7 @@ def _work(job: Job, threads: int, sender: Connection) -> None:
         torch.set_num_threads(threads)
     with forwarding(sender.send) as progress:
         outcome = carry_out(job, progress)
-    with suppress(BrokenPipeError):  # the parent was killed: there is nobody left to tell
+    with suppress(BrokenPipeError):  # the parent may have been killed
         sender.send(outcome)
 
 

@@ -279,5 +279,7 @@ def least_share(shares: Sequence[Figure]) -> Figure:
     if not len(values) == len(lower) == len(upper) == len(shares):
         return Figure(least)
     wider = float(ndtri(1 - 0.025 / len(shares))) / Z95
-    reach = [value + wider * (high - value) for value, high in zip(values, upper, strict=True)]
-    return Figure(least, low=min(lower), high=min(reach))
+    widened = []
+    for value, high in zip(values, upper, strict=True):
+        widened.append(value + wider * (high - value))
+    return Figure(least, low=min(lower), high=min(widened))

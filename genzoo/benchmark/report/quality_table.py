@@ -72,7 +72,8 @@ def quality_table(models: Runs, baselines: Runs | None = None) -> Table | None:
         cells = [cell(entry.figures.get(name, Figure()), decimals[name]) for name in columns]
         if differ:
             cells.insert(0, f"{entry.n:,}")
-        lines.append(Line((entry.name, *cells), entry.muted, opens=i == len(real)))
+        is_first_model = i == len(real)
+        lines.append(Line((entry.name, *cells), entry.muted, opens=is_first_model))
     headers = ["model", *columns]
     if differ:
         headers.insert(1, "n")

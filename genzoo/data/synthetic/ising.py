@@ -67,8 +67,10 @@ def log_pmf() -> Tensor:
     across = spins[:, :, 1:] * spins[:, :, :-1]
     down = spins[:, 1:] * spins[:, :-1]
     agreement = across.sum((1, 2)) + down.sum((1, 2))
-    negative_energy = agreement + FIELD * spins.sum((1, 2))
-    return (negative_energy / TEMPERATURE).log_softmax(0)
+    magnetisation = spins.sum((1, 2))
+    negative_energy = agreement + FIELD * magnetisation
+    log_weights = negative_energy / TEMPERATURE
+    return log_weights.log_softmax(0)
 
 
 def log_density(x: Tensor) -> Tensor:

@@ -197,14 +197,16 @@ def _solve(flow: ProbabilityFlow, z: Tensor, tolerance: float, exact: bool) -> t
     from scipy.integrate import solve_ivp
 
     n = len(z)
-    signs = torch.randint_like(z, 2) * 2 - 1  # also where unused: the random state goes on alike
+    signs = torch.randint_like(z, 2) * 2 - 1  # drawn in any case: later random numbers are the same
     probes = None if exact else signs
 
     def slope(t: float, state: np.ndarray) -> np.ndarray:
-        position = torch.from_numpy(state[: z.numel()]).to(z).view(z.shape)
+        position = torch.from_numpy(state[: z.numel()])
+        position = position.to(z).view(z.shape)
         times = z.new_full((n,), t)
         dz, trace = with_divergence(lambda y: flow.velocity(y, times), position, probes)
-        return torch.cat([dz.flatten(), -trace]).double().cpu().numpy()
+        change = torch.cat([dz.flatten(), -trace])
+        return change.double().cpu().numpy()
 
     start = torch.cat([z.flatten(), z.new_zeros(n)]).double().cpu().numpy()
     span = (flow.data, flow.noise)

@@ -51,8 +51,10 @@ def parzen_log_density(
         sigmas: the widths to try.
     """
     means = under_windows(samples, validation, sigmas).mean(1)
-    sigma = sigmas[int(means.argmax())]
-    return Parzen(under_windows(samples, x, [sigma])[0], sigma)
+    best = int(means.argmax())
+    sigma = sigmas[best]
+    (value,) = under_windows(samples, x, [sigma])
+    return Parzen(value, sigma)
 
 
 def under_windows(samples: Tensor, x: Tensor, sigmas: Sequence[float]) -> Tensor:

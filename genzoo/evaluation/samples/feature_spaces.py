@@ -128,7 +128,7 @@ def inception() -> FeatureSpace:
         net = NoTrainInceptionV3("inception-v3-compat", ["2048"])
     except (ModuleNotFoundError, OSError) as error:  # a download that fails is an OSError
         raise InputError(
-            "Inception's weights cannot be had here: install torch-fidelity, and let it download "
+            "Inception's weights are not available: install torch-fidelity, and let it download "
             "them once."
         ) from error
 

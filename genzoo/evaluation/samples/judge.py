@@ -107,7 +107,7 @@ def with_judge(data: DataSet, folder: Path) -> DataSet:
 
     Args:
         data: any data set. What is no image, has no classes, or brings a network of its own, stays
-            as it is. Colour images are compared by Inception all the same, if that can be had.
+            as it is. Colour images are compared by Inception anyway, if it is installed.
         folder: of the data's runs. The judge is kept there, in "judge".
     """
     if not wants_judge(data):

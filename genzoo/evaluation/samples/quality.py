@@ -41,7 +41,7 @@ COSTLY = 512  # features; with more, a Fréchet distance takes half a minute and
 Entry = dict[str, Any]
 
 
-# --------------------------------------------------------------------------- what to compare with
+# -------------------------------------------------------------------------- samples and real events
 
 
 def unseen(data: DataSet) -> tuple[Split, str]:

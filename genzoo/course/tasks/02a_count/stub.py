@@ -1,4 +1,4 @@
-"""2a: count all pictures of height x width pixels, of which each has one of some levels."""
+"""2a: count all pictures of height x width pixels, where each pixel has one of a few levels."""
 
 import math
 

@@ -14,5 +14,5 @@ def find_step(z: Tensor, sizes: Tensor) -> Tensor:
 
 
 def make_taller(x: Tensor, encode, decode, step: Tensor, pixels: float) -> Tensor:
-    """The same tins, (n, 1, 16, 16), so many pixels taller."""
+    """The same tins, (n, 1, 16, 16), taller by this number of pixels."""
     raise NotImplementedError("encode, step, decode.")

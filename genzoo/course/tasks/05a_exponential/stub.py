@@ -13,5 +13,5 @@ def log_likelihood(theta: Tensor, x: Tensor) -> Tensor:
 
 
 def mle(x: Tensor) -> Tensor:
-    """The theta that makes it largest: one number."""
+    """The theta that makes the log-likelihood largest: one number."""
     raise NotImplementedError("solve 'slope = 0' on paper, and return theta.")

@@ -43,7 +43,7 @@ def check_first(sees, size):
         require(
             sees[pixel, SIDE * r + c],
             f"Your mask of size {size} hides a pixel {where}{side}, which was read before. The "
-            "model would be right, and blind on one eye.",
+            "model would be right, and blind in one eye.",
         )
 
 

@@ -17,15 +17,15 @@ def check(answer):
     x = tensor(answer.sample(conditional, N, D), "sample", (N, D))
     require(
         ((x >= 0) & (x < LEVELS) & (x == x.floor())).all(),
-        f"Your events should hold levels 0 to {LEVELS - 1}, as whole numbers.",
+        f"Your samples should hold levels 0 to {LEVELS - 1}, as whole numbers.",
     )
     truth = law(conditional, lambda x, i: x)
     found = share_of(x.long())
     off = apart(found, truth)
     require(
         not (x == x[0]).all(),
-        "All your events are the same. Do you take the likeliest level of each feature, or draw "
-        "one event and repeat it? A sampler draws each row by its probabilities.",
+        "All your samples are the same. Do you take the likeliest level of each feature, or draw "
+        "one sample and repeat it? A sampler draws each row by its probabilities.",
     )
     blind = law(conditional, lambda x, i: torch.zeros_like(x))
     require(
@@ -37,16 +37,16 @@ def check(answer):
         one = x[:, i].long().bincount(minlength=LEVELS) / N
         require(
             off < 0.04 or one.max() < 1 or truth.view([LEVELS] * D).movedim(i, 0)[0].sum() > 0.999,
-            f"Feature {i} is always {int(one.argmax())} in your events: is it drawn at all?",
+            f"Feature {i} is always {int(one.argmax())} in your samples: is it drawn at all?",
         )
     uniform = torch.full_like(truth, 1 / len(truth))
     require(
         off < 0.04 or apart(found, uniform) > 0.04,
-        "All levels come equally often in your events: draw them by their probabilities.",
+        "All levels come equally often in your samples: draw them by their probabilities.",
     )
     require(
         off < 0.04,
-        f"Of your {N} events {off:.0%} lie where they should not: the share of each event should "
+        f"Of your {N} samples {off:.0%} lie where they should not: the share of each one should "
         "be its probability. Are features drawn in order, and rows by probabilities of their own?",
     )
 

@@ -8,6 +8,6 @@ from torch import Tensor
 
 
 def sample(conditional, n: int, d: int) -> Tensor:
-    """n draws of d features, (n, d) whole numbers."""
+    """n samples of d features, (n, d) whole numbers."""
     # TODO: ask for the probabilities of a feature, draw it, write it down, go on
-    raise NotImplementedError("return n events, drawn feature by feature.")
+    raise NotImplementedError("return n samples, drawn feature by feature.")
