@@ -97,7 +97,7 @@ class Pyramid(nn.Module):
         """Log-density of events in [-1, 1], ``(n,)`` nats: `forward` without the latents."""
         place = (x + 1) / 2
         slopes = [stage.log_determinant(place, e) for stage in self.stages]  # type: ignore[operator]
-        return sum(slopes) - x[0].numel() * math.log(2)
+        return torch.stack(slopes).sum(0) - x[0].numel() * math.log(2)
 
     def forward(self, x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
         log_determinant = -x[0].numel() * math.log(2)
