@@ -21,6 +21,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from torch.distributions import Distribution
 
 import genzoo
 from genzoo import grid
+from genzoo.benchmark.provenance import provenance
+from genzoo.files import whole
 from genzoo.model import GenerativeModel
 from genzoo.nets import fast_networks
 from genzoo.training.precision import channels_last, compiled, has_bfloat16
@@ -124,14 +127,17 @@ def main() -> None:
     bits = "has" if has_bfloat16("cpu") else "has no"
     title = f"gain of a step, batch {BATCH}; this processor {bits} bfloat16"
     table = Table("family", "ms, plain", *ways[1:], title=title)
-    record = {}
+    gained = {}
     for family in options.families:
-        found = record[family] = gains(family, ways, options.rounds)
+        found = gained[family] = gains(family, ways, options.rounds)
         cells = [f"{g['gain']:.2f} ({g['low']:.2f}-{g['high']:.2f})" for g in found.values()]
         table.add_row(family, f"{found['plain']['ms']:.0f}", *cells[1:])
     Console().print(table)
     if options.out:
-        options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        record = {"batch": BATCH, "rounds": options.rounds, "families": gained}
+        record["provenance"] = asdict(provenance())
+        with whole(options.out) as draft:
+            draft.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Sample quality against the work that a sample takes: diffusion, flow matching, energy.
 
     python experiments/benchmarks/sampling.py diffusion [--split validation]
-    python experiments/benchmarks/sampling.py flowmatching
+    python experiments/benchmarks/sampling.py flowmatching [--seeds 3]
     python experiments/benchmarks/sampling.py energy
 
 One model of digits each, sampled in several ways with more and more evaluations of its network.
@@ -11,9 +11,11 @@ buffer, with theirs. The floor is the distance of as many training events.
 All ways start from the same noise. What was chosen by such a curve (a solver, the places of its
 steps) was chosen on validation events, with ``--split validation``, which writes no record.
 
-* **diffusion**: the shipped model. Its solvers, in steps that are even in log-SNR.
-* **flowmatching**: a model with mean velocities (``jumps``), trained here for a minute of one core.
-  The same weights follow their stream by a solver, or jump.
+* **diffusion**: the shipped model. Its solvers, in steps that are even in log-SNR; and the solver
+  of Adams along its stream, in steps that are even in the time of flow matching.
+* **flowmatching**: students of that model, trained here for a minute of one core: they learned to
+  jump along its paths (`genzoo.training.distillation`). The same weights jump, or follow their own
+  stream by a solver. Each seed is a student of its own.
 * **energy**: the shipped model. Chains that go on from the buffer of training ("warm"), and chains
   that start from independent pixels ("cold"), at once or tempered as `Energy.sample` does it. How
   well they mix: the share of unconditional chains that still show the digit they started from.
@@ -25,7 +27,10 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +44,13 @@ from genzoo.data.images import digits_net
 from genzoo.evaluation.likelihood.annealing import follow
 from genzoo.evaluation.samples.distances import frechet
 from genzoo.evaluation.samples.feature_spaces import space_of
-from genzoo.families.flow_matching import Velocity
+from genzoo.families.flow_matching import adams
 from genzoo.files import whole
+from genzoo.training.distillation import distil, stream
 
 RECORDS = Path(__file__).parents[1] / "records"
-STREAM: dict[str, Any] = {"width": 32, "fourier": 2, "dropout": 0.1, "jumps": 2, "lr": 4e-3}
-TRAINED: dict[str, Any] = {"steps": 1200, "batch_size": 64, "check_every": 400}
+STUDENT: dict[str, Any] = {"width": 64, "patch": 2, "fourier": 2, "jumps": 4, "solver": "adams"}
+TAUGHT: dict[str, Any] = {"paths": 1500, "steps": 1200, "batch_size": 128, "check_every": 600}
 MOVES = (1, 3, 10, 30, 100, 300, 1000)  # of a chain
 
 # a way to sample, evaluations or moves, and samples with given labels
@@ -54,10 +60,9 @@ Trial = tuple[str, int, Callable[[Tensor], Tensor]]
 # ------------------------------------------------------------------------------ the three families
 
 
-def of_diffusion() -> Iterator[Trial]:
-    """The solvers of the shipped model; the last evaluation of each removes the last noise."""
-    model = genzoo.load("digits/diffusion").eval()
-    assert isinstance(model, genzoo.Diffusion)
+def of_diffusion(seed: int) -> Iterator[Trial]:
+    """The solvers of the shipped model; the last evaluation of its own removes the last noise."""
+    model = shipped()
     evaluations = {
         "second-order": (3, 5, 7, 10, 25, 100),
         "ddim": (5, 10, 25),
@@ -70,49 +75,55 @@ def of_diffusion() -> Iterator[Trial]:
     for solver, counts in evaluations.items():
         for count in counts:
             yield solver, count, by(solver, count - 1)
+    for count in (2, 3, 4, 7, 10, 25):
+        yield "Adams", count, lambda c, n=count: by_adams(model, c, n)
 
 
-def of_flow_matching() -> Iterator[Trial]:
-    """One model's stream, by Runge-Kutta and by Euler steps, and its jumps."""
-    data = genzoo.data.load("digits")
-    torch.manual_seed(0)
-    model = genzoo.FlowMatching(data.event_shape, data.condition, data.levels, **STREAM)
-    genzoo.fit(model, data, accelerator="cpu", **TRAINED)
-    yield from ways_of(model.eval())
-
-
-def ways_of(model: genzoo.FlowMatching) -> Iterator[Trial]:
-    """The ways to sample a model with mean velocities."""
-
-    def jumping(jumps: int) -> Callable[[Tensor], Tensor]:
-        return lambda c: model.sample(len(c), c, jumps=jumps)
-
-    def solving(steps: int) -> Callable[[Tensor], Tensor]:
-        return lambda c: model.sample(len(c), c, jumps=0, steps=steps)
-
-    for jumps in (1, 2, 3, 4, 8):
-        yield "jumps", jumps, jumping(jumps)
-    for steps in (1, 2, 3, 6, 12, 25):
-        yield "Runge-Kutta", 4 * steps, solving(steps)
-    for steps in (1, 2, 4, 8, 16):
-        yield "Euler", steps, lambda c, n=steps: by_euler(model, c, n)
+def shipped() -> genzoo.Diffusion:
+    """The diffusion model of digits that comes with the package."""
+    model = genzoo.load("digits/diffusion").eval()
+    assert isinstance(model, genzoo.Diffusion)
+    return model
 
 
 @torch.no_grad()
-def by_euler(model: genzoo.FlowMatching, c: Tensor, steps: int) -> Tensor:
-    """Samples by steps along the velocity at their beginning."""
-    x = model.latent_noise(len(c))
-    velocity: Velocity = model.velocity(c)
-    for i in range(steps):
-        t = torch.full((len(c),), i / steps)
-        x = x + velocity(x, t) / steps
-    return model.on_grid(x)
+def by_adams(model: genzoo.Diffusion, c: Tensor, steps: int) -> Tensor:
+    """Samples by the solver of Adams along the stream of a diffusion model."""
+    noise = model.latent_noise(len(c))
+    return model.on_grid(adams(stream(model, c), noise, 0.0, 1.0, steps))
 
 
-def of_energy() -> Iterator[Trial]:
-    """Chains of the shipped model, under the labels that its buffer holds, in place of ``c``."""
+def of_flow_matching(seed: int) -> Iterator[Trial]:
+    """A student of the shipped diffusion model: its jumps, and its own stream by solvers."""
+    data = genzoo.data.load("digits")
+    torch.manual_seed(seed)
+    student = genzoo.FlowMatching(data.event_shape, data.condition, data.levels, **STUDENT)
+    distil(student, shipped(), data, seed=seed, accelerator="cpu", **TAUGHT)
+
+    def jumping(jumps: int) -> Callable[[Tensor], Tensor]:
+        return lambda c: student.sample(len(c), c, jumps=jumps)
+
+    def solving(solver: str, steps: int) -> Callable[[Tensor], Tensor]:
+        return lambda c: student.sample(len(c), c, jumps=0, solver=solver, steps=steps)
+
+    for jumps in range(1, student.jumps + 1):
+        yield "jumps", jumps, jumping(jumps)
+    for steps in (2, 4, 7, 10, 100):
+        yield "Adams", steps, solving("adams", steps)
+    for steps in (1, 2, 6):
+        yield "Runge-Kutta", 4 * steps, solving("runge-kutta", steps)
+
+
+def walkers() -> genzoo.Energy:
+    """The energy model of digits that comes with the package, and its chains."""
     model = genzoo.load("digits/energy").eval()
     assert isinstance(model, genzoo.Energy)
+    return model
+
+
+def of_energy(seed: int) -> Iterator[Trial]:
+    """Chains of the shipped model, under the labels that its buffer holds, in place of ``c``."""
+    model = walkers()
     labels = model.chain_conditions
     n = len(labels)
     path = model.path(n, labels)
@@ -135,8 +146,7 @@ def memory() -> dict[str, Any]:
 
     Beside it the share that would by chance: that of pairs of chains.
     """
-    model = genzoo.load("digits/energy").eval()
-    assert isinstance(model, genzoo.Energy)
+    model = walkers()
     torch.manual_seed(0)
     start = model.chains
     digit = digits_net.read(start)
@@ -157,29 +167,49 @@ FAMILIES = {"diffusion": of_diffusion, "flowmatching": of_flow_matching, "energy
 # --------------------------------------------------------------------------------------- the curves
 
 
-def curves(family: str, data: DataSet, split: str, draws: int) -> dict[str, Any]:
-    """FD of each way after each number of evaluations, the mean over sets of samples."""
+def distances(family: str, split: str, seed: int) -> list[tuple[str, int, float]]:
+    """FD of each way after each number of evaluations, by one seed."""
+    torch.set_num_threads(1)
+    data = genzoo.data.load("digits")
     space = space_of(data)
     events = getattr(data, split)
     reference = space.features(events.x)
+    found = []
+    for way, evaluations, sample in FAMILIES[family](seed):
+        torch.manual_seed(seed)
+        fd = frechet(reference, space.features(sample(events.c)))
+        found.append((way, evaluations, fd))
+        print(f"{seed} {way:14} {evaluations:5} {fd:8.3f}", flush=True)
+    return found
+
+
+def curves(family: str, split: str, seeds: int) -> dict[str, Any]:
+    """FD of each way after each number of evaluations, the mean over seeds.
+
+    The seeds are computed side by side, each by a process with one thread.
+    """
+    with ProcessPoolExecutor(seeds, mp_context=get_context("spawn")) as pool:
+        of_seed = partial(distances, family, split)
+        results = list(pool.map(of_seed, range(seeds)))
     found = defaultdict(list)
-    samples = events.x
-    for way, evaluations, sample in FAMILIES[family]():
-        values = []
-        for draw in range(draws):
-            torch.manual_seed(draw)
-            samples = sample(events.c)
-            values.append(frechet(reference, space.features(samples)))
-        fd = sum(values) / draws
+    for points in zip(*results, strict=True):
+        way, evaluations, _ = points[0]
+        values = [fd for _, _, fd in points]
+        fd = sum(values) / seeds
         found[way].append({"evaluations": evaluations, "fd": fd, "each": values})
-        print(f"{way:14} {evaluations:5} {fd:8.3f}", flush=True)
-    twins = data.train.some(len(samples)).x
+    return found
+
+
+def floor(data: DataSet, split: str, n: int) -> dict[str, Any]:
+    """What distances are measured by, and that of ``n`` training events."""
+    space = space_of(data)
+    events = getattr(data, split)
+    twins = data.train.some(n).x
     return {
         "measure": f"FD ({space.name})",
-        "n": len(samples),
+        "n": n,
         "reference": f"{len(events)} {split} events",
-        "floor": frechet(reference, space.features(twins)),
-        "curves": found,
+        "floor": frechet(space.features(events.x), space.features(twins)),
     }
 
 
@@ -187,12 +217,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Sample quality against evaluations.")
     parser.add_argument("family", choices=FAMILIES)
     parser.add_argument("--split", choices=("validation", "test"), default="test")
-    parser.add_argument("--draws", type=int, default=1, help="sets of samples of each kind")
+    parser.add_argument("--seeds", type=int, default=1, help="of samples, and of students")
     options = parser.parse_args()
     torch.set_num_threads(1)
     data = genzoo.data.load("digits")
-    found = {"data": data.name, **curves(options.family, data, options.split, options.draws)}
-    if options.family == "energy":
+    of_energy_model = options.family == "energy"
+    n = len(walkers().chains) if of_energy_model else len(getattr(data, options.split))
+    found = {"data": data.name, "seeds": options.seeds, **floor(data, options.split, n)}
+    found["curves"] = curves(options.family, options.split, options.seeds)
+    if of_energy_model:
         found["mixing"] = memory()
     if options.split == "validation":
         return

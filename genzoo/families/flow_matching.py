@@ -37,13 +37,16 @@ velocity* of the stream over any stretch of time as well,
     u(x_t, t, s) = \frac{1}{s - t} \int_t^s v(x_\tau, \tau) \, d\tau, \qquad
     x_s = x_t + (s - t)\, u(x_t, t, s) ,
 
-by which one evaluation jumps from t to s, be it from noise to data. Differentiated along the
-stream, :math:`(s - t)\, u = \int_t^s v \, d\tau` says what u has to be without an integral:
+by which one evaluation jumps from t to s, be it from noise to data. What holds u to that is that a
+long jump and its two halves lead to the same place. With m = (t + s) / 2,
 
 .. math::
 
-    u(x_t, t, s) = v(x_t, t) + (s - t) \Big( v \cdot \frac{\partial u}{\partial x}
-    + \frac{\partial u}{\partial t} \Big) .
+    u(x_t, t, s) = \frac{1}{2} u(x_t, t, m) + \frac{1}{2} u(x_m, m, s), \qquad
+    x_m = x_t + (m - t)\, u(x_t, t, m),
+
+down to jumps over no time, where u is the velocity. A ready stream may teach its mean velocities
+more exactly: `genzoo.training.distillation`.
 
 The likelihood stays that of the stream of :math:`v(x, t) = u(x, t, t)`. Samples by jumps are those
 of the stream as far as u is its mean velocity: where it is not, the likelihood does not notice.
@@ -52,11 +55,11 @@ References: Lipman et al. 2023, *Flow matching for generative modeling* (eq. 9, 
 = 0); Liu et al. 2023, *Flow straight and fast: rectified flow* (eq. 1); Albergo & Vanden-Eijnden
 2023, *Building normalizing flows with stochastic interpolants*; Chen et al. 2018, *Neural ordinary
 differential equations* (theorem 1); Grathwohl et al. 2019, *FFJORD*; Geng et al. 2025, *Mean flows
-for one-step generative modeling* (eq. 6, with noise at t = 0 and data at t = 1).
+for one-step generative modeling* (eq. 3, with noise at t = 0 and data at t = 1); Frans et al. 2025,
+*One step diffusion via shortcut models* (a long step as two of half its length).
 """
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -64,7 +67,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from genzoo import grid
-from genzoo.families.diffusion import spread_times, stratified
+from genzoo.families.diffusion import require_one_of, spread_times, stratified
 from genzoo.model import DEEPEST, GenerativeModel, Latent, Likelihood, ProbabilityFlow, require
 from genzoo.nets import (
     MOST_OCTAVES,
@@ -79,6 +82,11 @@ from genzoo.nets import (
 
 EXACT_UP_TO = 16  # dimensions in which the trace is exact: one gradient for each
 
+# Highest frequency at which a network is told the time, in radians per unit. A velocity is learned
+# as well by either. Mean velocities are slow in time, and what waves faster spoils long jumps.
+QUICK = 50.0
+SLOW = 8.0
+
 Velocity = Callable[[Tensor, Tensor], Tensor]  # (x, time of each row) -> dx/dt, of x's shape
 
 
@@ -90,10 +98,12 @@ class FlowMatching(GenerativeModel):
         width, depth, dropout: of the network that is the velocity, a `genzoo.nets.UNet` or `MLP`.
         fourier: number of frequencies 1, 2, 4, ... at which sines and cosines of x are fed in
             beside it.
-        steps: of the Runge-Kutta solver (four network evaluations each) from noise to data, or
-            back.
+        steps: of the solver of samples; of "runge-kutta" also from data back to noise.
+        solver: of samples, "runge-kutta" (four network evaluations a step) or "adams" (one).
         jumps: 0, or evaluations of the network for a sample by mean velocities, which are then
             learned beside the velocity.
+        patch: side of the squares of pixels that the network takes as one; 2 makes an image four
+            times as cheap.
         network: in place of the default, see `genzoo.nets`.
     """
 
@@ -115,10 +125,13 @@ class FlowMatching(GenerativeModel):
         fourier: int = 3,
         steps: int = 12,
         jumps: int = 0,
+        solver: str = "runge-kutta",
+        patch: int = 1,
         network: nn.Module | None = None,
     ):
         super().__init__(event_shape, condition, levels, lr)
         require(1, width=width, steps=steps)
+        require_one_of(SOLVERS, solver=solver)
         require(0, DEEPEST, depth=depth)
         require(0, MOST_OCTAVES, fourier=fourier)
         require(0, jumps=jumps)
@@ -128,10 +141,13 @@ class FlowMatching(GenerativeModel):
         self.fourier = fourier
         self.steps = steps
         self.jumps = jumps
+        self.solver = solver
+        self.patch = patch
         self.latent_shape = self.event_shape
         self.embed = Condition(condition, 2 * width)
-        self.time = Fourier(2 * width, lowest=0.5, highest=50.0)
-        self.stretch = Fourier(2 * width, lowest=0.5, highest=50.0) if jumps else None
+        highest = SLOW if jumps else QUICK
+        self.time = Fourier(2 * width, lowest=0.5, highest=highest)
+        self.stretch = Fourier(2 * width, lowest=0.5, highest=highest) if jumps else None
         self.network = given_or(network, self.default_network)
 
     def default_network(self) -> nn.Module:
@@ -142,6 +158,7 @@ class FlowMatching(GenerativeModel):
             self.depth,
             self.dropout,
             octaves(self.fourier),
+            patch=self.patch,
         )
 
     # ------------------------------------------------------------------------------------- velocity
@@ -208,29 +225,28 @@ class FlowMatching(GenerativeModel):
         error = v - (x1 - x0)
         loss = error.square().flatten(1).sum(1)
         if self.jumps:
-            loss = loss + self.jump_loss(x_t, t, v.detach(), c)
+            loss = loss + self.jump_loss(x_t, t, c)
         return loss
 
-    def jump_loss(self, x: Tensor, t: Tensor, v: Tensor, c: Tensor | None = None) -> Tensor:
-        """||u(x, t, s) - v - (s - t) du/dt||^2, ``(n,)``, for one s after t (Geng et al. 2025).
+    def jump_loss(self, x: Tensor, t: Tensor, c: Tensor | None = None) -> Tensor:
+        """||u(x, t, s) - (u(x, t, m) + u(x_m, m, s)) / 2||^2, ``(n,)``, for one s after t.
 
-        du/dt is the derivative along the stream, on which x moves with velocity ``v``. The target
-        of u is a constant to the optimiser.
+        The place x_m half-way there is where the first half leads. The target of u is a constant to
+        the optimiser.
 
         Args:
             x: places, ``(n, *event_shape)``.
             t: time of each, ``(n,)``.
-            v: velocity of each, of x's shape.
             c: a condition for each.
         """
         ahead = (1 - t) * torch.rand_like(t)
         s = t + ahead
-
-        def from_here(x: Tensor, t: Tensor) -> Tensor:
-            return self.u(x, t, s, c)
-
-        du_dt = derivative_along(from_here, (x, t), (v, torch.ones_like(t)))
-        target = v + expand_as(ahead, x) * du_dt
+        with torch.no_grad():
+            middle = t + ahead / 2
+            first = self.u(x, t, middle, c)
+            there = x + expand_as(ahead / 2, x) * first
+            second = self.u(there, middle, s, c)
+            target = (first + second) / 2
         error = self.u(x, t, s, c) - target
         return error.square().flatten(1).sum(1)
 
@@ -304,22 +320,40 @@ class FlowMatching(GenerativeModel):
         guidance: float = 1.0,
         steps: int | None = None,
         jumps: int | None = None,
+        solver: str | None = None,
     ) -> Tensor:
         """``(n, *event_shape)``: noise carried along from t = 0 to 1.
 
         Args:
             n, c: see `genzoo.model.GenerativeModel.sample`.
             guidance: see `velocity`; 1 for none.
-            steps: of the solver, in place of the model's own.
+            steps, solver: in place of the model's own.
             jumps: in place of the model's own; 0 for the solver.
         """
         z = self.latent_noise(n)
         jumps = self.jumps if jumps is None else jumps
         if jumps:
-            x = self.jump(z, c, guidance, jumps)
-        else:
-            x = self.integrate(z, self.velocity(c, guidance), 0.0, 1.0, steps)
-        return self.on_grid(x)
+            return self.on_grid(self.jump(z, c, guidance, jumps))
+        return self.on_grid(self.solve(z, c, guidance, solver, steps))
+
+    def solve(
+        self,
+        z: Tensor,
+        c: Tensor | None,
+        guidance: float = 1.0,
+        solver: str | None = None,
+        steps: int | None = None,
+    ) -> Tensor:
+        """The place to which a solver carries noise, from t = 0 to 1, of z's shape.
+
+        Args:
+            z: noise, ``(n, *event_shape)``.
+            c, guidance, solver, steps: see `sample`.
+        """
+        solver = solver or self.solver
+        require_one_of(SOLVERS, solver=solver)
+        solution = SOLVERS[solver]
+        return solution(self.velocity(c, guidance), z, 0.0, 1.0, steps or self.steps)
 
     @torch.no_grad()
     def jump(self, x: Tensor, c: Tensor | None, guidance: float, jumps: int) -> Tensor:
@@ -346,8 +380,8 @@ class FlowMatching(GenerativeModel):
 
     @property
     def evaluations_per_sample(self) -> int:
-        """One for each jump, or four for each step."""
-        return self.jumps or 4 * self.steps
+        """One for each jump; four for each step, or one by "adams"."""
+        return self.jumps or EVALUATIONS[self.solver] * self.steps
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """The noise ``(n, *event_shape)`` that the stream carries to ``x``.
@@ -373,7 +407,7 @@ class FlowMatching(GenerativeModel):
         end: float,
         steps: int | None = None,
     ) -> Tensor:
-        """The place to which a stream carries each point, of x's shape.
+        """The place to which Runge-Kutta steps carry each point, of x's shape.
 
         Args:
             x: places at time ``start``, ``(n, *event_shape)``.
@@ -382,13 +416,7 @@ class FlowMatching(GenerativeModel):
             end: time in [0, 1], before or after ``start``.
             steps: of the solver, in place of the model's own.
         """
-
-        def slope(state: tuple[Tensor, ...], t: Tensor) -> tuple[Tensor, ...]:
-            (x,) = state
-            return (velocity(x, t),)
-
-        (x,) = rk4(slope, (x,), start, end, steps or self.steps)
-        return x
+        return runge_kutta(velocity, x, start, end, steps or self.steps)
 
 
 # ------------------------------------------------------------------------- what every stream shares
@@ -421,26 +449,6 @@ def with_divergence(
                 diagonal.append(row.flatten(1)[:, i])
             trace = torch.stack(diagonal).sum(0)
     return y.detach(), trace.detach()
-
-
-def derivative_along(
-    field: Callable[[Tensor, Tensor], Tensor],
-    place: tuple[Tensor, Tensor],
-    direction: tuple[Tensor, Tensor],
-) -> Tensor:
-    """The derivative of ``field`` at a place in a direction, of the field's shape.
-
-    It takes one pass of forward-mode differentiation, and is a constant to the optimiser.
-
-    Args:
-        field: of two arguments.
-        place: both arguments.
-        direction: a tangent of each.
-    """
-    with torch.no_grad(), warnings.catch_warnings():
-        # the first such pass of a process scripts a part of torch, which torch itself deprecates
-        warnings.simplefilter("ignore", FutureWarning)
-        return torch.func.jvp(field, place, direction)[1]
 
 
 def rk4(
@@ -481,3 +489,76 @@ def rk4(
         total = tuple(a + 2 * b + 2 * c + d for a, b, c, d in slopes)
         state = moved(h / 6, total)
     return state
+
+
+# -------------------------------------------------------------------------------------- the solvers
+
+
+def runge_kutta(velocity: Velocity, x: Tensor, start: float, end: float, steps: int) -> Tensor:
+    """The place to which equal steps of `rk4` carry each point, of x's shape.
+
+    Args:
+        velocity: evaluated four times in a step.
+        x: places at time ``start``, ``(n, ...)``.
+        start, end: times.
+        steps: number of steps between them.
+    """
+
+    def slope(state: tuple[Tensor, ...], t: Tensor) -> tuple[Tensor, ...]:
+        (x,) = state
+        return (velocity(x, t),)
+
+    (x,) = rk4(slope, (x,), start, end, steps)
+    return x
+
+
+def adams(velocity: Velocity, x: Tensor, start: float, end: float, steps: int) -> Tensor:
+    """The place to which equal steps of `adams_path` carry each point, of x's shape.
+
+    Args:
+        velocity: evaluated once in a step.
+        x: places at time ``start``, ``(n, ...)``.
+        start, end: times.
+        steps: number of steps between them.
+    """
+    times = torch.linspace(start, end, steps + 1).tolist()
+    *_, last = adams_path(velocity, x, times)
+    return last
+
+
+def adams_path(velocity: Velocity, x: Tensor, times: Sequence[float]) -> Iterator[Tensor]:
+    """The places of each point on its way, by the method of Adams and Bashforth.
+
+    A step extends the change of the velocity since the step before, which makes it of second order
+    for one evaluation (Hairer, Norsett & Wanner 1993, sections III.1 and III.5). With steps of
+    lengths h and h':
+
+        x' = x + h (v + h / 2h' (v - v_before))
+
+    The first has nothing before it, and is of first order.
+
+    Args:
+        velocity: evaluated once in a step.
+        x: places at the first of the times, ``(n, ...)``.
+        times: ends of the steps.
+
+    Yields:
+        the places at each later time, of x's shape.
+    """
+    v_before = None
+    h_before = None
+    for now, then in pairwise(times):
+        h = then - now
+        v = velocity(x, x.new_full((len(x),), now))
+        middle = v
+        if v_before is not None and h_before is not None:
+            middle = v + (v - v_before) * (h / (2 * h_before))
+        x = x + h * middle
+        yield x
+        v_before = v
+        h_before = h
+
+
+Solver = Callable[[Velocity, Tensor, float, float, int], Tensor]
+SOLVERS: dict[str, Solver] = {"runge-kutta": runge_kutta, "adams": adams}
+EVALUATIONS = {"runge-kutta": 4, "adams": 1}  # of the velocity in a step
