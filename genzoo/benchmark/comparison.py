@@ -103,7 +103,7 @@ def compare(
         "nodes": nodes,
         "strategy": strategy,
     }
-    asked = Asked(
+    question = Question(
         families=_unique(map(_source, families)),
         data=name,
         seeds=_unique(seeds),
@@ -115,38 +115,38 @@ def compare(
         folder=Path(out or f"runs/{Path(name).resolve().stem}-{budget}"),
     )
     if isinstance(data, DataSet):
-        return _answer(asked, data, engine, observer or Observer(), is_object=True)
-    return _answer(asked, load_data(data), engine, observer or Observer())
+        return _answer(question, data, engine, observer or Observer(), is_object=True)
+    return _answer(question, load_data(data), engine, observer or Observer())
 
 
 def _answer(
-    asked: "Asked", data: DataSet, engine: Engine, observer: Observer, is_object: bool = False
+    question: "Question", data: DataSet, engine: Engine, observer: Observer, is_object: bool = False
 ) -> Scorecard:
     """Carry out the runs that a question needs, and put them on one scorecard.
 
     Args:
-        asked: the question.
+        question: families, seeds and settings.
         data: of all runs.
         engine: carries out the runs.
         observer: is called with the progress.
         is_object: True of data that other processes cannot load by a name or a path.
     """
-    if asked.conditional:
-        runs.require_conditions(data, asked.data)
-    plans = asked.plans(data.dims, _fingerprint(data) if is_object else "")
+    if question.conditional:
+        runs.require_conditions(data, question.data)
+    plans = question.plans(data.dims, _fingerprint(data) if is_object else "")
     if rank():  # of several processes the first alone measures and writes
         for each in plans:
-            runs.accompany(each, asked.folder / each.name, data)
+            runs.accompany(each, question.folder / each.name, data)
         return Scorecard(())
     sent = data if is_object else None
-    with held(asked.folder):
-        discard_drafts(asked.folder)
-        outcomes = _carry_out(plans, asked.folder, sent, engine, observer)
-        return _set_side_by_side(asked, plans, outcomes, data, observer)
+    with held(question.folder):
+        discard_drafts(question.folder)
+        outcomes = _carry_out(plans, question.folder, sent, engine, observer)
+        return _set_side_by_side(question, plans, outcomes, data, observer)
 
 
 @dataclass(frozen=True)
-class Asked:
+class Question:
     """The question that a comparison answers.
 
     Args:
@@ -292,7 +292,7 @@ def _siblings(plans: Sequence[Plan], folder: Path, data: DataSet, observer: Obse
 
 
 def _set_side_by_side(
-    asked: Asked,
+    question: Question,
     plans: Sequence[Plan],
     outcomes: Sequence[Outcome],
     data: DataSet,
@@ -302,9 +302,9 @@ def _set_side_by_side(
     ended = list(zip(plans, outcomes, strict=True))
     failures = {each.name: outcome.failure for each, outcome in ended if outcome.failure}
     finished = [each for each, outcome in ended if outcome.row is not None]
-    siblings = _siblings(plans, asked.folder, data, observer)
+    siblings = _siblings(plans, question.folder, data, observer)
     done = sorted([*finished, *siblings], key=order)
-    return assemble(done, asked.folder, data, failures, asked.command, observer)
+    return assemble(done, question.folder, data, failures, question.command, observer)
 
 
 def order(each: Plan) -> tuple[int, int]:

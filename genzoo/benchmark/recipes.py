@@ -64,18 +64,18 @@ def find(data: str, budget: str, family: str, file: str | Path | None = None) ->
     return {section: {} for section in SECTIONS}
 
 
-def _check_names(families: Iterable[str], asked: str, path: Path) -> None:
+def _check_names(families: Iterable[str], family: str, path: Path) -> None:
     """Raise `InputError` if the family is missing, but there is an unknown name similar to it."""
     hybrids = [f"vae+{name}" for name in names.names()]
     known = {*names.names(), *names.HYBRIDS, *hybrids}
-    if asked not in known or asked in families:  # stages of unCLIP have names of their own
+    if family not in known or family in families:  # stages of unCLIP have names of their own
         return
     unknown = [name for name in families if name not in known]
-    close = get_close_matches(asked, unknown, n=1)
+    close = get_close_matches(family, unknown, n=1)
     if close:
         raise InputError(
-            f"The recipe {path} has an entry {close[0]!r}, and none for {asked!r}. "
-            f"Did you mean {asked!r}?"
+            f"The recipe {path} has an entry {close[0]!r}, and none for {family!r}. "
+            f"Did you mean {family!r}?"
         )
 
 

@@ -135,7 +135,7 @@ def _print_what_the_locale_can() -> None:
 
 
 def _takes_more(stream: TextIO | None) -> bool:
-    """Whether what was printed has been, or can be, written to where it goes."""
+    """True if all that was printed has been, or can be, written to the stream's target."""
     try:
         if stream is not None:
             stream.flush()
@@ -145,7 +145,7 @@ def _takes_more(stream: TextIO | None) -> bool:
 
 
 def _close(stream: TextIO | None) -> None:
-    """Give up a stream that takes no more, or Python would complain of it at the end."""
+    """Close a stream that accepts no more output, or Python would complain of it at exit."""
     with suppress(OSError):
         if stream is not None:
             stream.close()

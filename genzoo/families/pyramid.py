@@ -66,7 +66,8 @@ class Pyramid(nn.Module):
         shape: of an event, whose features are in [-1, 1].
         levels: of the data.
         width: of the embedding, and of the causal convolutions at the bottom.
-        squeezes: how often the sides of the ink are halved before it is drawn one by one.
+        squeezes: number of times that the sides of the ink are halved before its features are
+            drawn one by one.
         network: makes the network of a coupling, see `genzoo.nets`.
     """
 
@@ -90,14 +91,14 @@ class Pyramid(nn.Module):
 
     @property
     def steps(self) -> int:
-        """How many histograms, or sets of them, are drawn from one after another for a sample."""
+        """Number of histograms, or sets of them, that a sample draws from one after another."""
         return sum(stage.steps for stage in self.stages)  # type: ignore[misc]
 
     def log_density(self, x: Tensor, e: Tensor) -> Tensor:
         """Log-density of events in [-1, 1], ``(n,)`` nats: `forward` without the latents."""
         place = (x + 1) / 2
         slopes = [stage.log_determinant(place, e) for stage in self.stages]  # type: ignore[operator]
-        return sum(slopes) - x[0].numel() * math.log(2)
+        return torch.stack(slopes).sum(0) - x[0].numel() * math.log(2)
 
     def forward(self, x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
         log_determinant = -x[0].numel() * math.log(2)
@@ -162,7 +163,7 @@ class Places(nn.Module):
 
     @property
     def steps(self) -> int:
-        """How many sets of histograms are drawn from one after another."""
+        """Number of sets of histograms that are drawn from one after another."""
         return len(self.asked)
 
     def known(self, folded: Tensor, i: int) -> Tensor:
@@ -184,7 +185,7 @@ class Places(nn.Module):
         return each.permute(1, 0, 3, 4, 2)
 
     def log_determinant(self, x: Tensor, e: Tensor) -> Tensor:
-        """That of `forward`, without its values."""
+        """The log-determinant of `forward`, without its values."""
         folded = F.pixel_unshuffle(x, 2)
         asked = folded[:, [self.order[i] for i in self.asked]]
         log_slopes = log_slope(within(asked, self.cells), self.all_logits(folded, e))
@@ -210,7 +211,16 @@ class Places(nn.Module):
         return F.pixel_shuffle(torch.stack(channels, 1), 2), total
 
     def move(self, x: Tensor, logits: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
-        """Features ``(...)`` within their cells, by log-masses ``(..., bins)``."""
+        """Move features within their cells.
+
+        Args:
+            x: features in [0, 1], ``(...)``.
+            logits: log-masses of the bins of each cell, ``(..., bins)``.
+            inverse: apply the inverse of the map.
+
+        Returns:
+            the moved features, and the log-slope of the map at each.
+        """
         place = within(x, self.cells)
         y, log_slopes = piecewise_linear_cdf(place, logits, inverse)
         return x + (y - place) / self.cells, log_slopes
@@ -242,13 +252,13 @@ class Ink(nn.Module):
 
     @property
     def steps(self) -> int:
-        """How many histograms, or sets of them, are drawn from one after another."""
+        """Number of histograms, or sets of them, that are drawn from one after another."""
         if self.coarser is None or self.between is None:
             return self.pixels.steps
         return self.coarser.steps + self.between.steps
 
     def log_determinant(self, x: Tensor, e: Tensor) -> Tensor:
-        """That of `forward`, without its values."""
+        """The log-determinant of `forward`, without its values."""
         if self.coarser is None or self.between is None:
             return self.pixels.log_determinant(x, e)
         between = self.between.log_determinant(x, e)
@@ -305,11 +315,11 @@ class InTurn(nn.Module):
         return features.view(-1, rows, columns, channels).movedim(-1, 1)
 
     def values(self, features: Tensor) -> Tensor:
-        """What the network sees of features in [0, 1]."""
+        """Values that the network sees, of features in [0, 1]."""
         return grid.quantise(2 * features - 1, self.bins)
 
     def log_determinant(self, x: Tensor, e: Tensor) -> Tensor:
-        """That of `forward`, without its values."""
+        """The log-determinant of `forward`, without its values."""
         features = self.in_order(x)
         logits = self.network(self.values(features), e)
         return log_slope(features, logits).sum(1)
@@ -343,7 +353,14 @@ class InTurn(nn.Module):
 
 
 def log_masses(network: nn.Module, seen: Tensor, e: Tensor | Guided, place: Tensor) -> Tensor:
-    """The network's log-masses, not normalised; under guidance w those of p(x | c)^w p(x)^(1-w)."""
+    """The network's log-masses, not normalised; under guidance w those of p(x | c)^w p(x)^(1-w).
+
+    Args:
+        network: of a coupling.
+        seen: its input.
+        e: embedding of each row, ``(n, width)``, or both of a guided one.
+        place: embedding of the place that is drawn, which is added to it.
+    """
     if not isinstance(e, Guided):
         return network(seen, e + place)
     return torch.lerp(network(seen, e.free + place), network(seen, e.given + place), e.weight)

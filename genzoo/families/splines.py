@@ -30,7 +30,7 @@ from torch import Tensor
 class Least(NamedTuple):
     """Lower limits of a bin.
 
-    Attributes:
+    Args:
         mass: width and height, as shares of the interval.
         slope: at a knot.
     """
