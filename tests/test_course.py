@@ -198,6 +198,14 @@ def test_numbers_of_code_of_formulas_and_of_cells_are_none():
 
 
 @pytest.mark.skipif(not NOTATION.is_file(), reason="no docs/notation.yaml yet")
+def test_a_formula_with_a_line_like_an_item_of_a_list_is_a_fault():
+    in_a_line = "1. A sum:\n   $$x = a\n   + b .$$\n"
+    [(line, start)] = lint.formulas_taken_for_lists(lint.read(in_a_line))
+    assert (line, start) == (2, "$$x = a")
+    for sound in ("A sum:\n\n$$\nx = a\n+ b\n$$\n", "$$x = a +\nb$$\n", "$x = a$\n- an item\n"):
+        assert not lint.formulas_taken_for_lists(lint.read(sound))
+
+
 def test_an_unknown_symbol_is_a_fault_unless_the_page_names_it_as_its_own():
     faults = found("The $\\digamma$ of $x$.")
     assert len(faults) == 1 and "\\digamma" in faults[0]

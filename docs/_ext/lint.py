@@ -254,6 +254,27 @@ def typed_numbers(page: Block) -> list[tuple[int, str]]:
     return faults
 
 
+LISTED = re.compile(r"\n[ \t]*[-+*>] ")
+AFTER_A_BLANK_LINE = re.compile(r"(^|\n[ \t]*\n)[ \t]*$")
+
+
+def formulas_taken_for_lists(page: Block) -> list[tuple[int, str]]:
+    """Formulas of a paragraph with a later line that Markdown takes for an item of a list, with
+    their lines. Such a formula is printed as it was typed.
+    """
+    lines = list(prose(page))
+    text = without_code("\n".join(line for _, line in lines))
+    faults = []
+    for pattern in (DISPLAY, INLINE):
+        for match in pattern.finditer(text):
+            stands_alone = AFTER_A_BLANK_LINE.search(text[: match.start()])
+            if LISTED.search(match[1]) and not stands_alone:
+                number, _ = lines[text.count("\n", 0, match.start())]
+                faults.append((number, match[0].split("\n")[0]))
+        text = pattern.sub(lambda m: "\n" * m[0].count("\n"), text)
+    return faults
+
+
 ACCENTS = {"hat", "tilde", "bar", "vec", "dot", "widehat", "widetilde", "overline", "check"}
 STYLES = {"mathbb", "mathcal", "mathbf", "mathrm", "boldsymbol", "mathsf", "operatorname", "mathit"}
 WORDS_OF = {"text", "textit", "textbf", "textrm", "mbox", "htmlClass", "tag", "begin", "end",
@@ -361,6 +382,8 @@ def faults(path: Path, text: str, notation: Path) -> Iterator[tuple[int | None, 
             yield None, f"quiz: {problem}".replace("\n", " ")
     for line, what in typed_numbers(page):
         yield line, f"a measured number is typed: “{what}”; glue it from a cell"
+    for line, start in formulas_taken_for_lists(page):
+        yield line, f"a line of the formula “{start}” begins like an item of a list"
     if notation.is_file():
         for symbol, formula in unknown_symbols(text, known_symbols(notation)).items():
             yield None, f"the symbol {symbol} is not in notation.yaml: {formula[:90]}"
