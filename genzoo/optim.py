@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from genzoo.errors import InputError, nearest
+from genzoo.gate.schema import short
 
 
 @dataclass
@@ -240,10 +241,11 @@ def optimizer_of(named: OptimizerFactory | str) -> OptimizerFactory:
     Raises:
         InputError: there is no optimiser of that name.
     """
-    if not isinstance(named, str):
+    if callable(named):
         return named
-    if named not in OPTIMIZERS:
-        raise InputError(f"There is no optimizer {named!r}. {nearest(named, OPTIMIZERS)}")
+    if not isinstance(named, str) or named not in OPTIMIZERS:
+        hint = nearest(str(named), OPTIMIZERS)
+        raise InputError(f"There is no optimizer {short(named)}. {hint}")
     return OPTIMIZERS[named]
 
 

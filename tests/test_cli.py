@@ -385,6 +385,7 @@ MISTAKES = {
     "train vae --data digts": "'digts'. Did you mean 'digits'?",
     "train vae --data moons --dropout 1": "dropout must be at least 0 and less than 1, got 1",
     "train vae --data moons --batch_size 1000000000000": "batch_size must be a whole number from 1",
+    "train vae --data moons --precision 64": "There is no precision '64'.",
     "train vae --data moons --steps 0": "steps must be a whole number of at least 1",
     "train vae --budget huge": "no budget 'huge'",
     "train vae --prior flw": "no family 'flw'. Did you mean 'flow'?",

@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import pickle
+import shutil
 import struct
 import sys
 import zipfile
@@ -217,6 +219,14 @@ def test_weights_of_another_kind_are_not_cast(kind, model, tmp_path):
     save_file(weights, tmp_path / WEIGHTS)
     with pytest.raises(InputError, match=r"do not fit the Flow it describes: .* is torch"):
         load(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+def test_a_folder_whose_name_is_not_utf_8_is_read(model, tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(model, folder)
+    x = torch.randn(3, 2)
+    assert torch.equal(load(folder).log_prob(x), load(model).log_prob(x))
 
 
 def test_a_packed_checkpoint_is_not_unpacked(tmp_path):

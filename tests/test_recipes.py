@@ -108,3 +108,16 @@ def test_two_steps_of_a_recipe_for_a_gpu(family):
     settings = made.train | {"minutes": None, "steps": 2, "batch_size": 2, "check_every": 2}
     fitted = fit(new_model(made, data), data, **settings)
     assert fitted.steps == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ({"compile": "maybe"}, "compile must be true or false, got 'maybe'"),
+        ({"optimizer": {"a": 1}}, "There is no optimizer"),
+        ({"precision": 64}, "There is no precision '64'"),
+    ],
+)
+def test_a_setting_of_another_kind_is_refused_before_training(setting, sentence):
+    with pytest.raises(InputError, match=sentence):
+        plan("vae", "moons", train=setting)

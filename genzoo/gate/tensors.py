@@ -1,12 +1,13 @@
 """Tensors from outside: weights and checkpoints, in forms that cannot carry code."""
 
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from torch import Tensor
 
 from genzoo.errors import InputError
@@ -23,9 +24,17 @@ def weights(path: Path) -> dict[str, Tensor]:
     limits.size(path, limits.WEIGHTS)
     path.open("rb").close()  # safetensors says of a file that it may not read that there is none
     try:
-        return load_file(path)
+        return load_file(path) if _is_utf8(path) else load(path.read_bytes())
     except (SafetensorError, ValueError) as error:
         raise InputError(f"{path} is {state(path)}: expected safetensors ({error}).") from error
+
+
+def _is_utf8(path: Path) -> bool:
+    """Whether the name of a file is in UTF-8: in no other one can safetensors open it."""
+    try:
+        return os.fsencode(path) == str(path).encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def checkpoint(path: Path, mapped: bool = False) -> dict[str, Any]:

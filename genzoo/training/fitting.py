@@ -727,6 +727,9 @@ def check_settings(**settings: Any) -> None:
         if value is not None or name not in OPTIONAL:
             given[name] = value
     check(SETTINGS, **given)
+    translated = settings.get("compile", False)
+    if not isinstance(translated, bool):
+        raise InputError(f"compile must be true or false, got {short(translated)}.")
     if "precision" in settings:
         check_precision(str(settings["precision"]))
 
