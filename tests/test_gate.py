@@ -229,6 +229,18 @@ def test_a_folder_whose_name_is_not_utf_8_is_read(model, tmp_path):
     assert torch.equal(load(folder).log_prob(x), load(model).log_prob(x))
 
 
+def test_a_checkpoint_of_which_a_bit_has_changed_is_not_read(tmp_path):
+    path = tmp_path / "last.ckpt"
+    torch.save({"genzoo": {}, "weight": torch.full((100,), 3.0)}, path)
+    assert tensors.checkpoint(path)["weight"][50] == 3
+    content = bytearray(path.read_bytes())
+    content[content.index(struct.pack("<f", 3.0) * 100) + 200] ^= 1
+    path.write_bytes(content)
+    assert torch.load(path)["weight"][50] != 3  # in silence
+    with pytest.raises(ValueError, match="no checkpoint"):
+        tensors.checkpoint(path)
+
+
 def test_a_packed_checkpoint_is_not_unpacked(tmp_path):
     written = io.BytesIO()
     torch.save({"genzoo": {}, "state_dict": {}}, written)

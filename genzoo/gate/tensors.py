@@ -53,6 +53,8 @@ def checkpoint(path: Path, mapped: bool = False) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:  # torch stores; what is packed would unpack at will
             if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):
                 raise ValueError("a checkpoint whose parts are compressed")
+            if archive.testzip() is not None:  # torch reads it without a look at the sums
+                raise ValueError("a checkpoint of which bits have changed")
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
         bounded(content["genzoo"])
     except Exception as error:  # it fails in a dozen ways, and all mean the same to users
