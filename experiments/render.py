@@ -9,7 +9,8 @@ So no figure in them is typed by hand.
 (``DATA-baselines.json``, as `genzoo compare` writes them) in italics, and the pictures ``NAME.png``
 (samples), ``NAME-maps.png`` (where model and truth disagree), ``NAME-classes.png`` and
 ``NAME-guidance.png`` (of models with a condition), where these are there. ``short:NAME`` is the
-samples and the first of these tables, for a first look; ``maps:NAME`` is the maps alone.
+samples and the first of these tables, for a first look; ``maps:NAME`` is the maps alone, and
+``told:NAME`` the samples of told classes with one sentence.
 
 ``<!-- decoders:NAME -->`` is filled from a record of ``experiments/mnist_decoders.py``,
 ``<!-- machine:NAME -->`` from one of ``experiments/mnist_rbm.py``, and ``<!--
@@ -31,15 +32,17 @@ from typing import Any
 
 from genzoo.benchmark import scorecard
 from genzoo.benchmark.report.cells import digits_for, number, percent
+from genzoo.benchmark.report.likelihood_table import Summary, duration
 from genzoo.benchmark.report.tables import Line, Table, folded
 from genzoo.benchmark.row import Row
 from genzoo.evaluation.figures import Figure, share_of, share_with
+from genzoo.evaluation.results import ClassFidelity
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 KINDS_OF_BLOCK = (
-    "table|short|maps|decoders|machine|unclip|sweeps|abilities|imagined|bench|races|growth"
+    "table|short|maps|told|decoders|machine|unclip|sweeps|abilities|imagined|bench|races|growth"
 )
 BLOCK = re.compile(
     rf"^(<!-- ({KINDS_OF_BLOCK}):([\w-]+) -->\n)"
@@ -113,6 +116,31 @@ def short(name: str, records: Path, away: str) -> str:
 def maps(name: str, records: Path, away: str) -> str:
     """What stands in a block ``maps:name``: the picture of where models and truth disagree."""
     return _result_picture(name, "-maps", "", records, away).rstrip("\n") + "\n"
+
+
+def samples_told(name: str, records: Path, away: str) -> str:
+    """What stands in a block ``told:name``: samples of told classes, and one sentence on them."""
+    record = records / f"{name}.json"
+    if not record.is_file():
+        return NOTHING
+    rows = scorecard.read(record)
+    picture = _result_picture(name, "", rows[0].data, records, away)
+    named = [_named(row) for row in rows if isinstance(row.condition, ClassFidelity)]
+    sentence = (
+        f"{rows[0].likelihood.unit}, time of training, and share of samples in which an "
+        f"independent judge sees the class that was asked for: {'; '.join(named)}."
+    )
+    return f"{picture}{sentence} {_source(name, away)}"
+
+
+def _named(row: Row) -> str:
+    """ "Flow = 1.042, 34 min, 93 % [91–95]"."""
+    assert isinstance(row.condition, ClassFidelity)
+    parts = [f"{Summary.of([row]).name} {row.figure.text()}"]
+    if row.cost is not None and row.cost.train_seconds is not None:
+        parts.append(duration(row.cost.train_seconds))
+    parts.append(percent(row.condition.accuracy))
+    return ", ".join(parts)
 
 
 def _with_baselines(record: Path) -> list[Row]:
@@ -654,6 +682,7 @@ BODIES: dict[str, Callable[[str, Path, str], str]] = {
     "table": table,
     "short": short,
     "maps": maps,
+    "told": samples_told,
     "decoders": decoders,
     "machine": machine,
     "unclip": unclip,
