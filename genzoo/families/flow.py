@@ -10,7 +10,7 @@ The density is the Gaussian's, times the change of volume under f.
 f is a chain of *couplings*: half of the features passes unchanged and is the input of a network
 that chooses a monotone spline for the other half, so the Jacobian is triangular, its determinant a
 product, and the inverse one pass as well. Images are squeezed (space into channels), each coupling
-is preceded by ActNorm and an invertible 1x1 convolution, and half of the channels leaves at every
+is preceded by ActNorm and an invertible 1x1 convolution, and half of the channels leave at every
 scale.
 
 A density on the real line can be infinite on a grid, so discrete data is dequantised: x + u fills

@@ -1,22 +1,24 @@
-r"""A flow of discrete images from the coarse to the fine, all of it staircases.
+r"""A flow of discrete images from the coarse to the fine, made of staircases alone.
 
-Every feature x of D has L levels, and is drawn by two digits: which half of the levels it is in,
-then which level of that half. So there are two pictures to draw, ink on paper and its shades.
+The level of a feature is split into two digits, like the tens and units of a number: which half of
+the levels it lies in (dark or light, the *ink*), and which level of that half (its *shade*). The
+ink of the whole image comes first, then the shades.
 
-* *Ink*: of each square of 2 x 2 pixels one corner is known first. It makes a coarser picture, which
-  is drawn so in its turn; at the bottom its features are drawn one after another. The other three
-  pixels of all squares follow, one place of the square after the other.
-* *Shades*: the whole ink is known; again one place of the square after the other.
+* *Ink*. One pixel of each square of 2 x 2 makes a coarser picture, which is drawn first, in the
+  same way. At the bottom its pixels are drawn one after another. Then follow the other three
+  pixels of all squares, one place of the square after the other.
+* *Shades*. They are drawn given the whole ink, again one place of the square after the other.
 
-Each of these steps is a *coupling*: what is known passes unchanged, and a network makes of it a
-histogram for every feature that follows. The histogram's distribution function is a monotone map of
-[0, 1] onto itself (Müller et al. 2019), and what it gives is uniform if the histogram is right.
-Within a coupling the features are independent given what is known. That costs little, since they
-are two pixels apart and their neighbours known, and it is all that parts a pyramid from an
-autoregressive model, which takes D steps for a sample.
+Each of these steps is a *coupling*. What is known passes unchanged, and a network turns it into a
+histogram for every feature that follows. The distribution function of a histogram is a monotone map
+of [0, 1] onto itself (Müller et al. 2019), and its output is uniform if the histogram is right.
+Within a coupling the features are independent, given what is known. That costs little, because they
+are two pixels apart and their neighbours are known. It is also what sets a pyramid apart from an
+autoregressive model: that takes D steps for a sample, this one only as many as the coarsest picture
+has pixels, and a few more.
 
-With no smooth spline in it the density is the same all over the bin of a level. So it is the
-probability of the level itself, and no bound:
+There is no smooth spline in it, so the density is constant over the bin of a level. It is therefore
+the probability of the level itself, and no bound:
 
 .. math::
 
