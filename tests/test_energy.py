@@ -481,16 +481,15 @@ def test_a_check_anneals_once_for_all_batches_of_the_same_conditions(monkeypatch
 def test_a_sum_is_carried_out_once_until_a_weight_or_a_condition_changes(monkeypatch):
     model = stirred((4,), 4, condition=3, hidden=4)
     summed = []
-    sum_of = model.network.log_partition
-    monkeypatch.setattr(
-        model.network, "log_partition", lambda *of: summed.append(of) or sum_of(*of)
-    )
+    sum_of = model.network.log_states
+    monkeypatch.setattr(model.network, "log_states", lambda *of: summed.append(of) or sum_of(*of))
     labels = torch.tensor([0, 2])
     with torch.no_grad():
         first = model.exact_log_z(labels)
         torch.testing.assert_close(model.exact_log_z(labels), first, rtol=0, atol=0)
-        assert len(summed) == 1
         torch.testing.assert_close(model.exact_log_z(labels.flip(0)), first.flip(0))
+        model.sample(5, torch.tensor([0, 2, 2, 0, 0]))  # exact samples, of the same sums
+        assert len(summed) == 2  # one for each label
         model.network.weight[0, 0] += 0.5
         changed = model.exact_log_z(labels)
         assert not torch.allclose(changed, first)

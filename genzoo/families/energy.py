@@ -79,8 +79,14 @@ FEW_UNITS = 18
 # numbers that an update may sum to compute log Z, and its gradient, exactly
 FOR_UPDATES = 2**26
 
-# numbers that exact samples for all chains may sum
-FOR_DRAWS = 2**30
+# numbers that exact samples for all chains may sum in training, again and again: some seconds
+FOR_DRAWS = 2**34
+
+# ... and for `sample`, where the sums are kept: some ten seconds of one core
+FOR_SAMPLES = 2**38
+
+# conditions whose sums over the states of the units are kept
+MOST_KEPT = 32
 
 # exact samples are taken so many times as often as if a number of the sum cost as much as a move
 # of one chain
@@ -189,7 +195,7 @@ class Energy(GenerativeModel):
         # of the conditions of a check, whose batches share them
         self.checked_log_z: dict[tuple[float, ...], Tensor] = {}
         # the last exact log Z, and of what
-        self.summed: tuple[list[tuple[float, float]], Tensor] | None = None
+        self.summed: dict[Any, Tensor] = {}
         # an estimate of log Z, its two ends, and the effective chains behind it
         self.register_buffer("log_z", torch.full((), torch.nan))
         self.register_buffer("log_z_ends", torch.full((2,), torch.nan))
@@ -520,7 +526,7 @@ class Energy(GenerativeModel):
         """
         # raises where the condition does not fit this model or n
         self.embed(c, n)
-        if guidance == 1.0 and steps is None and self.sums(c, FOR_DRAWS):
+        if guidance == 1.0 and steps is None and self.sums(c, FOR_SAMPLES):
             return self.draw(n, c)
         path = self.path(n, c, guidance)
         gradients = steps or self.sample_steps
@@ -546,7 +552,7 @@ class Energy(GenerativeModel):
 
         A gradient of f, or a sweep of block Gibbs, for each step, and one evaluation at the start.
         """
-        if not self.condition and self.sums(None, FOR_DRAWS):
+        if not self.condition and self.sums(None, FOR_SAMPLES):
             return 1
         return self.sample_steps + 1
 
@@ -692,16 +698,32 @@ class Energy(GenerativeModel):
             raise ValueError(f"log Z is exact up to {FEW_UNITS} hidden units, got {self.hidden}.")
         n = 1 if c is None else len(c)
         embedding = self.embed(c, n)
-        bias = self.histogram + self.bias
         if torch.is_grad_enabled():
-            return self.network.log_partition(bias, embedding)
+            return self.network.log_partition(self.histogram + self.bias, embedding)
+        return self.log_states(embedding).logsumexp(1).to(self.bias)
 
-        # a sum that may take seconds is carried out once for all batches of a check
-        parts = [row.double() for row in (bias, self.network.weight, *embedding)]
-        key = [(part.sum().item(), part.norm().item()) for part in parts]
-        if self.summed is None or self.summed[0] != key:
-            self.summed = key, self.network.log_partition(bias, embedding)
-        return self.summed[1]
+    @torch.no_grad()
+    def log_states(self, embedding: Tensor) -> Tensor:
+        """Log of what each state of the units adds to Z, ``(n, 2^hidden)`` float64.
+
+        A sum that may take seconds is carried out once, and kept for further batches.
+
+        Args:
+            embedding: of the conditions, ``(n, width)``.
+        """
+        network = self.network
+        assert isinstance(network, Boltzmann)
+        bias = self.histogram + self.bias
+        of_weights = (*fingerprint(bias), *fingerprint(network.weight))
+        rows = []
+        for row in embedding:
+            key = (*of_weights, *fingerprint(row))
+            if key not in self.summed:
+                if len(self.summed) >= MOST_KEPT:
+                    self.summed.clear()
+                self.summed[key] = network.log_states(bias, row[None])[0]
+            rows.append(self.summed[key])
+        return torch.stack(rows)
 
     def sums(self, c: Tensor | None, most: int) -> bool:
         """True if log Z of all different conditions is a sum of at most ``most`` numbers."""
@@ -726,7 +748,7 @@ class Energy(GenerativeModel):
         conditions, which = distinct(c, n)
         problems = 1 if conditions is None else len(conditions)
         embedding = self.embed(conditions, problems)
-        log_states = self.network.log_states(self.histogram + self.bias, embedding)
+        log_states = self.log_states(embedding)
 
         h = self.histogram.new_zeros(n, self.hidden)
         for i, of_condition in enumerate(log_states):
@@ -869,6 +891,12 @@ class Energy(GenerativeModel):
         ties = 1e-3 * torch.rand_like(distance)
         rows = (distance + ties).argmin(1)
         return self.chains[rows], wanted
+
+
+def fingerprint(values: Tensor) -> tuple[float, float]:
+    """Sum and norm of a tensor, which hardly any other shares."""
+    exact = values.double()
+    return exact.sum().item(), exact.norm().item()
 
 
 def distinct(c: Tensor | None, n: int) -> tuple[Tensor | None, Tensor]:
