@@ -79,8 +79,8 @@ FEW_UNITS = 18
 # numbers that an update may sum to compute log Z, and its gradient, exactly
 FOR_UPDATES = 2**26
 
-# numbers that exact samples for all chains may sum in training, again and again: some seconds
-FOR_DRAWS = 2**34
+# numbers that exact samples for all chains may sum in training, again and again
+FOR_DRAWS = 2**30
 
 # ... and for `sample`, where the sums are kept: some ten seconds of one core
 FOR_SAMPLES = 2**38
